@@ -1,0 +1,157 @@
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// It may pass by itself: the agent tries again until the stage's budget is used up.
+    Transient,
+    /// It won't: the agent stops and a person is needed.
+    Permanent,
+}
+
+macro_rules! causes {
+    ($($variant:ident $code:literal $class:ident $meaning:literal $remedy:literal;)*) => {
+        /// Why a stage failed. One table holds the code, the class, and the words for a person.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Cause {
+            $(#[doc = $meaning] $variant,)*
+        }
+
+        impl Cause {
+            /// All causes, by stage.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The stable code, the same in JSON, D-Bus and the journal.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// Whether trying again can help.
+            pub const fn class(self) -> Class {
+                match self { $(Self::$variant => Class::$class,)* }
+            }
+
+            /// What it means, for a person.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)* }
+            }
+
+            /// What a person can do.
+            pub const fn remedy(self) -> &'static str {
+                match self { $(Self::$variant => $remedy,)* }
+            }
+        }
+    };
+}
+
+causes! {
+    PlanMissing "plan.missing" Permanent
+        "There is no plan on this machine."
+        "Boot it with the Ignition file that nkd compiled for it.";
+    PlanInvalid "plan.invalid" Permanent
+        "The plan can't be read."
+        "Compile the cluster again and boot the machine with the new file; don't edit the plan.";
+    PlanSchema "plan.schema-unknown" Permanent
+        "The plan was written for another version of the agent."
+        "Use the nkd that belongs to the OS image, or an image with the agent that belongs to nkd.";
+    PlanChanged "plan.changed" Permanent
+        "The plan is not the one this installation began with."
+        "Provision the machine afresh: a half-installed node can't change its plan.";
+    AgentState "agent.state" Transient
+        "The agent can't read or write its own state."
+        "Look for a full or read-only /var.";
+    AgentInternal "agent.internal" Transient
+        "Something the agent doesn't expect."
+        "Report it, with the journal of nkd-agent.service.";
+    ClockBehind "clock.behind" Transient
+        "The clock is before the cluster's own certificates and couldn't be set."
+        "Set the machine's clock, or give it a reachable time server.";
+    HostProgram "host.program-missing" Permanent
+        "A program that the installation needs is not in the OS image."
+        "Use an OS image with kubeadm, kubelet and the runtime of this Kubernetes version.";
+    HostHostname "host.hostname" Transient
+        "The hostname is not the node's name and couldn't be set."
+        "Look for something else that sets the hostname, such as DHCP or cloud-init.";
+    HostKernel "host.kernel" Permanent
+        "The kernel lacks a module or setting that Kubernetes needs."
+        "Use an OS image whose kernel has br_netfilter, overlay and IP forwarding.";
+    HostSwap "host.swap" Transient
+        "Swap is on and couldn't be turned off."
+        "Remove the swap device or file from the OS configuration.";
+    RuntimeStart "runtime.start" Transient
+        "The container runtime doesn't start."
+        "Read the runtime's own journal; look at its configuration.";
+    RuntimeSocket "runtime.socket" Transient
+        "The container runtime runs but its CRI socket doesn't answer."
+        "Read the runtime's own journal; see that its CRI plugin is on.";
+    ImagesMissing "images.missing" Permanent
+        "An image the plan names is neither in the runtime nor in the plan's source."
+        "Put an archive with that image into the directory the cluster file names.";
+    ImagesImport "images.import" Transient
+        "An image archive couldn't be imported."
+        "Look for a damaged archive or a full disk; the message has the runtime's own words.";
+    GateUnreachable "gate.api-unreachable" Transient
+        "The cluster's API can't be reached."
+        "See that the init node is on, and that the endpoint's address is reachable from here.";
+    GateUntrusted "gate.api-untrusted" Transient
+        "What answers at the endpoint is not this cluster's API."
+        "See that endpoint and certificates are of the same compilation on all nodes.";
+    GateNotReady "gate.api-not-ready" Transient
+        "The cluster's API answers but isn't ready for this node."
+        "Wait for the init node; look at its own state when it stays so.";
+    KubeadmFailed "kubeadm.failed" Transient
+        "kubeadm failed."
+        "Read its output in the journal of nkd-agent.service.";
+    KubeadmTimeout "kubeadm.timeout" Transient
+        "kubeadm didn't finish in time and was stopped."
+        "Read its output and kubelet's in the journal.";
+    KubeadmReset "kubeadm.reset" Transient
+        "What a failed kubeadm left behind couldn't be cleaned up."
+        "Read its output in the journal of nkd-agent.service.";
+    AddonsApply "addons.apply" Transient
+        "A manifest couldn't be applied."
+        "Read kubectl's output in the journal; mend the manifest in the cluster file.";
+    ReadyNotYet "ready.not-yet" Transient
+        "The node has joined but isn't Ready."
+        "Most often the network add-on is missing or broken; the message has the node's own reason.";
+    ReadyUnreachable "ready.api-unreachable" Transient
+        "The node can't see its own Node object."
+        "See that the cluster's API is up and that kubelet has its credentials.";
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl Serialize for Cause {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+impl<'de> Deserialize<'de> for Cause {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = String::deserialize(deserializer)?;
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|cause| cause.code() == code)
+            .ok_or_else(|| de::Error::custom(format!("unknown cause {code:?}")))
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Cause {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Cause".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let codes: Vec<_> = Self::ALL.iter().map(|cause| cause.code()).collect();
+        schemars::json_schema!({ "type": "string", "enum": codes })
+    }
+}

@@ -1,0 +1,139 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Cause, Role, Stage, Timestamp};
+
+/// One thing that happened on a node: a line of the event log, the `data` of a callback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Event {
+    /// Place in the node's event log, from 1, without gaps.
+    pub sequence: u64,
+    /// Unique for ever: receivers drop repetitions by it.
+    pub id: String,
+    /// When, by the node's clock.
+    pub time: Timestamp,
+    /// The kernel's boot id, so that reboots can be told apart.
+    pub boot: String,
+    /// Name of the cluster; absent while no plan could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// Name of the node by its plan, else the machine's hostname.
+    pub node: String,
+    /// The node's role; absent while no plan could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// [Digest](crate::Plan::digest) of the plan; absent while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// What happened.
+    pub kind: Kind,
+    /// The stage it happened in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
+    /// The attempt at that stage, from 1; 0 outside stages.
+    #[serde(default)]
+    pub attempt: u32,
+    /// How far the stage is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// Why something failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// The same for a person, in one line, without secrets.
+    pub message: String,
+    /// Milliseconds until the next attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+}
+
+/// What kind of thing happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Kind {
+    /// The worker began, or began again after a reboot or a crash.
+    Started,
+    /// A stage's attempt began.
+    StageStarted,
+    /// A stage got further.
+    Progress,
+    /// A stage's attempt failed transiently; another follows.
+    AttemptFailed,
+    /// A stage is done.
+    StageDone,
+    /// The node is Ready.
+    Ready,
+    /// The installation stopped for good; a person is needed.
+    Failed,
+}
+
+impl Kind {
+    /// The kind's name, as in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::StageStarted => "stage-started",
+            Self::Progress => "progress",
+            Self::AttemptFailed => "attempt-failed",
+            Self::StageDone => "stage-done",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The journal's `MESSAGE_ID` of the kind, as in the message catalog.
+    pub const fn message_id(self) -> &'static str {
+        match self {
+            Self::Started => "3fc32962483642778f26247495eeea46",
+            Self::StageStarted => "a68e4d589de5434baff627bad9cd2e5e",
+            Self::Progress => "bc4c7da1366c42dbb862c86d7db445b5",
+            Self::AttemptFailed => "13cc2bc5dc6241bc8caa7db62410287f",
+            Self::StageDone => "8cf5fb26cdcb4c38a84be17541d4e6a2",
+            Self::Ready => "d1d499c9bd4a4d61ae92018fd3178e97",
+            Self::Failed => "b88257996b3e4449bc322aa9fdcabfa0",
+        }
+    }
+}
+
+/// How far a stage is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Progress {
+    /// Done so far.
+    pub done: u64,
+    /// All there is to do.
+    pub total: u64,
+    /// What is counted.
+    pub unit: Unit,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} {}", self.done, self.total, self.unit.name())
+    }
+}
+
+/// What [`Progress`] counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Unit {
+    /// Image archives.
+    Archives,
+    /// Manifest files.
+    Manifests,
+}
+
+impl Unit {
+    /// The unit's name, as in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Archives => "archives",
+            Self::Manifests => "manifests",
+        }
+    }
+}

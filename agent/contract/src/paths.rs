@@ -1,0 +1,35 @@
+//! Where things are on a node. What Ignition delivers is under `/etc/nkd`, what must survive a
+//! reboot under `/var/lib/nkd`, and what must not under `/run/nkd`.
+
+/// The delivered [`Plan`](crate::Plan); root only.
+pub const PLAN: &str = "/etc/nkd/plan.json";
+/// The kubeadm documents; root only.
+pub const KUBEADM: &str = "/etc/nkd/kubeadm.yaml";
+/// For joining nodes, the kubeconfig kubeadm discovers the cluster with: endpoint and CA, no
+/// credentials.
+pub const DISCOVERY: &str = "/etc/nkd/discovery.yaml";
+/// The delivered PKI of a control plane, laid out like `/etc/kubernetes/pki`; root only. Kept
+/// here because `kubeadm reset` empties the other.
+pub const PKI: &str = "/etc/nkd/pki";
+/// The delivered [`ReportTarget`](crate::ReportTarget); root only.
+pub const REPORT: &str = "/etc/nkd/report.json";
+/// Manifests the init node applies.
+pub const ADDONS: &str = "/etc/nkd/addons";
+
+/// The worker's state machine; root only.
+pub const STATE: &str = "/var/lib/nkd/state.json";
+/// The event log, one [`Event`](crate::Event) per line; the reporter's group may read it.
+pub const EVENTS: &str = "/var/lib/nkd/events.jsonl";
+/// Exists once the node was Ready.
+pub const COMPLETE: &str = "/var/lib/nkd/complete";
+/// What the reporter has sent; the reporter's own.
+pub const DELIVERED: &str = "/var/lib/nkd-reporter/delivered.json";
+
+/// The line for a person at the console.
+pub const ISSUE: &str = "/run/issue.d/50-nkd.issue";
+/// Cluster API's sign of a successful bootstrap (Cluster API, "Bootstrap provider contract",
+/// "Sentinel file").
+pub const CAPI_SENTINEL: &str = "/run/cluster-api/bootstrap-success.complete";
+
+/// Where kubeadm wants the PKI.
+pub const KUBERNETES_PKI: &str = "/etc/kubernetes/pki";

@@ -1,0 +1,144 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{Runtime, Stage, Timestamp};
+
+/// The version of the plan that this build reads and writes.
+pub const SCHEMA: u32 = 1;
+
+/// `/etc/nkd/plan.json`: everything the agent's worker needs to know about its node.
+///
+/// Secrets stay out of it: they are in `/etc/nkd/kubeadm.yaml`, `/etc/nkd/pki` and
+/// `/etc/nkd/report.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Plan {
+    /// Version of this document, see [`SCHEMA`].
+    pub schema: u32,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Name of the node; becomes its hostname and the name of its Node object.
+    pub node: String,
+    /// What the node is to do.
+    pub role: Role,
+    /// The clock's floor: certificates and tokens were made then, so no clock may be before it.
+    pub clock_floor: Timestamp,
+    /// Kubernetes version with its `v`, such as `v1.31.2`.
+    pub kubernetes_version: String,
+    /// The container runtime.
+    pub runtime: Runtime,
+    /// The cluster's API, `host:port`.
+    pub endpoint: String,
+    /// PEM certificates of the authority that signs the API's certificate.
+    pub certificate_authority: String,
+    /// The images the node runs and where they come from.
+    pub images: Images,
+    /// Manifest files on the node, applied in this order once the API is up (init node only).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addons: Vec<String>,
+    /// Seconds a stage may go on failing transiently, where not the stage's own default.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub budgets: BTreeMap<Stage, u64>,
+}
+
+/// What a node is to do in its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Role {
+    /// Make the cluster: the first control plane.
+    Init,
+    /// Join as a further control plane.
+    JoinControlPlane,
+    /// Join as a worker.
+    JoinWorker,
+}
+
+impl Role {
+    /// The role's name, the same in JSON, D-Bus and the journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::JoinControlPlane => "join-control-plane",
+            Self::JoinWorker => "join-worker",
+        }
+    }
+}
+
+/// The images a node runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Images {
+    /// Where they come from.
+    pub source: ImageSource,
+    /// All that must be in the runtime before kubeadm runs.
+    pub required: Vec<Image>,
+}
+
+/// Where images come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ImageSource {
+    /// The registries in the images' names; kubeadm and kubelet pull.
+    Registry,
+    /// A directory on the node with OCI or Docker archives (`*.tar`); nothing is ever pulled.
+    Directory(String),
+}
+
+/// One image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Image {
+    /// Its full name with tag, such as `registry.k8s.io/pause:3.10`.
+    pub name: String,
+}
+
+/// Why a plan can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The document is of a schema this agent doesn't know.
+    #[error("the plan is of schema {found}, this agent reads schema {SCHEMA}")]
+    Schema {
+        /// The schema the document names.
+        found: u32,
+    },
+    /// The document is not a plan.
+    #[error("the plan can't be read: {0}")]
+    Invalid(#[from] serde_json::Error),
+}
+
+impl Plan {
+    /// Reads a plan. The schema is looked at first, so that a newer plan is called newer and not
+    /// malformed.
+    pub fn parse(json: &[u8]) -> Result<Self, PlanError> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema: u32,
+        }
+        let Head { schema } = serde_json::from_slice(json)?;
+        if schema != SCHEMA {
+            return Err(PlanError::Schema { found: schema });
+        }
+        Ok(serde_json::from_slice(json)?)
+    }
+
+    /// The SHA-256 of a plan's file, in hexadecimal: names a plan in events and logs.
+    pub fn digest(json: &[u8]) -> String {
+        format!("{:x}", Sha256::digest(json))
+    }
+
+    /// How long a stage may go on failing transiently before that is final.
+    pub fn budget(&self, stage: Stage) -> Duration {
+        self.budgets.get(&stage).map_or_else(
+            || stage.default_budget(),
+            |seconds| Duration::from_secs(*seconds),
+        )
+    }
+}

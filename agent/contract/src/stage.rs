@@ -1,0 +1,80 @@
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// One step of a node's installation. Each is idempotent: it may be cut off at any moment and
+/// run again from its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Stage {
+    /// The clock is not before the plan's floor.
+    Clock,
+    /// Programs, hostname, swap, kernel modules and sysctls are as kubelet needs them.
+    Host,
+    /// The container runtime runs and its CRI socket answers.
+    Runtime,
+    /// Every image the plan names is in the runtime.
+    Images,
+    /// The cluster's API is up and ready for this node to join; nothing to do for the init node.
+    Gate,
+    /// `kubeadm init` or `kubeadm join` has succeeded.
+    Kubeadm,
+    /// The plan's manifests are applied; nothing to do on joining nodes.
+    Addons,
+    /// The node's own Node object is Ready.
+    Ready,
+}
+
+impl Stage {
+    /// All stages, in the order they run.
+    pub const ALL: [Self; 8] = [
+        Self::Clock,
+        Self::Host,
+        Self::Runtime,
+        Self::Images,
+        Self::Gate,
+        Self::Kubeadm,
+        Self::Addons,
+        Self::Ready,
+    ];
+
+    /// The stage's name, the same in JSON, D-Bus and the journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Clock => "clock",
+            Self::Host => "host",
+            Self::Runtime => "runtime",
+            Self::Images => "images",
+            Self::Gate => "gate",
+            Self::Kubeadm => "kubeadm",
+            Self::Addons => "addons",
+            Self::Ready => "ready",
+        }
+    }
+
+    /// The stage after this one; `None` after the last.
+    pub fn next(self) -> Option<Self> {
+        let position = Self::ALL.iter().position(|stage| *stage == self)?;
+        Self::ALL.get(position + 1).copied()
+    }
+
+    /// How long the stage may go on failing transiently before that is final, unless the plan
+    /// says otherwise. The gate's is long because its peers may still be in their firmware.
+    pub const fn default_budget(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Clock | Self::Host => 60,
+            Self::Runtime | Self::Addons => 5 * 60,
+            Self::Ready => 15 * 60,
+            Self::Images | Self::Kubeadm => 30 * 60,
+            Self::Gate => 60 * 60,
+        })
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

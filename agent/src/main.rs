@@ -1,0 +1,3 @@
+//! The `nkd-agent` command.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The `nkd` command.
+
+fn main() {}
