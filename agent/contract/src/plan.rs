@@ -131,7 +131,7 @@ impl Plan {
 
     /// The SHA-256 of a plan's file, in hexadecimal: names a plan in events and logs.
     pub fn digest(json: &[u8]) -> String {
-        format!("{:x}", Sha256::digest(json))
+        base16ct::lower::encode_string(&Sha256::digest(json))
     }
 
     /// How long a stage may go on failing transiently before that is final.
