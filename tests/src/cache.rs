@@ -1,0 +1,168 @@
+//! Things that take minutes to build, kept between runs.
+//!
+//! An entry is named by the SHA-256 of its recipe: the script, its variables, and the names of the
+//! entries it builds upon. A changed recipe is another entry, so nothing stale is ever used.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
+use sha2::{Digest, Sha256};
+
+use crate::command::tail;
+
+const PRELUDE: &str = include_str!("../recipes/common.sh");
+
+/// The testbed's directory: built things, and the running labs' own files.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    directory: PathBuf,
+}
+
+/// How to build an entry.
+#[derive(Debug, Default)]
+pub struct Recipe<'a> {
+    /// What it is, for people and file names.
+    pub name: &'a str,
+    /// A shell script that fills `$OUT`, see `recipes/common.sh`.
+    pub script: &'a str,
+    /// Variables it is given.
+    pub variables: &'a [(&'a str, &'a str)],
+    /// Entries, or files in them, that it is given as variables.
+    pub inputs: &'a [(&'a str, &'a Path)],
+    /// Files it finds in its working directory.
+    pub files: &'a [(&'a str, &'a str)],
+}
+
+impl Cache {
+    /// `$NKD_TESTBED_CACHE`, else `nkd-testbed` in the user's cache directory.
+    pub fn open() -> Result<Self> {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let directory = variable("NKD_TESTBED_CACHE")
+            .map(PathBuf::from)
+            .or_else(|| variable("XDG_CACHE_HOME").map(|home| Path::new(&home).join("nkd-testbed")))
+            .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache/nkd-testbed")))
+            .context("no cache directory: set NKD_TESTBED_CACHE")?;
+        Self::at(&directory)
+    }
+
+    /// A cache in a directory of the caller's choice.
+    pub fn at(directory: &Path) -> Result<Self> {
+        fs::create_dir_all(directory)
+            .with_context(|| format!("can't create {}", directory.display()))?;
+        let directory = directory.canonicalize()?;
+        Ok(Self { directory })
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The entry made by a recipe, built first when it isn't there yet.
+    pub fn entry(&self, recipe: &Recipe) -> Result<PathBuf> {
+        let name = format!("{}-{}", recipe.name, recipe.key(&self.directory));
+        let entry = self.directory.join(&name);
+        if entry.exists() {
+            return Ok(entry);
+        }
+        let _lock = lock(&self.directory.join(format!("{name}.lock")))?;
+        if !entry.exists() {
+            self.build(recipe, &name, &entry)?;
+        }
+        Ok(entry)
+    }
+
+    fn build(&self, recipe: &Recipe, name: &str, entry: &Path) -> Result<()> {
+        let log = self.directory.join(format!("{name}.log"));
+        let scratch = tempfile::Builder::new()
+            .prefix(&format!("{name}.building-"))
+            .tempdir_in(&self.directory)?;
+        let (out, work) = (scratch.path().join("out"), scratch.path().join("work"));
+        for directory in [&out, &work] {
+            fs::create_dir(directory)?;
+        }
+        for (file, text) in recipe.files {
+            fs::write(work.join(file), text)?;
+        }
+        let script = scratch.path().join("recipe.sh");
+        fs::write(&script, format!("{PRELUDE}\n{}", recipe.script))?;
+        let mut build = Command::new("bash");
+        build
+            .arg(&script)
+            .env("OUT", &out)
+            .env("WORK", &work)
+            .envs(recipe.variables.iter().copied())
+            .envs(recipe.inputs.iter().copied())
+            .current_dir(&work);
+        run_logged(&mut build, recipe.name, &log)?;
+        fs::rename(&out, entry).with_context(|| format!("can't put {name} into the cache"))
+    }
+}
+
+impl Recipe<'_> {
+    fn key(&self, cache: &Path) -> String {
+        let mut hash = Sha256::new();
+        let mut add = |text: &str| {
+            hash.update(text.len().to_le_bytes());
+            hash.update(text);
+        };
+        [PRELUDE, self.script].into_iter().for_each(&mut add);
+        for (name, value) in self.variables.iter().chain(self.files) {
+            [*name, *value].into_iter().for_each(&mut add);
+        }
+        for (name, path) in self.inputs {
+            let path = path.strip_prefix(cache).unwrap_or(path).to_string_lossy();
+            [*name, &*path].into_iter().for_each(&mut add);
+        }
+        base16ct::lower::encode_string(&hash.finalize()[..8])
+    }
+}
+
+/// Runs a build with its output in a file, saying now and then that it is still at it.
+fn run_logged(build: &mut Command, name: &str, log: &Path) -> Result<()> {
+    let file = File::create(log).with_context(|| format!("can't write {}", log.display()))?;
+    let start = Instant::now();
+    eprintln!("testbed: building {name} (log: {})", log.display());
+    let mut child = build
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .spawn()
+        .with_context(|| format!("can't build {name}"))?;
+    let mut said = start;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if said.elapsed() > Duration::from_secs(30) {
+            said = Instant::now();
+            eprintln!(
+                "testbed: still building {name}, {} s",
+                start.elapsed().as_secs()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    if !status.success() {
+        let text = fs::read(log).unwrap_or_default();
+        let text = tail(&String::from_utf8_lossy(&text), 20);
+        bail!(
+            "building {name}: {status}; the end of {}:\n{text}",
+            log.display()
+        );
+    }
+    eprintln!("testbed: built {name} in {} s", start.elapsed().as_secs());
+    Ok(())
+}
+
+/// Takes a lock that is given up with the process.
+pub(crate) fn lock(path: &Path) -> Result<Flock<File>> {
+    let file = File::create(path).with_context(|| format!("can't write {}", path.display()))?;
+    Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, error)| error)
+        .with_context(|| format!("can't lock {}", path.display()))
+}

@@ -1,0 +1,117 @@
+//! One cgroup per machine in every hierarchy, so that machines don't share the groups their
+//! systemd makes, and all of a machine's processes can be found and ended.
+//!
+//! They are `NAME/MACHINE` below each hierarchy's root, with the lab's name.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill as send};
+use nix::unistd::Pid;
+
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// The hierarchies mounted here: those of version 1, and the unified one.
+fn hierarchies() -> Result<Vec<PathBuf>> {
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    Ok(mounts
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            let path = words.next()?;
+            let hierarchy = words.next()?.starts_with("cgroup") && path.starts_with(ROOT);
+            hierarchy.then(|| PathBuf::from(path))
+        })
+        .collect())
+}
+
+/// Makes a machine's cgroups; a process written to each one's `cgroup.procs` is in it.
+pub(crate) fn create(lab: &str, machine: &str) -> Result<Vec<PathBuf>> {
+    hierarchies()?
+        .into_iter()
+        .map(|hierarchy| {
+            let (parent, group) = (hierarchy.join(lab), hierarchy.join(lab).join(machine));
+            fs::create_dir_all(&group)
+                .with_context(|| format!("can't create {}", group.display()))?;
+            for directory in [&parent, &group] {
+                inherit_cpuset(directory)?;
+            }
+            Ok(group)
+        })
+        .collect()
+}
+
+/// A cgroup of version 1's cpuset takes no process before it is given processors and memory.
+fn inherit_cpuset(group: &Path) -> Result<()> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let (own, parent) = (group.join(file), group.join("..").join(file));
+        if own.exists() && parent.exists() && fs::read_to_string(&own)?.trim().is_empty() {
+            fs::write(&own, fs::read_to_string(&parent)?)
+                .with_context(|| format!("can't write {}", own.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The processes in a lab's cgroups, or in one machine's when the path goes on to it.
+pub(crate) fn processes(group: &str) -> Result<Vec<Pid>> {
+    let mut all = Vec::new();
+    for hierarchy in hierarchies()? {
+        for directory in tree(&hierarchy.join(group)) {
+            let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+            all.extend(
+                text.lines()
+                    .filter_map(|line| line.parse().ok())
+                    .map(Pid::from_raw),
+            );
+        }
+    }
+    all.retain(|pid| pid.as_raw() > 0);
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
+}
+
+/// Kills every process in the cgroups, and waits until they are gone.
+pub(crate) fn kill(group: &str) -> Result<()> {
+    crate::teardown::retry(std::time::Duration::from_secs(10), || {
+        let processes = processes(group)?;
+        for pid in &processes {
+            // It may be gone by now.
+            let _ = send(*pid, Signal::SIGKILL);
+        }
+        anyhow::ensure!(
+            processes.is_empty(),
+            "{group} still has {} processes",
+            processes.len()
+        );
+        Ok(())
+    })
+}
+
+/// Removes the cgroups, which must be empty.
+pub(crate) fn remove(group: &str) -> Result<()> {
+    for hierarchy in hierarchies()? {
+        for directory in tree(&hierarchy.join(group)).iter().rev() {
+            fs::remove_dir(directory)
+                .with_context(|| format!("can't remove {}", directory.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A directory and all below it, parents first; nothing when there is none.
+fn tree(top: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![top.to_owned()];
+    while let Some(directory) = open.pop() {
+        let Ok(entries) = fs::read_dir(&directory) else {
+            continue;
+        };
+        let directories = entries.flatten().filter(|entry| entry.path().is_dir());
+        open.extend(directories.map(|entry| entry.path()));
+        found.push(directory);
+    }
+    found
+}

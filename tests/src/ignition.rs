@@ -1,0 +1,50 @@
+//! Real Ignition, as Debian packages it, without a virtual machine.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::command;
+
+/// The engine, which a real machine has in its initramfs only.
+const ENGINE: &str = "/usr/lib/dracut/modules.d/30ignition/ignition";
+
+/// Applies a config in namespaces of its own, because the engine leaves its state in `/run`.
+/// Debian's build always relabels, hence the `setfiles` that does nothing.
+const APPLY: &str = r#"
+set -eu
+mount -t tmpfs tmpfs /run
+mkdir /run/bin
+ln -s /bin/true /run/bin/setfiles
+export PATH=/run/bin:$PATH IGNITION_CONFIG_FILE=$1
+for stage in fetch-offline fetch disks mount files umount; do
+    "$3" --root="$2" --platform=file --stage="$stage" --log-to-stdout
+done
+"#;
+
+/// Whether Ignition accepts a config.
+pub fn validate(config: &Path) -> Result<()> {
+    command::check(Command::new("/usr/bin/ignition-validate").arg(config))
+        .map(drop)
+        .with_context(|| format!("Ignition refuses {}", config.display()))
+}
+
+/// Does to a root directory what Ignition does at a machine's first boot; its log goes to a file.
+pub fn apply(config: &Path, root: &Path, log: &Path) -> Result<()> {
+    let output = command::output(
+        Command::new("unshare")
+            .args(["--mount", "--propagation=private", "sh", "-c", APPLY, "sh"])
+            .args([config, root, Path::new(ENGINE)]),
+    )?;
+    let text = [output.stdout, output.stderr].concat();
+    fs::write(log, &text).with_context(|| format!("can't write {}", log.display()))?;
+    anyhow::ensure!(
+        output.status.success(),
+        "Ignition failed on {}; the end of its log:\n{}",
+        config.display(),
+        command::tail(&String::from_utf8_lossy(&text), 15)
+    );
+    Ok(())
+}

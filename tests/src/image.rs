@@ -1,0 +1,81 @@
+//! The OS image under test: a node's system, Kubernetes, and the product.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use crate::cache::Cache;
+use crate::kubernetes::Kubernetes;
+use crate::programs::Programs;
+use crate::teardown::Scope;
+use crate::{command, node};
+
+/// An OS image, as overlayfs layers.
+#[derive(Debug, Clone)]
+pub struct Image {
+    layer: Arc<Scope>,
+    node: PathBuf,
+}
+
+impl Image {
+    /// Where the image keeps the archives of Kubernetes' images: a cluster's `airgap.images`.
+    pub const ARCHIVES: &str = "/usr/share/nkd/images";
+
+    /// The image that the product is used with.
+    pub fn build(cache: &Cache, kubernetes: &Kubernetes, programs: &Programs) -> Result<Self> {
+        let image = Self::without_product(cache, kubernetes)?;
+        let layer = image.layer.directory();
+        let agent = layer.join("root/usr/bin/nkd-agent");
+        fs::copy(&programs.agent, &agent)
+            .with_context(|| format!("can't copy {}", programs.agent.display()))?;
+        let tree = [&programs.systemd.join("."), &layer.join("root")];
+        command::run(
+            "cp",
+            ["--recursive", "--no-dereference", "--preserve=mode,links"]
+                .iter()
+                .map(AsRef::as_ref)
+                .chain(tree.map(|path| path.as_os_str())),
+        )?;
+        Ok(image)
+    }
+
+    /// The same without the product, to prove the testbed itself.
+    pub fn without_product(cache: &Cache, kubernetes: &Kubernetes) -> Result<Self> {
+        let node = node::root(cache)?;
+        let layer = Scope::new(cache)?;
+        let root = layer.directory().join("root");
+        let programs = root.join("usr/bin");
+        for program in kubernetes.binaries()? {
+            link(&program, &programs)?;
+        }
+        for archive in kubernetes.image_archives() {
+            link(archive, &root.join(&Self::ARCHIVES[1..]))?;
+        }
+        let crictl = programs.join("crictl");
+        if !crictl.exists() {
+            fs::write(&crictl, include_str!("../recipes/standins/crictl"))?;
+            fs::set_permissions(&crictl, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(Self {
+            layer: Arc::new(layer),
+            node,
+        })
+    }
+
+    /// The image's layers, topmost first.
+    pub(crate) fn layers(&self) -> [PathBuf; 2] {
+        [self.layer.directory().join("root"), self.node.clone()]
+    }
+}
+
+/// Puts a file into a directory, without copying its bytes where that is possible.
+fn link(file: &Path, directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory)?;
+    let target = directory.join(file.file_name().context("a file without a name")?);
+    fs::hard_link(file, &target)
+        .or_else(|_| fs::copy(file, &target).map(drop))
+        .with_context(|| format!("can't put {} into the image", file.display()))
+}

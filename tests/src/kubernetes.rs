@@ -1,0 +1,104 @@
+//! The Kubernetes release under test: its programs and its images.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cache::{Cache, Recipe};
+use crate::{command, node};
+
+/// The release Debian's archive has the complete source of.
+const BUILT_IN: &str = "1.20.2";
+
+/// A Kubernetes release.
+#[derive(Debug, Clone)]
+pub struct Kubernetes {
+    version: String,
+    binaries: PathBuf,
+    images: Vec<PathBuf>,
+}
+
+impl Kubernetes {
+    /// Kubernetes 1.20.2, built from Debian's source package when it isn't in the cache yet.
+    pub fn built_in(cache: &Cache) -> Result<Self> {
+        let programs = cache.entry(&Recipe {
+            name: "kubernetes",
+            script: include_str!("../recipes/kubernetes.sh"),
+            variables: &[("KUBERNETES_VERSION", BUILT_IN)],
+            ..Recipe::default()
+        })?;
+        let node = node::root(cache)?;
+        let images = cache.entry(&Recipe {
+            name: "images",
+            script: include_str!("../recipes/images.sh"),
+            inputs: &[("BINARIES", &programs.join("bin")), ("NODE_ROOT", &node)],
+            files: &[
+                ("pause.c", include_str!("../recipes/standins/pause.c")),
+                ("coredns.c", include_str!("../recipes/standins/coredns.c")),
+            ],
+            ..Recipe::default()
+        })?;
+        Self::new(&programs.join("bin"), &images.join("images"))
+    }
+
+    /// A release from a directory of the user's: programs (kubeadm, kubelet, kubectl, crictl) in
+    /// `bin/`, image archives as `images/*.tar`.
+    pub fn from_directory(directory: &Path) -> Result<Self> {
+        Self::new(&directory.join("bin"), &directory.join("images"))
+    }
+
+    fn new(binaries: &Path, images: &Path) -> Result<Self> {
+        let kubeadm = binaries.join("kubeadm");
+        let version = command::run(&kubeadm.to_string_lossy(), ["version", "-o", "short"])?;
+        let images = files(images)?
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|extension| extension == "tar"))
+            .collect::<Vec<_>>();
+        ensure!(
+            !images.is_empty(),
+            "there are no image archives for Kubernetes {version}"
+        );
+        Ok(Self {
+            version: version.trim().to_owned(),
+            binaries: binaries.to_owned(),
+            images,
+        })
+    }
+
+    /// Its version with a `v`, as kubeadm says it.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The programs that nodes have in `/usr/bin`. The control plane's own are in the images.
+    pub fn binaries(&self) -> Result<Vec<PathBuf>> {
+        let in_images = [
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kube-proxy",
+        ];
+        let mut programs = files(&self.binaries)?;
+        programs.retain(|path| !in_images.iter().any(|name| path.ends_with(name)));
+        Ok(programs)
+    }
+
+    /// Docker or OCI archives of the images.
+    pub fn image_archives(&self) -> &[PathBuf] {
+        &self.images
+    }
+}
+
+/// The files in a directory, in order.
+fn files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = fs::read_dir(directory)
+        .and_then(|entries| {
+            entries
+                .map(|entry| Ok(entry?.path()))
+                .collect::<Result<Vec<_>, _>>()
+        })
+        .with_context(|| format!("can't read {}", directory.display()))?;
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,85 @@
+//! A lab: a network of its own that machines are plugged into.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use crate::cache::Cache;
+use crate::callbacks::Callbacks;
+use crate::command;
+use crate::image::Image;
+use crate::machine::Machine;
+use crate::teardown::Scope;
+
+/// A network namespace with a bridge, cut off from all other networks. It is gone when the lab and
+/// its machines are dropped.
+#[derive(Debug)]
+pub struct Lab {
+    scope: Arc<Scope>,
+}
+
+impl Lab {
+    /// The bridge's address: the machines' gateway, and the host as they see it.
+    pub const GATEWAY: &str = "10.200.0.1";
+
+    /// A new, empty lab.
+    pub fn new(cache: &Cache) -> Result<Self> {
+        let lab = Self {
+            scope: Arc::new(Scope::new(cache)?),
+        };
+        command::run("ip", ["netns", "add", &lab.scope.name()])?;
+        let address = format!("{}/24", Self::GATEWAY);
+        for step in [
+            ["link", "set", "lo", "up"].as_slice(),
+            &["link", "add", "br0", "type", "bridge"],
+            &["address", "add", &address, "dev", "br0"],
+            &["link", "set", "br0", "up"],
+        ] {
+            lab.ip(step)?;
+        }
+        Ok(lab)
+    }
+
+    /// A new machine whose disk holds the image, with the Ignition file applied, not yet started.
+    pub fn machine(&self, image: &Image, name: &str, ignition: &Path) -> Result<Machine> {
+        Machine::new(&self.scope, image, name, ignition)
+    }
+
+    /// A receiver of callbacks at the gateway's address.
+    pub fn callbacks(&self) -> Result<Callbacks> {
+        Callbacks::listen(&self.namespace(), &self.scope)
+    }
+
+    /// Runs `ip` in the lab's network.
+    pub fn ip(&self, arguments: &[&str]) -> Result<String> {
+        command::check(self.host_command("ip").args(arguments))
+    }
+
+    /// A command for the host, in the lab's network: what an operator runs beside the machines.
+    pub fn host_command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net={}", self.namespace().display()))
+            .arg(program);
+        command
+    }
+
+    /// A directory that is removed with the lab.
+    pub fn scratch(&self, name: &str) -> Result<PathBuf> {
+        let directory = self.scope.directory().join("scratch").join(name);
+        std::fs::create_dir_all(&directory)
+            .with_context(|| format!("can't create {}", directory.display()))?;
+        Ok(directory)
+    }
+
+    /// The name of the lab, of its network namespace and of its cgroups.
+    pub fn name(&self) -> String {
+        self.scope.name()
+    }
+
+    fn namespace(&self) -> PathBuf {
+        Path::new("/run/netns").join(self.scope.name())
+    }
+}

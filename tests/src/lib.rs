@@ -1,0 +1,43 @@
+//! A testbed for first boots: real Ignition, systemd, containerd and kubeadm, without virtual
+//! machines.
+//!
+//! ```no_run
+//! # use std::path::Path;
+//! # use testbed::{Cache, Image, Kubernetes, Lab, Programs, requirements};
+//! # fn main() -> anyhow::Result<()> {
+//! requirements::ensure()?;
+//! let cache = Cache::open()?;
+//! let kubernetes = Kubernetes::built_in(&cache)?;
+//! let image = Image::build(&cache, &kubernetes, &Programs::build()?)?;
+//! let lab = Lab::new(&cache)?;
+//! let machine = lab.machine(&image, "cp1", Path::new("out/nodes/cp1.ign"))?;
+//! machine.boot()?;
+//! println!("{}", machine.check(["systemctl", "is-system-running", "--wait"])?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! See `tests/README.md` for what is real and what is a stand-in.
+
+mod cache;
+pub mod callbacks;
+mod cgroup;
+mod command;
+mod disk;
+pub mod ignition;
+mod image;
+mod kubernetes;
+mod lab;
+mod machine;
+mod node;
+mod programs;
+pub mod requirements;
+mod teardown;
+
+pub use cache::{Cache, Recipe};
+pub use callbacks::Callbacks;
+pub use image::Image;
+pub use kubernetes::Kubernetes;
+pub use lab::Lab;
+pub use machine::Machine;
+pub use programs::{Programs, workspace};
