@@ -1,3 +1,7 @@
 //! The `nkd-agent` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nkd_agent::cli::main()
+}

@@ -1,0 +1,188 @@
+//! Says what happens to everybody who listens: the event log, the journal, systemd and the
+//! console.
+
+use std::io;
+
+use nkd_contract::{Cause, Event, Kind, Plan, Progress, Stage, Timestamp, paths};
+use sd_notify::NotifyState;
+
+use crate::events::EventLog;
+use crate::system::files::write_atomic;
+use crate::system::{self, Root, journal};
+
+/// What an event says beyond who says it.
+#[derive(Debug, Clone)]
+pub struct News {
+    /// What kind of thing happened.
+    pub kind: Kind,
+    /// In which stage.
+    pub stage: Option<Stage>,
+    /// In which attempt at it.
+    pub attempt: u32,
+    /// How far the stage is.
+    pub progress: Option<Progress>,
+    /// Why something failed.
+    pub cause: Option<Cause>,
+    /// The same for a person.
+    pub message: String,
+    /// Milliseconds until the next attempt.
+    pub retry_after: Option<u64>,
+}
+
+impl News {
+    /// News outside of any stage.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            stage: None,
+            attempt: 0,
+            progress: None,
+            cause: None,
+            message: message.into(),
+            retry_after: None,
+        }
+    }
+
+    /// News of an attempt at a stage.
+    pub fn of(kind: Kind, stage: Stage, attempt: u32, message: impl Into<String>) -> Self {
+        Self {
+            stage: Some(stage),
+            attempt,
+            ..Self::new(kind, message)
+        }
+    }
+}
+
+/// The one who says it.
+#[derive(Debug)]
+pub struct Announcer {
+    root: Root,
+    log: EventLog,
+    boot: String,
+    /// The plan and its digest, once there is one.
+    plan: Option<(Plan, String)>,
+    hostname: String,
+}
+
+impl Announcer {
+    /// Opens the event log.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn open(root: &Root, boot: String) -> io::Result<Self> {
+        let hostname = nix::unistd::gethostname()?.to_string_lossy().into_owned();
+        Ok(Self {
+            root: root.clone(),
+            log: EventLog::open(&root.path(paths::EVENTS))?,
+            boot,
+            plan: None,
+            hostname,
+        })
+    }
+
+    /// Speaks in the name of the plan's node from now on.
+    pub fn adopt(&mut self, plan: &Plan, digest: &str) {
+        journal::set_field("NKD_CLUSTER", &plan.cluster);
+        journal::set_field("NKD_NODE", &plan.node);
+        journal::set_field("NKD_PLAN", digest);
+        self.plan = Some((plan.clone(), digest.to_owned()));
+    }
+
+    /// The next event of the log, not written yet.
+    pub fn event(&self, news: News) -> Event {
+        let plan = self.plan.as_ref();
+        Event {
+            sequence: self.log.last() + 1,
+            id: system::uuid(),
+            time: Timestamp::now(),
+            boot: self.boot.clone(),
+            cluster: plan.map(|(plan, _)| plan.cluster.clone()),
+            node: plan.map_or_else(|| self.hostname.clone(), |(plan, _)| plan.node.clone()),
+            role: plan.map(|(plan, _)| plan.role),
+            plan: plan.map(|(_, digest)| digest.clone()),
+            kind: news.kind,
+            stage: news.stage,
+            attempt: news.attempt,
+            progress: news.progress,
+            cause: news.cause,
+            message: news.message,
+            retry_after: news.retry_after,
+        }
+    }
+
+    /// Writes an event that a crash may lose.
+    ///
+    /// # Errors
+    /// The event log can't be written.
+    pub fn announce(&mut self, news: News) -> io::Result<()> {
+        let event = self.event(news);
+        self.publish(&event)
+    }
+
+    /// Writes an event, unless the log has it already.
+    ///
+    /// # Errors
+    /// The event log can't be written.
+    pub fn publish(&mut self, event: &Event) -> io::Result<()> {
+        if event.sequence <= self.log.last() {
+            return Ok(());
+        }
+        self.log.append(event)?;
+        to_journal(event);
+        let line = headline(event);
+        // Neither systemd nor a console is needed to install a node.
+        let _ = sd_notify::notify(&[NotifyState::Status(&line)]);
+        let issue = format!("nkd: {}: {line}\n", event.node);
+        if let Err(error) = write_atomic(&self.root.path(paths::ISSUE), issue.as_bytes(), 0o644) {
+            log::debug!("no line for the console: {error}");
+        }
+        Ok(())
+    }
+}
+
+/// The event in one line, for a person who knows which node it is.
+fn headline(event: &Event) -> String {
+    let place = match (event.stage, event.attempt) {
+        (None, _) => String::new(),
+        (Some(stage), 0 | 1) => format!("{stage}: "),
+        (Some(stage), attempt) => format!("{stage} (attempt {attempt}): "),
+    };
+    let progress = event.progress.map(|progress| format!(" ({progress})"));
+    let cause = event.cause.map(|cause| format!(" [{cause}]"));
+    format!(
+        "{place}{}{}{}",
+        event.message,
+        progress.unwrap_or_default(),
+        cause.unwrap_or_default()
+    )
+}
+
+/// The event with the fields by which `journalctl` finds and explains it. The catalog's texts
+/// take `NKD_MEANING` and `NKD_REMEDY` in.
+fn to_journal(event: &Event) {
+    journal::set_field("NKD_STAGE", event.stage.map_or("", Stage::name));
+    let attempt = if event.attempt == 0 {
+        String::new()
+    } else {
+        event.attempt.to_string()
+    };
+    journal::set_field("NKD_ATTEMPT", attempt);
+    let level = match event.kind {
+        Kind::Failed => log::Level::Error,
+        Kind::AttemptFailed => log::Level::Warn,
+        _ => log::Level::Info,
+    };
+    let line = headline(event);
+    let message_id = event.kind.message_id();
+    match event.cause {
+        None => log::log!(level, MESSAGE_ID = message_id; "{line}"),
+        Some(cause) => log::log!(
+            level,
+            MESSAGE_ID = message_id,
+            NKD_CAUSE = cause.code(),
+            NKD_MEANING = cause.meaning(),
+            NKD_REMEDY = cause.remedy();
+            "{line}"
+        ),
+    }
+}

@@ -1,0 +1,227 @@
+//! The worker: takes the node from its plan to Ready, through everything that happens on the way.
+
+mod announcer;
+mod ready;
+mod state;
+mod step;
+
+pub use announcer::{Announcer, News};
+
+use std::fs;
+use std::io;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use nkd_contract::{Cause, Kind, Plan, PlanError, Stage, paths};
+
+use crate::stages::{self, Fault, Node};
+use crate::system::{self, Root};
+use state::State;
+use step::{Input, Step};
+
+/// How an installation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The node is Ready.
+    Ready,
+    /// Only a person can help; the event log says why.
+    Stopped,
+}
+
+/// The first delay between attempts; each further one may be twice as long.
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+
+/// Installs the node, or goes on with it.
+///
+/// # Errors
+/// The agent's own state can't be read or written, so nothing sensible can be done.
+pub fn install(root: &Root) -> anyhow::Result<Outcome> {
+    // The unit is up now, though its work isn't done: nobody's boot shall wait for a cluster.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let boot = system::boot_id();
+    let mut announcer = Announcer::open(root, boot.clone())
+        .with_context(|| format!("[{}] the event log {}", Cause::AgentState, paths::EVENTS))?;
+    let (plan, digest) = match read_plan(root) {
+        Ok(read) => read,
+        Err(fault) => return stop(&mut announcer, fault),
+    };
+    announcer.adopt(&plan, &digest);
+    let saved =
+        State::load(root).with_context(|| format!("[{}] {}", Cause::AgentState, paths::STATE))?;
+    let mut state = saved.unwrap_or_else(|| State::new(digest.clone(), boot.clone()));
+    if state.plan != digest {
+        let message = format!("the installation began with plan {}", short(&state.plan));
+        return stop(&mut announcer, Fault::new(Cause::PlanChanged, message));
+    }
+    if let Some(event) = &state.event {
+        announcer.publish(event)?;
+    }
+    let began = beginning(&plan, &state, &boot);
+    let rebooted = state.boot != boot;
+    state.boot = boot;
+    state.step = state.step.on(Input::Restarted { rebooted });
+    let mut worker = Worker {
+        root,
+        plan: &plan,
+        announcer,
+        state,
+    };
+    if worker.state.step != Step::Ready {
+        worker.save(News::new(Kind::Started, began))?;
+    }
+    worker.work()
+}
+
+/// How the work begins, for a person.
+fn beginning(plan: &Plan, state: &State, boot: &str) -> String {
+    match (&state.event, state.step) {
+        (None, _) => {
+            let role = plan.role.name();
+            format!("installing {} as {role} of {}", plan.node, plan.cluster)
+        }
+        (_, Step::Failed { stage }) => format!("trying {stage} again, where it had stopped"),
+        _ if state.boot != boot => "going on after a reboot".to_owned(),
+        _ => "going on where it was cut off".to_owned(),
+    }
+}
+
+/// Says why nothing can be done. There is no state to keep: the next start finds out again.
+fn stop(announcer: &mut Announcer, fault: Fault) -> anyhow::Result<Outcome> {
+    let mut news = News::new(Kind::Failed, fault.message);
+    news.cause = Some(fault.cause);
+    announcer.announce(news)?;
+    Ok(Outcome::Stopped)
+}
+
+fn read_plan(root: &Root) -> Result<(Plan, String), Fault> {
+    let json = fs::read(root.path(paths::PLAN)).map_err(|error| {
+        let cause = match error.kind() {
+            io::ErrorKind::NotFound => Cause::PlanMissing,
+            _ => Cause::PlanInvalid,
+        };
+        Fault::new(cause, format!("{}: {error}", paths::PLAN))
+    })?;
+    let plan = Plan::parse(&json).map_err(|error| {
+        let cause = match error {
+            PlanError::Schema { .. } => Cause::PlanSchema,
+            PlanError::Invalid(_) => Cause::PlanInvalid,
+        };
+        Fault::new(cause, error.to_string())
+    })?;
+    Ok((plan, Plan::digest(&json)))
+}
+
+/// As much of a digest as a person compares.
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
+struct Worker<'a> {
+    root: &'a Root,
+    plan: &'a Plan,
+    announcer: Announcer,
+    state: State,
+}
+
+impl Worker<'_> {
+    fn work(&mut self) -> anyhow::Result<Outcome> {
+        loop {
+            match self.state.step {
+                Step::Due {
+                    stage,
+                    attempt,
+                    delay,
+                    ..
+                } => {
+                    system::sleep(Duration::from_millis(delay));
+                    self.state.step = self.state.step.on(Input::Begin);
+                    self.state.reached = self.state.reached.max(stage);
+                    self.save(News::of(Kind::StageStarted, stage, attempt, "started"))?;
+                }
+                Step::Running { stage, attempt, .. } => self.attempt(stage, attempt)?,
+                Step::Ready => {
+                    ready::tell_others(self.root)?;
+                    return Ok(Outcome::Ready);
+                }
+                Step::Failed { .. } => return Ok(Outcome::Stopped),
+            }
+        }
+    }
+
+    /// Runs a stage once and takes in how it went.
+    fn attempt(&mut self, stage: Stage, attempt: u32) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let mut node = Node {
+            root: self.root,
+            plan: self.plan,
+            stage,
+            attempt,
+            announcer: &mut self.announcer,
+        };
+        match stages::run(&mut node) {
+            Ok(()) => {
+                let reached = self.state.reached;
+                self.state.step = self.state.step.on(Input::Succeeded { reached });
+                let message = format!("done in {:.1} s", begun.elapsed().as_secs_f32());
+                let done = News::of(Kind::StageDone, stage, attempt, message);
+                if self.state.step != Step::Ready {
+                    return self.save(done);
+                }
+                self.announcer.announce(done)?;
+                let message = format!(
+                    "{} is a Ready node of {}",
+                    self.plan.node, self.plan.cluster
+                );
+                self.save(News::new(Kind::Ready, message))
+            }
+            Err(fault) => self.fault(stage, attempt, begun.elapsed(), fault),
+        }
+    }
+
+    fn fault(
+        &mut self,
+        stage: Stage,
+        attempt: u32,
+        took: Duration,
+        fault: Fault,
+    ) -> anyhow::Result<()> {
+        let class = fault.cause.class();
+        self.state.step = self.state.step.on(Input::Faulted {
+            class,
+            took,
+            delay: back_off(attempt, stages::longest_delay(stage)),
+            budget: self.plan.budget(stage),
+        });
+        let mut news = match self.state.step {
+            Step::Due { delay, .. } => {
+                let mut news = News::of(Kind::AttemptFailed, stage, attempt, fault.message);
+                news.retry_after = Some(delay);
+                news
+            }
+            _ => News::of(Kind::Failed, stage, attempt, fault.message),
+        };
+        news.cause = Some(fault.cause);
+        self.save(news)
+    }
+
+    /// Makes a step last, then tells of it.
+    fn save(&mut self, news: News) -> anyhow::Result<()> {
+        let event = self.announcer.event(news);
+        self.state.event = Some(event);
+        self.state
+            .save(self.root)
+            .with_context(|| format!("[{}] {}", Cause::AgentState, paths::STATE))?;
+        if let Some(event) = &self.state.event {
+            self.announcer
+                .publish(event)
+                .with_context(|| format!("[{}] {}", Cause::AgentState, paths::EVENTS))?;
+        }
+        Ok(())
+    }
+}
+
+/// Full jitter: a thousand nodes that were refused together don't come back together.
+fn back_off(attempt: u32, longest: Duration) -> Duration {
+    let doubled = FIRST_DELAY.saturating_mul(1 << attempt.saturating_sub(1).min(16));
+    doubled.min(longest).mul_f64(fastrand::f64())
+}

@@ -1,0 +1,62 @@
+//! What the worker remembers across crashes and reboots.
+
+use std::io;
+
+use nkd_contract::{Event, Stage, paths};
+use serde::{Deserialize, Serialize};
+
+use super::step::Step;
+use crate::system::Root;
+use crate::system::files::{read_if_exists, write_atomic};
+
+/// `/var/lib/nkd/state.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// Digest of the plan this installation is of.
+    pub plan: String,
+    /// The boot this was written on.
+    pub boot: String,
+    /// The furthest stage that ever began.
+    pub reached: Stage,
+    /// Where the installation is.
+    pub step: Step,
+    /// The event that says so. It is kept here first and in the log second, so that a crash
+    /// between the two neither loses nor doubles it.
+    pub event: Option<Event>,
+}
+
+impl State {
+    /// The beginning of an installation.
+    pub fn new(plan: String, boot: String) -> Self {
+        Self {
+            plan,
+            boot,
+            reached: Stage::ALL[0],
+            step: Step::FIRST,
+            event: None,
+        }
+    }
+
+    /// The state that was saved last. One that can't be read is as good as none: every stage
+    /// finds out by itself what is done already.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn load(root: &Root) -> io::Result<Option<Self>> {
+        let Some(json) = read_if_exists(&root.path(paths::STATE))? else {
+            return Ok(None);
+        };
+        Ok(serde_json::from_slice(&json)
+            .inspect_err(|error| log::warn!("beginning anew, for the state can't be read: {error}"))
+            .ok())
+    }
+
+    /// Saves the state; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn save(&self, root: &Root) -> io::Result<()> {
+        write_atomic(&root.path(paths::STATE), &serde_json::to_vec(self)?, 0o600)
+    }
+}

@@ -1,0 +1,280 @@
+//! Where an installation is, and the one function that moves it on.
+
+use std::time::Duration;
+
+use nkd_contract::{Class, Stage};
+use serde::{Deserialize, Serialize};
+
+/// Where the installation is. Times are in milliseconds and come from the monotonic clock, since
+/// the wall clock may jump while the first stage sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Step {
+    /// An attempt at a stage is to begin after a delay.
+    Due {
+        /// The stage.
+        stage: Stage,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// How long to wait first.
+        delay: u64,
+        /// What the stage has used of its budget.
+        spent: u64,
+    },
+    /// An attempt has begun.
+    Running {
+        /// The stage.
+        stage: Stage,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// What the stage had used of its budget before.
+        spent: u64,
+    },
+    /// The node is Ready.
+    Ready,
+    /// Stopped for good.
+    Failed {
+        /// The stage it stopped in.
+        stage: Stage,
+    },
+}
+
+/// What happens to an installation.
+#[derive(Debug, Clone, Copy)]
+pub enum Input {
+    /// The worker started: after a reboot, a crash, or because a person asked.
+    Restarted {
+        /// On another boot than before.
+        rebooted: bool,
+    },
+    /// The attempt that was due begins.
+    Begin,
+    /// The running attempt succeeded.
+    Succeeded {
+        /// The furthest stage that ever began.
+        reached: Stage,
+    },
+    /// The running attempt failed.
+    Faulted {
+        /// Whether trying again can help.
+        class: Class,
+        /// How long the attempt took.
+        took: Duration,
+        /// How long to wait before the next.
+        delay: Duration,
+        /// How long the stage may go on failing.
+        budget: Duration,
+    },
+}
+
+impl Step {
+    /// The first step of every installation.
+    pub const FIRST: Self = Self::first_attempt(Stage::ALL[0]);
+
+    const fn first_attempt(stage: Stage) -> Self {
+        Self::Due {
+            stage,
+            attempt: 1,
+            delay: 0,
+            spent: 0,
+        }
+    }
+
+    /// The step after this one. What can't happen in a step leaves it as it is.
+    #[must_use]
+    pub fn on(self, input: Input) -> Self {
+        match (self, input) {
+            (Self::Ready, _) => Self::Ready,
+            // The machine below may be another after a reboot: modules, hostname, runtime.
+            (_, Input::Restarted { rebooted: true }) => Self::FIRST,
+            (
+                Self::Running {
+                    stage,
+                    attempt,
+                    spent,
+                },
+                Input::Restarted { .. },
+            ) => next_attempt(stage, attempt, 0, spent),
+            // Whoever starts a stopped installation wants it tried again.
+            (Self::Failed { stage }, Input::Restarted { .. }) => Self::first_attempt(stage),
+            (
+                Self::Due {
+                    stage,
+                    attempt,
+                    spent,
+                    ..
+                },
+                Input::Begin,
+            ) => Self::Running {
+                stage,
+                attempt,
+                spent,
+            },
+            (Self::Running { stage, .. }, Input::Succeeded { reached }) => after(stage, reached),
+            (
+                Self::Running {
+                    stage,
+                    attempt,
+                    spent,
+                },
+                Input::Faulted {
+                    class,
+                    took,
+                    delay,
+                    budget,
+                },
+            ) => {
+                let spent = spent
+                    .saturating_add(millis(took))
+                    .saturating_add(millis(delay));
+                if class == Class::Permanent || spent > millis(budget) {
+                    return Self::Failed { stage };
+                }
+                next_attempt(stage, attempt, millis(delay), spent)
+            }
+            (step, _) => step,
+        }
+    }
+}
+
+fn next_attempt(stage: Stage, attempt: u32, delay: u64, spent: u64) -> Step {
+    Step::Due {
+        stage,
+        attempt: attempt.saturating_add(1),
+        delay,
+        spent,
+    }
+}
+
+/// The step after a stage. The stages up to the runtime run again on every boot; those after it
+/// that were done stay done.
+fn after(stage: Stage, reached: Stage) -> Step {
+    match stage.next() {
+        None => Step::Ready,
+        Some(next) if next > Stage::Runtime => Step::first_attempt(next.max(reached)),
+        Some(next) => Step::first_attempt(next),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running(stage: Stage, attempt: u32, spent: u64) -> Step {
+        Step::Running {
+            stage,
+            attempt,
+            spent,
+        }
+    }
+
+    fn fault(class: Class, took: u64, delay: u64) -> Input {
+        Input::Faulted {
+            class,
+            took: Duration::from_secs(took),
+            delay: Duration::from_secs(delay),
+            budget: Duration::from_secs(60),
+        }
+    }
+
+    /// All stages a fresh installation goes through when nothing fails, with reboots before the
+    /// given ones.
+    fn path(mut reboots: Vec<Stage>) -> Vec<Stage> {
+        let (mut step, mut reached, mut path) = (Step::FIRST, Stage::Clock, Vec::new());
+        while step != Step::Ready {
+            step = step.on(Input::Begin);
+            let Step::Running { stage, .. } = step else {
+                panic!("{step:?}");
+            };
+            path.push(stage);
+            reached = reached.max(stage);
+            if let Some(place) = reboots.iter().position(|other| *other == stage) {
+                reboots.remove(place);
+                step = step.on(Input::Restarted { rebooted: true });
+            } else {
+                step = step.on(Input::Succeeded { reached });
+            }
+        }
+        path
+    }
+
+    #[test]
+    fn the_stages_run_in_their_order() {
+        assert_eq!(path(vec![]), Stage::ALL);
+    }
+
+    #[test]
+    fn a_reboot_repeats_what_a_boot_forgets_and_goes_on_where_it_was_cut_off() {
+        let expected = [
+            Stage::Clock,
+            Stage::Host,
+            Stage::Runtime,
+            Stage::Images,
+            Stage::Gate,
+            Stage::Kubeadm,
+            Stage::Clock,
+            Stage::Host,
+            Stage::Runtime,
+            Stage::Kubeadm,
+            Stage::Addons,
+            Stage::Ready,
+        ];
+        assert_eq!(path(vec![Stage::Kubeadm]), expected);
+    }
+
+    #[test]
+    fn a_crash_is_the_end_of_an_attempt() {
+        let step = running(Stage::Images, 2, 500).on(Input::Restarted { rebooted: false });
+        let expected = Step::Due {
+            stage: Stage::Images,
+            attempt: 3,
+            delay: 0,
+            spent: 500,
+        };
+        assert_eq!(step, expected);
+    }
+
+    #[test]
+    fn a_transient_fault_is_tried_again_until_the_budget_is_used_up() {
+        let step = running(Stage::Host, 1, 0).on(fault(Class::Transient, 10, 20));
+        let expected = Step::Due {
+            stage: Stage::Host,
+            attempt: 2,
+            delay: 20_000,
+            spent: 30_000,
+        };
+        assert_eq!(step, expected);
+        let again = step.on(Input::Begin).on(fault(Class::Transient, 10, 21));
+        assert_eq!(again, Step::Failed { stage: Stage::Host });
+    }
+
+    #[test]
+    fn a_permanent_fault_stops_at_once() {
+        let step = running(Stage::Host, 1, 0).on(fault(Class::Permanent, 0, 0));
+        assert_eq!(step, Step::Failed { stage: Stage::Host });
+    }
+
+    #[test]
+    fn a_stopped_installation_tries_the_failed_stage_again_when_started() {
+        let step = Step::Failed {
+            stage: Stage::Images,
+        }
+        .on(Input::Restarted { rebooted: false });
+        assert_eq!(step, Step::first_attempt(Stage::Images));
+    }
+
+    #[test]
+    fn a_ready_node_stays_ready_whatever_happens() {
+        for input in [
+            Input::Begin,
+            Input::Restarted { rebooted: true },
+            fault(Class::Permanent, 0, 0),
+        ] {
+            assert_eq!(Step::Ready.on(input), Step::Ready);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! `nkd-agent`: makes the machine it runs on a Ready Kubernetes node, and says how it goes.
+//!
+//! - [`install`]: the worker, root: a state machine over the [`stages`], writing the event log.
+//! - [`report`]: the reporter, unprivileged: reads the event log, serves D-Bus, sends callbacks.
+//! - [`status`]: what the event log adds up to, for a person.
+//! - [`system`]: the machine underneath: files, commands, journal, systemd.
+
+pub mod cli;
+pub mod events;
+pub mod install;
+pub mod report;
+pub mod stages;
+pub mod status;
+pub mod system;

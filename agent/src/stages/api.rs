@@ -1,0 +1,158 @@
+//! The cluster's API, asked by HTTPS and nobody else's.
+
+use std::time::Duration;
+
+use nkd_contract::{Cause, Plan};
+use serde_json::Value;
+use ureq::Agent;
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+
+use super::{Fault, Node};
+
+/// The kubelet's own credentials: certificates and key in one file (kubelet, `--cert-dir`).
+const KUBELET_CREDENTIALS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+/// How long one question may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A client that trusts the plan's certificate authority alone.
+pub(super) struct Api {
+    agent: Agent,
+    endpoint: String,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum ApiError {
+    /// Nothing answers.
+    Unreachable(String),
+    /// What answers isn't this cluster.
+    Untrusted(String),
+    /// The answer is another status than 200.
+    Status(u16),
+}
+
+impl Api {
+    /// A client without credentials.
+    pub(super) fn anonymous(plan: &Plan) -> Result<Self, ApiError> {
+        Self::new(plan, None)
+    }
+
+    /// A client with the kubelet's credentials; `None` while the kubelet has none.
+    pub(super) fn as_kubelet(node: &Node<'_>) -> Option<Result<Self, ApiError>> {
+        let pem = std::fs::read(node.root.path(KUBELET_CREDENTIALS)).ok()?;
+        let (chain, mut keys) = pem_items(&pem);
+        let credentials = ClientCert::new_with_certs(&chain, keys.pop()?);
+        Some(Self::new(node.plan, Some(credentials)))
+    }
+
+    fn new(plan: &Plan, credentials: Option<ClientCert>) -> Result<Self, ApiError> {
+        let (authorities, _) = pem_items(plan.certificate_authority.as_bytes());
+        if authorities.is_empty() {
+            return Err(ApiError::Untrusted(
+                "the plan has no certificate authority".into(),
+            ));
+        }
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::from(authorities.into_iter()))
+            .client_cert(credentials)
+            .build();
+        let agent = Agent::config_builder()
+            .tls_config(tls)
+            .https_only(true)
+            .proxy(None)
+            .max_redirects(0)
+            .timeout_global(Some(TIMEOUT))
+            .build()
+            .new_agent();
+        Ok(Self {
+            agent,
+            endpoint: plan.endpoint.clone(),
+        })
+    }
+
+    /// The body of a `GET` that is answered with 200.
+    pub(super) fn get(&self, path: &str) -> Result<String, ApiError> {
+        let mut answer = self
+            .agent
+            .get(format!("https://{}{path}", self.endpoint))
+            .call()?;
+        Ok(answer.body_mut().read_to_string()?)
+    }
+
+    /// This node's own Node object.
+    pub(super) fn node(&self, name: &str) -> Result<Value, ApiError> {
+        let body = self.get(&format!("/api/v1/nodes/{name}"))?;
+        serde_json::from_str(&body).map_err(|error| ApiError::Untrusted(error.to_string()))
+    }
+}
+
+/// What the Ready condition of a Node object says: `Ok` when it is true, else why not.
+pub(super) fn readiness(node: &Value) -> Result<(), String> {
+    let conditions = node["status"]["conditions"].as_array();
+    let ready = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == "Ready")
+        .ok_or("kubelet hasn't said anything yet")?;
+    if ready["status"] == "True" {
+        return Ok(());
+    }
+    let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
+    Err(format!("{}: {}", text("reason"), text("message")))
+}
+
+fn pem_items(pem: &[u8]) -> (Vec<Certificate<'static>>, Vec<PrivateKey<'static>>) {
+    let (mut certificates, mut keys) = (Vec::new(), Vec::new());
+    for item in parse_pem(pem).flatten() {
+        match item {
+            PemItem::Certificate(certificate) => certificates.push(certificate),
+            PemItem::PrivateKey(key) => keys.push(key),
+            _ => {}
+        }
+    }
+    (certificates, keys)
+}
+
+impl From<ureq::Error> for ApiError {
+    fn from(error: ureq::Error) -> Self {
+        match error {
+            ureq::Error::StatusCode(status) => Self::Status(status),
+            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => Self::Untrusted(error.to_string()),
+            // A handshake that fails while reading comes as an I/O error around rustls' own.
+            ureq::Error::Io(ref io) if io.kind() == std::io::ErrorKind::InvalidData => {
+                Self::Untrusted(error.to_string())
+            }
+            _ => Self::Unreachable(error.to_string()),
+        }
+    }
+}
+
+impl ApiError {
+    /// The fault of a node that waits for its cluster.
+    pub(super) fn at_gate(self, endpoint: &str, what: &str) -> Fault {
+        match self {
+            Self::Unreachable(error) => Fault::new(
+                Cause::GateUnreachable,
+                format!("{endpoint} can't be reached: {error}"),
+            ),
+            Self::Untrusted(error) => Fault::new(
+                Cause::GateUntrusted,
+                format!("{endpoint} is not this cluster's: {error}"),
+            ),
+            Self::Status(status) => Fault::new(
+                Cause::GateNotReady,
+                format!("{endpoint} answers {status} to {what}"),
+            ),
+        }
+    }
+
+    /// The fault of a node that looks for its own Node object.
+    pub(super) fn at_ready(self) -> Fault {
+        let message = match self {
+            Self::Unreachable(error) | Self::Untrusted(error) => error,
+            Self::Status(404) => "kubelet hasn't registered the node yet".to_owned(),
+            Self::Status(status) => format!("the API answers {status}"),
+        };
+        Fault::new(Cause::ReadyUnreachable, message)
+    }
+}

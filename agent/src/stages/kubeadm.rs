@@ -1,0 +1,151 @@
+//! `kubeadm`: `kubeadm init` or `kubeadm join`, again and again from a clean start, and never
+//! against a node that works.
+
+use std::time::Duration;
+
+use nkd_contract::{Cause, Role, paths};
+
+use super::api::Api;
+use super::{Fault, Node};
+use crate::system::CommandError;
+use crate::system::files::copy_tree;
+
+/// A healthy `kubeadm init` takes less than a minute; slow disks and 4 GiB of images do not.
+const KUBEADM: Duration = Duration::from_secs(15 * 60);
+const RESET: Duration = Duration::from_secs(5 * 60);
+/// How long the static pods of an earlier attempt may take to come up again.
+const CONTROL_PLANE: Duration = Duration::from_secs(60);
+
+const ADMIN: &str = "/etc/kubernetes/admin.conf";
+const API_SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+/// Whatever kubeadm writes before its end.
+const TRACES: [&str; 5] = [
+    "/etc/kubernetes/kubelet.conf",
+    "/etc/kubernetes/bootstrap-kubelet.conf",
+    API_SERVER,
+    "/var/lib/etcd/member",
+    "/var/lib/kubelet/config.yaml",
+];
+/// What the preflight of a second `kubeadm init` finds where the first one was cut off.
+const ALREADY_THERE: &str = "FileAvailable--etc-kubernetes-manifests-kube-apiserver.yaml,\
+    FileAvailable--etc-kubernetes-manifests-kube-controller-manager.yaml,\
+    FileAvailable--etc-kubernetes-manifests-kube-scheduler.yaml,\
+    FileAvailable--etc-kubernetes-manifests-etcd.yaml,\
+    DirAvailable--var-lib-etcd,Port-6443,Port-10250,Port-10257,Port-10259,Port-2379,Port-2380";
+
+pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
+    match node.plan.role {
+        Role::Init => init(node),
+        Role::JoinControlPlane | Role::JoinWorker => join(node),
+    }
+}
+
+fn init(node: &mut Node<'_>) -> Result<(), Fault> {
+    let mut arguments = vec!["init", "--config", paths::KUBEADM, "--skip-token-print"];
+    if has_traces(node) {
+        if control_plane_runs(node) {
+            node.progress(
+                "an earlier attempt's control plane runs; kubeadm goes on with it",
+                None,
+            );
+            arguments.extend(["--ignore-preflight-errors", ALREADY_THERE]);
+        } else {
+            reset(node)?;
+        }
+    }
+    restore_pki(node)?;
+    kubeadm(node, &arguments)
+}
+
+fn join(node: &mut Node<'_>) -> Result<(), Fault> {
+    if has_traces(node) {
+        if has_joined(node) {
+            node.progress("the node has joined already", None);
+            return Ok(());
+        }
+        reset(node)?;
+    }
+    restore_pki(node)?;
+    let joined = kubeadm(node, &["join", "--config", paths::KUBEADM]);
+    // kubeadm may give up on a kubelet that is only slow.
+    if joined.is_err() && has_joined(node) {
+        node.progress("kubeadm failed, but the node has joined", None);
+        return Ok(());
+    }
+    joined
+}
+
+fn has_traces(node: &Node<'_>) -> bool {
+    TRACES.iter().any(|path| node.root.path(path).exists())
+}
+
+/// Whether the control plane that an earlier attempt began works.
+fn control_plane_runs(node: &mut Node<'_>) -> bool {
+    if [ADMIN, API_SERVER]
+        .iter()
+        .any(|path| !node.root.path(path).exists())
+    {
+        return false;
+    }
+    let healthy = node.poll(CONTROL_PLANE, |node| {
+        let endpoint = &node.plan.endpoint;
+        Api::anonymous(node.plan)
+            .and_then(|api| api.get("/readyz"))
+            .map_err(|error| error.at_gate(endpoint, "/readyz"))
+    });
+    healthy.is_ok()
+}
+
+/// Whether this node's own Node object is there, seen with the credentials its kubelet got.
+fn has_joined(node: &Node<'_>) -> bool {
+    Api::as_kubelet(node)
+        .and_then(Result::ok)
+        .is_some_and(|api| api.node(&node.plan.node).is_ok())
+}
+
+fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
+    node.progress("cleaning up after an earlier attempt", None);
+    let socket = node.plan.runtime.socket();
+    node.root
+        .command("kubeadm")
+        .args([
+            "reset",
+            "--force",
+            "--cri-socket",
+            &format!("unix://{socket}"),
+        ])
+        .timeout(RESET)
+        .run()
+        .map_err(|error| Fault::of_command(Cause::KubeadmReset, &error))
+}
+
+/// kubeadm must find the cluster's own authorities, or it would make others.
+fn restore_pki(node: &Node<'_>) -> Result<(), Fault> {
+    let delivered = node.root.path(paths::PKI);
+    if !delivered.exists() {
+        return Ok(());
+    }
+    copy_tree(&delivered, &node.root.path(paths::KUBERNETES_PKI)).map_err(|error| {
+        let message = format!(
+            "copying {} to {}: {error}",
+            paths::PKI,
+            paths::KUBERNETES_PKI
+        );
+        Fault::new(Cause::KubeadmFailed, message)
+    })
+}
+
+fn kubeadm(node: &Node<'_>, arguments: &[&str]) -> Result<(), Fault> {
+    node.root
+        .command("kubeadm")
+        .args(arguments)
+        .timeout(KUBEADM)
+        .run()
+        .map_err(|error| {
+            let cause = match error {
+                CommandError::TimedOut { .. } => Cause::KubeadmTimeout,
+                _ => Cause::KubeadmFailed,
+            };
+            Fault::of_command(cause, &error)
+        })
+}

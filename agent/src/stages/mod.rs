@@ -1,0 +1,143 @@
+//! The stages, one file each. A stage is idempotent: it may be cut off at any moment and is then
+//! run again from its start, so it looks first at what is done already.
+
+mod addons;
+mod api;
+mod clock;
+mod gate;
+mod host;
+mod images;
+mod kubeadm;
+mod ready;
+mod runtime;
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use nkd_contract::{Cause, Kind, Plan, Progress, Stage};
+
+use crate::install::{Announcer, News};
+use crate::system::{self, CommandError, Root, TICK};
+
+/// Why an attempt at a stage failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The cause; says whether trying again can help.
+    pub cause: Cause,
+    /// The same for a person, in one line and without secrets.
+    pub message: String,
+}
+
+impl Fault {
+    /// A fault with its message.
+    pub fn new(cause: Cause, message: impl Into<String>) -> Self {
+        Self {
+            cause,
+            message: message.into(),
+        }
+    }
+
+    /// A fault of a command; a program that isn't there is always the OS image's.
+    fn of_command(cause: Cause, error: &CommandError) -> Self {
+        let cause = match error {
+            CommandError::Missing { .. } => Cause::HostProgram,
+            _ => cause,
+        };
+        Self::new(cause, error.to_string())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}]", self.message, self.cause)
+    }
+}
+
+/// The node a stage works on.
+#[derive(Debug)]
+pub struct Node<'a> {
+    /// Its file system.
+    pub root: &'a Root,
+    /// Its plan.
+    pub plan: &'a Plan,
+    /// The stage that runs.
+    pub stage: Stage,
+    /// The attempt at it, from 1.
+    pub attempt: u32,
+    /// Hears of progress.
+    pub announcer: &'a mut Announcer,
+}
+
+impl Node<'_> {
+    /// Says how far the stage is.
+    fn progress(&mut self, message: impl Into<String>, progress: Option<Progress>) {
+        let mut news = News::of(Kind::Progress, self.stage, self.attempt, message);
+        news.progress = progress;
+        self.tell(news);
+    }
+
+    /// Says what the stage is waiting for.
+    fn waiting(&mut self, reason: &Fault) {
+        let mut news = News::of(Kind::Progress, self.stage, self.attempt, &*reason.message);
+        news.cause = Some(reason.cause);
+        self.tell(news);
+    }
+
+    fn tell(&mut self, news: News) {
+        // The next transition needs the log too and says so when it can't be written.
+        if let Err(error) = self.announcer.announce(news) {
+            log::warn!("the event log: {error}");
+        }
+    }
+
+    /// Looks once a second until it finds what it wants or the time is over, and says what it
+    /// waits for whenever that changes.
+    fn poll<T>(
+        &mut self,
+        window: Duration,
+        mut look: impl FnMut(&Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let deadline = Instant::now() + window.min(self.plan.budget(self.stage));
+        let mut said = None;
+        loop {
+            let fault = match look(self) {
+                Ok(found) => return Ok(found),
+                Err(fault) => fault,
+            };
+            if Instant::now() >= deadline {
+                return Err(fault);
+            }
+            if said.as_ref() != Some(&fault) {
+                self.waiting(&fault);
+                said = Some(fault);
+            }
+            system::sleep(TICK);
+        }
+    }
+}
+
+/// Runs one attempt at the node's stage.
+///
+/// # Errors
+/// The attempt failed.
+pub fn run(node: &mut Node<'_>) -> Result<(), Fault> {
+    match node.stage {
+        Stage::Clock => clock::run(node),
+        Stage::Host => host::run(node),
+        Stage::Runtime => runtime::run(node),
+        Stage::Images => images::run(node),
+        Stage::Gate => gate::run(node),
+        Stage::Kubeadm => kubeadm::run(node),
+        Stage::Addons => addons::run(node),
+        Stage::Ready => ready::run(node),
+    }
+}
+
+/// The longest delay between two attempts. The stages that only wait for somebody else do so
+/// within their attempts already.
+pub const fn longest_delay(stage: Stage) -> Duration {
+    Duration::from_secs(match stage {
+        Stage::Gate | Stage::Ready => 2,
+        _ => 30,
+    })
+}

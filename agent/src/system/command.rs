@@ -1,0 +1,365 @@
+//! Child processes: bounded in time and output, heard line by line, never told or heard secrets.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::{self, BufRead, BufReader, PipeReader, Read};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::{Redactor, TICK, alive};
+
+/// How many of a command's last lines an error carries.
+const TAIL_LINES: usize = 5;
+/// A longer line is cut: nobody reads it and it must not fill the memory.
+const LINE_BYTES: u64 = 4096;
+/// What [`Command::read`] takes at most.
+const READ_BYTES: u64 = 1 << 20;
+/// How long a killed command may take to die.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A command to run. Secrets have no business in its arguments.
+#[derive(Debug)]
+pub struct Command {
+    name: String,
+    program: Option<PathBuf>,
+    path: OsString,
+    arguments: Vec<OsString>,
+    timeout: Duration,
+}
+
+/// Why a command did not do its work.
+#[derive(Debug)]
+pub enum CommandError {
+    /// There is no such program.
+    Missing {
+        /// Its name.
+        program: String,
+    },
+    /// It couldn't be started or heard.
+    Io {
+        /// Its name.
+        program: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// It ended with another status than 0.
+    Failed {
+        /// Its name.
+        program: String,
+        /// The status.
+        status: ExitStatus,
+        /// The last lines it wrote, without secrets.
+        tail: Vec<String>,
+    },
+    /// It was killed because it took too long.
+    TimedOut {
+        /// Its name.
+        program: String,
+        /// What it was given.
+        timeout: Duration,
+        /// The last lines it wrote, without secrets.
+        tail: Vec<String>,
+    },
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tail = match self {
+            Self::Missing { program } => return write!(f, "there is no program {program}"),
+            Self::Io { program, source } => return write!(f, "running {program}: {source}"),
+            Self::Failed {
+                program,
+                status,
+                tail,
+            } => {
+                write!(f, "{program} ended with {status}")?;
+                tail
+            }
+            Self::TimedOut {
+                program,
+                timeout,
+                tail,
+            } => {
+                write!(f, "{program} was stopped after {} s", timeout.as_secs())?;
+                tail
+            }
+        };
+        if tail.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ": {}", tail.join(" | "))
+        }
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+impl Command {
+    /// Made by [`Root::command`](super::Root::command).
+    pub(super) fn new(name: &str, program: Option<PathBuf>, path: OsString) -> Self {
+        Self {
+            name: name.to_owned(),
+            program,
+            path,
+            arguments: Vec::new(),
+            timeout: Duration::from_secs(60),
+        }
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(mut self, arguments: I) -> Self {
+        self.arguments.extend(
+            arguments
+                .into_iter()
+                .map(|argument| argument.as_ref().to_owned()),
+        );
+        self
+    }
+
+    /// How long it may run before it and its children are killed; a minute unless said.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Runs it to its end; each line it writes is logged.
+    ///
+    /// # Errors
+    /// It can't be run, fails or takes too long.
+    pub fn run(&self) -> Result<(), CommandError> {
+        let (reader, writer) = io::pipe().map_err(|source| self.io(source))?;
+        let stderr = writer.try_clone().map_err(|source| self.io(source))?;
+        let child = self.spawn(writer.into(), stderr.into())?;
+        self.supervise(child, reader)
+    }
+
+    /// Runs it to its end and gives what it wrote to standard output; what it wrote to standard
+    /// error is logged.
+    ///
+    /// # Errors
+    /// It can't be run, fails, takes too long, or writes more than a mebibyte or no UTF-8.
+    pub fn read(&self) -> Result<String, CommandError> {
+        let (stdout, writer) = io::pipe().map_err(|source| self.io(source))?;
+        let (stderr, error_writer) = io::pipe().map_err(|source| self.io(source))?;
+        let child = self.spawn(writer.into(), error_writer.into())?;
+        let output = thread::spawn(move || {
+            let mut text = String::new();
+            stdout
+                .take(READ_BYTES)
+                .read_to_string(&mut text)
+                .map(|_| text)
+        });
+        self.supervise(child, stderr)?;
+        output
+            .join()
+            .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+            .map_err(|source| self.io(source))
+    }
+
+    fn io(&self, source: io::Error) -> CommandError {
+        CommandError::Io {
+            program: self.name.clone(),
+            source,
+        }
+    }
+
+    fn spawn(&self, stdout: Stdio, stderr: Stdio) -> Result<Child, CommandError> {
+        let Some(program) = &self.program else {
+            return Err(CommandError::Missing {
+                program: self.name.clone(),
+            });
+        };
+        let mut command = std::process::Command::new(program);
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .env("PATH", &self.path)
+            .env("HOME", "/root")
+            .env("LANG", "C.UTF-8")
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            .process_group(0);
+        die_with_parent(&mut command);
+        command.spawn().map_err(|source| self.io(source))
+    }
+
+    /// Hears the child out, then waits for its end.
+    fn supervise(&self, mut child: Child, output: PipeReader) -> Result<(), CommandError> {
+        let lines = read_lines(output);
+        let deadline = Instant::now() + self.timeout;
+        let mut redactor = Redactor::default();
+        let mut tail = VecDeque::new();
+        let mut heard_out = false;
+        loop {
+            alive();
+            if heard_out {
+                if let Some(status) = child.try_wait().map_err(|source| self.io(source))? {
+                    return self.judge(status, tail.into());
+                }
+                thread::sleep(Duration::from_millis(10));
+            } else {
+                match lines.recv_timeout(TICK) {
+                    Ok(line) => self.hear(redactor.line(&line), &mut tail),
+                    // Somebody may hold the pipe open who outlives the child.
+                    Err(RecvTimeoutError::Timeout) => {
+                        if let Some(status) = child.try_wait().map_err(|source| self.io(source))? {
+                            return self.judge(status, tail.into());
+                        }
+                    }
+                    Err(RecvTimeoutError::Disconnected) => heard_out = true,
+                }
+            }
+            if Instant::now() >= deadline {
+                self.kill(&mut child);
+                return Err(CommandError::TimedOut {
+                    program: self.name.clone(),
+                    timeout: self.timeout,
+                    tail: tail.into(),
+                });
+            }
+        }
+    }
+
+    fn hear(&self, line: String, tail: &mut VecDeque<String>) {
+        if line.trim().is_empty() {
+            return;
+        }
+        log::info!("{}: {line}", self.name);
+        if tail.len() == TAIL_LINES {
+            tail.pop_front();
+        }
+        tail.push_back(line);
+    }
+
+    fn judge(&self, status: ExitStatus, tail: Vec<String>) -> Result<(), CommandError> {
+        if status.success() {
+            return Ok(());
+        }
+        Err(CommandError::Failed {
+            program: self.name.clone(),
+            status,
+            tail,
+        })
+    }
+
+    /// Kills the whole process group; whoever is gone already needs no killing.
+    fn kill(&self, child: &mut Child) {
+        if let Ok(group) = i32::try_from(child.id()) {
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
+        let deadline = Instant::now() + GRACE;
+        while Instant::now() < deadline {
+            if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        log::warn!("{} can't be killed", self.name);
+    }
+}
+
+/// Lines of a child, read in a thread so that waiting for one can time out.
+fn read_lines(output: PipeReader) -> Receiver<String> {
+    let (sender, lines) = mpsc::sync_channel(64);
+    thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        let mut line = Vec::new();
+        while let Ok(1..) = output
+            .by_ref()
+            .take(LINE_BYTES)
+            .read_until(b'\n', &mut line)
+        {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            line.clear();
+            if sender.send(text).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// A child must not go on working when the agent is killed: the next agent starts it anew.
+#[allow(unsafe_code)]
+fn die_with_parent(command: &mut std::process::Command) {
+    // SAFETY: between fork and exec only prctl(2) is called, which is async-signal-safe, and
+    // nothing is allocated.
+    unsafe {
+        command
+            .pre_exec(|| nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        Command::new("sh", Some("/bin/sh".into()), "/usr/bin:/bin".into()).args(["-c", script])
+    }
+
+    #[test]
+    fn a_failure_carries_the_last_lines_without_secrets() {
+        let error = shell("seq 9; echo token abcdef.0123456789abcdef >&2; exit 3")
+            .run()
+            .unwrap_err();
+        let CommandError::Failed { status, tail, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(status.code(), Some(3));
+        assert_eq!(*tail, ["6", "7", "8", "9", "token (secret)"]);
+    }
+
+    #[test]
+    fn a_command_that_hangs_is_killed_with_its_children() {
+        let before = Instant::now();
+        let error = shell("sleep 60 & sleep 60")
+            .timeout(Duration::from_millis(200))
+            .run()
+            .unwrap_err();
+        assert!(matches!(error, CommandError::TimedOut { .. }), "{error}");
+        assert!(before.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_daemon_left_behind_does_not_hold_the_command_up() {
+        let before = Instant::now();
+        shell("sleep 30 & exit 0").run().unwrap();
+        assert!(before.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn the_environment_is_clean_and_there_is_no_input() {
+        let output = shell("env | sed 's/=.*//' | sort | tr '\\n' ' '; cat")
+            .read()
+            .unwrap();
+        assert_eq!(output.trim(), "HOME LANG PATH PWD");
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let command = Command::new("kubeadm", None, OsString::new());
+        assert_eq!(
+            command.run().unwrap_err().to_string(),
+            "there is no program kubeadm"
+        );
+    }
+
+    #[test]
+    fn a_line_without_end_does_not_fill_the_memory() {
+        shell("head -c 100000 /dev/zero | tr '\\0' x")
+            .run()
+            .unwrap();
+    }
+}

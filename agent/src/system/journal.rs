@@ -1,0 +1,77 @@
+//! The `log` crate's sink: journald with structured fields, or plain lines for a person.
+
+use std::sync::{Mutex, PoisonError};
+
+use log::kv::{Error, Key, Source, Value, VisitSource};
+use log::{LevelFilter, Log, Metadata, Record};
+use systemd_journal_logger::{JournalLog, connected_to_journal};
+
+/// Fields that every record carries, such as the stage that is running.
+static CONTEXT: Mutex<Vec<(&'static str, String)>> = Mutex::new(Vec::new());
+
+/// Sends all that is logged to journald, or to standard error when that isn't the journal.
+///
+/// # Errors
+/// Journald's socket can't be used.
+pub fn init(identifier: &str) -> anyhow::Result<()> {
+    let journal = if connected_to_journal() {
+        Some(JournalLog::empty()?.with_syslog_identifier(identifier.to_owned()))
+    } else {
+        None
+    };
+    log::set_boxed_logger(Box::new(Logger { journal }))?;
+    log::set_max_level(LevelFilter::Info);
+    Ok(())
+}
+
+/// Sets a field that every record from now on carries; an empty value takes it away.
+pub fn set_field(name: &'static str, value: impl Into<String>) {
+    let value = value.into();
+    let mut context = CONTEXT.lock().unwrap_or_else(PoisonError::into_inner);
+    context.retain(|(other, _)| *other != name);
+    if !value.is_empty() {
+        context.push((name, value));
+    }
+}
+
+struct Logger {
+    journal: Option<JournalLog>,
+}
+
+impl Log for Logger {
+    fn enabled(&self, _: &Metadata) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record) {
+        let Some(journal) = &self.journal else {
+            eprintln!("{}", record.args());
+            return;
+        };
+        let context = CONTEXT.lock().unwrap_or_else(PoisonError::into_inner);
+        let fields = Fields {
+            own: record.key_values(),
+            context: &context,
+        };
+        // There is nowhere left to say that this failed.
+        let _ = journal.journal_send(&record.to_builder().key_values(&fields).build());
+    }
+
+    fn flush(&self) {}
+}
+
+/// A record's own fields and those of the context.
+struct Fields<'a> {
+    own: &'a dyn Source,
+    context: &'a [(&'static str, String)],
+}
+
+impl Source for Fields<'_> {
+    fn visit<'kvs>(&'kvs self, visitor: &mut dyn VisitSource<'kvs>) -> Result<(), Error> {
+        self.own.visit(visitor)?;
+        for (name, value) in self.context {
+            visitor.visit_pair(Key::from_str(name), Value::from(value.as_str()))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+//! The machine underneath.
+
+pub mod command;
+pub mod files;
+pub mod journal;
+mod redact;
+mod root;
+
+pub use command::{Command, CommandError};
+pub use redact::Redactor;
+pub use root::Root;
+
+use std::time::Duration;
+
+/// How often a waiting worker looks around; well below the unit's `WatchdogSec=`.
+pub const TICK: Duration = Duration::from_secs(1);
+
+/// Tells systemd that the process isn't stuck; call at least every [`TICK`] while waiting.
+pub fn alive() {
+    // Without a manager to tell there is nothing to do.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+}
+
+/// Sleeps, staying [`alive`].
+pub fn sleep(duration: Duration) {
+    let mut left = duration;
+    while !left.is_zero() {
+        alive();
+        let step = left.min(TICK);
+        std::thread::sleep(step);
+        left -= step;
+    }
+}
+
+/// A line of the kernel's, such as the boot id; empty when it can't be read.
+fn kernel_line(path: &str) -> String {
+    std::fs::read_to_string(path)
+        .map(|text| text.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// The kernel's id of this boot.
+pub fn boot_id() -> String {
+    kernel_line("/proc/sys/kernel/random/boot_id")
+}
+
+/// A new random UUID, from the kernel.
+pub fn uuid() -> String {
+    kernel_line("/proc/sys/kernel/random/uuid")
+}

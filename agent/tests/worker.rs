@@ -1,0 +1,344 @@
+//! The worker as its unit runs it, on a machine of files: a temporary root whose programs are
+//! shell scripts. What real programs do is the testbed's to show; here it is the worker's own
+//! doings in trouble.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use nkd_contract::{Cause, Event, Image, ImageSource, Images, Kind, Plan, Role, Runtime, Stage};
+use nkd_contract::{Timestamp, paths};
+use tempfile::TempDir;
+
+/// Exit status of a worker that only a person can help.
+const STOPPED: i32 = 4;
+
+/// A machine of files.
+struct Machine {
+    root: TempDir,
+    /// containerd's socket, listening for as long as the machine is.
+    _socket: UnixListener,
+}
+
+impl Machine {
+    /// A machine on which everything works, up to the API that nobody serves.
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let socket = root.path().join("run/containerd/containerd.sock");
+        fs::create_dir_all(socket.parent().unwrap()).unwrap();
+        let machine = Self {
+            _socket: UnixListener::bind(socket).unwrap(),
+            root,
+        };
+        let hostname = nix::unistd::gethostname().unwrap();
+        machine.write("/proc/sys/kernel/hostname", hostname.to_str().unwrap());
+        machine.write("/proc/sys/net/ipv4/ip_forward", "0\n");
+        machine.write("/proc/sys/net/bridge/bridge-nf-call-iptables", "1\n");
+        machine.write("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1\n");
+        machine.write("/proc/filesystems", "nodev\tproc\nnodev\toverlay\n");
+        for program in ["systemctl", "kubelet", "kubeadm", "kubectl"] {
+            machine.program(program, "exit 0");
+        }
+        machine.program("ctr", r#"case "$*" in *list*) cat "$STORE";; *import*) for last; do :; done; cat "$last" >> "$STORE";; esac"#);
+        machine.write("/store", "");
+        machine.write("/images/a.tar", "example.org/a:1\n");
+        machine.write("/images/b.tar", "example.org/b:1\n");
+        machine.write("/etc/nkd/pki/ca.key", "the delivered key");
+        machine
+    }
+
+    fn path(&self, absolute: &str) -> PathBuf {
+        self.root.path().join(absolute.trim_start_matches('/'))
+    }
+
+    fn write(&self, absolute: &str, text: &str) {
+        let path = self.path(absolute);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn read(&self, absolute: &str) -> String {
+        fs::read_to_string(self.path(absolute)).unwrap_or_default()
+    }
+
+    /// A program that says in `/calls` how it was called and then does as the script says.
+    fn program(&self, name: &str, script: &str) {
+        let path = format!("/usr/bin/{name}");
+        let root = self.root.path().display();
+        let text = format!(
+            "#!/bin/sh\nROOT={root} STORE={root}/store PATH=/usr/bin:/bin\n\
+             echo \"{name} $*\" >> {root}/calls\n{script}\n"
+        );
+        self.write(&path, &text);
+        fs::set_permissions(self.path(&path), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn plan(&self, change: impl FnOnce(&mut Plan)) {
+        let mut plan = Plan {
+            schema: nkd_contract::SCHEMA,
+            cluster: "demo".into(),
+            node: nix::unistd::gethostname().unwrap().into_string().unwrap(),
+            role: Role::Init,
+            clock_floor: Timestamp::from_unix(1_700_000_000),
+            kubernetes_version: "v1.20.2".into(),
+            runtime: Runtime::Containerd,
+            endpoint: "127.0.0.1:1".into(),
+            certificate_authority: String::new(),
+            images: Images {
+                source: ImageSource::Directory("/images".into()),
+                required: vec![Image {
+                    name: "example.org/b:1".into(),
+                }],
+            },
+            addons: Vec::new(),
+            // Nobody serves the API here, so the last stage fails, and does so at once.
+            budgets: [(Stage::Ready, 0)].into(),
+        };
+        change(&mut plan);
+        self.write(paths::PLAN, &serde_json::to_string(&plan).unwrap());
+    }
+
+    /// Runs the worker to its end.
+    fn install(&self) -> ExitStatus {
+        Command::new(env!("CARGO_BIN_EXE_nkd-agent"))
+            .arg("--root")
+            .arg(self.root.path())
+            .arg("install")
+            .status()
+            .unwrap()
+    }
+
+    fn events(&self) -> Vec<Event> {
+        let log = self.read(paths::EVENTS);
+        log.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// How the installation stopped.
+    fn failure(&self) -> (Option<Stage>, Cause, String) {
+        let event = self.events().pop().unwrap();
+        assert_eq!(event.kind, Kind::Failed);
+        (event.stage, event.cause.unwrap(), event.message)
+    }
+
+    fn calls(&self) -> Vec<String> {
+        self.read("/calls").lines().map(str::to_owned).collect()
+    }
+
+    fn calls_of(&self, program: &str) -> Vec<String> {
+        let mut calls = self.calls();
+        calls.retain(|call| call.split(' ').next() == Some(program));
+        calls
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn without_a_plan_it_says_so_and_stops() {
+    let machine = Machine::new();
+    assert_eq!(machine.install().code(), Some(STOPPED));
+    let (stage, cause, message) = machine.failure();
+    assert_eq!((stage, cause), (None, Cause::PlanMissing));
+    assert!(message.contains("/etc/nkd/plan.json"), "{message}");
+    assert!(machine.calls().is_empty());
+}
+
+#[test]
+fn a_plan_of_a_newer_schema_is_called_that() {
+    let machine = Machine::new();
+    machine.write(paths::PLAN, r#"{"schema": 99, "something": "new"}"#);
+    assert_eq!(machine.install().code(), Some(STOPPED));
+    let (_, cause, message) = machine.failure();
+    assert_eq!(cause, Cause::PlanSchema);
+    assert_eq!(
+        message,
+        "the plan is of schema 99, this agent reads schema 1"
+    );
+}
+
+#[test]
+fn a_plan_that_is_no_json_is_called_that() {
+    let machine = Machine::new();
+    machine.write(paths::PLAN, "schema: 1");
+    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.failure().1, Cause::PlanInvalid);
+}
+
+#[test]
+fn another_plan_than_the_one_it_began_with_is_refused() {
+    let machine = Machine::new();
+    machine.plan(|_| {});
+    machine.install();
+    machine.plan(|plan| plan.cluster = "another".into());
+    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.failure().1, Cause::PlanChanged);
+}
+
+#[test]
+fn a_missing_program_is_the_images_fault_and_not_tried_again() {
+    let machine = Machine::new();
+    machine.plan(|_| {});
+    fs::remove_file(machine.path("/usr/bin/kubeadm")).unwrap();
+    assert_eq!(machine.install().code(), Some(STOPPED));
+    let (stage, cause, message) = machine.failure();
+    assert_eq!((stage, cause), (Some(Stage::Host), Cause::HostProgram));
+    assert!(message.contains("kubeadm"), "{message}");
+    assert!(machine.calls().is_empty());
+}
+
+#[test]
+fn a_dead_runtime_is_tried_again_until_its_budget_is_used_up() {
+    let machine = Machine::new();
+    machine.plan(|plan| {
+        plan.budgets.insert(Stage::Runtime, 2);
+    });
+    machine.program(
+        "systemctl",
+        "echo 'containerd.service is broken' >&2; exit 1",
+    );
+    assert_eq!(machine.install().code(), Some(STOPPED));
+    let (stage, cause, message) = machine.failure();
+    assert_eq!((stage, cause), (Some(Stage::Runtime), Cause::RuntimeStart));
+    assert!(
+        message.contains("containerd.service is broken"),
+        "{message}"
+    );
+    let again = machine
+        .events()
+        .into_iter()
+        .filter(|event| event.kind == Kind::AttemptFailed);
+    assert!(again.count() >= 1);
+}
+
+#[test]
+fn archives_are_imported_until_all_images_are_there_and_then_pinned() {
+    let machine = Machine::new();
+    machine.plan(|plan| plan.images.required[0].name = "example.org/a:1".into());
+    machine.install();
+    let calls = machine.calls_of("ctr").join("\n");
+    assert!(calls.contains("images import"), "{calls}");
+    assert!(!calls.contains("b.tar"), "{calls}");
+    assert!(
+        calls.contains("images label example.org/a:1 io.cri-containerd.pinned=pinned"),
+        "{calls}"
+    );
+}
+
+#[test]
+fn an_image_that_is_in_no_archive_stops_it_by_name() {
+    let machine = Machine::new();
+    machine.plan(|plan| plan.images.required[0].name = "example.org/c:1".into());
+    assert_eq!(machine.install().code(), Some(STOPPED));
+    let (stage, cause, message) = machine.failure();
+    assert_eq!((stage, cause), (Some(Stage::Images), Cause::ImagesMissing));
+    assert!(message.contains("example.org/c:1"), "{message}");
+    assert!(machine.calls_of("kubeadm").is_empty());
+}
+
+#[test]
+fn a_failed_kubeadm_is_cleaned_up_after_and_finds_the_delivered_authorities_again() {
+    let machine = Machine::new();
+    machine.plan(|_| {});
+    machine.program(
+        "kubeadm",
+        r#"case "$1" in
+        init)
+            cmp $ROOT/etc/nkd/pki/ca.key $ROOT/etc/kubernetes/pki/ca.key || exit 2
+            [ -e $ROOT/second ] && exit 0
+            touch $ROOT/second $ROOT/etc/kubernetes/kubelet.conf
+            echo "the token abcdef.0123456789abcdef is not the fault"; exit 1;;
+        reset) rm -r $ROOT/etc/kubernetes;;
+        esac"#,
+    );
+    machine.install();
+    let calls: Vec<_> = machine
+        .calls_of("kubeadm")
+        .iter()
+        .map(|call| call.split(' ').nth(1).unwrap().to_owned())
+        .collect();
+    assert_eq!(calls, ["init", "reset", "init"]);
+    let failed = machine
+        .events()
+        .into_iter()
+        .find(|event| event.kind == Kind::AttemptFailed)
+        .unwrap();
+    assert_eq!(failed.cause, Some(Cause::KubeadmFailed));
+    assert!(
+        failed
+            .message
+            .contains("the token (secret) is not the fault"),
+        "{}",
+        failed.message
+    );
+    assert_eq!(mode(&machine.path("/etc/kubernetes/pki/ca.key")), 0o644);
+    assert_eq!(machine.failure().0, Some(Stage::Ready));
+}
+
+#[test]
+fn a_gate_that_nobody_keeps_names_the_endpoint() {
+    let machine = Machine::new();
+    let authority = rcgen::generate_simple_self_signed(["demo".into()])
+        .unwrap()
+        .cert
+        .pem();
+    machine.plan(|plan| {
+        plan.role = Role::JoinWorker;
+        plan.certificate_authority = authority;
+        plan.budgets.insert(Stage::Gate, 0);
+    });
+    assert_eq!(machine.install().code(), Some(STOPPED));
+    let (stage, cause, message) = machine.failure();
+    assert_eq!((stage, cause), (Some(Stage::Gate), Cause::GateUnreachable));
+    assert!(message.contains("127.0.0.1:1"), "{message}");
+}
+
+#[test]
+fn started_again_after_a_stop_it_tries_only_the_failed_stage_again() {
+    let machine = Machine::new();
+    machine.plan(|_| {});
+    machine.install();
+    let before = machine.events().len();
+    assert_eq!(machine.install().code(), Some(STOPPED));
+    let stages: Vec<_> = machine.events()[before..]
+        .iter()
+        .filter(|event| event.kind == Kind::StageStarted)
+        .map(|event| event.stage.unwrap())
+        .collect();
+    assert_eq!(stages, [Stage::Ready]);
+    assert_eq!(machine.calls_of("kubeadm").len(), 1);
+}
+
+#[test]
+fn the_event_log_has_no_gaps_and_only_the_state_is_private() {
+    let machine = Machine::new();
+    machine.plan(|_| {});
+    machine.install();
+    machine.install();
+    let sequences: Vec<_> = machine
+        .events()
+        .iter()
+        .map(|event| event.sequence)
+        .collect();
+    assert_eq!(sequences, (1..=sequences.len() as u64).collect::<Vec<_>>());
+    assert_eq!(mode(&machine.path(paths::EVENTS)), 0o644);
+    assert_eq!(mode(&machine.path(paths::STATE)), 0o600);
+}
+
+#[test]
+fn settings_that_are_right_are_left_alone_and_the_others_set() {
+    let machine = Machine::new();
+    machine.plan(|_| {});
+    machine.install();
+    assert_eq!(machine.read("/proc/sys/net/ipv4/ip_forward"), "1");
+    assert_eq!(
+        machine.read("/proc/sys/net/bridge/bridge-nf-call-iptables"),
+        "1\n"
+    );
+}
