@@ -27,7 +27,7 @@ systemctl --root="$root" --quiet enable systemd-networkd.service systemd-network
 
 # Debian's Ignition always wants to relabel, and asks this file whether it must.
 mkdir -p "$root/etc/selinux"
-printf 'SELINUX=disabled\n' > "$root/etc/selinux/config"
+printf 'SELINUX=disabled\nSELINUXTYPE=targeted\n' > "$root/etc/selinux/config"
 printf '# No name server: the testbed is cut off from all networks.\n' > "$root/etc/resolv.conf"
 printf '127.0.0.1 localhost\n' > "$root/etc/hosts"
 

@@ -40,11 +40,14 @@ pub fn apply(config: &Path, root: &Path, log: &Path) -> Result<()> {
     )?;
     let text = [output.stdout, output.stderr].concat();
     fs::write(log, &text).with_context(|| format!("can't write {}", log.display()))?;
+    let text = String::from_utf8_lossy(&text);
+    // After a failure it prints the whole config.
+    let words = text.split("Full config:").next().unwrap_or_default();
     anyhow::ensure!(
         output.status.success(),
         "Ignition failed on {}; the end of its log:\n{}",
         config.display(),
-        command::tail(&String::from_utf8_lossy(&text), 15)
+        command::tail(words, 10)
     );
     Ok(())
 }

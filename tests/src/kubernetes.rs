@@ -8,6 +8,9 @@ use anyhow::{Context, Result, ensure};
 use crate::cache::{Cache, Recipe};
 use crate::{command, node};
 
+/// The environment variable with the directory of a release to test instead of the built-in one.
+pub const DIRECTORY: &str = "NKD_TESTBED_KUBERNETES";
+
 /// The release Debian's archive has the complete source of.
 const BUILT_IN: &str = "1.20.2";
 
@@ -20,6 +23,14 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
+    /// The release in the directory that [`DIRECTORY`] names, else the built-in one.
+    pub fn chosen(cache: &Cache) -> Result<Self> {
+        match std::env::var_os(DIRECTORY) {
+            Some(directory) => Self::from_directory(Path::new(&directory)),
+            None => Self::built_in(cache),
+        }
+    }
+
     /// Kubernetes 1.20.2, built from Debian's source package when it isn't in the cache yet.
     pub fn built_in(cache: &Cache) -> Result<Self> {
         let programs = cache.entry(&Recipe {

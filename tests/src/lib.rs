@@ -19,25 +19,27 @@
 //!
 //! See `tests/README.md` for what is real and what is a stand-in.
 
-mod cache;
+pub mod cache;
 pub mod callbacks;
 mod cgroup;
 mod command;
 mod disk;
 pub mod ignition;
-mod image;
-mod kubernetes;
-mod lab;
-mod machine;
+pub mod image;
+pub mod kubernetes;
+pub mod lab;
+pub mod machine;
 mod node;
-mod programs;
+pub mod overlay;
+pub mod programs;
 pub mod requirements;
 mod teardown;
+pub mod tools;
 
-pub use cache::{Cache, Recipe};
+pub use cache::Cache;
 pub use callbacks::Callbacks;
 pub use image::Image;
 pub use kubernetes::Kubernetes;
 pub use lab::Lab;
 pub use machine::Machine;
-pub use programs::{Programs, workspace};
+pub use programs::Programs;

@@ -1,0 +1,103 @@
+//! The testbed's own promises, without the product.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::json;
+use testbed::overlay::{self, Node};
+use testbed::{Cache, Image, Kubernetes, Lab, Machine, ignition, requirements};
+
+const ADDRESS: &str = "10.200.0.11";
+
+/// A machine like the ones users install by hand: containerd configured, kubelet enabled.
+fn plain_machine(lab: &Lab, image: &Image) -> Machine {
+    let mut config = overlay::user_ignition(&Node {
+        address: ADDRESS,
+        nodes: &[ADDRESS],
+    });
+    let containerd = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"]\n  \
+                      sandbox_image = \"k8s.gcr.io/pause:3.2\"\n";
+    let mut containerd = overlay::file("/etc/containerd/config.toml", 0o644, containerd);
+    containerd["overwrite"] = json!(true);
+    let files = config["storage"]["files"].as_array_mut().unwrap();
+    files.push(containerd);
+    files.push(overlay::file("/etc/hostname", 0o644, "plain\n"));
+    files.push(overlay::file("/etc/sysctl.d/kubernetes.conf", 0o644, "net.ipv4.ip_forward = 1\n"));
+    let units = config["systemd"]["units"].as_array_mut().unwrap();
+    units[1]["enabled"] = json!(true);
+    units.push(json!({ "name": "kubelet.service", "enabled": true }));
+    let file = lab.scratch("plain").unwrap().join("plain.ign");
+    fs::write(&file, config.to_string()).unwrap();
+    ignition::validate(&file).unwrap();
+    lab.machine(image, "plain", &file).unwrap()
+}
+
+fn image(cache: &Cache) -> Image {
+    requirements::ensure().unwrap();
+    Image::without_product(cache, &Kubernetes::chosen(cache).unwrap()).unwrap()
+}
+
+#[test]
+fn kubeadm_makes_a_ready_node_that_survives_a_power_cut() {
+    let cache = Cache::open().unwrap();
+    let image = image(&cache);
+    let lab = Lab::new(&cache).unwrap();
+    let machine = plain_machine(&lab, &image);
+    machine.boot().unwrap();
+    assert_eq!(machine.check(["uname", "-n"]).unwrap(), "plain\n");
+
+    let import = format!(
+        "for a in {}/*.tar; do ctr -n k8s.io images import $a; done",
+        Image::ARCHIVES
+    );
+    machine.check(["sh", "-c", &import]).unwrap();
+    let cluster = json!({
+        "apiVersion": "kubeadm.k8s.io/v1beta2",
+        "kind": "ClusterConfiguration",
+        "kubernetesVersion": "v1.20.2",
+        "networking": { "podSubnet": overlay::POD_SUBNET },
+    });
+    let init = json!({
+        "apiVersion": "kubeadm.k8s.io/v1beta2",
+        "kind": "InitConfiguration",
+        "nodeRegistration": { "criSocket": "/run/containerd/containerd.sock", "taints": [] },
+    });
+    let documents = format!("{cluster}\n---\n{init}\n---\n{}\n", overlay::kube_proxy());
+    machine.write("/etc/kubeadm.yaml", &documents).unwrap();
+    machine
+        .check(["kubeadm", "init", "--config=/etc/kubeadm.yaml"])
+        .unwrap();
+    await_ready(&machine);
+
+    machine.power_off_hard().unwrap();
+    assert!(!machine.is_running());
+    machine.boot().unwrap();
+    await_ready(&machine);
+    machine.power_off().unwrap();
+}
+
+/// Waits until the node is Ready and every pod runs.
+fn await_ready(machine: &Machine) {
+    let kubectl = |words: &str| {
+        let words =
+            format!("kubectl --kubeconfig=/etc/kubernetes/admin.conf --request-timeout=5s {words}");
+        machine.check(["sh", "-c", &words])
+    };
+    let all_run = |words: &str| {
+        let states = kubectl(words)?;
+        Ok(!states.is_empty() && states.split_whitespace().all(|state| state == "True"))
+    };
+    let condition = "-o jsonpath='{.items[*].status.conditions[?(@.type==\"Ready\")].status}'";
+    machine
+        .wait_for("a Ready node", Duration::from_secs(120), || {
+            all_run(&format!("get nodes {condition}"))
+        })
+        .unwrap();
+    machine
+        .wait_for("Ready pods", Duration::from_secs(120), || {
+            all_run(&format!("get pods --all-namespaces {condition}"))
+        })
+        .unwrap();
+    println!("{}", kubectl("get nodes,pods -A -o wide").unwrap());
+}
