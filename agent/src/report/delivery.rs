@@ -1,0 +1,188 @@
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nkd_contract::{Event, ReportTarget, Timestamp};
+use ureq::config::Config;
+use ureq::http::{Response, StatusCode, header::RETRY_AFTER};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body};
+
+use super::cloud_event::CloudEvent;
+use super::signature::Signer;
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long all of a callback may take.
+const WHOLE: Duration = Duration::from_secs(30);
+/// As much of an answer is read; nothing in it matters but its beginning, to a person.
+const ANSWER: u64 = 4096;
+/// As much of a refusal's text goes into the journal.
+const EXCERPT: usize = 200;
+
+/// Sends events to the receiver.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    agent: Agent,
+    url: String,
+    signer: Signer,
+}
+
+/// How sending an event once went.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// The receiver has it.
+    Accepted,
+    /// It may go better later.
+    Later {
+        /// What happened.
+        reason: String,
+        /// How long the receiver wants to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// The receiver won't ever take this event.
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// What it said.
+        answer: String,
+    },
+    /// The receiver won't ever take any event (410).
+    Gone,
+}
+
+impl Delivery {
+    /// What sends to a target.
+    ///
+    /// # Errors
+    /// The target can't be used; the text has nothing of its key.
+    pub(super) fn new(target: &ReportTarget) -> anyhow::Result<Self> {
+        let Some(signer) = Signer::new(&target.signing_key) else {
+            bail!("the signing key is not a webhook key");
+        };
+        if !target.url.starts_with("https://") && !target.url.starts_with("http://") {
+            bail!("{} is not an http or https URL", target.url);
+        }
+        let roots = match &target.certificate_authority {
+            Some(pem) => certificates(pem)?,
+            None => RootCerts::WebPki,
+        };
+        let config = Config::builder()
+            .timeout_connect(Some(CONNECT))
+            .timeout_global(Some(WHOLE))
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false)
+            // The receiver is the operator's: nothing is sent past a proxy somebody set for pulls.
+            .proxy(None)
+            .user_agent(concat!("nkd-agent/", env!("CARGO_PKG_VERSION")))
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .build();
+        Ok(Self {
+            agent: config.new_agent(),
+            url: target.url.clone(),
+            signer,
+        })
+    }
+
+    /// The URL events are sent to.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Sends an event once.
+    pub(super) fn send(&self, event: &Event) -> Sent {
+        // Maps with keys that aren't strings are all that JSON can't hold.
+        let Ok(body) = serde_json::to_vec(&CloudEvent::new(event)) else {
+            return Sent::Refused {
+                status: 0,
+                answer: "it can't be written as JSON".to_owned(),
+            };
+        };
+        let timestamp = Timestamp::now().unix();
+        let response = self
+            .agent
+            .post(&self.url)
+            .content_type(CloudEvent::CONTENT_TYPE)
+            .header("webhook-id", &event.id)
+            .header("webhook-timestamp", timestamp.to_string())
+            .header(
+                "webhook-signature",
+                self.signer.sign(&event.id, timestamp, &body),
+            )
+            .send(&body);
+        match response {
+            Ok(response) => judge(response),
+            Err(error) => Sent::Later {
+                reason: error.to_string(),
+                retry_after: None,
+            },
+        }
+    }
+}
+
+/// The certificates to trust. None at all are an error: the public web's must not stand in.
+fn certificates(pem: &str) -> anyhow::Result<RootCerts> {
+    let mut certificates = Vec::new();
+    for item in parse_pem(pem.as_bytes()) {
+        if let PemItem::Certificate(certificate) = item.context("the certificate authority")? {
+            certificates.push(certificate);
+        }
+    }
+    if certificates.is_empty() {
+        bail!("the certificate authority has no certificate");
+    }
+    Ok(RootCerts::from(certificates))
+}
+
+/// What an answer means.
+fn judge(mut response: Response<Body>) -> Sent {
+    let status = response.status();
+    let retry_after = retry_after(&response);
+    // Read also when it doesn't matter: only then can the connection be used again.
+    let answer = response
+        .body_mut()
+        .with_config()
+        .limit(ANSWER)
+        .lossy_utf8(true)
+        .read_to_string()
+        .unwrap_or_default();
+    if status.is_success() {
+        Sent::Accepted
+    } else if status == StatusCode::GONE {
+        Sent::Gone
+    } else if is_transient(status) {
+        Sent::Later {
+            reason: status.to_string(),
+            retry_after,
+        }
+    } else {
+        Sent::Refused {
+            status: status.as_u16(),
+            answer: excerpt(&answer),
+        }
+    }
+}
+
+fn is_transient(status: StatusCode) -> bool {
+    status.is_server_error()
+        || status == StatusCode::REQUEST_TIMEOUT
+        || status == StatusCode::TOO_MANY_REQUESTS
+}
+
+/// `Retry-After` in seconds; its form as a date is rare and a clock at first boot wrong.
+fn retry_after(response: &Response<Body>) -> Option<Duration> {
+    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// The beginning of an answer as one harmless line.
+fn excerpt(answer: &str) -> String {
+    answer
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(EXCERPT)
+        .collect()
+}

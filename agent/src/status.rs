@@ -1,0 +1,189 @@
+//! What the event log adds up to, for a person or a script.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nkd_contract::{Event, NodeStatus, Stage, State, paths};
+
+use crate::events::{EventFollower, EventReader};
+use crate::system::{Root, TICK};
+
+/// Say how far the installation is.
+///
+/// Anybody may ask. Exit status: 0 said, whatever the state is; 1 it can't be found out. With
+/// --follow: 0 the node is Ready, 1 the installation has stopped for good.
+#[derive(Debug, Clone, Args)]
+pub struct Status {
+    /// Write JSON: one object with the state; with --follow one object per event.
+    #[arg(long)]
+    json: bool,
+    /// Write all events from the first, and each new one as it comes, until the node is Ready or
+    /// the installation has stopped for good.
+    #[arg(long)]
+    follow: bool,
+}
+
+impl Status {
+    /// Writes the state to standard output. Quietly ends when nobody reads it any more.
+    ///
+    /// # Errors
+    /// The event log can't be read; when following, the installation has stopped for good.
+    pub fn run(&self, root: &Root) -> anyhow::Result<()> {
+        let mut output = io::stdout().lock();
+        let written = if self.follow {
+            self.follow(root, &mut output)
+        } else {
+            self.now(root, &mut output)
+        };
+        match written {
+            Err(error) if is_broken_pipe(&error) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn now(&self, root: &Root, output: &mut impl Write) -> anyhow::Result<()> {
+        let path = root.path(paths::EVENTS);
+        let mut reader = EventReader::new(path.clone());
+        let events = reader
+            .read()
+            .with_context(|| format!("reading {}", path.display()))?;
+        let mut status = NodeStatus::default();
+        status.extend(&events);
+        if self.json {
+            writeln!(output, "{}", serde_json::to_string(&status)?)?;
+        } else if events.is_empty() {
+            output.write_all(not_begun(root).as_bytes())?;
+        } else {
+            output.write_all(describe(&status).as_bytes())?;
+        }
+        Ok(output.flush()?)
+    }
+
+    fn follow(&self, root: &Root, output: &mut (impl Write + AsFd)) -> anyhow::Result<()> {
+        let path = root.path(paths::EVENTS);
+        let mut follower = EventFollower::new(path.clone())
+            .with_context(|| format!("following {}", path.display()))?;
+        let mut status = NodeStatus::default();
+        loop {
+            for event in follower.next(TICK).context("reading the event log")? {
+                status.apply(&event);
+                let line = if self.json {
+                    serde_json::to_string(&event)?
+                } else {
+                    line(&event)
+                };
+                writeln!(output, "{line}")?;
+            }
+            output.flush()?;
+            if is_unread(output) {
+                return Ok(());
+            }
+            // After all that is there: a stopped installation may have been started again.
+            match status.state {
+                State::Ready => return Ok(()),
+                State::Failed => bail!("the installation of {} has stopped", status.node),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Whether the reader of a pipe has gone away. Without an event there is nothing to write that
+/// would show it.
+fn is_unread(output: &impl AsFd) -> bool {
+    let mut wanted = [PollFd::new(output.as_fd(), PollFlags::empty())];
+    matches!(poll(&mut wanted, PollTimeout::ZERO), Ok(1..))
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// What there is to say before the first event.
+fn not_begun(root: &Root) -> String {
+    let why = if root.path(paths::PLAN).exists() {
+        "nkd-agent.service has not begun to install this node; see `systemctl status nkd-agent`."
+    } else {
+        "No plan was delivered to this machine: there is no /etc/nkd/plan.json."
+    };
+    format!("Nothing has happened yet. {why}\n")
+}
+
+/// The state, a fact a line.
+fn describe(status: &NodeStatus) -> String {
+    let mut facts = vec![("node", status.node.clone())];
+    facts.extend(status.cluster.clone().map(|cluster| ("cluster", cluster)));
+    facts.extend(status.role.map(|role| ("role", role.name().to_owned())));
+    facts.push(("state", state(status)));
+    facts.extend(
+        status
+            .stage
+            .map(|stage| ("stage", place(stage, status.attempt))),
+    );
+    facts.extend(
+        status
+            .progress
+            .map(|progress| ("progress", progress.to_string())),
+    );
+    if let Some(cause) = status.cause {
+        facts.push(("cause", format!("{cause}: {}", cause.meaning())));
+        facts.push(("remedy", cause.remedy().to_owned()));
+    }
+    facts.push(("message", status.message.clone()));
+
+    facts
+        .into_iter()
+        .fold(String::new(), |mut text, (name, fact)| {
+            // Writing to a string can't fail.
+            let _ = writeln!(text, "{name:<8}  {}", printable(&fact));
+            text
+        })
+}
+
+fn state(status: &NodeStatus) -> String {
+    let name = status.state.name();
+    match status.since {
+        Some(since) => format!("{name} since {since}"),
+        None => name.to_owned(),
+    }
+}
+
+fn place(stage: Stage, attempt: u32) -> String {
+    let number = Stage::ALL
+        .iter()
+        .take_while(|other| **other <= stage)
+        .count();
+    let mut text = format!("{stage} ({number} of {})", Stage::ALL.len());
+    if attempt > 1 {
+        let _ = write!(text, ", attempt {attempt}");
+    }
+    text
+}
+
+/// An event in a line.
+fn line(event: &Event) -> String {
+    let stage = event.stage.map_or("-", Stage::name);
+    let mut text = format!("{}  {stage:<7}  {:<14}  ", event.time, event.kind.name());
+    if let Some(cause) = event.cause {
+        let _ = write!(text, "{cause}: ");
+    }
+    text.push_str(&printable(&event.message));
+    if let Some(progress) = event.progress {
+        let _ = write!(text, " ({progress})");
+    }
+    if let Some(millis) = event.retry_after {
+        let _ = write!(text, " (again in {} s)", millis.div_ceil(1000));
+    }
+    text
+}
+
+/// Text without characters that control a terminal: messages quote what other programs say.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
