@@ -1,3 +1,7 @@
 //! The `nkd` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nkd::cli::main()
+}

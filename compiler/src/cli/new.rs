@@ -1,0 +1,35 @@
+use std::io::Write as _;
+
+use anyhow::Result;
+use clap::Args;
+
+/// Print a commented cluster file to start from
+///
+/// It compiles as it is; change names, addresses and the Kubernetes version to yours.
+#[derive(Args)]
+pub struct New {
+    /// How many nodes: one control plane, the others workers
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=200))]
+    nodes: u8,
+}
+
+const HEAD: &str = include_str!("new.yaml");
+
+impl New {
+    pub(super) fn run(&self) -> Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        write!(stdout, "{HEAD}")?;
+        for index in 0..self.nodes {
+            let (name, role) = match index {
+                0 => ("cp1".to_owned(), "control-plane"),
+                _ => (format!("w{index}"), "worker"),
+            };
+            let address = format!("10.200.0.{}", 11 + u16::from(index));
+            writeln!(
+                stdout,
+                "    - {{name: {name}, role: {role}, address: {address}}}"
+            )?;
+        }
+        Ok(())
+    }
+}

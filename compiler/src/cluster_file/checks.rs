@@ -1,0 +1,256 @@
+//! Checks of single values. Each reports what is wrong at the value's place.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::domain::Endpoint;
+use crate::diagnostics::{Code, Diagnostics, Spanned};
+use crate::yaml;
+
+type Text = Spanned<String>;
+
+/// One of a few words.
+pub fn choice<T: Copy, const N: usize>(
+    text: &Text,
+    all: [T; N],
+    name: fn(T) -> &'static str,
+    to: &mut Diagnostics,
+) -> Option<T> {
+    let found = all.into_iter().find(|it| name(*it) == text.value);
+    if found.is_none() {
+        let message = format!("`{}` is not possible here", text.value);
+        let help = yaml::suggest(&text.value, all.iter().map(|it| name(*it)));
+        to.report_with_help(Code::Choice, text.span, message, help);
+    }
+    found
+}
+
+/// A DNS label (RFC 1123).
+pub fn dns_label(text: Text, what: &str, to: &mut Diagnostics) -> Option<String> {
+    if is_dns_label(&text.value) {
+        return Some(text.value);
+    }
+    to.report(
+        Code::Name,
+        text.span,
+        format!("{what} `{}` is not a DNS label", text.value),
+    );
+    None
+}
+
+/// A DNS name: labels with dots between them.
+pub fn dns_name(text: &Text, what: &str, to: &mut Diagnostics) -> bool {
+    let good = is_dns_name(&text.value);
+    if !good {
+        to.report(
+            Code::Name,
+            text.span,
+            format!("{what} `{}` is not a DNS name", text.value),
+        );
+    }
+    good
+}
+
+/// A DNS name or an address.
+pub fn host(text: &Text, to: &mut Diagnostics) {
+    // Certificates may have `*` for the first label.
+    let name = text.value.strip_prefix("*.").unwrap_or(&text.value);
+    if text.value.parse::<IpAddr>().is_err() && !is_dns_name(name) {
+        let message = format!("`{}` is neither a DNS name nor an address", text.value);
+        to.report(Code::Name, text.span, message);
+    }
+}
+
+/// `host:port`
+pub fn endpoint(text: &Text, to: &mut Diagnostics) -> Option<Endpoint> {
+    let parsed = text.value.rsplit_once(':').and_then(|(host, port)| {
+        let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+        let good = match bare {
+            Some(bare) => bare.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => is_host(host),
+        };
+        let port: u16 = port.parse().ok().filter(|port| *port != 0)?;
+        good.then(|| Endpoint {
+            host: bare.unwrap_or(host).to_owned(),
+            port,
+        })
+    });
+    if parsed.is_none() {
+        let message = format!("`{}` is not a host and a port", text.value);
+        to.report(Code::Endpoint, text.span, message);
+    }
+    parsed
+}
+
+/// A name or an IPv4 address. What has only digits and dots is meant as an address.
+fn is_host(host: &str) -> bool {
+    let looks_like_address = host.chars().all(|c| c.is_ascii_digit() || c == '.');
+    if looks_like_address {
+        host.parse::<std::net::Ipv4Addr>().is_ok()
+    } else {
+        is_dns_name(host)
+    }
+}
+
+/// A network in CIDR notation.
+pub fn cidr(text: &Text, to: &mut Diagnostics) -> Option<IpNet> {
+    let Ok(net) = text.value.parse::<IpNet>() else {
+        to.report(
+            Code::Cidr,
+            text.span,
+            format!("`{}` is not a network", text.value),
+        );
+        return None;
+    };
+    if net.trunc() != net {
+        let message = format!(
+            "`{}` is an address inside the network {}",
+            text.value,
+            net.trunc()
+        );
+        to.report(Code::Cidr, text.span, message);
+        return None;
+    }
+    Some(net)
+}
+
+/// An address a machine can have.
+pub fn address(text: &Text, to: &mut Diagnostics) -> Option<IpAddr> {
+    let parsed: Option<IpAddr> = text.value.parse().ok();
+    let good = parsed.filter(|it| !it.is_unspecified() && !it.is_loopback() && !it.is_multicast());
+    if good.is_none() {
+        let message = format!("`{}` is not an address a node can have", text.value);
+        to.report(Code::Address, text.span, message);
+    }
+    good
+}
+
+/// `registry/path`, without a tag.
+pub fn image_repository(text: &Text, to: &mut Diagnostics) {
+    let last = text.value.rsplit('/').next().unwrap_or_default();
+    let has_tag = text.value.contains('/') && last.contains(':');
+    if has_tag || !is_image_path(&text.value) {
+        let message = format!("`{}` is not an image repository", text.value);
+        to.report(Code::Image, text.span, message);
+    }
+}
+
+/// `registry/path:tag`
+pub fn image(text: &Text, to: &mut Diagnostics) {
+    let tagged = text.value.rsplit_once(':').is_some_and(|(path, tag)| {
+        let tag_chars = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        is_image_path(path) && path.contains('/') && !tag.is_empty() && tag.chars().all(tag_chars)
+    });
+    if !tagged {
+        to.report(
+            Code::Image,
+            text.span,
+            format!("`{}` is not an image with a tag", text.value),
+        );
+    }
+}
+
+fn is_image_path(path: &str) -> bool {
+    let part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-:".contains(c))
+    };
+    path.split('/').all(part)
+}
+
+/// `http` or `https`, with a host.
+pub fn url(text: Text, to: &mut Diagnostics) -> Option<String> {
+    let rest = text
+        .value
+        .strip_prefix("https://")
+        .or_else(|| text.value.strip_prefix("http://"));
+    let good = rest.is_some_and(|rest| {
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let host = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host);
+        let bracketed = host.starts_with('[');
+        let name = if bracketed {
+            host.split_once(']').map_or("", |(name, _)| &name[1..])
+        } else {
+            host.split_once(':').map_or(host, |(name, _)| name)
+        };
+        let host_good = if bracketed {
+            name.parse::<IpAddr>().is_ok()
+        } else {
+            is_host(name)
+        };
+        host_good
+            && rest
+                .chars()
+                .all(|c| c.is_ascii_graphic() && !"\"<>\\^`{|}#".contains(c))
+    });
+    if good {
+        return Some(text.value);
+    }
+    to.report(Code::Url, text.span, "this is not an http or https URL");
+    None
+}
+
+/// A full path on a node.
+pub fn node_path(text: Text, to: &mut Diagnostics) -> Option<String> {
+    let full = text.value.strip_prefix('/').is_some_and(|rest| {
+        let part = |part: &str| !part.is_empty() && part != "." && part != "..";
+        rest.split('/').all(part) && !rest.chars().any(char::is_control)
+    });
+    if full {
+        return Some(text.value);
+    }
+    to.report(
+        Code::NodePath,
+        text.span,
+        format!("`{}` is not a full path", text.value),
+    );
+    None
+}
+
+/// A length of time: at least a day, and at most what fits a certificate.
+pub fn duration(text: &Text, to: &mut Diagnostics) -> Option<Duration> {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let parsed = humantime::parse_duration(&text.value).ok();
+    let good = parsed.filter(|it| (DAY..=DAY * 36525).contains(it));
+    if good.is_none() {
+        let message = format!("`{}` is not a time between a day and a century", text.value);
+        to.report(Code::Duration, text.span, message);
+    }
+    good
+}
+
+fn is_dns_label(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=63).contains(&text.len())
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+fn is_dns_name(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_dns_label)
+}
+
+/// Kubernetes' "qualified name": an optional DNS prefix and a name.
+pub fn is_qualified_name(text: &str) -> bool {
+    let (prefix, name) = text
+        .split_once('/')
+        .map_or((None, text), |(a, b)| (Some(a), b));
+    prefix.is_none_or(is_dns_name) && !name.is_empty() && is_label_value(name)
+}
+
+/// A label's value.
+pub fn is_label_value(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let edge = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
+    text.len() <= 63
+        && text.chars().all(inner)
+        && edge(text.chars().next())
+        && edge(text.chars().next_back())
+}

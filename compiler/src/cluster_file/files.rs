@@ -1,0 +1,89 @@
+//! The files a cluster file names.
+
+use std::path::{Path, PathBuf};
+
+use super::domain::{Manifest, Overlay};
+use crate::diagnostics::{Code, Diagnostics, SourceId, Spanned};
+use crate::ignition::user::UserConfig;
+use crate::yaml;
+
+type Text = Spanned<String>;
+
+/// Reads files relative to the cluster file's directory.
+pub struct Files<'a> {
+    /// The cluster file's directory.
+    pub directory: &'a Path,
+}
+
+impl Files<'_> {
+    fn path(&self, name: &Text) -> PathBuf {
+        self.directory.join(&name.value)
+    }
+
+    fn read(&self, name: &Text, to: &mut Diagnostics) -> Option<SourceId> {
+        to.read(&self.path(name), Some(name.span))
+    }
+
+    /// The overlay documents of all files, in order.
+    pub fn overlays(&self, names: &[Text], to: &mut Diagnostics) -> Vec<Overlay> {
+        let mut overlays = Vec::new();
+        for name in names {
+            let Some(source) = self.read(name, to) else {
+                continue;
+            };
+            let documents = yaml::documents(source, to);
+            let documents = documents
+                .into_iter()
+                .filter(|it| it.value != yaml::Value::Null);
+            overlays.extend(documents.map(|document| Overlay { source, document }));
+        }
+        overlays
+    }
+
+    /// Manifests, in order; kubectl reads them, so they are only looked at for being YAML.
+    pub fn manifests(&self, names: &[Text], to: &mut Diagnostics) -> Vec<Manifest> {
+        let mut manifests: Vec<Manifest> = Vec::new();
+        for name in names {
+            let Some(source) = self.read(name, to) else {
+                continue;
+            };
+            yaml::documents(source, to);
+            let file = self.path(name);
+            let file = file.file_name().map(|it| it.to_string_lossy().into_owned());
+            let file = file.unwrap_or_default();
+            if manifests.iter().any(|it| it.name == file) {
+                to.report(
+                    Code::Manifest,
+                    name.span,
+                    format!("a manifest `{file}` is there already"),
+                );
+                continue;
+            }
+            manifests.push(Manifest {
+                name: file,
+                text: to.text(source).to_owned(),
+            });
+        }
+        manifests
+    }
+
+    /// PEM certificates.
+    pub fn certificates(&self, name: &Text, to: &mut Diagnostics) -> Option<String> {
+        let source = self.read(name, to)?;
+        let text = to.text(source);
+        if text.contains("-----BEGIN CERTIFICATE-----") && !text.contains("PRIVATE KEY") {
+            return Some(text.to_owned());
+        }
+        let message = format!("`{}` is not a file of PEM certificates alone", name.value);
+        to.report(Code::Certificate, name.span, message);
+        None
+    }
+
+    /// The user's own Ignition configs.
+    pub fn ignition(&self, names: &[Text], to: &mut Diagnostics) -> Vec<UserConfig> {
+        names
+            .iter()
+            .filter_map(|name| UserConfig::read(self.read(name, to)?, to))
+            .collect()
+    }
+}

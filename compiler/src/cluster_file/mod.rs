@@ -1,0 +1,46 @@
+//! The cluster file, in three stages: [as written](written), with [defaults](resolved), and in
+//! [types that can't be wrong](domain).
+
+mod checks;
+pub mod domain;
+mod files;
+mod nodes;
+pub mod resolved;
+mod validate;
+pub mod written;
+
+use std::path::Path;
+
+use crate::diagnostics::{Code, Diagnostics, Span};
+use crate::yaml;
+
+/// Reads a cluster file and everything it names. Whatever is wrong is in `diagnostics`, and then
+/// there is no cluster.
+pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<domain::Cluster> {
+    let source = diagnostics.read(path, None)?;
+    let documents = yaml::documents(source, diagnostics);
+    let document = match documents.as_slice() {
+        [] if !diagnostics.is_empty() => return None,
+        [] => {
+            diagnostics.report(Code::Empty, Span::new(source, 0..0), "the file is empty");
+            return None;
+        }
+        [one] if one.value == yaml::Value::Null => {
+            diagnostics.report(Code::Empty, one.span, "the file is empty");
+            return None;
+        }
+        [one] => one,
+        [_, second, ..] => {
+            let message = "a cluster file holds one document, and here begins another";
+            diagnostics.report(Code::Documents, second.span, message);
+            return None;
+        }
+    };
+    let written = written::Cluster::read(document, diagnostics)?;
+    let resolved = resolved::resolve(written, diagnostics);
+    validate::validate(
+        resolved,
+        path.parent().unwrap_or(Path::new("")),
+        diagnostics,
+    )
+}

@@ -1,0 +1,180 @@
+//! From the resolved file to the [domain](super::domain). Every check runs, so that one run shows
+//! everything that is wrong.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::Path;
+
+use ipnet::IpNet;
+use nkd_contract::Runtime;
+
+use super::domain::{Algorithm, Cluster, Pki, Report, Role};
+use super::files::Files;
+use super::resolved::{self, needed};
+use super::written;
+use super::{checks, nodes};
+use crate::diagnostics::{Code, Diagnostics, Spanned};
+use crate::version::Version;
+
+type Text = Spanned<String>;
+
+/// Checks everything; a cluster comes out when nothing is wrong.
+pub fn validate(
+    file: resolved::Cluster,
+    directory: &Path,
+    to: &mut Diagnostics,
+) -> Option<Cluster> {
+    let files = Files { directory };
+    let name = file
+        .name
+        .and_then(|it| checks::dns_label(it, "the cluster's name", to));
+    let version = file.version.and_then(|it| version(&it, to));
+    let endpoint = file.endpoint.and_then(|it| checks::endpoint(&it, to));
+    let pod_subnet = checks::cidr(&file.pod_subnet, to);
+    let service_subnet = checks::cidr(&file.service_subnet, to);
+    let overlap = pod_subnet
+        .zip(service_subnet)
+        .is_some_and(|(a, b)| overlaps(a, b));
+    if overlap {
+        let message = "the pods' and the services' networks overlap";
+        to.report(Code::CidrOverlap, file.service_subnet.span, message);
+    }
+    checks::image_repository(&file.image_repository, to);
+    checks::image(&file.sandbox_image, to);
+    checks::dns_name(&file.dns_domain, "the DNS domain", to);
+    for san in &file.cert_sans {
+        checks::host(san, to);
+    }
+    for (subnet, text) in [
+        (pod_subnet, &file.pod_subnet),
+        (service_subnet, &file.service_subnet),
+    ] {
+        addresses_outside(&file.nodes, subnet, text, to);
+    }
+    unique(
+        file.nodes.iter().filter_map(|it| it.name.as_ref()),
+        Code::DuplicateName,
+        "name",
+        to,
+    );
+    let addresses = file.nodes.iter().filter_map(|it| it.address.as_ref());
+    unique(addresses, Code::DuplicateAddress, "address", to);
+    one_control_plane(&file.nodes, file.span, to);
+    let nodes: Vec<_> = file
+        .nodes
+        .into_iter()
+        .map(|it| nodes::node(it, &files, to))
+        .collect();
+    let runtime = checks::choice(&file.runtime, [Runtime::Containerd], Runtime::name, to);
+    let airgap_images = file.airgap_images.and_then(|it| checks::node_path(it, to));
+    let report = file.report.map(|it| report(it, &files, to));
+    let algorithm = checks::choice(&file.pki_algorithm, Algorithm::ALL, Algorithm::name, to);
+    let validity = checks::duration(&file.pki_validity, to);
+    let overlays = files.overlays(&file.overlays, to);
+    let manifests = files.manifests(&file.manifests, to);
+    let ignition = files.ignition(&file.ignition, to);
+    if !to.is_empty() {
+        return None;
+    }
+    Some(Cluster {
+        name: name?,
+        version: version?,
+        endpoint: endpoint?,
+        image_repository: file.image_repository.value,
+        pod_subnet: pod_subnet?,
+        service_subnet: service_subnet?,
+        dns_domain: file.dns_domain.value,
+        cert_sans: file.cert_sans.into_iter().map(|it| it.value).collect(),
+        overlays,
+        runtime: runtime?,
+        sandbox_image: file.sandbox_image.value,
+        manifests,
+        airgap_images,
+        report: report.flatten(),
+        ignition,
+        pki: Pki {
+            algorithm: algorithm?,
+            validity: validity?,
+        },
+        nodes: nodes.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+fn version(text: &Text, to: &mut Diagnostics) -> Option<Version> {
+    Version::parse(&text.value)
+        .map_err(|message| to.report(Code::Version, text.span, message))
+        .ok()
+}
+
+fn overlaps(a: IpNet, b: IpNet) -> bool {
+    a.contains(&b.network()) || b.contains(&a.network())
+}
+
+fn addresses_outside(
+    nodes: &[resolved::Node],
+    subnet: Option<IpNet>,
+    text: &Text,
+    to: &mut Diagnostics,
+) {
+    for address in nodes.iter().filter_map(|node| node.address.as_ref()) {
+        let parsed: Option<IpAddr> = address.value.parse().ok();
+        if parsed
+            .zip(subnet)
+            .is_some_and(|(address, subnet)| subnet.contains(&address))
+        {
+            let message = format!("the node's address is inside the network {}", text.value);
+            to.report(Code::CidrOverlap, address.span, message);
+        }
+    }
+}
+
+fn unique<'a>(texts: impl Iterator<Item = &'a Text>, code: Code, what: &str, to: &mut Diagnostics) {
+    let mut seen = HashMap::new();
+    for text in texts {
+        // fd00::1 and fd00:0::1 are one address.
+        let key = text
+            .value
+            .parse::<IpAddr>()
+            .map_or_else(|_| text.value.clone(), |it| it.to_string());
+        if seen.insert(key, text.span).is_some() {
+            let message = format!("an earlier node has the {what} `{}` already", text.value);
+            to.report(code, text.span, message);
+        }
+    }
+}
+
+fn one_control_plane(
+    nodes: &[resolved::Node],
+    file: crate::diagnostics::Span,
+    to: &mut Diagnostics,
+) {
+    let roles = nodes.iter().filter_map(|node| node.role.as_ref());
+    let mut control_planes = roles.filter(|role| role.value == Role::ControlPlane.name());
+    if control_planes.next().is_none() {
+        to.report(
+            Code::NoControlPlane,
+            file,
+            "`spec.nodes` has no control plane",
+        );
+    }
+    for second in control_planes {
+        to.report(
+            Code::ManyControlPlanes,
+            second.span,
+            "this is not the only control plane",
+        );
+    }
+}
+
+fn report(file: written::Report, files: &Files<'_>, to: &mut Diagnostics) -> Option<Report> {
+    let url = needed(file.url, "spec.report.url", file.span, to);
+    let certificate_authority = match &file.ca_file {
+        Some(name) => Some(files.certificates(name, to)?),
+        None => None,
+    };
+    let url = checks::url(url?, to)?;
+    Some(Report {
+        url,
+        certificate_authority,
+    })
+}

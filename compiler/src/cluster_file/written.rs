@@ -1,0 +1,210 @@
+//! The cluster file as it is written: everything may be absent, nothing is checked but types and
+//! key names.
+
+use crate::diagnostics::{Diagnostics, Span, Spanned};
+use crate::yaml::{Fields, Node as Yaml};
+
+type Text = Option<Spanned<String>>;
+type Texts = Option<Vec<Spanned<String>>>;
+
+/// The document.
+pub struct Cluster {
+    /// The document's place.
+    pub span: Span,
+    /// `apiVersion`
+    pub api_version: Text,
+    /// `kind`
+    pub kind: Text,
+    /// `metadata.name`
+    pub name: Text,
+    /// `spec`
+    pub spec: Spec,
+}
+
+/// `spec`
+#[derive(Default)]
+pub struct Spec {
+    /// `kubernetes`
+    pub kubernetes: Kubernetes,
+    /// `runtime.name`
+    pub runtime: Text,
+    /// `runtime.sandboxImage`
+    pub sandbox_image: Text,
+    /// `network.manifests`
+    pub manifests: Texts,
+    /// `airgap.images`
+    pub airgap_images: Text,
+    /// `report`
+    pub report: Option<Report>,
+    /// `os.ignition`
+    pub ignition: Texts,
+    /// `pki.algorithm`
+    pub pki_algorithm: Text,
+    /// `pki.validity`
+    pub pki_validity: Text,
+    /// `nodes`
+    pub nodes: Option<Vec<Node>>,
+}
+
+/// `spec.kubernetes`
+#[derive(Default)]
+pub struct Kubernetes {
+    /// `version`
+    pub version: Text,
+    /// `endpoint`
+    pub endpoint: Text,
+    /// `imageRepository`
+    pub image_repository: Text,
+    /// `networking.podSubnet`
+    pub pod_subnet: Text,
+    /// `networking.serviceSubnet`
+    pub service_subnet: Text,
+    /// `networking.dnsDomain`
+    pub dns_domain: Text,
+    /// `apiServer.certSANs`
+    pub cert_sans: Texts,
+    /// `kubeadm`
+    pub overlays: Texts,
+}
+
+/// `spec.report`
+pub struct Report {
+    /// The mapping's place.
+    pub span: Span,
+    /// `url`
+    pub url: Text,
+    /// `caFile`
+    pub ca_file: Text,
+}
+
+/// An item of `spec.nodes`
+pub struct Node {
+    /// The mapping's place.
+    pub span: Span,
+    /// `name`
+    pub name: Text,
+    /// `role`
+    pub role: Text,
+    /// `address`
+    pub address: Text,
+    /// `labels`
+    pub labels: Option<Vec<(Spanned<String>, Spanned<String>)>>,
+    /// `taints`: absent and empty differ.
+    pub taints: Option<Vec<Taint>>,
+    /// `os.ignition`
+    pub ignition: Texts,
+}
+
+/// An item of a node's `taints`
+pub struct Taint {
+    /// The mapping's place.
+    pub span: Span,
+    /// `key`
+    pub key: Text,
+    /// `value`
+    pub value: Text,
+    /// `effect`
+    pub effect: Text,
+}
+
+impl Cluster {
+    /// Reads the document.
+    pub fn read(document: &Yaml, to: &mut Diagnostics) -> Option<Self> {
+        let mut fields = Fields::of(document, "", to)?;
+        let cluster = Self {
+            span: fields.span(),
+            api_version: fields.text("apiVersion", to),
+            kind: fields.text("kind", to),
+            name: fields
+                .map("metadata", to, |it, to| it.text("name", to))
+                .flatten(),
+            spec: fields.map("spec", to, Spec::read).unwrap_or_default(),
+        };
+        fields.finish(to);
+        Some(cluster)
+    }
+}
+
+impl Spec {
+    fn read(fields: &mut Fields<'_>, to: &mut Diagnostics) -> Self {
+        let kubernetes = fields
+            .map("kubernetes", to, Kubernetes::read)
+            .unwrap_or_default();
+        let runtime = fields.map("runtime", to, |it, to| {
+            (it.text("name", to), it.text("sandboxImage", to))
+        });
+        let pki = fields.map("pki", to, |it, to| {
+            (it.text("algorithm", to), it.text("validity", to))
+        });
+        let (runtime, sandbox_image) = runtime.unwrap_or_default();
+        let (pki_algorithm, pki_validity) = pki.unwrap_or_default();
+        Self {
+            kubernetes,
+            runtime,
+            sandbox_image,
+            manifests: fields
+                .map("network", to, |it, to| it.text_list("manifests", to))
+                .flatten(),
+            airgap_images: fields
+                .map("airgap", to, |it, to| it.text("images", to))
+                .flatten(),
+            report: fields.map("report", to, |it, to| Report {
+                span: it.span(),
+                url: it.text("url", to),
+                ca_file: it.text("caFile", to),
+            }),
+            ignition: fields
+                .map("os", to, |it, to| it.text_list("ignition", to))
+                .flatten(),
+            pki_algorithm,
+            pki_validity,
+            nodes: fields.map_list("nodes", to, Node::read),
+        }
+    }
+}
+
+impl Kubernetes {
+    fn read(fields: &mut Fields<'_>, to: &mut Diagnostics) -> Self {
+        let networking = fields.map("networking", to, |it, to| {
+            (
+                it.text("podSubnet", to),
+                it.text("serviceSubnet", to),
+                it.text("dnsDomain", to),
+            )
+        });
+        let (pod_subnet, service_subnet, dns_domain) = networking.unwrap_or_default();
+        Self {
+            version: fields.text("version", to),
+            endpoint: fields.text("endpoint", to),
+            image_repository: fields.text("imageRepository", to),
+            pod_subnet,
+            service_subnet,
+            dns_domain,
+            cert_sans: fields
+                .map("apiServer", to, |it, to| it.text_list("certSANs", to))
+                .flatten(),
+            overlays: fields.text_list("kubeadm", to),
+        }
+    }
+}
+
+impl Node {
+    fn read(fields: &mut Fields<'_>, to: &mut Diagnostics) -> Self {
+        Self {
+            span: fields.span(),
+            name: fields.text("name", to),
+            role: fields.text("role", to),
+            address: fields.text("address", to),
+            labels: fields.texts("labels", to),
+            taints: fields.map_list("taints", to, |it, to| Taint {
+                span: it.span(),
+                key: it.text("key", to),
+                value: it.text("value", to),
+                effect: it.text("effect", to),
+            }),
+            ignition: fields
+                .map("os", to, |it, to| it.text_list("ignition", to))
+                .flatten(),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! From a cluster file to everything that is written.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nkd_contract::Role;
+
+use crate::cluster_file::{self, domain::Cluster};
+use crate::diagnostics::{Code, Diagnostics};
+use crate::ignition::Config;
+use crate::ignition::user::UserConfig;
+use crate::kubeadm::overlay;
+use crate::node;
+use crate::output;
+use crate::pki::{Secrets, kubeconfig};
+use crate::proof;
+
+/// What to compile.
+pub struct Request<'a> {
+    /// The cluster file.
+    pub cluster_file: &'a Path,
+    /// Where the result will go, if anywhere.
+    pub out: Option<&'a Path>,
+    /// The secrets file; without it the one in `out`, and without that new secrets.
+    pub secrets: Option<&'a Path>,
+    /// The nodes whose files are wanted; empty means all.
+    pub nodes: &'a [String],
+}
+
+/// What came out.
+pub struct Compiled {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Its secrets.
+    pub secrets: Secrets,
+    /// The administrator's kubeconfig.
+    pub kubeconfig: String,
+    /// Every node's file, in the order of the cluster file.
+    pub nodes: Vec<CompiledNode>,
+    /// The input files by their path relative to the cluster file, and their text.
+    pub inputs: Vec<(String, String)>,
+}
+
+/// One node's file.
+pub struct CompiledNode {
+    /// The node's name.
+    pub name: String,
+    /// Its role in the cluster file.
+    pub role: &'static str,
+    /// Its address.
+    pub address: String,
+    /// Its Ignition config.
+    pub ignition: String,
+    /// Whether it was asked for.
+    pub wanted: bool,
+}
+
+impl Compiled {
+    /// Every image any node needs.
+    pub fn images(&self) -> Vec<String> {
+        node::required_images(&self.cluster, Role::Init)
+    }
+}
+
+/// Compiles and proves. `None` when something is wrong with the input; `diagnostics` says what.
+pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<Option<Compiled>> {
+    let Some(cluster) = cluster_file::read(request.cluster_file, diagnostics) else {
+        return Ok(None);
+    };
+    overlay::check(&cluster.overlays, cluster.version, diagnostics);
+    wanted_nodes_exist(&cluster, request.nodes, diagnostics);
+    let inputs = inputs(request.cluster_file, diagnostics);
+    let earlier = match request.out {
+        Some(out) => output::check(out, diagnostics),
+        None => None,
+    };
+    let secrets_file = request.secrets.map(Path::to_owned).or(earlier);
+    let Some(secrets) = secrets(&cluster, secrets_file, diagnostics)? else {
+        return Ok(None);
+    };
+    let mut nodes = Vec::new();
+    for node in &cluster.nodes {
+        let config = node::config(&cluster, node, &secrets)?;
+        let users: Vec<&UserConfig> = cluster.ignition.iter().chain(&node.ignition).collect();
+        report_collisions(&config, &node.name, &users, diagnostics);
+        nodes.push(CompiledNode {
+            name: node.name.clone(),
+            role: node.role.name(),
+            address: node.address.to_string(),
+            ignition: config.to_json(&users).to_string() + "\n",
+            wanted: request.nodes.is_empty() || request.nodes.contains(&node.name),
+        });
+    }
+    if !diagnostics.is_empty() {
+        return Ok(None);
+    }
+    let admin = secrets.admin(cluster.version.admin_group())?;
+    let authority = &secrets.authorities.kubernetes.public;
+    let kubeconfig = kubeconfig::admin(&cluster.name, &cluster.endpoint, authority, admin);
+    let compiled = Compiled {
+        cluster,
+        secrets,
+        kubeconfig,
+        nodes,
+        inputs,
+    };
+    proof::prove(&compiled).context("the compiled cluster doesn't hold together")?;
+    Ok(Some(compiled))
+}
+
+fn wanted_nodes_exist(cluster: &Cluster, wanted: &[String], to: &mut Diagnostics) {
+    for name in wanted {
+        if !cluster.nodes.iter().any(|node| node.name == *name) {
+            to.report_nowhere(Code::UnknownNode, format!("there is no node `{name}`"));
+        }
+    }
+}
+
+fn inputs(cluster_file: &Path, diagnostics: &Diagnostics) -> Vec<(String, String)> {
+    let directory = cluster_file.parent().unwrap_or(Path::new(""));
+    let relative = |path: &Path| {
+        path.strip_prefix(directory)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    };
+    diagnostics
+        .files()
+        .map(|(path, text)| (relative(path), text.to_owned()))
+        .collect()
+}
+
+/// The secrets of a file, or new ones. What doesn't fit the cluster file is reported: with other
+/// secrets than it began with, a cluster's nodes no longer know each other.
+fn secrets(
+    cluster: &Cluster,
+    file: Option<PathBuf>,
+    to: &mut Diagnostics,
+) -> Result<Option<Secrets>> {
+    let Some(file) = file else {
+        return Ok(Some(Secrets::generate(cluster)?));
+    };
+    let Some(source) = to.read(&file, None) else {
+        return Ok(None);
+    };
+    let secrets = match Secrets::parse(to.text(source)) {
+        Ok(secrets) => secrets,
+        Err(problem) => {
+            let message = format!("{} can't be used: {problem}", file.display());
+            to.report_nowhere(Code::SecretsInvalid, message);
+            return Ok(None);
+        }
+    };
+    let seconds = |seconds: u64| {
+        humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string()
+    };
+    let (pki, validity) = (cluster.pki, cluster.pki.validity.as_secs());
+    for (what, made, wanted) in [
+        ("the cluster", secrets.cluster.clone(), cluster.name.clone()),
+        (
+            "keys of",
+            secrets.algorithm.clone(),
+            pki.algorithm.name().to_owned(),
+        ),
+        (
+            "a validity of",
+            seconds(secrets.validity_seconds),
+            seconds(validity),
+        ),
+    ] {
+        if made != wanted {
+            let file = file.display();
+            let message =
+                format!("{file} was made for {what} {made}, the cluster file says {wanted}");
+            to.report_nowhere(Code::SecretsMismatch, message);
+        }
+    }
+    Ok(Some(secrets))
+}
+
+fn report_collisions(config: &Config, node: &str, users: &[&UserConfig], to: &mut Diagnostics) {
+    for user in users {
+        for (what, why) in config.collisions(user) {
+            let place = user.place(&what, to);
+            let message = format!("`{what}` collides on node `{node}`: {why}");
+            to.report(Code::IgnitionCollision, place, message);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+macro_rules! codes {
+    ($($variant:ident $code:literal $title:literal $help:literal;)*) => {
+        /// What kind of thing is wrong. One table holds code, title and help; codes never change
+        /// their meaning and are never used again.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code {
+            $(#[doc = $title] $variant,)*
+        }
+
+        impl Code {
+            /// All codes, ascending.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The stable code.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// What it means.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+
+            /// What to do about it.
+            pub const fn help(self) -> &'static str {
+                match self { $(Self::$variant => $help,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    // Files and YAML.
+    Unreadable "NKD0001" "A file can't be read."
+        "paths in a cluster file are relative to that file";
+    Syntax "NKD0002" "A file is not YAML."
+        "indent with spaces, and put quotes around text with special characters";
+    Empty "NKD0003" "A file is empty."
+        "`nkd new` prints a cluster file to start from";
+    Documents "NKD0004" "A cluster file holds more than one document."
+        "one file describes one cluster: remove the `---` and what follows";
+    DuplicateKey "NKD0005" "A key is given twice."
+        "remove one of the two";
+    UnknownKey "NKD0006" "A key is not known."
+        "`nkd new` prints a cluster file with all keys";
+    WrongType "NKD0007" "A value is of another type than the key takes."
+        "`nkd new` prints a cluster file with all keys";
+    MissingKey "NKD0008" "A key that is needed is absent."
+        "`nkd new` prints a cluster file with all keys";
+    // The cluster file.
+    ApiVersion "NKD0101" "The file is not a cluster file of this version of nkd."
+        "a cluster file begins with `apiVersion: nkd.openeuler.org/v1alpha1` and `kind: Cluster`";
+    Version "NKD0102" "The Kubernetes version is not one nkd knows."
+        "nkd knows Kubernetes 1.20 to 1.36; write all three numbers, such as v1.31.2";
+    Name "NKD0103" "A name is not a valid DNS name."
+        "use lower-case letters, digits and `-`, at most 63 of them (nodes may use `.` too)";
+    Endpoint "NKD0104" "The endpoint is not a host and a port."
+        "write an address or DNS name and a port, such as 10.0.0.10:6443 or [fd00::10]:6443";
+    Cidr "NKD0105" "A value is not a network in CIDR notation."
+        "write an address and a prefix length, such as 10.244.0.0/16";
+    CidrOverlap "NKD0106" "Two networks overlap."
+        "pods, services and nodes need networks of their own";
+    Address "NKD0107" "A value is not an IP address."
+        "write one IPv4 or IPv6 address, such as 10.0.0.11";
+    DuplicateName "NKD0108" "Two nodes have the same name."
+        "a node's name is its hostname and its name in Kubernetes: it must be its own";
+    DuplicateAddress "NKD0109" "Two nodes have the same address."
+        "a node's address must be its own";
+    NoControlPlane "NKD0110" "No node is a control plane."
+        "give one node `role: control-plane`";
+    ManyControlPlanes "NKD0111" "More than one node is a control plane."
+        "this version of nkd makes clusters with one control plane";
+    Choice "NKD0112" "A value is none of those the key takes."
+        "use one of the values named above";
+    Image "NKD0113" "A value is not the name of an image or an image repository."
+        "write a registry, a path and for an image a tag, such as registry.k8s.io/pause:3.10";
+    Label "NKD0114" "A label or taint can't be set by a node."
+        "see Kubernetes, \"Labels and Selectors\" and \"NodeRestriction\"; other labels can be set with kubectl later";
+    Url "NKD0115" "A value is not an http or https URL."
+        "write a URL such as https://nkd.example.org/report";
+    NodePath "NKD0116" "A value is not a full path on the node."
+        "write a path that begins with `/` and has no `..`";
+    Duration "NKD0117" "A value is not a length of time."
+        "write a number and a unit, such as 10y or 365d";
+    Manifest "NKD0118" "Two manifests have the same file name."
+        "rename one of the files";
+    Certificate "NKD0119" "A file holds no PEM certificate."
+        "a CA file holds `-----BEGIN CERTIFICATE-----` blocks and no private key";
+    // kubeadm overlay documents.
+    OverlayKind "NKD0201" "A document is not one that kubeadm of this version takes."
+        "see kubeadm's configuration reference for this Kubernetes version";
+    OverlayField "NKD0202" "A kubeadm field is not known in this version."
+        "see kubeadm's configuration reference for this Kubernetes version";
+    OverlayOwned "NKD0203" "A kubeadm field belongs to nkd."
+        "remove it from the overlay document";
+    OverlayType "NKD0204" "A kubeadm field is of another type."
+        "see kubeadm's configuration reference for this Kubernetes version";
+    // The user's own Ignition.
+    IgnitionInvalid "NKD0301" "A file is not an Ignition config nkd can use."
+        "nkd takes Ignition configs (JSON) of versions 3.0.0 to 3.3.0";
+    IgnitionCollision "NKD0302" "An Ignition config sets something that is nkd's."
+        "remove it there; settings of nkd's own units can be changed with drop-ins";
+    IgnitionReference "NKD0303" "An Ignition config refers to another config."
+        "name that config's file in the cluster file instead, so that nkd can check it";
+    // Secrets and output.
+    SecretsInvalid "NKD0401" "The secrets file can't be used."
+        "give the file an earlier `nkd compile` wrote, or none to have new secrets made";
+    SecretsMismatch "NKD0402" "The secrets file was made for something else."
+        "compile into another directory, or with another secrets file, for new secrets";
+    ForeignOutput "NKD0403" "The output directory is not one that nkd made."
+        "give a path that doesn't exist yet, or an earlier output of nkd";
+    UnknownNode "NKD0404" "There is no such node."
+        "use names from `spec.nodes`";
+    // Proof over the result.
+    Proof "NKD0501" "The result is not a cluster that would work."
+        "this is an error of nkd unless the message says otherwise: please report it";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    #[test]
+    fn codes_are_ascending_and_so_unique() {
+        assert!(
+            Code::ALL
+                .windows(2)
+                .all(|two| two[0].code() < two[1].code())
+        );
+    }
+}

@@ -1,0 +1,145 @@
+//! Keeps secrets out of what is shown. Masking keeps every byte's place, so that spans still fit.
+
+/// Words in a key that make its value a secret.
+const SECRET_WORDS: [&str; 9] = [
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "certificatekey",
+    "privatekey",
+    "signingkey",
+    "authorization",
+    "passphrase",
+];
+
+/// Replaces what looks secret by as many `*`.
+pub fn mask(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut in_private_key = false;
+    for line in text.split_inclusive('\n') {
+        let begins = line.contains("-----BEGIN") && line.contains("PRIVATE KEY");
+        if begins || in_private_key {
+            // A key in one line, as JSON has it, is masked like one in many.
+            in_private_key = !line.contains("-----END");
+            let keep = line.find("-----BEGIN").unwrap_or(0);
+            push_masked(&mut masked, line, keep, line.len());
+            continue;
+        }
+        let range = secret_value(line);
+        let mut partly = String::with_capacity(line.len());
+        push_masked(&mut partly, line, range.0, range.1);
+        masked.push_str(&mask_credentials(&mask_tokens(&partly)));
+    }
+    masked
+}
+
+fn push_masked(into: &mut String, line: &str, from: usize, to: usize) {
+    for (at, c) in line.char_indices() {
+        if at >= from && at < to && !matches!(c, '\n' | '\r') {
+            into.extend(std::iter::repeat_n('*', c.len_utf8()));
+        } else {
+            into.push(c);
+        }
+    }
+}
+
+/// Where the value of a key with a secret name is.
+fn secret_value(line: &str) -> (usize, usize) {
+    let none = (line.len(), line.len());
+    // ASCII only, so that places stay the same.
+    let lower = line.to_ascii_lowercase();
+    let Some(word) = SECRET_WORDS
+        .iter()
+        .filter_map(|word| lower.find(word))
+        .min()
+    else {
+        return none;
+    };
+    let Some(colon) = line[word..].find(':') else {
+        return none;
+    };
+    // A word and its colon belong together only when nothing but the key is between them.
+    let key = &line[word..word + colon];
+    if !key
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "-_\"'".contains(c))
+    {
+        return none;
+    }
+    let after = word + colon + 1;
+    let blank = line[after..].len() - line[after..].trim_start().len();
+    (after + blank, line.len())
+}
+
+/// Masks kubeadm's bootstrap tokens, `[a-z0-9]{6}.[a-z0-9]{16}`, wherever they stand.
+fn mask_tokens(line: &str) -> String {
+    let token_char = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let mut bytes = line.as_bytes().to_vec();
+    let mut at = 0;
+    while at + 23 <= bytes.len() {
+        let window = &bytes[at..at + 23];
+        let is_token = window[6] == b'.'
+            && window[..6]
+                .iter()
+                .chain(&window[7..])
+                .all(|b| token_char(*b))
+            && bytes
+                .get(at + 23)
+                .is_none_or(|b| !token_char(*b) && *b != b'.');
+        if is_token && (at == 0 || !token_char(bytes[at - 1])) {
+            bytes[at..at + 23].fill(b'*');
+            at += 23;
+        } else {
+            at += 1;
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Masks `user:password@` in URLs.
+fn mask_credentials(line: &str) -> String {
+    let Some(start) = line.find("://").map(|at| at + 3) else {
+        return line.to_owned();
+    };
+    let authority = line[start..]
+        .find(['/', '?', ' ', '\n', '"'])
+        .map_or(line.len(), |end| start + end);
+    match line[start..authority].rfind('@') {
+        Some(at) => {
+            let mut masked = String::with_capacity(line.len());
+            push_masked(&mut masked, line, start, start + at);
+            masked
+        }
+        None => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mask;
+
+    #[test]
+    fn secrets_are_masked_and_every_byte_keeps_its_place() {
+        for (text, masked) in [
+            ("token: abc\n", "token: ***\n"),
+            ("  certificateKey: \"äb\"\n", "  certificateKey: *****\n"),
+            (
+                "use abcdef.0123456789abcdef now",
+                "use *********************** now",
+            ),
+            ("https://me:pw@host/x", "https://*****@host/x"),
+            (
+                "name: token-maker\nrole: worker",
+                "name: token-maker\nrole: worker",
+            ),
+            (
+                "-----BEGIN PRIVATE KEY-----\nMIG\n-----END PRIVATE KEY-----\n",
+                "***************************\n***\n*************************\n",
+            ),
+        ] {
+            assert_eq!(mask(text), masked);
+            assert_eq!(mask(text).len(), text.len());
+        }
+    }
+}

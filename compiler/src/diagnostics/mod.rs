@@ -1,0 +1,163 @@
+//! What is wrong with the input, said in a way that can be acted on: a stable code, the place in
+//! the user's file, and a way out. All of a run's are collected and shown together.
+
+mod codes;
+mod mask;
+mod render;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+pub use codes::Code;
+pub use mask::mask;
+
+/// A file that was read, by its place in [`Diagnostics`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceId(usize);
+
+/// A stretch of a source, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The file.
+    pub source: SourceId,
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+impl Span {
+    /// A stretch of a source.
+    pub fn new(source: SourceId, range: Range<usize>) -> Self {
+        Self {
+            source,
+            start: range.start,
+            end: range.end,
+        }
+    }
+}
+
+/// A value and where it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spanned<T> {
+    /// The value.
+    pub value: T,
+    /// Where it is from; for a default, the nearest thing that is written.
+    pub span: Span,
+}
+
+impl<T> Spanned<T> {
+    /// A value and where it was written.
+    pub fn new(value: T, span: Span) -> Self {
+        Self { value, span }
+    }
+}
+
+struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+/// One thing that is wrong. Texts are masked when they come in.
+struct Diagnostic {
+    code: Code,
+    message: String,
+    help: Option<String>,
+    span: Option<Span>,
+}
+
+/// The files of a run and everything found wrong with them.
+#[derive(Default)]
+pub struct Diagnostics {
+    sources: Vec<Source>,
+    found: Vec<Diagnostic>,
+}
+
+impl Diagnostics {
+    /// Nothing read, nothing wrong.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reports something wrong at a place.
+    pub fn report(&mut self, code: Code, span: Span, message: impl AsRef<str>) {
+        self.push(code, Some(span), message.as_ref(), None);
+    }
+
+    /// The same with a way out of its own instead of the code's.
+    pub fn report_with_help(
+        &mut self,
+        code: Code,
+        span: Span,
+        message: impl AsRef<str>,
+        help: impl AsRef<str>,
+    ) {
+        self.push(code, Some(span), message.as_ref(), Some(help.as_ref()));
+    }
+
+    /// Reports something wrong that is in no file.
+    pub fn report_nowhere(&mut self, code: Code, message: impl AsRef<str>) {
+        self.push(code, None, message.as_ref(), None);
+    }
+
+    fn push(&mut self, code: Code, span: Option<Span>, message: &str, help: Option<&str>) {
+        self.found.push(Diagnostic {
+            code,
+            message: mask(message),
+            help: help.map(mask),
+            span,
+        });
+    }
+
+    /// Whether nothing was found wrong so far.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// How many things were found wrong so far.
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Reads a text file; a failure is reported at `asked_at`, the place that names the file.
+    pub fn read(&mut self, path: &Path, asked_at: Option<Span>) -> Option<SourceId> {
+        let problem = match std::fs::read(path) {
+            Ok(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => return Some(self.add(path, text)),
+                Err(_) => "it is not UTF-8 text".to_owned(),
+            },
+            Err(error) => error.to_string(),
+        };
+        let message = format!("{} can't be read: {problem}", path.display());
+        self.push(Code::Unreadable, asked_at, &message, None);
+        None
+    }
+
+    /// Takes in a text under a name.
+    pub fn add(&mut self, path: &Path, text: String) -> SourceId {
+        self.sources.push(Source {
+            path: path.to_owned(),
+            text,
+        });
+        SourceId(self.sources.len() - 1)
+    }
+
+    /// A source's text.
+    pub fn text(&self, source: SourceId) -> &str {
+        self.sources.get(source.0).map_or("", |it| &it.text)
+    }
+
+    /// A source's path, as it was given.
+    pub fn path(&self, source: SourceId) -> &Path {
+        self.sources
+            .get(source.0)
+            .map_or(Path::new(""), |it| &it.path)
+    }
+
+    /// All files read, in order: path and text.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, &str)> {
+        self.sources
+            .iter()
+            .map(|source| (source.path.as_path(), source.text.as_str()))
+    }
+}

@@ -1,0 +1,69 @@
+use std::fmt;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use super::{Code, Diagnostic, Diagnostics, mask};
+
+impl fmt::Display for Diagnostics {
+    /// All diagnostics as the user reads them, without colour.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let masked: Vec<String> = self
+            .sources
+            .iter()
+            .map(|source| mask(&source.text))
+            .collect();
+        for diagnostic in &self.found {
+            let rendered = Renderer::plain().render(&[self.group(diagnostic, &masked)]);
+            writeln!(f, "{rendered}\n")?;
+        }
+        let (count, things) = match self.found.len() {
+            1 => (1, "thing is"),
+            count => (count, "things are"),
+        };
+        writeln!(f, "{count} {things} wrong; nothing was written")
+    }
+}
+
+impl Diagnostics {
+    fn group<'a>(&'a self, diagnostic: &'a Diagnostic, masked: &'a [String]) -> Group<'a> {
+        let Diagnostic {
+            code,
+            message,
+            help,
+            span,
+        } = diagnostic;
+        let title = Level::ERROR
+            .primary_title(message.as_str())
+            .id(Code::code(*code));
+        let help = Level::HELP.message(help.as_deref().unwrap_or_else(|| code.help()));
+        let Some(span) = span else {
+            return Group::with_title(title).element(help);
+        };
+        let text = masked.get(span.source.0).map_or("", String::as_str);
+        let (start, end) = visible(text, span.start, span.end);
+        let path = self.path(span.source).display().to_string();
+        title
+            .element(
+                Snippet::source(text)
+                    .path(path)
+                    .annotation(AnnotationKind::Primary.span(start..end)),
+            )
+            .element(help)
+    }
+}
+
+/// Cuts a stretch to its first line and to character boundaries: a whole block under `^` says
+/// less than where it begins.
+fn visible(text: &str, start: usize, end: usize) -> (usize, usize) {
+    let start = (0..=start.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0);
+    let rest = &text[start..];
+    let line = rest.find(['\n', '\r']).unwrap_or(rest.len());
+    let end = (start + line).min(end.max(start));
+    let end = (end..=text.len())
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(start);
+    (start, end)
+}

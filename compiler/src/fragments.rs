@@ -1,0 +1,69 @@
+//! The readable files under `ignition-fragments/`, and the filling of their `${…}` places.
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+macro_rules! fragments {
+    ($($(#[$doc:meta])* $name:ident $file:literal;)*) => {
+        $($(#[$doc])*
+        pub const $name: &str =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../ignition-fragments/", $file));)*
+    };
+}
+
+fragments! {
+    /// Kernel parameters.
+    SYSCTL "host/sysctl.conf";
+    /// Kernel modules.
+    MODULES "host/modules.conf";
+    /// containerd's configuration.
+    CONTAINERD "runtime/containerd/config.toml";
+    /// kubelet's unit.
+    KUBELET_UNIT "kubelet/kubelet.service";
+    /// How kubeadm starts kubelet.
+    KUBELET_DROPIN "kubelet/10-kubeadm.conf";
+    /// kubeadm's documents for the init node.
+    KUBEADM_INIT "kubeadm/init.yaml";
+    /// kubeadm's documents for joining nodes.
+    KUBEADM_JOIN "kubeadm/join.yaml";
+}
+
+/// Fills the places of a text. Every place must have a value.
+pub fn fill(text: &str, values: &[(&str, &str)]) -> Result<String> {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        let Some(length) = rest[start..].find('}') else {
+            bail!("a fragment has `${{` without `}}`")
+        };
+        let name = &rest[start + 2..start + length];
+        let Some((_, value)) = values.iter().find(|(known, _)| *known == name) else {
+            bail!("a fragment has an unknown place `{name}`");
+        };
+        filled.push_str(&rest[..start]);
+        filled.push_str(value);
+        rest = &rest[start + length + 1..];
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+/// Fills the places in all texts of a document. It is parsed already, so no value can change its
+/// structure.
+pub fn fill_document(document: &mut Value, values: &[(&str, &str)]) -> Result<()> {
+    match document {
+        Value::String(text) => *text = fill(text, values)?,
+        Value::Array(items) => {
+            for item in items {
+                fill_document(item, values)?;
+            }
+        }
+        Value::Object(map) => {
+            for value in map.values_mut() {
+                fill_document(value, values)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}

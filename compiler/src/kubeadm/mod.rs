@@ -1,0 +1,130 @@
+//! kubeadm's documents: nkd's own templates in their newest form, converted down to what the
+//! cluster's Kubernetes takes, with the user's overlay documents on top.
+
+mod convert;
+pub mod overlay;
+mod schema;
+
+use anyhow::{Result, bail};
+use nkd_contract::paths;
+use serde_json::{Value, json};
+
+use crate::cluster_file::domain::{Cluster, Node, Taint};
+use crate::fragments;
+use crate::yaml;
+
+/// How long joining is possible after `kubeadm init`. Longer than kubeadm's own 24 h: machines
+/// are racked and powered on over days, and a node that comes later can't join.
+pub const TOKEN_TTL: &str = "168h0m0s";
+
+/// Where kubelet and the controller manager look for flexvolume plugins; their default is under
+/// /usr.
+const VOLUME_PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
+
+/// The documents for the init node.
+pub fn init(cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
+    let mut documents = template(fragments::KUBEADM_INIT, cluster, node, token)?;
+    registration(document(&mut documents, "InitConfiguration")?, node);
+    document(&mut documents, "InitConfiguration")?["localAPIEndpoint"]["bindPort"] =
+        json!(cluster.bind_port());
+    document(&mut documents, "ClusterConfiguration")?["apiServer"] =
+        json!({"certSANs": cert_sans(cluster)});
+    finish(documents, cluster)
+}
+
+/// The documents for a worker.
+pub fn join(cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
+    let mut documents = template(fragments::KUBEADM_JOIN, cluster, node, token)?;
+    registration(document(&mut documents, "JoinConfiguration")?, node);
+    finish(documents, cluster)
+}
+
+/// Documents as one YAML file.
+pub fn to_yaml(documents: &[Value]) -> String {
+    documents
+        .iter()
+        .map(yaml::to_yaml)
+        .collect::<Vec<_>>()
+        .join("---\n")
+}
+
+/// Every name and address the API is reached by besides Kubernetes' own.
+pub fn cert_sans(cluster: &Cluster) -> Vec<String> {
+    let mut sans = vec![cluster.endpoint.host.clone()];
+    sans.extend(cluster.init_node().map(|node| node.address.to_string()));
+    sans.extend(cluster.cert_sans.iter().cloned());
+    let mut seen = std::collections::HashSet::new();
+    sans.retain(|san| seen.insert(san.clone()));
+    sans
+}
+
+fn template(text: &str, cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
+    let mut documents = yaml::fragment(text)?;
+    let cri_socket = cluster
+        .runtime
+        .cri_endpoint(cluster.version.cri_socket_has_scheme());
+    let values = [
+        ("address", &*node.address.to_string()),
+        ("cluster", &cluster.name),
+        ("criSocket", &cri_socket),
+        ("discovery", paths::DISCOVERY),
+        ("dnsDomain", &cluster.dns_domain),
+        ("endpoint", &cluster.endpoint.to_string()),
+        ("imageRepository", &cluster.image_repository),
+        ("node", &node.name),
+        ("podSubnet", &cluster.pod_subnet.to_string()),
+        ("serviceSubnet", &cluster.service_subnet.to_string()),
+        ("token", token),
+        ("tokenTtl", TOKEN_TTL),
+        ("version", &cluster.version.to_string()),
+        ("volumePlugins", VOLUME_PLUGINS),
+    ];
+    for document in &mut documents {
+        fragments::fill_document(document, &values)?;
+    }
+    Ok(documents)
+}
+
+fn finish(mut documents: Vec<Value>, cluster: &Cluster) -> Result<Vec<Value>> {
+    convert::down(&mut documents, cluster.version.kubeadm_api())?;
+    overlay::apply(&mut documents, &cluster.overlays);
+    Ok(documents)
+}
+
+/// A node's own labels and taints. Kubernetes reads no taints and an empty list of them
+/// differently: without the key a control plane gets its usual taint.
+fn registration(document: &mut Value, node: &Node) {
+    let registration = &mut document["nodeRegistration"];
+    if !node.labels.is_empty() {
+        let labels: Vec<_> = node
+            .labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        if let Some(args) = registration["kubeletExtraArgs"].as_array_mut() {
+            args.push(json!({"name": "node-labels", "value": labels.join(",")}));
+        }
+    }
+    if let Some(taints) = &node.taints {
+        registration["taints"] = taints.iter().map(taint).collect();
+    }
+}
+
+fn taint(taint: &Taint) -> Value {
+    let mut json = json!({"key": taint.key, "effect": taint.effect});
+    if !taint.value.is_empty() {
+        json["value"] = json!(taint.value);
+    }
+    json
+}
+
+/// The document of a kind.
+fn document<'a>(documents: &'a mut [Value], kind: &str) -> Result<&'a mut Value> {
+    match documents
+        .iter_mut()
+        .find(|document| document["kind"] == kind)
+    {
+        Some(document) => Ok(document),
+        None => bail!("a kubeadm template has no {kind}"),
+    }
+}

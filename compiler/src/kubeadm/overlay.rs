@@ -1,0 +1,161 @@
+//! The user's overlay documents: checked field by field for the cluster's version, then merged
+//! onto nkd's.
+
+use serde_json::Value;
+
+use super::schema;
+use crate::cluster_file::domain::Overlay;
+use crate::diagnostics::{Code, Diagnostics};
+use crate::version::Version;
+use crate::yaml::Node;
+
+/// Kinds that may be in an overlay, by API group.
+const KUBEADM_KINDS: [&str; 3] = [
+    "InitConfiguration",
+    "ClusterConfiguration",
+    "JoinConfiguration",
+];
+const KUBELET: (&str, &str) = ("kubelet.config.k8s.io/v1beta1", "KubeletConfiguration");
+const KUBE_PROXY: (&str, &str) = ("kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration");
+
+/// Fields that nkd fills: changing them would break what it proves. With what to use instead.
+const OWNED: [(&str, &str); 15] = [
+    ("InitConfiguration.bootstrapTokens", ""),
+    ("InitConfiguration.certificateKey", ""),
+    (
+        "InitConfiguration.localAPIEndpoint",
+        "the node's `address` and `spec.kubernetes.endpoint`",
+    ),
+    (
+        "InitConfiguration.nodeRegistration.name",
+        "the node's `name`",
+    ),
+    (
+        "InitConfiguration.nodeRegistration.criSocket",
+        "`spec.runtime`",
+    ),
+    ("ClusterConfiguration.certificatesDir", ""),
+    ("ClusterConfiguration.clusterName", "`metadata.name`"),
+    (
+        "ClusterConfiguration.controlPlaneEndpoint",
+        "`spec.kubernetes.endpoint`",
+    ),
+    (
+        "ClusterConfiguration.imageRepository",
+        "`spec.kubernetes.imageRepository`",
+    ),
+    (
+        "ClusterConfiguration.kubernetesVersion",
+        "`spec.kubernetes.version`",
+    ),
+    (
+        "ClusterConfiguration.networking",
+        "`spec.kubernetes.networking`",
+    ),
+    (
+        "ClusterConfiguration.apiServer.certSANs",
+        "`spec.kubernetes.apiServer.certSANs`",
+    ),
+    ("JoinConfiguration.discovery", ""),
+    (
+        "JoinConfiguration.nodeRegistration.name",
+        "the node's `name`",
+    ),
+    (
+        "JoinConfiguration.nodeRegistration.criSocket",
+        "`spec.runtime`",
+    ),
+];
+
+/// Reports everything in the overlay documents that this version's kubeadm wouldn't take.
+pub fn check(overlays: &[Overlay], version: Version, to: &mut Diagnostics) {
+    for overlay in overlays {
+        check_document(&overlay.document, version, to);
+    }
+}
+
+fn check_document(document: &Node, version: Version, to: &mut Diagnostics) {
+    let text = |key: &str| document.get(key).and_then(Node::as_text);
+    let (Some(api_version), Some(kind)) = (text("apiVersion"), text("kind")) else {
+        let message = "this document has no `apiVersion` and `kind`";
+        return to.report(Code::OverlayKind, document.span, message);
+    };
+    let kubeadm = version.kubeadm_api().api_version();
+    let known = (api_version == kubeadm && KUBEADM_KINDS.contains(&kind))
+        || [KUBELET, KUBE_PROXY].contains(&(api_version, kind));
+    if !known {
+        let message = format!("`{api_version}`, `{kind}` is not a document for kubeadm {version}");
+        let help = format!(
+            "for this version: {kubeadm} with {}; {} with {}; {} with {}",
+            KUBEADM_KINDS.join(", "),
+            KUBELET.0,
+            KUBELET.1,
+            KUBE_PROXY.0,
+            KUBE_PROXY.1
+        );
+        let at = document.get("kind").map_or(document.span, |it| it.span);
+        return to.report_with_help(Code::OverlayKind, at, message, help);
+    }
+    schema::check(kind, document, version, to);
+    for (path, instead) in OWNED {
+        let mut names = path.split('.');
+        if names.next() != Some(kind) {
+            continue;
+        }
+        if let Some(node) = names.try_fold(document, |node, name| node.get(name)) {
+            let field = path.split_once('.').map_or(path, |(_, field)| field);
+            let message = format!("`{field}` belongs to nkd");
+            if instead.is_empty() {
+                to.report(Code::OverlayOwned, node.span, message);
+            } else {
+                let help = format!("use {instead} in the cluster file");
+                to.report_with_help(Code::OverlayOwned, node.span, message, help);
+            }
+        }
+    }
+}
+
+/// Merges the overlay documents onto those of one node. One that has no counterpart is added
+/// where `kubeadm` would read it: all but `JoinConfiguration` on the init node.
+pub fn apply(documents: &mut Vec<Value>, overlays: &[Overlay]) {
+    let joins = documents.iter().any(|it| it["kind"] == "JoinConfiguration");
+    for overlay in overlays {
+        let document = overlay.document.to_json();
+        if (document["kind"] == "JoinConfiguration") != joins {
+            continue;
+        }
+        match documents
+            .iter_mut()
+            .find(|it| it["kind"] == document["kind"])
+        {
+            Some(base) => merge(base, document),
+            None => documents.push(document),
+        }
+    }
+}
+
+/// Mappings merge key by key, arguments by name; anything else is replaced. `null` says nothing.
+fn merge(base: &mut Value, overlay: Value) {
+    match (base, overlay) {
+        (_, Value::Null) => {}
+        (Value::Object(base), Value::Object(overlay)) => {
+            for (key, value) in overlay {
+                merge(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (Value::Array(base), Value::Array(overlay)) if are_args(base) && are_args(&overlay) => {
+            base.retain(|old| !overlay.iter().any(|new| new["name"] == old["name"]));
+            base.extend(overlay);
+        }
+        (base, overlay) => *base = overlay,
+    }
+}
+
+fn are_args(list: &[Value]) -> bool {
+    let is_arg = |it: &Value| {
+        it.as_object().is_some_and(|map| {
+            map.len() == 2 && map.contains_key("name") && map.contains_key("value")
+        })
+    };
+    !list.is_empty() && list.iter().all(is_arg)
+}

@@ -1,0 +1,20 @@
+//! `nkd`: an offline compiler from one cluster file to one proven Ignition file per machine.
+//!
+//! The way of the data: [`cluster_file`] (as written, resolved, validated), [`node`] (what goes
+//! onto one machine, from [`kubeadm`], [`pki`], [`images`] and the [`fragments`]), [`ignition`]
+//! (as the machine reads it), [`proof`] (all machines against each other), [`output`].
+
+pub mod cli;
+pub mod cluster_file;
+pub mod compile;
+pub mod diagnostics;
+pub mod fragments;
+pub mod ignition;
+pub mod images;
+pub mod kubeadm;
+pub mod node;
+pub mod output;
+pub mod pki;
+pub mod proof;
+pub mod version;
+pub mod yaml;

@@ -1,0 +1,158 @@
+//! The output directory: whole or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::compile::Compiled;
+use crate::diagnostics::{Code, Diagnostics};
+
+/// Says what was compiled from what; marks a directory as nkd's.
+const LOCK: &str = "cluster.lock";
+/// The cluster's secrets.
+const SECRETS: &str = "secrets.json";
+/// The administrator's kubeconfig.
+const KUBECONFIG: &str = "kubeconfig";
+/// The nodes' Ignition files.
+const NODES: &str = "nodes";
+
+/// Looks at what is where the output shall go: nothing, an empty directory, or an earlier output,
+/// whose secrets file is then the one to use. Anything else is reported and stays.
+pub fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
+    let entries = match fs::read_dir(out) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return None,
+        Err(error) => {
+            let message = format!("{} can't be replaced: {error}", out.display());
+            to.report_nowhere(Code::ForeignOutput, message);
+            return None;
+        }
+    };
+    let names: Vec<String> = entries
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+        .collect();
+    if names.is_empty() {
+        return None;
+    }
+    let foreign = names
+        .iter()
+        .find(|name| ![LOCK, SECRETS, KUBECONFIG, NODES].contains(&name.as_str()));
+    let problem = match foreign {
+        Some(name) => format!("it holds `{name}`"),
+        None if !names.iter().any(|name| name == LOCK) => format!("it has no `{LOCK}`"),
+        None => return Some(out.join(SECRETS)),
+    };
+    let message = format!("{} is not an output of nkd: {problem}", out.display());
+    to.report_nowhere(Code::ForeignOutput, message);
+    None
+}
+
+/// Writes everything, at once as far as anyone can see.
+pub fn write(out: &Path, compiled: &Compiled) -> Result<()> {
+    let (parent, target) = place(out)?;
+    let staging = tempfile::Builder::new()
+        .prefix(".nkd-")
+        .tempdir_in(&parent)
+        .with_context(|| format!("can't make a directory in {}", parent.display()))?;
+    let fresh = staging.path().join("out");
+    private_directory(&fresh)?;
+    private_directory(&fresh.join(NODES))?;
+    for (name, content) in files(compiled)? {
+        write_private(&fresh.join(&name), content.as_bytes())
+            .with_context(|| format!("can't write {name}"))?;
+    }
+    sync(&fresh.join(NODES))?;
+    sync(&fresh)?;
+    // An exchange leaves no moment without an output; the old one goes with `staging`.
+    let flags = if target.exists() {
+        RenameFlags::RENAME_EXCHANGE
+    } else {
+        RenameFlags::RENAME_NOREPLACE
+    };
+    renameat2(AT_FDCWD, &fresh, AT_FDCWD, &target, flags)
+        .with_context(|| format!("can't put the output at {}", target.display()))?;
+    sync(&parent)?;
+    staging.close().context("can't remove the earlier output")
+}
+
+/// The directory the output is in, and its own path with links followed.
+fn place(out: &Path) -> Result<(PathBuf, PathBuf)> {
+    let target = if out.exists() {
+        out.canonicalize()?
+    } else {
+        out.to_owned()
+    };
+    let parent = match target.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    fs::create_dir_all(&parent).with_context(|| format!("can't make {}", parent.display()))?;
+    Ok((parent, target))
+}
+
+/// All files by their name in the output.
+fn files(compiled: &Compiled) -> Result<Vec<(String, String)>> {
+    let wanted = compiled.nodes.iter().filter(|node| node.wanted);
+    let mut files: Vec<_> = wanted
+        .map(|node| (format!("{NODES}/{}.ign", node.name), node.ignition.clone()))
+        .collect();
+    files.push((KUBECONFIG.to_owned(), compiled.kubeconfig.clone()));
+    files.push((SECRETS.to_owned(), compiled.secrets.to_json()?));
+    let lock = lock(compiled, &files)?;
+    files.push((LOCK.to_owned(), lock));
+    Ok(files)
+}
+
+fn lock(compiled: &Compiled, outputs: &[(String, String)]) -> Result<String> {
+    let digests = |files: &[(String, String)]| -> serde_json::Map<_, _> {
+        files
+            .iter()
+            .map(|(name, text)| (name.clone(), json!(digest(text))))
+            .collect()
+    };
+    let lock = json!({
+        "nkd": env!("CARGO_PKG_VERSION"),
+        "cluster": compiled.cluster.name,
+        "kubernetesVersion": compiled.cluster.version.to_string(),
+        "images": compiled.images(),
+        "inputs": digests(&compiled.inputs),
+        "outputs": digests(outputs),
+    });
+    Ok(serde_json::to_string_pretty(&lock)? + "\n")
+}
+
+fn digest(text: &str) -> String {
+    format!(
+        "sha256:{}",
+        base16ct::lower::encode_string(&Sha256::digest(text.as_bytes()))
+    )
+}
+
+fn private_directory(path: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("can't make {}", path.display()))
+}
+
+fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+fn sync(directory: &Path) -> Result<()> {
+    File::open(directory)
+        .and_then(|it| it.sync_all())
+        .with_context(|| format!("can't write {}", directory.display()))
+}

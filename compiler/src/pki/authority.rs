@@ -1,0 +1,93 @@
+//! Certificates, through rcgen on AWS-LC: it makes RSA keys too, and is the best kept of the
+//! libraries that do.
+
+use anyhow::Result;
+use nkd_contract::Timestamp;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize,
+};
+use time::{Duration, OffsetDateTime};
+
+use super::{KeyPair, Secret};
+use crate::cluster_file::domain::Algorithm;
+
+/// How much before their making certificates become valid: machines whose clock is in another
+/// time zone, or a bit slow, boot too.
+const BACKDATED: Duration = Duration::days(1);
+
+/// How long an administrator's certificate is valid, as kubeadm's.
+const ADMIN_VALIDITY: Duration = Duration::days(365);
+
+/// An authority that can sign.
+pub struct Authority {
+    /// Its certificate and key.
+    pub pair: KeyPair,
+    issuer: Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    /// Makes an authority.
+    pub fn new(
+        name: &str,
+        algorithm: Algorithm,
+        created: Timestamp,
+        validity: std::time::Duration,
+    ) -> Result<Self> {
+        let key = generate_key(algorithm)?;
+        let mut params = params(name, created, Duration::try_from(validity)?)?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![
+            KeyUsagePurpose::DigitalSignature,
+            KeyUsagePurpose::KeyCertSign,
+            KeyUsagePurpose::CrlSign,
+        ];
+        let certificate = params.self_signed(&key)?;
+        let pair = KeyPair {
+            public: certificate.pem(),
+            key: Secret::new(key.serialize_pem()),
+        };
+        Ok(Self {
+            pair,
+            issuer: Issuer::new(params, key),
+        })
+    }
+
+    /// Signs a new client certificate.
+    pub fn client(&self, name: &str, group: &str, created: Timestamp) -> Result<KeyPair> {
+        let key = generate_key(Algorithm::EcdsaP256)?;
+        let mut params = params(name, created, ADMIN_VALIDITY)?;
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, group);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(KeyPair {
+            public: certificate.pem(),
+            key: Secret::new(key.serialize_pem()),
+        })
+    }
+}
+
+/// Makes a private key.
+pub fn generate_key(algorithm: Algorithm) -> Result<rcgen::KeyPair> {
+    let rsa = |size| rcgen::KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, size);
+    Ok(match algorithm {
+        Algorithm::EcdsaP256 => rcgen::KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
+        Algorithm::Rsa2048 => rsa(RsaKeySize::_2048),
+        Algorithm::Rsa3072 => rsa(RsaKeySize::_3072),
+        Algorithm::Rsa4096 => rsa(RsaKeySize::_4096),
+    }?)
+}
+
+fn params(name: &str, created: Timestamp, validity: Duration) -> Result<CertificateParams> {
+    let created = OffsetDateTime::from_unix_timestamp(i64::try_from(created.unix())?)?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_before = created - BACKDATED;
+    params.not_after = created + validity;
+    Ok(params)
+}

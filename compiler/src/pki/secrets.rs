@@ -1,0 +1,139 @@
+use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use nkd_contract::{SIGNING_KEY_PREFIX, Timestamp};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use super::Secret;
+
+/// The version of the secrets file that this build reads and writes.
+pub const SCHEMA: u32 = 1;
+
+/// `secrets.json`: everything secret of a cluster. Whoever has it is the cluster's master; with
+/// it, the same cluster file always compiles to the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Secrets {
+    /// Version of this document.
+    pub schema: u32,
+    /// Name of the cluster it was made for.
+    pub cluster: String,
+    /// When it was made: no node's clock may be before it.
+    pub created: Timestamp,
+    /// The authorities' kind of key, as in the cluster file.
+    pub algorithm: String,
+    /// How long the authorities are valid, in seconds.
+    pub validity_seconds: u64,
+    /// The authorities.
+    pub authorities: Authorities,
+    /// Signs service account tokens. RSA, because before 1.26 kubeadm refuses others.
+    pub service_account: KeyPair,
+    /// Client certificates of the administrator.
+    pub admin: Vec<Admin>,
+    /// The bootstrap token of all workers.
+    pub worker_token: Secret,
+    /// What each node's callback key is derived from, in base64.
+    pub callback_seed: Secret,
+}
+
+/// The authorities that all control planes share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Authorities {
+    /// Signs the API server's, kubelets' and administrators' certificates.
+    pub kubernetes: KeyPair,
+    /// Signs etcd's certificates.
+    pub etcd: KeyPair,
+    /// Signs the certificates of aggregated API servers' clients.
+    pub front_proxy: KeyPair,
+}
+
+/// A private key and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyPair {
+    /// The certificate, or the public key where there is none, as PEM.
+    pub public: String,
+    /// The private key as PEM (PKCS#8).
+    pub key: Secret,
+}
+
+/// A client certificate of the administrator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Admin {
+    /// The group it is in.
+    pub group: String,
+    /// Certificate and key.
+    pub pair: KeyPair,
+}
+
+impl Secrets {
+    /// Reads a secrets file. The error doesn't repeat its content.
+    pub fn parse(json: &str) -> Result<Self, String> {
+        let secrets: Self = serde_json::from_str(json).map_err(|error| {
+            format!(
+                "it is not a secrets file (line {}, column {})",
+                error.line(),
+                error.column()
+            )
+        })?;
+        if secrets.schema != SCHEMA {
+            return Err(format!(
+                "it is of schema {}, this nkd knows {SCHEMA}",
+                secrets.schema
+            ));
+        }
+        Ok(secrets)
+    }
+
+    /// The file's text.
+    pub fn to_json(&self) -> Result<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
+    /// The administrator's client certificate in a group.
+    pub fn admin(&self, group: &str) -> Result<&KeyPair> {
+        let admin = self.admin.iter().find(|admin| admin.group == group);
+        Ok(&admin
+            .with_context(|| format!("the secrets have no administrator in {group}"))?
+            .pair)
+    }
+
+    /// A node's key for signing callbacks: HMAC-SHA-256 of cluster and node under the seed, so
+    /// that a receiver needs the seed alone and a node knows only its own.
+    pub fn callback_key(&self, node: &str) -> Result<Secret> {
+        let seed = STANDARD
+            .decode(self.callback_seed.expose())
+            .context("the callback seed")?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(&seed).context("the callback seed")?;
+        mac.update(b"nkd callback key\0");
+        mac.update(self.cluster.as_bytes());
+        mac.update(b"\0");
+        mac.update(node.as_bytes());
+        let key = mac.finalize().into_bytes();
+        Ok(Secret::new(format!(
+            "{SIGNING_KEY_PREFIX}{}",
+            STANDARD.encode(key)
+        )))
+    }
+
+    /// Every private text in it, for tests that look for leaks.
+    pub fn private_texts(&self) -> Vec<&str> {
+        let Authorities {
+            kubernetes,
+            etcd,
+            front_proxy,
+        } = &self.authorities;
+        let pairs = [kubernetes, etcd, front_proxy, &self.service_account];
+        let admins = self.admin.iter().map(|admin| &admin.pair);
+        let keys = pairs
+            .into_iter()
+            .chain(admins)
+            .map(|pair| pair.key.expose());
+        keys.chain([self.worker_token.expose(), self.callback_seed.expose()])
+            .collect()
+    }
+}

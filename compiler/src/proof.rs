@@ -1,0 +1,299 @@
+//! Proof over the whole cluster: what was compiled is read again, and every node is held against
+//! every other. A rule that fails is an error of nkd, found before anything is written.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ipnet::IpNet;
+use nkd_contract::{Plan, Role, paths};
+use serde_json::Value;
+
+use crate::compile::Compiled;
+use crate::ignition;
+use crate::yaml;
+
+/// A node as its Ignition config says it is.
+struct Node {
+    plan: Plan,
+    files: BTreeMap<String, String>,
+    kubeadm: Vec<Value>,
+}
+
+/// The cluster as its configs say it is.
+struct Cluster {
+    nodes: Vec<Node>,
+    kubeconfig: Value,
+}
+
+/// Every rule, with its name.
+const RULES: [(&str, fn(&Cluster) -> Result<()>); 9] = [
+    ("one-init-node", one_init_node),
+    ("unique-names-and-addresses", unique_names_and_addresses),
+    ("one-authority", one_authority),
+    ("token-known", token_known),
+    ("names-cover-api", names_cover_api),
+    ("networks-disjoint", networks_disjoint),
+    ("no-keys-on-workers", no_keys_on_workers),
+    ("kubernetes-pki-untouched", kubernetes_pki_untouched),
+    ("plan-agrees-with-kubeadm", plan_agrees_with_kubeadm),
+];
+
+/// Proves the compiled cluster; the error names the rule that fails.
+pub fn prove(compiled: &Compiled) -> Result<()> {
+    let nodes = compiled
+        .nodes
+        .iter()
+        .map(|node| read(&node.ignition))
+        .collect::<Result<_>>()?;
+    let kubeconfig = first_document(&compiled.kubeconfig)?;
+    let cluster = Cluster { nodes, kubeconfig };
+    for (name, rule) in RULES {
+        rule(&cluster).with_context(|| format!("rule {name}"))?;
+    }
+    Ok(())
+}
+
+fn read(ignition: &str) -> Result<Node> {
+    let (_, warnings) = ignition_config::Config::parse_str(ignition)?;
+    ensure!(warnings.is_empty(), "Ignition doesn't know: {warnings:?}");
+    let config: Value = serde_json::from_str(ignition)?;
+    let mut files = BTreeMap::new();
+    for file in config["storage"]["files"].as_array().into_iter().flatten() {
+        let path = file["path"].as_str().context("a file without path")?;
+        let contents = &file["contents"];
+        let source = contents["source"]
+            .as_str()
+            .context("a file without contents")?;
+        let compression = contents["compression"].as_str().unwrap_or_default();
+        let bytes = ignition::decode(source, compression).context("a data URL")?;
+        let earlier = files.insert(path.to_owned(), String::from_utf8(bytes)?);
+        ensure!(earlier.is_none(), "{path} is there twice");
+    }
+    let file = |path: &str| files.get(path).with_context(|| format!("no {path}"));
+    let plan = Plan::parse(file(paths::PLAN)?.as_bytes())?;
+    let kubeadm = yaml::fragment(file(paths::KUBEADM)?)?;
+    Ok(Node {
+        plan,
+        kubeadm,
+        files,
+    })
+}
+
+fn first_document(text: &str) -> Result<Value> {
+    yaml::fragment(text)?
+        .into_iter()
+        .next()
+        .context("an empty document")
+}
+
+impl Node {
+    fn document(&self, kind: &str) -> Result<&Value> {
+        let document = self.kubeadm.iter().find(|it| it["kind"] == kind);
+        document.with_context(|| format!("{} has no {kind}", self.plan.node))
+    }
+
+    fn is_init(&self) -> bool {
+        self.plan.role == Role::Init
+    }
+
+    fn registration(&self) -> Result<&Value> {
+        let kind = if self.is_init() {
+            "InitConfiguration"
+        } else {
+            "JoinConfiguration"
+        };
+        Ok(&self.document(kind)?["nodeRegistration"])
+    }
+
+    /// The address kubelet is told to use, in both of the forms arguments have.
+    fn address(&self) -> Result<String> {
+        let args = &self.registration()?["kubeletExtraArgs"];
+        let listed = || {
+            let arg = args
+                .as_array()?
+                .iter()
+                .find(|arg| arg["name"] == "node-ip")?;
+            arg["value"].as_str()
+        };
+        let address = args["node-ip"].as_str().or_else(listed);
+        Ok(address
+            .with_context(|| format!("{} has no node-ip", self.plan.node))?
+            .to_owned())
+    }
+}
+
+impl Cluster {
+    fn init(&self) -> Result<&Node> {
+        self.nodes
+            .iter()
+            .find(|node| node.is_init())
+            .context("no init node")
+    }
+}
+
+fn one_init_node(cluster: &Cluster) -> Result<()> {
+    let count = cluster.nodes.iter().filter(|node| node.is_init()).count();
+    ensure!(count == 1, "there are {count} init nodes");
+    Ok(())
+}
+
+fn unique_names_and_addresses(cluster: &Cluster) -> Result<()> {
+    let mut seen = HashSet::new();
+    for node in &cluster.nodes {
+        for text in [node.plan.node.clone(), node.address()?] {
+            ensure!(seen.insert(text.clone()), "{text} is there twice");
+        }
+    }
+    Ok(())
+}
+
+/// What nodes and the administrator trust is what signs on the init node.
+fn one_authority(cluster: &Cluster) -> Result<()> {
+    let init = cluster.init()?;
+    let authority = init
+        .files
+        .get(&format!("{}/ca.crt", paths::PKI))
+        .context("no ca.crt")?;
+    let in_kubeconfig = |config: &Value| -> Result<()> {
+        let server = &config["clusters"][0]["cluster"];
+        let data = server["certificate-authority-data"]
+            .as_str()
+            .unwrap_or_default();
+        ensure!(
+            STANDARD.decode(data)? == authority.as_bytes(),
+            "a kubeconfig has another CA"
+        );
+        let endpoint = format!("https://{}", init.plan.endpoint);
+        ensure!(
+            server["server"] == endpoint,
+            "a kubeconfig has another endpoint"
+        );
+        Ok(())
+    };
+    in_kubeconfig(&cluster.kubeconfig)?;
+    for node in &cluster.nodes {
+        ensure!(
+            node.plan.certificate_authority == *authority,
+            "a plan has another CA"
+        );
+        if let Some(discovery) = node.files.get(paths::DISCOVERY) {
+            in_kubeconfig(&first_document(discovery)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn token_known(cluster: &Cluster) -> Result<()> {
+    let known = &cluster.init()?.document("InitConfiguration")?["bootstrapTokens"];
+    for node in cluster.nodes.iter().filter(|node| !node.is_init()) {
+        let token = &node.document("JoinConfiguration")?["discovery"]["tlsBootstrapToken"];
+        let is_known = known
+            .as_array()
+            .is_some_and(|all| all.iter().any(|it| it["token"] == *token));
+        ensure!(
+            token.is_string() && is_known,
+            "{} has an unknown token",
+            node.plan.node
+        );
+    }
+    Ok(())
+}
+
+fn names_cover_api(cluster: &Cluster) -> Result<()> {
+    let init = cluster.init()?;
+    let sans = &init.document("ClusterConfiguration")?["apiServer"]["certSANs"];
+    let endpoint = init
+        .plan
+        .endpoint
+        .rsplit_once(':')
+        .context("endpoint without port")?
+        .0;
+    for name in [endpoint.trim_matches(['[', ']']), &init.address()?] {
+        let covered = sans
+            .as_array()
+            .is_some_and(|sans| sans.iter().any(|san| san == name));
+        ensure!(covered, "the API server's certificate doesn't cover {name}");
+    }
+    Ok(())
+}
+
+fn networks_disjoint(cluster: &Cluster) -> Result<()> {
+    let networking = &cluster.init()?.document("ClusterConfiguration")?["networking"];
+    let subnet = |key: &str| -> Result<IpNet> {
+        Ok(networking[key]
+            .as_str()
+            .with_context(|| format!("no {key}"))?
+            .parse()?)
+    };
+    let (pods, services) = (subnet("podSubnet")?, subnet("serviceSubnet")?);
+    let overlap = pods.contains(&services.network()) || services.contains(&pods.network());
+    ensure!(!overlap, "{pods} and {services} overlap");
+    for node in &cluster.nodes {
+        let address: IpAddr = node.address()?.parse()?;
+        let inside = pods.contains(&address) || services.contains(&address);
+        ensure!(!inside, "{} is inside {pods} or {services}", node.plan.node);
+    }
+    Ok(())
+}
+
+fn no_keys_on_workers(cluster: &Cluster) -> Result<()> {
+    for node in cluster
+        .nodes
+        .iter()
+        .filter(|node| node.plan.role == Role::JoinWorker)
+    {
+        for (path, content) in &node.files {
+            ensure!(
+                !content.contains("PRIVATE KEY"),
+                "{} has a key in {path}",
+                node.plan.node
+            );
+        }
+    }
+    Ok(())
+}
+
+/// kubeadm's preflight refuses files it wants to write itself.
+fn kubernetes_pki_untouched(cluster: &Cluster) -> Result<()> {
+    for path in cluster.nodes.iter().flat_map(|node| node.files.keys()) {
+        ensure!(
+            !path.starts_with(paths::KUBERNETES_PKI),
+            "{path} is delivered"
+        );
+    }
+    Ok(())
+}
+
+fn plan_agrees_with_kubeadm(cluster: &Cluster) -> Result<()> {
+    let init = &cluster.init()?.plan;
+    for node in &cluster.nodes {
+        let plan = &node.plan;
+        ensure!(
+            node.registration()?["name"] == plan.node,
+            "{} is called otherwise",
+            plan.node
+        );
+        let same = plan.cluster == init.cluster
+            && plan.kubernetes_version == init.kubernetes_version
+            && plan.endpoint == init.endpoint
+            && plan.clock_floor == init.clock_floor
+            && plan.images.source == init.images.source;
+        ensure!(same, "{} has another plan than {}", plan.node, init.node);
+        for addon in &plan.addons {
+            ensure!(node.files.contains_key(addon), "{addon} is not delivered");
+        }
+    }
+    let configuration = cluster.init()?.document("ClusterConfiguration")?;
+    for (field, value) in [
+        ("kubernetesVersion", &init.kubernetes_version),
+        ("controlPlaneEndpoint", &init.endpoint),
+    ] {
+        if configuration[field] != *value {
+            bail!("{field} is not {value}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! Kubernetes versions and what depends on them.
+
+use std::fmt;
+
+/// The oldest minor version nkd knows.
+pub const OLDEST_MINOR: u32 = 20;
+/// The newest minor version nkd knows.
+pub const NEWEST_MINOR: u32 = 36;
+
+/// A released Kubernetes version, 1.x.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// The middle number.
+    pub minor: u32,
+    /// The last number.
+    pub patch: u32,
+}
+
+/// A version of the `kubeadm.k8s.io` API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KubeadmApi {
+    /// Kubernetes 1.20 and 1.21.
+    V1Beta2,
+    /// Kubernetes 1.22 to 1.30.
+    V1Beta3,
+    /// Kubernetes 1.31 and newer.
+    V1Beta4,
+}
+
+impl KubeadmApi {
+    /// As in `apiVersion`.
+    pub const fn api_version(self) -> &'static str {
+        match self {
+            Self::V1Beta2 => "kubeadm.k8s.io/v1beta2",
+            Self::V1Beta3 => "kubeadm.k8s.io/v1beta3",
+            Self::V1Beta4 => "kubeadm.k8s.io/v1beta4",
+        }
+    }
+}
+
+impl Version {
+    /// Reads `v1.31.2` or `1.31.2`; the error says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let number = |part: &str| {
+            let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+            let canonical = part == "0" || !part.starts_with('0');
+            if digits && canonical {
+                part.parse().ok()
+            } else {
+                None
+            }
+        };
+        let parts: Vec<Option<u32>> = text
+            .strip_prefix('v')
+            .unwrap_or(text)
+            .split('.')
+            .map(number)
+            .collect();
+        let [Some(major), Some(minor), Some(patch)] = parts[..] else {
+            return Err(format!("`{text}` is not a version of three numbers"));
+        };
+        if major != 1 || !(OLDEST_MINOR..=NEWEST_MINOR).contains(&minor) {
+            return Err(format!(
+                "Kubernetes {major}.{minor} is not a version nkd knows"
+            ));
+        }
+        Ok(Self { minor, patch })
+    }
+
+    /// The API that this version's kubeadm reads and writes best. 1.29 and 1.30 have v1beta4's
+    /// types but don't take them; 1.36 no longer takes v1beta3.
+    pub const fn kubeadm_api(self) -> KubeadmApi {
+        match self.minor {
+            ..=21 => KubeadmApi::V1Beta2,
+            22..=30 => KubeadmApi::V1Beta3,
+            _ => KubeadmApi::V1Beta4,
+        }
+    }
+
+    /// Whether kubeadm wants its CRI socket with a scheme.
+    pub const fn cri_socket_has_scheme(self) -> bool {
+        self.minor >= 24
+    }
+
+    /// The group kubeadm binds to cluster-admin. Before 1.29 admins are `system:masters`, which
+    /// no RBAC can take rights from.
+    pub const fn admin_group(self) -> &'static str {
+        if self.minor >= 29 {
+            "kubeadm:cluster-admins"
+        } else {
+            "system:masters"
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "v1.{}.{}", self.minor, self.patch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KubeadmApi, Version};
+
+    #[test]
+    fn versions_are_read_with_and_without_v() {
+        let expected = Version {
+            minor: 20,
+            patch: 2,
+        };
+        assert_eq!(Version::parse("v1.20.2"), Ok(expected));
+        assert_eq!(Version::parse("1.20.2"), Ok(expected));
+        assert_eq!(expected.to_string(), "v1.20.2");
+        for wrong in [
+            "", "v", "1.20", "1.20.2.1", "1.19.0", "1.37.0", "2.20.0", "1.020.2", "1.20.x",
+        ] {
+            assert!(Version::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn each_version_has_its_kubeadm_api() {
+        let api = |minor| Version { minor, patch: 0 }.kubeadm_api();
+        assert_eq!(
+            [20, 21, 22, 30, 31, 36].map(api),
+            [
+                KubeadmApi::V1Beta2,
+                KubeadmApi::V1Beta2,
+                KubeadmApi::V1Beta3,
+                KubeadmApi::V1Beta3,
+                KubeadmApi::V1Beta4,
+                KubeadmApi::V1Beta4
+            ]
+        );
+    }
+}

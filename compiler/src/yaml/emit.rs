@@ -1,0 +1,118 @@
+use std::fmt::Write;
+
+use serde_json::{Map, Value};
+
+/// Writes a value as block YAML that YAML 1.1 readers (Kubernetes' own) understand the same way:
+/// whatever could be taken for something else than text is quoted as in JSON.
+pub fn to_yaml(value: &Value) -> String {
+    let mut out = String::new();
+    match value {
+        Value::Object(map) if !map.is_empty() => block(&mut out, value, 0),
+        Value::Array(list) if !list.is_empty() => block(&mut out, value, 0),
+        _ => out.push_str(&scalar(value)),
+    }
+    if !out.ends_with('\n') {
+        out.push('\n');
+    }
+    out
+}
+
+fn block(out: &mut String, value: &Value, indent: usize) {
+    let pad = " ".repeat(indent);
+    match value {
+        Value::Object(map) => {
+            for (key, value) in headed(map) {
+                let _ = write!(out, "{pad}{}:", text(key));
+                after_key(out, value, indent + 2);
+            }
+        }
+        Value::Array(list) => {
+            for item in list {
+                let mut inner = String::new();
+                if is_block(item) {
+                    block(&mut inner, item, indent + 2);
+                    // The item's first line follows the dash.
+                    let _ = write!(out, "{pad}- {}", &inner[indent + 2..]);
+                } else {
+                    let _ = writeln!(out, "{pad}- {}", scalar(item));
+                }
+            }
+        }
+        _ => out.push_str(&scalar(value)),
+    }
+}
+
+/// What a document is comes first, as everybody writes it.
+fn headed(map: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    const HEAD: [&str; 3] = ["apiVersion", "kind", "name"];
+    let head = HEAD.iter().filter_map(|key| map.get_key_value(*key));
+    head.chain(map.iter().filter(|(key, _)| !HEAD.contains(&key.as_str())))
+}
+
+fn after_key(out: &mut String, value: &Value, indent: usize) {
+    if is_block(value) {
+        out.push('\n');
+        block(out, value, indent);
+    } else {
+        let _ = writeln!(out, " {}", scalar(value));
+    }
+}
+
+fn is_block(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => !map.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        _ => false,
+    }
+}
+
+fn scalar(value: &Value) -> String {
+    match value {
+        Value::String(string) => text(string),
+        other => other.to_string(),
+    }
+}
+
+fn text(string: &str) -> String {
+    const WORDS: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
+    let plain = string.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+        && string
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
+        && !WORDS.contains(&string.to_ascii_lowercase().as_str());
+    if plain {
+        string.to_owned()
+    } else {
+        Value::from(string).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::to_yaml;
+
+    #[test]
+    fn text_that_could_be_something_else_is_quoted() {
+        let value =
+            json!({"b": ["on", "1e3", "12:30", "x", {"b": [], "c": {"d": "x y"}}], "a": {}});
+        let expected = r#"a: {}
+b:
+  - "on"
+  - "1e3"
+  - "12:30"
+  - x
+  - b: []
+    c:
+      d: "x y"
+"#;
+        assert_eq!(to_yaml(&value), expected);
+    }
+
+    #[test]
+    fn a_document_begins_with_what_it_is() {
+        let value = json!({"a": 1, "kind": "K", "apiVersion": "v1"});
+        assert_eq!(to_yaml(&value), "apiVersion: v1\nkind: K\na: 1\n");
+    }
+}

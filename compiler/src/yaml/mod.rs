@@ -1,0 +1,111 @@
+//! YAML with places: the only module that knows the YAML library.
+
+mod emit;
+mod fields;
+mod parse;
+
+pub use emit::to_yaml;
+pub use fields::{Fields, suggest};
+pub use parse::documents;
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::diagnostics::{Diagnostics, Span};
+
+/// The documents of a fragment that nkd itself brings, without places.
+pub fn fragment(text: &str) -> Result<Vec<serde_json::Value>> {
+    let mut diagnostics = Diagnostics::new();
+    let source = diagnostics.add(Path::new("fragment"), text.to_owned());
+    let documents = documents(source, &mut diagnostics);
+    if !diagnostics.is_empty() {
+        bail!("a fragment is not YAML:\n{diagnostics}");
+    }
+    Ok(documents.iter().map(Node::to_json).collect())
+}
+
+/// A value and its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Where it is.
+    pub span: Span,
+    /// What it is.
+    pub value: Value,
+}
+
+/// What a node is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// `null`, `~` or nothing at all.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number.
+    Number(serde_json::Number),
+    /// Text.
+    Text(String),
+    /// A list.
+    List(Vec<Node>),
+    /// A mapping, in the order written.
+    Map(Vec<Entry>),
+}
+
+/// A key and its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where the key is.
+    pub key_span: Span,
+    /// The value.
+    pub node: Node,
+}
+
+impl Node {
+    /// What the node is, for a message.
+    pub fn kind(&self) -> &'static str {
+        match self.value {
+            Value::Null => "nothing",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::Text(_) => "text",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        }
+    }
+
+    /// The value under a key of a mapping.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().find(|it| it.key == key).map(|it| &it.node),
+            _ => None,
+        }
+    }
+
+    /// The text, if it is text.
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The same without places.
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.value {
+            Value::Null => Json::Null,
+            Value::Bool(bool) => Json::Bool(*bool),
+            Value::Number(number) => Json::Number(number.clone()),
+            Value::Text(text) => Json::String(text.clone()),
+            Value::List(nodes) => Json::Array(nodes.iter().map(Self::to_json).collect()),
+            Value::Map(entries) => Json::Object(
+                entries
+                    .iter()
+                    .map(|it| (it.key.clone(), it.node.to_json()))
+                    .collect(),
+            ),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{Location, Spanned};
+
+use super::{Entry, Node, Value};
+use crate::diagnostics::{Code, Diagnostics, SourceId, Span};
+
+/// The documents of a YAML source; a source that isn't YAML is reported and has none.
+pub fn documents(source: SourceId, diagnostics: &mut Diagnostics) -> Vec<Node> {
+    let text = diagnostics.text(source);
+    if let Some(at) = text.find(|c: char| c.is_control() && !"\n\r\t".contains(c)) {
+        let message = "this is not YAML: it holds control characters";
+        diagnostics.report(Code::Syntax, Span::new(source, at..at + 1), message);
+        return Vec::new();
+    }
+    match serde_saphyr::from_multiple::<Spanned<Tree>>(text) {
+        Ok(trees) => trees.into_iter().map(|tree| node(tree, source)).collect(),
+        Err(error) => {
+            let length = text.len();
+            let span = error
+                .location()
+                .map_or(Span::new(source, 0..0), |it| span(it, source));
+            let span = Span {
+                start: span.start.min(length),
+                end: span.end.min(length),
+                ..span
+            };
+            let (code, message) = explain(error.without_snippet());
+            diagnostics.report(code, span, message);
+            Vec::new()
+        }
+    }
+}
+
+/// Says in our words what the library says; its own would repeat the user's text, and with it
+/// secrets.
+fn explain(error: &serde_saphyr::Error) -> (Code, String) {
+    use serde_saphyr::Error;
+    match error {
+        Error::DuplicateMappingKey { key: Some(key), .. } => (
+            Code::DuplicateKey,
+            format!("the key `{key}` is given twice"),
+        ),
+        Error::DuplicateMappingKey { .. } => (Code::DuplicateKey, "a key is given twice".into()),
+        _ => (
+            Code::Syntax,
+            "this is not YAML: it can't be read on from here".into(),
+        ),
+    }
+}
+
+fn span(location: Location, source: SourceId) -> Span {
+    let of = |value: Option<u64>| usize::try_from(value.unwrap_or(0)).unwrap_or(0);
+    let start = of(location.span().byte_offset());
+    Span::new(source, start..start + of(location.span().byte_len()))
+}
+
+enum Tree {
+    Null,
+    Bool(bool),
+    Number(serde_json::Number),
+    Text(String),
+    List(Vec<Spanned<Tree>>),
+    Map(Vec<(Spanned<String>, Spanned<Tree>)>),
+}
+
+fn node(tree: Spanned<Tree>, source: SourceId) -> Node {
+    let value = match tree.value {
+        Tree::Null => Value::Null,
+        Tree::Bool(bool) => Value::Bool(bool),
+        Tree::Number(number) => Value::Number(number),
+        Tree::Text(text) => Value::Text(text),
+        Tree::List(trees) => Value::List(trees.into_iter().map(|it| node(it, source)).collect()),
+        Tree::Map(entries) => Value::Map(
+            entries
+                .into_iter()
+                .map(|(key, tree)| Entry {
+                    key_span: span(key.referenced, source),
+                    key: key.value,
+                    node: node(tree, source),
+                })
+                .collect(),
+        ),
+    };
+    Node {
+        span: span(tree.referenced, source),
+        value,
+    }
+}
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TreeVisitor)
+    }
+}
+
+struct TreeVisitor;
+
+impl<'de> Visitor<'de> for TreeVisitor {
+    type Value = Tree;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Tree, E> {
+        Ok(Tree::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Tree, E> {
+        Ok(Tree::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
+        Tree::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, bool: bool) -> Result<Tree, E> {
+        Ok(Tree::Bool(bool))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Tree, E> {
+        Ok(Tree::Number(number.into()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Tree, E> {
+        Ok(Tree::Number(number.into()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Tree, E> {
+        // JSON, and so Kubernetes, has no infinities.
+        let number = serde_json::Number::from_f64(number);
+        Ok(number.map_or_else(|| Tree::Text(".inf".into()), Tree::Number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Tree, E> {
+        Ok(Tree::Text(text.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Tree, A::Error> {
+        let mut trees = Vec::new();
+        while let Some(tree) = list.next_element()? {
+            trees.push(tree);
+        }
+        Ok(Tree::List(trees))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tree, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Tree::Map(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::documents;
+    use crate::diagnostics::Diagnostics;
+    use crate::yaml::{Node, Value};
+
+    fn parse(text: &str) -> (Vec<Node>, Diagnostics) {
+        let mut diagnostics = Diagnostics::new();
+        let source = diagnostics.add(Path::new("a.yaml"), text.to_owned());
+        (documents(source, &mut diagnostics), diagnostics)
+    }
+
+    #[test]
+    fn values_keys_and_documents_know_their_bytes() {
+        let text = "ä: {b: [1, no, 'x']}\n---\n{}\n";
+        let (documents, diagnostics) = parse(text);
+        assert!(diagnostics.is_empty());
+        assert_eq!(documents.len(), 2);
+        let list = documents[0].get("ä").unwrap().get("b").unwrap();
+        let Value::List(items) = &list.value else {
+            panic!("{list:?}")
+        };
+        let bytes = |node: &Node| text[node.span.start..node.span.end].to_owned();
+        assert_eq!(bytes(&items[0]), "1");
+        assert_eq!(bytes(&items[2]), "'x'");
+        assert!(matches!(documents[1].value, Value::Map(_)));
+    }
+
+    #[test]
+    fn duplicate_keys_are_errors() {
+        let (documents, diagnostics) = parse("a: 1\na: 2\n");
+        assert!(documents.is_empty());
+        assert!(diagnostics.to_string().contains("NKD0005"), "{diagnostics}");
+    }
+}
