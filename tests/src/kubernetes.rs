@@ -95,6 +95,11 @@ impl Kubernetes {
         Ok(programs)
     }
 
+    /// The host's path of one of its programs.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.binaries.join(name)
+    }
+
     /// Docker or OCI archives of the images.
     pub fn image_archives(&self) -> &[PathBuf] {
         &self.images

@@ -49,7 +49,7 @@ impl Lab {
 
     /// A receiver of callbacks at the gateway's address.
     pub fn callbacks(&self) -> Result<Callbacks> {
-        Callbacks::listen(&self.namespace(), &self.scope)
+        Callbacks::listen(&self.namespace(), &self.scratch("callbacks")?)
     }
 
     /// Runs `ip` in the lab's network.

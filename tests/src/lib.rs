@@ -22,6 +22,7 @@
 pub mod cache;
 pub mod callbacks;
 mod cgroup;
+pub mod cluster;
 mod command;
 mod disk;
 pub mod ignition;
@@ -38,6 +39,7 @@ pub mod tools;
 
 pub use cache::Cache;
 pub use callbacks::Callbacks;
+pub use cluster::{Cluster, ClusterFile};
 pub use image::Image;
 pub use kubernetes::Kubernetes;
 pub use lab::Lab;

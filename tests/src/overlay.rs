@@ -69,15 +69,15 @@ pub fn file(path: &str, mode: u32, contents: &str) -> Value {
 }
 
 fn network(node: &Node) -> String {
-    let mut text = format!(
-        "[Match]\nName=host0\n\n[Network]\nAddress={}/24\nGateway={}\n",
-        node.address,
+    let Node { address, nodes } = node;
+    let interface = format!(
+        "[Match]\nName=host0\n\n[Network]\nAddress={address}/24\nGateway={}\n",
         Lab::GATEWAY
     );
-    for peer in node.nodes.iter().filter(|peer| **peer != node.address) {
-        text += &format!("\n[Route]\nDestination={}\nGateway={peer}\n", pods_of(peer));
-    }
-    text
+    let peers = nodes.iter().filter(|peer| *peer != address);
+    let routes =
+        peers.map(|peer| format!("\n[Route]\nDestination={}\nGateway={peer}\n", pods_of(peer)));
+    std::iter::once(interface).chain(routes).collect()
 }
 
 fn pod_network(node: &Node) -> String {

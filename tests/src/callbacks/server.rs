@@ -1,0 +1,153 @@
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sched::{CloneFlags, setns};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::message::Message;
+use super::{Mood, Shared};
+
+const MOST_HEADERS: usize = 32;
+const LARGEST: usize = 1 << 20;
+
+/// Listens in a network namespace, in a thread that stays there.
+pub(super) fn start(
+    network: &Path,
+    address: (&'static str, u16),
+    tls: Arc<ServerConfig>,
+    shared: Arc<Shared>,
+) -> Result<()> {
+    let network =
+        File::open(network).with_context(|| format!("can't open {}", network.display()))?;
+    let (tell, listening) = mpsc::channel();
+    thread::Builder::new()
+        .name("callbacks".into())
+        .spawn(move || {
+            let listener = setns(&network, CloneFlags::CLONE_NEWNET)
+                .map_err(io::Error::from)
+                .and_then(|()| listen(address));
+            let (listener, outcome) = match listener {
+                Ok(listener) => (Some(listener), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            let works = outcome.is_ok();
+            if tell.send(outcome).is_ok() && works {
+                serve(listener, address, &tls, &shared);
+            }
+        })?;
+    let outcome = listening
+        .recv()
+        .context("the receiver of callbacks is gone")?;
+    outcome.with_context(|| format!("can't listen on {}:{}", address.0, address.1))
+}
+
+fn listen(address: (&str, u16)) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Takes connections, each in a thread of its own, until the receiver has ended.
+fn serve(
+    mut listener: Option<TcpListener>,
+    address: (&str, u16),
+    tls: &Arc<ServerConfig>,
+    shared: &Arc<Shared>,
+) {
+    loop {
+        let mood = shared.lock().mood;
+        match mood {
+            Mood::Ended => return,
+            Mood::Down => listener = None,
+            Mood::Open | Mood::Unavailable if listener.is_none() => {
+                listener = listen(address).ok();
+            }
+            Mood::Open | Mood::Unavailable => {}
+        }
+        let Some(Ok((stream, _))) = listener.as_ref().map(TcpListener::accept) else {
+            thread::sleep(Duration::from_millis(20));
+            continue;
+        };
+        let (tls, shared) = (tls.clone(), shared.clone());
+        thread::spawn(move || {
+            if let Err(error) = converse(stream, tls, &shared) {
+                shared.lock().refused.push(format!("{error:#}"));
+            }
+        });
+    }
+}
+
+/// Answers the messages of one connection.
+fn converse(stream: TcpStream, tls: Arc<ServerConfig>, shared: &Shared) -> Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let mut stream = StreamOwned::new(ServerConnection::new(tls)?, stream);
+    let mut unread = Vec::new();
+    while let Some(message) = read(&mut stream, &mut unread)? {
+        let status = match shared.take(&message) {
+            204 => "204 No Content",
+            503 => "503 Service Unavailable",
+            _ => "401 Unauthorized",
+        };
+        write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")?;
+        stream.flush()?;
+        if matches!(shared.lock().mood, Mood::Down | Mood::Ended) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the next message; `None` when the other side is done.
+fn read(stream: &mut impl Read, unread: &mut Vec<u8>) -> Result<Option<Message>> {
+    let mut chunk = [0; 16 * 1024];
+    loop {
+        if let Some((message, length)) = parse(unread)? {
+            unread.drain(..length);
+            return Ok(Some(message));
+        }
+        match stream.read(&mut chunk) {
+            Ok(0) => return Ok(None),
+            Ok(count) => unread.extend_from_slice(&chunk[..count]),
+            // A client that keeps its connection for later, or goes without a word.
+            Err(_) if unread.is_empty() => return Ok(None),
+            Err(error) => return Err(error).context("a message broke off"),
+        }
+        if unread.len() > LARGEST {
+            bail!("a message of more than {LARGEST} bytes");
+        }
+    }
+}
+
+/// The message at the start of what was read, and its length; `None` while it isn't complete.
+fn parse(bytes: &[u8]) -> Result<Option<(Message, usize)>> {
+    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    let httparse::Status::Complete(start) = request.parse(bytes)? else {
+        return Ok(None);
+    };
+    let headers: BTreeMap<String, String> = request
+        .headers
+        .iter()
+        .map(|header| {
+            let value = String::from_utf8_lossy(header.value).into_owned();
+            (header.name.to_lowercase(), value)
+        })
+        .collect();
+    let length: usize = match headers.get("content-length") {
+        Some(length) => length.parse().context("content-length")?,
+        None => bail!("a request without content-length"),
+    };
+    let Some(body) = bytes[start..].get(..length) else {
+        return Ok(None);
+    };
+    let body = body.to_vec();
+    Ok(Some((Message { headers, body }, start + length)))
+}

@@ -1,0 +1,231 @@
+//! A whole cluster, the way an operator makes one: a cluster file, `nkd compile`, one machine per
+//! Ignition file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Map, Value, json};
+
+use crate::callbacks::Callbacks;
+use crate::image::Image;
+use crate::kubernetes::Kubernetes;
+use crate::lab::Lab;
+use crate::machine::Machine;
+use crate::overlay::{self, Node};
+use crate::programs::Programs;
+use crate::{command, ignition};
+
+/// A cluster file that fits a lab, before it is compiled.
+#[derive(Debug)]
+pub struct ClusterFile {
+    /// The document, for a test's own changes.
+    pub document: Value,
+    directory: PathBuf,
+}
+
+/// A compiled cluster.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    out: PathBuf,
+    nodes: Vec<ClusterNode>,
+}
+
+/// A node of a compiled cluster.
+#[derive(Debug, Clone)]
+pub struct ClusterNode {
+    /// Its name.
+    pub name: String,
+    /// Its role, as in the cluster file.
+    pub role: String,
+    /// Its address in the lab.
+    pub address: String,
+}
+
+impl ClusterFile {
+    /// Takes an example and makes it fit: addresses of the lab, the Kubernetes under test with its
+    /// images from the OS image, and the testbed's own Ignition files and kubeadm documents. Files
+    /// next to the example are found as before.
+    pub fn from_example(lab: &Lab, example: &Path, kubernetes: &Kubernetes) -> Result<Self> {
+        let text = fs::read_to_string(example)
+            .with_context(|| format!("can't read {}", example.display()))?;
+        let document = serde_saphyr::from_str(&text)
+            .with_context(|| format!("{} is not YAML", example.display()))?;
+        let directory = lab.scratch("cluster")?;
+        let neighbours = example.parent().unwrap_or(Path::new(".")).join(".");
+        command::run("cp", [Path::new("-r"), &neighbours, &directory])?;
+        let mut file = Self {
+            document,
+            directory,
+        };
+        file.fit(kubernetes)
+            .with_context(|| format!("{} doesn't fit a lab", example.display()))?;
+        Ok(file)
+    }
+
+    /// Sends callbacks to the receiver.
+    pub fn report_to(&mut self, callbacks: &Callbacks) -> Result<()> {
+        self.add("callbacks-ca.pem", callbacks.ca_pem())?;
+        let report = json!({ "url": callbacks.url(), "caFile": "callbacks-ca.pem" });
+        map(&mut self.document["spec"])?.insert("report".into(), report);
+        Ok(())
+    }
+
+    /// Puts a file beside the cluster file, which can name it without a directory.
+    pub fn add(&self, name: &str, text: &str) -> Result<()> {
+        fs::write(self.directory.join(name), text).with_context(|| format!("can't write {name}"))
+    }
+
+    /// Compiles it into a directory next to it.
+    pub fn compile(&self, programs: &Programs) -> Result<Cluster> {
+        // JSON is YAML.
+        let file = self.directory.join("testbed.yaml");
+        fs::write(&file, serde_json::to_string_pretty(&self.document)?)?;
+        let out = self.directory.join("out");
+        command::check(
+            Command::new(&programs.nkd)
+                .arg("compile")
+                .arg(&file)
+                .arg("-o")
+                .arg(&out),
+        )?;
+        let nodes = self.nodes()?;
+        let cluster = Cluster { out, nodes };
+        for node in &cluster.nodes {
+            ignition::validate(&cluster.ignition(&node.name))?;
+        }
+        Ok(cluster)
+    }
+
+    fn fit(&mut self, kubernetes: &Kubernetes) -> Result<()> {
+        for (number, node) in (11..).zip(nodes_of(&mut self.document)?) {
+            node["address"] = json!(format!("10.200.0.{number}"));
+        }
+        let nodes = self.nodes()?;
+        let first = nodes
+            .iter()
+            .find(|node| node.role == "control-plane")
+            .context("there is no control plane")?;
+
+        let spec = map(&mut self.document["spec"])?;
+        let release = map(spec.entry("kubernetes").or_insert(json!({})))?;
+        release.insert("version".into(), json!(kubernetes.version()));
+        release.insert("endpoint".into(), json!(format!("{}:6443", first.address)));
+        release.remove("imageRepository");
+        let networking = map(release.entry("networking").or_insert(json!({})))?;
+        networking.insert("podSubnet".into(), json!(overlay::POD_SUBNET));
+        list(release, "kubeadm")?.push(json!("testbed-kube-proxy.json"));
+        if let Some(runtime) = spec.get_mut("runtime") {
+            map(runtime)?.remove("sandboxImage");
+        }
+        spec.insert("airgap".into(), json!({ "images": Image::ARCHIVES }));
+
+        self.add(
+            "testbed-kube-proxy.json",
+            &overlay::kube_proxy().to_string(),
+        )?;
+        let addresses: Vec<&str> = nodes.iter().map(|node| node.address.as_str()).collect();
+        for (node, entry) in nodes.iter().zip(nodes_of(&mut self.document)?) {
+            let os = map(entry)?.entry("os").or_insert(json!({}));
+            list(map(os)?, "ignition")?.push(json!(format!("testbed-{}.ign", node.name)));
+        }
+        for node in &nodes {
+            let user = overlay::user_ignition(&Node {
+                address: &node.address,
+                nodes: &addresses,
+            });
+            self.add(&format!("testbed-{}.ign", node.name), &user.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn nodes(&self) -> Result<Vec<ClusterNode>> {
+        let text = |node: &Value, key: &str| {
+            let value = node[key]
+                .as_str()
+                .with_context(|| format!("a node has no {key}"))?;
+            anyhow::Ok(value.to_owned())
+        };
+        let nodes = self.document["spec"]["nodes"]
+            .as_array()
+            .context("there are no nodes")?;
+        nodes
+            .iter()
+            .map(|node| {
+                Ok(ClusterNode {
+                    name: text(node, "name")?,
+                    role: text(node, "role")?,
+                    address: text(node, "address")?,
+                })
+            })
+            .collect()
+    }
+}
+
+impl Cluster {
+    /// What `nkd compile` has written.
+    pub fn out(&self) -> &Path {
+        &self.out
+    }
+
+    /// Its nodes, as in the cluster file.
+    pub fn nodes(&self) -> &[ClusterNode] {
+        &self.nodes
+    }
+
+    /// A node's Ignition file.
+    pub fn ignition(&self, node: &str) -> PathBuf {
+        self.out.join("nodes").join(format!("{node}.ign"))
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.out.join("kubeconfig")
+    }
+
+    /// The machine of a node, not yet started.
+    pub fn machine(&self, lab: &Lab, image: &Image, node: &str) -> Result<Machine> {
+        lab.machine(image, node, &self.ignition(node))
+    }
+
+    /// The machines of all nodes, not yet started, in the cluster file's order.
+    pub fn machines(&self, lab: &Lab, image: &Image) -> Result<Vec<Machine>> {
+        self.nodes
+            .iter()
+            .map(|node| self.machine(lab, image, &node.name))
+            .collect()
+    }
+
+    /// `kubectl` as the administrator runs it, beside the machines: standard output.
+    pub fn kubectl(&self, lab: &Lab, kubernetes: &Kubernetes, words: &[&str]) -> Result<String> {
+        let kubectl = kubernetes.program("kubectl");
+        command::check(
+            lab.host_command(&kubectl.to_string_lossy())
+                .arg(format!("--kubeconfig={}", self.kubeconfig().display()))
+                .arg("--request-timeout=5s")
+                .args(words),
+        )
+    }
+}
+
+fn map(value: &mut Value) -> Result<&mut Map<String, Value>> {
+    if value.is_null() {
+        *value = json!({});
+    }
+    value
+        .as_object_mut()
+        .context("a value that should be a mapping is none")
+}
+
+fn list<'a>(map: &'a mut Map<String, Value>, key: &str) -> Result<&'a mut Vec<Value>> {
+    let list = map.entry(key).or_insert(json!([])).as_array_mut();
+    list.with_context(|| format!("{key} should be a list"))
+}
+
+fn nodes_of(document: &mut Value) -> Result<&mut Vec<Value>> {
+    match document["spec"]["nodes"].as_array_mut() {
+        Some(nodes) if !nodes.is_empty() => Ok(nodes),
+        _ => bail!("there are no nodes"),
+    }
+}
