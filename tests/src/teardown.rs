@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, umount2};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -69,13 +70,15 @@ impl Scope {
 
 impl Drop for Scope {
     fn drop(&mut self) {
+        // Waits for ever when a signal is about to end the process.
+        let mut owned = owned();
         if let Err(error) = take_down(&self.directory) {
             eprintln!(
                 "testbed: {} is not wholly taken down: {error:#}",
                 self.name()
             );
         }
-        owned().retain(|directory| *directory != self.directory);
+        owned.retain(|directory| *directory != self.directory);
     }
 }
 
@@ -140,8 +143,11 @@ pub(crate) fn unmount(directory: &Path) -> Result<()> {
         .filter(|path| path.starts_with(directory))
         .collect();
     for path in below.iter().rev() {
-        umount2(path, MntFlags::MNT_DETACH)
-            .with_context(|| format!("can't unmount {}", path.display()))?;
+        match umount2(path, MntFlags::MNT_DETACH) {
+            // Somebody else was faster.
+            Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
+            Err(error) => bail!("can't unmount {}: {error}", path.display()),
+        }
     }
     Ok(())
 }
@@ -166,15 +172,20 @@ fn tear_down_on_signals() -> Result<()> {
         .name("signals".into())
         .spawn(move || {
             if let Some(signal) = signals.forever().next() {
-                eprintln!("testbed: interrupted, taking the labs down");
-                let directories = owned().clone();
-                for directory in directories {
-                    if let Err(error) = take_down(&directory) {
-                        eprintln!("testbed: {}: {error:#}", directory.display());
-                    }
-                }
-                std::process::exit(128 + signal);
+                end(signal);
             }
         })?;
     Ok(())
+}
+
+fn end(signal: i32) -> ! {
+    eprintln!("testbed: interrupted, taking the labs down");
+    // Held to the end, so that no other thread ends the process before this is done.
+    let owned = owned();
+    for directory in owned.iter() {
+        if let Err(error) = take_down(directory) {
+            eprintln!("testbed: {}: {error:#}", directory.display());
+        }
+    }
+    std::process::exit(128 + signal)
 }

@@ -23,7 +23,11 @@ fn plain_machine(lab: &Lab, image: &Image) -> Machine {
     let files = config["storage"]["files"].as_array_mut().unwrap();
     files.push(containerd);
     files.push(overlay::file("/etc/hostname", 0o644, "plain\n"));
-    files.push(overlay::file("/etc/sysctl.d/kubernetes.conf", 0o644, "net.ipv4.ip_forward = 1\n"));
+    files.push(overlay::file(
+        "/etc/sysctl.d/kubernetes.conf",
+        0o644,
+        "net.ipv4.ip_forward = 1\n",
+    ));
     let units = config["systemd"]["units"].as_array_mut().unwrap();
     units[1]["enabled"] = json!(true);
     units.push(json!({ "name": "kubelet.service", "enabled": true }));

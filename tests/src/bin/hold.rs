@@ -1,0 +1,32 @@
+//! Boots one machine without the product and holds it until it is interrupted, to look around.
+
+use std::io::Write;
+
+use anyhow::Result;
+use testbed::overlay::{self, Node};
+use testbed::{Cache, Image, Kubernetes, Lab, requirements};
+
+fn main() -> Result<()> {
+    requirements::ensure()?;
+    let cache = Cache::open()?;
+    let image = Image::without_product(&cache, &Kubernetes::chosen(&cache)?)?;
+    let lab = Lab::new(&cache)?;
+    let config = lab.scratch("hold")?.join("hold.ign");
+    let node = Node {
+        address: "10.200.0.11",
+        nodes: &[],
+    };
+    std::fs::write(&config, overlay::user_ignition(&node).to_string())?;
+    let machine = lab.machine(&image, "hold", &config)?;
+    machine.boot()?;
+    let (root, leader) = (machine.root(), machine.leader()?);
+    println!(
+        "{} holds {}; a shell: nsenter --all --target {leader}",
+        lab.name(),
+        root.display()
+    );
+    std::io::stdout().flush()?;
+    loop {
+        std::thread::park();
+    }
+}
