@@ -125,7 +125,7 @@ pub fn control_plane(version: Version, repository: &str) -> Vec<String> {
     images
 }
 
-/// From 1.21 CoreDNS has a path of its own in Kubernetes' registry, but only there: in any other
+/// From 1.21 `CoreDNS` has a path of its own in Kubernetes' registry, but only there: in any other
 /// repository kubeadm looks for it right beneath (`GetDNSImage`).
 fn coredns(tags: &Tags, version: Version, repository: &str) -> String {
     let path = if version.minor >= 21 && repository == default_repository(Some(version)) {

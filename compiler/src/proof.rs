@@ -28,8 +28,10 @@ struct Cluster {
     kubeconfig: Value,
 }
 
+type Rule = fn(&Cluster) -> Result<()>;
+
 /// Every rule, with its name.
-const RULES: [(&str, fn(&Cluster) -> Result<()>); 9] = [
+const RULES: [(&str, Rule); 9] = [
     ("one-init-node", one_init_node),
     ("unique-names-and-addresses", unique_names_and_addresses),
     ("one-authority", one_authority),
@@ -77,8 +79,8 @@ fn read(ignition: &str) -> Result<Node> {
     let kubeadm = yaml::fragment(file(paths::KUBEADM)?)?;
     Ok(Node {
         plan,
-        kubeadm,
         files,
+        kubeadm,
     })
 }
 

@@ -6,7 +6,7 @@ use super::written;
 use crate::diagnostics::{Code, Diagnostics, Spanned};
 
 /// Label prefixes of Kubernetes' own that a kubelet may set on its node, and single labels
-/// (Kubernetes, "Admission Controllers", "NodeRestriction"; kubelet refuses to start with others).
+/// (Kubernetes, "Admission Controllers", `NodeRestriction`; kubelet refuses to start with others).
 const OWN_LABEL_PREFIXES: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
 const OWN_LABELS: [&str; 11] = [
     "kubernetes.io/hostname",

@@ -13,7 +13,7 @@ use super::files::Files;
 use super::resolved::{self, needed};
 use super::written;
 use super::{checks, nodes};
-use crate::diagnostics::{Code, Diagnostics, Spanned};
+use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
 use crate::version::Version;
 
 type Text = Spanned<String>;
@@ -25,46 +25,21 @@ pub fn validate(
     to: &mut Diagnostics,
 ) -> Option<Cluster> {
     let files = Files { directory };
+    let (pod_subnet, service_subnet) = networks(&file, to);
     let name = file
         .name
         .and_then(|it| checks::dns_label(it, "the cluster's name", to));
     let version = file.version.and_then(|it| version(&it, to));
     let endpoint = file.endpoint.and_then(|it| checks::endpoint(&it, to));
-    let pod_subnet = checks::cidr(&file.pod_subnet, to);
-    let service_subnet = checks::cidr(&file.service_subnet, to);
-    let overlap = pod_subnet
-        .zip(service_subnet)
-        .is_some_and(|(a, b)| overlaps(a, b));
-    if overlap {
-        let message = "the pods' and the services' networks overlap";
-        to.report(Code::CidrOverlap, file.service_subnet.span, message);
-    }
     checks::image_repository(&file.image_repository, to);
     checks::image(&file.sandbox_image, to);
     checks::dns_name(&file.dns_domain, "the DNS domain", to);
     for san in &file.cert_sans {
         checks::host(san, to);
     }
-    for (subnet, text) in [
-        (pod_subnet, &file.pod_subnet),
-        (service_subnet, &file.service_subnet),
-    ] {
-        addresses_outside(&file.nodes, subnet, text, to);
-    }
-    unique(
-        file.nodes.iter().filter_map(|it| it.name.as_ref()),
-        Code::DuplicateName,
-        "name",
-        to,
-    );
-    let addresses = file.nodes.iter().filter_map(|it| it.address.as_ref());
-    unique(addresses, Code::DuplicateAddress, "address", to);
-    one_control_plane(&file.nodes, file.span, to);
-    let nodes: Vec<_> = file
-        .nodes
-        .into_iter()
-        .map(|it| nodes::node(it, &files, to))
-        .collect();
+    nodes_together(&file.nodes, file.span, to);
+    let nodes = file.nodes.into_iter().map(|it| nodes::node(it, &files, to));
+    let nodes: Vec<_> = nodes.collect();
     let runtime = checks::choice(&file.runtime, [Runtime::Containerd], Runtime::name, to);
     let airgap_images = file.airgap_images.and_then(|it| checks::node_path(it, to));
     let report = file.report.map(|it| report(it, &files, to));
@@ -100,29 +75,32 @@ pub fn validate(
     })
 }
 
+/// The networks of pods and services: they overlap neither each other nor the nodes.
+fn networks(file: &resolved::Cluster, to: &mut Diagnostics) -> (Option<IpNet>, Option<IpNet>) {
+    let pods = checks::cidr(&file.pod_subnet, to);
+    let services = checks::cidr(&file.service_subnet, to);
+    let overlap = |(a, b): (IpNet, IpNet)| a.contains(&b.network()) || b.contains(&a.network());
+    if pods.zip(services).is_some_and(overlap) {
+        let message = "the pods' and the services' networks overlap";
+        to.report(Code::CidrOverlap, file.service_subnet.span, message);
+    }
+    for network in [pods, services].into_iter().flatten() {
+        addresses_outside(&file.nodes, network, to);
+    }
+    (pods, services)
+}
+
 fn version(text: &Text, to: &mut Diagnostics) -> Option<Version> {
     Version::parse(&text.value)
         .map_err(|message| to.report(Code::Version, text.span, message))
         .ok()
 }
 
-fn overlaps(a: IpNet, b: IpNet) -> bool {
-    a.contains(&b.network()) || b.contains(&a.network())
-}
-
-fn addresses_outside(
-    nodes: &[resolved::Node],
-    subnet: Option<IpNet>,
-    text: &Text,
-    to: &mut Diagnostics,
-) {
+fn addresses_outside(nodes: &[resolved::Node], network: IpNet, to: &mut Diagnostics) {
     for address in nodes.iter().filter_map(|node| node.address.as_ref()) {
-        let parsed: Option<IpAddr> = address.value.parse().ok();
-        if parsed
-            .zip(subnet)
-            .is_some_and(|(address, subnet)| subnet.contains(&address))
-        {
-            let message = format!("the node's address is inside the network {}", text.value);
+        let parsed = address.value.parse::<IpAddr>();
+        if parsed.is_ok_and(|it| network.contains(&it)) {
+            let message = format!("the node's address is inside the network {network}");
             to.report(Code::CidrOverlap, address.span, message);
         }
     }
@@ -143,11 +121,12 @@ fn unique<'a>(texts: impl Iterator<Item = &'a Text>, code: Code, what: &str, to:
     }
 }
 
-fn one_control_plane(
-    nodes: &[resolved::Node],
-    file: crate::diagnostics::Span,
-    to: &mut Diagnostics,
-) {
+/// What must hold for the nodes together: names and addresses of their own, one control plane.
+fn nodes_together(nodes: &[resolved::Node], file: Span, to: &mut Diagnostics) {
+    let names = nodes.iter().filter_map(|node| node.name.as_ref());
+    unique(names, Code::DuplicateName, "name", to);
+    let addresses = nodes.iter().filter_map(|node| node.address.as_ref());
+    unique(addresses, Code::DuplicateAddress, "address", to);
     let roles = nodes.iter().filter_map(|node| node.role.as_ref());
     let mut control_planes = roles.filter(|role| role.value == Role::ControlPlane.name());
     if control_planes.next().is_none() {

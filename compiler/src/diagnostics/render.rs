@@ -12,7 +12,10 @@ impl fmt::Display for Diagnostics {
             .iter()
             .map(|source| mask(&source.text))
             .collect();
-        for diagnostic in &self.found {
+        let mut found: Vec<&Diagnostic> = self.found.iter().collect();
+        // In the order of the files, which is not that of the checks.
+        found.sort_by_key(|it| it.span.map(|span| (span.source.0, span.start)));
+        for diagnostic in found {
             let rendered = Renderer::plain().render(&[self.group(diagnostic, &masked)]);
             writeln!(f, "{rendered}\n")?;
         }

@@ -174,25 +174,18 @@ fn find(text: &str, word: &str, source: SourceId) -> Span {
 
 /// Says what is wrong without repeating the file's values: they may be secrets.
 fn explain(error: &Error, text: &str, source: SourceId) -> (Span, String) {
-    match error {
-        Error::Serialization(error) => {
-            let line: usize = text
-                .split_inclusive('\n')
-                .take(error.line().max(1) - 1)
-                .map(str::len)
-                .sum();
-            let at = (line + error.column().saturating_sub(1)).min(text.len());
-            let message = match error.classify() {
-                serde_json::error::Category::Data => without_values(&error.to_string()),
-                _ => "this is not JSON: it can't be read on from here".to_owned(),
-            };
-            (Span::new(source, at..(at + 1).min(text.len())), message)
-        }
-        _ => {
-            let message = "this is not a version of Ignition's config that nkd reads";
-            (find(text, "version", source), message.to_owned())
-        }
-    }
+    let Error::Serialization(error) = error else {
+        let message = "this is not a version of Ignition's config that nkd reads";
+        return (find(text, "version", source), message.to_owned());
+    };
+    let lines = text.split_inclusive('\n').take(error.line().max(1) - 1);
+    let line: usize = lines.map(str::len).sum();
+    let at = (line + error.column().saturating_sub(1)).min(text.len());
+    let message = match error.classify() {
+        serde_json::error::Category::Data => without_values(&error.to_string()),
+        _ => "this is not JSON: it can't be read on from here".to_owned(),
+    };
+    (Span::new(source, at..(at + 1).min(text.len())), message)
 }
 
 /// serde's messages quote the value they don't like; the kind of value is enough.

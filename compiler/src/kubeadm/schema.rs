@@ -36,9 +36,10 @@ fn types() -> Types {
     let mut current = "";
     for line in TABLES.iter().flat_map(|table| table.lines()) {
         let words: Vec<_> = line.split_whitespace().collect();
+        if line.starts_with('#') {
+            continue;
+        }
         match (line.starts_with(' '), words.as_slice()) {
-            (_, []) => {}
-            (_, [first, ..]) if first.starts_with('#') => {}
             (false, [name, ..]) => current = name,
             (true, [name, kind, rest @ ..]) => {
                 let (since, until) = rest.first().map_or((0, u32::MAX), |range| minors(range));
@@ -135,9 +136,8 @@ impl Checker {
             ("any", _)
             | ("string" | "duration" | "quantity", Value::Text(_))
             | ("bool", Value::Bool(_))
-            | ("number", Value::Number(_)) => true,
+            | ("number" | "quantity", Value::Number(_)) => true,
             ("int", Value::Number(number)) => number.is_i64() || number.is_u64(),
-            ("quantity", Value::Number(_)) => true,
             ("args", _) if self.version.kubeadm_api() < KubeadmApi::V1Beta4 => {
                 return self.value("map:string", node, path, to);
             }

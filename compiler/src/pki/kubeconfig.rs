@@ -28,7 +28,7 @@ pub fn admin(cluster: &str, endpoint: &Endpoint, authority: &str, admin: &KeyPai
 }
 
 /// What kubeadm discovers the cluster with: a cluster without a name and no credentials, like the
-/// ConfigMap `cluster-info`.
+/// `ConfigMap` `cluster-info`.
 pub fn discovery(endpoint: &Endpoint, authority: &str) -> String {
     yaml::to_yaml(&json!({
         "apiVersion": "v1",

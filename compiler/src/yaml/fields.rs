@@ -13,12 +13,9 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// The fields of a mapping; `path` is its full name, empty for a document.
     pub fn of(node: &'a Node, path: &str, diagnostics: &mut Diagnostics) -> Option<Self> {
-        let entries = match &node.value {
-            Value::Map(entries) => entries.as_slice(),
-            _ => {
-                wrong_type(node, path, "a mapping", diagnostics);
-                return None;
-            }
+        let Value::Map(entries) = &node.value else {
+            wrong_type(node, path, "a mapping", diagnostics);
+            return None;
         };
         Some(Self {
             path: path.to_owned(),
@@ -123,13 +120,11 @@ impl<'a> Fields<'a> {
     ) -> Option<(String, &'a [Node])> {
         let node = self.node(key)?;
         let name = self.name(key);
-        match &node.value {
-            Value::List(nodes) => Some((name, nodes)),
-            _ => {
-                wrong_type(node, &name, "a list", diagnostics);
-                None
-            }
-        }
+        let Value::List(nodes) = &node.value else {
+            wrong_type(node, &name, "a list", diagnostics);
+            return None;
+        };
+        Some((name, nodes))
     }
 
     /// Reports the keys nobody has asked for.
