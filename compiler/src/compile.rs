@@ -1,12 +1,13 @@
 //! From a cluster file to everything that is written.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nkd_contract::Role;
 
 use crate::cluster_file::{self, domain::Cluster};
-use crate::diagnostics::{Code, Diagnostics};
+use crate::diagnostics::{Code, Diagnostics, SourceId};
 use crate::ignition::Config;
 use crate::ignition::user::UserConfig;
 use crate::kubeadm::overlay;
@@ -79,10 +80,11 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
         return Ok(None);
     };
     let mut nodes = Vec::new();
+    let mut reported = HashSet::new();
     for node in &cluster.nodes {
         let config = node::config(&cluster, node, &secrets)?;
         let users: Vec<&UserConfig> = cluster.ignition.iter().chain(&node.ignition).collect();
-        report_collisions(&config, &node.name, &users, diagnostics);
+        report_collisions(&config, &users, &mut reported, diagnostics);
         nodes.push(CompiledNode {
             name: node.name.clone(),
             role: node.role.name(),
@@ -178,12 +180,23 @@ fn secrets(
     Ok(Some(secrets))
 }
 
-fn report_collisions(config: &Config, node: &str, users: &[&UserConfig], to: &mut Diagnostics) {
+/// Reports what of the users' configs collides; what all nodes share once, not for each.
+fn report_collisions(
+    config: &Config,
+    users: &[&UserConfig],
+    reported: &mut HashSet<(SourceId, String)>,
+    to: &mut Diagnostics,
+) {
     for user in users {
         for (what, why) in config.collisions(user) {
-            let place = user.place(&what, to);
-            let message = format!("`{what}` collides on node `{node}`: {why}");
-            to.report(Code::IgnitionCollision, place, message);
+            if reported.insert((user.source, what.clone())) {
+                let place = user.place(&what, to);
+                to.report(
+                    Code::IgnitionCollision,
+                    place,
+                    format!("`{what}` collides: {why}"),
+                );
+            }
         }
     }
 }

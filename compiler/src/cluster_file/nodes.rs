@@ -1,7 +1,7 @@
 use super::checks;
 use super::domain::{Node, Role, Taint};
 use super::files::Files;
-use super::resolved::{self, needed};
+use super::resolved;
 use super::written;
 use crate::diagnostics::{Code, Diagnostics, Spanned};
 
@@ -98,9 +98,7 @@ fn label(key: &Spanned<String>, value: &Spanned<String>, to: &mut Diagnostics) {
 }
 
 fn taint(file: written::Taint, to: &mut Diagnostics) -> Option<Taint> {
-    let key = needed(file.key, "key", file.span, to);
-    let effect = needed(file.effect, "effect", file.span, to);
-    let key = key.filter(|key| {
+    let key = file.key.filter(|key| {
         let good = checks::is_qualified_name(&key.value);
         if !good {
             to.report(
@@ -121,7 +119,7 @@ fn taint(file: written::Taint, to: &mut Diagnostics) -> Option<Taint> {
         }
         value.value
     });
-    let effect = checks::choice(&effect?, EFFECTS, |it| it, to)?;
+    let effect = checks::choice(&file.effect?, EFFECTS, |it| it, to)?;
     Some(Taint {
         key: key?.value,
         value: value.unwrap_or_default(),

@@ -1,5 +1,5 @@
-//! The cluster file with its defaults filled in. A value that is needed and absent is reported
-//! here and stays absent, so that the checks after this one still see all the rest.
+//! The cluster file with its defaults filled in. A value that is needed and absent stays absent,
+//! so that the checks after this still see all the rest.
 
 use super::written;
 use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
@@ -56,8 +56,6 @@ pub struct Cluster {
 
 /// An item of `spec.nodes`
 pub struct Node {
-    /// The mapping's place.
-    pub span: Span,
     /// `name`
     pub name: Option<Text>,
     /// `role`
@@ -82,12 +80,8 @@ pub fn resolve(file: written::Cluster, to: &mut Diagnostics) -> Cluster {
     let written::Spec {
         kubernetes, nodes, ..
     } = file.spec;
-    let nodes: Vec<_> = nodes
-        .unwrap_or_default()
-        .into_iter()
-        .map(|it| node(it, to))
-        .collect();
-    let version = needed(kubernetes.version, "spec.kubernetes.version", span, to);
+    let nodes: Vec<_> = nodes.unwrap_or_default().into_iter().map(node).collect();
+    let version = kubernetes.version;
     // A version that is wrong is reported later; until then anything does.
     let parsed = version
         .as_ref()
@@ -99,7 +93,7 @@ pub fn resolve(file: written::Cluster, to: &mut Diagnostics) -> Cluster {
     let sandbox_image = images::sandbox(parsed, &repository.value);
     Cluster {
         span,
-        name: needed(file.name, "metadata.name", span, to),
+        name: file.name,
         endpoint: kubernetes.endpoint.or_else(|| default_endpoint(&nodes)),
         version,
         image_repository: repository,
@@ -162,26 +156,13 @@ fn default_endpoint(nodes: &[Node]) -> Option<Text> {
     ))
 }
 
-fn node(file: written::Node, to: &mut Diagnostics) -> Node {
+fn node(file: written::Node) -> Node {
     Node {
-        span: file.span,
-        name: needed(file.name, "name", file.span, to),
-        role: needed(file.role, "role", file.span, to),
-        address: needed(file.address, "address", file.span, to),
+        name: file.name,
+        role: file.role,
+        address: file.address,
         labels: file.labels.unwrap_or_default(),
         taints: file.taints,
         ignition: file.ignition.unwrap_or_default(),
     }
-}
-
-pub(super) fn needed(
-    text: Option<Text>,
-    key: &str,
-    span: Span,
-    to: &mut Diagnostics,
-) -> Option<Text> {
-    if text.is_none() {
-        to.report(Code::MissingKey, span, format!("`{key}` is missing"));
-    }
-    text
 }

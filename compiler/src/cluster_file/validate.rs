@@ -10,7 +10,7 @@ use nkd_contract::Runtime;
 
 use super::domain::{Algorithm, Cluster, Pki, Report, Role};
 use super::files::Files;
-use super::resolved::{self, needed};
+use super::resolved;
 use super::written;
 use super::{checks, nodes};
 use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
@@ -146,12 +146,11 @@ fn nodes_together(nodes: &[resolved::Node], file: Span, to: &mut Diagnostics) {
 }
 
 fn report(file: written::Report, files: &Files<'_>, to: &mut Diagnostics) -> Option<Report> {
-    let url = needed(file.url, "spec.report.url", file.span, to);
     let certificate_authority = match &file.ca_file {
         Some(name) => Some(files.certificates(name, to)?),
         None => None,
     };
-    let url = checks::url(url?, to)?;
+    let url = checks::url(file.url?, to)?;
     Some(Report {
         url,
         certificate_authority,

@@ -1,5 +1,5 @@
-//! The cluster file as it is written: everything may be absent, nothing is checked but types and
-//! key names.
+//! The cluster file as it is written: everything may be absent. What is wrong with its keys alone,
+//! unknown, of another type or missing, is reported here.
 
 use crate::diagnostics::{Diagnostics, Span, Spanned};
 use crate::yaml::{Fields, Node as Yaml};
@@ -69,8 +69,6 @@ pub struct Kubernetes {
 
 /// `spec.report`
 pub struct Report {
-    /// The mapping's place.
-    pub span: Span,
     /// `url`
     pub url: Text,
     /// `caFile`
@@ -79,8 +77,6 @@ pub struct Report {
 
 /// An item of `spec.nodes`
 pub struct Node {
-    /// The mapping's place.
-    pub span: Span,
     /// `name`
     pub name: Text,
     /// `role`
@@ -97,8 +93,6 @@ pub struct Node {
 
 /// An item of a node's `taints`
 pub struct Taint {
-    /// The mapping's place.
-    pub span: Span,
     /// `key`
     pub key: Text,
     /// `value`
@@ -116,9 +110,11 @@ impl Cluster {
             api_version: fields.text("apiVersion", to),
             kind: fields.text("kind", to),
             name: fields
-                .map("metadata", to, |it, to| it.text("name", to))
+                .needed_map("metadata", to, |it, to| it.needed_text("name", to))
                 .flatten(),
-            spec: fields.map("spec", to, Spec::read).unwrap_or_default(),
+            spec: fields
+                .needed_map("spec", to, Spec::read)
+                .unwrap_or_default(),
         };
         fields.finish(to);
         Some(cluster)
@@ -128,7 +124,7 @@ impl Cluster {
 impl Spec {
     fn read(fields: &mut Fields<'_>, to: &mut Diagnostics) -> Self {
         let kubernetes = fields
-            .map("kubernetes", to, Kubernetes::read)
+            .needed_map("kubernetes", to, Kubernetes::read)
             .unwrap_or_default();
         let runtime = fields.map("runtime", to, |it, to| {
             (it.text("name", to), it.text("sandboxImage", to))
@@ -149,8 +145,7 @@ impl Spec {
                 .map("airgap", to, |it, to| it.text("images", to))
                 .flatten(),
             report: fields.map("report", to, |it, to| Report {
-                span: it.span(),
-                url: it.text("url", to),
+                url: it.needed_text("url", to),
                 ca_file: it.text("caFile", to),
             }),
             ignition: fields
@@ -174,7 +169,7 @@ impl Kubernetes {
         });
         let (pod_subnet, service_subnet, dns_domain) = networking.unwrap_or_default();
         Self {
-            version: fields.text("version", to),
+            version: fields.needed_text("version", to),
             endpoint: fields.text("endpoint", to),
             image_repository: fields.text("imageRepository", to),
             pod_subnet,
@@ -191,16 +186,14 @@ impl Kubernetes {
 impl Node {
     fn read(fields: &mut Fields<'_>, to: &mut Diagnostics) -> Self {
         Self {
-            span: fields.span(),
-            name: fields.text("name", to),
-            role: fields.text("role", to),
-            address: fields.text("address", to),
+            name: fields.needed_text("name", to),
+            role: fields.needed_text("role", to),
+            address: fields.needed_text("address", to),
             labels: fields.texts("labels", to),
             taints: fields.map_list("taints", to, |it, to| Taint {
-                span: it.span(),
-                key: it.text("key", to),
+                key: it.needed_text("key", to),
                 value: it.text("value", to),
-                effect: it.text("effect", to),
+                effect: it.needed_text("effect", to),
             }),
             ignition: fields
                 .map("os", to, |it, to| it.text_list("ignition", to))

@@ -29,7 +29,7 @@ pub fn mask(text: &str) -> String {
         let range = secret_value(line);
         let mut partly = String::with_capacity(line.len());
         push_masked(&mut partly, line, range.0, range.1);
-        masked.push_str(&mask_credentials(&mask_tokens(&partly)));
+        masked.push_str(&mask_data_urls(&mask_credentials(&mask_tokens(&partly))));
     }
     masked
 }
@@ -115,6 +115,16 @@ fn mask_credentials(line: &str) -> String {
     }
 }
 
+/// Masks what data URLs hold: files, and with them anything.
+fn mask_data_urls(line: &str) -> String {
+    let Some(start) = line.find("\"data:") else {
+        return line.to_owned();
+    };
+    let mut masked = String::with_capacity(line.len());
+    push_masked(&mut masked, line, start + 6, line.len());
+    masked
+}
+
 #[cfg(test)]
 mod tests {
     use super::mask;
@@ -129,6 +139,7 @@ mod tests {
                 "use *********************** now",
             ),
             ("https://me:pw@host/x", "https://*****@host/x"),
+            ("\"source\": \"data:,a%20b\"", "\"source\": \"data:*******"),
             (
                 "name: token-maker\nrole: worker",
                 "name: token-maker\nrole: worker",

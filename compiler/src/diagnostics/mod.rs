@@ -12,7 +12,7 @@ pub use codes::Code;
 pub use mask::mask;
 
 /// A file that was read, by its place in [`Diagnostics`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SourceId(usize);
 
 /// A stretch of a source, in bytes.
@@ -129,7 +129,11 @@ impl Diagnostics {
             Err(error) => error.to_string(),
         };
         let message = format!("{} can't be read: {problem}", path.display());
-        self.push(Code::Unreadable, asked_at, &message, None);
+        let help = match asked_at {
+            Some(_) => None,
+            None => Some("see that the path is right and that you may read the file"),
+        };
+        self.push(Code::Unreadable, asked_at, &message, help);
         None
     }
 

@@ -41,7 +41,9 @@ impl<'a> Fields<'a> {
 
     /// A key's value; nothing at all and `null` are the same.
     fn node(&mut self, key: &'static str) -> Option<&'a Node> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         (entry.node.value != Value::Null).then_some(&entry.node)
     }
@@ -50,6 +52,38 @@ impl<'a> Fields<'a> {
     pub fn text(&mut self, key: &'static str, into: &mut Diagnostics) -> Option<Spanned<String>> {
         let node = self.node(key)?;
         text(node, &self.name(key), into)
+    }
+
+    /// Text that must be there.
+    pub fn needed_text(
+        &mut self,
+        key: &'static str,
+        into: &mut Diagnostics,
+    ) -> Option<Spanned<String>> {
+        if self.node(key).is_none() {
+            let message = format!("`{}` is missing", self.name(key));
+            into.report(Code::MissingKey, self.span, message);
+        }
+        self.text(key, into)
+    }
+
+    /// A mapping that has keys that must be there: read as empty when it isn't there itself.
+    pub fn needed_map<T>(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+        read: impl FnOnce(&mut Fields<'a>, &mut Diagnostics) -> T,
+    ) -> Option<T> {
+        if self.node(key).is_some() {
+            return self.map(key, diagnostics, read);
+        }
+        let mut empty = Fields {
+            path: self.name(key),
+            span: self.span,
+            entries: &[],
+            known: Vec::new(),
+        };
+        Some(read(&mut empty, diagnostics))
     }
 
     /// A mapping.

@@ -1,0 +1,116 @@
+//! What the tests have in common.
+#![allow(dead_code)] // Not every test uses all of it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// Broken input.
+pub fn fixtures() -> PathBuf {
+    tests().join("fixtures")
+}
+
+/// The directory of the tests.
+pub fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+/// The example a newcomer begins with.
+pub fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/demo/cluster.yaml")
+}
+
+/// What a run of `nkd` left.
+pub struct Run {
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs `nkd` in a directory.
+pub fn nkd(directory: &Path, arguments: &[&str]) -> Run {
+    run(Command::new(env!("CARGO_BIN_EXE_nkd"))
+        .args(arguments)
+        .current_dir(directory))
+}
+
+fn run(command: &mut Command) -> Run {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    Run {
+        status: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs a program of a Debian package; its absence is a failure that names the package.
+pub fn program(name: &str, package: &str, arguments: &[&str]) -> Run {
+    assert!(
+        Path::new(name).exists(),
+        "{name} is missing: install Debian's package {package} to run this test"
+    );
+    run(Command::new(name).args(arguments))
+}
+
+/// Compiles into a directory, which must succeed.
+pub fn compile(cluster_file: &Path, out: &Path, more: &[&str]) -> Run {
+    let mut arguments = vec![
+        "compile",
+        cluster_file.to_str().unwrap(),
+        "-o",
+        out.to_str().unwrap(),
+    ];
+    arguments.extend(more);
+    let run = nkd(Path::new("/"), &arguments);
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
+    run
+}
+
+/// A node's Ignition config.
+pub fn ignition(out: &Path, node: &str) -> Value {
+    let text = std::fs::read_to_string(out.join(format!("nodes/{node}.ign"))).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// A resource's text.
+pub fn text(resource: &Value) -> String {
+    let source = resource["source"].as_str().unwrap();
+    let compression = resource["compression"].as_str().unwrap();
+    String::from_utf8(nkd::ignition::decode(source, compression).unwrap()).unwrap()
+}
+
+/// A file's text in a node's Ignition config.
+pub fn file(config: &Value, path: &str) -> Option<String> {
+    let files = config["storage"]["files"].as_array().unwrap();
+    files
+        .iter()
+        .find(|file| file["path"] == path)
+        .map(|file| text(&file["contents"]))
+}
+
+/// Fails unless Ignition takes every file in an output, and every config nested in it.
+pub fn assert_ignition_takes(out: &Path) {
+    let scratch = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(out.join("nodes")).unwrap() {
+        let path = entry.unwrap().path();
+        validate(&path);
+        let config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let nested = config["ignition"]["config"]["merge"].as_array();
+        for resource in nested.into_iter().flatten() {
+            let inner = scratch.path().join("inner.ign");
+            std::fs::write(&inner, text(resource)).unwrap();
+            validate(&inner);
+        }
+    }
+}
+
+fn validate(path: &Path) {
+    let run = program(
+        "/usr/bin/ignition-validate",
+        "ignition",
+        &[path.to_str().unwrap()],
+    );
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
+    assert_eq!(run.stderr, "", "Ignition warns");
+}

@@ -1,0 +1,109 @@
+//! What lands on the nodes, readable: one text per node and kubeadm API version.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use common::{assert_ignition_takes, compile, ignition, tests, text};
+use serde_json::Value;
+
+/// A Kubernetes version for each version of kubeadm's API.
+const VERSIONS: [(&str, &str); 3] = [
+    ("v1.20.2", "v1beta2"),
+    ("v1.28.7", "v1beta3"),
+    ("v1.31.2", "v1beta4"),
+];
+
+#[test]
+fn every_kubeadm_api_version_gives_the_nodes_on_record() {
+    for (version, api) in VERSIONS {
+        let directory = tempfile::tempdir().unwrap();
+        let cluster_file = copy_cluster(directory.path(), version, api);
+        let secrets = tests().join("clusters/full/secrets.json");
+        let out = directory.path().join("out");
+        compile(
+            &cluster_file,
+            &out,
+            &["--secrets", secrets.to_str().unwrap()],
+        );
+        assert_ignition_takes(&out);
+        for node in ["cp1", "w1.example.org"] {
+            let record = tests().join(format!("clusters/full/nodes/{version}/{node}.txt"));
+            let record = snapbox::Data::read_from(&record, None).raw();
+            snapbox::assert_data_eq!(tree(&ignition(&out, node)), record);
+        }
+    }
+}
+
+fn copy_cluster(to: &Path, version: &str, api: &str) -> std::path::PathBuf {
+    for entry in std::fs::read_dir(tests().join("clusters/full")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let cluster_file = to.join("cluster.yaml");
+    let file = std::fs::read_to_string(&cluster_file).unwrap();
+    let file = file.replace("VERSION", version).replace("KUBEADM", api);
+    std::fs::write(&cluster_file, file).unwrap();
+    cluster_file
+}
+
+/// Everything in a node's config, as it is on the node. Keys and certificates are left out: they
+/// say nothing to a reader.
+fn tree(config: &Value) -> String {
+    let mut tree = String::new();
+    for merged in config["ignition"]["config"]["merge"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        section(&mut tree, "merged config", &text(merged));
+    }
+    for directory in config["storage"]["directories"].as_array().unwrap() {
+        let title = format!(
+            "{} {}/",
+            mode(directory),
+            directory["path"].as_str().unwrap()
+        );
+        section(&mut tree, &title, "");
+    }
+    for file in config["storage"]["files"].as_array().unwrap() {
+        let title = format!("{} {}", mode(file), file["path"].as_str().unwrap());
+        section(&mut tree, &title, &text(&file["contents"]));
+    }
+    for unit in config["systemd"]["units"].as_array().unwrap() {
+        let name = unit["name"].as_str().unwrap();
+        let title = format!("unit {name}, enabled: {}", unit["enabled"]);
+        section(&mut tree, &title, unit["contents"].as_str().unwrap());
+        for dropin in unit["dropins"].as_array().unwrap() {
+            let title = format!("drop-in {name}.d/{}", dropin["name"].as_str().unwrap());
+            section(&mut tree, &title, dropin["contents"].as_str().unwrap());
+        }
+    }
+    tree
+}
+
+fn mode(item: &Value) -> String {
+    format!("{:04o}", item["mode"].as_u64().unwrap())
+}
+
+fn section(tree: &mut String, title: &str, content: &str) {
+    writeln!(tree, "===== {title}").unwrap();
+    let mut in_pem = false;
+    for line in content.lines() {
+        let pem_in_json = line.find("-----BEGIN").filter(|_| line.contains("\\n"));
+        match pem_in_json {
+            Some(at) => writeln!(tree, "{}…", &line[..at]).unwrap(),
+            None if line.starts_with("-----END") => in_pem = false,
+            None if in_pem => {}
+            None if line.contains("certificate-authority-data") => {
+                writeln!(tree, "{}: …", line.split(':').next().unwrap()).unwrap();
+            }
+            None => writeln!(tree, "{line}").unwrap(),
+        }
+        in_pem |= line.starts_with("-----BEGIN");
+    }
+}
