@@ -1,0 +1,8 @@
+//! The reporter as its unit runs it: the real program, a real message bus, a real HTTP server.
+#![allow(clippy::unwrap_used)]
+
+mod bus;
+mod callbacks;
+mod lab;
+mod receiver;
+mod unit;

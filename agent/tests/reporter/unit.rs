@@ -1,0 +1,61 @@
+//! What the reporter and its unit promise each other.
+
+use std::os::unix::net::UnixDatagram;
+
+use nkd_contract::{Kind, Stage};
+
+use super::lab::{Bus, Machine, PATIENCE, event};
+
+/// What is told to systemd, up to and including a line.
+fn notified(socket: &UnixDatagram, last: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    loop {
+        let mut buffer = [0; 4096];
+        let length = socket.recv(&mut buffer).unwrap();
+        let text = String::from_utf8_lossy(&buffer[..length]);
+        lines.extend(text.lines().map(str::to_owned));
+        if lines.iter().any(|line| line == last) {
+            return lines;
+        }
+    }
+}
+
+fn notify_socket(machine: &Machine) -> UnixDatagram {
+    let socket = UnixDatagram::bind(machine.path("/notify")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+#[test]
+fn systemd_is_told_readiness_state_life_and_end() {
+    let machine = Machine::new();
+    let socket = notify_socket(&machine);
+    let bus = Bus::start(&machine.path("/bus"));
+    let reporter = machine.report(&bus.socket);
+    notified(&socket, "READY=1");
+    notified(&socket, "WATCHDOG=1");
+    machine.log(&[event(1, Kind::StageStarted)]);
+    notified(
+        &socket,
+        &format!("STATUS=cp1 is installing, stage {}", Stage::Images),
+    );
+    assert!(reporter.stop().success());
+    notified(&socket, "STOPPING=1");
+}
+
+#[test]
+fn it_is_ready_without_a_bus_because_callbacks_need_none() {
+    let machine = Machine::new();
+    let socket = notify_socket(&machine);
+    let _reporter = machine.report_without_bus();
+    notified(&socket, "READY=1");
+}
+
+#[test]
+fn without_the_logs_directory_it_ends_with_an_error_for_systemd_to_try_again() {
+    let machine = Machine::new();
+    std::fs::remove_dir(machine.path("/var/lib/nkd")).unwrap();
+    let reporter = machine.report_without_bus();
+    reporter.wait_for_line("following ");
+    assert_eq!(reporter.end().code(), Some(1));
+}
