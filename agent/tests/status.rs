@@ -1,5 +1,6 @@
 //! `nkd-agent status`, as a person or a script calls it.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::needless_raw_string_hashes)] // snapbox writes them
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Write};

@@ -90,10 +90,10 @@ fn fold(status: &mut NodeStatus, events: &[Event]) {
 
 /// The state in a line, for `systemctl status`.
 fn summary(status: &NodeStatus) -> String {
-    let state = status.state.name();
+    let text = format!("{} is {}", status.node, status.state.name());
     match status.stage {
-        Some(stage) => format!("{} is {state}, stage {stage}", status.node),
-        None => format!("{} is {state}", status.node),
+        Some(stage) => format!("{text}, stage {stage}"),
+        None => text,
     }
 }
 

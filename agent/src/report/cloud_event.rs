@@ -46,15 +46,12 @@ fn source(event: &Event) -> String {
 /// A path segment (RFC 3986, "Percent-Encoding"): all but unreserved characters as `%XX`. A
 /// node's name may be whatever its machine's hostname is.
 fn percent_encode(segment: &str) -> String {
-    let mut encoded = String::with_capacity(segment.len());
-    for byte in segment.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    let encode = |byte: u8| match char::from(byte) {
+        c @ ('-' | '.' | '_' | '~') => c.to_string(),
+        c if c.is_ascii_alphanumeric() => c.to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    segment.bytes().map(encode).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! The reporter as its unit runs it: the real program, a real message bus, a real HTTP server.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bus;
 mod callbacks;
