@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nkd_contract::Role;
@@ -10,7 +11,6 @@ use crate::cluster_file::{self, domain::Cluster};
 use crate::diagnostics::{Code, Diagnostics, SourceId};
 use crate::ignition::Config;
 use crate::ignition::user::UserConfig;
-use crate::kubeadm::overlay;
 use crate::node;
 use crate::output;
 use crate::pki::{Secrets, kubeconfig};
@@ -68,17 +68,19 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
     let Some(cluster) = cluster_file::read(request.cluster_file, diagnostics) else {
         return Ok(None);
     };
-    overlay::check(&cluster.overlays, cluster.version, diagnostics);
     wanted_nodes_exist(&cluster, request.nodes, diagnostics);
     let inputs = inputs(request.cluster_file, diagnostics);
     let earlier = match request.out {
         Some(out) => output::check(out, diagnostics),
         None => None,
     };
-    let secrets_file = request.secrets.map(Path::to_owned).or(earlier);
+    let secrets_file = request.secrets.map(Path::to_owned).or(earlier.clone());
     let Some(secrets) = secrets(&cluster, secrets_file, diagnostics)? else {
         return Ok(None);
     };
+    if let Some(earlier) = earlier {
+        keep_earlier(&earlier, &secrets, diagnostics);
+    }
     let mut nodes = Vec::new();
     let mut reported = HashSet::new();
     for node in &cluster.nodes {
@@ -153,10 +155,13 @@ fn secrets(
             return Ok(None);
         }
     };
-    let seconds = |seconds: u64| {
-        humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string()
-    };
-    let (pki, validity) = (cluster.pki, cluster.pki.validity.as_secs());
+    report_mismatches(&file, &secrets, cluster, to);
+    Ok(Some(secrets))
+}
+
+fn report_mismatches(file: &Path, secrets: &Secrets, cluster: &Cluster, to: &mut Diagnostics) {
+    let duration = |seconds| humantime::format_duration(Duration::from_secs(seconds)).to_string();
+    let pki = cluster.pki;
     for (what, made, wanted) in [
         ("the cluster", secrets.cluster.clone(), cluster.name.clone()),
         (
@@ -166,8 +171,8 @@ fn secrets(
         ),
         (
             "a validity of",
-            seconds(secrets.validity_seconds),
-            seconds(validity),
+            duration(secrets.validity_seconds),
+            duration(pki.validity.as_secs()),
         ),
     ] {
         if made != wanted {
@@ -177,7 +182,19 @@ fn secrets(
             to.report_nowhere(Code::SecretsMismatch, message);
         }
     }
-    Ok(Some(secrets))
+}
+
+/// An output's own secrets are not to be lost by compiling over it with others.
+fn keep_earlier(earlier: &Path, secrets: &Secrets, to: &mut Diagnostics) {
+    let same = std::fs::read_to_string(earlier)
+        .is_ok_and(|text| Secrets::parse(&text).is_ok_and(|it| it == *secrets));
+    if !same {
+        let message = format!(
+            "{} holds other secrets and would be lost",
+            earlier.display()
+        );
+        to.report_nowhere(Code::SecretsMismatch, message);
+    }
 }
 
 /// Reports what of the users' configs collides; what all nodes share once, not for each.

@@ -26,10 +26,11 @@ const fn tags(
     }
 }
 
-/// From `cmd/kubeadm/app/constants/constants.go` of each release (`DefaultEtcdVersion`,
-/// `CoreDNSVersion`, `PauseVersion`), compared with minikube's generated `KubeadmImages` up to
-/// v1.31.2. Ascending; a row holds until the next one.
-const TAGS: [Tags; 38] = [
+/// From `cmd/kubeadm/app/constants/constants.go` of the releases (`DefaultEtcdVersion`,
+/// `CoreDNSVersion`, `PauseVersion`): up to v1.31.2 as minikube's generated `KubeadmImages` has
+/// them, later ones from printed `kubeadm config images list`s (1.32.13, 1.33.0, 1.36.4) and the
+/// backports of etcd 3.5.24 of November 2025. Ascending; a row holds until the next one.
+const TAGS: [Tags; 41] = [
     tags((20, 0), "3.4.13-0", "1.7.0", "3.2"),
     tags((21, 0), "3.4.13-0", "v1.8.0", "3.4.1"),
     tags((22, 0), "3.5.0-0", "v1.8.4", "3.5"),
@@ -62,8 +63,11 @@ const TAGS: [Tags; 38] = [
     tags((30, 5), "3.5.15-0", "v1.11.3", "3.9"),
     tags((31, 0), "3.5.15-0", "v1.11.1", "3.10"),
     tags((31, 1), "3.5.15-0", "v1.11.3", "3.10"),
+    tags((31, 14), "3.5.24-0", "v1.11.3", "3.10"),
     tags((32, 0), "3.5.16-0", "v1.11.3", "3.10"),
+    tags((32, 10), "3.5.24-0", "v1.11.3", "3.10"),
     tags((33, 0), "3.5.21-0", "v1.12.0", "3.10"),
+    tags((33, 6), "3.5.24-0", "v1.12.0", "3.10"),
     tags((34, 0), "3.6.4-0", "v1.12.1", "3.10.1"),
     tags((34, 2), "3.6.5-0", "v1.12.1", "3.10.1"),
     tags((35, 0), "3.6.6-0", "v1.13.1", "3.10.1"),

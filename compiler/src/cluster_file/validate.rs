@@ -14,6 +14,7 @@ use super::resolved;
 use super::written;
 use super::{checks, nodes};
 use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
+use crate::kubeadm::overlay;
 use crate::version::Version;
 
 type Text = Spanned<String>;
@@ -46,6 +47,9 @@ pub fn validate(
     let algorithm = checks::choice(&file.pki_algorithm, Algorithm::ALL, Algorithm::name, to);
     let validity = checks::duration(&file.pki_validity, to);
     let overlays = files.overlays(&file.overlays, to);
+    if let Some(version) = version {
+        overlay::check(&overlays, version, to);
+    }
     let manifests = files.manifests(&file.manifests, to);
     let ignition = files.ignition(&file.ignition, to);
     if !to.is_empty() {

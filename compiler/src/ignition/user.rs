@@ -80,9 +80,10 @@ impl UserConfig {
         find(diagnostics.text(self.source), word, self.source)
     }
 
-    /// What Ignition would refuse at boot: paths that aren't full and simple, and two of one path.
+    /// What Ignition would refuse at boot: paths that aren't full and simple, and two
+    /// of one path or unit.
     fn refuse_bad_paths(&self, text: &str, to: &mut Diagnostics) {
-        for (index, UserPath { path, .. }) in self.paths.iter().enumerate() {
+        for UserPath { path, .. } in &self.paths {
             let simple = path.strip_prefix('/').is_some_and(|rest| {
                 rest.split('/')
                     .all(|part| !part.is_empty() && part != "." && part != "..")
@@ -95,16 +96,19 @@ impl UserConfig {
                     message,
                 );
             }
-            if self.paths[..index]
-                .iter()
-                .any(|earlier| earlier.path == *path)
-            {
-                let message = format!("the path `{path}` is given twice");
-                to.report(
-                    Code::IgnitionInvalid,
-                    find(text, path, self.source),
-                    message,
-                );
+        }
+        let paths = self.paths.iter().map(|it| it.path.as_str());
+        let units = self.units.iter().map(|it| it.name.as_str());
+        for names in [paths.collect::<Vec<_>>(), units.collect()] {
+            for (index, name) in names.iter().enumerate() {
+                if names[..index].contains(name) {
+                    let message = format!("`{name}` is given twice");
+                    to.report(
+                        Code::IgnitionInvalid,
+                        find(text, name, self.source),
+                        message,
+                    );
+                }
             }
         }
     }
