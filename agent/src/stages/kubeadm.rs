@@ -136,6 +136,12 @@ fn restore_pki(node: &Node<'_>) -> Result<(), Fault> {
 }
 
 fn kubeadm(node: &Node<'_>, arguments: &[&str]) -> Result<(), Fault> {
+    // kubeadm starts the kubelet, but leaves it to others to have it started on later boots.
+    node.root
+        .command("systemctl")
+        .args(["enable", "kubelet.service"])
+        .run()
+        .map_err(|error| Fault::of_command(Cause::KubeadmFailed, &error))?;
     node.root
         .command("kubeadm")
         .args(arguments)

@@ -1,4 +1,4 @@
-//! `runtime`: the container runtime runs and answers.
+//! `runtime`: the container runtime runs and answers, on this boot and on later ones.
 
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use nkd_contract::{Cause, Runtime};
 
 use super::{Fault, Node};
 
-/// `systemctl start` waits for the unit, which systemd gives 90 s unless it says otherwise.
+/// `systemctl` waits for the unit, which systemd gives 90 s unless it says otherwise.
 const START: Duration = Duration::from_secs(120);
 /// How long a running runtime may take to open its socket.
 const SOCKET: Duration = Duration::from_secs(30);
@@ -16,7 +16,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     let runtime = node.plan.runtime;
     node.root
         .command("systemctl")
-        .args(["start", runtime.unit()])
+        .args(["enable", "--now", runtime.unit()])
         .timeout(START)
         .run()
         .map_err(|error| Fault::of_command(Cause::RuntimeStart, &error))?;
