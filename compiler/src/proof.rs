@@ -43,6 +43,11 @@ const RULES: [(&str, Rule); 9] = [
     ("plan-agrees-with-kubeadm", plan_agrees_with_kubeadm),
 ];
 
+/// The names of all rules.
+pub fn rules() -> impl Iterator<Item = &'static str> {
+    RULES.iter().map(|(name, _)| *name)
+}
+
 /// Proves the compiled cluster; the error names the rule that fails.
 pub fn prove(compiled: &Compiled) -> Result<()> {
     let nodes = compiled
@@ -181,7 +186,11 @@ fn one_authority(cluster: &Cluster) -> Result<()> {
             node.plan.certificate_authority == *authority,
             "a plan has another CA"
         );
-        if let Some(discovery) = node.files.get(paths::DISCOVERY) {
+        if !node.is_init() {
+            let discovery = node
+                .files
+                .get(paths::DISCOVERY)
+                .context("no discovery.yaml")?;
             in_kubeconfig(&first_document(discovery)?)?;
         }
     }

@@ -99,17 +99,13 @@ fn the_same_input_and_secrets_give_the_same_bytes() {
         &other,
         &["--secrets", out.join("secrets.json").to_str().unwrap()],
     );
-    let bytes =
-        |files: Vec<(PathBuf, Vec<u8>)>| files.into_iter().map(|it| it.1).collect::<Vec<_>>();
-    let unlocked = |dir| {
-        bytes(
-            contents(dir)
-                .into_iter()
-                .filter(|it| !it.0.ends_with("cluster.lock"))
-                .collect(),
-        )
+    let bytes = |directory| {
+        contents(directory)
+            .into_iter()
+            .map(|it| it.1)
+            .collect::<Vec<_>>()
     };
-    assert_eq!(unlocked(&other), unlocked(&out), "compiled elsewhere");
+    assert_eq!(bytes(&other), bytes(&out), "compiled elsewhere");
 }
 
 #[test]
@@ -351,6 +347,18 @@ fn secrets_that_do_not_fit_are_refused() {
     fs::write(&cluster_file, text).unwrap();
     fs::write(out.join("secrets.json"), "{}").unwrap();
     refuses(&compile, "NKD0401");
+    let other = compile_demo();
+    let others = other.out.join("secrets.json");
+    let (target, others) = (out.to_str().unwrap(), others.to_str().unwrap());
+    let over = [
+        "compile",
+        cluster_file_text,
+        "-o",
+        target,
+        "--secrets",
+        others,
+    ];
+    refuses(&over, "NKD0402");
     // A cluster must not get new secrets because its old ones went astray.
     fs::remove_file(out.join("secrets.json")).unwrap();
     refuses(&compile, "NKD0001");

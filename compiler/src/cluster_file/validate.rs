@@ -91,6 +91,18 @@ fn networks(file: &resolved::Cluster, to: &mut Diagnostics) -> (Option<IpNet>, O
     for network in [pods, services].into_iter().flatten() {
         addresses_outside(&file.nodes, network, to);
     }
+    if let Some(services) = services {
+        // kubeadm wants ten addresses at least; the API server keeps 20 bits of them at most.
+        if !(4..=20).contains(&(services.max_prefix_len() - services.prefix_len())) {
+            let message = format!("the services' network {services} is too large or too small");
+            to.report(Code::ServiceSize, file.service_subnet.span, message);
+        }
+        same_family(&file.nodes, services, to);
+        if pods.is_some_and(|pods| pods.addr().is_ipv4() != services.addr().is_ipv4()) {
+            let message = "the pods' and the services' networks are of different IP versions";
+            to.report(Code::Family, file.pod_subnet.span, message);
+        }
+    }
     (pods, services)
 }
 
@@ -98,6 +110,16 @@ fn version(text: &Text, to: &mut Diagnostics) -> Option<Version> {
     Version::parse(&text.value)
         .map_err(|message| to.report(Code::Version, text.span, message))
         .ok()
+}
+
+fn same_family(nodes: &[resolved::Node], services: IpNet, to: &mut Diagnostics) {
+    for address in nodes.iter().filter_map(|node| node.address.as_ref()) {
+        let parsed = address.value.parse::<IpAddr>();
+        if parsed.is_ok_and(|it| it.is_ipv4() != services.addr().is_ipv4()) {
+            let message = format!("the services' network {services} is of another IP version");
+            to.report(Code::Family, address.span, message);
+        }
+    }
 }
 
 fn addresses_outside(nodes: &[resolved::Node], network: IpNet, to: &mut Diagnostics) {

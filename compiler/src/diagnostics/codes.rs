@@ -86,6 +86,10 @@ codes! {
         "rename one of the files";
     Certificate "NKD0119" "A file holds no PEM certificate."
         "a CA file holds `-----BEGIN CERTIFICATE-----` blocks and no private key";
+    Family "NKD0120" "Addresses and networks are of different IP versions."
+        "nodes, pods and services are all IPv4 or all IPv6; `spec.kubernetes.networking` defaults to IPv4";
+    ServiceSize "NKD0121" "The services' network has a size that Kubernetes refuses."
+        "give it a prefix length from 12 to 28 for IPv4, from 108 to 124 for IPv6";
     // kubeadm overlay documents.
     OverlayKind "NKD0201" "A document is not one that kubeadm of this version takes."
         "see kubeadm's configuration reference for this Kubernetes version";

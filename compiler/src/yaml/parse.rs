@@ -17,15 +17,22 @@ pub fn documents(source: SourceId, diagnostics: &mut Diagnostics) -> Vec<Node> {
     match serde_saphyr::from_multiple::<Spanned<Tree>>(text) {
         Ok(trees) => trees.into_iter().map(|tree| node(tree, source)).collect(),
         Err(error) => {
-            let length = text.len();
             let span = error
                 .location()
-                .map_or(Span::new(source, 0..0), |it| span(it, source));
-            let span = Span {
-                start: span.start.min(length),
-                end: span.end.min(length),
-                ..span
-            };
+                .map_or(Span::new(source, 0..0), |location| {
+                    // Errors know characters, not bytes.
+                    let byte = |character: u64| {
+                        let character = usize::try_from(character).unwrap_or(usize::MAX);
+                        text.char_indices()
+                            .nth(character)
+                            .map_or(text.len(), |(at, _)| at)
+                    };
+                    let span = location.span();
+                    Span::new(
+                        source,
+                        byte(span.offset())..byte(span.offset() + span.len()),
+                    )
+                });
             let (code, message) = explain(error.without_snippet());
             diagnostics.report(code, span, message);
             Vec::new()

@@ -1,0 +1,157 @@
+//! A cluster that doesn't hold together is not written.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use common::{demo, tests};
+use nkd::compile::{self, Compiled, Request};
+use nkd::diagnostics::Diagnostics;
+use nkd::proof::prove;
+
+/// The example, with secrets of its own.
+fn compiled() -> Compiled {
+    let cluster_file = demo();
+    let request = Request {
+        cluster_file: &cluster_file,
+        out: None,
+        secrets: None,
+        nodes: &[],
+    };
+    compile::compile(&request, &mut Diagnostics::new())
+        .unwrap()
+        .unwrap()
+}
+
+/// Asserts that a rule fails once the cluster is tampered with.
+fn breaks(rule: &str, tamper: impl FnOnce(&mut Compiled)) {
+    let mut cluster = compiled();
+    prove(&cluster).unwrap();
+    tamper(&mut cluster);
+    let error = format!("{:#}", prove(&cluster).unwrap_err());
+    assert!(error.starts_with(&format!("rule {rule}: ")), "{error}");
+}
+
+#[test]
+fn a_cluster_has_one_init_node() {
+    breaks("one-init-node", |cluster| {
+        cluster.nodes.remove(0);
+    });
+    breaks("one-init-node", |cluster| {
+        cluster.nodes.push(compiled().nodes.remove(0));
+    });
+}
+
+#[test]
+fn names_are_unique() {
+    breaks("unique-names-and-addresses", |cluster| {
+        cluster.nodes.push(compiled().nodes.remove(1));
+    });
+}
+
+#[test]
+fn everybody_trusts_the_same_authority() {
+    breaks("one-authority", |cluster| {
+        cluster.nodes[1] = compiled().nodes.remove(1);
+    });
+    breaks("one-authority", |cluster| {
+        cluster.kubeconfig = compiled().kubeconfig;
+    });
+}
+
+/// Puts another text into a file of a node.
+fn replace(cluster: &mut Compiled, node: usize, path: &str, from: &str, to: &str) {
+    let mut config = serde_json::from_str(&cluster.nodes[node].ignition).unwrap();
+    let text = common::file(&config, path).unwrap();
+    assert!(text.contains(from), "{path} doesn't have {from}: {text}");
+    let (source, compression) = nkd::ignition::encode(&text.replace(from, to));
+    let files = config["storage"]["files"].as_array_mut().unwrap();
+    let file = files.iter_mut().find(|file| file["path"] == path).unwrap();
+    file["contents"] = serde_json::json!({"source": source, "compression": compression});
+    cluster.nodes[node].ignition = config.to_string();
+}
+
+const KUBEADM: &str = "/etc/nkd/kubeadm.yaml";
+const PLAN: &str = "/etc/nkd/plan.json";
+
+/// Rule, node, file, what stands there, and what instead breaks the rule.
+const BROKEN: [(&str, usize, &str, &str, &str); 8] = [
+    (
+        "token-known",
+        1,
+        KUBEADM,
+        "BootstrapToken: ",
+        "BootstrapToken: x",
+    ),
+    (
+        "names-cover-api",
+        0,
+        KUBEADM,
+        "- \"10.200.0.11\"",
+        "- \"10.200.0.99\"",
+    ),
+    (
+        "networks-disjoint",
+        0,
+        KUBEADM,
+        "10.244.0.0/16",
+        "10.96.0.0/16",
+    ),
+    (
+        "networks-disjoint",
+        1,
+        KUBEADM,
+        "10.200.0.12",
+        "10.244.0.12",
+    ),
+    (
+        "no-keys-on-workers",
+        1,
+        KUBEADM,
+        "kind: ",
+        "x: PRIVATE KEY\nkind: ",
+    ),
+    (
+        "plan-agrees-with-kubeadm",
+        1,
+        KUBEADM,
+        "name: w1",
+        "name: w2",
+    ),
+    (
+        "plan-agrees-with-kubeadm",
+        0,
+        KUBEADM,
+        "Version: v1.20.2",
+        "Version: v1.20.3",
+    ),
+    (
+        "plan-agrees-with-kubeadm",
+        1,
+        PLAN,
+        "v1.20.2\",",
+        "v1.20.3\",",
+    ),
+];
+
+#[test]
+fn what_one_node_says_holds_for_the_others() {
+    for (rule, node, path, from, to) in BROKEN {
+        breaks(rule, |cluster| replace(cluster, node, path, from, to));
+    }
+}
+
+#[test]
+fn nothing_is_delivered_where_kubeadm_writes() {
+    breaks("kubernetes-pki-untouched", |cluster| {
+        let ignition = &mut cluster.nodes[1].ignition;
+        *ignition = ignition.replace("/etc/sysctl.d/90-", "/etc/kubernetes/pki/");
+    });
+}
+
+#[test]
+fn every_rule_has_a_way_to_break_it() {
+    let this = std::fs::read_to_string(tests().join("proof.rs")).unwrap();
+    for rule in nkd::proof::rules() {
+        assert!(this.contains(&format!("\"{rule}\"")), "{rule}");
+    }
+}
