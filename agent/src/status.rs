@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use anyhow::{Context, bail};
 use clap::Args;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nkd_contract::{Event, NodeStatus, Stage, State, paths};
+use nkd_contract::{Event, NodeStatus, Stage, State, Timestamp, paths};
 
 use crate::events::{EventFollower, EventReader};
 use crate::system::{Root, TICK};
@@ -149,9 +149,14 @@ fn describe(status: &NodeStatus) -> String {
 fn state(status: &NodeStatus) -> String {
     let name = status.state.name();
     match status.since {
-        Some(since) => format!("{name} since {since}"),
+        Some(since) => format!("{name} since {}", seconds(since)),
         None => name.to_owned(),
     }
+}
+
+/// A moment as a person wants it.
+fn seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_unix(time.unix())
 }
 
 fn place(stage: Stage, attempt: u32) -> String {
@@ -169,7 +174,8 @@ fn place(stage: Stage, attempt: u32) -> String {
 /// An event in a line.
 fn line(event: &Event) -> String {
     let stage = event.stage.map_or("-", Stage::name);
-    let mut text = format!("{}  {stage:<7}  {:<14}  ", event.time, event.kind.name());
+    let (time, kind) = (seconds(event.time), event.kind.name());
+    let mut text = format!("{time}  {stage:<7}  {kind:<14}  ");
     if let Some(cause) = event.cause {
         let _ = write!(text, "{cause}: ");
     }

@@ -75,6 +75,7 @@ impl Callbacks {
 fn deliver(delivery: &Delivery, event: &Event, pulse: &Pulse) -> Done {
     let mut backoff = Backoff::default();
     loop {
+        pulse.beat();
         match delivery.send(event) {
             Sent::Accepted => return Done::Delivered,
             Sent::Gone => {

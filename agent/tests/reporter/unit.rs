@@ -1,8 +1,11 @@
 //! What the reporter and its unit promise each other.
 
+use std::fs;
 use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use nkd_contract::{Kind, Stage};
+use nkd_contract::{Kind, Stage, names};
 
 use super::lab::{Bus, Machine, PATIENCE, event};
 
@@ -58,4 +61,31 @@ fn without_the_logs_directory_it_ends_with_an_error_for_systemd_to_try_again() {
     let reporter = machine.report_without_bus();
     reporter.wait_for_line("following ");
     assert_eq!(reporter.end().code(), Some(1));
+}
+
+/// A file of those that are laid into the image.
+fn unit_file(name: &str) -> PathBuf {
+    let units = "../systemd/usr/lib/systemd/system";
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(units).join(name)
+}
+
+#[test]
+fn the_units_are_there_and_wanted_without_presets() {
+    assert!(unit_file(names::READY_TARGET).is_file());
+    for unit in ["nkd-agent.service", "nkd-reporter.service"] {
+        let link = unit_file("multi-user.target.wants").join(unit);
+        assert_eq!(fs::read_link(link).unwrap(), Path::new("..").join(unit));
+        assert!(unit_file(unit).is_file());
+    }
+}
+
+/// Exposure is told from 0.0 to 10.0; it was 1.1 when this was written.
+#[test]
+fn the_reporters_sandbox_stays_tight() {
+    let output = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--no-pager", "--threshold=15"])
+        .arg(unit_file("nkd-reporter.service"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
