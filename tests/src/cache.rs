@@ -78,20 +78,25 @@ impl Cache {
 
     fn build(&self, recipe: &Recipe, name: &str, entry: &Path) -> Result<()> {
         let log = self.directory.join(format!("{name}.log"));
-        let scratch = tempfile::Builder::new()
-            .prefix(&format!("{name}.building-"))
-            .tempdir_in(&self.directory)?;
-        let (out, work) = (scratch.path().join("out"), scratch.path().join("work"));
+        let scratch = self.directory.join(format!("{name}.building"));
+        // What an interrupted build left; the lock says that nobody is at it.
+        if scratch.exists() {
+            fs::remove_dir_all(&scratch)?;
+        }
+        fs::create_dir(&scratch)?;
+        let scratch = Scratch(scratch);
+        let (out, work) = (scratch.0.join("out"), scratch.0.join("work"));
         for directory in [&out, &work] {
             fs::create_dir(directory)?;
         }
         for (file, text) in recipe.files {
             fs::write(work.join(file), text)?;
         }
-        let script = scratch.path().join("recipe.sh");
+        let script = scratch.0.join("recipe.sh");
         fs::write(&script, format!("{PRELUDE}\n{}", recipe.script))?;
-        let mut build = Command::new("bash");
+        let mut build = Command::new("setpriv");
         build
+            .args(["--pdeathsig", "TERM", "bash"])
             .arg(&script)
             .env("OUT", &out)
             .env("WORK", &work)
@@ -100,6 +105,16 @@ impl Cache {
             .current_dir(&work);
         run_logged(&mut build, recipe.name, &log)?;
         fs::rename(&out, entry).with_context(|| format!("can't put {name} into the cache"))
+    }
+}
+
+/// A directory that is removed when it goes out of scope.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Left over it only takes space, until the next build.
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

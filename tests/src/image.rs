@@ -39,7 +39,30 @@ impl Image {
                 .map(AsRef::as_ref)
                 .chain(tree.map(|path| path.as_os_str())),
         )?;
+        image.update_catalog()?;
         Ok(image)
+    }
+
+    /// Compiles the journal's message catalog, as building an image does.
+    fn update_catalog(&self) -> Result<()> {
+        let whole = self.layer.directory().join("catalog");
+        let sources = whole.join("usr/lib/systemd");
+        fs::create_dir_all(&sources)?;
+        for layer in self.layers().iter().rev() {
+            let catalogs = layer.join("usr/lib/systemd/catalog");
+            command::run("cp", [Path::new("-r"), &catalogs, &sources])?;
+        }
+        let database = "var/lib/systemd/catalog";
+        fs::create_dir_all(whole.join(database))?;
+        let root = format!("--root={}", whole.display());
+        command::run("journalctl", [root.as_str(), "--update-catalog"])?;
+        let target = self.layer.directory().join("root").join(database);
+        fs::create_dir_all(&target)?;
+        fs::rename(
+            whole.join(database).join("database"),
+            target.join("database"),
+        )?;
+        Ok(())
     }
 
     /// The same without the product, to prove the testbed itself.

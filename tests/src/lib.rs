@@ -34,6 +34,7 @@ mod node;
 pub mod overlay;
 pub mod programs;
 pub mod requirements;
+pub mod scenario;
 mod teardown;
 pub mod tools;
 

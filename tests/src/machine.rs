@@ -261,7 +261,30 @@ impl Machine {
         self.wait_until_off(Duration::from_secs(120))
     }
 
-    /// Pulls the plug: every process is killed at once.
+    /// Takes the machine off the network, until it is plugged in again.
+    pub fn unplug(&self) -> Result<()> {
+        self.set_link("down")
+    }
+
+    /// Puts the machine back on the network.
+    pub fn plug_in(&self) -> Result<()> {
+        self.set_link("up")
+    }
+
+    /// The bridge's end of the cable, as nspawn names it.
+    fn set_link(&self, state: &str) -> Result<()> {
+        let network = Path::new("/run/netns").join(self.lab.name());
+        let port = format!("vb-{}", self.name);
+        command::check(
+            Command::new("nsenter")
+                .arg(format!("--net={}", network.display()))
+                .args(["ip", "link", "set", &port, state]),
+        )
+        .map(drop)
+    }
+
+    /// Pulls the plug: every process is killed at once. What was written but not yet synced is
+    /// on the disk nevertheless, because the kernel lives on.
     pub fn power_off_hard(&self) -> Result<()> {
         cgroup::kill(&self.group())?;
         self.wait_until_off(Duration::from_secs(20))

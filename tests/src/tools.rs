@@ -13,8 +13,14 @@ struct Tool {
     version: &'static str,
 }
 
-const NEXTEST: Tool = Tool { name: "cargo-nextest", version: "0.9.143" };
-const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
+const NEXTEST: Tool = Tool {
+    name: "cargo-nextest",
+    version: "0.9.143",
+};
+const DENY: Tool = Tool {
+    name: "cargo-deny",
+    version: "0.20.2",
+};
 
 /// The test runner.
 pub fn nextest(cache: &Cache) -> Result<Command> {

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -72,36 +74,60 @@ fn kubeadm_makes_a_ready_node_that_survives_a_power_cut() {
     machine
         .check(["kubeadm", "init", "--config=/etc/kubeadm.yaml"])
         .unwrap();
-    await_ready(&machine);
+    let first_boot = await_ready(&machine);
 
     machine.power_off_hard().unwrap();
     assert!(!machine.is_running());
     machine.boot().unwrap();
-    await_ready(&machine);
+    assert_ne!(await_ready(&machine), first_boot);
     machine.power_off().unwrap();
 }
 
-/// Waits until the node is Ready and every pod runs.
-fn await_ready(machine: &Machine) {
+/// Waits until the node has told of this boot, is Ready and all its pods run; returns its boot id.
+fn await_ready(machine: &Machine) -> String {
     let kubectl = |words: &str| {
-        let words =
-            format!("kubectl --kubeconfig=/etc/kubernetes/admin.conf --request-timeout=5s {words}");
-        machine.check(["sh", "-c", &words])
+        let command = "kubectl --kubeconfig=/etc/kubernetes/admin.conf --request-timeout=5s";
+        machine.check(["sh", "-c", &format!("{command} {words}")])
     };
-    let all_run = |words: &str| {
-        let states = kubectl(words)?;
-        Ok(!states.is_empty() && states.split_whitespace().all(|state| state == "True"))
-    };
-    let condition = "-o jsonpath='{.items[*].status.conditions[?(@.type==\"Ready\")].status}'";
+    let boot = machine
+        .check(["cat", "/proc/sys/kernel/random/boot_id"])
+        .unwrap();
+    let patience = Duration::from_secs(180);
     machine
-        .wait_for("a Ready node", Duration::from_secs(120), || {
-            all_run(&format!("get nodes {condition}"))
+        .wait_for("the node to tell of this boot", patience, || {
+            let told = "get nodes -o jsonpath='{.items[*].status.nodeInfo.bootID}'";
+            Ok(kubectl(told)? == boot.trim())
         })
         .unwrap();
-    machine
-        .wait_for("Ready pods", Duration::from_secs(120), || {
-            all_run(&format!("get pods --all-namespaces {condition}"))
-        })
-        .unwrap();
+    for (what, selection) in [("a Ready node", "nodes"), ("Ready pods", "pods -A")] {
+        machine
+            .wait_for(what, patience, || {
+                let ready = "jsonpath='{.items[*].status.conditions[?(@.type==\"Ready\")].status}'";
+                let states = kubectl(&format!("get {selection} -o {ready}"))?;
+                Ok(!states.is_empty() && states.split_whitespace().all(|state| state == "True"))
+            })
+            .unwrap();
+    }
     println!("{}", kubectl("get nodes,pods -A -o wide").unwrap());
+    boot
+}
+
+#[test]
+fn another_release_of_kubernetes_is_taken_from_a_directory() {
+    let built = Kubernetes::built_in(&Cache::open().unwrap()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let link = |target: &Path, name: &str| {
+        symlink(target.parent().unwrap(), directory.path().join(name)).unwrap();
+    };
+    link(&built.program("kubeadm"), "bin");
+    link(&built.image_archives()[0], "images");
+    let taken = Kubernetes::from_directory(directory.path()).unwrap();
+    assert_eq!(taken.version(), "v1.20.2");
+    assert_eq!(taken.image_archives().len(), 7);
+    let programs = taken.binaries().unwrap();
+    let names: Vec<_> = programs
+        .iter()
+        .filter_map(|path| path.file_name())
+        .collect();
+    assert_eq!(names, ["kubeadm", "kubectl", "kubelet"]);
 }

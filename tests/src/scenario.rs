@@ -1,0 +1,70 @@
+//! What every scenario of the product begins with: the demo's cluster file, fitted to a lab of its
+//! own.
+
+use anyhow::Result;
+use nkd_contract::names;
+
+use crate::cluster::{Cluster, ClusterFile};
+use crate::programs::workspace;
+use crate::{Cache, Callbacks, Image, Kubernetes, Lab, Machine, Programs, requirements};
+
+/// A lab with a receiver of callbacks, and a cluster file that isn't compiled yet.
+#[derive(Debug)]
+pub struct Scenario {
+    /// The product's programs.
+    pub programs: Programs,
+    /// The Kubernetes under test.
+    pub kubernetes: Kubernetes,
+    /// The OS image.
+    pub image: Image,
+    /// Receives what the nodes report.
+    pub callbacks: Callbacks,
+    /// The cluster file, which reports to `callbacks`.
+    pub file: ClusterFile,
+    /// The lab; last, so that it goes last.
+    pub lab: Lab,
+}
+
+impl Scenario {
+    /// Sets all of it up, building what isn't in the cache.
+    pub fn new() -> Result<Self> {
+        requirements::ensure()?;
+        let cache = Cache::open()?;
+        let kubernetes = Kubernetes::chosen(&cache)?;
+        let programs = Programs::build()?;
+        let image = Image::build(&cache, &kubernetes, &programs)?;
+        let lab = Lab::new(&cache)?;
+        let callbacks = lab.callbacks()?;
+        let example = workspace().join("examples/demo/cluster.yaml");
+        let mut file = ClusterFile::from_example(&lab, &example, &kubernetes)?;
+        file.report_to(&callbacks)?;
+        Ok(Self {
+            programs,
+            kubernetes,
+            image,
+            callbacks,
+            file,
+            lab,
+        })
+    }
+
+    /// Compiles the cluster file.
+    pub fn compile(&self) -> Result<Cluster> {
+        self.file.compile(&self.programs)
+    }
+
+    /// The machine of a node, not yet started, whose callbacks are believed.
+    pub fn machine(&self, cluster: &Cluster, node: &str) -> Result<Machine> {
+        let machine = cluster.machine(&self.lab, &self.image, node)?;
+        self.callbacks.trust_machine(&machine)?;
+        Ok(machine)
+    }
+}
+
+/// A property of the node's own, read by `busctl` on the machine: type and value, as it prints
+/// them.
+pub fn property(machine: &Machine, name: &str) -> Result<String> {
+    let object = [names::BUS, names::OBJECT, names::INTERFACE, name];
+    let line = machine.check(["busctl", "get-property"].into_iter().chain(object))?;
+    Ok(line.trim().to_owned())
+}

@@ -1,0 +1,184 @@
+//! The whole way once: a cluster file, `nkd compile`, Ignition, first boot, Ready, told.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::time::Duration;
+
+use nkd_contract::{Event, Kind, Stage, paths};
+use testbed::Machine;
+use testbed::cluster::Cluster;
+use testbed::scenario::{Scenario, property};
+
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The worker's peak memory, in KiB, that a small machine can spare.
+const WORKER_MEMORY: u64 = 16 * 1024;
+
+#[test]
+fn a_cluster_file_becomes_ready_nodes_that_say_so() {
+    let scenario = Scenario::new().unwrap();
+    let cluster = scenario.compile().unwrap();
+    let machines: Vec<_> = ["cp1", "w1"]
+        .map(|node| scenario.machine(&cluster, node).unwrap())
+        .into();
+    for machine in &machines {
+        machine.boot().unwrap();
+    }
+    let mut peak = 0;
+    for machine in &machines {
+        machine
+            .wait_for("the node to be Ready", PATIENCE, || {
+                peak = peak.max(worker_memory(machine).unwrap_or(0));
+                Ok(property(machine, "State")? == r#"s "ready""#)
+            })
+            .unwrap();
+    }
+    println!("the worker's peak memory was {peak} KiB");
+    assert!(peak > 0 && peak <= WORKER_MEMORY);
+
+    the_administrator_sees_both_ready(&scenario, &cluster);
+    for machine in &machines {
+        the_bus_knows_the_node(machine);
+        the_journal_has_fields_and_explanations(machine);
+        others_can_hook_on(machine);
+        the_callbacks_tell_the_whole_story(&scenario, machine);
+        no_secret_is_left_in_the_open(machine);
+    }
+    assert!(scenario.callbacks.refused().is_empty());
+
+    let [control_plane, worker] = &machines[..] else {
+        unreachable!("two nodes");
+    };
+    assert!(control_plane.read("/etc/nkd/pki/ca.key").is_ok());
+    assert!(worker.read("/etc/nkd/pki/ca.key").is_err());
+    a_reboot_changes_nothing(worker);
+}
+
+/// The peak of the worker's resident memory so far, in KiB; `None` when it doesn't run.
+fn worker_memory(machine: &Machine) -> Option<u64> {
+    let pid = machine
+        .check([
+            "systemctl",
+            "show",
+            "--property=MainPID",
+            "--value",
+            "nkd-agent",
+        ])
+        .ok()?;
+    let status = machine
+        .check(["cat", &format!("/proc/{}/status", pid.trim())])
+        .ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn the_administrator_sees_both_ready(scenario: &Scenario, cluster: &Cluster) {
+    let wanted = ["get", "nodes", "--no-headers"];
+    let nodes = cluster
+        .kubectl(&scenario.lab, &scenario.kubernetes, &wanted)
+        .unwrap();
+    let ready = nodes
+        .lines()
+        .filter(|line| line.split_whitespace().nth(1) == Some("Ready"));
+    assert_eq!(ready.count(), 2, "{nodes}");
+}
+
+fn the_bus_knows_the_node(machine: &Machine) {
+    assert_eq!(
+        property(machine, "Name").unwrap(),
+        format!("s {:?}", machine.name())
+    );
+    assert_eq!(property(machine, "Cluster").unwrap(), r#"s "demo""#);
+    assert_eq!(property(machine, "Cause").unwrap(), r#"s """#);
+}
+
+fn the_journal_has_fields_and_explanations(machine: &Machine) {
+    let node = format!("NKD_NODE={}", machine.name());
+    let kubeadm = machine
+        .journal(&["--output=cat", "NKD_STAGE=kubeadm", "NKD_ATTEMPT=1", &node])
+        .unwrap();
+    assert!(kubeadm.contains("kubeadm: "), "{kubeadm}");
+    let ready = format!("MESSAGE_ID={}", Kind::Ready.message_id());
+    let explained = machine.journal(&["--catalog", &ready]).unwrap();
+    assert!(
+        explained.contains(&format!("The node {} is Ready", machine.name())),
+        "{explained}"
+    );
+}
+
+fn others_can_hook_on(machine: &Machine) {
+    machine
+        .check(["systemctl", "is-active", "nkd-node-ready.target"])
+        .unwrap();
+    machine.check(["test", "-e", paths::CAPI_SENTINEL]).unwrap();
+}
+
+fn the_callbacks_tell_the_whole_story(scenario: &Scenario, machine: &Machine) {
+    let told = || scenario.callbacks.received_from(machine.name());
+    machine
+        .wait_for("the last callback", Duration::from_secs(30), || {
+            Ok(told().last().is_some_and(|event| event.kind == Kind::Ready))
+        })
+        .unwrap();
+    let told = told();
+    let log = machine.read(paths::EVENTS).unwrap();
+    let written: Vec<Event> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(told, written);
+    let done: Vec<_> = told
+        .iter()
+        .filter(|event| event.kind == Kind::StageDone)
+        .filter_map(|event| event.stage)
+        .collect();
+    assert_eq!(done, Stage::ALL);
+}
+
+/// Neither token nor key is in what anybody may read.
+fn no_secret_is_left_in_the_open(machine: &Machine) {
+    let documents = machine.read(paths::KUBEADM).unwrap();
+    let token = documents
+        .lines()
+        .find_map(|line| {
+            line.trim()
+                .trim_start_matches("- ")
+                .strip_prefix("token: ")
+                .or_else(|| line.trim().strip_prefix("tlsBootstrapToken: "))
+        })
+        .unwrap()
+        .trim_matches('"');
+    let target: nkd_contract::ReportTarget =
+        serde_json::from_str(&machine.read(paths::REPORT).unwrap()).unwrap();
+    let open = [
+        machine.journal(&["--output=export"]).unwrap(),
+        machine.read(paths::EVENTS).unwrap(),
+        fs::read_to_string(machine.console_log()).unwrap_or_default(),
+    ];
+    for text in open {
+        assert!(!text.contains(token) && !text.contains(&target.signing_key));
+        assert!(!text.contains("PRIVATE KEY-----"));
+    }
+}
+
+fn a_reboot_changes_nothing(machine: &Machine) {
+    let before = machine.read(paths::EVENTS).unwrap();
+    machine.power_off_hard().unwrap();
+    machine.boot().unwrap();
+    machine
+        .wait_for("the reporter", PATIENCE, || {
+            Ok(property(machine, "State")? == r#"s "ready""#)
+        })
+        .unwrap();
+    machine
+        .wait_for("kubelet", PATIENCE, || {
+            Ok(machine
+                .run(["systemctl", "is-active", "kubelet"])?
+                .status
+                .success())
+        })
+        .unwrap();
+    assert_eq!(machine.read(paths::EVENTS).unwrap(), before);
+}

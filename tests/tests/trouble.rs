@@ -1,0 +1,114 @@
+//! Nodes that can't come up say why: in the journal, on D-Bus and by callback, and go on answering.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use nkd_contract::{Cause, Event, Kind, paths};
+use testbed::Machine;
+use testbed::scenario::{Scenario, property};
+
+/// A node that is stopped by a permanent fault needs no longer than its boot.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Boots the control plane after something was done to its disk, waits for it to stop, and
+/// checks that all who listen hear the same cause.
+fn stops_because(scenario: &Scenario, machine: &Machine, node: &str, cause: Cause) -> Event {
+    machine.boot().unwrap();
+    machine
+        .wait_for("the installation to stop", PATIENCE, || {
+            Ok(property(machine, "State")? == r#"s "failed""#)
+        })
+        .unwrap();
+    assert_eq!(
+        property(machine, "Cause").unwrap(),
+        format!("s {:?}", cause.code())
+    );
+
+    let failed = format!("MESSAGE_ID={}", Kind::Failed.message_id());
+    let code = format!("NKD_CAUSE={cause}");
+    let explained = machine.journal(&["--catalog", &failed, &code]).unwrap();
+    assert!(explained.contains(cause.meaning()), "{explained}");
+    assert!(explained.contains(cause.remedy()), "{explained}");
+
+    let told = || scenario.callbacks.received_from(node).pop();
+    machine
+        .wait_for("the callback", Duration::from_secs(30), || {
+            Ok(told().is_some_and(|event| event.kind == Kind::Failed))
+        })
+        .unwrap();
+    let told = told().unwrap();
+    assert_eq!(told.cause, Some(cause));
+
+    // It isn't started over and over, and somebody still answers.
+    let state = [
+        "systemctl",
+        "show",
+        "--property=ActiveState,ExecMainStatus",
+        "nkd-agent",
+    ];
+    let state = machine.check(state).unwrap();
+    assert!(
+        state.contains("ExecMainStatus=4") && state.contains("ActiveState=failed"),
+        "{state}"
+    );
+    machine
+        .check(["systemctl", "is-active", "nkd-reporter"])
+        .unwrap();
+    told
+}
+
+fn control_plane(scenario: &Scenario) -> Machine {
+    let cluster = scenario.compile().unwrap();
+    scenario.machine(&cluster, "cp1").unwrap()
+}
+
+#[test]
+fn a_node_without_a_plan_says_so() {
+    let scenario = Scenario::new().unwrap();
+    let machine = control_plane(&scenario);
+    let target = machine.read(paths::REPORT).unwrap();
+    let target: nkd_contract::ReportTarget = serde_json::from_str(&target).unwrap();
+    // Without a plan a machine has no other name than its own.
+    scenario.callbacks.trust("localhost", &target.signing_key);
+    machine.remove(paths::PLAN).unwrap();
+    stops_because(&scenario, &machine, "localhost", Cause::PlanMissing);
+}
+
+#[test]
+fn a_plan_of_a_newer_schema_is_refused_by_name() {
+    let scenario = Scenario::new().unwrap();
+    let machine = control_plane(&scenario);
+    let target = machine.read(paths::REPORT).unwrap();
+    let target: nkd_contract::ReportTarget = serde_json::from_str(&target).unwrap();
+    scenario.callbacks.trust("localhost", &target.signing_key);
+    machine
+        .write(paths::PLAN, r#"{"schema": 2, "moreThanWeKnow": true}"#)
+        .unwrap();
+    let event = stops_because(&scenario, &machine, "localhost", Cause::PlanSchema);
+    assert!(event.message.contains("schema 2"), "{}", event.message);
+}
+
+#[test]
+fn a_missing_kubeadm_is_named() {
+    let scenario = Scenario::new().unwrap();
+    let machine = control_plane(&scenario);
+    machine.remove("/usr/bin/kubeadm").unwrap();
+    let event = stops_because(&scenario, &machine, "cp1", Cause::HostProgram);
+    assert!(event.message.contains("kubeadm"), "{}", event.message);
+}
+
+#[test]
+fn a_dead_runtime_is_retried_and_then_named() {
+    let scenario = Scenario::new().unwrap();
+    let machine = control_plane(&scenario);
+    machine
+        .write("/etc/containerd/config.toml", "this is no configuration")
+        .unwrap();
+    // Seconds instead of minutes: enough for several attempts.
+    let mut plan: serde_json::Value =
+        serde_json::from_str(&machine.read(paths::PLAN).unwrap()).unwrap();
+    plan["budgets"] = serde_json::json!({ "runtime": 15 });
+    machine.write(paths::PLAN, &plan.to_string()).unwrap();
+    let event = stops_because(&scenario, &machine, "cp1", Cause::RuntimeStart);
+    assert!(event.attempt > 1, "{event:?}");
+}
