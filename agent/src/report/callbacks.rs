@@ -39,7 +39,7 @@ impl Callbacks {
                 None
             });
         match &delivery {
-            Some(delivery) => log::info!("sending callbacks to {}", delivery.url()),
+            Some(delivery) => log::info!("sending callbacks to {}", delivery.host()),
             None => log::info!("no callbacks are sent"),
         }
         Self {

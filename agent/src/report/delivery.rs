@@ -3,7 +3,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use nkd_contract::{Event, ReportTarget, Timestamp};
 use ureq::config::Config;
-use ureq::http::{Response, StatusCode, header::RETRY_AFTER};
+use ureq::http::{Response, StatusCode, Uri, header::RETRY_AFTER};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
@@ -23,7 +23,7 @@ const EXCERPT: usize = 200;
 #[derive(Debug)]
 pub(super) struct Delivery {
     agent: Agent,
-    url: String,
+    url: Uri,
     signer: Signer,
 }
 
@@ -59,8 +59,9 @@ impl Delivery {
         let Some(signer) = Signer::new(&target.signing_key) else {
             bail!("the signing key is not a webhook key");
         };
-        if !target.url.starts_with("https://") && !target.url.starts_with("http://") {
-            bail!("{} is not an http or https URL", target.url);
+        let url: Uri = target.url.parse().context("the URL")?;
+        if !matches!(url.scheme_str(), Some("http" | "https")) {
+            bail!("the URL is neither http nor https");
         }
         let roots = match &target.certificate_authority {
             Some(pem) => certificates(pem)?,
@@ -79,14 +80,14 @@ impl Delivery {
             .build();
         Ok(Self {
             agent: config.new_agent(),
-            url: target.url.clone(),
+            url,
             signer,
         })
     }
 
-    /// The URL events are sent to.
-    pub(super) fn url(&self) -> &str {
-        &self.url
+    /// Where events are sent. Not the whole URL: there may be a password or a token in it.
+    pub(super) fn host(&self) -> &str {
+        self.url.host().unwrap_or_default()
     }
 
     /// Sends an event once.

@@ -233,7 +233,7 @@ fn without_a_usable_target_the_reporter_runs_on_and_says_so_without_the_key() {
         ),
         (
             json!({ "url": "ftp://a", "signingKey": KEY }).to_string(),
-            "ftp://a is not an http or https URL",
+            "the URL is neither http nor https",
         ),
         (
             json!({ "url": "https://a", "signingKey": KEY, "certificateAuthority": "" })
