@@ -208,11 +208,7 @@ fn report_collisions(
         for (what, why) in config.collisions(user) {
             if reported.insert((user.source, what.clone())) {
                 let place = user.place(&what, to);
-                to.report(
-                    Code::IgnitionCollision,
-                    place,
-                    format!("`{what}` collides: {why}"),
-                );
+                to.report(Code::IgnitionCollision, place, why);
             }
         }
     }

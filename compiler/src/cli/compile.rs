@@ -47,24 +47,22 @@ impl Compile {
 }
 
 fn summarize(compiled: &Compiled, out: &str) -> Result<()> {
-    let nodes: Vec<_> = compiled.nodes.iter().filter(|node| node.wanted).collect();
-    let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0).max(4);
-    let name = width(&mut nodes.iter().map(|node| node.name.len()));
-    let role = width(&mut nodes.iter().map(|node| node.role.len()));
-    let address = width(&mut nodes.iter().map(|node| node.address.len())).max(7);
+    let mut rows = vec![["NODE", "ROLE", "ADDRESS", "BYTES"].map(str::to_owned)];
+    for node in compiled.nodes.iter().filter(|node| node.wanted) {
+        let bytes = node.ignition.len().to_string();
+        rows.push([
+            node.name.clone(),
+            node.role.to_owned(),
+            node.address.clone(),
+            bytes,
+        ]);
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2), width(3)];
     let mut stdout = std::io::stdout().lock();
-    writeln!(
-        stdout,
-        "{:name$}  {:role$}  {:address$}  BYTES",
-        "NODE", "ROLE", "ADDRESS"
-    )?;
-    for node in nodes {
-        let bytes = node.ignition.len();
-        writeln!(
-            stdout,
-            "{:name$}  {:role$}  {:address$}  {bytes:>5}",
-            node.name, node.role, node.address
-        )?;
+    for [name, role, address, bytes] in &rows {
+        let [a, b, c, d] = widths;
+        writeln!(stdout, "{name:a$}  {role:b$}  {address:c$}  {bytes:>d$}")?;
     }
     writeln!(stdout, "\nBoot each machine with {out}/nodes/NODE.ign.")?;
     writeln!(

@@ -1,4 +1,4 @@
-//! One node's Ignition config: what nkd puts on it, and the user's own configs underneath.
+//! One node's Ignition config: what nkd puts on it, and the user's own configs merged into it.
 
 mod data_url;
 pub mod user;
@@ -59,42 +59,29 @@ impl Config {
         });
     }
 
-    /// The config as Ignition reads it, with the user's configs underneath.
+    /// The config as Ignition reads it. What the user's configs say wins over it, so they have to
+    /// be looked at for [collisions](Self::collisions) first.
     pub fn to_json(&self, users: &[&UserConfig]) -> Value {
-        let files: Vec<_> = self
-            .files
-            .iter()
-            .map(|file| {
-                json!({
-                    "path": file.path,
-                    "mode": file.mode,
-                    "overwrite": true,
-                    "contents": resource(&file.content),
-                })
-            })
-            .collect();
-        let units: Vec<_> = self
-            .units
-            .iter()
-            .map(|unit| {
-                let dropins: Vec<_> = unit
-                    .dropins
-                    .iter()
-                    .map(|(name, text)| json!({"name": name, "contents": text}))
-                    .collect();
-                json!({
-                    "name": unit.name,
-                    "enabled": true,
-                    "contents": unit.content,
-                    "dropins": dropins,
-                })
-            })
-            .collect();
-        let directories: Vec<_> = self
+        let files = self.files.iter().map(|file| {
+            let contents = resource(&file.content);
+            json!({"path": file.path, "mode": file.mode, "overwrite": true, "contents": contents})
+        });
+        let directories = self
             .directories
             .iter()
-            .map(|(path, mode)| json!({"path": path, "mode": mode}))
-            .collect();
+            .map(|(path, mode)| json!({"path": path, "mode": mode}));
+        let units = self.units.iter().map(|unit| {
+            let dropins = unit
+                .dropins
+                .iter()
+                .map(|(name, text)| json!({"name": name, "contents": text}));
+            json!({
+                "name": unit.name,
+                "enabled": true,
+                "contents": unit.content,
+                "dropins": dropins.collect::<Vec<_>>(),
+            })
+        });
         let mut ignition = json!({"version": SPEC});
         if !users.is_empty() {
             let merge: Vec<_> = users.iter().map(|user| resource(&user.text)).collect();
@@ -102,42 +89,65 @@ impl Config {
         }
         json!({
             "ignition": ignition,
-            "storage": {"directories": directories, "files": files},
-            "systemd": {"units": units},
+            "storage": {
+                "directories": directories.collect::<Vec<_>>(),
+                "files": files.collect::<Vec<_>>(),
+            },
+            "systemd": {"units": units.collect::<Vec<_>>()},
         })
     }
 
-    /// What of the user's config collides with this one: the place in it, and why. Drop-ins to
-    /// nkd's units are the user's right.
+    /// What of the user's config collides with this one: the word that says it there, and what
+    /// is wrong with it.
+    /// Drop-ins to nkd's units are the user's right.
     pub fn collisions(&self, user: &UserConfig) -> Vec<(String, String)> {
-        let mut collisions = Vec::new();
-        for path in &user.paths {
-            let mine = self.files.iter().find(|file| conflicts(&file.path, path));
-            if let Some(file) = mine {
-                collisions.push((path.path.clone(), format!("{} is nkd's", file.path)));
-            } else if let Some(root) = RESERVED.iter().find(|root| is_under(&path.path, root)) {
-                collisions.push((
-                    path.path.clone(),
-                    format!("everything under {root} is nkd's"),
-                ));
-            } else if self.units.iter().any(|unit| is_unit_file(&path.path, unit)) {
-                collisions.push((path.path.clone(), "this unit is nkd's".to_owned()));
-            }
-        }
-        for unit in &user.units {
-            let mine = self.units.iter().find(|it| it.name == unit.name);
-            let reserved = mine.is_some() || RESERVED_UNITS.contains(&unit.name.as_str());
-            if reserved && !unit.only_dropins {
-                let why = "the unit is nkd's; only drop-ins can be added to it";
-                collisions.push((unit.name.clone(), why.to_owned()));
-            }
-            let taken = mine.into_iter().flat_map(|mine| &mine.dropins);
-            for (name, _) in taken.filter(|(name, _)| unit.dropins.contains(&(*name).to_owned())) {
-                let why = format!("the drop-in {name} of {} is nkd's", unit.name);
-                collisions.push(((*name).to_owned(), why));
-            }
-        }
-        collisions
+        let paths = user.paths.iter().filter_map(|path| {
+            let taken = self.paths().find(|mine| conflicts(mine, path));
+            let reserved = || RESERVED.iter().find(|root| is_under(&path.path, root));
+            let path = &path.path;
+            let why = match taken {
+                Some(mine) if mine == *path => format!("`{path}` is nkd's"),
+                Some(mine) => format!("`{path}` stands in the way of nkd's {mine}"),
+                None => format!("`{path}` is in {}, which is nkd's", reserved()?),
+            };
+            Some((path.clone(), why))
+        });
+        let units = user.units.iter().filter(|unit| {
+            let mine = self.units.iter().any(|mine| mine.name == unit.name);
+            !unit.only_dropins && (mine || RESERVED_UNITS.contains(&unit.name.as_str()))
+        });
+        let units = units.map(|unit| {
+            let why = format!("`{}` is nkd's; only drop-ins can be added to it", unit.name);
+            (unit.name.clone(), why)
+        });
+        let dropins = self.units.iter().flat_map(|mine| {
+            let theirs = user.units.iter().filter(|unit| unit.name == mine.name);
+            theirs
+                .flat_map(|unit| &unit.dropins)
+                .filter(|name| mine.has_dropin(name))
+                .map(|name| (name.clone(), format!("`{name}` of {} is nkd's", mine.name)))
+        });
+        paths.chain(units).chain(dropins).collect()
+    }
+
+    /// The paths of all files, those of units among them.
+    fn paths(&self) -> impl Iterator<Item = String> {
+        let files = self.files.iter().map(|file| file.path.clone());
+        let units = self.units.iter().flat_map(|unit| {
+            let path = format!("/etc/systemd/system/{}", unit.name);
+            let dropins = unit
+                .dropins
+                .iter()
+                .map(|(name, _)| format!("{path}.d/{name}"));
+            dropins.chain([path.clone()]).collect::<Vec<_>>()
+        });
+        files.chain(units)
+    }
+}
+
+impl Unit {
+    fn has_dropin(&self, name: &str) -> bool {
+        self.dropins.iter().any(|(mine, _)| *mine == name)
     }
 }
 
@@ -164,15 +174,6 @@ fn conflicts(mine: &str, user: &user::UserPath) -> bool {
 fn is_under(path: &str, root: &str) -> bool {
     path.strip_prefix(root)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-fn is_unit_file(path: &str, unit: &Unit) -> bool {
-    let base = format!("/etc/systemd/system/{}", unit.name);
-    path == base
-        || unit
-            .dropins
-            .iter()
-            .any(|(name, _)| path == format!("{base}.d/{name}"))
 }
 
 /// A text as a data URL. `compression` is always given, so that nothing can be inherited from

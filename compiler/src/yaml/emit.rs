@@ -5,40 +5,36 @@ use serde_json::{Map, Value};
 /// Writes a value as block YAML that YAML 1.1 readers (Kubernetes' own) understand the same way:
 /// whatever could be taken for something else than text is quoted as in JSON.
 pub fn to_yaml(value: &Value) -> String {
-    let mut out = String::new();
-    match value {
-        Value::Object(map) if !map.is_empty() => block(&mut out, value, 0),
-        Value::Array(list) if !list.is_empty() => block(&mut out, value, 0),
-        _ => out.push_str(&scalar(value)),
+    if is_block(value) {
+        let mut out = String::new();
+        block(&mut out, value, 0);
+        out
+    } else {
+        scalar(value) + "\n"
     }
-    if !out.ends_with('\n') {
-        out.push('\n');
-    }
-    out
 }
 
+/// Writes a mapping or a list that isn't empty.
 fn block(out: &mut String, value: &Value, indent: usize) {
     let pad = " ".repeat(indent);
-    match value {
-        Value::Object(map) => {
-            for (key, value) in headed(map) {
-                let _ = write!(out, "{pad}{}:", text(key));
-                after_key(out, value, indent + 2);
-            }
+    for (key, value) in value.as_object().into_iter().flat_map(headed) {
+        let _ = write!(out, "{pad}{}:", text(key));
+        if is_block(value) {
+            out.push('\n');
+            block(out, value, indent + 2);
+        } else {
+            let _ = writeln!(out, " {}", scalar(value));
         }
-        Value::Array(list) => {
-            for item in list {
-                let mut inner = String::new();
-                if is_block(item) {
-                    block(&mut inner, item, indent + 2);
-                    // The item's first line follows the dash.
-                    let _ = write!(out, "{pad}- {}", &inner[indent + 2..]);
-                } else {
-                    let _ = writeln!(out, "{pad}- {}", scalar(item));
-                }
-            }
+    }
+    for item in value.as_array().into_iter().flatten() {
+        let mut inner = String::new();
+        if is_block(item) {
+            block(&mut inner, item, indent + 2);
+        } else {
+            let _ = writeln!(inner, "{pad}  {}", scalar(item));
         }
-        _ => out.push_str(&scalar(value)),
+        // The item's first line follows the dash.
+        let _ = write!(out, "{pad}- {}", &inner[indent + 2..]);
     }
 }
 
@@ -47,15 +43,6 @@ fn headed(map: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
     const HEAD: [&str; 3] = ["apiVersion", "kind", "name"];
     let head = HEAD.iter().filter_map(|key| map.get_key_value(*key));
     head.chain(map.iter().filter(|(key, _)| !HEAD.contains(&key.as_str())))
-}
-
-fn after_key(out: &mut String, value: &Value, indent: usize) {
-    if is_block(value) {
-        out.push('\n');
-        block(out, value, indent);
-    } else {
-        let _ = writeln!(out, " {}", scalar(value));
-    }
 }
 
 fn is_block(value: &Value) -> bool {
