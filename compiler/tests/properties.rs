@@ -96,6 +96,26 @@ proptest! {
     }
 
     #[test]
+    fn damaged_files_it_names_are_taken_or_explained(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let from = tests().join("clusters/full");
+        for name in ["components.yaml", "overlay-v1beta4.yaml", "w1.ign", "users.ign", "cni.yaml", "report-ca.crt"] {
+            let mut bytes = std::fs::read(from.join(name)).unwrap();
+            for (index, byte) in &changes {
+                let index = index.index(bytes.len());
+                bytes[index] = *byte;
+            }
+            std::fs::write(directory.path().join(name), bytes).unwrap();
+        }
+        let file = std::fs::read_to_string(from.join("cluster.yaml")).unwrap();
+        let file = file.replace("VERSION", "1.31.2").replace("KUBEADM", "v1beta4");
+        let (compiled, diagnostics) = compile(directory.path(), file.as_bytes(), None);
+        prop_assert!(compiled != diagnostics.contains("error["), "{}", diagnostics);
+    }
+
+    #[test]
     fn any_bytes_are_explained(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         taken_or_explained(&bytes)?;
     }

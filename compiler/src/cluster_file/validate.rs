@@ -50,6 +50,11 @@ pub fn validate(
     if let Some(version) = version {
         overlay::check(&overlays, version, to);
     }
+    if let Some(pods) = pod_subnet
+        && !overlay::sets_node_mask(&overlays)
+    {
+        pods_fit_nodes(pods, nodes.len(), &file.pod_subnet, to);
+    }
     let manifests = files.manifests(&file.manifests, to);
     let ignition = files.ignition(&file.ignition, to);
     if !to.is_empty() {
@@ -110,6 +115,18 @@ fn version(text: &Text, to: &mut Diagnostics) -> Option<Version> {
     Version::parse(&text.value)
         .map_err(|message| to.report(Code::Version, text.span, message))
         .ok()
+}
+
+/// As kubeadm divides the pods' network: a /24 or /64 for each node, 16 bits of nodes at most.
+fn pods_fit_nodes(pods: IpNet, nodes: usize, text: &Text, to: &mut Diagnostics) {
+    let mask: u8 = if pods.addr().is_ipv4() { 24 } else { 64 };
+    let bits = mask
+        .checked_sub(pods.prefix_len())
+        .filter(|bits| *bits <= 16);
+    if bits.is_none_or(|bits| nodes > 1 << bits) {
+        let message = format!("the pods' network {pods} can't be divided among {nodes} nodes");
+        to.report(Code::PodSize, text.span, message);
+    }
 }
 
 fn same_family(nodes: &[resolved::Node], services: IpNet, to: &mut Diagnostics) {

@@ -90,6 +90,8 @@ codes! {
         "nodes, pods and services are all IPv4 or all IPv6; `spec.kubernetes.networking` defaults to IPv4";
     ServiceSize "NKD0121" "The services' network has a size that Kubernetes refuses."
         "give it a prefix length from 12 to 28 for IPv4, from 108 to 124 for IPv6";
+    PodSize "NKD0122" "The pods' network can't be divided among the nodes."
+        "each node gets a /24 of it (IPv6: a /64), and kubeadm makes at most 65536 of them; another size is set with the controller manager's argument `node-cidr-mask-size` in a kubeadm overlay";
     // kubeadm overlay documents.
     OverlayKind "NKD0201" "A document is not one that kubeadm of this version takes."
         "see kubeadm's configuration reference for this Kubernetes version";
@@ -115,9 +117,6 @@ codes! {
         "give a path that doesn't exist yet, or an earlier output of nkd";
     UnknownNode "NKD0404" "There is no such node."
         "use names from `spec.nodes`";
-    // Proof over the result.
-    Proof "NKD0501" "The result is not a cluster that would work."
-        "this is an error of nkd unless the message says otherwise: please report it";
 }
 
 #[cfg(test)]

@@ -74,6 +74,14 @@ pub fn check(overlays: &[Overlay], version: Version, to: &mut Diagnostics) {
     }
 }
 
+/// Whether the user divides the pods' network otherwise than kubeadm does by itself.
+pub fn sets_node_mask(overlays: &[Overlay]) -> bool {
+    overlays.iter().any(|overlay| {
+        let args = overlay.document.to_json()["controllerManager"]["extraArgs"].to_string();
+        args.contains("\"node-cidr-mask-size")
+    })
+}
+
 fn check_document(document: &Node, version: Version, to: &mut Diagnostics) {
     let text = |key: &str| document.get(key).and_then(Node::as_text);
     let (Some(api_version), Some(kind)) = (text("apiVersion"), text("kind")) else {
