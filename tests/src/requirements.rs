@@ -15,6 +15,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/ignition-validate", "ignition"),
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/bin/openssl", "openssl"),
+    ("/usr/bin/dbus-daemon", "dbus-daemon"),
     ("/usr/bin/curl", "curl"),
     ("/usr/bin/gcc", "gcc"),
     ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev"),

@@ -18,7 +18,7 @@ pub const ADDONS: &str = "/etc/nkd/addons";
 
 /// The worker's state machine; root only.
 pub const STATE: &str = "/var/lib/nkd/state.json";
-/// The event log, one [`Event`](crate::Event) per line; the reporter's group may read it.
+/// The event log, one [`Event`](crate::Event) per line; anybody may read it, it holds no secrets.
 pub const EVENTS: &str = "/var/lib/nkd/events.jsonl";
 /// Exists once the node was Ready.
 pub const COMPLETE: &str = "/var/lib/nkd/complete";

@@ -51,7 +51,15 @@ impl From<Timestamp> for SystemTime {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_rfc3339(self.0).fmt(f)
+        let subsecond = self
+            .0
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        if subsecond.subsec_millis() == 0 {
+            humantime::format_rfc3339_seconds(self.0).fmt(f)
+        } else {
+            humantime::format_rfc3339_millis(self.0).fmt(f)
+        }
     }
 }
 

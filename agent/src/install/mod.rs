@@ -28,9 +28,6 @@ pub enum Outcome {
     Stopped,
 }
 
-/// The first delay between attempts; each further one may be twice as long.
-const FIRST_DELAY: Duration = Duration::from_secs(1);
-
 /// Installs the node, or goes on with it.
 ///
 /// # Errors
@@ -189,7 +186,7 @@ impl Worker<'_> {
         self.state.step = self.state.step.on(Input::Faulted {
             class,
             took,
-            delay: back_off(attempt, stages::longest_delay(stage)),
+            delay: system::jittered(attempt, stages::longest_delay(stage)),
             budget: self.plan.budget(stage),
         });
         let mut news = match self.state.step {
@@ -218,10 +215,4 @@ impl Worker<'_> {
         }
         Ok(())
     }
-}
-
-/// Full jitter: a thousand nodes that were refused together don't come back together.
-fn back_off(attempt: u32, longest: Duration) -> Duration {
-    let doubled = FIRST_DELAY.saturating_mul(1 << attempt.saturating_sub(1).min(16));
-    doubled.min(longest).mul_f64(fastrand::f64())
 }

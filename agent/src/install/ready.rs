@@ -1,7 +1,7 @@
 //! What the rest of the system is told once the node is Ready.
 
 use anyhow::Context as _;
-use nkd_contract::{names, paths};
+use nkd_contract::paths;
 
 use crate::system::Root;
 use crate::system::files::write_atomic;
@@ -13,14 +13,7 @@ use crate::system::files::write_atomic;
 pub fn tell_others(root: &Root) -> anyhow::Result<()> {
     write_atomic(&root.path(paths::CAPI_SENTINEL), b"success\n", 0o644)
         .context(paths::CAPI_SENTINEL)?;
-    // What hooks on to the target is not part of the installation, so its failure isn't either.
-    if let Err(error) = root
-        .command("systemctl")
-        .args(["start", "--no-block", names::READY_TARGET])
-        .run()
-    {
-        log::warn!("{} was not started: {error}", names::READY_TARGET);
-    }
-    // Last, for it keeps the worker from running again.
+    // Last, for it keeps the worker from running again and makes systemd reach
+    // nkd-node-ready.target.
     write_atomic(&root.path(paths::COMPLETE), b"", 0o644).context(paths::COMPLETE)
 }

@@ -13,12 +13,12 @@ use zbus::fdo::Properties;
 use zbus::names::InterfaceName;
 use zbus::object_server::InterfaceRef;
 
-use super::backoff::Backoff;
+use super::LONGEST_DELAY;
 use super::node::Node;
 use super::notify;
 use super::pulse::Pulse;
 use crate::events::EventFollower;
-use crate::system::TICK;
+use crate::system::{Backoff, TICK};
 
 /// How long the bus may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ pub(super) fn serve(
     set_up: &Sender<()>,
 ) -> anyhow::Result<()> {
     let mut status = NodeStatus::default();
-    let mut backoff = Backoff::default();
+    let mut backoff = Backoff::new(LONGEST_DELAY);
     fold(&mut status, &next(&mut events, Duration::ZERO)?);
     loop {
         pulse.beat();
@@ -44,7 +44,7 @@ pub(super) fn serve(
         let _ = set_up.send(());
         match connected {
             Ok(published) => {
-                backoff = Backoff::default();
+                backoff = Backoff::new(LONGEST_DELAY);
                 log::info!("serving {} on the system bus", names::BUS);
                 let lost = publish(published, &mut status, &mut events, pulse)?;
                 log::warn!("lost the system bus: {lost}");

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use nkd_contract::{Event, ReportTarget, paths};
 
-use super::backoff::Backoff;
+use super::LONGEST_DELAY;
 use super::cursor::{Cursor, Done};
 use super::delivery::{Delivery, Sent};
 use super::pulse::Pulse;
 use crate::events::EventFollower;
-use crate::system::{Root, TICK};
+use crate::system::{Backoff, Root, TICK};
 
 /// The credential that holds the [`ReportTarget`].
 const CREDENTIAL: &str = "report.json";
@@ -73,7 +73,7 @@ impl Callbacks {
 
 /// Sends an event until it is done with.
 fn deliver(delivery: &Delivery, event: &Event, pulse: &Pulse) -> Done {
-    let mut backoff = Backoff::default();
+    let mut backoff = Backoff::new(LONGEST_DELAY);
     loop {
         pulse.beat();
         match delivery.send(event) {

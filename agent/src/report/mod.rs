@@ -4,7 +4,6 @@
 //! each follow the log by themselves, so that a receiver that doesn't answer never holds up
 //! D-Bus, and a bus that is gone never holds up callbacks.
 
-mod backoff;
 mod bus;
 mod callbacks;
 mod cloud_event;
@@ -29,6 +28,9 @@ use crate::events::EventFollower;
 use crate::system::{Root, TICK, alive};
 use callbacks::Callbacks;
 use pulse::Pulse;
+
+/// The longest wait before the bus or the receiver of callbacks is tried again.
+const LONGEST_DELAY: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Reports until it is asked to stop. Ends with an error when one of its parts does: its unit
 /// starts it anew then, and nothing is lost, for all it knows is on the disk.

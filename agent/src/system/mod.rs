@@ -1,11 +1,13 @@
 //! The machine underneath.
 
+mod backoff;
 pub mod command;
 pub mod files;
 pub mod journal;
 mod redact;
 mod root;
 
+pub use backoff::{Backoff, jittered};
 pub use command::{Command, CommandError};
 pub use redact::Redactor;
 pub use root::Root;
