@@ -72,6 +72,15 @@ impl ClusterFile {
         Ok(())
     }
 
+    /// Adds a node to those of the example.
+    pub fn add_node(&mut self, name: &str, role: &str) -> Result<()> {
+        let nodes = nodes_of(&mut self.document)?;
+        let mut node = json!({ "name": name, "role": role });
+        settle(&mut node, nodes.len())?;
+        nodes.push(node);
+        Ok(())
+    }
+
     /// Puts a file beside the cluster file, which can name it without a directory.
     pub fn add(&self, name: &str, text: &str) -> Result<()> {
         fs::write(self.directory.join(name), text).with_context(|| format!("can't write {name}"))
@@ -79,6 +88,8 @@ impl ClusterFile {
 
     /// Compiles it into a directory next to it.
     pub fn compile(&self, programs: &Programs) -> Result<Cluster> {
+        let nodes = self.nodes()?;
+        self.add_user_ignition(&nodes)?;
         // JSON is YAML.
         let file = self.directory.join("testbed.yaml");
         fs::write(&file, serde_json::to_string_pretty(&self.document)?)?;
@@ -90,7 +101,6 @@ impl ClusterFile {
                 .arg("-o")
                 .arg(&out),
         )?;
-        let nodes = self.nodes()?;
         let cluster = Cluster { out, nodes };
         for node in &cluster.nodes {
             ignition::validate(&cluster.ignition(&node.name))?;
@@ -99,8 +109,8 @@ impl ClusterFile {
     }
 
     fn fit(&mut self, kubernetes: &Kubernetes) -> Result<()> {
-        for (number, node) in (11..).zip(nodes_of(&mut self.document)?) {
-            node["address"] = json!(format!("10.200.0.{number}"));
+        for (number, node) in nodes_of(&mut self.document)?.iter_mut().enumerate() {
+            settle(node, number)?;
         }
         let nodes = self.nodes()?;
         let first = nodes
@@ -121,21 +131,17 @@ impl ClusterFile {
         }
         spec.insert("airgap".into(), json!({ "images": Image::ARCHIVES }));
 
-        self.add(
-            "testbed-kube-proxy.json",
-            &overlay::kube_proxy().to_string(),
-        )?;
+        let kube_proxy = overlay::kube_proxy().to_string();
+        self.add("testbed-kube-proxy.json", &kube_proxy)
+    }
+
+    /// Writes the Ignition files that the testbed has given its nodes.
+    fn add_user_ignition(&self, nodes: &[ClusterNode]) -> Result<()> {
         let addresses: Vec<&str> = nodes.iter().map(|node| node.address.as_str()).collect();
-        for (node, entry) in nodes.iter().zip(nodes_of(&mut self.document)?) {
-            let os = map(entry)?.entry("os").or_insert(json!({}));
-            list(map(os)?, "ignition")?.push(json!(format!("testbed-{}.ign", node.name)));
-        }
-        for node in &nodes {
-            let user = overlay::user_ignition(&Node {
-                address: &node.address,
-                nodes: &addresses,
-            });
-            self.add(&format!("testbed-{}.ign", node.name), &user.to_string())?;
+        for ClusterNode { name, address, .. } in nodes {
+            let nodes = &addresses;
+            let user = overlay::user_ignition(&Node { address, nodes });
+            self.add(&user_ignition_of(name), &user.to_string())?;
         }
         Ok(())
     }
@@ -207,6 +213,20 @@ impl Cluster {
                 .args(words),
         )
     }
+}
+
+/// Gives a node, the one of this number, an address of the lab and the testbed's Ignition file.
+fn settle(node: &mut Value, number: usize) -> Result<()> {
+    let name = node["name"].as_str().context("a node has no name")?;
+    let user = json!(user_ignition_of(name));
+    node["address"] = json!(format!("10.200.0.{}", 11 + number));
+    let os = map(node)?.entry("os").or_insert(json!({}));
+    list(map(os)?, "ignition")?.push(user);
+    Ok(())
+}
+
+fn user_ignition_of(node: &str) -> String {
+    format!("testbed-{node}.ign")
 }
 
 fn map(value: &mut Value) -> Result<&mut Map<String, Value>> {
