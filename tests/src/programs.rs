@@ -1,12 +1,11 @@
 //! The product's programs, built from this workspace.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::command;
+use crate::{command, tools};
 
 const AGENT_TARGET: &str = "x86_64-unknown-linux-musl";
 
@@ -35,7 +34,8 @@ impl Programs {
             AGENT_TARGET,
         ];
         Ok(Self {
-            nkd: build("nkd", &["--package=nkd", "--release"])?,
+            // As the tests build it: with the features the workspace has as a whole.
+            nkd: build("nkd", &["--workspace", "--bin=nkd"])?,
             agent: build("nkd-agent", &agent)?,
             systemd: workspace().join("systemd"),
         })
@@ -52,7 +52,7 @@ pub fn workspace() -> &'static Path {
 fn build(program: &str, arguments: &[&str]) -> Result<PathBuf> {
     eprintln!("testbed: building {program}");
     let messages = command::check(
-        Command::new("cargo")
+        tools::cargo()
             .args([
                 "build",
                 "--quiet",
