@@ -1,0 +1,28 @@
+//! docs/causes.md says of every cause what the contract says. `SNAPSHOTS=overwrite` writes it.
+
+use std::fmt::Write as _;
+
+use nkd_contract::{Cause, Class};
+
+#[test]
+fn the_page_of_causes_is_current() {
+    let mut page = String::from(
+        "# Why a node isn't Ready\n\n\
+         Every failure of `nkd-agent` has one of these causes: as `NKD_CAUSE` in the journal, `Cause`\n\
+         on D-Bus, and `cause` in callbacks and in `nkd-agent status --json`. A *transient* one is\n\
+         tried again by itself, with growing random delays, until the budget of its stage is used\n\
+         up. A *permanent* one, or a budget used up, stops the installation; when it is seen to,\n\
+         `systemctl start nkd-agent` goes on with the stage that failed.\n\n\
+         This page is generated from the contract (`agent/contract/src/cause.rs`).\n\n\
+         | cause | what it means | what to do | |\n|---|---|---|---|\n",
+    );
+    for cause in Cause::ALL {
+        let class = match cause.class() {
+            Class::Transient => "transient",
+            Class::Permanent => "permanent",
+        };
+        let (meaning, remedy) = (cause.meaning(), cause.remedy());
+        let _ = writeln!(page, "| `{cause}` | {meaning} | {remedy} | {class} |");
+    }
+    snapbox::assert_data_eq!(page, snapbox::file!["../../../docs/causes.md"].raw());
+}
