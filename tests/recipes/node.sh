@@ -32,7 +32,7 @@ printf '# No name server: the testbed is cut off from all networks.\n' > "$root/
 printf '127.0.0.1 localhost\n' > "$root/etc/hosts"
 
 # What the packages of kubeadm and kubelet bring along on systems that have them.
-mkdir -p "$root/usr/lib/systemd/system/kubelet.service.d"
+mkdir -p "$root"/usr/lib/systemd/system/kubelet.service.d "$root"/etc/kubernetes/manifests
 cat > "$root/usr/lib/systemd/system/kubelet.service" <<'UNIT'
 [Unit]
 Description=kubelet: The Kubernetes Node Agent

@@ -20,7 +20,7 @@ const PORT: u16 = 8443;
 /// A receiver of callbacks in a lab's network; it ends when it is dropped.
 #[derive(Debug)]
 pub struct Callbacks {
-    shared: Arc<Shared>,
+    inbox: Arc<Inbox>,
     authority: String,
 }
 
@@ -39,7 +39,7 @@ pub enum Mood {
 }
 
 #[derive(Debug, Default)]
-struct Shared(Mutex<State>);
+struct Inbox(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -66,15 +66,15 @@ impl Callbacks {
     /// Listens in a network namespace, with a certificate authority made in the directory.
     pub(crate) fn listen(network: &Path, directory: &Path) -> Result<Self> {
         let authority = authority::new(directory, Lab::GATEWAY)?;
-        let shared = Arc::new(Shared::default());
+        let inbox = Arc::new(Inbox::default());
         server::start(
             network,
             (Lab::GATEWAY, PORT),
             authority.server,
-            shared.clone(),
+            inbox.clone(),
         )?;
         Ok(Self {
-            shared,
+            inbox,
             authority: authority.pem,
         })
     }
@@ -91,7 +91,7 @@ impl Callbacks {
 
     /// From now on believes a node that signs with this key (`whsec_…`).
     pub fn trust(&self, node: &str, key: &str) {
-        self.shared
+        self.inbox
             .lock()
             .keys
             .insert(node.to_owned(), key.to_owned());
@@ -108,12 +108,12 @@ impl Callbacks {
 
     /// Changes how the receiver behaves from now on.
     pub fn set(&self, mood: Mood) {
-        self.shared.lock().mood = mood;
+        self.inbox.lock().mood = mood;
     }
 
     /// What was received and verified, in the order it came, each event once.
     pub fn received(&self) -> Vec<Event> {
-        self.shared.lock().received.clone()
+        self.inbox.lock().received.clone()
     }
 
     /// What was received from one node.
@@ -125,17 +125,17 @@ impl Callbacks {
 
     /// Why messages were refused.
     pub fn refused(&self) -> Vec<String> {
-        self.shared.lock().refused.clone()
+        self.inbox.lock().refused.clone()
     }
 
     /// How many verified messages held an event that had come before.
     pub fn repeated(&self) -> usize {
-        self.shared.lock().repeated
+        self.inbox.lock().repeated
     }
 
     /// How many messages were answered 503.
     pub fn turned_away(&self) -> usize {
-        self.shared.lock().turned_away
+        self.inbox.lock().turned_away
     }
 }
 
@@ -145,7 +145,7 @@ impl Drop for Callbacks {
     }
 }
 
-impl Shared {
+impl Inbox {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, setns};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::message::Message;
-use super::{Mood, Shared};
+use super::{Inbox, Mood};
 
 const MOST_HEADERS: usize = 32;
 const LARGEST: usize = 1 << 20;
@@ -22,7 +22,7 @@ pub(super) fn start(
     network: &Path,
     address: (&'static str, u16),
     tls: Arc<ServerConfig>,
-    shared: Arc<Shared>,
+    inbox: Arc<Inbox>,
 ) -> Result<()> {
     let network =
         File::open(network).with_context(|| format!("can't open {}", network.display()))?;
@@ -39,7 +39,7 @@ pub(super) fn start(
             };
             let works = outcome.is_ok();
             if tell.send(outcome).is_ok() && works {
-                serve(listener, address, &tls, &shared);
+                serve(listener, address, &tls, &inbox);
             }
         })?;
     let outcome = listening
@@ -59,10 +59,10 @@ fn serve(
     mut listener: Option<TcpListener>,
     address: (&str, u16),
     tls: &Arc<ServerConfig>,
-    shared: &Arc<Shared>,
+    inbox: &Arc<Inbox>,
 ) {
     loop {
-        let mood = shared.lock().mood;
+        let mood = inbox.lock().mood;
         match mood {
             Mood::Ended => return,
             Mood::Down => listener = None,
@@ -75,30 +75,30 @@ fn serve(
             thread::sleep(Duration::from_millis(20));
             continue;
         };
-        let (tls, shared) = (tls.clone(), shared.clone());
+        let (tls, inbox) = (tls.clone(), inbox.clone());
         thread::spawn(move || {
-            if let Err(error) = converse(stream, tls, &shared) {
-                shared.lock().refused.push(format!("{error:#}"));
+            if let Err(error) = converse(stream, tls, &inbox) {
+                inbox.lock().refused.push(format!("{error:#}"));
             }
         });
     }
 }
 
 /// Answers the messages of one connection.
-fn converse(stream: TcpStream, tls: Arc<ServerConfig>, shared: &Shared) -> Result<()> {
+fn converse(stream: TcpStream, tls: Arc<ServerConfig>, inbox: &Inbox) -> Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let mut stream = StreamOwned::new(ServerConnection::new(tls)?, stream);
     let mut unread = Vec::new();
     while let Some(message) = read(&mut stream, &mut unread)? {
-        let status = match shared.take(&message) {
+        let status = match inbox.take(&message) {
             204 => "204 No Content",
             503 => "503 Service Unavailable",
             _ => "401 Unauthorized",
         };
         write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")?;
         stream.flush()?;
-        if matches!(shared.lock().mood, Mood::Down | Mood::Ended) {
+        if matches!(inbox.lock().mood, Mood::Down | Mood::Ended) {
             break;
         }
     }
