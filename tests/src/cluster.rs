@@ -72,6 +72,11 @@ impl ClusterFile {
         Ok(())
     }
 
+    /// Has everybody reach the API at an address of the caller's instead of the control plane's.
+    pub fn set_endpoint(&mut self, endpoint: &str) {
+        self.document["spec"]["kubernetes"]["endpoint"] = json!(endpoint);
+    }
+
     /// Adds a node to those of the example.
     pub fn add_node(&mut self, name: &str, role: &str) -> Result<()> {
         let nodes = nodes_of(&mut self.document)?;

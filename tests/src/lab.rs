@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
+use crate::balancer::Balancer;
 use crate::cache::Cache;
 use crate::callbacks::Callbacks;
 use crate::command;
@@ -50,6 +51,11 @@ impl Lab {
     /// A receiver of callbacks at the gateway's address.
     pub fn callbacks(&self) -> Result<Callbacks> {
         Callbacks::listen(&self.namespace(), &self.scratch("callbacks")?)
+    }
+
+    /// A load balancer at the gateway's address for the API of control planes, by their addresses.
+    pub fn balancer(&self, control_planes: &[&str]) -> Result<Balancer> {
+        Balancer::start(&self.namespace(), control_planes)
     }
 
     /// Runs `ip` in the lab's network.

@@ -24,6 +24,7 @@ const PACKAGES: &[(&str, &str)] = &[
         "debian-archive-keyring",
     ),
     ("/usr/bin/dpkg-source", "dpkg-dev"),
+    ("/usr/bin/python3", "python3"),
 ];
 
 /// Says in one line what is missing that a package can't give, and installs the packages.
