@@ -86,6 +86,7 @@ impl Machine {
             kubernetes_version: "v1.20.2".into(),
             runtime: Runtime::Containerd,
             endpoint: "127.0.0.1:1".into(),
+            control_planes_before: Vec::new(),
             certificate_authority: String::new(),
             images: Images {
                 source: ImageSource::Directory("/images".into()),
@@ -246,11 +247,14 @@ fn an_image_that_is_in_no_archive_stops_it_by_name() {
 fn a_failed_kubeadm_is_cleaned_up_after_and_finds_the_delivered_authorities_again() {
     let machine = Machine::new();
     machine.plan(|_| {});
+    machine.write("/etc/nkd/manifests/kube-vip.yaml", "a pod");
     machine.program(
         "kubeadm",
         r#"case "$1" in
         init)
             cmp $ROOT/etc/nkd/pki/ca.key $ROOT/etc/kubernetes/pki/ca.key || exit 2
+            cmp $ROOT/etc/nkd/manifests/kube-vip.yaml \
+                $ROOT/etc/kubernetes/manifests/kube-vip.yaml || exit 2
             [ -e $ROOT/second ] && exit 0
             touch $ROOT/second $ROOT/etc/kubernetes/kubelet.conf
             echo "the token abcdef.0123456789abcdef is not the fault"; exit 1;;

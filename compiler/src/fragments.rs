@@ -22,6 +22,8 @@ fragments! {
     KUBELET_UNIT "kubelet/kubelet.service";
     /// How kubeadm starts kubelet.
     KUBELET_DROPIN "kubelet/10-kubeadm.conf";
+    /// The static pod of kube-vip.
+    KUBE_VIP "kube-vip/kube-vip.yaml";
     /// kubeadm's documents for the init node.
     KUBEADM_INIT "kubeadm/init.yaml";
     /// kubeadm's documents for joining nodes.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use nkd_contract::{Image, ImageSource, Images, Plan, ReportTarget, Role, SCHEMA, paths};
 
-use crate::cluster_file::domain::{self, Cluster, Node};
+use crate::cluster_file::domain::{self, Cluster, Endpoint, Node};
 use crate::fragments;
 use crate::ignition::{Config, PRIVATE, PUBLIC, Unit};
 use crate::images;
@@ -14,7 +14,7 @@ use crate::pki::{Secrets, kubeconfig};
 pub fn config(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Config> {
     let mut config = Config::default();
     let token = secrets.worker_token.expose();
-    let role = role(node);
+    let role = role(cluster, node);
     let plan = plan(cluster, node, secrets);
     config.file(
         paths::PLAN,
@@ -27,8 +27,11 @@ pub fn config(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Confi
         kubeadm::join(cluster, node, token)?
     };
     config.file(paths::KUBEADM, PRIVATE, kubeadm::to_yaml(&documents));
-    if role == Role::Init {
+    if role != Role::JoinWorker {
         pki(&mut config, secrets);
+        kube_vip(&mut config, cluster, role)?;
+    }
+    if role == Role::Init {
         for (manifest, path) in cluster.manifests.iter().zip(&plan.addons) {
             config.file(path, PUBLIC, &manifest.text);
         }
@@ -102,15 +105,55 @@ fn pki(config: &mut Config, secrets: &Secrets) {
     }
 }
 
-fn role(node: &Node) -> Role {
+/// The static pod that carries the endpoint's address.
+fn kube_vip(config: &mut Config, cluster: &Cluster, role: Role) -> Result<()> {
+    let Some(kube_vip) = &cluster.kube_vip else {
+        return Ok(());
+    };
+    let kubeconfig = match role {
+        Role::Init => cluster.version.init_kubeconfig(),
+        Role::JoinControlPlane | Role::JoinWorker => "/etc/kubernetes/admin.conf",
+    };
+    let Endpoint { host, port } = &cluster.endpoint;
+    let values = [
+        ("address", host.as_str()),
+        ("image", &kube_vip.image),
+        ("interface", &kube_vip.interface),
+        ("kubeconfig", kubeconfig),
+        ("port", &port.to_string()),
+        (
+            "prefixLength",
+            if host.contains(':') { "128" } else { "32" },
+        ),
+    ];
+    let pod = fragments::fill(fragments::KUBE_VIP, &values)?;
+    config.file(format!("{}/kube-vip.yaml", paths::MANIFESTS), PRIVATE, pod);
+    Ok(())
+}
+
+fn role(cluster: &Cluster, node: &Node) -> Role {
     match node.role {
-        domain::Role::ControlPlane => Role::Init,
+        domain::Role::ControlPlane if cluster.is_init(node) => Role::Init,
+        domain::Role::ControlPlane => Role::JoinControlPlane,
         domain::Role::Worker => Role::JoinWorker,
     }
 }
 
+/// The APIs of the control planes that join before a node that is one itself.
+fn control_planes_before(cluster: &Cluster, node: &Node) -> Vec<String> {
+    if node.role != domain::Role::ControlPlane {
+        return Vec::new();
+    }
+    let before = cluster
+        .control_planes()
+        .take_while(|it| it.name != node.name);
+    before
+        .map(|it| it.api(cluster.bind_port()).to_string())
+        .collect()
+}
+
 fn plan(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Plan {
-    let role = role(node);
+    let role = role(cluster, node);
     let is_init = role == Role::Init;
     let addon = |(index, manifest): (usize, &domain::Manifest)| {
         format!("{}/{index:02}-{}", paths::ADDONS, manifest.name)
@@ -125,6 +168,7 @@ fn plan(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Plan {
         kubernetes_version: cluster.version.to_string(),
         runtime: cluster.runtime,
         endpoint: cluster.endpoint.to_string(),
+        control_planes_before: control_planes_before(cluster, node),
         certificate_authority: secrets.authorities.kubernetes.public.clone(),
         images: Images {
             source: match &cluster.airgap_images {
@@ -145,15 +189,20 @@ fn plan(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Plan {
     }
 }
 
-/// A node's images: those of its Kubernetes version, and the sandbox image when it is another.
+/// A node's images: those of its Kubernetes version, kube-vip's, and the sandbox image when it is
+/// another.
 pub fn required_images(cluster: &Cluster, role: Role) -> Vec<String> {
     let repository = &cluster.image_repository;
     let mut images = match role {
         Role::JoinWorker => images::worker(cluster.version, repository),
         Role::Init | Role::JoinControlPlane => images::control_plane(cluster.version, repository),
     };
-    if !images.contains(&cluster.sandbox_image) {
-        images.push(cluster.sandbox_image.clone());
+    let kube_vip = cluster.kube_vip.iter().map(|it| &it.image);
+    let kube_vip = kube_vip.filter(|_| role != Role::JoinWorker);
+    for image in kube_vip.chain([&cluster.sandbox_image]) {
+        if !images.contains(image) {
+            images.push(image.clone());
+        }
     }
     images
 }

@@ -82,6 +82,17 @@ impl Version {
         self.minor >= 24
     }
 
+    /// The kubeconfig with which the init node's kube-vip may do its work. From 1.29 the rights of
+    /// admin.conf exist only after `kubeadm init` has granted them, and to do that it needs the
+    /// endpoint's address (kube-vip issue 684).
+    pub const fn init_kubeconfig(self) -> &'static str {
+        if self.minor >= 29 {
+            "/etc/kubernetes/super-admin.conf"
+        } else {
+            "/etc/kubernetes/admin.conf"
+        }
+    }
+
     /// The group kubeadm binds to cluster-admin. Before 1.29 admins are `system:masters`, which
     /// no RBAC can take rights from.
     pub const fn admin_group(self) -> &'static str {

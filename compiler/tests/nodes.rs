@@ -19,26 +19,38 @@ const VERSIONS: [(&str, &str); 3] = [
 #[test]
 fn every_kubeadm_api_version_gives_the_nodes_on_record() {
     for (version, api) in VERSIONS {
-        let directory = tempfile::tempdir().unwrap();
-        let cluster_file = copy_cluster(directory.path(), version, api);
-        let secrets = tests().join("clusters/full/secrets.json");
-        let out = directory.path().join("out");
-        compile(
-            &cluster_file,
-            &out,
-            &["--secrets", secrets.to_str().unwrap()],
-        );
-        assert_ignition_takes(&out);
-        for node in ["cp1", "w1.example.org"] {
-            let record = tests().join(format!("clusters/full/nodes/{version}/{node}.txt"));
-            let record = snapbox::Data::read_from(&record, None).raw();
-            snapbox::assert_data_eq!(tree(&ignition(&out, node)), record);
-        }
+        on_record("full", version, api, &["cp1", "w1.example.org"]);
     }
 }
 
-fn copy_cluster(to: &Path, version: &str, api: &str) -> std::path::PathBuf {
-    for entry in std::fs::read_dir(tests().join("clusters/full")).unwrap() {
+#[test]
+fn control_planes_join_one_after_another_behind_one_address() {
+    for (version, api) in VERSIONS {
+        on_record("ha", version, api, &["cp1", "cp3"]);
+    }
+}
+
+/// Compiles a cluster for a version and holds some of its nodes against their record.
+fn on_record(cluster: &str, version: &str, api: &str, nodes: &[&str]) {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster_file = copy_cluster(directory.path(), cluster, version, api);
+    let secrets = tests().join("clusters/full/secrets.json");
+    let out = directory.path().join("out");
+    compile(
+        &cluster_file,
+        &out,
+        &["--secrets", secrets.to_str().unwrap()],
+    );
+    assert_ignition_takes(&out);
+    for node in nodes {
+        let record = tests().join(format!("clusters/{cluster}/nodes/{version}/{node}.txt"));
+        let record = snapbox::Data::read_from(&record, None).raw();
+        snapbox::assert_data_eq!(tree(&ignition(&out, node)), record);
+    }
+}
+
+fn copy_cluster(to: &Path, cluster: &str, version: &str, api: &str) -> std::path::PathBuf {
+    for entry in std::fs::read_dir(tests().join("clusters").join(cluster)).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
             std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();

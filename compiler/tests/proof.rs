@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::path::Path;
+
 use common::{demo, tests};
 use nkd::compile::{self, Compiled, Request};
 use nkd::diagnostics::Diagnostics;
@@ -10,9 +12,20 @@ use nkd::proof::prove;
 
 /// The example, with secrets of its own.
 fn compiled() -> Compiled {
-    let cluster_file = demo();
+    compiled_from(&demo())
+}
+
+/// Three control planes behind one address.
+fn highly_available(directory: &Path) -> Compiled {
+    let text = std::fs::read_to_string(tests().join("clusters/ha/cluster.yaml")).unwrap();
+    let cluster_file = directory.join("cluster.yaml");
+    std::fs::write(&cluster_file, text.replace("VERSION", "v1.29.0")).unwrap();
+    compiled_from(&cluster_file)
+}
+
+fn compiled_from(cluster_file: &Path) -> Compiled {
     let request = Request {
-        cluster_file: &cluster_file,
+        cluster_file,
         out: None,
         secrets: None,
         nodes: &[],
@@ -74,7 +87,14 @@ const KUBEADM: &str = "/etc/nkd/kubeadm.yaml";
 const PLAN: &str = "/etc/nkd/plan.json";
 
 /// Rule, node, file, what stands there, and what instead breaks the rule.
-const BROKEN: [(&str, usize, &str, &str, &str); 8] = [
+const BROKEN: [(&str, usize, &str, &str, &str); 9] = [
+    (
+        "images-complete",
+        1,
+        PLAN,
+        "kube-proxy:v1.20.2",
+        "kube-proxy:v1.20.3",
+    ),
     (
         "token-known",
         1,
@@ -137,6 +157,58 @@ const BROKEN: [(&str, usize, &str, &str, &str); 8] = [
 fn what_one_node_says_holds_for_the_others() {
     for (rule, node, path, from, to) in BROKEN {
         breaks(rule, |cluster| replace(cluster, node, path, from, to));
+    }
+}
+
+/// The same for several control planes.
+const BROKEN_CONTROL_PLANES: [(&str, usize, &str, &str, &str); 6] = [
+    (
+        "names-cover-api",
+        0,
+        KUBEADM,
+        "- \"10.200.0.13\"",
+        "- \"10.200.0.99\"",
+    ),
+    (
+        "control-planes-share-pki",
+        2,
+        "/etc/nkd/pki/ca.key",
+        "PRIVATE",
+        "OTHER",
+    ),
+    (
+        "control-planes-in-order",
+        3,
+        PLAN,
+        "10.200.0.12",
+        "10.200.0.13",
+    ),
+    ("control-planes-in-order", 2, KUBEADM, "8443", "6443"),
+    (
+        "virtual-address",
+        0,
+        "/etc/nkd/manifests/kube-vip.yaml",
+        "super-admin",
+        "admin",
+    ),
+    (
+        "virtual-address",
+        2,
+        "/etc/nkd/manifests/kube-vip.yaml",
+        "10.200.0.10",
+        "10.200.0.11",
+    ),
+];
+
+#[test]
+fn what_one_control_plane_says_holds_for_the_others() {
+    for (rule, node, path, from, to) in BROKEN_CONTROL_PLANES {
+        let directory = tempfile::tempdir().unwrap();
+        let mut cluster = highly_available(directory.path());
+        prove(&cluster).unwrap();
+        replace(&mut cluster, node, path, from, to);
+        let error = format!("{:#}", prove(&cluster).unwrap_err());
+        assert!(error.starts_with(&format!("rule {rule}: ")), "{error}");
     }
 }
 

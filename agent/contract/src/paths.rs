@@ -11,6 +11,9 @@ pub const DISCOVERY: &str = "/etc/nkd/discovery.yaml";
 /// The delivered PKI of a control plane, laid out like `/etc/kubernetes/pki`; root only. Kept
 /// here because `kubeadm reset` empties the other.
 pub const PKI: &str = "/etc/nkd/pki";
+/// Delivered static pods of a control plane, laid out like `/etc/kubernetes/manifests`. Kept here
+/// because `kubeadm reset` empties the other.
+pub const MANIFESTS: &str = "/etc/nkd/manifests";
 /// The delivered [`ReportTarget`](crate::ReportTarget); root only.
 pub const REPORT: &str = "/etc/nkd/report.json";
 /// Manifests the init node applies.
@@ -33,3 +36,5 @@ pub const CAPI_SENTINEL: &str = "/run/cluster-api/bootstrap-success.complete";
 
 /// Where kubeadm wants the PKI.
 pub const KUBERNETES_PKI: &str = "/etc/kubernetes/pki";
+/// Where kubelet looks for static pods.
+pub const KUBERNETES_MANIFESTS: &str = "/etc/kubernetes/manifests";

@@ -33,6 +33,10 @@ pub struct Plan {
     pub runtime: Runtime,
     /// The cluster's API, `host:port`.
     pub endpoint: String,
+    /// The APIs, `host:port`, of the control planes that come before this one and must be ready
+    /// first, because etcd takes one new member at a time (further control planes only).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub control_planes_before: Vec<String>,
     /// PEM certificates of the authority that signs the API's certificate.
     pub certificate_authority: String,
     /// The images the node runs and where they come from.

@@ -70,6 +70,12 @@ impl Api {
         })
     }
 
+    /// The same client, asking another of the cluster's API servers.
+    pub(super) fn at(self, endpoint: &str) -> Self {
+        let endpoint = endpoint.to_owned();
+        Self { endpoint, ..self }
+    }
+
     /// The body of a `GET` that is answered with 200.
     pub(super) fn get(&self, path: &str) -> Result<String, ApiError> {
         let mut answer = self

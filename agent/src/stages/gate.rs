@@ -1,4 +1,5 @@
-//! `gate`: the cluster's API is up, is this cluster's, and has all that a joining node needs.
+//! `gate`: the cluster's API is up, is this cluster's, and has all that a joining node needs; the
+//! control planes that join before this one have done so.
 //! kubeadm's own waiting is too short for machines that are powered on together.
 
 use std::time::Duration;
@@ -25,6 +26,12 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         for path in ["/readyz", CLUSTER_INFO] {
             api.get(path)
                 .map_err(|error| error.at_gate(endpoint, path))?;
+        }
+        for earlier in &node.plan.control_planes_before {
+            // A control plane is ready when its etcd member is.
+            Api::anonymous(node.plan)
+                .and_then(|api| api.at(earlier).get("/readyz"))
+                .map_err(|error| error.at_gate(earlier, "/readyz"))?;
         }
         Ok(())
     })

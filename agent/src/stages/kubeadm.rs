@@ -53,7 +53,7 @@ fn init(node: &mut Node<'_>) -> Result<(), Fault> {
             reset(node)?;
         }
     }
-    restore_pki(node)?;
+    restore(node)?;
     kubeadm(node, &arguments)
 }
 
@@ -65,7 +65,7 @@ fn join(node: &mut Node<'_>) -> Result<(), Fault> {
         }
         reset(node)?;
     }
-    restore_pki(node)?;
+    restore(node)?;
     let joined = kubeadm(node, &["join", "--config", paths::KUBEADM]);
     // kubeadm may give up on a kubelet that is only slow.
     if joined.is_err() && has_joined(node) {
@@ -119,20 +119,23 @@ fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
         .map_err(|error| Fault::of_command(Cause::KubeadmReset, &error))
 }
 
-/// kubeadm must find the cluster's own authorities, or it would make others.
-fn restore_pki(node: &Node<'_>) -> Result<(), Fault> {
-    let delivered = node.root.path(paths::PKI);
-    if !delivered.exists() {
-        return Ok(());
+/// kubeadm must find the cluster's own authorities, or it would make others, and kubelet the static
+/// pods that carry the endpoint.
+fn restore(node: &Node<'_>) -> Result<(), Fault> {
+    for (delivered, place) in [
+        (paths::PKI, paths::KUBERNETES_PKI),
+        (paths::MANIFESTS, paths::KUBERNETES_MANIFESTS),
+    ] {
+        let from = node.root.path(delivered);
+        if !from.exists() {
+            continue;
+        }
+        copy_tree(&from, &node.root.path(place)).map_err(|error| {
+            let message = format!("copying {delivered} to {place}: {error}");
+            Fault::new(Cause::KubeadmFailed, message)
+        })?;
     }
-    copy_tree(&delivered, &node.root.path(paths::KUBERNETES_PKI)).map_err(|error| {
-        let message = format!(
-            "copying {} to {}: {error}",
-            paths::PKI,
-            paths::KUBERNETES_PKI
-        );
-        Fault::new(Cause::KubeadmFailed, message)
-    })
+    Ok(())
 }
 
 fn kubeadm(node: &Node<'_>, arguments: &[&str]) -> Result<(), Fault> {

@@ -225,6 +225,22 @@ pub fn duration(text: &Text, to: &mut Diagnostics) -> Option<Duration> {
     good
 }
 
+/// The name of a network interface, as the kernel takes it (`dev_valid_name`).
+pub fn interface(text: &Text, to: &mut Diagnostics) -> Option<String> {
+    let good = (1..16).contains(&text.value.len())
+        && ![".", ".."].contains(&text.value.as_str())
+        && text
+            .value
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-@".contains(c));
+    if good {
+        return Some(text.value.clone());
+    }
+    let message = format!("`{}` is not the name of a network interface", text.value);
+    to.report(Code::Interface, text.span, message);
+    None
+}
+
 fn is_dns_label(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=63).contains(&text.len())

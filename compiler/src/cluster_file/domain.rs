@@ -29,6 +29,8 @@ pub struct Cluster {
     pub dns_domain: String,
     /// Further names and addresses of the API server.
     pub cert_sans: Vec<String>,
+    /// What carries the endpoint's address among the control planes, unless something outside does.
+    pub kube_vip: Option<KubeVip>,
     /// kubeadm overlay documents.
     pub overlays: Vec<Overlay>,
     /// The container runtime.
@@ -45,25 +47,35 @@ pub struct Cluster {
     pub ignition: Vec<UserConfig>,
     /// What kind of keys and certificates are made.
     pub pki: Pki,
-    /// The nodes; exactly one is a control plane.
+    /// The nodes; at least one is a control plane.
     pub nodes: Vec<Node>,
 }
 
 impl Cluster {
-    /// The one control plane, which makes the cluster.
-    pub fn init_node(&self) -> Option<&Node> {
+    /// The control planes, in the order in which they join. The first makes the cluster.
+    pub fn control_planes(&self) -> impl Iterator<Item = &Node> {
         self.nodes
             .iter()
-            .find(|node| node.role == Role::ControlPlane)
+            .filter(|node| node.role == Role::ControlPlane)
     }
 
-    /// The port of the API server on the control plane itself: the endpoint's, unless something
+    /// The control plane that makes the cluster.
+    pub fn init_node(&self) -> Option<&Node> {
+        self.control_planes().next()
+    }
+
+    /// Whether a node makes the cluster.
+    pub fn is_init(&self, node: &Node) -> bool {
+        self.init_node().is_some_and(|init| init.name == node.name)
+    }
+
+    /// The port of the API server on a control plane itself: the endpoint's, unless something
     /// else stands there.
     pub fn bind_port(&self) -> u16 {
-        let own = self.nodes.iter().any(|node| {
-            node.role == Role::ControlPlane && node.address.to_string() == self.endpoint.host
-        });
-        if own {
+        let own = self
+            .control_planes()
+            .any(|node| node.address.to_string() == self.endpoint.host);
+        if own || self.kube_vip.is_some() {
             self.endpoint.port
         } else {
             super::resolved::DEFAULT_API_PORT
@@ -88,6 +100,22 @@ impl std::fmt::Display for Endpoint {
             write!(f, "{}:{}", self.host, self.port)
         }
     }
+}
+
+impl Node {
+    /// Where its own API server is reached, if it is a control plane.
+    pub fn api(&self, port: u16) -> Endpoint {
+        let host = self.address.to_string();
+        Endpoint { host, port }
+    }
+}
+
+/// kube-vip, a static pod on every control plane.
+pub struct KubeVip {
+    /// The network interface the address is put on.
+    pub interface: String,
+    /// Its image.
+    pub image: String,
 }
 
 /// A document laid over one of kubeadm's.

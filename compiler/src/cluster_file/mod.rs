@@ -3,6 +3,7 @@
 
 mod checks;
 pub mod domain;
+mod endpoint;
 mod files;
 mod nodes;
 pub mod resolved;

@@ -1,6 +1,7 @@
 //! The cluster file with its defaults filled in. A value that is needed and absent stays absent,
 //! so that the checks after this still see all the rest.
 
+use super::domain::Role;
 use super::written;
 use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
 use crate::images;
@@ -32,6 +33,8 @@ pub struct Cluster {
     pub dns_domain: Text,
     /// `spec.kubernetes.apiServer.certSANs`
     pub cert_sans: Vec<Text>,
+    /// `spec.kubernetes.kubeVip`
+    pub kube_vip: Option<written::KubeVip>,
     /// `spec.kubernetes.kubeadm`
     pub overlays: Vec<Text>,
     /// `spec.runtime.name`
@@ -70,6 +73,14 @@ pub struct Node {
     pub ignition: Vec<Text>,
 }
 
+impl Node {
+    /// Whether it says so; it may be wrong otherwise.
+    pub fn is_control_plane(&self) -> bool {
+        let role = self.role.as_ref();
+        role.is_some_and(|role| role.value == Role::ControlPlane.name())
+    }
+}
+
 /// Fills in the defaults.
 pub fn resolve(file: written::Cluster, to: &mut Diagnostics) -> Cluster {
     let span = file.span;
@@ -101,6 +112,7 @@ pub fn resolve(file: written::Cluster, to: &mut Diagnostics) -> Cluster {
         service_subnet: or(kubernetes.service_subnet, "10.96.0.0/12"),
         dns_domain: or(kubernetes.dns_domain, "cluster.local"),
         cert_sans: kubernetes.cert_sans.unwrap_or_default(),
+        kube_vip: kubernetes.kube_vip,
         overlays: kubernetes.overlays.unwrap_or_default(),
         runtime: or(file.spec.runtime, "containerd"),
         sandbox_image: or(file.spec.sandbox_image, &sandbox_image),
@@ -137,14 +149,14 @@ fn header(file: &written::Cluster, to: &mut Diagnostics) {
     }
 }
 
-/// The endpoint of a cluster with one control plane is that control plane.
+/// The endpoint of a cluster with one control plane is that control plane; of several, none is
+/// the others' way in.
 fn default_endpoint(nodes: &[Node]) -> Option<Text> {
-    let is_control_plane = |node: &&Node| {
-        node.role
-            .as_ref()
-            .is_some_and(|role| role.value == "control-plane")
+    let mut control_planes = nodes.iter().filter(|node| node.is_control_plane());
+    let (Some(only), None) = (control_planes.next(), control_planes.next()) else {
+        return None;
     };
-    let address = nodes.iter().find(is_control_plane)?.address.as_ref()?;
+    let address = only.address.as_ref()?;
     let host = if address.value.contains(':') {
         format!("[{}]", address.value)
     } else {

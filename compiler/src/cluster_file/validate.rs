@@ -8,11 +8,11 @@ use std::path::Path;
 use ipnet::IpNet;
 use nkd_contract::Runtime;
 
-use super::domain::{Algorithm, Cluster, Pki, Report, Role};
+use super::domain::{Algorithm, Cluster, Pki, Report};
 use super::files::Files;
 use super::resolved;
 use super::written;
-use super::{checks, nodes};
+use super::{checks, endpoint, nodes};
 use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
 use crate::kubeadm::overlay;
 use crate::version::Version;
@@ -27,11 +27,11 @@ pub fn validate(
 ) -> Option<Cluster> {
     let files = Files { directory };
     let (pod_subnet, service_subnet) = networks(&file, to);
+    let (endpoint, kube_vip) = endpoint::endpoint(&file, to);
     let name = file
         .name
         .and_then(|it| checks::dns_label(it, "the cluster's name", to));
     let version = file.version.and_then(|it| version(&it, to));
-    let endpoint = file.endpoint.and_then(|it| checks::endpoint(&it, to));
     checks::image_repository(&file.image_repository, to);
     checks::image(&file.sandbox_image, to);
     checks::dns_name(&file.dns_domain, "the DNS domain", to);
@@ -69,6 +69,7 @@ pub fn validate(
         service_subnet: service_subnet?,
         dns_domain: file.dns_domain.value,
         cert_sans: file.cert_sans.into_iter().map(|it| it.value).collect(),
+        kube_vip,
         overlays,
         runtime: runtime?,
         sandbox_image: file.sandbox_image.value,
@@ -164,26 +165,17 @@ fn unique<'a>(texts: impl Iterator<Item = &'a Text>, code: Code, what: &str, to:
     }
 }
 
-/// What must hold for the nodes together: names and addresses of their own, one control plane.
+/// What must hold for the nodes together: names and addresses of their own, a control plane.
 fn nodes_together(nodes: &[resolved::Node], file: Span, to: &mut Diagnostics) {
     let names = nodes.iter().filter_map(|node| node.name.as_ref());
     unique(names, Code::DuplicateName, "name", to);
     let addresses = nodes.iter().filter_map(|node| node.address.as_ref());
     unique(addresses, Code::DuplicateAddress, "address", to);
-    let roles = nodes.iter().filter_map(|node| node.role.as_ref());
-    let mut control_planes = roles.filter(|role| role.value == Role::ControlPlane.name());
-    if control_planes.next().is_none() {
+    if !nodes.iter().any(resolved::Node::is_control_plane) {
         to.report(
             Code::NoControlPlane,
             file,
             "`spec.nodes` has no control plane",
-        );
-    }
-    for second in control_planes {
-        to.report(
-            Code::ManyControlPlanes,
-            second.span,
-            "this is not the only control plane",
         );
     }
 }

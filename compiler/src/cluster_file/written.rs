@@ -63,8 +63,18 @@ pub struct Kubernetes {
     pub dns_domain: Text,
     /// `apiServer.certSANs`
     pub cert_sans: Texts,
+    /// `kubeVip`
+    pub kube_vip: Option<KubeVip>,
     /// `kubeadm`
     pub overlays: Texts,
+}
+
+/// `spec.kubernetes.kubeVip`
+pub struct KubeVip {
+    /// `interface`
+    pub interface: Text,
+    /// `image`
+    pub image: Text,
 }
 
 /// `spec.report`
@@ -178,6 +188,10 @@ impl Kubernetes {
             cert_sans: fields
                 .map("apiServer", to, |it, to| it.text_list("certSANs", to))
                 .flatten(),
+            kube_vip: fields.map("kubeVip", to, |it, to| KubeVip {
+                interface: it.needed_text("interface", to),
+                image: it.text("image", to),
+            }),
             overlays: fields.text_list("kubeadm", to),
         }
     }

@@ -68,8 +68,7 @@ codes! {
         "a node's address must be its own";
     NoControlPlane "NKD0110" "No node is a control plane."
         "give one node `role: control-plane`";
-    ManyControlPlanes "NKD0111" "More than one node is a control plane."
-        "this version of nkd makes clusters with one control plane";
+    // NKD0111 said that there may be one control plane only.
     Choice "NKD0112" "A value is none of those the key takes."
         "use one of the values named above";
     Image "NKD0113" "A value is not the name of an image or an image repository."
@@ -92,6 +91,12 @@ codes! {
         "give it a prefix length from 12 to 28 for IPv4, from 108 to 124 for IPv6";
     PodSize "NKD0122" "The pods' network can't be divided among the nodes."
         "each node gets a /24 of it (IPv6: a /64), and kubeadm makes at most 65536 of them; another size is set with the controller manager's argument `node-cidr-mask-size` in a kubeadm overlay";
+    SharedEndpoint "NKD0123" "Several control planes have no endpoint that outlives each of them."
+        "give `spec.kubernetes.endpoint` a load balancer, or a virtual address and `spec.kubernetes.kubeVip`";
+    VirtualAddress "NKD0124" "The endpoint is not an address that kube-vip can carry."
+        "kube-vip puts one more address on a control plane: write one that no node has, such as 10.200.0.10:6443";
+    Interface "NKD0125" "A value is not the name of a network interface."
+        "write a name such as eth0 or enp1s0, at most 15 characters";
     // kubeadm overlay documents.
     OverlayKind "NKD0201" "A document is not one that kubeadm of this version takes."
         "see kubeadm's configuration reference for this Kubernetes version";

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use nkd_contract::paths;
 use serde_json::{Value, json};
 
-use crate::cluster_file::domain::{Cluster, Node, Taint};
+use crate::cluster_file::domain::{Cluster, Node, Role, Taint};
 use crate::fragments;
 use crate::yaml;
 
@@ -32,10 +32,24 @@ pub fn init(cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
     finish(documents, cluster)
 }
 
-/// The documents for a worker.
+/// The documents for any other node.
 pub fn join(cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
     let mut documents = template(fragments::KUBEADM_JOIN, cluster, node, token)?;
-    registration(document(&mut documents, "JoinConfiguration")?, node);
+    let join = document(&mut documents, "JoinConfiguration")?;
+    registration(join, node);
+    if node.role == Role::ControlPlane {
+        // The PKI is delivered, so there is nothing to download and no `certificateKey`, whose
+        // Secret kubeadm deletes after two hours.
+        join["controlPlane"] = json!({"localAPIEndpoint": {
+            "advertiseAddress": node.address.to_string(),
+            "bindPort": cluster.bind_port(),
+        }});
+        if cluster.kube_vip.is_some() {
+            // The preflight of a join wants this directory empty, and kube-vip's pod is in it.
+            join["nodeRegistration"]["ignorePreflightErrors"] =
+                json!(["DirAvailable--etc-kubernetes-manifests"]);
+        }
+    }
     finish(documents, cluster)
 }
 
@@ -51,7 +65,7 @@ pub fn to_yaml(documents: &[Value]) -> String {
 /// Every name and address the API is reached by besides Kubernetes' own.
 pub fn cert_sans(cluster: &Cluster) -> Vec<String> {
     let mut sans = vec![cluster.endpoint.host.clone()];
-    sans.extend(cluster.init_node().map(|node| node.address.to_string()));
+    sans.extend(cluster.control_planes().map(|it| it.address.to_string()));
     sans.extend(cluster.cert_sans.iter().cloned());
     let mut seen = std::collections::HashSet::new();
     sans.retain(|san| seen.insert(san.clone()));

@@ -1,10 +1,12 @@
 //! Proof over the whole cluster: what was compiled is read again, and every node is held against
 //! every other. A rule that fails is an error of nkd, found before anything is written.
 
+mod control_planes;
+
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
@@ -13,6 +15,8 @@ use serde_json::Value;
 
 use crate::compile::Compiled;
 use crate::ignition;
+use crate::images;
+use crate::version::Version;
 use crate::yaml;
 
 /// A node as its Ignition config says it is.
@@ -31,7 +35,7 @@ struct Cluster {
 type Rule = fn(&Cluster) -> Result<()>;
 
 /// Every rule, with its name.
-const RULES: [(&str, Rule); 9] = [
+const RULES: [(&str, Rule); 13] = [
     ("one-init-node", one_init_node),
     ("unique-names-and-addresses", unique_names_and_addresses),
     ("one-authority", one_authority),
@@ -41,6 +45,10 @@ const RULES: [(&str, Rule); 9] = [
     ("no-keys-on-workers", no_keys_on_workers),
     ("kubernetes-pki-untouched", kubernetes_pki_untouched),
     ("plan-agrees-with-kubeadm", plan_agrees_with_kubeadm),
+    ("images-complete", images_complete),
+    ("control-planes-share-pki", control_planes::share_pki),
+    ("control-planes-in-order", control_planes::in_order),
+    ("virtual-address", control_planes::virtual_address),
 ];
 
 /// The names of all rules.
@@ -106,6 +114,14 @@ impl Node {
         self.plan.role == Role::Init
     }
 
+    /// The static pods that are delivered.
+    fn manifests(&self) -> Result<Vec<Value>> {
+        let all = self.files.iter();
+        all.filter(|(path, _)| path.starts_with(paths::MANIFESTS))
+            .map(|(_, text)| first_document(text))
+            .collect()
+    }
+
     fn registration(&self) -> Result<&Value> {
         let kind = if self.is_init() {
             "InitConfiguration"
@@ -138,6 +154,11 @@ impl Cluster {
             .iter()
             .find(|node| node.is_init())
             .context("no init node")
+    }
+
+    fn control_planes(&self) -> impl Iterator<Item = &Node> {
+        let nodes = self.nodes.iter();
+        nodes.filter(|node| node.plan.role != Role::JoinWorker)
     }
 }
 
@@ -222,10 +243,14 @@ fn names_cover_api(cluster: &Cluster) -> Result<()> {
         .rsplit_once(':')
         .context("endpoint without port")?
         .0;
-    for name in [endpoint.trim_matches(['[', ']']), &init.address()?] {
+    let mut names = vec![endpoint.trim_matches(['[', ']']).to_owned()];
+    for node in cluster.control_planes() {
+        names.push(node.address()?);
+    }
+    for name in names {
         let covered = sans
             .as_array()
-            .is_some_and(|sans| sans.iter().any(|san| san == name));
+            .is_some_and(|sans| sans.iter().any(|san| *san == name));
         ensure!(covered, "the API server's certificate doesn't cover {name}");
     }
     Ok(())
@@ -304,6 +329,33 @@ fn plan_agrees_with_kubeadm(cluster: &Cluster) -> Result<()> {
     ] {
         if configuration[field] != *value {
             bail!("{field} is not {value}");
+        }
+    }
+    Ok(())
+}
+
+/// Each node's plan has all that its role runs.
+fn images_complete(cluster: &Cluster) -> Result<()> {
+    let configuration = cluster.init()?.document("ClusterConfiguration")?;
+    let repository = configuration["imageRepository"]
+        .as_str()
+        .context("no imageRepository")?;
+    for node in &cluster.nodes {
+        let version = Version::parse(&node.plan.kubernetes_version);
+        let version = version.map_err(|problem| anyhow!(problem))?;
+        let mut needed = match node.plan.role {
+            Role::JoinWorker => images::worker(version, repository),
+            Role::Init | Role::JoinControlPlane => images::control_plane(version, repository),
+        };
+        for pod in node.manifests()? {
+            let containers = pod["spec"]["containers"].as_array();
+            let images = containers.into_iter().flatten();
+            needed.extend(images.filter_map(|it| Some(it["image"].as_str()?.to_owned())));
+        }
+        for image in needed {
+            let planned = node.plan.images.required.iter();
+            let found = planned.map(|it| &it.name).any(|name| *name == image);
+            ensure!(found, "{}'s plan lacks {image}", node.plan.node);
         }
     }
     Ok(())
