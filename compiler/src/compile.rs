@@ -160,6 +160,14 @@ fn secrets(
 }
 
 fn report_mismatches(file: &Path, secrets: &Secrets, cluster: &Cluster, to: &mut Diagnostics) {
+    if cluster.version.needs_rsa_service_account() && !secrets.has_rsa_service_account() {
+        let message = format!(
+            "{} has a service account key that Kubernetes {} doesn't take: before 1.26 it is RSA",
+            file.display(),
+            cluster.version
+        );
+        to.report_nowhere(Code::SecretsMismatch, message);
+    }
     let duration = |seconds| humantime::format_duration(Duration::from_secs(seconds)).to_string();
     let pki = cluster.pki;
     for (what, made, wanted) in [

@@ -2,11 +2,14 @@
 //!
 //! The way of the data: [`cluster_file`] (as written, resolved, validated), [`node`] (what goes
 //! onto one machine, from [`kubeadm`], [`pki`], [`images`] and the [`fragments`]), [`ignition`]
-//! (as the machine reads it), [`proof`] (all machines against each other), [`output`].
+//! (as the machine reads it), [`proof`] (all machines against each other), [`carrier`] (how it gets
+//! there), [`output`].
 
+pub mod carrier;
 pub mod cli;
 pub mod cluster_file;
 pub mod compile;
+pub mod contents;
 pub mod diagnostics;
 pub mod fragments;
 pub mod ignition;
@@ -14,6 +17,7 @@ pub mod images;
 pub mod kubeadm;
 pub mod node;
 pub mod output;
+pub mod parallel;
 pub mod pki;
 pub mod proof;
 pub mod version;

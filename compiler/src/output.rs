@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::unistd::syncfs;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use crate::carrier::Target;
 use crate::compile::Compiled;
 use crate::diagnostics::{Code, Diagnostics};
 
@@ -40,9 +42,7 @@ pub fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
     if names.is_empty() {
         return None;
     }
-    let foreign = names
-        .iter()
-        .find(|name| ![LOCK, SECRETS, KUBECONFIG, NODES].contains(&name.as_str()));
+    let foreign = names.iter().find(|name| !is_ours(name));
     let problem = match foreign {
         Some(name) => format!("it holds `{name}`"),
         None if !names.iter().any(|name| name == LOCK) => format!("it has no `{LOCK}`"),
@@ -53,8 +53,16 @@ pub fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
     None
 }
 
+fn is_ours(name: &str) -> bool {
+    [LOCK, SECRETS, KUBECONFIG, NODES].contains(&name)
+        || Target::ALL.iter().any(|target| target.name() == name)
+}
+
+/// Further files by their path in the output, such as carriers'.
+pub type More = Vec<(String, String)>;
+
 /// Writes everything, at once as far as anyone can see.
-pub fn write(out: &Path, compiled: &Compiled) -> Result<()> {
+pub fn write(out: &Path, compiled: &Compiled, more: More) -> Result<()> {
     let (parent, target) = place(out)?;
     let staging = tempfile::Builder::new()
         .prefix(".nkd-")
@@ -62,13 +70,17 @@ pub fn write(out: &Path, compiled: &Compiled) -> Result<()> {
         .with_context(|| format!("can't make a directory in {}", parent.display()))?;
     let fresh = staging.path().join("out");
     private_directory(&fresh)?;
-    private_directory(&fresh.join(NODES))?;
-    for (name, content) in files(compiled)? {
-        write_private(&fresh.join(&name), content.as_bytes())
-            .with_context(|| format!("can't write {name}"))?;
+    for (name, content) in files(compiled, more)? {
+        let path = fresh.join(&name);
+        let directory = path.parent().unwrap_or(&fresh);
+        if !directory.exists() {
+            private_directory(directory)?;
+        }
+        write_private(&path, content.as_bytes()).with_context(|| format!("can't write {name}"))?;
     }
-    sync(&fresh.join(NODES))?;
-    sync(&fresh)?;
+    // One call for all files: one each is what a thousand nodes would wait for.
+    let on_disk = File::open(&fresh).map(syncfs).context("can't write")?;
+    on_disk.context("can't write")?;
     // An exchange leaves no moment without an output; the old one goes with `staging`.
     let flags = if target.exists() {
         RenameFlags::RENAME_EXCHANGE
@@ -97,11 +109,12 @@ fn place(out: &Path) -> Result<(PathBuf, PathBuf)> {
 }
 
 /// All files by their name in the output.
-fn files(compiled: &Compiled) -> Result<Vec<(String, String)>> {
+fn files(compiled: &Compiled, more: More) -> Result<Vec<(String, String)>> {
     let wanted = compiled.nodes.iter().filter(|node| node.wanted);
     let mut files: Vec<_> = wanted
         .map(|node| (format!("{NODES}/{}.ign", node.name), node.ignition.clone()))
         .collect();
+    files.extend(more);
     files.push((KUBECONFIG.to_owned(), compiled.kubeconfig.clone()));
     files.push((SECRETS.to_owned(), compiled.secrets.to_json()?));
     let lock = lock(compiled, &files)?;
@@ -147,8 +160,7 @@ fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
+    file.write_all(content)
 }
 
 fn sync(directory: &Path) -> Result<()> {

@@ -93,6 +93,12 @@ impl Version {
         }
     }
 
+    /// Whether joining control planes take a service account key of RSA only (kubernetes#112508,
+    /// in 1.26).
+    pub const fn needs_rsa_service_account(self) -> bool {
+        self.minor < 26
+    }
+
     /// The group kubeadm binds to cluster-admin. Before 1.29 admins are `system:masters`, which
     /// no RBAC can take rights from.
     pub const fn admin_group(self) -> &'static str {

@@ -344,7 +344,12 @@ fn secrets_that_do_not_fit_are_refused() {
     )
     .unwrap();
     refuses(&compile, "NKD0402");
-    fs::write(&cluster_file, text).unwrap();
+    let newer = directory.path().join("newer");
+    let newer = ["compile", cluster_file_text, "-o", newer.to_str().unwrap()];
+    fs::write(&cluster_file, text.replace("v1.20.2", "v1.26.0")).unwrap();
+    assert_eq!(nkd(Path::new("/"), &newer).status, Some(0));
+    fs::write(&cluster_file, &text).unwrap();
+    refuses(&newer, "NKD0402");
     fs::write(out.join("secrets.json"), "{}").unwrap();
     refuses(&compile, "NKD0401");
     let other = compile_demo();

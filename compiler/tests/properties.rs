@@ -62,7 +62,7 @@ fn compile(directory: &Path, text: &[u8], secrets: Option<&Path>) -> (bool, Stri
     };
     let compiled = compile::compile(&request, &mut diagnostics).unwrap();
     if let Some(compiled) = &compiled {
-        output::write(&directory.join("out"), compiled).unwrap();
+        output::write(&directory.join("out"), compiled, Vec::new()).unwrap();
     }
     (compiled.is_some(), diagnostics.to_string())
 }

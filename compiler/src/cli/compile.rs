@@ -1,4 +1,4 @@
-use std::io::Write as _;
+use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -8,10 +8,13 @@ use crate::compile::{self, Compiled, Request};
 use crate::diagnostics::Diagnostics;
 use crate::output;
 
+use super::carriers::{self, Carriers, Loads};
+use super::table;
+
 /// Compile a cluster file into a directory of Ignition files
 ///
 /// OUT gets nodes/NAME.ign for each machine, kubeconfig for the administrator, secrets.json and
-/// cluster.lock. All files are private to you: they hold the cluster's keys. An OUT of an earlier
+/// cluster.lock, and for each carrier asked for a directory of its own. All files are private to you: they hold the cluster's keys. An OUT of an earlier
 /// compilation is replaced as a whole, and its secrets are used again, so that machines which have
 /// booted already and new ones belong to the same cluster.
 #[derive(Args)]
@@ -28,6 +31,8 @@ pub struct Compile {
     /// Write this node's file only; can be given more than once
     #[arg(long = "node", value_name = "NAME")]
     nodes: Vec<String>,
+    #[command(flatten)]
+    carriers: Carriers,
 }
 
 impl Compile {
@@ -41,33 +46,29 @@ impl Compile {
         let Some(compiled) = compile::compile(&request, diagnostics)? else {
             return Ok(());
         };
-        output::write(&self.out, &compiled)?;
-        summarize(&compiled, &self.out.display().to_string())
+        let loads = self.carriers.carry(&compiled, diagnostics)?;
+        if !diagnostics.is_empty() {
+            return Ok(());
+        }
+        output::write(&self.out, &compiled, loads.files())?;
+        summarize(&compiled, &loads, &self.out.display().to_string())
     }
 }
 
-fn summarize(compiled: &Compiled, out: &str) -> Result<()> {
-    let mut rows = vec![["NODE", "ROLE", "ADDRESS", "BYTES"].map(str::to_owned)];
-    for node in compiled.nodes.iter().filter(|node| node.wanted) {
-        let bytes = node.ignition.len().to_string();
-        rows.push([
-            node.name.clone(),
-            node.role.to_owned(),
-            node.address.clone(),
-            bytes,
-        ]);
+fn summarize(compiled: &Compiled, loads: &Loads, out: &str) -> Result<()> {
+    let mut stdout = BufWriter::new(std::io::stdout().lock());
+    table::write(&loads.table(compiled), &mut stdout)?;
+    let (largest, parts) = carriers::parts(compiled)?;
+    writeln!(stdout, "\nWhere the bytes of {largest} go:")?;
+    table::write(&parts, &mut stdout)?;
+    writeln!(stdout)?;
+    for line in loads.advice(out) {
+        writeln!(stdout, "{line}")?;
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths = [width(0), width(1), width(2), width(3)];
-    let mut stdout = std::io::stdout().lock();
-    for [name, role, address, bytes] in &rows {
-        let [a, b, c, d] = widths;
-        writeln!(stdout, "{name:a$}  {role:b$}  {address:c$}  {bytes:>d$}")?;
-    }
-    writeln!(stdout, "\nBoot each machine with {out}/nodes/NODE.ign.")?;
+    writeln!(stdout, "Boot each machine with {out}/nodes/NODE.ign.")?;
     writeln!(
         stdout,
         "Then: kubectl --kubeconfig {out}/kubeconfig get nodes"
     )?;
-    Ok(())
+    Ok(stdout.flush()?)
 }

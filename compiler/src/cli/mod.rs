@@ -1,7 +1,9 @@
 //! The command line.
 
+mod carriers;
 mod compile;
 mod new;
+mod table;
 mod validate;
 
 use std::process::ExitCode;
@@ -9,10 +11,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Code, Diagnostics};
 
 /// Exit status when the input is invalid; 0 is done, 1 an error of nkd, 2 wrong usage.
 const INVALID_INPUT: u8 = 3;
+
+/// Exit status when nothing is wrong but that an output doesn't fit its carrier.
+const TOO_LARGE: u8 = 4;
 
 /// Turns one cluster file into one Ignition file per machine, offline.
 ///
@@ -22,8 +27,8 @@ const INVALID_INPUT: u8 = 3;
 #[command(
     name = "nkd",
     version,
-    after_help = "Exit status: 0 done, 1 an error of nkd, 2 wrong usage, 3 the input is invalid.\n\
-                  Nothing is written unless the status is 0."
+    after_help = "Exit status: 0 done, 1 an error of nkd, 2 wrong usage, 3 the input is invalid,\n\
+                  4 an output does not fit its carrier. Nothing is written unless the status is 0."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -52,7 +57,8 @@ pub fn main() -> ExitCode {
 fn exit(result: Result<()>, diagnostics: &Diagnostics) -> ExitCode {
     if !diagnostics.is_empty() {
         eprint!("{diagnostics}");
-        return ExitCode::from(INVALID_INPUT);
+        let fits = !diagnostics.are_all(Code::TooLarge);
+        return ExitCode::from(if fits { INVALID_INPUT } else { TOO_LARGE });
     }
     match result {
         Ok(()) => ExitCode::SUCCESS,

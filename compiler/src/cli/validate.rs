@@ -6,6 +6,8 @@ use clap::Args;
 use crate::compile::{self, Request};
 use crate::diagnostics::Diagnostics;
 
+use super::carriers::Carriers;
+
 /// Check a cluster file and everything it names, and write nothing
 ///
 /// Does all that compile does, with secrets that are thrown away.
@@ -14,6 +16,8 @@ pub struct Validate {
     /// The cluster file
     #[arg(value_name = "CLUSTER.yaml")]
     cluster_file: PathBuf,
+    #[command(flatten)]
+    carriers: Carriers,
 }
 
 impl Validate {
@@ -26,6 +30,10 @@ impl Validate {
         };
         if let Some(compiled) = compile::compile(&request, diagnostics)? {
             let (name, nodes) = (&compiled.cluster.name, compiled.nodes.len());
+            self.carriers.carry(&compiled, diagnostics)?;
+            if !diagnostics.is_empty() {
+                return Ok(());
+            }
             println!(
                 "{name}: {nodes} nodes, Kubernetes {}: valid",
                 compiled.cluster.version

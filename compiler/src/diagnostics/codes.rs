@@ -122,6 +122,8 @@ codes! {
         "give a path that doesn't exist yet, or an earlier output of nkd";
     UnknownNode "NKD0404" "There is no such node."
         "use names from `spec.nodes`";
+    TooLarge "NKD0405" "A node's config is too large for its carrier."
+        "make its large parts smaller, or give `--url` for a config that machines fetch, checked by its hash";
 }
 
 #[cfg(test)]

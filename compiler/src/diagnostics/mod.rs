@@ -114,6 +114,11 @@ impl Diagnostics {
         self.found.is_empty()
     }
 
+    /// Whether all that was found wrong is of one kind.
+    pub fn are_all(&self, code: Code) -> bool {
+        self.found.iter().all(|it| it.code == code)
+    }
+
     /// How many things were found wrong so far.
     pub fn len(&self) -> usize {
         self.found.len()

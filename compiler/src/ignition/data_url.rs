@@ -13,14 +13,15 @@ const BASE64: &str = "data:;base64,";
 /// The shortest data URL of a text and Ignition's name for its compression: percent-encoded text,
 /// or gzip in base64 when that is shorter.
 pub fn encode(text: &str) -> (String, &'static str) {
-    let plain = percent_encode(text);
+    let plain = plain(text);
     match gzip(text) {
         Some(zipped) if zipped.len() < plain.len() => (zipped, "gzip"),
         _ => (plain, ""),
     }
 }
 
-fn percent_encode(text: &str) -> String {
+/// A text as a data URL of percent-encoded text.
+pub fn plain(text: &str) -> String {
     let mut url = String::from(PLAIN);
     for byte in text.bytes() {
         // What Ignition's validator takes as it is.
@@ -33,7 +34,8 @@ fn percent_encode(text: &str) -> String {
     url
 }
 
-fn gzip(text: &str) -> Option<String> {
+/// A text as a data URL of base64 of gzip.
+pub fn gzip(text: &str) -> Option<String> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(text.as_bytes()).ok()?;
     Some(format!(

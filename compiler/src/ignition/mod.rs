@@ -6,7 +6,7 @@ pub mod user;
 use nkd_contract::paths;
 use serde_json::{Value, json};
 
-pub use data_url::{decode, encode};
+pub use data_url::{decode, encode, gzip, plain};
 use user::UserConfig;
 
 /// The spec version of every config nkd writes: the newest that Ignition 2.14, NestOS's oldest,

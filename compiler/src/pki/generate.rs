@@ -29,7 +29,10 @@ impl Secrets {
             })
         };
         let service_account = generate_key(match pki.algorithm {
-            Algorithm::EcdsaP256 => Algorithm::Rsa2048,
+            Algorithm::EcdsaP256 if cluster.version.needs_rsa_service_account() => {
+                Algorithm::Rsa2048
+            }
+            Algorithm::EcdsaP256 => Algorithm::EcdsaP256,
             rsa => rsa,
         })?;
         Ok(Self {

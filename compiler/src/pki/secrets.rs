@@ -28,7 +28,7 @@ pub struct Secrets {
     pub validity_seconds: u64,
     /// The authorities.
     pub authorities: Authorities,
-    /// Signs service account tokens. RSA, because before 1.26 kubeadm refuses others.
+    /// Signs service account tokens. RSA where the version it was made for takes no other.
     pub service_account: KeyPair,
     /// Client certificates of the administrator.
     pub admin: Vec<Admin>,
@@ -92,6 +92,12 @@ impl Secrets {
     /// The file's text.
     pub fn to_json(&self) -> Result<String> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
+    /// Whether the service account key is of RSA.
+    pub fn has_rsa_service_account(&self) -> bool {
+        rcgen::KeyPair::from_pem(self.service_account.key.expose())
+            .is_ok_and(|key| key.is_compatible(&rcgen::PKCS_RSA_SHA256))
     }
 
     /// The administrator's client certificate in a group.

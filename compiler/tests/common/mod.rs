@@ -89,19 +89,28 @@ pub fn file(config: &Value, path: &str) -> Option<String> {
         .map(|file| text(&file["contents"]))
 }
 
-/// Fails unless Ignition takes every file in an output, and every config nested in it.
+/// Fails unless Ignition takes every node's file in an output, and every config nested in it.
 pub fn assert_ignition_takes(out: &Path) {
+    takes(&out.join("nodes"));
+}
+
+/// Fails unless Ignition takes every file in a directory, and every config nested in it.
+pub fn takes(directory: &Path) {
     let scratch = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(out.join("nodes")).unwrap() {
-        let path = entry.unwrap().path();
-        validate(&path);
-        let config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        let nested = config["ignition"]["config"]["merge"].as_array();
-        for resource in nested.into_iter().flatten() {
-            let inner = scratch.path().join("inner.ign");
-            std::fs::write(&inner, text(resource)).unwrap();
-            validate(&inner);
-        }
+    for entry in std::fs::read_dir(directory).unwrap() {
+        takes_nested(&entry.unwrap().path(), scratch.path(), 0);
+    }
+}
+
+fn takes_nested(path: &Path, scratch: &Path, depth: u8) {
+    validate(path);
+    let config: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let nested = config["ignition"]["config"]["merge"].as_array();
+    let here = |resource: &&Value| resource["source"].as_str().unwrap().starts_with("data:");
+    for resource in nested.into_iter().flatten().filter(here) {
+        let inner = scratch.join(format!("inner{depth}.ign"));
+        std::fs::write(&inner, text(resource)).unwrap();
+        takes_nested(&inner, scratch, depth + 1);
     }
 }
 

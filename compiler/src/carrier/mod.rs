@@ -1,0 +1,270 @@
+//! How a node's config reaches its machine: what each carrier holds, and what is done to a config
+//! so that it fits.
+
+mod pack;
+pub mod pxe;
+
+use anyhow::{Context, Result, ensure};
+use base16ct::lower::encode_string as hex;
+use clap::ValueEnum;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::compile::{Compiled, CompiledNode};
+use crate::contents;
+use crate::diagnostics::{Code, Diagnostics};
+use crate::ignition::{self, SPEC};
+use crate::parallel;
+
+pub use pack::{pack, unpack};
+
+/// What brings a config to a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Target {
+    /// The config as it is
+    Raw,
+    /// QEMU's firmware configuration device
+    Qemu,
+    /// `OpenStack` user data
+    Openstack,
+    /// AWS EC2 user data
+    Aws,
+    /// Azure custom data
+    Azure,
+    /// Google Compute Engine metadata
+    Gcp,
+    /// The disk installer
+    Metal,
+    /// iPXE scripts
+    Pxe,
+}
+
+impl Target {
+    /// All there are.
+    pub const ALL: [Self; 8] = [
+        Self::Raw,
+        Self::Qemu,
+        Self::Openstack,
+        Self::Aws,
+        Self::Azure,
+        Self::Gcp,
+        Self::Metal,
+        Self::Pxe,
+    ];
+
+    /// As on the command line, and the directory in the output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qemu => "qemu",
+            Self::Openstack => "openstack",
+            Self::Aws => "aws",
+            Self::Azure => "azure",
+            Self::Gcp => "gcp",
+            Self::Metal => "metal",
+            Self::Pxe => "pxe",
+        }
+    }
+
+    /// How many bytes the carrier takes, before any encoding of its own tools.
+    ///
+    /// - AWS: 16 KB of user data (EC2 user guide, "Run commands when you launch an EC2 instance").
+    /// - `OpenStack`: 65,535 bytes of base64 (nova, "User data"), which are 49,149 of input.
+    /// - Azure: 65,535 bytes (REST API, `osProfile.customData`).
+    /// - Google: 256 KB a value (Compute Engine, "About VM metadata").
+    pub const fn limit(self) -> Option<usize> {
+        match self {
+            Self::Aws => Some(16_384),
+            Self::Openstack => Some(65_535 / 4 * 3),
+            Self::Azure => Some(65_535),
+            Self::Gcp => Some(262_144),
+            Self::Raw | Self::Qemu | Self::Metal | Self::Pxe => None,
+        }
+    }
+
+    /// Whether it has files of its own in the output; the others take `nodes/NAME.ign`.
+    pub const fn has_files(self) -> bool {
+        self.limit().is_some()
+    }
+
+    /// How to hand a node's file over, with `FILE` for it.
+    pub const fn command(self) -> Option<&'static str> {
+        match self {
+            Self::Raw | Self::Pxe => None,
+            Self::Qemu => Some("qemu-system-… -fw_cfg name=opt/com.coreos/config,file=FILE"),
+            Self::Openstack => Some("openstack server create --user-data FILE …"),
+            Self::Aws => Some("aws ec2 run-instances --user-data file://FILE …"),
+            Self::Azure => Some("az vm create --custom-data FILE …"),
+            Self::Gcp => {
+                Some("gcloud compute instances create --metadata-from-file user-data=FILE …")
+            }
+            Self::Metal => Some("nestos-installer install --ignition-file FILE /dev/DISK"),
+        }
+    }
+}
+
+/// Where the directory `nodes` of the output will be found by machines.
+pub struct Server {
+    /// An `http` or `https` URL without a slash at its end.
+    pub url: String,
+    /// PEM certificates to trust there.
+    pub authority: Option<String>,
+}
+
+impl Server {
+    /// Where a node's config is.
+    pub fn config(&self, node: &str) -> String {
+        format!("{}/{node}.ign", self.url)
+    }
+}
+
+/// How a config travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// As it is.
+    Plain,
+    /// Compressed as a whole, inside a config that has nothing else.
+    Packed,
+    /// Fetched by the machine, from a config that knows its hash.
+    Pointer,
+}
+
+impl Form {
+    /// In tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Packed => "packed",
+            Self::Pointer => "pointer",
+        }
+    }
+}
+
+/// A node's config on a carrier.
+pub struct Carried {
+    /// The carrier.
+    pub target: Target,
+    /// The node.
+    pub node: String,
+    /// How the config travels.
+    pub form: Form,
+    /// What is given to the carrier.
+    pub text: String,
+}
+
+/// Configs stay readable as long as they take no more than this part of their carrier.
+const READABLE_PART: usize = 8;
+
+/// Fits every wanted node to every target. What can't be made to fit is reported.
+pub fn carry(
+    compiled: &Compiled,
+    targets: &[Target],
+    server: Option<&Server>,
+    to: &mut Diagnostics,
+) -> Result<Vec<Carried>> {
+    let limited: Vec<Target> = targets
+        .iter()
+        .copied()
+        .filter(|it| it.has_files())
+        .collect();
+    if limited.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wanted: Vec<&CompiledNode> = compiled.nodes.iter().filter(|it| it.wanted).collect();
+    let fitted = parallel::map(&wanted, |node| fit(node, &limited, server));
+    let mut all = Vec::new();
+    for (node, fitted) in wanted.iter().zip(fitted) {
+        for carried in fitted? {
+            let limit = carried.target.limit().unwrap_or(usize::MAX);
+            if carried.text.len() > limit {
+                report(node, &carried, limit, to)?;
+            }
+            all.push(carried);
+        }
+    }
+    Ok(all)
+}
+
+fn fit(node: &CompiledNode, targets: &[Target], server: Option<&Server>) -> Result<Vec<Carried>> {
+    let packed = pack(&node.ignition)?;
+    let carried = |target: &Target| {
+        let limit = target.limit().unwrap_or(usize::MAX);
+        let (form, text) = match server {
+            _ if node.ignition.len() <= limit / READABLE_PART => {
+                (Form::Plain, node.ignition.clone())
+            }
+            Some(server) if packed.len() > limit => (Form::Pointer, pointer(node, server)),
+            _ => (Form::Packed, packed.clone()),
+        };
+        check(&text)?;
+        Ok(Carried {
+            target: *target,
+            node: node.name.clone(),
+            form,
+            text,
+        })
+    };
+    targets.iter().map(carried).collect()
+}
+
+/// A config that has Ignition fetch the real one, and take no other.
+fn pointer(node: &CompiledNode, server: &Server) -> String {
+    let hash = hex(&Sha256::digest(node.ignition.as_bytes()));
+    let mut config = json!({"ignition": {
+        "version": SPEC,
+        "config": {"merge": [{
+            "source": server.config(&node.name),
+            "verification": {"hash": format!("sha256-{hash}")},
+        }]},
+    }});
+    if let Some(authority) = &server.authority {
+        let (source, compression) = ignition::encode(authority);
+        config["ignition"]["security"] = json!({"tls": {"certificateAuthorities": [
+            {"source": source, "compression": compression},
+        ]}});
+    }
+    config.to_string() + "\n"
+}
+
+/// Ignition doesn't look into nested configs before it boots, so nkd does.
+fn check(text: &str) -> Result<()> {
+    let (_, warnings) = ignition_config::Config::parse_str(text)?;
+    ensure!(warnings.is_empty(), "Ignition doesn't know: {warnings:?}");
+    let config: Value = serde_json::from_str(text)?;
+    let nested = config.pointer("/ignition/config/merge");
+    for resource in nested.and_then(Value::as_array).into_iter().flatten() {
+        let source = resource["source"].as_str().unwrap_or_default();
+        if source.starts_with("data:") {
+            let compression = resource["compression"].as_str().unwrap_or_default();
+            let inner = ignition::decode(source, compression).context("a data URL")?;
+            check(std::str::from_utf8(&inner)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// How many of the largest parts a report names.
+const LARGEST: usize = 5;
+
+fn report(
+    node: &CompiledNode,
+    carried: &Carried,
+    limit: usize,
+    to: &mut Diagnostics,
+) -> Result<()> {
+    let (name, target) = (&node.name, carried.target.name());
+    let bytes = carried.text.len();
+    let parts = contents::parts(&node.ignition)?;
+    let largest: Vec<_> = parts
+        .iter()
+        .take(LARGEST)
+        .map(|(what, bytes)| format!("{what} ({bytes})"))
+        .collect();
+    let message = format!(
+        "{name} takes {bytes} bytes even when compressed, and {target} carries {limit}; \
+         its largest parts: {}",
+        largest.join(", ")
+    );
+    to.report_nowhere(Code::TooLarge, message);
+    Ok(())
+}

@@ -1,0 +1,154 @@
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::carrier::{self, Carried, Server, Target, pxe};
+use crate::compile::Compiled;
+use crate::contents;
+use crate::diagnostics::Diagnostics;
+use crate::output::More;
+
+/// How the nodes' files get to the machines.
+#[derive(Args)]
+pub struct Carriers {
+    /// Make files for this carrier; can be given more than once
+    #[arg(long = "target", value_name = "CARRIER", value_enum)]
+    targets: Vec<Target>,
+    /// Where machines will find the directory OUT/nodes, such as <http://10.0.0.1:8080>
+    #[arg(long, required_if_eq("targets", "pxe"))]
+    url: Option<String>,
+    /// PEM certificates that machines need to trust the URL
+    #[arg(long, value_name = "FILE", requires = "url")]
+    url_ca: Option<PathBuf>,
+}
+
+impl Carriers {
+    /// Fits all wanted nodes to all carriers; what doesn't fit is reported.
+    pub(super) fn carry(&self, compiled: &Compiled, to: &mut Diagnostics) -> Result<Loads> {
+        let server = self.server()?;
+        let mut targets = self.targets.clone();
+        targets.dedup();
+        let carried = carrier::carry(compiled, &targets, server.as_ref(), to)?;
+        let scripts = match &server {
+            Some(server) if targets.contains(&Target::Pxe) => pxe::scripts(compiled, server),
+            _ => Vec::new(),
+        };
+        Ok(Loads {
+            targets,
+            carried,
+            scripts,
+        })
+    }
+
+    fn server(&self) -> Result<Option<Server>> {
+        let Some(url) = &self.url else {
+            return Ok(None);
+        };
+        let host = url
+            .strip_prefix("https://")
+            .or_else(|| url.strip_prefix("http://"));
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c);
+        if !host.is_some_and(|host| !host.is_empty() && host.chars().all(is_plain)) {
+            bail!("`{url}` is not an http or https URL without user, query and fragment");
+        }
+        let read = |path: &PathBuf| {
+            let text = fs::read_to_string(path)
+                .with_context(|| format!("{} can't be read", path.display()))?;
+            if !text.contains("-----BEGIN CERTIFICATE-----") || text.contains("PRIVATE KEY") {
+                bail!("{} is not a file of PEM certificates alone", path.display());
+            }
+            Ok(text)
+        };
+        Ok(Some(Server {
+            url: url.trim_end_matches('/').to_owned(),
+            authority: self.url_ca.as_ref().map(read).transpose()?,
+        }))
+    }
+}
+
+/// What the carriers get.
+pub struct Loads {
+    targets: Vec<Target>,
+    carried: Vec<Carried>,
+    scripts: Vec<(String, String)>,
+}
+
+impl Loads {
+    /// The files in the output.
+    pub(super) fn files(&self) -> More {
+        let configs = self.carried.iter().map(|it| {
+            let name = format!("{}/{}.ign", it.target.name(), it.node);
+            (name, it.text.clone())
+        });
+        let scripts = self.scripts.iter().map(|(name, text)| {
+            let name = format!("{}/{name}", Target::Pxe.name());
+            (name, text.clone())
+        });
+        configs.chain(scripts).collect()
+    }
+
+    /// A table of all nodes and how many bytes they are on each carrier.
+    pub(super) fn table(&self, compiled: &Compiled) -> Vec<Vec<String>> {
+        let limited = || self.targets.iter().filter(|it| it.has_files());
+        let mut head = ["NODE", "ROLE", "ADDRESS", "BYTES"]
+            .map(str::to_owned)
+            .to_vec();
+        head.extend(limited().map(|it| it.name().to_uppercase()));
+        let mut rows = vec![head];
+        // Loads are in the order of nodes, and of targets for each.
+        let mut carried = self.carried.chunks(limited().count().max(1));
+        for node in compiled.nodes.iter().filter(|node| node.wanted) {
+            let bytes = node.ignition.len().to_string();
+            let mut row = vec![
+                node.name.clone(),
+                node.role.to_owned(),
+                node.address.clone(),
+                bytes,
+            ];
+            for it in carried.next().into_iter().flatten() {
+                row.push(format!("{} {}", it.text.len(), it.form.name()));
+            }
+            rows.push(row);
+        }
+        rows
+    }
+
+    /// What each carrier takes, and how to give it a file.
+    pub(super) fn advice(&self, out: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        for target in &self.targets {
+            let name = target.name();
+            let directory = if target.has_files() { name } else { "nodes" };
+            let file = format!("{out}/{directory}/NODE.ign");
+            let command = target.command().map(|it| it.replace("FILE", &file));
+            let limit = target
+                .limit()
+                .map(|it| format!(" carries {it} bytes"))
+                .unwrap_or_default();
+            match command {
+                Some(command) => lines.push(format!("{name}{limit}: {command}")),
+                None if *target == Target::Pxe => lines.push(format!(
+                    "{name}: serve {out}/{name} with the live image's files in live/, and \
+                     {out}/nodes to these machines only: they hold keys"
+                )),
+                None => {}
+            }
+        }
+        lines
+    }
+}
+
+/// Where the bytes of the largest node go, as a table.
+pub(super) fn parts(compiled: &Compiled) -> Result<(String, Vec<Vec<String>>)> {
+    let wanted = compiled.nodes.iter().filter(|node| node.wanted);
+    let Some(largest) = wanted.max_by_key(|node| node.ignition.len()) else {
+        return Ok((String::new(), Vec::new()));
+    };
+    let parts = contents::parts(&largest.ignition)?;
+    let rows = parts
+        .into_iter()
+        .map(|(what, bytes)| vec![bytes.to_string(), what]);
+    Ok((largest.name.clone(), rows.collect()))
+}

@@ -1,0 +1,181 @@
+//! Carriers: what each of them takes, and that Ignition takes what each of them gets.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{compile, demo, nkd, takes, tests};
+use nkd::carrier::{Target, unpack};
+use serde_json::Value;
+
+const LIMITED: [Target; 4] = [Target::Openstack, Target::Aws, Target::Azure, Target::Gcp];
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+/// The demo with authorities of another kind, in a directory.
+fn demo_with(directory: &Path, version: &str, algorithm: &str) -> PathBuf {
+    let file = directory.join("cluster.yaml");
+    let text = read(&demo()).replace("v1.20.2", version).replace(
+        "  nodes:",
+        &format!("  pki: {{algorithm: {algorithm}}}\n  nodes:"),
+    );
+    fs::write(&file, text).unwrap();
+    file
+}
+
+/// A manifest that hardly compresses.
+fn noise(bytes: usize) -> String {
+    let mut state = 1_u64;
+    let mut text = String::from("a: ");
+    while text.len() < bytes {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        text.push(char::from(b'a' + u8::try_from((state >> 40) % 26).unwrap()));
+    }
+    text
+}
+
+fn demo_with_noise(directory: &Path, bytes: usize) -> PathBuf {
+    let file = directory.join("cluster.yaml");
+    fs::write(directory.join("big.yaml"), noise(bytes)).unwrap();
+    let text = read(&demo()).replace("  nodes:", "  network: {manifests: [big.yaml]}\n  nodes:");
+    fs::write(&file, text).unwrap();
+    file
+}
+
+#[test]
+fn every_carrier_gets_what_ignition_takes_outside_and_inside() {
+    let directory = tempfile::tempdir().unwrap();
+    let secrets = tests().join("clusters/full/secrets.json");
+    let file = directory.path().join("cluster.yaml");
+    fs::write(&file, read(&demo()).replace("name: demo", "name: full")).unwrap();
+    let out = directory.path().join("out");
+    let mut arguments = vec!["--secrets", secrets.to_str().unwrap()];
+    for target in Target::ALL {
+        arguments.extend(["--target", target.name()]);
+    }
+    arguments.extend(["--url", "http://10.0.0.1:8080/"]);
+    let run = compile(&file, &out, &arguments);
+    for target in LIMITED {
+        let directory = out.join(target.name());
+        takes(&directory);
+        for node in ["cp1", "w1"] {
+            let text = read(&directory.join(format!("{node}.ign")));
+            assert!(text.len() <= target.limit().unwrap());
+        }
+    }
+    let boot = read(&out.join("pxe/boot.ipxe"));
+    assert!(boot.contains("chain ${hostname}.ipxe"), "{boot}");
+    let script = read(&out.join("pxe/w1.ipxe"));
+    let argument = "ignition.config.url=http://10.0.0.1:8080/w1.ign";
+    assert!(script.contains(argument), "{script}");
+    assert!(run.stdout.contains("--user-data file://"), "{}", run.stdout);
+    assert!(run.stdout.contains("/etc/nkd/pki/sa.key"), "{}", run.stdout);
+}
+
+#[test]
+fn a_packed_config_is_the_plain_one_on_the_node() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("out");
+    compile(&demo(), &out, &["--target", "aws"]);
+    let entries = |config: &str| -> Vec<_> {
+        let entries = nkd::contents::read(config).unwrap();
+        let entry = |it: nkd::contents::Entry| (it.path, it.kind, it.mode, it.content);
+        entries.into_iter().map(entry).collect()
+    };
+    for node in ["cp1.ign", "w1.ign"] {
+        let packed = unpack(&read(&out.join("aws").join(node))).unwrap();
+        let plain = read(&out.join("nodes").join(node));
+        assert_eq!(entries(&packed), entries(&plain));
+    }
+}
+
+#[test]
+fn control_planes_and_workers_stay_small_on_aws() {
+    // Before 1.26 a service account key has to be of RSA, which is nearly 2 KiB.
+    for (version, algorithm, control_plane, worker) in [
+        ("v1.31.2", "ecdsa-p256", 6 * 1024, 4 * 1024),
+        ("v1.20.2", "ecdsa-p256", 8 * 1024, 4 * 1024),
+        ("v1.20.2", "rsa-2048", 16_384, 6 * 1024),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let out = directory.path().join("out");
+        let file = demo_with(directory.path(), version, algorithm);
+        compile(&file, &out, &["--target", "aws"]);
+        for (node, limit) in [("cp1", control_plane), ("w1", worker)] {
+            let bytes = read(&out.join(format!("aws/{node}.ign"))).len();
+            assert!(bytes <= limit, "{node} with {algorithm}: {bytes}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_an_error_that_names_the_largest_parts() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = demo_with_noise(directory.path(), 40_000);
+    let out = directory.path().join("out");
+    let arguments = [
+        "-o",
+        out.to_str().unwrap(),
+        "--target",
+        "aws",
+        "--target",
+        "gcp",
+    ];
+    let mut compile = vec!["compile", file.to_str().unwrap()];
+    compile.extend(arguments);
+    let run = nkd(directory.path(), &compile);
+    assert_eq!(run.status, Some(4), "{}", run.stderr);
+    assert!(run.stderr.contains("NKD0405"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("/etc/nkd/addons/00-big.yaml ("),
+        "{}",
+        run.stderr
+    );
+    assert!(!out.exists());
+    let validate = ["validate", file.to_str().unwrap(), "--target", "aws"];
+    assert_eq!(nkd(directory.path(), &validate).status, Some(4));
+}
+
+#[test]
+fn a_machine_fetches_what_its_carrier_cannot_hold_and_knows_its_hash() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = demo_with_noise(directory.path(), 40_000);
+    let out = directory.path().join("out");
+    let authority = tests().join("clusters/full/report-ca.crt");
+    let url = ["--target", "aws", "--url", "https://files.example.org/n"];
+    let authority = ["--url-ca", authority.to_str().unwrap()];
+    compile(&file, &out, &[url.as_slice(), &authority].concat());
+    takes(&out.join("aws"));
+    let pointer: Value = serde_json::from_str(&read(&out.join("aws/cp1.ign"))).unwrap();
+    let resource = &pointer["ignition"]["config"]["merge"][0];
+    assert_eq!(resource["source"], "https://files.example.org/n/cp1.ign");
+    let nodes = out.join("nodes/cp1.ign");
+    let sum = common::program(
+        "/usr/bin/sha256sum",
+        "coreutils",
+        &[nodes.to_str().unwrap()],
+    );
+    let sum = sum.stdout.split(' ').next().unwrap().to_owned();
+    assert_eq!(resource["verification"]["hash"], format!("sha256-{sum}"));
+    assert!(pointer["ignition"]["security"]["tls"].is_object());
+    // Nothing but what doesn't fit has to be fetched.
+    assert!(unpack(&read(&out.join("aws/w1.ign"))).is_ok());
+}
+
+#[test]
+fn what_carriers_need_is_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let demo = demo();
+    let validate = ["validate", demo.to_str().unwrap(), "--target"];
+    let status = |more: &[&str]| nkd(directory.path(), &[&validate, more].concat()).status;
+    assert_eq!(status(&["pxe"]), Some(2));
+    assert_eq!(status(&["floppy"]), Some(2));
+    assert_eq!(status(&["pxe", "--url", "ftp://x"]), Some(1));
+    assert_eq!(status(&["pxe", "--url", "http://x"]), Some(0));
+}
