@@ -286,6 +286,50 @@ fn a_failed_kubeadm_is_cleaned_up_after_and_finds_the_delivered_authorities_agai
 }
 
 #[test]
+fn etcd_data_that_a_cut_off_reset_left_behind_do_not_stop_the_next_attempt() {
+    let machine = Machine::new();
+    machine.plan(|_| {});
+    machine.write("/var/lib/etcd/member/snap/db", "");
+    machine.program(
+        "kubeadm",
+        r#"case "$1" in init) [ ! -e $ROOT/var/lib/etcd/member ];; esac"#,
+    );
+    machine.install();
+    assert_eq!(machine.calls_of("kubeadm").len(), 2);
+    assert_eq!(machine.failure().0, Some(Stage::Ready));
+}
+
+#[test]
+fn a_node_that_may_have_joined_is_not_reset_while_nobody_can_be_asked() {
+    let machine = Machine::new();
+    let signed = rcgen::generate_simple_self_signed(["demo".into()]).unwrap();
+    machine.plan(|plan| {
+        plan.role = Role::JoinWorker;
+        plan.certificate_authority = signed.cert.pem();
+        plan.budgets.extend([(Stage::Gate, 0), (Stage::Kubeadm, 0)]);
+    });
+    // Begin where the gate was passed: the cluster was there then.
+    machine.install();
+    let gated = machine
+        .read(paths::STATE)
+        .replace(r#""gate""#, r#""kubeadm""#);
+    machine.write(paths::STATE, &gated);
+    machine.write("/etc/kubernetes/kubelet.conf", "");
+    let credentials = signed.cert.pem() + &signed.signing_key.serialize_pem();
+    machine.write(
+        "/var/lib/kubelet/pki/kubelet-client-current.pem",
+        &credentials,
+    );
+    assert_eq!(machine.install().code(), Some(STOPPED));
+    let (stage, cause, _) = machine.failure();
+    assert_eq!(
+        (stage, cause),
+        (Some(Stage::Kubeadm), Cause::GateUnreachable)
+    );
+    assert!(machine.calls_of("kubeadm").is_empty());
+}
+
+#[test]
 fn a_gate_that_nobody_keeps_names_the_endpoint() {
     let machine = Machine::new();
     let authority = rcgen::generate_simple_self_signed(["demo".into()])

@@ -1,31 +1,43 @@
 //! `kubeadm`: `kubeadm init` or `kubeadm join`, again and again from a clean start, and never
 //! against a node that works.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use nkd_contract::{Cause, Role, paths};
 
-use super::api::Api;
+use super::api::{Api, ApiError};
 use super::{Fault, Node};
 use crate::system::CommandError;
 use crate::system::files::copy_tree;
 
-/// A healthy `kubeadm init` takes less than a minute; slow disks and 4 GiB of images do not.
+/// A healthy `kubeadm init` takes less than a minute; on slow disks it takes many.
 const KUBEADM: Duration = Duration::from_secs(15 * 60);
 const RESET: Duration = Duration::from_secs(5 * 60);
-/// How long the static pods of an earlier attempt may take to come up again.
-const CONTROL_PLANE: Duration = Duration::from_secs(60);
+/// How long the static pods of an earlier attempt may take to come up again: as long as kubeadm
+/// itself waits for them (`timeoutForControlPlane`).
+const CONTROL_PLANE: Duration = Duration::from_secs(4 * 60);
 
-const ADMIN: &str = "/etc/kubernetes/admin.conf";
-const API_SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+/// What kubeadm has written once a control plane can come up by itself; the last two are written
+/// last.
+const CONTROL_PLANE_FILES: [&str; 4] = [
+    "/etc/kubernetes/admin.conf",
+    "/etc/kubernetes/manifests/kube-apiserver.yaml",
+    "/etc/kubernetes/manifests/kube-scheduler.yaml",
+    "/etc/kubernetes/manifests/etcd.yaml",
+];
+const ETCD_DATA: &str = "/var/lib/etcd/member";
 /// Whatever kubeadm writes before its end.
 const TRACES: [&str; 5] = [
     "/etc/kubernetes/kubelet.conf",
     "/etc/kubernetes/bootstrap-kubelet.conf",
-    API_SERVER,
-    "/var/lib/etcd/member",
+    "/etc/kubernetes/manifests/kube-apiserver.yaml",
     "/var/lib/kubelet/config.yaml",
+    ETCD_DATA,
 ];
+/// The label that `kubeadm join --control-plane` sets last of all.
+const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 /// What the preflight of a second `kubeadm init` finds where the first one was cut off.
 const ALREADY_THERE: &str = "FileAvailable--etc-kubernetes-manifests-kube-apiserver.yaml,\
     FileAvailable--etc-kubernetes-manifests-kube-controller-manager.yaml,\
@@ -59,7 +71,7 @@ fn init(node: &mut Node<'_>) -> Result<(), Fault> {
 
 fn join(node: &mut Node<'_>) -> Result<(), Fault> {
     if has_traces(node) {
-        if has_joined(node) {
+        if has_joined(node)? {
             node.progress("the node has joined already", None);
             return Ok(());
         }
@@ -68,7 +80,7 @@ fn join(node: &mut Node<'_>) -> Result<(), Fault> {
     restore(node)?;
     let joined = kubeadm(node, &["join", "--config", paths::KUBEADM]);
     // kubeadm may give up on a kubelet that is only slow.
-    if joined.is_err() && has_joined(node) {
+    if joined.is_err() && has_joined(node).unwrap_or(false) {
         node.progress("kubeadm failed, but the node has joined", None);
         return Ok(());
     }
@@ -79,13 +91,22 @@ fn has_traces(node: &Node<'_>) -> bool {
     TRACES.iter().any(|path| node.root.path(path).exists())
 }
 
-/// Whether the control plane that an earlier attempt began works.
+/// Whether the control plane that an earlier attempt began works. Nodes may have joined it, so it
+/// is given time before it is thrown away.
 fn control_plane_runs(node: &mut Node<'_>) -> bool {
-    if [ADMIN, API_SERVER]
+    if !CONTROL_PLANE_FILES
         .iter()
-        .any(|path| !node.root.path(path).exists())
+        .all(|path| node.root.path(path).exists())
     {
         return false;
+    }
+    if let Err(error) = node
+        .root
+        .command("systemctl")
+        .args(["start", "kubelet.service"])
+        .run()
+    {
+        log::warn!("{error}");
     }
     let healthy = node.poll(CONTROL_PLANE, |node| {
         let endpoint = &node.plan.endpoint;
@@ -96,11 +117,24 @@ fn control_plane_runs(node: &mut Node<'_>) -> bool {
     healthy.is_ok()
 }
 
-/// Whether this node's own Node object is there, seen with the credentials its kubelet got.
-fn has_joined(node: &Node<'_>) -> bool {
-    Api::as_kubelet(node)
-        .and_then(Result::ok)
-        .is_some_and(|api| api.node(&node.plan.node).is_ok())
+/// Whether this node is a member of the cluster, by the word of the cluster itself and with the
+/// credentials its kubelet got.
+///
+/// # Errors
+/// The cluster can't be asked. Then nobody knows, and nothing may be thrown away.
+fn has_joined(node: &Node<'_>) -> Result<bool, Fault> {
+    let endpoint = &node.plan.endpoint;
+    let Some(api) = Api::as_kubelet(node) else {
+        return Ok(false);
+    };
+    match api.and_then(|api| api.node(&node.plan.node)) {
+        Ok(object) => Ok(node.plan.role == Role::JoinWorker
+            || object["metadata"]["labels"]
+                .get(CONTROL_PLANE_LABEL)
+                .is_some()),
+        Err(ApiError::Status(401 | 403 | 404)) => Ok(false),
+        Err(error) => Err(error.at_gate(endpoint, "this node's own object")),
+    }
 }
 
 fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
@@ -116,7 +150,16 @@ fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
         ])
         .timeout(RESET)
         .run()
-        .map_err(|error| Fault::of_command(Cause::KubeadmReset, &error))
+        .map_err(|error| Fault::of_command(Cause::KubeadmReset, &error))?;
+    // A reset that was cut off has taken etcd's manifest away; the next one then takes the data for
+    // somebody else's and leaves them, and init refuses to begin.
+    match fs::remove_dir_all(node.root.path(ETCD_DATA)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Fault::new(
+            Cause::KubeadmReset,
+            format!("{ETCD_DATA}: {error}"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// kubeadm must find the cluster's own authorities, or it would make others, and kubelet the static

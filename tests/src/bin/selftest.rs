@@ -22,6 +22,9 @@ struct Options {
     /// Boot this Kubernetes instead: a directory with bin/ and images/*.tar
     #[arg(long, value_name = "DIR")]
     kubernetes: Option<PathBuf>,
+    /// Run the long scenarios too
+    #[arg(long)]
+    long: bool,
     /// Run only tests whose names contain one of these
     #[arg(value_name = "TEST")]
     tests: Vec<String>,
@@ -53,11 +56,10 @@ fn selftest(options: &Options) -> Result<()> {
             if *passed { "passed" } else { "FAILED" }
         );
     }
-    for (number, (what, why)) in (1..).zip(NOT_RUN) {
-        eprintln!(
-            "selftest: not run, {number} of {}: {what}: {why}",
-            NOT_RUN.len()
-        );
+    let not_run = not_run(options);
+    for (number, (what, why)) in (1..).zip(&not_run) {
+        let all = not_run.len();
+        eprintln!("selftest: not run, {number} of {all}: {what}: {why}");
     }
     eprintln!("selftest: {} s in all", start.elapsed().as_secs());
     ensure!(
@@ -67,17 +69,24 @@ fn selftest(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What is promised but can't be shown here.
-const NOT_RUN: [(&str, &str); 2] = [
-    (
-        "Kubernetes other than the built one",
-        "Debian has no other; give one with --kubernetes DIR",
-    ),
-    (
+/// What is promised but not shown by this run, and why.
+fn not_run(options: &Options) -> Vec<(&'static str, &'static str)> {
+    let mut not_run = vec![(
         "known vulnerabilities of dependencies",
         "the advisory database is not in a package; run `cargo deny check advisories`",
-    ),
-];
+    )];
+    if options.kubernetes.is_none() {
+        let other = "Debian has no other; give one with --kubernetes DIR";
+        not_run.push(("Kubernetes other than the built one", other));
+    }
+    if !options.long {
+        not_run.push(("the long scenarios", "run with --long"));
+    }
+    if !options.tests.is_empty() {
+        not_run.push(("all other tests", "only some were asked for"));
+    }
+    not_run
+}
 
 /// Builds all that is built once, so that no test pays for it.
 fn prepare(cache: &Cache, kubernetes: Option<&Path>) -> Result<()> {
@@ -92,6 +101,10 @@ fn tests(cache: &Cache, options: &Options) -> Result<bool> {
     let mut command = tools::nextest(cache)?;
     command
         .args(["nextest", "run", "--workspace", "--no-fail-fast"])
+        .args([
+            "--run-ignored",
+            if options.long { "all" } else { "default" },
+        ])
         .args(&options.tests)
         .current_dir(workspace());
     if let Some(directory) = &options.kubernetes {
