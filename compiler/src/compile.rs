@@ -15,6 +15,7 @@ use crate::node;
 use crate::output;
 use crate::pki::{Secrets, kubeconfig};
 use crate::proof;
+use crate::provenance::Lines;
 
 /// What to compile.
 pub struct Request<'a> {
@@ -38,6 +39,8 @@ pub struct Compiled {
     pub kubeconfig: String,
     /// Every node's file, in the order of the cluster file.
     pub nodes: Vec<CompiledNode>,
+    /// Where the cluster file's keys are.
+    pub keys: Lines,
     /// The input files by their path relative to the cluster file, and their text.
     pub inputs: Vec<(String, String)>,
 }
@@ -52,6 +55,8 @@ pub struct CompiledNode {
     pub address: String,
     /// Its Ignition config.
     pub ignition: String,
+    /// The user's configs in it, by their path relative to the cluster file.
+    pub configs: Vec<String>,
     /// Whether it was asked for.
     pub wanted: bool,
 }
@@ -92,6 +97,10 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
             role: node.role.name(),
             address: node.address.to_string(),
             ignition: config.to_json(&users).to_string() + "\n",
+            configs: users
+                .iter()
+                .map(|user| relative(request.cluster_file, diagnostics.path(user.source)))
+                .collect(),
             wanted: request.nodes.is_empty() || request.nodes.contains(&node.name),
         });
     }
@@ -106,6 +115,7 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
         secrets,
         kubeconfig,
         nodes,
+        keys: std::mem::take(&mut diagnostics.keys),
         inputs,
     };
     proof::prove(&compiled).context("the compiled cluster doesn't hold together")?;
@@ -121,17 +131,16 @@ fn wanted_nodes_exist(cluster: &Cluster, wanted: &[String], to: &mut Diagnostics
 }
 
 fn inputs(cluster_file: &Path, diagnostics: &Diagnostics) -> Vec<(String, String)> {
-    let directory = cluster_file.parent().unwrap_or(Path::new(""));
-    let relative = |path: &Path| {
-        path.strip_prefix(directory)
-            .unwrap_or(path)
-            .display()
-            .to_string()
-    };
     diagnostics
         .files()
-        .map(|(path, text)| (relative(path), text.to_owned()))
+        .map(|(path, text)| (relative(cluster_file, path), text.to_owned()))
         .collect()
+}
+
+fn relative(cluster_file: &Path, path: &Path) -> String {
+    let directory = cluster_file.parent().unwrap_or(Path::new(""));
+    let path = path.strip_prefix(directory).unwrap_or(path);
+    path.display().to_string()
 }
 
 /// The secrets of a file, or new ones. What doesn't fit the cluster file is reported: with other

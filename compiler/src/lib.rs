@@ -20,5 +20,6 @@ pub mod output;
 pub mod parallel;
 pub mod pki;
 pub mod proof;
+pub mod provenance;
 pub mod version;
 pub mod yaml;

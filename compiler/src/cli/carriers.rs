@@ -3,9 +3,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use serde_json::{Value, json};
 
 use crate::carrier::{self, Carried, Server, Target, pxe};
-use crate::compile::Compiled;
+use crate::compile::{Compiled, CompiledNode};
 use crate::contents;
 use crate::diagnostics::Diagnostics;
 use crate::output::More;
@@ -113,6 +114,31 @@ impl Loads {
             rows.push(row);
         }
         rows
+    }
+
+    /// The same for programs.
+    pub(super) fn to_json(&self, compiled: &Compiled) -> Vec<Value> {
+        let per_node = self.targets.iter().filter(|it| it.has_files()).count();
+        let mut carried = self.carried.chunks(per_node.max(1));
+        let node = |node: &CompiledNode| {
+            let loads = carried.next().into_iter().flatten().map(|it| {
+                json!({
+                    "carrier": it.target.name(),
+                    "form": it.form.name(),
+                    "bytes": it.text.len(),
+                    "limit": it.target.limit(),
+                })
+            });
+            json!({
+                "name": node.name,
+                "role": node.role,
+                "address": node.address,
+                "bytes": node.ignition.len(),
+                "carriers": loads.collect::<Vec<_>>(),
+            })
+        };
+        let wanted = compiled.nodes.iter().filter(|node| node.wanted);
+        wanted.map(node).collect()
     }
 
     /// What each carrier takes, and how to give it a file.

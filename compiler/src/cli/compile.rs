@@ -1,15 +1,17 @@
-use std::io::{BufWriter, Write as _};
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use serde_json::json;
 
 use crate::compile::{self, Compiled, Request};
 use crate::diagnostics::Diagnostics;
 use crate::output;
 
+use super::answer::Answer;
 use super::carriers::{self, Carriers, Loads};
-use super::table;
+use super::table::table;
 
 /// Compile a cluster file into a directory of Ignition files
 ///
@@ -36,7 +38,7 @@ pub struct Compile {
 }
 
 impl Compile {
-    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<()> {
+    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer> {
         let request = Request {
             cluster_file: &self.cluster_file,
             out: Some(&self.out),
@@ -44,31 +46,32 @@ impl Compile {
             nodes: &self.nodes,
         };
         let Some(compiled) = compile::compile(&request, diagnostics)? else {
-            return Ok(());
+            return Ok(Answer::document(""));
         };
         let loads = self.carriers.carry(&compiled, diagnostics)?;
         if !diagnostics.is_empty() {
-            return Ok(());
+            return Ok(Answer::document(""));
         }
         output::write(&self.out, &compiled, loads.files())?;
         summarize(&compiled, &loads, &self.out.display().to_string())
     }
 }
 
-fn summarize(compiled: &Compiled, loads: &Loads, out: &str) -> Result<()> {
-    let mut stdout = BufWriter::new(std::io::stdout().lock());
-    table::write(&loads.table(compiled), &mut stdout)?;
+fn summarize(compiled: &Compiled, loads: &Loads, out: &str) -> Result<Answer> {
     let (largest, parts) = carriers::parts(compiled)?;
-    writeln!(stdout, "\nWhere the bytes of {largest} go:")?;
-    table::write(&parts, &mut stdout)?;
-    writeln!(stdout)?;
-    for line in loads.advice(out) {
-        writeln!(stdout, "{line}")?;
-    }
-    writeln!(stdout, "Boot each machine with {out}/nodes/NODE.ign.")?;
+    let mut text = table(&loads.table(compiled));
     writeln!(
-        stdout,
+        text,
+        "\nWhere the bytes of {largest} go:\n{}",
+        table(&parts)
+    )?;
+    for line in loads.advice(out) {
+        writeln!(text, "{line}")?;
+    }
+    writeln!(text, "Boot each machine with {out}/nodes/NODE.ign.")?;
+    writeln!(
+        text,
         "Then: kubectl --kubeconfig {out}/kubeconfig get nodes"
     )?;
-    Ok(stdout.flush()?)
+    Ok(Answer::new(text, json!({"nodes": loads.to_json(compiled)})))
 }

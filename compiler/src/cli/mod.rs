@@ -1,15 +1,22 @@
 //! The command line.
 
+mod answer;
 mod carriers;
 mod compile;
+mod diff;
+mod explain;
+mod images;
 mod new;
+mod shell;
 mod table;
 mod validate;
 
 use std::process::ExitCode;
 
+use answer::{Answer, Format};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use serde_json::json;
 
 use crate::diagnostics::{Code, Diagnostics};
 
@@ -33,6 +40,9 @@ const TOO_LARGE: u8 = 4;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// How to answer
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
 #[derive(Subcommand)]
@@ -40,6 +50,11 @@ enum Command {
     New(new::New),
     Compile(compile::Compile),
     Validate(validate::Validate),
+    Explain(explain::Explain),
+    Diff(diff::Diff),
+    Images(images::Images),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 /// Runs the command line.
@@ -50,20 +65,34 @@ pub fn main() -> ExitCode {
         Command::New(new) => new.run(),
         Command::Compile(compile) => compile.run(&mut diagnostics),
         Command::Validate(validate) => validate.run(&mut diagnostics),
+        Command::Explain(explain) => explain.run(&mut diagnostics),
+        Command::Diff(diff) => diff.run(&mut diagnostics),
+        Command::Images(images) => Ok(images.run(&mut diagnostics)),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
     };
-    exit(result, &diagnostics)
+    exit(result, &diagnostics, cli.format)
 }
 
-fn exit(result: Result<()>, diagnostics: &Diagnostics) -> ExitCode {
+fn exit(result: Result<Answer>, diagnostics: &Diagnostics, format: Format) -> ExitCode {
     if !diagnostics.is_empty() {
-        eprint!("{diagnostics}");
+        match format {
+            Format::Text => eprint!("{diagnostics}"),
+            Format::Json => eprintln!("{:#}", diagnostics.to_json()),
+        }
         let fits = !diagnostics.are_all(Code::TooLarge);
         return ExitCode::from(if fits { INVALID_INPUT } else { TOO_LARGE });
     }
-    match result {
+    match result.and_then(|answer| answer.print(format)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            match format {
+                Format::Text => eprintln!("error: {error:#}"),
+                Format::Json => {
+                    let errors = json!({"errors": [{"message": format!("{error:#}")}]});
+                    eprintln!("{errors:#}");
+                }
+            }
             ExitCode::FAILURE
         }
     }

@@ -1,7 +1,9 @@
-use std::io::Write as _;
+use std::fmt::Write as _;
 
 use anyhow::Result;
 use clap::Args;
+
+use super::answer::Answer;
 
 /// Print a commented cluster file to start from
 ///
@@ -16,9 +18,8 @@ pub struct New {
 const HEAD: &str = include_str!("new.yaml");
 
 impl New {
-    pub(super) fn run(&self) -> Result<()> {
-        let mut stdout = std::io::stdout().lock();
-        write!(stdout, "{HEAD}")?;
+    pub(super) fn run(&self) -> Result<Answer> {
+        let mut text = HEAD.to_owned();
         for index in 0..self.nodes {
             let (name, role) = match index {
                 0 => ("cp1".to_owned(), "control-plane"),
@@ -26,10 +27,10 @@ impl New {
             };
             let address = format!("10.200.0.{}", 11 + u16::from(index));
             writeln!(
-                stdout,
+                text,
                 "    - {{name: {name}, role: {role}, address: {address}}}"
             )?;
         }
-        Ok(())
+        Ok(Answer::document(text))
     }
 }

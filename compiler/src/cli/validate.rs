@@ -2,10 +2,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use serde_json::json;
 
 use crate::compile::{self, Request};
 use crate::diagnostics::Diagnostics;
 
+use super::answer::Answer;
 use super::carriers::Carriers;
 
 /// Check a cluster file and everything it names, and write nothing
@@ -21,24 +23,21 @@ pub struct Validate {
 }
 
 impl Validate {
-    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<()> {
+    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer> {
         let request = Request {
             cluster_file: &self.cluster_file,
             out: None,
             secrets: None,
             nodes: &[],
         };
-        if let Some(compiled) = compile::compile(&request, diagnostics)? {
-            let (name, nodes) = (&compiled.cluster.name, compiled.nodes.len());
-            self.carriers.carry(&compiled, diagnostics)?;
-            if !diagnostics.is_empty() {
-                return Ok(());
-            }
-            println!(
-                "{name}: {nodes} nodes, Kubernetes {}: valid",
-                compiled.cluster.version
-            );
-        }
-        Ok(())
+        let Some(compiled) = compile::compile(&request, diagnostics)? else {
+            return Ok(Answer::document(""));
+        };
+        self.carriers.carry(&compiled, diagnostics)?;
+        let (name, nodes) = (&compiled.cluster.name, compiled.nodes.len());
+        let version = compiled.cluster.version.to_string();
+        let text = format!("{name}: {nodes} nodes, Kubernetes {version}: valid\n");
+        let json = json!({"cluster": name, "nodes": nodes, "kubernetesVersion": version});
+        Ok(Answer::new(text, json))
     }
 }

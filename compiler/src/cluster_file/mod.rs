@@ -13,6 +13,7 @@ pub mod written;
 use std::path::Path;
 
 use crate::diagnostics::{Code, Diagnostics, Span};
+use crate::provenance;
 use crate::yaml;
 
 /// Reads a cluster file and everything it names. Whatever is wrong is in `diagnostics`, and then
@@ -37,6 +38,7 @@ pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<domain::Cluste
             return None;
         }
     };
+    diagnostics.keys = provenance::lines(document, diagnostics.text(source));
     let written = written::Cluster::read(document, diagnostics)?;
     let resolved = resolved::resolve(written, diagnostics);
     validate::validate(

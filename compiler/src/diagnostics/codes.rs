@@ -124,6 +124,8 @@ codes! {
         "use names from `spec.nodes`";
     TooLarge "NKD0405" "A node's config is too large for its carrier."
         "make its large parts smaller, or give `--url` for a config that machines fetch, checked by its hash";
+    UnknownPath "NKD0406" "Nothing was compiled for a path on the node."
+        "`nkd explain OUT NODE` lists all there is";
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 pub use codes::Code;
 pub use mask::mask;
 
+use crate::provenance::Lines;
+
 /// A file that was read, by its place in [`Diagnostics`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SourceId(usize);
@@ -71,6 +73,8 @@ struct Diagnostic {
 pub struct Diagnostics {
     sources: Vec<Source>,
     found: Vec<Diagnostic>,
+    /// Where the cluster file's keys are.
+    pub keys: Lines,
 }
 
 impl Diagnostics {
@@ -98,6 +102,16 @@ impl Diagnostics {
     /// Reports something wrong that is in no file.
     pub fn report_nowhere(&mut self, code: Code, message: impl AsRef<str>) {
         self.push(code, None, message.as_ref(), None);
+    }
+
+    /// The same with a way out of its own.
+    pub fn report_with_help_nowhere(
+        &mut self,
+        code: Code,
+        message: impl AsRef<str>,
+        help: impl AsRef<str>,
+    ) {
+        self.push(code, None, message.as_ref(), Some(help.as_ref()));
     }
 
     fn push(&mut self, code: Code, span: Option<Span>, message: &str, help: Option<&str>) {

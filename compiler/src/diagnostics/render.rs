@@ -1,8 +1,46 @@
 use std::fmt;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use serde_json::{Value, json};
 
 use super::{Code, Diagnostic, Diagnostics, mask};
+
+impl Diagnostics {
+    /// All diagnostics for programs.
+    pub fn to_json(&self) -> Value {
+        let errors = self.in_order().into_iter().map(|it| {
+            let mut error = json!({
+                "code": it.code.code(),
+                "message": it.message,
+                "help": it.help.as_deref().unwrap_or_else(|| it.code.help()),
+            });
+            if let Some(span) = it.span {
+                let (line, column) = position(self.text(span.source), span.start);
+                error["file"] = self.path(span.source).display().to_string().into();
+                error["line"] = line.into();
+                error["column"] = column.into();
+            }
+            error
+        });
+        json!({"errors": errors.collect::<Vec<_>>()})
+    }
+
+    /// In the order of the files, which is not that of the checks.
+    fn in_order(&self) -> Vec<&Diagnostic> {
+        let mut found: Vec<&Diagnostic> = self.found.iter().collect();
+        found.sort_by_key(|it| it.span.map(|span| (span.source.0, span.start)));
+        found
+    }
+}
+
+/// Line and column, in characters, counted from 1.
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let (at, _) = visible(text, at, at);
+    let before = &text[..at];
+    let line = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let column = before[line..].chars().count() + 1;
+    (before.matches('\n').count() + 1, column)
+}
 
 impl fmt::Display for Diagnostics {
     /// All diagnostics as the user reads them, without colour.
@@ -12,10 +50,7 @@ impl fmt::Display for Diagnostics {
             .iter()
             .map(|source| mask(&source.text))
             .collect();
-        let mut found: Vec<&Diagnostic> = self.found.iter().collect();
-        // In the order of the files, which is not that of the checks.
-        found.sort_by_key(|it| it.span.map(|span| (span.source.0, span.start)));
-        for diagnostic in found {
+        for diagnostic in self.in_order() {
             let rendered = Renderer::plain().render(&[self.group(diagnostic, &masked)]);
             writeln!(f, "{rendered}\n")?;
         }

@@ -1,5 +1,7 @@
 //! The output directory: whole or not at all.
 
+mod read;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -14,6 +16,8 @@ use sha2::{Digest as _, Sha256};
 use crate::carrier::Target;
 use crate::compile::Compiled;
 use crate::diagnostics::{Code, Diagnostics};
+
+pub use read::{Lock, read_lock, read_node, read_nodes};
 
 /// Says what was compiled from what; marks a directory as nkd's.
 const LOCK: &str = "cluster.lock";
@@ -129,11 +133,19 @@ fn lock(compiled: &Compiled, outputs: &[(String, String)]) -> Result<String> {
             .map(|(name, text)| (name.clone(), json!(digest(text))))
             .collect()
     };
+    let nodes = compiled.nodes.iter();
+    let configs: serde_json::Map<_, _> = nodes
+        .filter(|node| !node.configs.is_empty())
+        .map(|node| (node.name.clone(), json!(node.configs)))
+        .collect();
     let lock = json!({
         "nkd": env!("CARGO_PKG_VERSION"),
         "cluster": compiled.cluster.name,
         "kubernetesVersion": compiled.cluster.version.to_string(),
         "images": compiled.images(),
+        "clusterFile": compiled.inputs.first().map(|(name, _)| name),
+        "keys": compiled.keys,
+        "nodeConfigs": configs,
         "inputs": digests(&compiled.inputs),
         "outputs": digests(outputs),
     });

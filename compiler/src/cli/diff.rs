@@ -1,0 +1,82 @@
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use crate::contents::{self, Entry};
+use crate::diagnostics::Diagnostics;
+use crate::output;
+
+/// Show what differs between two outputs, node by node
+///
+/// Says which files and units are new, gone or changed, and never what is in them.
+#[derive(Args)]
+pub struct Diff {
+    /// An output of `nkd compile`
+    out_a: PathBuf,
+    /// Another one
+    out_b: PathBuf,
+}
+
+/// What happened to a path or a node.
+type Change = (&'static str, String);
+
+impl Diff {
+    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer> {
+        let before = output::read_nodes(&self.out_a, diagnostics);
+        let after = output::read_nodes(&self.out_b, diagnostics);
+        let (Some(before), Some(after)) = (before, after) else {
+            return Ok(Answer::document(""));
+        };
+        let mut text = String::new();
+        let mut nodes = Vec::new();
+        let names: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
+        for name in names {
+            let (change, paths) = match (before.get(name), after.get(name)) {
+                (Some(a), Some(b)) if a == b => continue,
+                (Some(a), Some(b)) => ("changed", paths(a, b)?),
+                (Some(_), None) => ("removed", Vec::new()),
+                (None, _) => ("added", Vec::new()),
+            };
+            writeln!(text, "{name}: {change}")?;
+            for (change, path) in &paths {
+                writeln!(text, "  {change:7}  {path}")?;
+            }
+            let path = |(change, path): &Change| json!({"change": change, "path": path});
+            let paths: Vec<Value> = paths.iter().map(path).collect();
+            nodes.push(json!({"name": name, "change": change, "paths": paths}));
+        }
+        if nodes.is_empty() {
+            text += "all nodes are the same\n";
+        }
+        Ok(Answer::new(text, json!({"nodes": nodes})))
+    }
+}
+
+/// What differs between two configs of a node.
+fn paths(before: &str, after: &str) -> Result<Vec<Change>> {
+    type Key = (String, &'static str, Option<usize>);
+    let by_path = |config: &str| -> Result<BTreeMap<Key, Entry>> {
+        let entries = contents::read(config)?.into_iter();
+        Ok(entries
+            .map(|it| ((it.path.clone(), it.kind, it.user), it))
+            .collect())
+    };
+    let (before, mut after) = (by_path(before)?, by_path(after)?);
+    let mut changes = Vec::new();
+    for (key, was) in before {
+        let change = match after.remove(&key) {
+            Some(is) if is.content == was.content && is.mode == was.mode => continue,
+            Some(_) => "changed",
+            None => "removed",
+        };
+        changes.push((change, key.0));
+    }
+    changes.extend(after.into_keys().map(|key| ("added", key.0)));
+    changes.sort_by(|a, b| a.1.cmp(&b.1));
+    Ok(changes)
+}

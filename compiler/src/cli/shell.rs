@@ -1,0 +1,42 @@
+//! What is made from the command line itself.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
+
+use super::Cli;
+use super::answer::Answer;
+
+/// Print a shell's completions for nkd
+///
+/// For bash: `nkd completions bash > /usr/share/bash-completion/completions/nkd`.
+#[derive(Args)]
+pub struct Completions {
+    /// The shell
+    shell: Shell,
+}
+
+impl Completions {
+    pub(super) fn run(&self) -> Result<Answer> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "nkd", &mut script);
+        Ok(Answer::document(String::from_utf8(script)?))
+    }
+}
+
+/// Write nkd's manual pages into a directory
+#[derive(Args)]
+pub struct Man {
+    /// An existing directory, such as /usr/share/man/man1
+    directory: PathBuf,
+}
+
+impl Man {
+    pub(super) fn run(&self) -> Result<Answer> {
+        clap_mangen::generate_to(Cli::command(), &self.directory)
+            .with_context(|| format!("can't write into {}", self.directory.display()))?;
+        Ok(Answer::document(""))
+    }
+}

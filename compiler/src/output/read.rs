@@ -1,0 +1,87 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{LOCK, NODES};
+use crate::diagnostics::{Code, Diagnostics};
+use crate::provenance::Lines;
+
+/// What of `cluster.lock` commands need again.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lock {
+    #[serde(default)]
+    cluster_file: String,
+    /// Lines of the cluster file by the key that is there.
+    #[serde(default)]
+    pub keys: Lines,
+    #[serde(default)]
+    node_configs: BTreeMap<String, Vec<String>>,
+}
+
+impl Lock {
+    /// The cluster file's name.
+    pub fn cluster_file(&self) -> &str {
+        &self.cluster_file
+    }
+
+    /// The name of one of the user's configs for a node.
+    pub fn ignition(&self, node: &str, index: usize) -> Option<String> {
+        self.node_configs.get(node)?.get(index).cloned()
+    }
+}
+
+/// An output's lock file; what is wrong with it is reported.
+pub fn read_lock(out: &Path, to: &mut Diagnostics) -> Option<Lock> {
+    let problem = match fs::read(out.join(LOCK)) {
+        Ok(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(lock) => return Some(lock),
+            Err(_) => format!("its `{LOCK}` is not one of nkd's"),
+        },
+        Err(error) => format!("`{LOCK}`: {error}"),
+    };
+    let message = format!("{} is not an output of nkd: {problem}", out.display());
+    to.report_with_help_nowhere(
+        Code::ForeignOutput,
+        message,
+        "give a directory that `nkd compile` made",
+    );
+    None
+}
+
+/// A node's config in an output.
+pub fn read_node(out: &Path, node: &str, to: &mut Diagnostics) -> Option<String> {
+    let nodes = read_nodes(out, to)?;
+    let config = nodes.get(node).cloned();
+    if config.is_none() {
+        let known: Vec<_> = nodes.keys().map(|it| format!("`{it}`")).collect();
+        let message = format!("there is no node `{node}` in {}", out.display());
+        let help = format!("it has {}", known.join(", "));
+        to.report_with_help_nowhere(Code::UnknownNode, message, help);
+    }
+    config
+}
+
+/// All nodes' configs in an output, by name.
+pub fn read_nodes(out: &Path, to: &mut Diagnostics) -> Option<BTreeMap<String, String>> {
+    read_lock(out, to)?;
+    let read = || -> std::io::Result<BTreeMap<String, String>> {
+        let mut nodes = BTreeMap::new();
+        for entry in fs::read_dir(out.join(NODES))? {
+            let path = entry?.path();
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            nodes.insert(name.into_owned(), fs::read_to_string(&path)?);
+        }
+        Ok(nodes)
+    };
+    match read() {
+        Ok(nodes) => Some(nodes),
+        Err(error) => {
+            let message = format!("{} can't be read: {error}", out.display());
+            to.report_nowhere(Code::Unreadable, message);
+            None
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Which key of the cluster file asked for what is on a node.
+
+use std::collections::BTreeMap;
+
+use nkd_contract::paths;
+
+use crate::yaml::{Node, Value};
+
+/// Lines of the cluster file by the full name of the key that is there. Nodes and pools are
+/// called by their name: `spec.nodes[cp1]`.
+pub type Lines = BTreeMap<String, usize>;
+
+/// How deep keys are looked at; nothing on a node is asked for by deeper ones.
+const DEPTH: u8 = 5;
+
+/// Where the keys of a document are.
+pub fn lines(document: &Node, text: &str) -> Lines {
+    let starts: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+    let mut lines = Lines::new();
+    note(document, "", DEPTH, &mut |name, at| {
+        lines.insert(name, starts.partition_point(|start| *start < at) + 1);
+    });
+    lines
+}
+
+fn note(node: &Node, name: &str, depth: u8, to: &mut impl FnMut(String, usize)) {
+    let Some(depth) = depth.checked_sub(1) else {
+        return;
+    };
+    match &node.value {
+        Value::Map(entries) => {
+            for entry in entries {
+                let dot = if name.is_empty() { "" } else { "." };
+                let name = format!("{name}{dot}{}", entry.key);
+                to(name.clone(), entry.key_span.start);
+                note(&entry.node, &name, depth, to);
+            }
+        }
+        Value::List(items) => {
+            for item in items {
+                if let Some(own) = item.get("name").and_then(Node::as_text) {
+                    to(format!("{name}[{own}]"), item.span.start);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What begins with a path and the key it is from; `NODE` stands for the node's name. The longest
+/// path counts.
+const CAUSES: &[(&str, &str)] = &[
+    (paths::PLAN, "spec.nodes[NODE]"),
+    (paths::KUBEADM, "spec.kubernetes"),
+    (paths::DISCOVERY, "spec.kubernetes.endpoint"),
+    (paths::PKI, "spec.pki"),
+    (paths::MANIFESTS, "spec.kubernetes.endpoint"),
+    (paths::REPORT, "spec.report"),
+    (paths::ADDONS, "spec.network.manifests"),
+    ("/etc/containerd/", "spec.runtime"),
+    (
+        "/etc/systemd/system/kubelet.service",
+        "spec.kubernetes.version",
+    ),
+];
+
+/// The key that asked for a path: as it would be called, and its line if it is written.
+pub fn cause(path: &str, node: &str, lines: &Lines) -> (Option<String>, Option<usize>) {
+    let causes = CAUSES.iter().filter(|(root, _)| path.starts_with(root));
+    let Some((_, key)) = causes.max_by_key(|(root, _)| root.len()) else {
+        return (None, None);
+    };
+    let key = key.replace("NODE", node);
+    let line = lines.get(&key).copied();
+    (Some(key), line)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{cause, lines};
+    use crate::diagnostics::Diagnostics;
+    use crate::yaml::documents;
+
+    #[test]
+    fn keys_and_nodes_are_found_on_their_lines() {
+        let text = "spec:\n  pki:\n    algorithm: rsa-2048\n  nodes:\n    - {name: w1}\n";
+        let mut diagnostics = Diagnostics::new();
+        let source = diagnostics.add(Path::new("a.yaml"), text.to_owned());
+        let document = &documents(source, &mut diagnostics)[0];
+        let lines = lines(document, text);
+        let line = |path| cause(path, "w1", &lines);
+        assert_eq!(
+            line("/etc/nkd/pki/ca.key"),
+            (Some("spec.pki".into()), Some(2))
+        );
+        assert_eq!(
+            line("/etc/nkd/plan.json"),
+            (Some("spec.nodes[w1]".into()), Some(5))
+        );
+        assert_eq!(line("/etc/nkd/report.json").1, None);
+        assert_eq!(line("/etc/hosts"), (None, None));
+    }
+}

@@ -1,0 +1,202 @@
+//! The commands that look: explain, diff, images, and answers for programs.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{compile, demo, fixtures, nkd, tests};
+use serde_json::Value;
+
+/// The cluster with everything, compiled.
+fn full(directory: &Path) -> PathBuf {
+    let from = tests().join("clusters/full");
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            fs::copy(&path, directory.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let file = directory.join("cluster.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    let text = text
+        .replace("VERSION", "1.31.2")
+        .replace("KUBEADM", "v1beta4");
+    fs::write(&file, text).unwrap();
+    let out = directory.join("out");
+    let secrets = directory.join("secrets.json");
+    compile(&file, &out, &["--secrets", secrets.to_str().unwrap()]);
+    out
+}
+
+fn succeeds(arguments: &[&str]) -> String {
+    let run = nkd(Path::new("/"), arguments);
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
+    run.stdout
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let arguments = [arguments, &["--format", "json"]].concat();
+    serde_json::from_str(&succeeds(&arguments)).unwrap()
+}
+
+#[test]
+fn explain_knows_what_each_file_is_and_who_asked_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = full(directory.path());
+    let text = succeeds(&["explain", out.to_str().unwrap(), "cp1"]);
+    let line = |path: &str| {
+        let mut lines = text.lines();
+        lines
+            .find(|line| line.contains(path))
+            .unwrap_or_else(|| panic!("{path}: {text}"))
+    };
+    let cluster_file = fs::read_to_string(directory.path().join("cluster.yaml")).unwrap();
+    let report = cluster_file
+        .lines()
+        .position(|line| line.starts_with("  report:"))
+        .unwrap();
+    let from = format!("cluster.yaml:{} (spec.report)", report + 1);
+    assert!(line("/etc/nkd/report.json").ends_with(&from), "{text}");
+    assert!(line("/etc/nkd/report.json").contains("private"));
+    assert!(line("/etc/nkd/pki/ca.key").contains(" key "));
+    assert!(line("/etc/nkd/pki/ca.crt").contains("public"));
+    assert!(line("/etc/sysctl.d").ends_with("every node has it"));
+    let entries = json(&[
+        "explain",
+        out.to_str().unwrap(),
+        "cp1",
+        "/etc/nkd/pki/ca.key",
+    ]);
+    assert_eq!(entries["entries"][0]["secrecy"], "key");
+    assert_eq!(entries["entries"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn explain_shows_text_but_no_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = full(directory.path());
+    let out = out.to_str().unwrap();
+    let shown = succeeds(&["explain", out, "cp1", "/etc/sysctl.d/90-kubernetes.conf"]);
+    assert!(shown.contains("net.ipv4.ip_forward"), "{shown}");
+    let hidden = succeeds(&["explain", out, "cp1", "/etc/nkd/kubeadm.yaml"]);
+    assert_eq!(hidden.lines().count(), 2, "{hidden}");
+}
+
+#[test]
+fn explain_and_diff_refuse_what_is_not_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = full(directory.path());
+    let out = out.to_str().unwrap();
+    let nowhere = directory.path().to_str().unwrap();
+    for (arguments, code) in [
+        (["explain", nowhere, "cp1", "/"], "NKD0403"),
+        (["explain", out, "w9", "/"], "NKD0404"),
+        (["explain", out, "cp1", "/usr"], "NKD0406"),
+        (["diff", out, nowhere, "--format=text"], "NKD0403"),
+    ] {
+        let run = nkd(Path::new("/"), &arguments);
+        assert_eq!(run.status, Some(3), "{}", run.stderr);
+        assert!(run.stderr.contains(code), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn diff_names_the_nodes_and_paths_that_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let [a, b] = ["a", "b"].map(|name| directory.path().join(name));
+    compile(&demo(), &a, &[]);
+    let file = directory.path().join("cluster.yaml");
+    let text = fs::read_to_string(demo()).unwrap();
+    let text = text.replace(
+        "  nodes:",
+        "  report: {url: \"https://example.org/r\"}\n  nodes:",
+    );
+    fs::write(&file, text).unwrap();
+    let secrets = a.join("secrets.json");
+    compile(&file, &b, &["--secrets", secrets.to_str().unwrap()]);
+    let [a, b] = [&a, &b].map(|it| it.to_str().unwrap());
+    let text = "cp1: changed\n  added    /etc/nkd/report.json\nw1: changed\n  added    /etc/nkd/report.json\n";
+    assert_eq!(succeeds(&["diff", a, b]), text);
+    let same = json(&["diff", a, a]);
+    assert_eq!(same["nodes"], serde_json::json!([]));
+    let differ = json(&["diff", b, a]);
+    assert_eq!(differ["nodes"][1]["paths"][0]["change"], "removed");
+}
+
+#[test]
+fn images_are_those_of_kubernetes_and_of_manifests() {
+    let directory = tempfile::tempdir().unwrap();
+    let manifest = "spec: {template: {spec: {initContainers: [{image: a.example.org/b:1}], containers: [{name: c, image: \"c:2\"}]}}}\n";
+    fs::write(directory.path().join("cni.yaml"), manifest).unwrap();
+    let file = directory.path().join("cluster.yaml");
+    let text = fs::read_to_string(demo()).unwrap();
+    fs::write(
+        &file,
+        text.replace("  nodes:", "  network: {manifests: [cni.yaml]}\n  nodes:"),
+    )
+    .unwrap();
+    let file = file.to_str().unwrap();
+    let images = succeeds(&["images", file]);
+    for image in [
+        "a.example.org/b:1",
+        "c:2",
+        "k8s.gcr.io/etcd:3.4.13-0",
+        "k8s.gcr.io/kube-proxy:v1.20.2",
+    ] {
+        assert!(images.lines().any(|line| line == image), "{images}");
+    }
+    assert_eq!(
+        json(&["images", file])["images"].as_array().unwrap().len(),
+        images.lines().count()
+    );
+    let commands = succeeds(&["images", file, "--commands"]);
+    assert!(
+        commands.contains("skopeo copy 'docker://c:2' 'docker-archive:images/c_2.tar:c:2'\n"),
+        "{commands}"
+    );
+}
+
+#[test]
+fn programs_get_one_json_document() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("out");
+    let demo = demo();
+    let arguments = [
+        "compile",
+        demo.to_str().unwrap(),
+        "-o",
+        out.to_str().unwrap(),
+        "--target",
+        "aws",
+    ];
+    let compiled = json(&arguments);
+    assert_eq!(compiled["nodes"][0]["name"], "cp1");
+    assert_eq!(compiled["nodes"][0]["carriers"][0]["form"], "packed");
+    assert_eq!(
+        json(&["validate", demo.to_str().unwrap()])["kubernetesVersion"],
+        "v1.20.2"
+    );
+    let broken = fixtures().join("001-unknown-key");
+    let run = nkd(&broken, &["--format", "json", "validate", "cluster.yaml"]);
+    assert_eq!((run.status, run.stdout.as_str()), (Some(3), ""));
+    let errors: Value = serde_json::from_str(&run.stderr).unwrap();
+    let error = &errors["errors"][0];
+    assert_eq!(error["code"], "NKD0006");
+    assert_eq!(error["file"], "cluster.yaml");
+    for number in ["line", "column"] {
+        assert!(error[number].as_u64().unwrap() > 0);
+    }
+}
+
+#[test]
+fn completions_and_manual_pages_are_made_from_the_command_line() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(succeeds(&["completions", shell]).contains("validate"));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    succeeds(&["man", directory.path().to_str().unwrap()]);
+    let page = fs::read_to_string(directory.path().join("nkd-compile.1")).unwrap();
+    assert!(page.contains("CLUSTER.yaml"), "{page}");
+}
