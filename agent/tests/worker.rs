@@ -42,7 +42,7 @@ impl Machine {
         for program in ["systemctl", "kubelet", "kubeadm", "kubectl"] {
             machine.program(program, "exit 0");
         }
-        machine.program("ctr", r#"case "$*" in *list*) cat "$STORE";; *import*) for last; do :; done; cat "$last" >> "$STORE";; esac"#);
+        machine.program("ctr", r#"case "$*" in *images\ list*) cat "$STORE";; *import*) for last; do :; done; cat "$last" >> "$STORE";; esac"#);
         machine.write("/store", "");
         machine.write("/images/a.tar", "example.org/a:1\n");
         machine.write("/images/b.tar", "example.org/b:1\n");

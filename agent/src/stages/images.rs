@@ -30,6 +30,9 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         archives(node, directory)?
     };
     let total = archives.len() as u64;
+    if !archives.is_empty() {
+        forget_cut_off_imports(node)?;
+    }
     for (done, archive) in (0..).zip(&archives) {
         if missing.is_empty() {
             break;
@@ -61,6 +64,28 @@ fn ctr(node: &Node<'_>) -> Command {
     node.root
         .command("ctr")
         .args(["--address", socket, "--namespace", NAMESPACE])
+}
+
+/// An import that was cut off leaves half-written blobs, held by its lease for a day and named as
+/// in its archive, such as `layer.tar`. containerd would go on writing them from another archive
+/// with the same names, and fail for good. Without their lease they are collected.
+fn forget_cut_off_imports(node: &Node<'_>) -> Result<(), Fault> {
+    let failed = |error| Fault::of_command(Cause::ImagesImport, &error);
+    let leases = ctr(node)
+        .args(["leases", "list", "--quiet"])
+        .read()
+        .map_err(failed)?;
+    for lease in leases
+        .lines()
+        .map(str::trim)
+        .filter(|lease| !lease.is_empty())
+    {
+        ctr(node)
+            .args(["leases", "delete", "--sync", lease])
+            .read()
+            .map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// The plan's images that the runtime doesn't have.
