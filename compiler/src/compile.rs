@@ -90,7 +90,7 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
     let mut reported = HashSet::new();
     for node in &cluster.nodes {
         let config = node::config(&cluster, node, &secrets)?;
-        let users: Vec<&UserConfig> = cluster.ignition.iter().chain(&node.ignition).collect();
+        let users: Vec<&UserConfig> = cluster.ignition_of(node).collect();
         report_collisions(&config, &users, &mut reported, diagnostics);
         nodes.push(CompiledNode {
             name: node.name.clone(),

@@ -16,6 +16,14 @@ fragments! {
     SYSCTL "host/sysctl.conf";
     /// Kernel modules.
     MODULES "host/modules.conf";
+    /// chrony's configuration.
+    CHRONY "host/chrony.conf";
+    /// systemd-timesyncd's configuration.
+    TIMESYNCD "host/timesyncd.conf";
+    /// Names of hosts.
+    HOSTS "host/hosts";
+    /// The unit that makes delivered authorities trusted.
+    TRUST_UNIT "host/nkd-trust.service";
     /// containerd's configuration.
     CONTAINERD "runtime/containerd/config.toml";
     /// kubelet's unit.

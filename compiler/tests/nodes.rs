@@ -74,6 +74,16 @@ fn tree(config: &Value) -> String {
     {
         section(&mut tree, "merged config", &text(merged));
     }
+    for user in config["passwd"]["users"].as_array().into_iter().flatten() {
+        section(&mut tree, "user", &user.to_string());
+    }
+    for argument in config["kernelArguments"]["shouldExist"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        section(&mut tree, "kernel argument", argument.as_str().unwrap());
+    }
     for directory in config["storage"]["directories"].as_array().unwrap() {
         let title = format!(
             "{} {}/",

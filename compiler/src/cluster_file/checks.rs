@@ -127,6 +127,29 @@ pub fn address(text: &Text, to: &mut Diagnostics) -> Option<IpAddr> {
     good
 }
 
+/// The addresses of a node: one, or one of each IP version with a comma between them.
+pub fn addresses(text: &Text, to: &mut Diagnostics) -> Option<(IpAddr, Option<IpAddr>)> {
+    let parts = text.value.split(',');
+    let parts = parts.map(|part| address(&Spanned::new(part.to_owned(), text.span), to));
+    let all: Vec<_> = parts.collect::<Option<_>>()?;
+    match all[..] {
+        [one] => return Some((one, None)),
+        [a, b] if a.is_ipv4() != b.is_ipv4() => return Some((a, Some(b))),
+        _ => {}
+    }
+    let message = format!(
+        "`{}` is more than an address of each IP version",
+        text.value
+    );
+    to.report(Code::Address, text.span, message);
+    None
+}
+
+/// What of a node's addresses can be read.
+pub fn parsed_addresses(text: &Text) -> impl Iterator<Item = IpAddr> {
+    text.value.split(',').filter_map(|part| part.parse().ok())
+}
+
 /// `registry/path`, without a tag.
 pub fn image_repository(text: &Text, to: &mut Diagnostics) {
     let last = text.value.rsplit('/').next().unwrap_or_default();
@@ -223,6 +246,50 @@ pub fn duration(text: &Text, to: &mut Diagnostics) -> Option<Duration> {
         to.report(Code::Duration, text.span, message);
     }
     good
+}
+
+/// A DNS name or an address, nothing else.
+pub fn plain_host(text: &Text, to: &mut Diagnostics) {
+    if !is_host(&text.value) && text.value.parse::<IpAddr>().is_err() {
+        let message = format!("`{}` is neither a DNS name nor an address", text.value);
+        to.report(Code::Name, text.span, message);
+    }
+}
+
+/// `host` or `host:port`, as an image's name begins.
+pub fn is_registry_host(text: &str) -> bool {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, "443"));
+    is_host(host) && port.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+/// A MAC address of one machine; comes back in lower case with `:`.
+pub fn mac(text: &Text, to: &mut Diagnostics) -> Option<String> {
+    let lower = text.value.to_ascii_lowercase().replace('-', ":");
+    let octets: Option<Vec<u8>> = lower
+        .split(':')
+        .map(|part| (part.len() == 2).then(|| u8::from_str_radix(part, 16).ok())?)
+        .collect();
+    let one_machine = |octets: &Vec<u8>| {
+        let group = octets.first().is_some_and(|first| first & 1 == 1);
+        octets.len() == 6 && !group && octets.iter().any(|it| *it != 0)
+    };
+    if octets.as_ref().is_some_and(one_machine) {
+        return Some(lower);
+    }
+    let message = format!("`{}` is not a MAC address of a machine", text.value);
+    to.report(Code::Mac, text.span, message);
+    None
+}
+
+/// A block device.
+pub fn disk(text: Text, to: &mut Diagnostics) -> Option<String> {
+    let span = text.span;
+    let path = node_path(text, to)?;
+    if path.starts_with("/dev/") {
+        return Some(path);
+    }
+    to.report(Code::NodePath, span, format!("`{path}` is not in /dev"));
+    None
 }
 
 /// The name of a network interface, as the kernel takes it (`dev_valid_name`).

@@ -60,6 +60,6 @@ fn outlives_nodes(file: &Cluster, address: Option<IpAddr>, to: &mut Diagnostics)
 fn is_a_nodes(nodes: &[Node], address: IpAddr) -> bool {
     let addresses = nodes.iter().filter_map(|node| node.address.as_ref());
     addresses
-        .filter_map(|it| it.value.parse::<IpAddr>().ok())
+        .flat_map(checks::parsed_addresses)
         .any(|it| it == address)
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::domain::{Manifest, Overlay};
 use crate::diagnostics::{Code, Diagnostics, SourceId, Spanned};
 use crate::ignition::user::UserConfig;
+use crate::pki::Secret;
 use crate::yaml;
 
 type Text = Spanned<String>;
@@ -77,6 +78,34 @@ impl Files<'_> {
         let message = format!("`{}` is not a file of PEM certificates alone", name.value);
         to.report(Code::Certificate, name.span, message);
         None
+    }
+
+    /// Certificate authorities for the whole system: the name each gets there, and its PEM.
+    pub fn trust(&self, names: &[Text], to: &mut Diagnostics) -> Vec<(String, String)> {
+        let mut all: Vec<(String, String)> = Vec::new();
+        for name in names {
+            let Some(text) = self.certificates(name, to) else {
+                continue;
+            };
+            let file = self.path(name);
+            let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+            let safe = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            let stem = stem.replace(|c| !safe(c), "_");
+            all.push((format!("{stem}.crt"), text));
+        }
+        all
+    }
+
+    /// A password, all of a file but the end of its line.
+    pub fn password(&self, name: &Text, to: &mut Diagnostics) -> Option<Secret> {
+        let source = self.read(name, to)?;
+        let password = to.text(source).trim_end_matches(['\n', '\r']).to_owned();
+        if password.is_empty() || password.contains(char::is_control) {
+            let message = format!("`{}` doesn't hold one password alone", name.value);
+            to.report(Code::Auth, name.span, message);
+            return None;
+        }
+        Some(Secret::new(password))
     }
 
     /// The user's own Ignition configs.

@@ -5,8 +5,13 @@ mod checks;
 pub mod domain;
 mod endpoint;
 mod files;
+mod host;
+mod interfaces;
+mod kubelet;
+mod networks;
 mod nodes;
 pub mod resolved;
+mod runtime;
 mod validate;
 pub mod written;
 

@@ -1,8 +1,9 @@
-use super::checks;
-use super::domain::{Node, Role, Taint};
+use super::domain::{Node, Overlay, Pool, Role, Taint};
 use super::files::Files;
+use super::host::HostLevel;
 use super::resolved;
 use super::written;
+use super::{checks, host, interfaces, kubelet};
 use crate::diagnostics::{Code, Diagnostics, Spanned};
 
 /// Label prefixes of Kubernetes' own that a kubelet may set on its node, and single labels
@@ -24,48 +25,115 @@ const OWN_LABELS: [&str; 11] = [
 
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
+/// What holds for nodes outside of their own entries.
+pub struct Level {
+    /// `spec.os`
+    pub host: HostLevel,
+    /// `spec.pools`
+    pub pools: Vec<Settings>,
+}
+
+/// What a pool or a node says, checked.
+pub struct Settings {
+    labels: Vec<(String, String)>,
+    taints: Option<Vec<Taint>>,
+    kubelet_args: Vec<(String, String)>,
+    install_disk: Option<String>,
+    host: HostLevel,
+    /// kubeadm overlay documents.
+    pub overlays: Vec<Overlay>,
+}
+
+/// What isn't laid into each of the pools' nodes.
+pub fn into_pools(settings: Vec<Settings>) -> Vec<Pool> {
+    let pools = settings.into_iter().map(|pool| Pool {
+        overlays: pool.overlays,
+        ignition: pool.host.ignition,
+    });
+    pools.collect()
+}
+
+/// Checks what a pool or a node says.
+pub fn settings(file: written::Settings, files: &Files<'_>, to: &mut Diagnostics) -> Settings {
+    let labels = file.labels.unwrap_or_default();
+    for (key, value) in &labels {
+        label(key, value, to);
+    }
+    let taints = file.taints.map(|taints| {
+        let taints = taints.into_iter();
+        taints.filter_map(|it| taint(it, to)).collect::<Vec<_>>()
+    });
+    Settings {
+        labels: plain(labels),
+        taints,
+        kubelet_args: kubelet::args(file.kubelet, to),
+        install_disk: file.install_disk.and_then(|it| checks::disk(it, to)),
+        host: host::host(file.os, files, to),
+        overlays: files.overlays(&file.overlays.unwrap_or_default(), to),
+    }
+}
+
 /// Checks one node.
-pub fn node(file: resolved::Node, files: &Files<'_>, to: &mut Diagnostics) -> Option<Node> {
+pub fn node(
+    file: resolved::Node,
+    level: &Level,
+    files: &Files<'_>,
+    to: &mut Diagnostics,
+) -> Option<Node> {
     let name = file.name.and_then(|name| {
         // The name is also the value of the label kubernetes.io/hostname.
         let short = checks::is_label_value(&name.value);
         if !short {
-            to.report(
-                Code::Name,
-                name.span,
-                format!("the name `{}` is not a hostname", name.value),
-            );
+            let message = format!("the name `{}` is not a hostname", name.value);
+            to.report(Code::Name, name.span, message);
         }
         (short && checks::dns_name(&name, "the node's name", to)).then_some(name.value)
     });
-    let role = file
-        .role
-        .and_then(|role| checks::choice(&role, [Role::ControlPlane, Role::Worker], Role::name, to));
-    let address = file
-        .address
-        .and_then(|address| checks::address(&address, to));
-    for (key, value) in &file.labels {
-        label(key, value, to);
-    }
-    let taints = file.taints.map(|taints| {
-        taints
-            .into_iter()
-            .filter_map(|it| taint(it, to))
-            .collect::<Vec<_>>()
-    });
-    let ignition = files.ignition(&file.ignition, to);
+    let roles = [Role::ControlPlane, Role::Worker];
+    let role = file.role;
+    let role = role.and_then(|role| checks::choice(&role, roles, Role::name, to));
+    let own_address = file.address.as_ref();
+    let addresses = own_address.and_then(|it| checks::addresses(it, to));
+    let mac = file.mac.and_then(|it| checks::mac(&it, to));
+    let interfaces = interfaces::interfaces(file.interfaces, own_address, to);
+    let own = settings(file.settings, files, to);
+    let pool = file.pool.and_then(|pool| level.pools.get(pool));
+    let pool_host = pool.map(|pool| pool.host.host.clone()).unwrap_or_default();
+    let pools = |of: fn(&Settings) -> &Vec<(String, String)>| pool.map(of).into_iter().flatten();
     Some(Node {
         name: name?,
         role: role?,
-        address: address?,
-        labels: file
-            .labels
-            .into_iter()
-            .map(|(key, value)| (key.value, value.value))
-            .collect(),
-        taints,
-        ignition,
+        pool: file.pool,
+        address: addresses?.0,
+        second_address: addresses?.1,
+        mac,
+        interfaces,
+        labels: over(pools(|it| &it.labels), own.labels),
+        taints: own.taints.or_else(|| pool?.taints.clone()),
+        kubelet_args: over(pools(|it| &it.kubelet_args), own.kubelet_args),
+        install_disk: own.install_disk.or_else(|| pool?.install_disk.clone()),
+        host: own.host.host.within(&pool_host.within(&level.host.host)),
+        overlays: own.overlays,
+        ignition: own.host.ignition,
     })
+}
+
+/// A pool's pairs with a node's own in their places.
+fn over<'a>(
+    pool: impl Iterator<Item = &'a (String, String)>,
+    own: Vec<(String, String)>,
+) -> Vec<(String, String)> {
+    let kept = pool.filter(|(key, _)| own.iter().all(|(mine, _)| mine != key));
+    kept.cloned()
+        .collect::<Vec<_>>()
+        .into_iter()
+        .chain(own)
+        .collect()
+}
+
+fn plain(pairs: Vec<(Spanned<String>, Spanned<String>)>) -> Vec<(String, String)> {
+    let pairs = pairs.into_iter();
+    pairs.map(|(key, value)| (key.value, value.value)).collect()
 }
 
 fn label(key: &Spanned<String>, value: &Spanned<String>, to: &mut Diagnostics) {

@@ -6,6 +6,7 @@ use super::written;
 use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
 use crate::images;
 use crate::version::Version;
+use crate::yaml;
 
 type Text = Spanned<String>;
 
@@ -41,18 +42,22 @@ pub struct Cluster {
     pub runtime: Text,
     /// `spec.runtime.sandboxImage`
     pub sandbox_image: Text,
+    /// `spec.runtime.registries`
+    pub registries: Vec<written::Registry>,
     /// `spec.network.manifests`
     pub manifests: Vec<Text>,
     /// `spec.airgap.images`
     pub airgap_images: Option<Text>,
     /// `spec.report`
     pub report: Option<written::Report>,
-    /// `spec.os.ignition`
-    pub ignition: Vec<Text>,
+    /// `spec.os`
+    pub os: written::Os,
     /// `spec.pki.algorithm`
     pub pki_algorithm: Text,
     /// `spec.pki.validity`
     pub pki_validity: Text,
+    /// `spec.pools`
+    pub pools: Vec<written::Pool>,
     /// `spec.nodes`
     pub nodes: Vec<Node>,
 }
@@ -61,16 +66,18 @@ pub struct Cluster {
 pub struct Node {
     /// `name`
     pub name: Option<Text>,
-    /// `role`
+    /// `role`, its own or its pool's.
     pub role: Option<Text>,
+    /// Its pool, by its place in `spec.pools`.
+    pub pool: Option<usize>,
     /// `address`
     pub address: Option<Text>,
-    /// `labels`
-    pub labels: Vec<(Text, Text)>,
-    /// `taints`: absent and empty differ.
-    pub taints: Option<Vec<written::Taint>>,
-    /// `os.ignition`
-    pub ignition: Vec<Text>,
+    /// `mac`
+    pub mac: Option<Text>,
+    /// `interfaces`
+    pub interfaces: Vec<written::Interface>,
+    /// What it says for itself.
+    pub settings: written::Settings,
 }
 
 impl Node {
@@ -91,7 +98,9 @@ pub fn resolve(file: written::Cluster, to: &mut Diagnostics) -> Cluster {
     let written::Spec {
         kubernetes, nodes, ..
     } = file.spec;
-    let nodes: Vec<_> = nodes.unwrap_or_default().into_iter().map(node).collect();
+    let pools = file.spec.pools.unwrap_or_default();
+    let nodes = nodes.unwrap_or_default().into_iter();
+    let nodes: Vec<_> = nodes.map(|it| node(it, &pools, to)).collect();
     let version = kubernetes.version;
     // A version that is wrong is reported later; until then anything does.
     let parsed = version
@@ -114,14 +123,16 @@ pub fn resolve(file: written::Cluster, to: &mut Diagnostics) -> Cluster {
         cert_sans: kubernetes.cert_sans.unwrap_or_default(),
         kube_vip: kubernetes.kube_vip,
         overlays: kubernetes.overlays.unwrap_or_default(),
-        runtime: or(file.spec.runtime, "containerd"),
-        sandbox_image: or(file.spec.sandbox_image, &sandbox_image),
+        runtime: or(file.spec.runtime.name, "containerd"),
+        sandbox_image: or(file.spec.runtime.sandbox_image, &sandbox_image),
+        registries: file.spec.runtime.registries,
         manifests: file.spec.manifests.unwrap_or_default(),
         airgap_images: file.spec.airgap_images,
         report: file.spec.report,
-        ignition: file.spec.ignition.unwrap_or_default(),
+        os: file.spec.os,
         pki_algorithm: or(file.spec.pki_algorithm, "ecdsa-p256"),
         pki_validity: or(file.spec.pki_validity, "10y"),
+        pools,
         nodes,
     }
 }
@@ -157,10 +168,11 @@ fn default_endpoint(nodes: &[Node]) -> Option<Text> {
         return None;
     };
     let address = only.address.as_ref()?;
-    let host = if address.value.contains(':') {
-        format!("[{}]", address.value)
+    let first = address.value.split(',').next().unwrap_or_default();
+    let host = if first.contains(':') {
+        format!("[{first}]")
     } else {
-        address.value.clone()
+        first.to_owned()
     };
     Some(Spanned::new(
         format!("{host}:{DEFAULT_API_PORT}"),
@@ -168,13 +180,33 @@ fn default_endpoint(nodes: &[Node]) -> Option<Text> {
     ))
 }
 
-fn node(file: written::Node) -> Node {
+fn node(file: written::Node, pools: &[written::Pool], to: &mut Diagnostics) -> Node {
+    let pool = file.pool.as_ref().and_then(|name| {
+        let named = |pool: &written::Pool| pool.name.as_ref().map(|it| it.value.clone());
+        let found = pools
+            .iter()
+            .position(|pool| named(pool).as_deref() == Some(&name.value));
+        if found.is_none() {
+            let known: Vec<_> = pools.iter().filter_map(named).collect();
+            let message = format!("there is no pool `{}`", name.value);
+            let help = yaml::suggest(&name.value, known.iter().map(String::as_str));
+            to.report_with_help(Code::UnknownPool, name.span, message, help);
+        }
+        found
+    });
+    let pools_role = pool.and_then(|pool| pools.get(pool)?.settings.role.clone());
+    let role = file.settings.role.clone().or(pools_role);
+    if let (Some(name), Some(_), None) = (&file.pool, pool, &role) {
+        let message = "neither this node nor its pool has a `role`";
+        to.report(Code::MissingKey, name.span, message);
+    }
     Node {
         name: file.name,
-        role: file.role,
+        role,
+        pool,
         address: file.address,
-        labels: file.labels.unwrap_or_default(),
-        taints: file.taints,
-        ignition: file.ignition.unwrap_or_default(),
+        mac: file.mac,
+        interfaces: file.interfaces.unwrap_or_default(),
+        settings: file.settings,
     }
 }

@@ -86,7 +86,7 @@ codes! {
     Certificate "NKD0119" "A file holds no PEM certificate."
         "a CA file holds `-----BEGIN CERTIFICATE-----` blocks and no private key";
     Family "NKD0120" "Addresses and networks are of different IP versions."
-        "nodes, pods and services are all IPv4 or all IPv6; `spec.kubernetes.networking` defaults to IPv4";
+        "nodes, pods and services have the same IP versions, the same one first; `spec.kubernetes.networking` defaults to IPv4";
     ServiceSize "NKD0121" "The services' network has a size that Kubernetes refuses."
         "give it a prefix length from 12 to 28 for IPv4, from 108 to 124 for IPv6";
     PodSize "NKD0122" "The pods' network can't be divided among the nodes."
@@ -97,6 +97,40 @@ codes! {
         "kube-vip puts one more address on a control plane: write one that no node has, such as 10.200.0.10:6443";
     Interface "NKD0125" "A value is not the name of a network interface."
         "write a name such as eth0 or enp1s0, at most 15 characters";
+    UnknownPool "NKD0126" "A node names a pool that isn't there."
+        "pools are under `spec.pools`, each with a `name`";
+    DuplicatePool "NKD0127" "Two pools have the same name."
+        "a pool's name must be its own";
+    Number "NKD0128" "A number is out of its range."
+        "maxPods goes from 1 to 10000, mtu from 1280 to 65535";
+    Quantity "NKD0129" "A resource can't be reserved like this."
+        "write a quantity such as 500m, 2 or 1Gi, in quotes if it is a number";
+    KubeletArg "NKD0130" "An argument of kubelet can't be given."
+        "write its name without dashes before it, such as `v`";
+    Mac "NKD0131" "A value is not a MAC address."
+        "write six bytes in hexadecimal, such as 52:54:00:12:34:56";
+    DuplicateMac "NKD0132" "Two nodes have the same MAC address."
+        "a node's MAC address must be its own";
+    User "NKD0133" "A user of the system can't be made like this."
+        "names have lower-case letters, digits, `_` and `-`; passwords are given as hashes, as `mkpasswd` prints them";
+    SshKey "NKD0134" "A text is not a public SSH key."
+        "copy the whole line of the .pub file";
+    KernelArgument "NKD0135" "A value is not one kernel argument."
+        "write one argument for each item of the list, without blanks";
+    Addressing "NKD0136" "A network interface's addresses don't fit together."
+        "write addresses such as 10.200.0.11/24, the node's `address` among them, and gateways inside their networks";
+    NoProxy "NKD0137" "A value can't be excepted from the proxy."
+        "write names, domains (`.example.org`), addresses or networks, one for each item of the list";
+    Hosts "NKD0138" "An address has no names."
+        "give it `names`, or remove it";
+    Registry "NKD0139" "An image registry can't be set up like this."
+        "give each registry's `host` once, as images' names begin, such as docker.io or registry.example.org:5000";
+    Auth "NKD0140" "The credentials for a registry can't be used."
+        "`username` is text, `passwordFile` a file with one line";
+    Runtime "NKD0141" "The container runtime can't be used with this Kubernetes or this nkd."
+        "use containerd: it works with every Kubernetes version nkd knows";
+    DualStack "NKD0142" "Networks of both IP versions can't be had like this."
+        "from Kubernetes 1.21, write one IPv4 and one IPv6 network with a comma between them, such as 10.244.0.0/16,fd00:10:244::/56";
     // kubeadm overlay documents.
     OverlayKind "NKD0201" "A document is not one that kubeadm of this version takes."
         "see kubeadm's configuration reference for this Kubernetes version";

@@ -47,6 +47,10 @@ pub struct Config {
     pub directories: Vec<(String, u32)>,
     /// Units, in order; all are enabled.
     pub units: Vec<Unit>,
+    /// Users, as in `passwd.users`.
+    pub users: Vec<Value>,
+    /// Kernel arguments, for `kernelArguments.shouldExist`.
+    pub kernel_arguments: Vec<String>,
 }
 
 impl Config {
@@ -87,14 +91,21 @@ impl Config {
             let merge: Vec<_> = users.iter().map(|user| resource(&user.text)).collect();
             ignition["config"] = json!({ "merge": merge });
         }
-        json!({
+        let mut config = json!({
             "ignition": ignition,
             "storage": {
                 "directories": directories.collect::<Vec<_>>(),
                 "files": files.collect::<Vec<_>>(),
             },
             "systemd": {"units": units.collect::<Vec<_>>()},
-        })
+        });
+        if !self.users.is_empty() {
+            config["passwd"] = json!({"users": self.users});
+        }
+        if !self.kernel_arguments.is_empty() {
+            config["kernelArguments"] = json!({"shouldExist": self.kernel_arguments});
+        }
+        config
     }
 
     /// What of the user's config collides with this one: the word that says it there, and what

@@ -6,6 +6,7 @@ pub mod overlay;
 mod schema;
 
 use anyhow::{Result, bail};
+use ipnet::IpNet;
 use nkd_contract::paths;
 use serde_json::{Value, json};
 
@@ -29,7 +30,7 @@ pub fn init(cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
         json!(cluster.bind_port());
     document(&mut documents, "ClusterConfiguration")?["apiServer"] =
         json!({"certSANs": cert_sans(cluster)});
-    finish(documents, cluster)
+    finish(documents, cluster, node)
 }
 
 /// The documents for any other node.
@@ -50,7 +51,7 @@ pub fn join(cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
                 json!(["DirAvailable--etc-kubernetes-manifests"]);
         }
     }
-    finish(documents, cluster)
+    finish(documents, cluster, node)
 }
 
 /// Documents as one YAML file.
@@ -79,6 +80,7 @@ fn template(text: &str, cluster: &Cluster, node: &Node, token: &str) -> Result<V
         .cri_endpoint(cluster.version.cri_socket_has_scheme());
     let values = [
         ("address", &*node.address.to_string()),
+        ("addresses", &node.addresses()),
         ("cluster", &cluster.name),
         ("criSocket", &cri_socket),
         ("discovery", paths::DISCOVERY),
@@ -86,8 +88,8 @@ fn template(text: &str, cluster: &Cluster, node: &Node, token: &str) -> Result<V
         ("endpoint", &cluster.endpoint.to_string()),
         ("imageRepository", &cluster.image_repository),
         ("node", &node.name),
-        ("podSubnet", &cluster.pod_subnet.to_string()),
-        ("serviceSubnet", &cluster.service_subnet.to_string()),
+        ("podSubnet", &joined(&cluster.pod_subnets)),
+        ("serviceSubnet", &joined(&cluster.service_subnets)),
         ("token", token),
         ("tokenTtl", TOKEN_TTL),
         ("version", &cluster.version.to_string()),
@@ -99,25 +101,33 @@ fn template(text: &str, cluster: &Cluster, node: &Node, token: &str) -> Result<V
     Ok(documents)
 }
 
-fn finish(mut documents: Vec<Value>, cluster: &Cluster) -> Result<Vec<Value>> {
+fn joined(networks: &[IpNet]) -> String {
+    let networks: Vec<_> = networks.iter().map(IpNet::to_string).collect();
+    networks.join(",")
+}
+
+fn finish(mut documents: Vec<Value>, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
     convert::down(&mut documents, cluster.version.kubeadm_api())?;
-    overlay::apply(&mut documents, &cluster.overlays);
+    overlay::apply(&mut documents, cluster.overlays_of(node));
     Ok(documents)
 }
 
-/// A node's own labels and taints. Kubernetes reads no taints and an empty list of them
+/// A node's own labels, taints and kubelet settings. The last are arguments, because kubeadm keeps one
+/// `KubeletConfiguration` for all nodes. Kubernetes reads no taints and an empty list of them
 /// differently: without the key a control plane gets its usual taint.
 fn registration(document: &mut Value, node: &Node) {
     let registration = &mut document["nodeRegistration"];
-    if !node.labels.is_empty() {
-        let labels: Vec<_> = node
-            .labels
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        if let Some(args) = registration["kubeletExtraArgs"].as_array_mut() {
+    if let Some(args) = registration["kubeletExtraArgs"].as_array_mut() {
+        if !node.labels.is_empty() {
+            let labels: Vec<_> = node
+                .labels
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect();
             args.push(json!({"name": "node-labels", "value": labels.join(",")}));
         }
+        let further = node.kubelet_args.iter();
+        args.extend(further.map(|(name, value)| json!({"name": name, "value": value})));
     }
     if let Some(taints) = &node.taints {
         registration["taints"] = taints.iter().map(taint).collect();

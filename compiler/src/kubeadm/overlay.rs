@@ -68,7 +68,11 @@ const OWNED: [(&str, &str); 15] = [
 ];
 
 /// Reports everything in the overlay documents that this version's kubeadm wouldn't take.
-pub fn check(overlays: &[Overlay], version: Version, to: &mut Diagnostics) {
+pub fn check<'a>(
+    overlays: impl Iterator<Item = &'a Overlay>,
+    version: Version,
+    to: &mut Diagnostics,
+) {
     for overlay in overlays {
         check_document(&overlay.document, version, to);
     }
@@ -125,7 +129,7 @@ fn check_document(document: &Node, version: Version, to: &mut Diagnostics) {
 
 /// Merges the overlay documents onto those of one node. One that has no counterpart is added
 /// where `kubeadm` would read it: all but `JoinConfiguration` on the init node.
-pub fn apply(documents: &mut Vec<Value>, overlays: &[Overlay]) {
+pub fn apply<'a>(documents: &mut Vec<Value>, overlays: impl Iterator<Item = &'a Overlay>) {
     let joins = documents.iter().any(|it| it["kind"] == "JoinConfiguration");
     for overlay in overlays {
         let document = overlay.document.to_json();

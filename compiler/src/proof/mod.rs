@@ -131,8 +131,14 @@ impl Node {
         Ok(&self.document(kind)?["nodeRegistration"])
     }
 
-    /// The address kubelet is told to use, in both of the forms arguments have.
+    /// The address by which the node is known.
     fn address(&self) -> Result<String> {
+        let all = self.addresses()?.into_iter();
+        all.map(|it| it.to_string()).next().context("no address")
+    }
+
+    /// The addresses kubelet is told to use, in both of the forms arguments have.
+    fn addresses(&self) -> Result<Vec<IpAddr>> {
         let args = &self.registration()?["kubeletExtraArgs"];
         let listed = || {
             let arg = args
@@ -141,10 +147,10 @@ impl Node {
                 .find(|arg| arg["name"] == "node-ip")?;
             arg["value"].as_str()
         };
-        let address = args["node-ip"].as_str().or_else(listed);
-        Ok(address
-            .with_context(|| format!("{} has no node-ip", self.plan.node))?
-            .to_owned())
+        let addresses = args["node-ip"].as_str().or_else(listed);
+        let addresses = addresses.with_context(|| format!("{} has no node-ip", self.plan.node))?;
+        let parsed = addresses.split(',').map(str::parse);
+        Ok(parsed.collect::<Result<_, _>>()?)
     }
 }
 
@@ -171,7 +177,8 @@ fn one_init_node(cluster: &Cluster) -> Result<()> {
 fn unique_names_and_addresses(cluster: &Cluster) -> Result<()> {
     let mut seen = HashSet::new();
     for node in &cluster.nodes {
-        for text in [node.plan.node.clone(), node.address()?] {
+        let addresses = node.addresses()?.into_iter().map(|it| it.to_string());
+        for text in addresses.chain([node.plan.node.clone()]) {
             ensure!(seen.insert(text.clone()), "{text} is there twice");
         }
     }
@@ -258,19 +265,26 @@ fn names_cover_api(cluster: &Cluster) -> Result<()> {
 
 fn networks_disjoint(cluster: &Cluster) -> Result<()> {
     let networking = &cluster.init()?.document("ClusterConfiguration")?["networking"];
-    let subnet = |key: &str| -> Result<IpNet> {
-        Ok(networking[key]
+    let mut networks = Vec::new();
+    for key in ["podSubnet", "serviceSubnet"] {
+        let subnets = networking[key]
             .as_str()
-            .with_context(|| format!("no {key}"))?
-            .parse()?)
-    };
-    let (pods, services) = (subnet("podSubnet")?, subnet("serviceSubnet")?);
-    let overlap = pods.contains(&services.network()) || services.contains(&pods.network());
-    ensure!(!overlap, "{pods} and {services} overlap");
+            .with_context(|| format!("no {key}"))?;
+        for subnet in subnets.split(',') {
+            let subnet: IpNet = subnet.parse()?;
+            for other in &networks {
+                let overlap = |a: &IpNet, b: &IpNet| a.contains(&b.network());
+                let disjoint = !overlap(&subnet, other) && !overlap(other, &subnet);
+                ensure!(disjoint, "{subnet} and {other} overlap");
+            }
+            networks.push(subnet);
+        }
+    }
     for node in &cluster.nodes {
-        let address: IpAddr = node.address()?.parse()?;
-        let inside = pods.contains(&address) || services.contains(&address);
-        ensure!(!inside, "{} is inside {pods} or {services}", node.plan.node);
+        for address in node.addresses()? {
+            let within = networks.iter().find(|it| it.contains(&address));
+            ensure!(within.is_none(), "{} is inside {within:?}", node.plan.node);
+        }
     }
     Ok(())
 }

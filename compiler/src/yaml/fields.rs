@@ -67,6 +67,27 @@ impl<'a> Fields<'a> {
         self.text(key, into)
     }
 
+    /// A number that isn't negative.
+    pub fn number(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Spanned<u64>> {
+        let node = self.node(key)?;
+        if let Value::Number(number) = &node.value
+            && let Some(number) = number.as_u64()
+        {
+            return Some(Spanned::new(number, node.span));
+        }
+        wrong_type(
+            node,
+            &self.name(key),
+            "a whole number from 0 on",
+            diagnostics,
+        );
+        None
+    }
+
     /// A mapping that has keys that must be there: read as empty when it isn't there itself.
     pub fn needed_map<T>(
         &mut self,

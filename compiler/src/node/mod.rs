@@ -1,5 +1,9 @@
 //! What goes onto one node.
 
+mod host;
+mod network;
+mod runtime;
+
 use anyhow::Result;
 use nkd_contract::{Image, ImageSource, Images, Plan, ReportTarget, Role, SCHEMA, paths};
 
@@ -52,27 +56,18 @@ pub fn config(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Confi
             serde_json::to_string_pretty(&target)? + "\n",
         );
     }
-    host(&mut config, cluster)?;
+    host(&mut config, cluster, node)?;
     Ok(config)
 }
 
-/// What all nodes have in common: kernel settings, the runtime's and kubelet's configuration.
-fn host(config: &mut Config, cluster: &Cluster) -> Result<()> {
-    config.file(
-        "/etc/sysctl.d/90-kubernetes.conf",
-        PUBLIC,
-        fragments::SYSCTL,
-    );
-    config.file(
-        "/etc/modules-load.d/kubernetes.conf",
-        PUBLIC,
-        fragments::MODULES,
-    );
-    let runtime = fragments::fill(
-        fragments::CONTAINERD,
-        &[("sandboxImage", &cluster.sandbox_image)],
-    )?;
-    config.file("/etc/containerd/config.toml", PUBLIC, runtime);
+/// kubelet's unit, the runtime's configuration and the operating system's.
+fn host(config: &mut Config, cluster: &Cluster, node: &Node) -> Result<()> {
+    host::files(config, &node.host)?;
+    network::connections(config, &node.interfaces);
+    runtime::files(config, cluster)?;
+    if let Some(proxy) = &node.host.proxy {
+        host::proxy(config, cluster, node, proxy);
+    }
     let dropin = fragments::fill(
         fragments::KUBELET_DROPIN,
         &[("runtimeUnit", cluster.runtime.unit())],

@@ -1,6 +1,14 @@
 //! The cluster file as it is written: everything may be absent. What is wrong with its keys alone,
 //! unknown, of another type or missing, is reported here.
 
+mod nodes;
+mod os;
+mod runtime;
+
+pub use nodes::{Interface, Kubelet, Node, Pairs, Pool, Settings, Taint};
+pub use os::{Host, Os, Proxy, User};
+pub use runtime::{Access, Auth, Mirror, Registry, Runtime};
+
 use crate::diagnostics::{Diagnostics, Span, Spanned};
 use crate::yaml::{Fields, Node as Yaml};
 
@@ -26,22 +34,22 @@ pub struct Cluster {
 pub struct Spec {
     /// `kubernetes`
     pub kubernetes: Kubernetes,
-    /// `runtime.name`
-    pub runtime: Text,
-    /// `runtime.sandboxImage`
-    pub sandbox_image: Text,
+    /// `runtime`
+    pub runtime: Runtime,
     /// `network.manifests`
     pub manifests: Texts,
     /// `airgap.images`
     pub airgap_images: Text,
     /// `report`
     pub report: Option<Report>,
-    /// `os.ignition`
-    pub ignition: Texts,
+    /// `os`
+    pub os: Os,
     /// `pki.algorithm`
     pub pki_algorithm: Text,
     /// `pki.validity`
     pub pki_validity: Text,
+    /// `pools`
+    pub pools: Option<Vec<Pool>>,
     /// `nodes`
     pub nodes: Option<Vec<Node>>,
 }
@@ -85,32 +93,6 @@ pub struct Report {
     pub ca_file: Text,
 }
 
-/// An item of `spec.nodes`
-pub struct Node {
-    /// `name`
-    pub name: Text,
-    /// `role`
-    pub role: Text,
-    /// `address`
-    pub address: Text,
-    /// `labels`
-    pub labels: Option<Vec<(Spanned<String>, Spanned<String>)>>,
-    /// `taints`: absent and empty differ.
-    pub taints: Option<Vec<Taint>>,
-    /// `os.ignition`
-    pub ignition: Texts,
-}
-
-/// An item of a node's `taints`
-pub struct Taint {
-    /// `key`
-    pub key: Text,
-    /// `value`
-    pub value: Text,
-    /// `effect`
-    pub effect: Text,
-}
-
 impl Cluster {
     /// Reads the document.
     pub fn read(document: &Yaml, to: &mut Diagnostics) -> Option<Self> {
@@ -136,18 +118,13 @@ impl Spec {
         let kubernetes = fields
             .needed_map("kubernetes", to, Kubernetes::read)
             .unwrap_or_default();
-        let runtime = fields.map("runtime", to, |it, to| {
-            (it.text("name", to), it.text("sandboxImage", to))
-        });
         let pki = fields.map("pki", to, |it, to| {
             (it.text("algorithm", to), it.text("validity", to))
         });
-        let (runtime, sandbox_image) = runtime.unwrap_or_default();
         let (pki_algorithm, pki_validity) = pki.unwrap_or_default();
         Self {
             kubernetes,
-            runtime,
-            sandbox_image,
+            runtime: fields.map("runtime", to, Runtime::read).unwrap_or_default(),
             manifests: fields
                 .map("network", to, |it, to| it.text_list("manifests", to))
                 .flatten(),
@@ -158,11 +135,10 @@ impl Spec {
                 url: it.needed_text("url", to),
                 ca_file: it.text("caFile", to),
             }),
-            ignition: fields
-                .map("os", to, |it, to| it.text_list("ignition", to))
-                .flatten(),
+            os: fields.map("os", to, Os::read).unwrap_or_default(),
             pki_algorithm,
             pki_validity,
+            pools: fields.map_list("pools", to, Pool::read),
             nodes: fields.map_list("nodes", to, Node::read),
         }
     }
@@ -193,25 +169,6 @@ impl Kubernetes {
                 image: it.text("image", to),
             }),
             overlays: fields.text_list("kubeadm", to),
-        }
-    }
-}
-
-impl Node {
-    fn read(fields: &mut Fields<'_>, to: &mut Diagnostics) -> Self {
-        Self {
-            name: fields.needed_text("name", to),
-            role: fields.needed_text("role", to),
-            address: fields.needed_text("address", to),
-            labels: fields.texts("labels", to),
-            taints: fields.map_list("taints", to, |it, to| Taint {
-                key: it.needed_text("key", to),
-                value: it.text("value", to),
-                effect: it.needed_text("effect", to),
-            }),
-            ignition: fields
-                .map("os", to, |it, to| it.text_list("ignition", to))
-                .flatten(),
         }
     }
 }

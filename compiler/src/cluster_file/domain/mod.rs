@@ -1,10 +1,17 @@
 //! The cluster, in types that can't be wrong: nothing here needs checking again.
 
-use std::net::IpAddr;
+mod host;
+mod nodes;
+mod runtime;
+
 use std::time::Duration;
 
 use ipnet::IpNet;
 use nkd_contract::Runtime;
+
+pub use host::{Host, Names, Proxy, User};
+pub use nodes::{Interface, Node, Pool, Role, Taint};
+pub use runtime::{Access, Registry};
 
 use crate::diagnostics::SourceId;
 use crate::ignition::user::UserConfig;
@@ -21,10 +28,10 @@ pub struct Cluster {
     pub endpoint: Endpoint,
     /// Where Kubernetes' images are.
     pub image_repository: String,
-    /// The network of pods.
-    pub pod_subnet: IpNet,
-    /// The network of services.
-    pub service_subnet: IpNet,
+    /// The network of pods, or one of each IP version.
+    pub pod_subnets: Vec<IpNet>,
+    /// The network of services, or one of each IP version; the first is the cluster's own.
+    pub service_subnets: Vec<IpNet>,
     /// The DNS domain of services.
     pub dns_domain: String,
     /// Further names and addresses of the API server.
@@ -37,6 +44,8 @@ pub struct Cluster {
     pub runtime: Runtime,
     /// The image of pod sandboxes.
     pub sandbox_image: String,
+    /// Registries that are reached otherwise than by their name alone.
+    pub registries: Vec<Registry>,
     /// Manifests the init node applies, in order.
     pub manifests: Vec<Manifest>,
     /// Directory on the nodes with image archives; without it, registries are used.
@@ -47,6 +56,8 @@ pub struct Cluster {
     pub ignition: Vec<UserConfig>,
     /// What kind of keys and certificates are made.
     pub pki: Pki,
+    /// What nodes have in common.
+    pub pools: Vec<Pool>,
     /// The nodes; at least one is a control plane.
     pub nodes: Vec<Node>,
 }
@@ -62,6 +73,24 @@ impl Cluster {
     /// The control plane that makes the cluster.
     pub fn init_node(&self) -> Option<&Node> {
         self.control_planes().next()
+    }
+
+    /// The user's Ignition configs that make a node, in the order in which they are merged.
+    pub fn ignition_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a UserConfig> {
+        let pool = self.pool_of(node).into_iter();
+        let pool = pool.flat_map(|pool| &pool.ignition);
+        self.ignition.iter().chain(pool).chain(&node.ignition)
+    }
+
+    /// The kubeadm overlays of a node, in the order in which they are merged.
+    pub fn overlays_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Overlay> {
+        let pool = self.pool_of(node).into_iter();
+        let pool = pool.flat_map(|pool| &pool.overlays);
+        self.overlays.iter().chain(pool).chain(&node.overlays)
+    }
+
+    fn pool_of(&self, node: &Node) -> Option<&Pool> {
+        self.pools.get(node.pool?)
     }
 
     /// Whether a node makes the cluster.
@@ -99,14 +128,6 @@ impl std::fmt::Display for Endpoint {
         } else {
             write!(f, "{}:{}", self.host, self.port)
         }
-    }
-}
-
-impl Node {
-    /// Where its own API server is reached, if it is a control plane.
-    pub fn api(&self, port: u16) -> Endpoint {
-        let host = self.address.to_string();
-        Endpoint { host, port }
     }
 }
 
@@ -177,50 +198,4 @@ impl Algorithm {
             Self::Rsa4096 => "rsa-4096",
         }
     }
-}
-
-/// A node.
-pub struct Node {
-    /// Its name, a DNS name: hostname and name in Kubernetes.
-    pub name: String,
-    /// What it is in the cluster.
-    pub role: Role,
-    /// Its address.
-    pub address: IpAddr,
-    /// Labels it sets on itself.
-    pub labels: Vec<(String, String)>,
-    /// Taints it sets on itself; `None` leaves them to kubeadm.
-    pub taints: Option<Vec<Taint>>,
-    /// The user's own Ignition configs of this node.
-    pub ignition: Vec<UserConfig>,
-}
-
-/// What a node is in the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Runs the control plane.
-    ControlPlane,
-    /// Runs what users run.
-    Worker,
-}
-
-impl Role {
-    /// As in the cluster file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ControlPlane => "control-plane",
-            Self::Worker => "worker",
-        }
-    }
-}
-
-/// A taint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taint {
-    /// `key`
-    pub key: String,
-    /// `value`, may be empty.
-    pub value: String,
-    /// `effect`
-    pub effect: String,
 }

@@ -1,0 +1,79 @@
+use std::net::IpAddr;
+
+use crate::pki::Secret;
+
+/// What is set of the operating system itself.
+#[derive(Clone, Default)]
+pub struct Host {
+    /// Users that are made, or changed.
+    pub users: Vec<User>,
+    /// Arguments the kernel is booted with.
+    pub kernel_arguments: Vec<String>,
+    /// NTP servers; none leaves them to the image.
+    pub ntp: Vec<String>,
+    /// The proxy to the world outside.
+    pub proxy: Option<Proxy>,
+    /// Lines of `/etc/hosts`.
+    pub hosts: Vec<Names>,
+    /// Certificate authorities the whole system trusts: file name and PEM.
+    pub trust: Vec<(String, String)>,
+}
+
+impl Host {
+    /// Adds to an outer level's lists, and has its own way in all else.
+    #[must_use]
+    pub fn within(mut self, outer: &Self) -> Self {
+        let kept = |user: &&User| self.users.iter().all(|own| own.name != user.name);
+        let users = outer.users.iter().filter(kept).cloned();
+        self.users = users
+            .collect::<Vec<_>>()
+            .into_iter()
+            .chain(self.users)
+            .collect();
+        self.kernel_arguments = joined(&outer.kernel_arguments, self.kernel_arguments);
+        self.hosts = joined(&outer.hosts, self.hosts);
+        self.trust = joined(&outer.trust, self.trust);
+        if self.ntp.is_empty() {
+            self.ntp.clone_from(&outer.ntp);
+        }
+        self.proxy = self.proxy.or_else(|| outer.proxy.clone());
+        self
+    }
+}
+
+fn joined<T: Clone>(outer: &[T], own: Vec<T>) -> Vec<T> {
+    outer.iter().cloned().chain(own).collect()
+}
+
+/// A user of the system.
+#[derive(Clone)]
+pub struct User {
+    /// Login name.
+    pub name: String,
+    /// Lines of `authorized_keys`.
+    pub ssh_authorized_keys: Vec<String>,
+    /// As in `/etc/shadow`.
+    pub password_hash: Option<Secret>,
+    /// Further groups.
+    pub groups: Vec<String>,
+}
+
+/// A proxy.
+#[derive(Clone)]
+pub struct Proxy {
+    /// For http; may hold a password.
+    pub http: Option<Secret>,
+    /// For https; may hold a password.
+    pub https: Option<Secret>,
+    /// Names, domains, addresses and networks that are reached without it.
+    pub no_proxy: Vec<String>,
+}
+
+/// A line of `/etc/hosts`.
+#[derive(Clone)]
+pub struct Names {
+    /// The address.
+    pub address: IpAddr,
+    /// Its names.
+    pub names: Vec<String>,
+}

@@ -1,0 +1,184 @@
+//! `os`: what is set of the operating system itself.
+
+use super::checks;
+use super::domain::{Host, Names, Proxy, User};
+use super::files::Files;
+use super::written;
+use crate::diagnostics::{Code, Diagnostics, Spanned};
+use crate::ignition::user::UserConfig;
+use crate::pki::Secret;
+
+type Text = Spanned<String>;
+
+/// `os` of the cluster, a pool or a node.
+pub struct HostLevel {
+    /// What goes into each node's own config.
+    pub host: Host,
+    /// The user's own Ignition configs.
+    pub ignition: Vec<UserConfig>,
+}
+
+/// Checks `os`.
+pub fn host(file: written::Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
+    let users = file.users.unwrap_or_default().into_iter();
+    let names = file.hosts.unwrap_or_default().into_iter();
+    let arguments = file.kernel_arguments.unwrap_or_default().into_iter();
+    let servers = file.ntp.unwrap_or_default();
+    for server in &servers {
+        checks::plain_host(server, to);
+    }
+    let host = Host {
+        users: users.filter_map(|it| user(it, to)).collect(),
+        kernel_arguments: arguments.filter_map(|it| kernel_argument(it, to)).collect(),
+        ntp: plain(servers),
+        proxy: file.proxy.map(|it| proxy(it, to)),
+        hosts: names.filter_map(|it| entry(it, to)).collect(),
+        trust: files.trust(&file.trust.unwrap_or_default(), to),
+    };
+    HostLevel {
+        host,
+        ignition: files.ignition(&file.ignition.unwrap_or_default(), to),
+    }
+}
+
+fn plain(texts: Vec<Text>) -> Vec<String> {
+    texts.into_iter().map(|it| it.value).collect()
+}
+
+fn user(file: written::User, to: &mut Diagnostics) -> Option<User> {
+    let groups = file.groups.unwrap_or_default();
+    let name = file.name?;
+    for name in groups.iter().chain([&name]) {
+        if !is_login_name(&name.value) {
+            let message = format!("`{}` is not the name of a user or group", name.value);
+            to.report(Code::User, name.span, message);
+        }
+    }
+    let keys = file.ssh_authorized_keys.unwrap_or_default();
+    for key in &keys {
+        if !is_ssh_key(&key.value) {
+            let message = format!("this is not a public SSH key of `{}`", name.value);
+            to.report(Code::SshKey, key.span, message);
+        }
+    }
+    if let Some(hash) = &file.password_hash
+        && !is_password_hash(&hash.value)
+    {
+        let message = format!("this is not the hash of a password of `{}`", name.value);
+        to.report(Code::User, hash.span, message);
+    }
+    Some(User {
+        name: name.value,
+        ssh_authorized_keys: plain(keys),
+        password_hash: file.password_hash.map(|it| Secret::new(it.value)),
+        groups: plain(groups),
+    })
+}
+
+/// What `useradd` takes (shadow, `is_valid_name`).
+fn is_login_name(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
+    (1..=32).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && text.chars().all(inner)
+}
+
+/// A line of `authorized_keys` without options (`sshd(8)`): the key says its own type.
+fn is_ssh_key(text: &str) -> bool {
+    use base64::Engine as _;
+    let mut words = text.split_whitespace();
+    let (Some(kind), Some(key)) = (words.next(), words.next()) else {
+        return false;
+    };
+    let Ok(bytes) = base64::engine::general_purpose::STANDARD.decode(key) else {
+        return false;
+    };
+    let length = bytes.first_chunk::<4>().map(|it| u32::from_be_bytes(*it));
+    let named = length.and_then(|length| bytes.get(4..)?.get(..usize::try_from(length).ok()?));
+    !text.chars().any(char::is_control) && named == Some(kind.as_bytes())
+}
+
+/// `crypt(5)`: `$id$…`, and never the password itself.
+fn is_password_hash(text: &str) -> bool {
+    let mut parts = text.split('$');
+    parts.next() == Some("")
+        && parts.clone().count() >= 3
+        && parts.all(|part| !part.is_empty())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_graphic() && !":\\".contains(c))
+}
+
+/// One word of the kernel's command line.
+fn kernel_argument(text: Text, to: &mut Diagnostics) -> Option<String> {
+    let good = !text.value.is_empty() && text.value.chars().all(|c| c.is_ascii_graphic());
+    if good {
+        return Some(text.value);
+    }
+    let message = format!("`{}` is not one kernel argument", text.value);
+    to.report(Code::KernelArgument, text.span, message);
+    None
+}
+
+fn proxy(file: written::Proxy, to: &mut Diagnostics) -> Proxy {
+    let mut url = |text: Option<Text>| Some(Secret::new(checks::url(text?, to)?));
+    let (http, https) = (url(file.http), url(file.https));
+    let no_proxy = file.no_proxy.unwrap_or_default();
+    for item in &no_proxy {
+        let good = !item.value.is_empty()
+            && item
+                .value
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "*.:/-_[]".contains(c));
+        if !good {
+            let message = format!("`{}` is not a name, address or network", item.value);
+            to.report(Code::NoProxy, item.span, message);
+        }
+    }
+    let no_proxy = plain(no_proxy);
+    Proxy {
+        http,
+        https,
+        no_proxy,
+    }
+}
+
+fn entry(file: written::Host, to: &mut Diagnostics) -> Option<Names> {
+    let names = file.names.unwrap_or_default();
+    for name in &names {
+        checks::dns_name(name, "the host's name", to);
+    }
+    let address = file.address?;
+    if names.is_empty() {
+        let message = format!("the address {} gets no names", address.value);
+        to.report(Code::Hosts, address.span, message);
+    }
+    Some(Names {
+        address: checks::address(&address, to)?,
+        names: plain(names),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_password_hash, is_ssh_key};
+
+    #[test]
+    fn ssh_keys_say_what_they_are() {
+        let key = "AAAAC3NzaC1lZDI1NTE5AAAAIDqaDOJ0ZkQ1R9mSBUTL6bTrvmPTQbUIy0K5bMNpNzyi";
+        assert!(is_ssh_key(&format!("ssh-ed25519 {key} ops@example.org")));
+        for bad in ["", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-ed25519 ?"] {
+            assert!(!is_ssh_key(bad), "{bad}");
+        }
+        assert!(!is_ssh_key(&format!("ssh-rsa {key}")));
+    }
+
+    #[test]
+    fn passwords_are_hashes() {
+        assert!(is_password_hash("$6$salt$hash./A0"));
+        assert!(is_password_hash("$y$j9T$salt$hash"));
+        for bad in ["", "hunter2", "$6$", "$6$salt", "$6$a:b$c"] {
+            assert!(!is_password_hash(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A node's network interfaces.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::checks;
+use super::domain::Interface;
+use super::written;
+use crate::diagnostics::{Code, Diagnostics, Spanned};
+
+type Text = Spanned<String>;
+
+/// The kernel's smallest for IPv6 and the largest there is.
+const MTU: std::ops::RangeInclusive<u64> = 1280..=65535;
+
+/// Checks the interfaces; `node` is the address by which the node is known.
+pub fn interfaces(
+    file: Vec<written::Interface>,
+    node: Option<&Text>,
+    to: &mut Diagnostics,
+) -> Vec<Interface> {
+    let mut names = std::collections::HashSet::new();
+    for name in file.iter().filter_map(|it| it.name.as_ref()) {
+        if !names.insert(name.value.clone()) {
+            let message = format!("an earlier interface is called `{}` already", name.value);
+            to.report(Code::Interface, name.span, message);
+        }
+    }
+    let interfaces: Vec<_> = file
+        .into_iter()
+        .filter_map(|it| interface(it, to))
+        .collect();
+    // With DHCP on an interface nobody knows yet what it gets.
+    let all_static = interfaces.iter().all(|it| !it.addresses.is_empty());
+    if let Some(node) = node
+        && !interfaces.is_empty()
+        && all_static
+        && let Some(address) = checks::parsed_addresses(node)
+            .find(|own| !addresses(&interfaces).any(|it| it.addr() == *own))
+    {
+        let message = format!("no interface has the node's address {address}");
+        to.report(Code::Addressing, node.span, message);
+    }
+    interfaces
+}
+
+fn addresses(interfaces: &[Interface]) -> impl Iterator<Item = &IpNet> {
+    interfaces.iter().flat_map(|it| &it.addresses)
+}
+
+fn interface(file: written::Interface, to: &mut Diagnostics) -> Option<Interface> {
+    let texts = file.addresses.unwrap_or_default();
+    let addresses: Vec<_> = texts.iter().filter_map(|it| with_prefix(it, to)).collect();
+    let gateways = file.gateways.unwrap_or_default();
+    let gateways: Vec<_> = gateways
+        .iter()
+        .filter_map(|it| gateway(it, &addresses, to))
+        .collect();
+    let dns = file.dns.unwrap_or_default();
+    let dns = dns
+        .iter()
+        .filter_map(|it| checks::address(it, to))
+        .collect();
+    let mtu = file.mtu.filter(|mtu| {
+        let good = MTU.contains(&mtu.value);
+        if !good {
+            let message = format!("{} is not an MTU", mtu.value);
+            to.report(Code::Number, mtu.span, message);
+        }
+        good
+    });
+    let mac = file.mac.and_then(|it| checks::mac(&it, to));
+    Some(Interface {
+        name: checks::interface(&file.name?, to)?,
+        mac,
+        addresses,
+        gateways,
+        dns,
+        mtu: mtu.map(|it| it.value),
+    })
+}
+
+fn with_prefix(text: &Text, to: &mut Diagnostics) -> Option<IpNet> {
+    let parsed = text.value.parse::<IpNet>().ok();
+    // All bits are the network's where two machines share a line.
+    let good = parsed.filter(|it| {
+        let room = it.max_prefix_len() - it.prefix_len();
+        room < 2
+            || (it.addr() != it.network() && (!it.addr().is_ipv4() || it.addr() != it.broadcast()))
+    });
+    if good.is_none() {
+        let message = format!(
+            "`{}` is not an address with the length of its network's prefix",
+            text.value
+        );
+        to.report(Code::Addressing, text.span, message);
+    }
+    good
+}
+
+fn gateway(text: &Text, addresses: &[IpNet], to: &mut Diagnostics) -> Option<IpAddr> {
+    let address = checks::address(text, to)?;
+    let link_local = matches!(address, IpAddr::V6(it) if it.is_unicast_link_local());
+    if !link_local && !addresses.iter().any(|it| it.contains(&address)) {
+        let message = format!("the gateway {address} is in none of the interface's networks");
+        to.report(Code::Addressing, text.span, message);
+    }
+    Some(address)
+}

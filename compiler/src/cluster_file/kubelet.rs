@@ -1,0 +1,123 @@
+//! A pool's or node's settings of kubelet, as its arguments.
+
+use super::written;
+use crate::diagnostics::{Code, Diagnostics, Spanned};
+
+/// Arguments that nkd or kubeadm set, and what to use instead.
+const OWNED: [(&str, &str); 15] = [
+    ("bootstrap-kubeconfig", ""),
+    ("cgroup-driver", ""),
+    (
+        "config",
+        "a KubeletConfiguration in `spec.kubernetes.kubeadm`",
+    ),
+    ("container-runtime", "`spec.runtime`"),
+    ("container-runtime-endpoint", "`spec.runtime`"),
+    ("hostname-override", "the node's `name`"),
+    ("kube-reserved", "`kubelet.kubeReserved`"),
+    ("kubeconfig", ""),
+    ("max-pods", "`kubelet.maxPods`"),
+    ("node-ip", "the node's `address`"),
+    ("node-labels", "`labels`"),
+    ("pod-infra-container-image", "`spec.runtime.sandboxImage`"),
+    ("register-with-taints", "`taints`"),
+    ("system-reserved", "`kubelet.systemReserved`"),
+    ("volume-plugin-dir", ""),
+];
+
+/// What can be reserved (Kubernetes, "Reserve Compute Resources for System Daemons").
+const RESERVABLE: [&str; 4] = ["cpu", "memory", "ephemeral-storage", "pid"];
+
+/// Checks the settings.
+pub fn args(file: written::Kubelet, to: &mut Diagnostics) -> Vec<(String, String)> {
+    let mut args = Vec::new();
+    if let Some(max_pods) = file.max_pods {
+        if !(1..=10_000).contains(&max_pods.value) {
+            let message = format!("{} is not a number of pods a node can run", max_pods.value);
+            to.report(Code::Number, max_pods.span, message);
+        }
+        args.push(("max-pods".to_owned(), max_pods.value.to_string()));
+    }
+    for (name, reserved) in [
+        ("system-reserved", file.system_reserved),
+        ("kube-reserved", file.kube_reserved),
+    ] {
+        if let Some(reserved) = reserved.filter(|it| !it.is_empty()) {
+            args.push((name.to_owned(), resources(&reserved, to)));
+        }
+    }
+    for (name, value) in file.extra_args.unwrap_or_default() {
+        extra_arg(&name, to);
+        args.push((name.value, value.value));
+    }
+    args
+}
+
+fn resources(reserved: &[(Spanned<String>, Spanned<String>)], to: &mut Diagnostics) -> String {
+    let mut all = Vec::new();
+    for (resource, quantity) in reserved {
+        if !RESERVABLE.contains(&resource.value.as_str()) {
+            let message = format!("`{}` can't be reserved", resource.value);
+            let help = format!("kubelet reserves {}", RESERVABLE.join(", "));
+            to.report_with_help(Code::Quantity, resource.span, message, help);
+        }
+        if !is_quantity(&quantity.value) {
+            let message = format!("`{}` is not a quantity", quantity.value);
+            to.report(Code::Quantity, quantity.span, message);
+        }
+        all.push(format!("{}={}", resource.value, quantity.value));
+    }
+    all.join(",")
+}
+
+fn extra_arg(name: &Spanned<String>, to: &mut Diagnostics) {
+    if let Some((_, instead)) = OWNED.iter().find(|(owned, _)| *owned == name.value) {
+        let message = format!("kubelet's argument `{}` belongs to nkd", name.value);
+        let help = match *instead {
+            "" => "remove it".to_owned(),
+            instead => format!("use {instead} in the cluster file"),
+        };
+        return to.report_with_help(Code::KubeletArg, name.span, message, help);
+    }
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
+    if name.value.starts_with('-') || name.value.is_empty() || !name.value.chars().all(is_word) {
+        let message = format!("`{}` is not an argument of kubelet", name.value);
+        to.report(Code::KubeletArg, name.span, message);
+    }
+}
+
+/// Kubernetes' quantities that aren't negative (apimachinery, `resource.Quantity`).
+fn is_quantity(text: &str) -> bool {
+    const SUFFIXES: [&str; 16] = [
+        "", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei",
+    ];
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, suffix) = text.split_at(end.unwrap_or(text.len()));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let exponent = suffix.strip_prefix(['e', 'E']).is_some_and(|it| {
+        let it = it.strip_prefix(['+', '-']).unwrap_or(it);
+        !it.is_empty() && digits(it)
+    });
+    !whole.is_empty()
+        && digits(whole)
+        && digits(fraction)
+        && (SUFFIXES.contains(&suffix) || exponent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_quantity;
+
+    #[test]
+    fn quantities_are_those_of_kubernetes() {
+        for good in ["0", "1", "500m", "1.5", "2Gi", "128Mi", "1e3", "1E-2", "1k"] {
+            assert!(is_quantity(good), "{good}");
+        }
+        for bad in [
+            "", "m", "-1", "1 Gi", "1gb", "1GB", "1..5", "1e", "two", "1.5.2",
+        ] {
+            assert!(!is_quantity(bad), "{bad}");
+        }
+    }
+}

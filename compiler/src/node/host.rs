@@ -1,0 +1,116 @@
+//! The operating system's own files.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::cluster_file::domain::{Cluster, Host, Node, Proxy, User};
+use crate::fragments;
+use crate::ignition::{Config, PRIVATE, PUBLIC, Unit};
+
+/// Where `update-ca-trust` takes authorities from (its manual page).
+const ANCHORS: &str = "/etc/pki/ca-trust/source/anchors";
+
+/// Everything but the proxy.
+pub(super) fn files(config: &mut Config, host: &Host) -> Result<()> {
+    config.users = host.users.iter().map(user).collect();
+    config.kernel_arguments.clone_from(&host.kernel_arguments);
+    config.file(
+        "/etc/sysctl.d/90-kubernetes.conf",
+        PUBLIC,
+        fragments::SYSCTL,
+    );
+    config.file(
+        "/etc/modules-load.d/kubernetes.conf",
+        PUBLIC,
+        fragments::MODULES,
+    );
+    if !host.ntp.is_empty() {
+        time(config, &host.ntp)?;
+    }
+    if !host.hosts.is_empty() {
+        let lines = host.hosts.iter().fold(String::new(), |mut lines, entry| {
+            let _ = writeln!(lines, "{} {}", entry.address, entry.names.join(" "));
+            lines
+        });
+        let hosts = fragments::fill(fragments::HOSTS, &[("hosts", lines.trim_end())])?;
+        config.file("/etc/hosts", PUBLIC, hosts);
+    }
+    for (index, (name, authority)) in host.trust.iter().enumerate() {
+        let path = format!("{ANCHORS}/nkd-{index:02}-{name}");
+        config.file(path, PUBLIC, authority);
+    }
+    if !host.trust.is_empty() {
+        config.units.push(Unit {
+            name: "nkd-trust.service",
+            content: fragments::TRUST_UNIT,
+            dropins: Vec::new(),
+        });
+    }
+    Ok(())
+}
+
+/// For both of the usual daemons: the image has one of them.
+fn time(config: &mut Config, servers: &[String]) -> Result<()> {
+    let lines: Vec<_> = servers
+        .iter()
+        .map(|it| format!("server {it} iburst"))
+        .collect();
+    let chrony = fragments::fill(fragments::CHRONY, &[("servers", &lines.join("\n"))])?;
+    config.file("/etc/chrony.conf", PUBLIC, chrony);
+    let timesyncd = fragments::fill(fragments::TIMESYNCD, &[("servers", &servers.join(" "))])?;
+    config.file(
+        "/etc/systemd/timesyncd.conf.d/10-nkd.conf",
+        PUBLIC,
+        timesyncd,
+    );
+    Ok(())
+}
+
+fn user(user: &User) -> serde_json::Value {
+    let mut json = json!({"name": user.name});
+    if !user.ssh_authorized_keys.is_empty() {
+        json["sshAuthorizedKeys"] = json!(user.ssh_authorized_keys);
+    }
+    if !user.groups.is_empty() {
+        json["groups"] = json!(user.groups);
+    }
+    if let Some(hash) = &user.password_hash {
+        json["passwordHash"] = json!(hash.expose());
+    }
+    json
+}
+
+/// Drop-ins for what fetches images: the runtime, and kubelet for its credential providers. Not for
+/// the agent: kubeadm would hand its environment on to the control plane's pods.
+pub(super) fn proxy(config: &mut Config, cluster: &Cluster, node: &Node, proxy: &Proxy) {
+    let mut direct = vec![
+        "localhost".to_owned(),
+        "127.0.0.0/8".to_owned(),
+        "::1".to_owned(),
+        cluster.endpoint.host.clone(),
+        node.address.to_string(),
+        ".svc".to_owned(),
+        format!(".{}", cluster.dns_domain),
+    ];
+    for network in cluster.pod_subnets.iter().chain(&cluster.service_subnets) {
+        direct.push(network.to_string());
+    }
+    direct.extend(proxy.no_proxy.iter().cloned());
+    let direct = direct.join(",");
+    let urls = [("HTTP_PROXY", &proxy.http), ("HTTPS_PROXY", &proxy.https)];
+    let urls = urls
+        .iter()
+        .filter_map(|(name, url)| Some((*name, url.as_ref()?.expose())));
+    let mut text = String::from("[Service]\n");
+    for (name, value) in urls.chain([("NO_PROXY", direct.as_str())]) {
+        // `%` begins systemd's specifiers.
+        let _ = writeln!(text, "Environment=\"{name}={}\"", value.replace('%', "%%"));
+    }
+    for unit in [cluster.runtime.unit(), "kubelet.service"] {
+        // A proxy's URL may hold a password.
+        let path = format!("/etc/systemd/system/{unit}.d/20-nkd-proxy.conf");
+        config.file(path, PRIVATE, &*text);
+    }
+}

@@ -1,0 +1,63 @@
+//! Network interfaces, as `NetworkManager`'s keyfiles.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use crate::cluster_file::domain::Interface;
+use crate::ignition::{Config, PRIVATE};
+
+/// Where `NetworkManager` looks for connections; it ignores files that others may read
+/// (`nm-settings-keyfile(5)`).
+const CONNECTIONS: &str = "/etc/NetworkManager/system-connections";
+
+/// One connection for each interface.
+pub(super) fn connections(config: &mut Config, interfaces: &[Interface]) {
+    for interface in interfaces {
+        let path = format!("{CONNECTIONS}/{}.nmconnection", interface.name);
+        config.file(path, PRIVATE, keyfile(interface));
+    }
+}
+
+fn keyfile(interface: &Interface) -> String {
+    let name = &interface.name;
+    let mut text = format!(
+        "[connection]\nid={name}\ntype=ethernet\ninterface-name={name}\nautoconnect=true\n\n[ethernet]\n"
+    );
+    if let Some(mac) = &interface.mac {
+        let _ = writeln!(text, "mac-address={}", mac.to_uppercase());
+    }
+    if let Some(mtu) = interface.mtu {
+        let _ = writeln!(text, "mtu={mtu}");
+    }
+    for (section, of_version) in [
+        ("ipv4", IpAddr::is_ipv4 as fn(&IpAddr) -> bool),
+        ("ipv6", IpAddr::is_ipv6),
+    ] {
+        let _ = write!(text, "\n[{section}]\n{}", version(interface, of_version));
+    }
+    text
+}
+
+/// What holds for one IP version. Without any addresses at all both are left to the network.
+fn version(interface: &Interface, of_version: fn(&IpAddr) -> bool) -> String {
+    let addresses = interface.addresses.iter();
+    let addresses: Vec<_> = addresses.filter(|it| of_version(&it.addr())).collect();
+    let method = match (addresses.is_empty(), interface.addresses.is_empty()) {
+        (false, _) => "manual",
+        (true, true) => "auto",
+        (true, false) => "disabled",
+    };
+    let mut text = format!("method={method}\n");
+    for (index, address) in addresses.iter().enumerate() {
+        let _ = writeln!(text, "address{}={address}", index + 1);
+    }
+    if let Some(gateway) = interface.gateways.iter().find(|it| of_version(it)) {
+        let _ = writeln!(text, "gateway={gateway}");
+    }
+    let dns = interface.dns.iter().filter(|it| of_version(it));
+    let dns = dns.fold(String::new(), |all, it| all + &it.to_string() + ";");
+    if !dns.is_empty() && method != "disabled" {
+        let _ = writeln!(text, "dns={dns}");
+    }
+    text
+}

@@ -1,0 +1,63 @@
+//! The container runtime's configuration.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+
+use crate::cluster_file::domain::{Access, Cluster, Registry};
+use crate::fragments;
+use crate::ignition::{Config, PRIVATE, PUBLIC};
+
+/// One directory for each registry (containerd, "Registry Configuration").
+const REGISTRIES: &str = "/etc/containerd/certs.d";
+
+pub(super) fn files(config: &mut Config, cluster: &Cluster) -> Result<()> {
+    let values = [
+        ("registries", REGISTRIES),
+        ("sandboxImage", &cluster.sandbox_image),
+    ];
+    let runtime = fragments::fill(fragments::CONTAINERD, &values)?;
+    config.file("/etc/containerd/config.toml", PUBLIC, runtime);
+    for registry in &cluster.registries {
+        let directory = format!("{REGISTRIES}/{}", registry.host);
+        let mut hosts = format!("server = \"{}\"\n", server(registry));
+        let mirrors = registry.mirrors.iter();
+        let mirrors = mirrors.map(|(url, access)| (url.clone(), access, "pull\", \"resolve"));
+        // The registry itself comes last, and only if it is reached in a way of its own.
+        let own = Some(&registry.access).filter(|it| !it.is_plain());
+        let own = own.map(|it| (server(registry), it, "pull\", \"resolve\", \"push"));
+        for (index, (url, access, can)) in mirrors.chain(own).enumerate() {
+            let _ = write!(hosts, "\n[host.\"{url}\"]\n  capabilities = [\"{can}\"]\n");
+            if url.contains("/v2") {
+                // The whole path is given; without it containerd adds one of its own.
+                hosts.push_str("  override_path = true\n");
+            }
+            if let Some(authority) = &access.certificate_authority {
+                let path = format!("{directory}/ca-{index}.crt");
+                let _ = writeln!(hosts, "  ca = \"{path}\"");
+                config.file(path, PUBLIC, authority);
+            }
+            if let Some(authorization) = &access.authorization {
+                let authorization = authorization.expose();
+                let _ = writeln!(hosts, "  [host.\"{url}\".header]");
+                let _ = writeln!(hosts, "    authorization = \"{authorization}\"");
+            }
+        }
+        config.file(format!("{directory}/hosts.toml"), PRIVATE, hosts);
+    }
+    Ok(())
+}
+
+/// Where a registry is: Docker's is elsewhere than its images' names say.
+fn server(registry: &Registry) -> String {
+    match registry.host.as_str() {
+        "docker.io" => "https://registry-1.docker.io".to_owned(),
+        host => format!("https://{host}"),
+    }
+}
+
+impl Access {
+    fn is_plain(&self) -> bool {
+        self.certificate_authority.is_none() && self.authorization.is_none()
+    }
+}
