@@ -76,7 +76,7 @@ fn replace(cluster: &mut Compiled, node: usize, path: &str, from: &str, to: &str
     let mut config = serde_json::from_str(&cluster.nodes[node].ignition).unwrap();
     let text = common::file(&config, path).unwrap();
     assert!(text.contains(from), "{path} doesn't have {from}: {text}");
-    let (source, compression) = nkd::ignition::encode(&text.replace(from, to));
+    let (source, compression) = nkd::ignition::encode(text.replace(from, to));
     let files = config["storage"]["files"].as_array_mut().unwrap();
     let file = files.iter_mut().find(|file| file["path"] == path).unwrap();
     file["contents"] = serde_json::json!({"source": source, "compression": compression});

@@ -61,8 +61,11 @@ fn every_broken_input_is_in_the_index_with_the_code_it_shows() {
 
 #[test]
 fn every_code_about_input_files_has_a_broken_input() {
+    let butane = std::fs::read_dir(common::tests().join("butane/refused")).unwrap();
+    let butane = butane.map(|entry| entry.unwrap().path());
     let shown: String = broken()
-        .iter()
+        .into_iter()
+        .chain(butane)
         .map(|directory| std::fs::read_to_string(directory.join("stderr.txt")).unwrap())
         .collect();
     // Codes from 0400 are about the output directory and the secrets file: see `output.rs`.

@@ -11,7 +11,7 @@ use crate::ignition::{self, SPEC};
 pub fn pack(config: &str) -> Result<String> {
     let mut inner: Value = serde_json::from_str(config)?;
     loosen(&mut inner);
-    let source = ignition::gzip(&inner.to_string()).context("can't compress")?;
+    let source = ignition::gzip(inner.to_string()).context("can't compress")?;
     let outer = json!({"ignition": {
         "version": SPEC,
         "config": {"merge": [{"source": source, "compression": "gzip"}]},

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod answer;
+mod butane;
 mod carriers;
 mod compile;
 mod diff;
@@ -50,6 +51,7 @@ enum Command {
     New(new::New),
     Compile(compile::Compile),
     Validate(validate::Validate),
+    Butane(butane::Butane),
     Explain(explain::Explain),
     Diff(diff::Diff),
     Images(images::Images),
@@ -65,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::New(new) => new.run(),
         Command::Compile(compile) => compile.run(&mut diagnostics),
         Command::Validate(validate) => validate.run(&mut diagnostics),
+        Command::Butane(butane) => butane.run(&mut diagnostics),
         Command::Explain(explain) => explain.run(&mut diagnostics),
         Command::Diff(diff) => diff.run(&mut diagnostics),
         Command::Images(images) => Ok(images.run(&mut diagnostics)),

@@ -147,6 +147,19 @@ codes! {
         "remove it there; settings of nkd's own units can be changed with drop-ins";
     IgnitionReference "NKD0303" "An Ignition config refers to another config."
         "name that config's file in the cluster file instead, so that nkd can check it";
+    IgnitionRefused "NKD0304" "Ignition would refuse this at boot."
+        "see Ignition's configuration reference";
+    IgnitionVersion "NKD0305" "A field is not in this version of the config, or not in the one nodes get."
+        "raise the config's version, or do without the field";
+    // Butane.
+    ButaneVersion "NKD0311" "The file is not a Butane config of a variant and version nkd reads."
+        "nkd reads `variant: nestos` with `version: 1.0.0`, and `variant: fcos` with 1.0.0 to 1.5.0";
+    ButaneConflict "NKD0312" "Keys of a Butane config don't go together, or one lacks another."
+        "see Butane's reference for this version";
+    DecimalMode "NKD0313" "A mode is most likely meant to be octal."
+        "write octal numbers with a leading zero, such as 0644";
+    LocalFile "NKD0314" "A local file of a Butane config can't be used."
+        "local files are read from below the directory given with -d, and never from outside of it";
     // Secrets and output.
     SecretsInvalid "NKD0401" "The secrets file can't be used."
         "give the file an earlier `nkd compile` wrote, or none to have new secrets made";

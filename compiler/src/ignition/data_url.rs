@@ -7,26 +7,39 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
-const PLAIN: &str = "data:,";
-const BASE64: &str = "data:;base64,";
+const BASE64: &str = ";base64";
+/// What a gzip resource costs more than the URL: Butane counts the field's value.
+const GZIP: &str = "gzip";
 
-/// The shortest data URL of a text and Ignition's name for its compression: percent-encoded text,
-/// or gzip in base64 when that is shorter.
-pub fn encode(text: &str) -> (String, &'static str) {
-    let plain = plain(text);
-    match gzip(text) {
-        Some(zipped) if zipped.len() < plain.len() => (zipped, "gzip"),
+/// The shortest data URL of a content and Ignition's name for its compression: percent-encoded
+/// text, base64, or gzip in base64.
+pub fn encode(content: impl AsRef<[u8]>) -> (String, &'static str) {
+    let content = content.as_ref();
+    let plain = encode_as_is(content);
+    match gzip(content) {
+        Some(zipped) if zipped.len() + GZIP.len() < plain.len() => (zipped, GZIP),
         _ => (plain, ""),
     }
 }
 
-/// A text as a data URL of percent-encoded text.
-pub fn plain(text: &str) -> String {
-    let mut url = String::from(PLAIN);
-    for byte in text.bytes() {
-        // What Ignition's validator takes as it is.
-        if byte.is_ascii_alphanumeric() || b"-_.!~*'()/:=+,;@&$?".contains(&byte) {
-            url.push(char::from(byte));
+/// The shortest data URL of a content that is not to be compressed.
+pub fn encode_as_is(content: &[u8]) -> String {
+    let text = plain(content);
+    let base64 = format!("data:{BASE64},{}", STANDARD.encode(content));
+    if base64.len() < text.len() {
+        base64
+    } else {
+        text
+    }
+}
+
+/// The data URL of a text that stays readable.
+pub fn plain(content: impl AsRef<[u8]>) -> String {
+    let mut url = String::from("data:,");
+    for byte in content.as_ref() {
+        // RFC 2396's "unreserved" characters, as Butane writes them.
+        if byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(byte) {
+            url.push(char::from(*byte));
         } else {
             let _ = write!(url, "%{byte:02X}");
         }
@@ -34,31 +47,31 @@ pub fn plain(text: &str) -> String {
     url
 }
 
-/// A text as a data URL of base64 of gzip.
-pub fn gzip(text: &str) -> Option<String> {
+/// A content as a data URL of base64 of gzip.
+pub fn gzip(content: impl AsRef<[u8]>) -> Option<String> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(text.as_bytes()).ok()?;
-    Some(format!(
-        "{BASE64}{}",
-        STANDARD.encode(encoder.finish().ok()?)
-    ))
+    encoder.write_all(content.as_ref()).ok()?;
+    let zipped = STANDARD.encode(encoder.finish().ok()?);
+    Some(format!("data:{BASE64},{zipped}"))
 }
 
-/// The bytes of a data URL as nkd and Butane write them; `None` for anything else.
+/// The bytes of a data URL (RFC 2397); `None` for anything else.
 pub fn decode(url: &str, compression: &str) -> Option<Vec<u8>> {
-    let bytes = if let Some(encoded) = url.strip_prefix(BASE64) {
-        STANDARD.decode(encoded).ok()?
+    let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
+    let bytes = percent_decode(data)?;
+    let bytes = if head.ends_with(BASE64) {
+        STANDARD.decode(bytes).ok()?
     } else {
-        percent_decode(url.strip_prefix(PLAIN)?)?
+        bytes
     };
-    if compression != "gzip" {
+    if compression != GZIP {
         return Some(bytes);
     }
-    let mut text = Vec::new();
+    let mut content = Vec::new();
     GzDecoder::new(bytes.as_slice())
-        .read_to_end(&mut text)
+        .read_to_end(&mut content)
         .ok()?;
-    Some(text)
+    Some(content)
 }
 
 fn percent_decode(text: &str) -> Option<Vec<u8>> {
@@ -84,16 +97,29 @@ mod tests {
     use super::{decode, encode};
 
     #[test]
-    fn long_repetitive_text_is_compressed_and_short_text_stays_readable() {
+    fn the_shortest_of_three_encodings_is_taken() {
         assert_eq!(encode("a b\n"), ("data:,a%20b%0A".to_owned(), ""));
-        assert_eq!(encode(&"# ".repeat(1000)).1, "gzip");
+        assert_eq!(
+            encode([0xFF, 0, 0xFE, 0xFF, 0, 0xFE]),
+            ("data:;base64,/wD+/wD+".to_owned(), "")
+        );
+        assert_eq!(encode("# ".repeat(1000)).1, "gzip");
+        assert_eq!(encode(""), ("data:,".to_owned(), ""));
+    }
+
+    #[test]
+    fn data_urls_of_others_are_understood() {
+        let text = Some(b"a b".to_vec());
+        assert_eq!(decode("data:text/plain;charset=utf-8,a%20b", ""), text);
+        assert_eq!(decode("data:text/plain;base64,YSBi", ""), text);
+        assert_eq!(decode("https://example.org/a,b", ""), None);
     }
 
     proptest! {
         #[test]
-        fn any_text_comes_back(text in ".*") {
-            let (url, compression) = encode(&text);
-            prop_assert_eq!(decode(&url, compression), Some(text.into_bytes()));
+        fn any_content_comes_back(content: Vec<u8>) {
+            let (url, compression) = encode(&content);
+            prop_assert_eq!(decode(&url, compression), Some(content));
         }
     }
 }

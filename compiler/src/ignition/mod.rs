@@ -1,12 +1,18 @@
 //! One node's Ignition config: what nkd puts on it, and the user's own configs merged into it.
 
+pub mod check;
 mod data_url;
+pub mod json;
+pub mod merge;
+pub mod read;
+pub mod spec;
+pub mod tree;
 pub mod user;
 
 use nkd_contract::paths;
 use serde_json::{Value, json};
 
-pub use data_url::{decode, encode, gzip, plain};
+pub use data_url::{decode, encode, encode_as_is, gzip, plain};
 use user::UserConfig;
 
 /// The spec version of every config nkd writes: the newest that Ignition 2.14, NestOS's oldest,

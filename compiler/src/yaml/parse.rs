@@ -14,7 +14,10 @@ pub fn documents(source: SourceId, diagnostics: &mut Diagnostics) -> Vec<Node> {
         diagnostics.report(Code::Syntax, Span::new(source, at..at + 1), message);
         return Vec::new();
     }
-    match serde_saphyr::from_multiple::<Spanned<Tree>>(text) {
+    // YAML 1.1 readers, Butane's among them, take `0644` for octal, others for 644: what it is
+    // depends on what is wanted, so that it stays as written here.
+    let options = serde_saphyr::options! { leading_zero_numbers_as_strings: true };
+    match serde_saphyr::from_multiple_with_options::<Spanned<Tree>>(text, options) {
         Ok(trees) => trees.into_iter().map(|tree| node(tree, source)).collect(),
         Err(error) => {
             let span = error

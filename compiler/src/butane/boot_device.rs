@@ -1,0 +1,185 @@
+//! `boot_device`: the root disk mirrored, encrypted or both. The partitions replicate those of the
+//! OS image; sizes and types are those of Butane's documentation and of the Discoverable
+//! Partitions Specification.
+
+use super::Warning;
+use crate::diagnostics::{Code, Diagnostics, Span};
+use crate::ignition::tree::{self, entry, is_true, list, pair, text, whole};
+use crate::yaml::{Entry, Node};
+
+const BIOS: (&str, u32, &str) = ("bios", 1, "21686148-6449-6E6F-744E-656564454649");
+const PREP: (&str, u32, &str) = ("prep", 4, "9E1A2D38-C612-4316-AA26-8B49521E5A8B");
+const ESP: (&str, u32, &str) = ("esp", 127, "C12A7328-F81F-11D2-BA4B-00A0C93EC93B");
+/// Keeps the numbers of the partitions after it as they are in the image.
+const RESERVED: (&str, u32, &str) = ("reserved", 1, "8DA63339-0007-60C0-C436-083AC8230908");
+const BOOT_MIB: u32 = 384;
+
+const LAYOUTS: [&str; 3] = ["aarch64", "ppc64le", "x86_64"];
+
+/// A config with what the sugar stands for.
+pub fn rendered(boot_device: &Entry, to: &mut Diagnostics) -> Option<Node> {
+    let (all, sugar) = (boot_device.key_span, &boot_device.node);
+    let layout = text(sugar, "layout").unwrap_or("x86_64");
+    let layout_is_known = LAYOUTS.contains(&layout);
+    if let Some(layout) = entry(sugar, "layout").filter(|_| !layout_is_known) {
+        let message = "this is not a layout: aarch64, ppc64le and x86_64 are";
+        to.report(Code::ButaneConflict, layout.node.span, message);
+    }
+    let devices = list(sugar, &["mirror", "devices"]);
+    if let [device] = devices {
+        let message = "a mirror needs two devices at least";
+        to.report(Code::ButaneConflict, device.span, message);
+    }
+    let luks = entry(sugar, "luks")
+        .filter(|it| is_true(&it.node, "tpm2") || !list(&it.node, &["tang"]).is_empty());
+    if devices.is_empty() && luks.is_none() {
+        return None;
+    }
+    let (mut storage, mut filesystems) = (Vec::new(), Vec::new());
+    if !devices.is_empty() {
+        let span = entry(sugar, "mirror").map_or(all, |it| it.key_span);
+        mirror(devices, layout, span, &mut storage, &mut filesystems);
+    }
+    let mirrored = !devices.is_empty();
+    if let Some(luks) = luks {
+        storage.push(pair(
+            luks.key_span,
+            "luks",
+            vec![encryption(luks, mirrored)],
+        ));
+    }
+    let root = match (luks, mirrored) {
+        (Some(_), _) => "/dev/mapper/root",
+        _ => "/dev/md/md-root",
+    };
+    filesystems.push(filesystem(all, root, "xfs", "root"));
+    storage.push(pair(all, "filesystems", filesystems));
+    Some(tree::node(all, vec![pair(all, "storage", storage)]))
+}
+
+fn mirror(
+    devices: &[Node],
+    layout: &str,
+    span: Span,
+    storage: &mut Vec<Entry>,
+    filesystems: &mut Vec<Node>,
+) {
+    let mut disks = Vec::new();
+    for (index, device) in (1..).zip(devices) {
+        disks.push(disk(device, layout, index));
+        if layout != "ppc64le" {
+            let label = format!("esp-{index}");
+            let path = format!("/dev/disk/by-partlabel/{label}");
+            filesystems.push(filesystem(device.span, &path, "vfat", &label));
+        }
+    }
+    let array = |name: &str, options: &[&str]| {
+        let parts = (1..=devices.len()).map(|index| {
+            let path = format!("/dev/disk/by-partlabel/{name}-{index}");
+            tree::node(span, path)
+        });
+        let options: Vec<Node> = options.iter().map(|it| tree::node(span, *it)).collect();
+        let entries = vec![
+            pair(span, "devices", parts.collect::<Vec<_>>()),
+            pair(span, "level", "raid1"),
+            pair(span, "name", format!("md-{name}")),
+            pair(span, "options", options),
+        ];
+        tree::node(span, entries)
+    };
+    // GRUB finds the boot filesystem where it would be without an array: the superblock is at
+    // the end.
+    let arrays = vec![array("boot", &["--metadata=1.0"]), array("root", &[])];
+    storage.push(pair(span, "disks", disks));
+    storage.push(pair(span, "raid", arrays));
+    filesystems.push(filesystem(span, "/dev/md/md-boot", "ext4", "boot"));
+}
+
+/// One disk of the mirror with the image's four partitions.
+fn disk(device: &Node, layout: &str, index: usize) -> Node {
+    let span = device.span;
+    let (first, second) = match layout {
+        "aarch64" => (RESERVED, ESP),
+        "ppc64le" => (PREP, RESERVED),
+        _ => (BIOS, ESP),
+    };
+    let partition = |name: &str, size: Option<u32>, kind: Option<&str>| {
+        let mut entries = vec![pair(span, "label", format!("{name}-{index}"))];
+        entries.extend(size.map(|it| pair(span, "sizeMiB", it)));
+        entries.extend(kind.map(|it| pair(span, "typeGuid", it)));
+        tree::node(span, entries)
+    };
+    let partitions = vec![
+        partition(first.0, Some(first.1), Some(first.2)),
+        partition(second.0, Some(second.1), Some(second.2)),
+        partition("boot", Some(BOOT_MIB), None),
+        partition("root", None, None),
+    ];
+    let entries = vec![
+        pair(span, "device", device.as_text().unwrap_or_default()),
+        pair(span, "partitions", partitions),
+        pair(span, "wipeTable", true),
+    ];
+    tree::node(span, entries)
+}
+
+fn filesystem(span: Span, device: &str, format: &str, label: &str) -> Node {
+    let entries = vec![
+        pair(span, "device", device),
+        pair(span, "format", format),
+        pair(span, "label", label),
+        pair(span, "wipeFilesystem", true),
+    ];
+    tree::node(span, entries)
+}
+
+fn encryption(luks: &Entry, mirrored: bool) -> Node {
+    let span = luks.key_span;
+    let device = if mirrored {
+        "/dev/md/md-root"
+    } else {
+        "/dev/disk/by-partlabel/root"
+    };
+    let own = |key: &str| entry(&luks.node, key).cloned();
+    let clevis: Vec<Entry> = ["tang", "threshold", "tpm2"]
+        .into_iter()
+        .filter_map(own)
+        .collect();
+    let mut entries = vec![
+        pair(span, "clevis", clevis),
+        pair(span, "device", device),
+        pair(span, "label", "luks-root"),
+        pair(span, "name", "root"),
+        pair(span, "wipeVolume", true),
+    ];
+    entries.extend(own("discard"));
+    tree::node(span, entries)
+}
+
+/// Partitions that have a label of the image's, but not the number: they would be new ones.
+pub fn warnings(config: &Node) -> Vec<Warning> {
+    const NUMBERS: [(&str, i64); 5] = [
+        ("BIOS-BOOT", 1),
+        ("PowerPC-PReP-boot", 1),
+        ("EFI-SYSTEM", 2),
+        ("boot", 3),
+        ("root", 4),
+    ];
+    let disks = list(config, &["storage", "disks"]).iter();
+    let kept = disks.filter(|disk| !is_true(disk, "wipeTable"));
+    let partitions = kept.flat_map(|disk| list(disk, &["partitions"]));
+    let wrong = partitions.filter_map(|partition| {
+        let label = entry(partition, "label")?;
+        let name = label.node.as_text()?;
+        let (_, number) = NUMBERS.iter().find(|it| it.0 == name)?;
+        let differs = whole(partition, "number").unwrap_or(0) != *number;
+        differs.then(|| Warning {
+            code: Code::ButaneConflict,
+            span: label.node.span,
+            message: format!(
+                "`{name}` is partition {number} of the image; this makes another of that label"
+            ),
+        })
+    });
+    wrong.collect()
+}

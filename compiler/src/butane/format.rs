@@ -1,0 +1,105 @@
+use super::Version;
+use super::sugar;
+use crate::diagnostics::Diagnostics;
+use crate::ignition::read::{Format, lacks};
+use crate::ignition::spec::{Field, Kind, Object};
+use crate::yaml::{Node, Value};
+
+/// Butane's way to write Ignition's fields.
+pub struct Butane {
+    /// The version the document is of.
+    pub version: Version,
+}
+
+impl Format for Butane {
+    fn fields(&self, object: &'static Object) -> Vec<(String, &'static Field)> {
+        // Ignition's version follows from Butane's.
+        let derived = |field: &&Field| object.name == "ignition" && field.name == "version";
+        let own = object.fields.iter().filter(|it| !derived(it));
+        let own = own.map(|field| (snake_case(field.name), field));
+        let sugar = sugar::fields(object).iter();
+        own.chain(sugar.map(|field| (field.name.to_owned(), field)))
+            .collect()
+    }
+
+    fn needs(&self, object: &'static Object, field: &Field) -> bool {
+        field.needed && object.name != "config"
+    }
+
+    fn lacks(&self, object: &'static Object, field: &Field) -> Option<String> {
+        let Version {
+            variant,
+            version,
+            minor,
+            ignition,
+            ..
+        } = self.version;
+        let sugar = sugar::fields(object)
+            .iter()
+            .any(|it| std::ptr::eq(it, field));
+        if sugar || sugar::is_sugar(object) {
+            (field.since > minor).then(|| {
+                format!(
+                    "came with fcos 1.{}.0, this config is {variant} {version}",
+                    field.since
+                )
+            })
+        } else {
+            let what = format!("{variant} {version} is for");
+            lacks(field.since, ignition, &what, ignition)
+        }
+    }
+
+    fn value(&self, node: &Node, wanted: Kind, to: &Diagnostics) -> Option<Value> {
+        let raw = to.text(node.span.source);
+        let raw = raw.get(node.span.start..node.span.end).unwrap_or_default();
+        match (&node.value, wanted) {
+            // YAML's plain words are text where text is wanted.
+            (Value::Number(_) | Value::Bool(_), Kind::Text) => {
+                let is_word = !raw.is_empty() && !raw.starts_with(['*', '&', '!']);
+                let text = if is_word {
+                    raw.trim().to_owned()
+                } else {
+                    node.to_json().to_string()
+                };
+                Some(Value::Text(text))
+            }
+            (Value::Text(text), Kind::Whole) if !raw.starts_with(['"', '\'']) => {
+                let digits = text.strip_prefix('0')?;
+                let number = u32::from_str_radix(digits, 8).ok()?;
+                Some(Value::Number(number.into()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// `sizeMiB` is `size_mib` in Butane, and so on for all of Ignition's names.
+fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 4);
+    for c in name.replace("MiB", "Mib").chars() {
+        if c.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(c.to_ascii_lowercase());
+    }
+    snake
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snake_case;
+
+    #[test]
+    fn names_are_those_of_butane() {
+        for (ignition, butane) in [
+            ("sizeMiB", "size_mib"),
+            ("typeGuid", "type_guid"),
+            ("httpResponseHeaders", "http_response_headers"),
+            ("sshAuthorizedKeys", "ssh_authorized_keys"),
+            ("tpm2", "tpm2"),
+        ] {
+            assert_eq!(snake_case(ignition), butane);
+        }
+    }
+}

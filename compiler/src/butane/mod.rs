@@ -1,0 +1,119 @@
+//! The Butane front end: Butane's YAML in, Ignition's config out. Its specification is Butane's
+//! documentation of the variants `fcos` and `nestos`; each key's place goes with what is made of
+//! it, so that whatever is wrong with the result is shown where it was written.
+
+mod boot_device;
+mod format;
+mod grub;
+mod local;
+mod mode;
+mod mount_unit;
+mod resources;
+mod sugar;
+mod tree;
+mod version;
+
+use std::path::Path;
+
+use crate::diagnostics::{Code, Diagnostics, SourceId, Span};
+use crate::ignition::{check, merge, read, tree as node};
+use crate::yaml::{self, Node, Value};
+use local::LocalFiles;
+pub use version::Version;
+
+/// What came out.
+pub struct Translation {
+    /// An Ignition config.
+    pub config: Node,
+    /// The version it was written in.
+    pub version: Version,
+    /// What is allowed but most likely not meant.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something that is most likely not meant.
+pub struct Warning {
+    /// What kind of thing.
+    pub code: Code,
+    /// Where.
+    pub span: Span,
+    /// What.
+    pub message: String,
+}
+
+/// Translates a source; local files are read from below a directory. What is wrong is reported,
+/// and then there is no result.
+pub fn translate(
+    source: SourceId,
+    directory: Option<&Path>,
+    to: &mut Diagnostics,
+) -> Option<Translation> {
+    let before = to.len();
+    let document = document(source, to)?;
+    let version = Version::of(&document, to)?;
+    let format = format::Butane { version };
+    let mut config = read::config(&document, &format, to)?;
+    let local = LocalFiles::new(directory);
+    resources::resolve(&mut config, version, &local, to);
+    let mut warnings = mode::warnings(&config);
+    let config = desugar(config, version, &local, to);
+    check::config(&config, to);
+    warnings.extend(boot_device::warnings(&config));
+    (to.len() == before).then_some(Translation {
+        config,
+        version,
+        warnings,
+    })
+}
+
+/// The one document of a source.
+fn document(source: SourceId, to: &mut Diagnostics) -> Option<Node> {
+    const BEGINNING: &str = "a Butane config begins with `variant: nestos` and `version: 1.0.0`";
+    let before = to.len();
+    let mut documents = yaml::documents(source, to);
+    documents.retain(|it| it.value != Value::Null);
+    if let Some(second) = documents.get(1) {
+        let message = "a Butane config is one document, but here is another";
+        let help = "Butane itself would ignore it: remove the `---`, or make it another file";
+        to.report_with_help(Code::Documents, second.span, message, help);
+        return None;
+    }
+    if documents.is_empty() && to.len() == before {
+        let span = Span::new(source, 0..0);
+        to.report_with_help(Code::Empty, span, "the file is empty", BEGINNING);
+    }
+    documents.pop()
+}
+
+/// Puts Ignition's own fields in the place of what only Butane has.
+fn desugar(
+    mut config: Node,
+    version: Version,
+    local: &LocalFiles<'_>,
+    to: &mut Diagnostics,
+) -> Node {
+    for key in ["variant", "version"] {
+        node::take(&mut config, key);
+    }
+    let boot_device = node::take(&mut config, "boot_device");
+    let grub = node::take(&mut config, "grub");
+    let trees = node::child_mut(&mut config, "storage").and_then(|it| node::take(it, "trees"));
+    if let Some(units) = mount_unit::rendered(&mut config, version, to) {
+        config = merge::merge(&units, &config);
+    }
+    if let Some(trees) = trees {
+        tree::embed(&mut config, &trees.node, local, to);
+    }
+    // What the user says about generated things comes on top of them.
+    if let Some(rendered) = boot_device.and_then(|it| boot_device::rendered(&it, to)) {
+        config = merge::merge(&rendered, &config);
+    }
+    if let Some(rendered) = grub.and_then(|it| grub::rendered(&it)) {
+        config = merge::merge(&rendered, &config);
+    }
+    if let Some(ignition) = node::mappings(&mut config, &["ignition"], version.span) {
+        let written = format!("3.{}.0", version.ignition);
+        node::set(ignition, node::pair(version.span, "version", written));
+    }
+    config
+}

@@ -1,0 +1,136 @@
+//! Directory trees from the local disk.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::local::{self, LocalFiles};
+use crate::diagnostics::{Code, Diagnostics, Span};
+use crate::ignition::tree::{self, entry, list, pair, text};
+use crate::ignition::{encode, encode_as_is};
+use crate::yaml::{Node, Value};
+
+/// Puts the files and links of trees into a config. Those that are in it already get their
+/// content from the tree and keep all else.
+pub fn embed(config: &mut Node, trees: &Node, files: &LocalFiles<'_>, to: &mut Diagnostics) {
+    for it in tree::items(trees) {
+        let Some(local) = entry(it, "local") else {
+            continue;
+        };
+        let place = local.node.span;
+        let name = local.node.as_text().unwrap_or_default();
+        let Some(root) = files.path(name, place, to) else {
+            continue;
+        };
+        if !root.is_dir() {
+            let message = format!("{} is not a directory", root.display());
+            to.report(Code::LocalFile, place, message);
+            continue;
+        }
+        let base = text(it, "path").filter(|it| !it.is_empty()).unwrap_or("/");
+        let mut walk = Walk { config, place, to };
+        walk.directory(&root, base.trim_end_matches('/'));
+    }
+}
+
+struct Walk<'a> {
+    config: &'a mut Node,
+    place: Span,
+    to: &'a mut Diagnostics,
+}
+
+impl Walk<'_> {
+    fn directory(&mut self, directory: &Path, base: &str) {
+        let read = fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let mut entries: Vec<PathBuf> = match read {
+            Ok(entries) => entries.into_iter().map(|it| it.path()).collect(),
+            Err(error) => return self.refuse(directory, &error.to_string()),
+        };
+        entries.sort();
+        for path in entries {
+            let Some(name) = path.file_name().and_then(|it| it.to_str()) else {
+                self.refuse(&path, "its name is not UTF-8 text");
+                continue;
+            };
+            let target = format!("{base}/{name}");
+            match fs::symlink_metadata(&path) {
+                Ok(it) if it.is_dir() => self.directory(&path, &target),
+                Ok(it) if it.is_symlink() => self.link(&path, &target),
+                Ok(it) if it.is_file() => self.file(&path, &target, it.permissions().mode()),
+                Ok(_) => self.refuse(&path, "it is neither a file nor a directory nor a link"),
+                Err(error) => self.refuse(&path, &error.to_string()),
+            }
+        }
+    }
+
+    fn file(&mut self, path: &Path, target: &str, mode: u32) {
+        let place = self.place;
+        let Some(content) = local::read(path, place, self.to) else {
+            return;
+        };
+        let Some(file) = self.node("files", target) else {
+            return self.refuse(path, &format!("the config has {target} already"));
+        };
+        let has_content = ["source", "inline", "local"]
+            .iter()
+            .any(|key| tree::at(file, &["contents", key]).is_some());
+        if has_content {
+            return self.refuse(path, &format!("the config has {target} already"));
+        }
+        let compressed = tree::at(file, &["contents", "compression"])
+            .and_then(Node::as_text)
+            .is_some_and(|it| !it.is_empty());
+        if let Some(contents) = tree::mappings(file, &["contents"], place) {
+            if compressed {
+                tree::set(contents, pair(place, "source", encode_as_is(&content)));
+            } else {
+                let (source, compression) = encode(&content);
+                tree::set(contents, pair(place, "source", source));
+                tree::set(contents, pair(place, "compression", compression));
+            }
+        }
+        if entry(file, "mode").is_none() {
+            let mode: u32 = if mode & 0o111 == 0 { 0o644 } else { 0o755 };
+            tree::set(file, pair(place, "mode", mode));
+        }
+    }
+
+    fn link(&mut self, path: &Path, target: &str) {
+        let place = self.place;
+        let to = match fs::read_link(path) {
+            Ok(to) => to.to_string_lossy().into_owned(),
+            Err(error) => return self.refuse(path, &error.to_string()),
+        };
+        match self.node("links", target) {
+            Some(link) if entry(link, "target").is_none() => {
+                tree::set(link, pair(place, "target", to));
+            }
+            _ => self.refuse(path, &format!("the config has {target} already")),
+        }
+    }
+
+    /// The item of a path, made if there is none; nothing if the path is taken by another kind.
+    fn node(&mut self, kind: &str, path: &str) -> Option<&mut Node> {
+        let place = self.place;
+        let is_it = |node: &Node| text(node, "path") == Some(path);
+        let mut others = ["files", "directories", "links"].into_iter();
+        if others.any(|it| it != kind && list(self.config, &["storage", it]).iter().any(is_it)) {
+            return None;
+        }
+        let storage = tree::mappings(self.config, &["storage"], place)?;
+        let nodes = tree::items_mut(storage, kind, place)?;
+        let at = nodes.iter().position(is_it).unwrap_or_else(|| {
+            nodes.push(Node {
+                span: place,
+                value: Value::Map(vec![pair(place, "path", path)]),
+            });
+            nodes.len() - 1
+        });
+        nodes.get_mut(at)
+    }
+
+    fn refuse(&mut self, path: &Path, why: &str) {
+        let message = format!("{} can't be embedded: {why}", path.display());
+        self.to.report(Code::LocalFile, self.place, message);
+    }
+}

@@ -1,0 +1,65 @@
+use crate::diagnostics::{Code, Diagnostics, Span};
+use crate::ignition::tree::{entry, text};
+use crate::yaml::Node;
+
+/// A variant and a version of Butane.
+#[derive(Debug, Clone, Copy)]
+pub struct Version {
+    /// `variant`
+    pub variant: &'static str,
+    /// `version`
+    pub version: &'static str,
+    /// Which of `fcos` 1.x has the same fields.
+    pub minor: u8,
+    /// The Ignition version it gives: 3.x.
+    pub ignition: u8,
+    /// Where the version is written.
+    pub span: Span,
+}
+
+/// Butane's "Configuration specifications"; `nestos` 1.0.0 is that of `fcos` 1.4.0.
+const VERSIONS: [(&str, &str, u8, u8); 7] = [
+    ("nestos", "1.0.0", 4, 3),
+    ("fcos", "1.0.0", 0, 0),
+    ("fcos", "1.1.0", 1, 1),
+    ("fcos", "1.2.0", 2, 2),
+    ("fcos", "1.3.0", 3, 2),
+    ("fcos", "1.4.0", 4, 3),
+    ("fcos", "1.5.0", 5, 4),
+];
+
+impl Version {
+    /// The version a document says it is of.
+    pub(super) fn of(document: &Node, to: &mut Diagnostics) -> Option<Self> {
+        for key in ["variant", "version"] {
+            if text(document, key).is_none() {
+                let span = entry(document, key).map_or(document.span, |it| it.node.span);
+                let message = format!("`{key}` is missing");
+                to.report(Code::ButaneVersion, span, message);
+                return None;
+            }
+        }
+        let (wanted, version) = (text(document, "variant")?, text(document, "version")?);
+        let span = entry(document, "version")?.node.span;
+        let variants = VERSIONS.iter().filter(|it| it.0 == wanted);
+        if variants.clone().next().is_none() {
+            let span = entry(document, "variant")?.node.span;
+            let message = format!("nkd doesn't know the variant `{wanted}`");
+            to.report(Code::ButaneVersion, span, message);
+            return None;
+        }
+        let Some((variant, version, minor, ignition)) = variants.clone().find(|it| it.1 == version)
+        else {
+            let message = format!("nkd doesn't know version `{version}` of {wanted}");
+            to.report(Code::ButaneVersion, span, message);
+            return None;
+        };
+        Some(Self {
+            variant,
+            version,
+            minor: *minor,
+            ignition: *ignition,
+            span,
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! JSON with places.
+
+use serde::de::IgnoredAny;
+
+use super::tree;
+use crate::diagnostics::{Code, Diagnostics, SourceId, Span};
+use crate::yaml::{Entry, Node, Value};
+
+/// Reads a JSON source; what isn't JSON is reported.
+pub fn parse(source: SourceId, to: &mut Diagnostics) -> Option<Node> {
+    let text = to.text(source).to_owned();
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(&text) {
+        let lines = text.split_inclusive('\n').take(error.line().max(1) - 1);
+        let line: usize = lines.map(str::len).sum();
+        let at = (line + error.column().saturating_sub(1)).min(text.len());
+        let message = "this is not JSON: it can't be read on from here";
+        let span = Span::new(source, at..(at + 1).min(text.len()));
+        to.report(Code::IgnitionInvalid, span, message);
+        return None;
+    }
+    let mut reader = Reader {
+        text: &text,
+        at: 0,
+        source,
+    };
+    let node = reader.value()?;
+    refuse_duplicates(&node, to);
+    Some(node)
+}
+
+/// Ignition takes the last one in silence; what the first was for is lost.
+fn refuse_duplicates(node: &Node, to: &mut Diagnostics) {
+    if let Value::Map(entries) = &node.value {
+        for (index, entry) in entries.iter().enumerate() {
+            if entries[..index].iter().any(|it| it.key == entry.key) {
+                let message = format!("the key `{}` is given twice", entry.key);
+                to.report(Code::DuplicateKey, entry.key_span, message);
+            }
+            refuse_duplicates(&entry.node, to);
+        }
+    }
+    for item in tree::items(node) {
+        refuse_duplicates(item, to);
+    }
+}
+
+/// Goes through text that is known to be JSON, nested no deeper than `serde_json` allows.
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    source: SourceId,
+}
+
+impl Reader<'_> {
+    fn peek(&mut self) -> Option<u8> {
+        let rest = &self.text.as_bytes()[self.at..];
+        self.at += rest.iter().take_while(|b| b.is_ascii_whitespace()).count();
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Takes a byte if it is next.
+    fn eat(&mut self, byte: u8) -> bool {
+        let next = self.peek() == Some(byte);
+        self.at += usize::from(next);
+        next
+    }
+
+    fn span(&self, start: usize) -> Span {
+        Span::new(self.source, start..self.at)
+    }
+
+    fn value(&mut self) -> Option<Node> {
+        let start = {
+            self.peek()?;
+            self.at
+        };
+        let value = match self.peek()? {
+            b'{' => Value::Map(self.entries()?),
+            b'[' => Value::List(self.items()?),
+            b'"' => Value::Text(self.string()?),
+            _ => self.word()?,
+        };
+        Some(Node {
+            span: self.span(start),
+            value,
+        })
+    }
+
+    fn entries(&mut self) -> Option<Vec<Entry>> {
+        let mut entries = Vec::new();
+        self.eat(b'{');
+        while !self.eat(b'}') {
+            self.peek()?;
+            let start = self.at;
+            let key = self.string()?;
+            let key_span = self.span(start);
+            self.eat(b':');
+            let node = self.value()?;
+            entries.push(Entry {
+                key,
+                key_span,
+                node,
+            });
+            self.eat(b',');
+        }
+        Some(entries)
+    }
+
+    fn items(&mut self) -> Option<Vec<Node>> {
+        let mut nodes = Vec::new();
+        self.eat(b'[');
+        while !self.eat(b']') {
+            nodes.push(self.value()?);
+            self.eat(b',');
+        }
+        Some(nodes)
+    }
+
+    fn string(&mut self) -> Option<String> {
+        let start = self.at;
+        let bytes = self.text.as_bytes();
+        self.at += 1;
+        while *bytes.get(self.at)? != b'"' {
+            self.at += if bytes[self.at] == b'\\' { 2 } else { 1 };
+        }
+        self.at += 1;
+        serde_json::from_str(self.text.get(start..self.at)?).ok()
+    }
+
+    fn word(&mut self) -> Option<Value> {
+        let rest = &self.text[self.at..];
+        let end = rest
+            .find(|c: char| c.is_whitespace() || ",]}".contains(c))
+            .unwrap_or(rest.len());
+        self.at += end;
+        Some(match &rest[..end] {
+            "null" => Value::Null,
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            number => Value::Number(serde_json::from_str(number).ok()?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::parse;
+    use crate::diagnostics::Diagnostics;
+
+    fn read(text: &str) -> (Option<crate::yaml::Node>, Diagnostics) {
+        let mut diagnostics = Diagnostics::new();
+        let source = diagnostics.add(Path::new("a.ign"), text.to_owned());
+        (parse(source, &mut diagnostics), diagnostics)
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".*".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(".*", inner, 0..4).prop_map(|it| json!(it)),
+            ]
+        })
+    }
+
+    #[test]
+    fn values_know_their_bytes() {
+        let text = "{ \"ä\\\"\" : [1, {\"b\": \"\\u00e9}\"}] }";
+        let (node, _) = read(text);
+        let node = node.unwrap();
+        let inner = &super::tree::list(&node, &["ä\""])[1];
+        assert_eq!(
+            &text[inner.span.start..inner.span.end],
+            "{\"b\": \"\\u00e9}\"}"
+        );
+        assert_eq!(super::tree::text(inner, "b"), Some("é}"));
+    }
+
+    #[test]
+    fn duplicate_keys_are_errors() {
+        let (_, diagnostics) = read("{\"a\": {\"b\": 1, \"b\": 2}}");
+        assert!(diagnostics.to_string().contains("NKD0005"), "{diagnostics}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_json_is_read_as_it_is(value in value()) {
+            for text in [value.to_string(), format!("{value:#}")] {
+                let (node, diagnostics) = read(&text);
+                prop_assert!(diagnostics.is_empty());
+                prop_assert_eq!(node.unwrap().to_json(), value.clone());
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "[\\[\\]{}:,\"\\\\a1 ]*") {
+            let _ = read(&text);
+        }
+    }
+}

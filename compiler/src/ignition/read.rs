@@ -1,0 +1,175 @@
+//! Reads what a person wrote against the table of Ignition's fields: unknown keys, wrong types and
+//! fields of another version are reported by their full names, and reading goes on.
+
+use super::spec::{CONFIG, Field, Item, Kind, Object};
+use super::tree;
+use crate::diagnostics::{Code, Diagnostics};
+use crate::yaml::{self, Entry, Node, Value};
+
+/// How the fields are written.
+pub trait Format {
+    /// All fields of an object that have ever been, by the names they have here.
+    fn fields(&self, object: &'static Object) -> Vec<(String, &'static Field)>;
+
+    /// Whether a field must be there.
+    fn needs(&self, _: &'static Object, field: &Field) -> bool {
+        field.needed
+    }
+
+    /// Why there is no such field in this version.
+    fn lacks(&self, object: &'static Object, field: &Field) -> Option<String>;
+
+    /// What a value stands for, where the format has more than one way to write it.
+    fn value(&self, node: &Node, wanted: Kind, to: &Diagnostics) -> Option<Value>;
+}
+
+/// Reads a whole config. The result has Ignition's names for Ignition's fields.
+pub fn config(node: &Node, format: &dyn Format, to: &mut Diagnostics) -> Option<Node> {
+    Reader { format, to }.object(node, &CONFIG, "")
+}
+
+struct Reader<'a> {
+    format: &'a dyn Format,
+    to: &'a mut Diagnostics,
+}
+
+impl Reader<'_> {
+    fn object(&mut self, node: &Node, object: &'static Object, path: &str) -> Option<Node> {
+        let Value::Map(entries) = &node.value else {
+            self.wrong_type(node, path, "a mapping");
+            return None;
+        };
+        let fields = self.format.fields(object);
+        let mut read = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let name = join(path, &entry.key);
+            let Some((_, field)) = fields.iter().find(|(name, _)| *name == entry.key) else {
+                let known = fields.iter().filter(|it| self.is_known(object, it.1));
+                let help = yaml::suggest(&entry.key, known.map(|(name, _)| name.as_str()));
+                let message = format!("unknown key `{name}`");
+                self.to
+                    .report_with_help(Code::UnknownKey, entry.key_span, message, help);
+                continue;
+            };
+            if let Some(why) = self.format.lacks(object, field) {
+                let message = format!("`{name}` {why}");
+                self.to
+                    .report(Code::IgnitionVersion, entry.key_span, message);
+            }
+            if entry.node.value != Value::Null
+                && let Some(node) = self.value(&entry.node, field.kind, &name)
+            {
+                read.push(Entry {
+                    key: field.name.to_owned(),
+                    key_span: entry.key_span,
+                    node,
+                });
+            }
+        }
+        let written = |name: &str| entries.iter().any(|it| it.key == *name);
+        for (name, field) in fields {
+            if self.format.needs(object, field) && !written(&name) {
+                let message = format!("`{}` is missing", join(path, &name));
+                let help = format!("every {} has one", object.name);
+                self.to
+                    .report_with_help(Code::MissingKey, node.span, message, help);
+            }
+        }
+        Some(tree::node(node.span, read))
+    }
+
+    fn is_known(&self, object: &'static Object, field: &Field) -> bool {
+        self.format.lacks(object, field).is_none()
+    }
+
+    fn value(&mut self, node: &Node, kind: Kind, path: &str) -> Option<Node> {
+        let value = self.format.value(node, kind, self.to);
+        let value = value.unwrap_or_else(|| node.value.clone());
+        match (kind, &value) {
+            (Kind::Object(object), _) => return self.object(node, object, path),
+            (Kind::List(item, _), Value::List(nodes)) => {
+                let nodes = nodes.iter().enumerate();
+                let read = nodes
+                    .filter_map(|(index, node)| self.item(node, item, &format!("{path}[{index}]")));
+                let read: Vec<Node> = read.collect();
+                return Some(tree::node(node.span, read));
+            }
+            (Kind::List(..), _) => self.wrong_type(node, path, "a list"),
+            (Kind::Text, Value::Text(_)) | (Kind::Bool, Value::Bool(_)) => {
+                return Some(tree::node(node.span, value));
+            }
+            (Kind::Whole, Value::Number(number)) if number.is_i64() => {
+                return Some(tree::node(node.span, value));
+            }
+            (Kind::Text, _) => self.wrong_type(node, path, "text"),
+            (Kind::Bool, _) => self.wrong_type(node, path, "`true` or `false`"),
+            (Kind::Whole, _) => self.wrong_type(node, path, "a whole number"),
+        }
+        None
+    }
+
+    fn item(&mut self, node: &Node, item: Item, path: &str) -> Option<Node> {
+        match item {
+            Item::Text => self.value(node, Kind::Text, path),
+            Item::Object(object) => self.object(node, object, path),
+        }
+    }
+
+    fn wrong_type(&mut self, node: &Node, path: &str, wanted: &str) {
+        let name = if path.is_empty() {
+            "the config".to_owned()
+        } else {
+            format!("`{path}`")
+        };
+        let message = format!("{name} must be {wanted}, but this is {}", node.kind());
+        let help = "see Ignition's or Butane's reference for this version";
+        self.to
+            .report_with_help(Code::WrongType, node.span, message, help);
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+/// Ignition's own way.
+pub struct Json {
+    /// The minor number of the config's version.
+    pub minor: u8,
+    /// The minor number of the version it will be written in.
+    pub target: u8,
+}
+
+impl Format for Json {
+    fn fields(&self, object: &'static Object) -> Vec<(String, &'static Field)> {
+        let fields = object.fields.iter();
+        fields.map(|it| (it.name.to_owned(), it)).collect()
+    }
+
+    fn lacks(&self, _: &'static Object, field: &Field) -> Option<String> {
+        lacks(field.since, self.minor, "this config is of", self.target)
+    }
+
+    fn value(&self, _: &Node, _: Kind, _: &Diagnostics) -> Option<Value> {
+        None
+    }
+}
+
+/// Why a field isn't there in a version, or can't be written in another.
+pub fn lacks(since: u8, minor: u8, what: &str, target: u8) -> Option<String> {
+    if since > minor {
+        Some(format!(
+            "came with Ignition 3.{since}.0, {what} 3.{minor}.0"
+        ))
+    } else if since > target {
+        Some(format!(
+            "needs Ignition 3.{since}.0, but nodes get configs of 3.{target}.0"
+        ))
+    } else {
+        None
+    }
+}

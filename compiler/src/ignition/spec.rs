@@ -1,0 +1,420 @@
+//! Ignition's configuration specification, 3.0.0 to 3.5.0, as one table: every field, its type,
+//! the version it came with and how lists of it are merged. Reading, merging and the Butane front
+//! end all follow this table. Source: Ignition's "Configuration Specifications" (config v3.0.0 to
+//! v3.5.0), "Migrating Between Spec Versions" and "Operator Notes", section on merging.
+
+/// The newest version nkd reads: 3.5.0.
+pub const NEWEST: u8 = 5;
+
+/// A kind of object.
+#[derive(Debug)]
+pub struct Object {
+    /// What it is, for messages and for the checks that are about it.
+    pub name: &'static str,
+    /// Its fields, in the order they are written.
+    pub fields: &'static [Field],
+    /// What tells two of them in one list apart.
+    pub key: Key,
+    /// Fields whose lists share one key space: a path can't be a file and a link.
+    pub shared: &'static [&'static str],
+}
+
+/// A field of an object.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// Its name in Ignition.
+    pub name: &'static str,
+    /// The minor number of the version it came with: 1 for 3.1.0.
+    pub since: u8,
+    /// What it holds.
+    pub kind: Kind,
+    /// Whether it must be there.
+    pub needed: bool,
+}
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// Text.
+    Text,
+    /// A whole number.
+    Whole,
+    /// `true` or `false`.
+    Bool,
+    /// An object.
+    Object(&'static Object),
+    /// A list.
+    List(Item, Joining),
+}
+
+/// What a list holds.
+#[derive(Debug, Clone, Copy)]
+pub enum Item {
+    /// Text, which is its own key.
+    Text,
+    /// Objects.
+    Object(&'static Object),
+}
+
+/// How a child's list joins its parent's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joining {
+    /// Items of the same key are merged, others appended.
+    ByKey,
+    /// All are appended.
+    Append,
+}
+
+/// What tells objects of one list apart.
+#[derive(Debug, Clone, Copy)]
+pub enum Key {
+    /// Objects that are in no list.
+    None,
+    /// A field.
+    Field(&'static str),
+    /// A partition's number, or its label when the number is 0 or absent.
+    NumberOrLabel,
+}
+
+const fn field(name: &'static str, kind: Kind) -> Field {
+    Field {
+        name,
+        since: 0,
+        kind,
+        needed: false,
+    }
+}
+
+pub(crate) const fn text(name: &'static str) -> Field {
+    field(name, Kind::Text)
+}
+
+pub(crate) const fn whole(name: &'static str) -> Field {
+    field(name, Kind::Whole)
+}
+
+pub(crate) const fn boolean(name: &'static str) -> Field {
+    field(name, Kind::Bool)
+}
+
+pub(crate) const fn object(name: &'static str, object: &'static Object) -> Field {
+    field(name, Kind::Object(object))
+}
+
+pub(crate) const fn texts(name: &'static str) -> Field {
+    field(name, Kind::List(Item::Text, Joining::ByKey))
+}
+
+pub(crate) const fn objects(name: &'static str, object: &'static Object) -> Field {
+    field(name, Kind::List(Item::Object(object), Joining::ByKey))
+}
+
+impl Field {
+    pub(crate) const fn since(mut self, minor: u8) -> Self {
+        self.since = minor;
+        self
+    }
+
+    pub(crate) const fn needed(mut self) -> Self {
+        self.needed = true;
+        self
+    }
+
+    const fn append(mut self) -> Self {
+        if let Kind::List(item, _) = self.kind {
+            self.kind = Kind::List(item, Joining::Append);
+        }
+        self
+    }
+}
+
+impl Object {
+    /// The field of a name.
+    pub fn field(&self, name: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+
+    pub(crate) const fn plain(name: &'static str, fields: &'static [Field]) -> Self {
+        Self {
+            name,
+            fields,
+            key: Key::None,
+            shared: &[],
+        }
+    }
+
+    pub(crate) const fn keyed(
+        name: &'static str,
+        key: &'static str,
+        fields: &'static [Field],
+    ) -> Self {
+        Self {
+            name,
+            fields,
+            key: Key::Field(key),
+            shared: &[],
+        }
+    }
+}
+
+/// A whole config.
+pub static CONFIG: Object = Object::plain(
+    "config",
+    &[
+        object("ignition", &IGNITION).needed(),
+        object("kernelArguments", &KERNEL_ARGUMENTS).since(3),
+        object("passwd", &PASSWD),
+        object("storage", &STORAGE),
+        object("systemd", &SYSTEMD),
+    ],
+);
+
+static IGNITION: Object = Object::plain(
+    "ignition",
+    &[
+        object("config", &REFERENCES),
+        object("proxy", &PROXY).since(1),
+        object("security", &SECURITY),
+        object("timeouts", &TIMEOUTS),
+        text("version").needed(),
+    ],
+);
+static REFERENCES: Object = Object::plain(
+    "references",
+    &[objects("merge", &REFERENCE), object("replace", &REFERENCE)],
+);
+static PROXY: Object = Object::plain(
+    "proxy",
+    &[text("httpProxy"), text("httpsProxy"), texts("noProxy")],
+);
+static SECURITY: Object = Object::plain("security", &[object("tls", &TLS)]);
+static TLS: Object = Object::plain("tls", &[objects("certificateAuthorities", &REFERENCE)]);
+static TIMEOUTS: Object = Object::plain(
+    "timeouts",
+    &[whole("httpResponseHeaders"), whole("httpTotal")],
+);
+
+/// What is fetched: configs and certificate authorities could not be compressed in 3.0.0.
+static REFERENCE: Object = Object::keyed(
+    "reference",
+    "source",
+    &[
+        text("compression").since(1),
+        objects("httpHeaders", &HEADER).since(1),
+        text("source"),
+        object("verification", &VERIFICATION),
+    ],
+);
+static RESOURCE: Object = Object::keyed(
+    "resource",
+    "source",
+    &[
+        text("compression"),
+        objects("httpHeaders", &HEADER).since(1),
+        text("source"),
+        object("verification", &VERIFICATION),
+    ],
+);
+/// A header that a child gives without a value is removed; see the merge.
+pub(super) static HEADER: Object =
+    Object::keyed("header", "name", &[text("name").needed(), text("value")]);
+static VERIFICATION: Object = Object::plain("verification", &[text("hash")]);
+
+static KERNEL_ARGUMENTS: Object = Object {
+    name: "kernelArguments",
+    fields: &[texts("shouldExist"), texts("shouldNotExist")],
+    key: Key::None,
+    shared: &["shouldExist", "shouldNotExist"],
+};
+
+static PASSWD: Object = Object::plain(
+    "passwd",
+    &[objects("groups", &GROUP), objects("users", &USER)],
+);
+static GROUP: Object = Object::keyed(
+    "group",
+    "name",
+    &[
+        whole("gid"),
+        text("name").needed(),
+        text("passwordHash"),
+        boolean("shouldExist").since(2),
+        boolean("system"),
+    ],
+);
+static USER: Object = Object::keyed(
+    "user",
+    "name",
+    &[
+        text("gecos"),
+        texts("groups"),
+        text("homeDir"),
+        text("name").needed(),
+        boolean("noCreateHome"),
+        boolean("noLogInit"),
+        boolean("noUserGroup"),
+        text("passwordHash"),
+        text("primaryGroup"),
+        text("shell"),
+        boolean("shouldExist").since(2),
+        texts("sshAuthorizedKeys"),
+        boolean("system"),
+        whole("uid"),
+    ],
+);
+
+static STORAGE: Object = Object {
+    name: "storage",
+    fields: &[
+        objects("directories", &DIRECTORY),
+        objects("disks", &DISK),
+        objects("files", &FILE),
+        objects("filesystems", &FILESYSTEM),
+        objects("links", &LINK),
+        objects("luks", &LUKS).since(2),
+        objects("raid", &RAID),
+    ],
+    key: Key::None,
+    shared: &["directories", "files", "links"],
+};
+static OWNER: Object = Object::plain("owner", &[whole("id"), text("name")]);
+static DIRECTORY: Object = Object::keyed(
+    "directory",
+    "path",
+    &[
+        object("group", &OWNER),
+        whole("mode"),
+        boolean("overwrite"),
+        text("path").needed(),
+        object("user", &OWNER),
+    ],
+);
+static FILE: Object = Object::keyed(
+    "file",
+    "path",
+    &[
+        objects("append", &RESOURCE).append(),
+        object("contents", &RESOURCE),
+        object("group", &OWNER),
+        whole("mode"),
+        boolean("overwrite"),
+        text("path").needed(),
+        object("user", &OWNER),
+    ],
+);
+static LINK: Object = Object::keyed(
+    "link",
+    "path",
+    &[
+        object("group", &OWNER),
+        boolean("hard"),
+        boolean("overwrite"),
+        text("path").needed(),
+        text("target"),
+        object("user", &OWNER),
+    ],
+);
+static DISK: Object = Object::keyed(
+    "disk",
+    "device",
+    &[
+        text("device").needed(),
+        objects("partitions", &PARTITION),
+        boolean("wipeTable"),
+    ],
+);
+static PARTITION: Object = Object {
+    name: "partition",
+    fields: &[
+        text("guid"),
+        text("label"),
+        whole("number"),
+        boolean("resize").since(2),
+        boolean("shouldExist"),
+        whole("sizeMiB"),
+        whole("startMiB"),
+        text("typeGuid"),
+        boolean("wipePartitionEntry"),
+    ],
+    key: Key::NumberOrLabel,
+    shared: &[],
+};
+static RAID: Object = Object::keyed(
+    "raid",
+    "name",
+    &[
+        texts("devices"),
+        text("level"),
+        text("name").needed(),
+        texts("options").append(),
+        whole("spares"),
+    ],
+);
+static FILESYSTEM: Object = Object::keyed(
+    "filesystem",
+    "device",
+    &[
+        text("device").needed(),
+        text("format"),
+        text("label"),
+        texts("mountOptions").since(1).append(),
+        texts("options").append(),
+        text("path"),
+        text("uuid"),
+        boolean("wipeFilesystem"),
+    ],
+);
+static LUKS: Object = Object::keyed(
+    "luks",
+    "name",
+    &[
+        object("cex", &CEX).since(5),
+        object("clevis", &CLEVIS),
+        text("device"),
+        boolean("discard").since(4),
+        object("keyFile", &RESOURCE),
+        text("label"),
+        text("name").needed(),
+        texts("openOptions").since(4),
+        texts("options").append(),
+        text("uuid"),
+        boolean("wipeVolume"),
+    ],
+);
+static CEX: Object = Object::plain("cex", &[boolean("enabled")]);
+static CLEVIS: Object = Object::plain(
+    "clevis",
+    &[
+        object("custom", &CLEVIS_CUSTOM),
+        objects("tang", &TANG),
+        whole("threshold"),
+        boolean("tpm2"),
+    ],
+);
+static CLEVIS_CUSTOM: Object = Object::plain(
+    "clevis pin",
+    &[text("config"), boolean("needsNetwork"), text("pin")],
+);
+pub(crate) static TANG: Object = Object::keyed(
+    "tang",
+    "url",
+    &[
+        text("advertisement").since(4),
+        text("thumbprint"),
+        text("url").needed(),
+    ],
+);
+
+static SYSTEMD: Object = Object::plain("systemd", &[objects("units", &UNIT)]);
+static UNIT: Object = Object::keyed(
+    "unit",
+    "name",
+    &[
+        text("contents"),
+        objects("dropins", &DROPIN),
+        boolean("enabled"),
+        boolean("mask"),
+        text("name").needed(),
+    ],
+);
+static DROPIN: Object = Object::keyed("dropin", "name", &[text("contents"), text("name").needed()]);
