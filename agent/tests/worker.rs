@@ -286,6 +286,31 @@ fn a_failed_kubeadm_is_cleaned_up_after_and_finds_the_delivered_authorities_agai
 }
 
 #[test]
+fn what_kubeadm_says_of_its_failure_becomes_the_cause() {
+    for (words, cause) in [
+        (
+            "[ERROR NumCPU]: the number of available CPUs 1 is less than 2",
+            Cause::KubeadmPreflight,
+        ),
+        (
+            "unable to fetch the kubeadm-config ConfigMap: Unauthorized",
+            Cause::KubeadmToken,
+        ),
+        ("timed out waiting for the condition", Cause::KubeadmFailed),
+    ] {
+        let machine = Machine::new();
+        machine.plan(|plan| {
+            plan.budgets.insert(Stage::Kubeadm, 0);
+        });
+        machine.program("kubeadm", &format!("echo '{words}' >&2; exit 1"));
+        assert_eq!(machine.install().code(), Some(STOPPED));
+        let (stage, why, message) = machine.failure();
+        assert_eq!((stage, why), (Some(Stage::Kubeadm), cause));
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
 fn etcd_data_that_a_cut_off_reset_left_behind_do_not_stop_the_next_attempt() {
     let machine = Machine::new();
     machine.plan(|_| {});

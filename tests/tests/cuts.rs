@@ -11,6 +11,9 @@ use testbed::scenario::{Scenario, property};
 /// How long anything may take that isn't cut.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// How long systemd takes to start the worker again, and a little.
+const RESTART: Duration = Duration::from_secs(8);
+
 /// What is done to the node.
 #[derive(Debug, Clone, Copy)]
 enum Blow {
@@ -88,9 +91,10 @@ fn survives(cuts: &[(Blow, Moment)]) -> usize {
     let authority = machine.read("/etc/nkd/pki/ca.crt").unwrap();
     machine.boot().unwrap();
     let start = Instant::now();
-    let mut struck = 0;
+    let (mut struck, mut seen) = (0, 0);
     for (blow, moment) in cuts {
-        if wait(&machine, *moment) {
+        if wait(&machine, *moment, seen) {
+            seen = log(&machine).len();
             strike(&machine, *blow);
             struck += 1;
             println!("{:5} s  {blow:?} {moment:?}", start.elapsed().as_secs());
@@ -134,15 +138,15 @@ fn log(machine: &Machine) -> Vec<Event> {
         .collect()
 }
 
-/// Waits for the moment; false when the installation is past it for good.
-fn wait(machine: &Machine, moment: Moment) -> bool {
+/// Waits for the moment among the events after those seen; false when the installation is past it
+/// for good.
+fn wait(machine: &Machine, moment: Moment, seen: usize) -> bool {
     let (kind, stage, more) = match moment {
         Moment::At(kind, stage) => (kind, stage, Duration::ZERO),
         Moment::Into(stage, more) => (Kind::StageStarted, stage, more),
     };
     let is_it = |event: &&Event| event.kind == kind && event.stage == Some(stage);
-    let seen = log(machine).len();
-    let start = Instant::now();
+    let mut start = Instant::now();
     loop {
         let events = log(machine);
         let runs = |event: &Event| is_it(&event) && !more.is_zero();
@@ -151,7 +155,6 @@ fn wait(machine: &Machine, moment: Moment) -> bool {
             std::thread::sleep(more);
             return true;
         }
-        // Stages up to the runtime come again with every boot.
         let done = |event: &Event| {
             event.kind == Kind::Ready
                 || event.kind == Kind::StageDone
@@ -160,6 +163,11 @@ fn wait(machine: &Machine, moment: Moment) -> bool {
         };
         if events.iter().any(done) {
             return false;
+        }
+        // Stages up to the runtime come again with every boot, and only so.
+        if stage <= Stage::Runtime && start.elapsed() > RESTART {
+            strike(machine, Blow::Power);
+            start = Instant::now();
         }
         let journal = || {
             machine

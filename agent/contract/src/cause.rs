@@ -104,6 +104,12 @@ causes! {
     KubeadmFailed "kubeadm.failed" Transient
         "kubeadm failed."
         "Read its output in the journal of nkd-agent.service.";
+    KubeadmPreflight "kubeadm.preflight" Transient
+        "kubeadm found the machine unfit: the message has its words."
+        "Give the machine what kubeadm asks for, or take what is in its way off the OS image.";
+    KubeadmToken "kubeadm.token-refused" Permanent
+        "The cluster refuses this node's bootstrap token: it has expired, or it was never known."
+        "Tokens live for a week after the cluster's first boot: make a new one on the control plane with kubeadm token create, or compile again and provision the node anew.";
     KubeadmTimeout "kubeadm.timeout" Transient
         "kubeadm didn't finish in time and was stopped."
         "Read its output and kubelet's in the journal.";

@@ -193,11 +193,20 @@ fn kubeadm(node: &Node<'_>, arguments: &[&str]) -> Result<(), Fault> {
         .args(arguments)
         .timeout(KUBEADM)
         .run()
-        .map_err(|error| {
-            let cause = match error {
-                CommandError::TimedOut { .. } => Cause::KubeadmTimeout,
-                _ => Cause::KubeadmFailed,
-            };
-            Fault::of_command(cause, &error)
-        })
+        .map_err(|error| Fault::of_command(cause_of(&error), &error))
+}
+
+/// What kubeadm's last words say of why it failed.
+fn cause_of(error: &CommandError) -> Cause {
+    let said = |words: &str| error.tail().iter().any(|line| line.contains(words));
+    if matches!(error, CommandError::TimedOut { .. }) {
+        Cause::KubeadmTimeout
+    } else if said("[ERROR ") {
+        Cause::KubeadmPreflight
+    } else if said("Unauthorized") {
+        // The gate has seen the cluster up, with all that was ever to know of tokens.
+        Cause::KubeadmToken
+    } else {
+        Cause::KubeadmFailed
+    }
 }

@@ -70,28 +70,29 @@ pub enum CommandError {
     },
 }
 
+impl CommandError {
+    /// The last lines the command wrote, without secrets.
+    pub fn tail(&self) -> &[String] {
+        match self {
+            Self::Missing { .. } | Self::Io { .. } => &[],
+            Self::Failed { tail, .. } | Self::TimedOut { tail, .. } => tail,
+        }
+    }
+}
+
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tail = match self {
-            Self::Missing { program } => return write!(f, "there is no program {program}"),
-            Self::Io { program, source } => return write!(f, "running {program}: {source}"),
+        match self {
+            Self::Missing { program } => write!(f, "there is no program {program}")?,
+            Self::Io { program, source } => write!(f, "running {program}: {source}")?,
             Self::Failed {
-                program,
-                status,
-                tail,
-            } => {
-                write!(f, "{program} ended with {status}")?;
-                tail
-            }
+                program, status, ..
+            } => write!(f, "{program} ended with {status}")?,
             Self::TimedOut {
-                program,
-                timeout,
-                tail,
-            } => {
-                write!(f, "{program} was stopped after {} s", timeout.as_secs())?;
-                tail
-            }
-        };
+                program, timeout, ..
+            } => write!(f, "{program} was stopped after {} s", timeout.as_secs())?,
+        }
+        let tail = self.tail();
         if tail.is_empty() {
             Ok(())
         } else {
