@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::diagnose::Diagnose;
 use crate::install::{self, Outcome};
 use crate::report;
 use crate::status::Status;
@@ -40,6 +41,7 @@ enum Command {
     Report,
     /// Say how far the installation is.
     Status(Status),
+    Diagnose(Diagnose),
 }
 
 /// Runs the command line and gives its exit status.
@@ -72,6 +74,10 @@ fn run(root: &Root, command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Status(status) => {
             status.run(root)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Diagnose(diagnose) => {
+            diagnose.run(root)?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -3,9 +3,11 @@
 //! - [`install`]: the worker, root: a state machine over the [`stages`], writing the event log.
 //! - [`report`]: the reporter, unprivileged: reads the event log, serves D-Bus, sends callbacks.
 //! - [`status`]: what the event log adds up to, for a person.
+//! - [`diagnose`]: everything needed to see from elsewhere why a node isn't Ready.
 //! - [`system`]: the machine underneath: files, commands, journal, systemd.
 
 pub mod cli;
+pub mod diagnose;
 pub mod events;
 pub mod install;
 pub mod report;

@@ -138,10 +138,18 @@ impl Command {
     /// # Errors
     /// It can't be run, fails or takes too long.
     pub fn run(&self) -> Result<(), CommandError> {
+        self.each_line(|line| log::info!("{}: {line}", self.name))
+    }
+
+    /// Runs it to its end and gives each line it writes, without secrets, to the caller.
+    ///
+    /// # Errors
+    /// It can't be run, fails or takes too long.
+    pub fn each_line(&self, heard: impl FnMut(&str)) -> Result<(), CommandError> {
         let (reader, writer) = io::pipe().map_err(|source| self.io(source))?;
         let stderr = writer.try_clone().map_err(|source| self.io(source))?;
         let child = self.spawn(writer.into(), stderr.into())?;
-        self.supervise(child, reader)
+        self.supervise(child, reader, heard)
     }
 
     /// Runs it to its end and gives what it wrote to standard output; what it wrote to standard
@@ -160,7 +168,7 @@ impl Command {
                 .read_to_string(&mut text)
                 .map(|_| text)
         });
-        self.supervise(child, stderr)?;
+        self.supervise(child, stderr, |line| log::info!("{}: {line}", self.name))?;
         output
             .join()
             .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
@@ -196,7 +204,12 @@ impl Command {
     }
 
     /// Hears the child out, then waits for its end.
-    fn supervise(&self, mut child: Child, output: PipeReader) -> Result<(), CommandError> {
+    fn supervise(
+        &self,
+        mut child: Child,
+        output: PipeReader,
+        mut heard: impl FnMut(&str),
+    ) -> Result<(), CommandError> {
         let lines = read_lines(output);
         let deadline = Instant::now() + self.timeout;
         let mut redactor = Redactor::default();
@@ -211,7 +224,11 @@ impl Command {
                 thread::sleep(Duration::from_millis(10));
             } else {
                 match lines.recv_timeout(TICK) {
-                    Ok(line) => self.hear(redactor.line(&line), &mut tail),
+                    Ok(line) => {
+                        let line = redactor.line(&line);
+                        heard(&line);
+                        keep(line, &mut tail);
+                    }
                     // Somebody may hold the pipe open who outlives the child.
                     Err(RecvTimeoutError::Timeout) => {
                         if let Some(status) = child.try_wait().map_err(|source| self.io(source))? {
@@ -230,17 +247,6 @@ impl Command {
                 });
             }
         }
-    }
-
-    fn hear(&self, line: String, tail: &mut VecDeque<String>) {
-        if line.trim().is_empty() {
-            return;
-        }
-        log::info!("{}: {line}", self.name);
-        if tail.len() == TAIL_LINES {
-            tail.pop_front();
-        }
-        tail.push_back(line);
     }
 
     fn judge(&self, status: ExitStatus, tail: Vec<String>) -> Result<(), CommandError> {
@@ -268,6 +274,16 @@ impl Command {
         }
         log::warn!("{} can't be killed", self.name);
     }
+}
+
+fn keep(line: String, tail: &mut VecDeque<String>) {
+    if line.trim().is_empty() {
+        return;
+    }
+    if tail.len() == TAIL_LINES {
+        tail.pop_front();
+    }
+    tail.push_back(line);
 }
 
 /// Lines of a child, read in a thread so that waiting for one can time out.

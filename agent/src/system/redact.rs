@@ -20,29 +20,32 @@ impl Redactor {
             return MASK.to_owned();
         }
         line.split_inclusive(|c: char| !is_word(c))
-            .map(|piece| {
-                let word = piece.trim_end_matches(|c| !is_word(c));
-                if is_secret(word) {
-                    piece.replacen(word, MASK, 1)
-                } else {
-                    piece.to_owned()
-                }
+            .map(|piece| match secret(piece) {
+                Some(secret) => piece.replacen(secret, MASK, 1),
+                None => piece.to_owned(),
             })
             .collect()
     }
 }
 
 fn is_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '+' | '/' | '=')
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | '/' | '=')
 }
 
-/// A word may be `key=value`, and a sentence may end with it.
-fn is_secret(word: &str) -> bool {
-    let value = word
-        .rsplit('=')
-        .find(|part| !part.is_empty())
-        .unwrap_or(word);
-    value.trim_end_matches('.').split('/').any(is_token) || word.contains("whsec_")
+/// The secret in a word. A word may be `key=value` or a path, and a sentence may end with it.
+fn secret(piece: &str) -> Option<&str> {
+    let word = piece.trim_end_matches(|c| !is_word(c));
+    if let Some(start) = word.find("whsec_") {
+        return Some(&word[start..]);
+    }
+    word.split(['=', '/'])
+        .map(|part| part.trim_end_matches('.'))
+        .find(|part| is_token(part) || is_jwt(part))
+}
+
+/// RFC 7519: three base64url parts, of which the first is a JSON object.
+fn is_jwt(word: &str) -> bool {
+    word.starts_with("eyJ") && word.split('.').count() == 3
 }
 
 /// Kubernetes, "Authenticating with Bootstrap Tokens": `[a-z0-9]{6}\.[a-z0-9]{16}`.
@@ -73,14 +76,14 @@ mod tests {
     fn bootstrap_tokens_are_masked_wherever_they_stand() {
         for (line, expected) in [
             ("--token abcdef.0123456789abcdef \\", "--token (secret) \\"),
-            ("--token=abcdef.0123456789abcdef", "--(secret)"),
+            ("--token=abcdef.0123456789abcdef", "--token=(secret)"),
             (
                 "token \"abcdef.0123456789abcdef\" not found",
                 "token \"(secret)\" not found",
             ),
             (
                 "the token is abcdef.0123456789abcdef.",
-                "the token is (secret)",
+                "the token is (secret).",
             ),
         ] {
             assert_eq!(redacted(line), expected);
@@ -114,5 +117,11 @@ mod tests {
             redacted("key whsec_bm90IGEga2V5Cg== used"),
             "key (secret) used"
         );
+    }
+
+    #[test]
+    fn service_account_tokens_are_masked() {
+        let line = "Authorization: Bearer eyJhbGciOi-_JS.eyJpc3MiOiJr.c2lnbmF0-dXJl";
+        assert_eq!(redacted(line), "Authorization: Bearer (secret)");
     }
 }

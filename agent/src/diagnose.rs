@@ -1,0 +1,173 @@
+//! `nkd-agent diagnose`: everything a person elsewhere needs to see why a node isn't Ready, in one
+//! text, without secrets.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use nkd_contract::{Plan, Runtime, Timestamp, paths};
+
+use crate::system::{Redactor, Root};
+
+/// How long one command may take; a machine in trouble may have some that hang.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Files, secrets in them masked line by line.
+const FILES: [&str; 6] = [
+    paths::PLAN,
+    paths::KUBEADM,
+    paths::STATE,
+    paths::EVENTS,
+    // Ignition's own account (Ignition, "Operator notes").
+    "/etc/.ignition-result.json",
+    "/etc/os-release",
+];
+
+/// Commands that say how the machine is.
+const COMMANDS: [&[&str]; 13] = [
+    &["uname", "-a"],
+    &["uptime"],
+    &["systemctl", "--no-pager", "--failed"],
+    &[
+        "journalctl",
+        "--no-pager",
+        "--boot",
+        "--unit=nkd-agent",
+        "--lines=2000",
+    ],
+    &[
+        "journalctl",
+        "--no-pager",
+        "--boot",
+        "--unit=nkd-reporter",
+        "--lines=500",
+    ],
+    &[
+        "journalctl",
+        "--no-pager",
+        "--boot",
+        "--unit=kubelet",
+        "--lines=2000",
+    ],
+    &[
+        "journalctl",
+        "--no-pager",
+        "--boot",
+        "--priority=warning",
+        "--lines=500",
+    ],
+    &["ip", "address"],
+    &["ip", "route", "show", "table", "all"],
+    &["ss", "--listening", "--tcp", "--numeric", "--processes"],
+    &["df", "--human-readable"],
+    &["free", "--mebi"],
+    &["mount"],
+];
+
+/// Collect what is needed to see from elsewhere why this node isn't Ready.
+///
+/// Plan, state, events, journals of the units involved, network and disks, in one text. Tokens and
+/// keys are masked; look through it all the same before you give it away.
+#[derive(Debug, Args)]
+pub struct Diagnose {
+    /// Write to this new file, readable to its owner alone, instead of to standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Diagnose {
+    /// Writes it. What can't be had is said in its place.
+    ///
+    /// # Errors
+    /// The text can't be written.
+    pub fn run(&self, root: &Root) -> anyhow::Result<()> {
+        let Some(path) = &self.output else {
+            return match collect(root, &mut BufWriter::new(io::stdout().lock())) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                written => Ok(written?),
+            };
+        };
+        let what = || path.display().to_string();
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .with_context(what)?;
+        collect(root, &mut BufWriter::new(file)).with_context(what)
+    }
+}
+
+fn collect(root: &Root, to: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        to,
+        "nkd-agent {} at {}",
+        env!("CARGO_PKG_VERSION"),
+        Timestamp::now()
+    )?;
+    for path in FILES {
+        file(root, path, to)?;
+    }
+    for words in COMMANDS {
+        command(root, words, to)?;
+    }
+    let plan = fs::read(root.path(paths::PLAN)).ok();
+    let runtime = plan
+        .and_then(|json| Plan::parse(&json).ok())
+        .map(|plan| plan.runtime);
+    match runtime {
+        Some(runtime @ Runtime::Containerd) => {
+            let unit = format!("--unit={}", runtime.unit());
+            command(
+                root,
+                &["journalctl", "--no-pager", "--boot", &unit, "--lines=1000"],
+                to,
+            )?;
+            for list in ["images", "containers", "tasks", "leases"] {
+                command(root, &["ctr", "--namespace", "k8s.io", list, "list"], to)?;
+            }
+        }
+        None => {}
+    }
+    to.flush()
+}
+
+fn file(root: &Root, path: &str, to: &mut impl Write) -> io::Result<()> {
+    writeln!(to, "\n==== {path}")?;
+    match fs::read(root.path(path)) {
+        Ok(bytes) => {
+            let mut redactor = Redactor::default();
+            for line in String::from_utf8_lossy(&bytes).lines() {
+                writeln!(to, "{}", redactor.line(line))?;
+            }
+            Ok(())
+        }
+        Err(error) => writeln!(to, "({error})"),
+    }
+}
+
+fn command(root: &Root, words: &[&str], to: &mut impl Write) -> io::Result<()> {
+    writeln!(to, "\n==== {}", words.join(" "))?;
+    let Some((program, arguments)) = words.split_first() else {
+        return Ok(());
+    };
+    let mut written = Ok(());
+    let ran = root
+        .command(program)
+        .args(arguments)
+        .timeout(TIMEOUT)
+        .each_line(|line| {
+            if written.is_ok() {
+                written = writeln!(to, "{line}");
+            }
+        });
+    written?;
+    match ran {
+        Ok(()) => Ok(()),
+        Err(error) => writeln!(to, "({error})"),
+    }
+}
