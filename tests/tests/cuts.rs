@@ -93,8 +93,8 @@ fn survives(cuts: &[(Blow, Moment)]) -> usize {
     let start = Instant::now();
     let (mut struck, mut seen) = (0, 0);
     for (blow, moment) in cuts {
-        if wait(&machine, *moment, seen) {
-            seen = log(&machine).len();
+        if let Some(place) = wait(&machine, *moment, seen) {
+            seen = place + 1;
             strike(&machine, *blow);
             struck += 1;
             println!("{:5} s  {blow:?} {moment:?}", start.elapsed().as_secs());
@@ -120,12 +120,14 @@ fn survives(cuts: &[(Blow, Moment)]) -> usize {
         machine.read("/etc/kubernetes/pki/ca.crt").unwrap(),
         authority
     );
-    let nodes = cluster
-        .kubectl(
-            &scenario.lab,
-            &scenario.kubernetes,
-            &["get", "nodes", "--no-headers"],
-        )
+    let mut nodes = String::new();
+    // After a power cut at the end the control plane has to come up again.
+    machine
+        .wait_for("the API", PATIENCE, || {
+            let wanted = ["get", "nodes", "--no-headers"];
+            nodes = cluster.kubectl(&scenario.lab, &scenario.kubernetes, &wanted)?;
+            Ok(true)
+        })
         .unwrap();
     assert_eq!(nodes.lines().count(), 1, "{nodes}");
     struck
@@ -138,9 +140,9 @@ fn log(machine: &Machine) -> Vec<Event> {
         .collect()
 }
 
-/// Waits for the moment among the events after those seen; false when the installation is past it
-/// for good.
-fn wait(machine: &Machine, moment: Moment, seen: usize) -> bool {
+/// Waits for the moment among the events after those seen and gives its event's place in the log;
+/// `None` when the installation is past it for good.
+fn wait(machine: &Machine, moment: Moment, seen: usize) -> Option<usize> {
     let (kind, stage, more) = match moment {
         Moment::At(kind, stage) => (kind, stage, Duration::ZERO),
         Moment::Into(stage, more) => (Kind::StageStarted, stage, more),
@@ -149,11 +151,15 @@ fn wait(machine: &Machine, moment: Moment, seen: usize) -> bool {
     let mut start = Instant::now();
     loop {
         let events = log(machine);
-        let runs = |event: &Event| is_it(&event) && !more.is_zero();
-        let last = events.iter().rfind(|event| event.kind != Kind::Progress);
-        if events.iter().skip(seen).any(|event| is_it(&event)) || last.is_some_and(runs) {
+        let new = events.iter().skip(seen).position(|event| is_it(&event));
+        // An attempt that has begun before is as good for a moment inside it.
+        let last = events
+            .iter()
+            .rposition(|event| event.kind != Kind::Progress);
+        let runs = last.filter(|place| !more.is_zero() && is_it(&&events[*place]));
+        if let Some(place) = new.map(|place| seen + place).or(runs) {
             std::thread::sleep(more);
-            return true;
+            return Some(place);
         }
         let done = |event: &Event| {
             event.kind == Kind::Ready
@@ -162,7 +168,7 @@ fn wait(machine: &Machine, moment: Moment, seen: usize) -> bool {
                     && stage > Stage::Runtime
         };
         if events.iter().any(done) {
-            return false;
+            return None;
         }
         // Stages up to the runtime come again with every boot, and only so.
         if stage <= Stage::Runtime && start.elapsed() > RESTART {
