@@ -62,9 +62,10 @@ fn run(root: &Root, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Install => {
             journal::init("nkd-agent")?;
-            Ok(match install::install(root)? {
+            Ok(match install::install(root) {
                 Outcome::Ready => ExitCode::SUCCESS,
                 Outcome::Stopped => ExitCode::from(STOPPED),
+                Outcome::Lost => ExitCode::FAILURE,
             })
         }
         Command::Report => {

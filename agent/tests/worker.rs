@@ -405,6 +405,20 @@ fn the_event_log_has_no_gaps_and_only_the_state_is_private() {
 }
 
 #[test]
+fn a_state_that_cannot_be_kept_is_said_on_the_console_and_left_to_systemd() {
+    let machine = Machine::new();
+    machine.plan(|_| {});
+    // As unwritable as a full disk.
+    machine.write("/var/lib/nkd", "");
+    assert_eq!(machine.install().code(), Some(1));
+    let line = machine.read(paths::ISSUE);
+    assert!(
+        line.contains("/var/lib/nkd/events.jsonl") && line.contains("[agent.state]"),
+        "{line}"
+    );
+}
+
+#[test]
 fn settings_that_are_right_are_left_alone_and_the_others_set() {
     let machine = Machine::new();
     machine.plan(|_| {});

@@ -128,15 +128,48 @@ impl Announcer {
             return Ok(());
         }
         self.log.append(event)?;
-        to_journal(event);
-        let line = headline(event);
-        // Neither systemd nor a console is needed to install a node.
-        let _ = sd_notify::notify(&[NotifyState::Status(&line)]);
-        let issue = format!("nkd: {}: {line}\n", event.node);
-        if let Err(error) = write_atomic(&self.root.path(paths::ISSUE), issue.as_bytes(), 0o644) {
-            log::debug!("no line for the console: {error}");
-        }
+        tell_machine(&self.root, event);
         Ok(())
+    }
+}
+
+/// Says that the agent can't keep its own state, to all who can hear it without.
+pub fn tell_of_lost_state(root: &Root, error: &anyhow::Error) {
+    let hostname = nix::unistd::gethostname().unwrap_or_default();
+    tell_machine(
+        root,
+        &Event {
+            sequence: 0,
+            id: system::uuid(),
+            time: Timestamp::now(),
+            boot: system::boot_id(),
+            cluster: None,
+            node: hostname.to_string_lossy().into_owned(),
+            role: None,
+            plan: None,
+            kind: Kind::AttemptFailed,
+            stage: None,
+            attempt: 0,
+            progress: None,
+            cause: Some(Cause::AgentState),
+            message: format!("{error:#}"),
+            retry_after: None,
+        },
+    );
+}
+
+/// Journal, systemd and console.
+fn tell_machine(root: &Root, event: &Event) {
+    to_journal(event);
+    let line = headline(event);
+    // Neither systemd nor a console is needed to install a node.
+    let _ = sd_notify::notify(&[NotifyState::Status(&line)]);
+    let issue = format!("nkd: {}: {line}\n", event.node);
+    if let Err(error) = write_atomic(&root.path(paths::ISSUE), issue.as_bytes(), 0o644) {
+        log::debug!("no line for the console: {error}");
+    } else if root.program("agetty").is_some() {
+        // Prompts that are shown already show the new line too.
+        let _ = root.command("agetty").args(["--reload"]).run();
     }
 }
 

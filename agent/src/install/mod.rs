@@ -26,25 +26,32 @@ pub enum Outcome {
     Ready,
     /// Only a person can help; the event log says why.
     Stopped,
+    /// The agent's own state can't be read or written, so nothing sensible can be done before
+    /// systemd starts it again.
+    Lost,
 }
 
 /// Installs the node, or goes on with it.
-///
+pub fn install(root: &Root) -> Outcome {
+    begin(root).unwrap_or_else(|error| {
+        announcer::tell_of_lost_state(root, &error);
+        Outcome::Lost
+    })
+}
+
 /// # Errors
-/// The agent's own state can't be read or written, so nothing sensible can be done.
-pub fn install(root: &Root) -> anyhow::Result<Outcome> {
+/// The agent's own state can't be read or written.
+fn begin(root: &Root) -> anyhow::Result<Outcome> {
     // The unit is up now, though its work isn't done: nobody's boot shall wait for a cluster.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let boot = system::boot_id();
-    let mut announcer = Announcer::open(root, boot.clone())
-        .with_context(|| format!("[{}] the event log {}", Cause::AgentState, paths::EVENTS))?;
+    let mut announcer = Announcer::open(root, boot.clone()).context(paths::EVENTS)?;
     let (plan, digest) = match read_plan(root) {
         Ok(read) => read,
         Err(fault) => return stop(&mut announcer, fault),
     };
     announcer.adopt(&plan, &digest);
-    let saved =
-        State::load(root).with_context(|| format!("[{}] {}", Cause::AgentState, paths::STATE))?;
+    let saved = State::load(root).context(paths::STATE)?;
     let mut state = saved.unwrap_or_else(|| State::new(digest.clone(), boot.clone()));
     if state.plan != digest {
         let message = format!("the installation began with plan {}", short(&state.plan));
@@ -205,13 +212,9 @@ impl Worker<'_> {
     fn save(&mut self, news: News) -> anyhow::Result<()> {
         let event = self.announcer.event(news);
         self.state.event = Some(event);
-        self.state
-            .save(self.root)
-            .with_context(|| format!("[{}] {}", Cause::AgentState, paths::STATE))?;
+        self.state.save(self.root).context(paths::STATE)?;
         if let Some(event) = &self.state.event {
-            self.announcer
-                .publish(event)
-                .with_context(|| format!("[{}] {}", Cause::AgentState, paths::EVENTS))?;
+            self.announcer.publish(event).context(paths::EVENTS)?;
         }
         Ok(())
     }
