@@ -1,6 +1,6 @@
 //! From a cluster file to everything that is written.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,9 +8,8 @@ use anyhow::{Context, Result};
 use nkd_contract::Role;
 
 use crate::cluster_file::{self, domain::Cluster};
-use crate::diagnostics::{Code, Diagnostics, SourceId};
-use crate::ignition::Config;
-use crate::ignition::user::UserConfig;
+use crate::diagnostics::{Code, Diagnostics, Span};
+use crate::ignition::users::Users;
 use crate::node;
 use crate::output;
 use crate::pki::{Secrets, kubeconfig};
@@ -55,8 +54,8 @@ pub struct CompiledNode {
     pub address: String,
     /// Its Ignition config.
     pub ignition: String,
-    /// The user's configs in it, by their path relative to the cluster file.
-    pub configs: Vec<String>,
+    /// Where the user wrote what is on the node, by its path there: file and line.
+    pub places: BTreeMap<String, String>,
     /// Whether it was asked for.
     pub wanted: bool,
 }
@@ -87,23 +86,23 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
         keep_earlier(&earlier, &secrets, diagnostics);
     }
     let mut nodes = Vec::new();
-    let mut reported = HashSet::new();
+    let mut users = Users::new(&cluster);
     for node in &cluster.nodes {
         let config = node::config(&cluster, node, &secrets)?;
-        let users: Vec<&UserConfig> = cluster.ignition_of(node).collect();
-        report_collisions(&config, &users, &mut reported, diagnostics);
+        let ignition = users.merge(&config, node, diagnostics);
         nodes.push(CompiledNode {
             name: node.name.clone(),
             role: node.role.name(),
             address: node.address.to_string(),
-            ignition: config.to_json(&users).to_string() + "\n",
-            configs: users
-                .iter()
-                .map(|user| relative(request.cluster_file, diagnostics.path(user.source)))
+            ignition: ignition.to_string() + "\n",
+            places: users
+                .places(node)
+                .map(|(path, span)| (path, place(request.cluster_file, span, diagnostics)))
                 .collect(),
             wanted: request.nodes.is_empty() || request.nodes.contains(&node.name),
         });
     }
+    users.report_idle_overrides(diagnostics);
     if !diagnostics.is_empty() {
         return Ok(None);
     }
@@ -214,19 +213,10 @@ fn keep_earlier(earlier: &Path, secrets: &Secrets, to: &mut Diagnostics) {
     }
 }
 
-/// Reports what of the users' configs collides; what all nodes share once, not for each.
-fn report_collisions(
-    config: &Config,
-    users: &[&UserConfig],
-    reported: &mut HashSet<(SourceId, String)>,
-    to: &mut Diagnostics,
-) {
-    for user in users {
-        for (what, why) in config.collisions(user) {
-            if reported.insert((user.source, what.clone())) {
-                let place = user.place(&what, to);
-                to.report(Code::IgnitionCollision, place, why);
-            }
-        }
-    }
+/// A place in one of the user's files: its name and line.
+fn place(cluster_file: &Path, span: Span, diagnostics: &Diagnostics) -> String {
+    let name = relative(cluster_file, diagnostics.path(span.source));
+    let before = diagnostics.text(span.source).get(..span.start);
+    let line = before.unwrap_or_default().matches('\n').count() + 1;
+    format!("{name}:{line}")
 }

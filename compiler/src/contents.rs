@@ -39,8 +39,6 @@ pub struct Entry {
     pub content: Option<Vec<u8>>,
     /// What it takes in the config.
     pub encoded: usize,
-    /// Which of the user's configs it is from, counted from 0; nkd's own have none.
-    pub user: Option<usize>,
 }
 
 impl Entry {
@@ -65,14 +63,14 @@ impl Entry {
 pub fn read(config: &str) -> Result<Vec<Entry>> {
     let config: Value = serde_json::from_str(config)?;
     let mut entries = Vec::new();
-    collect(&config, None, &mut entries)?;
+    collect(&config, &mut entries)?;
     let nested = config.pointer("/ignition/config/merge");
     let nested = nested.and_then(Value::as_array).into_iter().flatten();
-    for (index, resource) in nested.enumerate() {
+    for resource in nested {
         let inner = decoded(resource).context("a nested config")?;
-        collect(&serde_json::from_slice(&inner)?, Some(index), &mut entries)?;
+        collect(&serde_json::from_slice(&inner)?, &mut entries)?;
     }
-    entries.sort_by(|a, b| (&a.path, a.user).cmp(&(&b.path, b.user)));
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(entries)
 }
 
@@ -102,7 +100,7 @@ fn decoded(resource: &Value) -> Option<Vec<u8>> {
     ignition::decode(resource["source"].as_str()?, compression)
 }
 
-fn collect(config: &Value, user: Option<usize>, into: &mut Vec<Entry>) -> Result<()> {
+fn collect(config: &Value, into: &mut Vec<Entry>) -> Result<()> {
     let items = |pointer| {
         let items = config.pointer(pointer).and_then(Value::as_array);
         items.into_iter().flatten()
@@ -119,7 +117,6 @@ fn collect(config: &Value, user: Option<usize>, into: &mut Vec<Entry>) -> Result
                 mode: item["mode"].as_u64(),
                 content: decoded(&item["contents"]),
                 encoded: item.to_string().len(),
-                user,
             });
         }
     }
@@ -135,7 +132,6 @@ fn collect(config: &Value, user: Option<usize>, into: &mut Vec<Entry>) -> Result
                 mode: None,
                 content,
                 encoded,
-                user,
             });
         };
         for dropin in unit["dropins"].as_array().into_iter().flatten() {

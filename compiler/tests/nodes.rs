@@ -67,13 +67,6 @@ fn copy_cluster(to: &Path, cluster: &str, version: &str, api: &str) -> std::path
 /// say nothing to a reader.
 fn tree(config: &Value) -> String {
     let mut tree = String::new();
-    for merged in config["ignition"]["config"]["merge"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
-        section(&mut tree, "merged config", &text(merged));
-    }
     for user in config["passwd"]["users"].as_array().into_iter().flatten() {
         section(&mut tree, "user", &user.to_string());
     }
@@ -84,7 +77,11 @@ fn tree(config: &Value) -> String {
     {
         section(&mut tree, "kernel argument", argument.as_str().unwrap());
     }
-    for directory in config["storage"]["directories"].as_array().unwrap() {
+    for directory in config["storage"]["directories"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
         let title = format!(
             "{} {}/",
             mode(directory),
@@ -100,7 +97,7 @@ fn tree(config: &Value) -> String {
         let name = unit["name"].as_str().unwrap();
         let title = format!("unit {name}, enabled: {}", unit["enabled"]);
         section(&mut tree, &title, unit["contents"].as_str().unwrap());
-        for dropin in unit["dropins"].as_array().unwrap() {
+        for dropin in unit["dropins"].as_array().into_iter().flatten() {
             let title = format!("drop-in {name}.d/{}", dropin["name"].as_str().unwrap());
             section(&mut tree, &title, dropin["contents"].as_str().unwrap());
         }
@@ -109,7 +106,8 @@ fn tree(config: &Value) -> String {
 }
 
 fn mode(item: &Value) -> String {
-    format!("{:04o}", item["mode"].as_u64().unwrap())
+    let mode = item["mode"].as_u64();
+    mode.map_or("----".to_owned(), |mode| format!("{mode:04o}"))
 }
 
 fn section(tree: &mut String, title: &str, content: &str) {

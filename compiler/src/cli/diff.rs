@@ -59,12 +59,10 @@ impl Diff {
 
 /// What differs between two configs of a node.
 fn paths(before: &str, after: &str) -> Result<Vec<Change>> {
-    type Key = (String, &'static str, Option<usize>);
+    type Key = (String, &'static str);
     let by_path = |config: &str| -> Result<BTreeMap<Key, Entry>> {
         let entries = contents::read(config)?.into_iter();
-        Ok(entries
-            .map(|it| ((it.path.clone(), it.kind, it.user), it))
-            .collect())
+        Ok(entries.map(|it| ((it.path.clone(), it.kind), it)).collect())
     };
     let (before, mut after) = (by_path(before)?, by_path(after)?);
     let mut changes = Vec::new();

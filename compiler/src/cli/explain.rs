@@ -58,8 +58,8 @@ impl Explain {
     }
 
     fn row<'a>(&self, entry: &'a Entry, lock: &Lock) -> Row<'a> {
-        let (key, place) = if let Some(index) = entry.user {
-            (None, lock.ignition(&self.node, index))
+        let (key, place) = if let Some(place) = lock.own(&self.node, &entry.path) {
+            (None, Some(place))
         } else {
             let (key, line) = provenance::cause(&entry.path, &self.node, &lock.keys);
             let place = line.map(|line| format!("{}:{line}", lock.cluster_file()));

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::domain::{Manifest, Overlay};
+use super::domain::{Manifest, Overlay, Own};
+use super::written;
 use crate::diagnostics::{Code, Diagnostics, SourceId, Spanned};
 use crate::ignition::user::UserConfig;
 use crate::pki::Secret;
@@ -108,11 +109,22 @@ impl Files<'_> {
         Some(Secret::new(password))
     }
 
-    /// The user's own Ignition configs.
-    pub fn ignition(&self, names: &[Text], to: &mut Diagnostics) -> Vec<UserConfig> {
-        names
-            .iter()
-            .filter_map(|name| UserConfig::read(self.read(name, to)?, to))
-            .collect()
+    /// The user's own configs.
+    pub fn own(&self, os: &mut written::Os, to: &mut Diagnostics) -> Own {
+        let mut configs = Vec::new();
+        for name in os.ignition.take().iter().flatten() {
+            let source = self.read(name, to);
+            configs.extend(source.and_then(|source| UserConfig::read(source, to)));
+        }
+        for name in os.butane.take().iter().flatten() {
+            let source = self.read(name, to);
+            let path = self.path(name);
+            let read = |source| UserConfig::read_butane(source, path.parent(), to);
+            configs.extend(source.and_then(read));
+        }
+        Own {
+            configs,
+            overrides: os.overrides.take().unwrap_or_default(),
+        }
     }
 }

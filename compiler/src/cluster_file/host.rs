@@ -1,11 +1,10 @@
 //! `os`: what is set of the operating system itself.
 
 use super::checks;
-use super::domain::{Host, Names, Proxy, User};
+use super::domain::{Host, Names, Own, Proxy, User};
 use super::files::Files;
 use super::written;
 use crate::diagnostics::{Code, Diagnostics, Spanned};
-use crate::ignition::user::UserConfig;
 use crate::pki::Secret;
 
 type Text = Spanned<String>;
@@ -14,12 +13,13 @@ type Text = Spanned<String>;
 pub struct HostLevel {
     /// What goes into each node's own config.
     pub host: Host,
-    /// The user's own Ignition configs.
-    pub ignition: Vec<UserConfig>,
+    /// The user's own configs.
+    pub own: Own,
 }
 
 /// Checks `os`.
-pub fn host(file: written::Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
+pub fn host(mut file: written::Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
+    let own = files.own(&mut file, to);
     let users = file.users.unwrap_or_default().into_iter();
     let names = file.hosts.unwrap_or_default().into_iter();
     let arguments = file.kernel_arguments.unwrap_or_default().into_iter();
@@ -35,10 +35,7 @@ pub fn host(file: written::Os, files: &Files<'_>, to: &mut Diagnostics) -> HostL
         hosts: names.filter_map(|it| entry(it, to)).collect(),
         trust: files.trust(&file.trust.unwrap_or_default(), to),
     };
-    HostLevel {
-        host,
-        ignition: files.ignition(&file.ignition.unwrap_or_default(), to),
-    }
+    HostLevel { host, own }
 }
 
 fn plain(texts: Vec<Text>) -> Vec<String> {

@@ -48,7 +48,7 @@ pub struct Settings {
 pub fn into_pools(settings: Vec<Settings>) -> Vec<Pool> {
     let pools = settings.into_iter().map(|pool| Pool {
         overlays: pool.overlays,
-        ignition: pool.host.ignition,
+        own: pool.host.own,
     });
     pools.collect()
 }
@@ -114,7 +114,7 @@ pub fn node(
         install_disk: own.install_disk.or_else(|| pool?.install_disk.clone()),
         host: own.host.host.within(&pool_host.within(&level.host.host)),
         overlays: own.overlays,
-        ignition: own.host.ignition,
+        own: own.host.own,
     })
 }
 

@@ -74,7 +74,7 @@ pub fn validate(
         manifests,
         airgap_images,
         report: report.flatten(),
-        ignition: level.host.ignition,
+        own: level.host.own,
         pki: pki?,
         pools: nodes::into_pools(level.pools),
         nodes: nodes.into_iter().collect::<Option<_>>()?,

@@ -142,9 +142,9 @@ codes! {
         "see kubeadm's configuration reference for this Kubernetes version";
     // The user's own Ignition.
     IgnitionInvalid "NKD0301" "A file is not an Ignition config nkd can use."
-        "nkd takes Ignition configs (JSON) of versions 3.0.0 to 3.3.0";
+        "nkd takes Ignition configs (JSON) of versions 3.0.0 to 3.5.0";
     IgnitionCollision "NKD0302" "An Ignition config sets something that is nkd's."
-        "remove it there; settings of nkd's own units can be changed with drop-ins";
+        "remove it there, or name it under `os.override`; nkd's own units can be changed with drop-ins";
     IgnitionReference "NKD0303" "An Ignition config refers to another config."
         "name that config's file in the cluster file instead, so that nkd can check it";
     IgnitionRefused "NKD0304" "Ignition would refuse this at boot."
@@ -159,7 +159,9 @@ codes! {
     DecimalMode "NKD0313" "A mode is most likely meant to be octal."
         "write octal numbers with a leading zero, such as 0644";
     LocalFile "NKD0314" "A local file of a Butane config can't be used."
-        "local files are read from below the directory given with -d, and never from outside of it";
+        "local files are read from below one directory: in a cluster file that of the Butane file, else the one given with -d";
+    Override "NKD0315" "An override has no effect."
+        "name a file, unit, drop-in (UNIT.d/NAME) or user that is nkd's and that your own config sets too";
     // Secrets and output.
     SecretsInvalid "NKD0401" "The secrets file can't be used."
         "give the file an earlier `nkd compile` wrote, or none to have new secrets made";

@@ -4,10 +4,12 @@ pub mod check;
 mod data_url;
 pub mod json;
 pub mod merge;
+mod overridden;
 pub mod read;
 pub mod spec;
 pub mod tree;
 pub mod user;
+pub mod users;
 
 use nkd_contract::paths;
 use serde_json::{Value, json};
@@ -15,9 +17,13 @@ use serde_json::{Value, json};
 pub use data_url::{decode, encode, encode_as_is, gzip, plain};
 use user::UserConfig;
 
+use crate::diagnostics::Span;
+
 /// The spec version of every config nkd writes: the newest that Ignition 2.14, NestOS's oldest,
 /// reads.
 pub const SPEC: &str = "3.3.0";
+/// The minor number of [`SPEC`].
+pub const SPEC_MINOR: u8 = 3;
 
 /// Mode of files that only root may read.
 pub const PRIVATE: u32 = 0o600;
@@ -69,9 +75,24 @@ impl Config {
         });
     }
 
-    /// The config as Ignition reads it. What the user's configs say wins over it, so they have to
-    /// be looked at for [collisions](Self::collisions) first.
-    pub fn to_json(&self, users: &[&UserConfig]) -> Value {
+    /// The config as Ignition reads it, merged as Ignition would: nkd's part is the child of the
+    /// users' configs, and each of those of the one before. So nkd's part wins, but for the
+    /// `overrides`, of which it is the parent. The users' configs have to be looked at for
+    /// [collisions](Self::collisions) first.
+    pub fn merged(&self, users: &[&UserConfig], overrides: &[&str]) -> Value {
+        let own = self.to_json();
+        let Some(first) = users.first() else {
+            return own;
+        };
+        let own = tree::from_json(&own, first.config.span);
+        let (base, top) = overridden::split(own, overrides);
+        let merged = users
+            .iter()
+            .fold(base, |parent, user| merge::merge(&parent, &user.config));
+        tree::to_json(&merge::merge(&merged, &top))
+    }
+
+    fn to_json(&self) -> Value {
         let files = self.files.iter().map(|file| {
             let contents = resource(&file.content);
             json!({"path": file.path, "mode": file.mode, "overwrite": true, "contents": contents})
@@ -92,13 +113,8 @@ impl Config {
                 "dropins": dropins.collect::<Vec<_>>(),
             })
         });
-        let mut ignition = json!({"version": SPEC});
-        if !users.is_empty() {
-            let merge: Vec<_> = users.iter().map(|user| resource(&user.text)).collect();
-            ignition["config"] = json!({ "merge": merge });
-        }
         let mut config = json!({
-            "ignition": ignition,
+            "ignition": {"version": SPEC},
             "storage": {
                 "directories": directories.collect::<Vec<_>>(),
                 "files": files.collect::<Vec<_>>(),
@@ -114,44 +130,83 @@ impl Config {
         config
     }
 
-    /// What of the user's config collides with this one: the word that says it there, and what
-    /// is wrong with it.
-    /// Drop-ins to nkd's units are the user's right.
-    pub fn collisions(&self, user: &UserConfig) -> Vec<(String, String)> {
-        let paths = user.paths.iter().filter_map(|path| {
-            let taken = self.paths().find(|mine| conflicts(mine, path));
-            let reserved = || RESERVED.iter().find(|root| is_under(&path.path, root));
-            let path = &path.path;
-            let why = match taken {
-                Some(mine) if mine == *path => format!("`{path}` is nkd's"),
-                Some(mine) => format!("`{path}` stands in the way of nkd's {mine}"),
-                None => format!("`{path}` is in {}, which is nkd's", reserved()?),
+    /// What of the user's config collides with this one: where it says it, and what is wrong
+    /// with it. Drop-ins to nkd's units are the user's right, and so is what they override.
+    pub fn collisions(&self, user: &UserConfig, overrides: &[&str]) -> Vec<Collision> {
+        let paths = user.paths().filter_map(|path| {
+            let taken = self.paths().find(|mine| conflicts(mine, &path));
+            let reserved = RESERVED.iter().find(|root| is_under(path.path, root));
+            let (name, span) = (path.path, path.span);
+            let why = match (reserved, &taken) {
+                (Some(root), None) => format!("`{name}` is in {root}, which is nkd's"),
+                (None, Some(mine)) if overrides.contains(&mine.as_str()) => return None,
+                (_, Some(mine)) if mine == name => format!("`{name}` is nkd's"),
+                (_, Some(mine)) => format!("`{name}` stands in the way of nkd's {mine}"),
+                (None, None) => return None,
             };
-            Some((path.clone(), why))
+            let with = taken.unwrap_or_default();
+            Some(Collision { span, why, with })
         });
-        let units = user.units.iter().filter(|unit| {
+        let units = user.units().filter(|unit| {
             let mine = self.units.iter().any(|mine| mine.name == unit.name);
-            !unit.only_dropins && (mine || RESERVED_UNITS.contains(&unit.name.as_str()))
+            let free = overrides.contains(&unit.name);
+            !unit.only_dropins && (mine && !free || RESERVED_UNITS.contains(&unit.name))
         });
         let units = units.map(|unit| {
-            let why = format!("`{}` is nkd's; only drop-ins can be added to it", unit.name);
-            (unit.name.clone(), why)
+            let why = format!("`{}` is nkd's", unit.name);
+            Collision {
+                span: unit.span,
+                why,
+                with: unit_path(unit.name),
+            }
         });
         let dropins = self.units.iter().flat_map(|mine| {
-            let theirs = user.units.iter().filter(|unit| unit.name == mine.name);
+            let theirs = user.units().filter(|unit| unit.name == mine.name);
             theirs
-                .flat_map(|unit| &unit.dropins)
-                .filter(|name| mine.has_dropin(name))
-                .map(|name| (name.clone(), format!("`{name}` of {} is nkd's", mine.name)))
+                .flat_map(|unit| unit.dropins)
+                .filter(|(name, _)| {
+                    let free = format!("{}.d/{name}", mine.name);
+                    mine.has_dropin(name) && !overrides.contains(&free.as_str())
+                })
+                .map(|(name, span)| Collision {
+                    span,
+                    why: format!("`{name}` of {} is nkd's", mine.name),
+                    with: unit_path(mine.name),
+                })
+                .collect::<Vec<_>>()
         });
-        paths.chain(units).chain(dropins).collect()
+        let users = user.users().filter(|(name, _)| {
+            let mine = self.users.iter().any(|user| user["name"] == *name);
+            mine && !overrides.contains(name)
+        });
+        let users = users.map(|(name, span)| {
+            let why = format!("the user `{name}` is in the cluster file's `os.users` too");
+            let with = String::new();
+            Collision { span, why, with }
+        });
+        let units = units.chain(dropins);
+        paths.chain(units).chain(users).collect()
+    }
+
+    /// Whether a name is that of a file, unit, drop-in or user which the user may override.
+    pub fn can_override(&self, name: &str) -> bool {
+        let reserved = RESERVED.iter().any(|root| is_under(name, root));
+        let files = self.files.iter().any(|file| file.path == name);
+        let units = self.units.iter().any(|unit| {
+            let dropin = name
+                .strip_prefix(unit.name)
+                .and_then(|it| it.strip_prefix(".d/"));
+            unit.name == name || dropin.is_some_and(|it| unit.has_dropin(it))
+        });
+        let users = self.users.iter().any(|user| user["name"] == name);
+        !reserved && (files || units || users)
     }
 
     /// The paths of all files, those of units among them.
     fn paths(&self) -> impl Iterator<Item = String> {
         let files = self.files.iter().map(|file| file.path.clone());
         let units = self.units.iter().flat_map(|unit| {
-            let path = format!("/etc/systemd/system/{}", unit.name);
+            let path = unit_path(unit.name);
             let dropins = unit
                 .dropins
                 .iter()
@@ -166,6 +221,21 @@ impl Unit {
     fn has_dropin(&self, name: &str) -> bool {
         self.dropins.iter().any(|(mine, _)| *mine == name)
     }
+}
+
+/// Something of the user's that meets something of nkd's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collision {
+    /// Where the user wrote it.
+    pub span: Span,
+    /// What is wrong.
+    pub why: String,
+    /// The path of nkd's that is met, if there is one.
+    pub with: String,
+}
+
+fn unit_path(name: &str) -> String {
+    format!("/etc/systemd/system/{name}")
 }
 
 /// Where nobody but nkd, its agent and kubeadm may put anything.
@@ -184,8 +254,8 @@ const RESERVED_UNITS: [&str; 3] = [
 ];
 
 /// Anything at the path itself, and anything but a directory above it.
-fn conflicts(mine: &str, user: &user::UserPath) -> bool {
-    user.path == mine || (!user.is_directory && is_under(mine, &user.path))
+fn conflicts(mine: &str, user: &user::UserPath<'_>) -> bool {
+    user.path == mine || (!user.is_directory && is_under(mine, user.path))
 }
 
 fn is_under(path: &str, root: &str) -> bool {

@@ -1,208 +1,188 @@
-//! The user's own Ignition configs.
+//! The user's own configs, Ignition and Butane.
 
-use ignition_config::{Config, Error};
-use serde_json::Value;
+use std::path::Path;
 
+use super::spec::NEWEST;
+use super::tree::{self, entry, list, text};
+use super::{SPEC, SPEC_MINOR, check, json, read};
+use crate::butane;
 use crate::diagnostics::{Code, Diagnostics, SourceId, Span};
+use crate::yaml::Node;
 
-/// A config that Ignition would take, and what it sets.
+/// A config that Ignition would take, in the version nkd writes, with the places of the user's
+/// file.
 pub struct UserConfig {
-    /// The file it is from.
-    pub source: SourceId,
-    /// Its text, without blanks.
-    pub text: String,
-    /// Everything it puts into the file system.
-    pub paths: Vec<UserPath>,
-    /// Everything it does to units.
-    pub units: Vec<UserUnit>,
+    /// The config.
+    pub config: Node,
 }
 
 /// A file, directory or link.
-pub struct UserPath {
+pub struct UserPath<'a> {
     /// Its full path.
-    pub path: String,
+    pub path: &'a str,
+    /// Where the path is written.
+    pub span: Span,
     /// Whether it is a directory.
     pub is_directory: bool,
 }
 
 /// What is done to a unit.
-pub struct UserUnit {
+pub struct UserUnit<'a> {
     /// Its name.
-    pub name: String,
+    pub name: &'a str,
+    /// Where the name is written.
+    pub span: Span,
     /// Whether nothing but drop-ins is added.
     pub only_dropins: bool,
-    /// Names of the drop-ins.
-    pub dropins: Vec<String>,
+    /// Names of the drop-ins, and where they are written.
+    pub dropins: Vec<(&'a str, Span)>,
 }
 
 impl UserConfig {
-    /// Reads a config and reports what is wrong with it.
+    /// Reads an Ignition config and reports what is wrong with it.
     pub fn read(source: SourceId, to: &mut Diagnostics) -> Option<Self> {
-        let text = to.text(source).to_owned();
         let before = to.len();
-        match Config::parse_str(&text) {
-            Ok((config, warnings)) => {
-                if matches!(config, Config::V3_4(_) | Config::V3_5(_) | Config::V3_6(_)) {
-                    let message = format!("this config is newer than {}", super::SPEC);
-                    to.report(
-                        Code::IgnitionInvalid,
-                        find(&text, "version", source),
-                        message,
-                    );
-                }
-                for warning in &warnings {
-                    let warning = warning.to_string();
-                    let path = warning.rsplit(' ').next().unwrap_or_default();
-                    let key = path.rsplit('.').next().unwrap_or_default();
-                    let message = format!("Ignition doesn't know the key `{path}`");
-                    to.report(Code::IgnitionInvalid, find(&text, key, source), message);
-                }
-            }
-            Err(error) => {
-                let (span, message) = explain(&error, &text, source);
-                to.report(Code::IgnitionInvalid, span, message);
-            }
-        }
-        let json: Value = serde_json::from_str(&text).ok()?;
-        refuse_references(&json, &text, source, to);
-        let config = Self {
-            source,
-            text: json.to_string(),
-            paths: paths(&json),
-            units: items(&json, "/systemd/units").map(unit).collect(),
+        let node = json::parse(source, to)?;
+        let format = read::Json {
+            minor: minor(&node, to)?,
+            target: SPEC_MINOR,
         };
-        config.refuse_bad_paths(&text, to);
-        (to.len() == before).then_some(config)
+        let config = read::config(&node, &format, to)?;
+        check::config(&config, to);
+        let user = Self::new(config, to);
+        (to.len() == before).then_some(user)
     }
 
-    /// Where something is said in the file.
-    pub fn place(&self, word: &str, diagnostics: &Diagnostics) -> Span {
-        find(diagnostics.text(self.source), word, self.source)
-    }
-
-    /// What Ignition would refuse at boot: paths that aren't full and simple, and two
-    /// of one path or unit.
-    fn refuse_bad_paths(&self, text: &str, to: &mut Diagnostics) {
-        for UserPath { path, .. } in &self.paths {
-            let simple = path.strip_prefix('/').is_some_and(|rest| {
-                rest.split('/')
-                    .all(|part| !part.is_empty() && part != "." && part != "..")
-            });
-            if !simple {
-                let message = format!("the path `{path}` is not full and simple");
-                to.report(
-                    Code::IgnitionInvalid,
-                    find(text, path, self.source),
-                    message,
-                );
-            }
+    /// Reads a Butane config, whose local files are below a directory, and reports what is wrong
+    /// with it: here, what is most likely not meant as well.
+    pub fn read_butane(
+        source: SourceId,
+        directory: Option<&Path>,
+        to: &mut Diagnostics,
+    ) -> Option<Self> {
+        let before = to.len();
+        let translation = butane::translate(source, directory, to)?;
+        for warning in translation.warnings {
+            to.report(warning.code, warning.span, warning.message);
         }
-        let paths = self.paths.iter().map(|it| it.path.as_str());
-        let units = self.units.iter().map(|it| it.name.as_str());
-        for names in [paths.collect::<Vec<_>>(), units.collect()] {
-            for (index, name) in names.iter().enumerate() {
-                if names[..index].contains(name) {
-                    let message = format!("`{name}` is given twice");
-                    to.report(
-                        Code::IgnitionInvalid,
-                        find(text, name, self.source),
-                        message,
-                    );
-                }
-            }
-        }
+        // The places are still those of the Butane file; so are those of newer fields.
+        let format = read::Json {
+            minor: translation.version.ignition,
+            target: SPEC_MINOR,
+        };
+        let config = read::config(&translation.config, &format, to)?;
+        let user = Self::new(config, to);
+        (to.len() == before).then_some(user)
     }
-}
 
-fn items<'a>(json: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
-    json.pointer(pointer)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-}
+    /// Takes a checked config of a version that is not newer than nkd's.
+    pub fn new(mut config: Node, to: &mut Diagnostics) -> Self {
+        refuse_references(&config, to);
+        // Every field of an older version means the same in a newer one.
+        if let Some(version) = tree::child_mut(&mut config, "ignition")
+            .and_then(|ignition| tree::child_mut(ignition, "version"))
+        {
+            version.value = SPEC.into();
+        }
+        Self { config }
+    }
 
-fn text_of(json: &Value, key: &str) -> String {
-    json.get(key)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
-}
-
-fn paths(json: &Value) -> Vec<UserPath> {
-    let kinds = [("files", false), ("links", false), ("directories", true)];
-    let of_kind = |(kind, is_directory)| {
-        items(json, &format!("/storage/{kind}")).map(move |item| UserPath {
-            path: text_of(item, "path"),
-            is_directory,
+    /// Everything it puts into the file system.
+    pub fn paths(&self) -> impl Iterator<Item = UserPath<'_>> {
+        let kinds = [("files", false), ("links", false), ("directories", true)];
+        kinds.into_iter().flat_map(move |(kind, is_directory)| {
+            let nodes = list(&self.config, &["storage", kind]).iter();
+            nodes.filter_map(move |node| {
+                let (path, span) = name(node, "path")?;
+                Some(UserPath {
+                    path,
+                    span,
+                    is_directory,
+                })
+            })
         })
-    };
-    kinds.into_iter().flat_map(of_kind).collect()
+    }
+
+    /// The users it makes or changes, and where their names are written.
+    pub fn users(&self) -> impl Iterator<Item = (&str, Span)> {
+        let users = list(&self.config, &["passwd", "users"]).iter();
+        users.filter_map(|user| name(user, "name"))
+    }
+
+    /// Where each path on a node is written that it puts something at.
+    pub fn places(&self) -> Vec<(String, Span)> {
+        let paths = self.paths().map(|it| (it.path.to_owned(), it.span));
+        let units = self.units().flat_map(|unit| {
+            let path = format!("/etc/systemd/system/{}", unit.name);
+            let dropins = unit.dropins.into_iter();
+            let dropins: Vec<_> = dropins
+                .map(|(name, span)| (format!("{path}.d/{name}"), span))
+                .collect();
+            let own = (!unit.only_dropins).then_some((path, unit.span));
+            dropins.into_iter().chain(own)
+        });
+        paths.chain(units).collect()
+    }
+
+    /// Whether it sets a path, a unit, a user, or a drop-in given as `UNIT.d/NAME`.
+    pub fn sets(&self, name: &str) -> bool {
+        let dropin = |unit: &UserUnit<'_>| {
+            let (unit, dropins) = (unit.name, &unit.dropins);
+            let mut paths = dropins.iter().map(|(name, _)| format!("{unit}.d/{name}"));
+            paths.any(|path| path == name)
+        };
+        let unit = |unit: &UserUnit<'_>| unit.name == name && !unit.only_dropins;
+        self.paths().any(|it| it.path == name)
+            || self.users().any(|it| it.0 == name)
+            || self.units().any(|it| unit(&it) || dropin(&it))
+    }
+
+    /// Everything it does to units.
+    pub fn units(&self) -> impl Iterator<Item = UserUnit<'_>> {
+        let units = list(&self.config, &["systemd", "units"]).iter();
+        units.filter_map(|unit| {
+            let (unit_name, span) = name(unit, "name")?;
+            let dropins = list(unit, &["dropins"]).iter();
+            Some(UserUnit {
+                name: unit_name,
+                span,
+                only_dropins: ["contents", "enabled", "mask"]
+                    .iter()
+                    .all(|key| entry(unit, key).is_none()),
+                dropins: dropins.filter_map(|it| name(it, "name")).collect(),
+            })
+        })
+    }
 }
 
-fn unit(json: &Value) -> UserUnit {
-    let given = |key: &str| json.get(key).is_some_and(|value| !value.is_null());
-    UserUnit {
-        name: text_of(json, "name"),
-        only_dropins: !["contents", "enabled", "mask"].into_iter().any(given),
-        dropins: items(json, "/dropins")
-            .map(|dropin| text_of(dropin, "name"))
-            .collect(),
+fn name<'a>(node: &'a Node, key: &str) -> Option<(&'a str, Span)> {
+    let span = entry(node, key)?.node.span;
+    Some((text(node, key)?, span))
+}
+
+/// The minor number of a config's version.
+fn minor(node: &Node, to: &mut Diagnostics) -> Option<u8> {
+    let version = tree::at(node, &["ignition", "version"]);
+    let span = version.map_or(node.span, |it| it.span);
+    let text = version.and_then(Node::as_text).unwrap_or_default();
+    let known = (0..=NEWEST).find(|minor| text == format!("3.{minor}.0"));
+    if known.is_none() {
+        let message = match text {
+            "" => "`ignition.version` is missing".to_owned(),
+            _ => format!("`{text}` is not a version of Ignition's config that nkd reads"),
+        };
+        to.report(Code::IgnitionInvalid, span, message);
     }
+    known
 }
 
 /// A config that is fetched at boot can't be checked now, and one that is nested not easily.
-fn refuse_references(json: &Value, text: &str, source: SourceId, to: &mut Diagnostics) {
+fn refuse_references(config: &Node, to: &mut Diagnostics) {
     for key in ["merge", "replace"] {
-        let given = json
-            .pointer(&format!("/ignition/config/{key}"))
-            .is_some_and(|it| !it.is_null());
-        if given {
+        let references = tree::at(config, &["ignition", "config"]);
+        if let Some(found) = references.and_then(|it| entry(it, key)) {
             let message = format!("`ignition.config.{key}` refers to another config");
-            to.report(
-                Code::IgnitionReference,
-                find(text, &format!("\"{key}\""), source),
-                message,
-            );
+            to.report(Code::IgnitionReference, found.key_span, message);
         }
     }
-}
-
-/// The first place of a word in a text; its beginning when it isn't there.
-fn find(text: &str, word: &str, source: SourceId) -> Span {
-    let start = text.find(word).filter(|_| !word.is_empty());
-    Span::new(
-        source,
-        start.map_or(0..0, |start| start..start + word.len()),
-    )
-}
-
-/// Says what is wrong without repeating the file's values: they may be secrets.
-fn explain(error: &Error, text: &str, source: SourceId) -> (Span, String) {
-    let Error::Serialization(error) = error else {
-        let message = "this is not a version of Ignition's config that nkd reads";
-        return (find(text, "version", source), message.to_owned());
-    };
-    let lines = text.split_inclusive('\n').take(error.line().max(1) - 1);
-    let line: usize = lines.map(str::len).sum();
-    let at = (line + error.column().saturating_sub(1)).min(text.len());
-    let message = match error.classify() {
-        serde_json::error::Category::Data => without_values(&error.to_string()),
-        _ => "this is not JSON: it can't be read on from here".to_owned(),
-    };
-    (Span::new(source, at..(at + 1).min(text.len())), message)
-}
-
-/// serde's messages quote the value they don't like; the kind of value is enough.
-fn without_values(message: &str) -> String {
-    let mut parts = message.split('"');
-    let head = parts.next().unwrap_or_default();
-    let tail = message.rsplit('"').next().unwrap_or_default();
-    let quoted = parts.next().is_some();
-    let said = if quoted {
-        format!("{head}…{tail}")
-    } else {
-        message.to_owned()
-    };
-    let position = said.rfind(" at line ").unwrap_or(said.len());
-    format!("this is not an Ignition config: {}", &said[..position])
 }

@@ -135,8 +135,8 @@ fn lock(compiled: &Compiled, outputs: &[(String, String)]) -> Result<String> {
     };
     let nodes = compiled.nodes.iter();
     let configs: serde_json::Map<_, _> = nodes
-        .filter(|node| !node.configs.is_empty())
-        .map(|node| (node.name.clone(), json!(node.configs)))
+        .filter(|node| !node.places.is_empty())
+        .map(|node| (node.name.clone(), json!(node.places)))
         .collect();
     let lock = json!({
         "nkd": env!("CARGO_PKG_VERSION"),

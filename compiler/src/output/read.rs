@@ -18,7 +18,7 @@ pub struct Lock {
     #[serde(default)]
     pub keys: Lines,
     #[serde(default)]
-    node_configs: BTreeMap<String, Vec<String>>,
+    node_configs: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Lock {
@@ -27,9 +27,9 @@ impl Lock {
         &self.cluster_file
     }
 
-    /// The name of one of the user's configs for a node.
-    pub fn ignition(&self, node: &str, index: usize) -> Option<String> {
-        self.node_configs.get(node)?.get(index).cloned()
+    /// Where in the user's configs something on a node is from.
+    pub fn own(&self, node: &str, path: &str) -> Option<String> {
+        self.node_configs.get(node)?.get(path).cloned()
     }
 }
 

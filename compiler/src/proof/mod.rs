@@ -79,12 +79,12 @@ fn read(ignition: &str) -> Result<Node> {
     for file in config["storage"]["files"].as_array().into_iter().flatten() {
         let path = file["path"].as_str().context("a file without path")?;
         let contents = &file["contents"];
-        let source = contents["source"]
-            .as_str()
-            .context("a file without contents")?;
+        let source = contents["source"].as_str().unwrap_or_default();
         let compression = contents["compression"].as_str().unwrap_or_default();
-        let bytes = ignition::decode(source, compression).context("a data URL")?;
-        let earlier = files.insert(path.to_owned(), String::from_utf8(bytes)?);
+        let bytes = ignition::decode(source, compression).unwrap_or_default();
+        // What is fetched or isn't text is the user's: no rule is about its content.
+        let text = String::from_utf8(bytes).unwrap_or_default();
+        let earlier = files.insert(path.to_owned(), text);
         ensure!(earlier.is_none(), "{path} is there twice");
     }
     let file = |path: &str| files.get(path).with_context(|| format!("no {path}"));
@@ -295,7 +295,9 @@ fn no_keys_on_workers(cluster: &Cluster) -> Result<()> {
         .iter()
         .filter(|node| node.plan.role == Role::JoinWorker)
     {
-        for (path, content) in &node.files {
+        // Keys the user brings for something else are none of the cluster's.
+        let ours = |path: &str| path.starts_with("/etc/nkd") || path.starts_with("/etc/kubernetes");
+        for (path, content) in node.files.iter().filter(|(path, _)| ours(path)) {
             ensure!(
                 !content.contains("PRIVATE KEY"),
                 "{} has a key in {path}",

@@ -76,7 +76,7 @@ pub fn ignition(out: &Path, node: &str) -> Value {
 /// A resource's text.
 pub fn text(resource: &Value) -> String {
     let source = resource["source"].as_str().unwrap();
-    let compression = resource["compression"].as_str().unwrap();
+    let compression = resource["compression"].as_str().unwrap_or_default();
     String::from_utf8(nkd::ignition::decode(source, compression).unwrap()).unwrap()
 }
 

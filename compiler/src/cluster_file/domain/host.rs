@@ -1,5 +1,7 @@
 use std::net::IpAddr;
 
+use crate::diagnostics::Spanned;
+use crate::ignition::user::UserConfig;
 use crate::pki::Secret;
 
 /// What is set of the operating system itself.
@@ -76,4 +78,12 @@ pub struct Names {
     pub address: IpAddr,
     /// Its names.
     pub names: Vec<String>,
+}
+
+/// The user's own configs, Ignition's and Butane's.
+pub struct Own {
+    /// The configs, in the order in which each is merged onto the one before.
+    pub configs: Vec<UserConfig>,
+    /// What of nkd's they may change: paths, units, drop-ins as `UNIT.d/NAME`, and users.
+    pub overrides: Vec<Spanned<String>>,
 }

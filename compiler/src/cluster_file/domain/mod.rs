@@ -9,12 +9,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use nkd_contract::Runtime;
 
-pub use host::{Host, Names, Proxy, User};
+pub use host::{Host, Names, Own, Proxy, User};
 pub use nodes::{Interface, Node, Pool, Role, Taint};
 pub use runtime::{Access, Registry};
 
 use crate::diagnostics::SourceId;
-use crate::ignition::user::UserConfig;
 use crate::version::Version;
 use crate::yaml;
 
@@ -52,8 +51,8 @@ pub struct Cluster {
     pub airgap_images: Option<String>,
     /// Where nodes report to.
     pub report: Option<Report>,
-    /// The user's own Ignition configs of all nodes.
-    pub ignition: Vec<UserConfig>,
+    /// The user's own configs of all nodes.
+    pub own: Own,
     /// What kind of keys and certificates are made.
     pub pki: Pki,
     /// What nodes have in common.
@@ -75,11 +74,18 @@ impl Cluster {
         self.control_planes().next()
     }
 
-    /// The user's Ignition configs that make a node, in the order in which they are merged.
-    pub fn ignition_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a UserConfig> {
-        let pool = self.pool_of(node).into_iter();
-        let pool = pool.flat_map(|pool| &pool.ignition);
-        self.ignition.iter().chain(pool).chain(&node.ignition)
+    /// The user's own configs of a node and of what it belongs to, in the order in which each is
+    /// merged onto the one before.
+    pub fn own_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Own> {
+        let pool = self.pool_of(node).map(|pool| &pool.own);
+        [&self.own].into_iter().chain(pool).chain([&node.own])
+    }
+
+    /// All of the user's own configs.
+    pub fn all_own(&self) -> impl Iterator<Item = &Own> {
+        let pools = self.pools.iter().map(|pool| &pool.own);
+        let nodes = self.nodes.iter().map(|node| &node.own);
+        [&self.own].into_iter().chain(pools).chain(nodes)
     }
 
     /// The kubeadm overlays of a node, in the order in which they are merged.

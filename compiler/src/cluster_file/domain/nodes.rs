@@ -2,8 +2,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Endpoint, Host, Overlay};
-use crate::ignition::user::UserConfig;
+use super::{Endpoint, Host, Overlay, Own};
 
 /// A node.
 pub struct Node {
@@ -33,8 +32,8 @@ pub struct Node {
     pub host: Host,
     /// kubeadm overlay documents of this node.
     pub overlays: Vec<Overlay>,
-    /// The user's own Ignition configs of this node.
-    pub ignition: Vec<UserConfig>,
+    /// The user's own configs of this node.
+    pub own: Own,
 }
 
 impl Node {
@@ -57,8 +56,8 @@ impl Node {
 pub struct Pool {
     /// kubeadm overlay documents.
     pub overlays: Vec<Overlay>,
-    /// The user's own Ignition configs.
-    pub ignition: Vec<UserConfig>,
+    /// The user's own configs.
+    pub own: Own,
 }
 
 /// A network interface.

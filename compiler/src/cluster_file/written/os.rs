@@ -9,6 +9,10 @@ use crate::yaml::Fields;
 pub struct Os {
     /// `ignition`
     pub ignition: Texts,
+    /// `butane`
+    pub butane: Texts,
+    /// `override`
+    pub overrides: Texts,
     /// `users`
     pub users: Option<Vec<User>>,
     /// `kernelArguments`
@@ -57,6 +61,8 @@ impl Os {
     pub(super) fn read(fields: &mut Fields<'_>, to: &mut Diagnostics) -> Self {
         Self {
             ignition: fields.text_list("ignition", to),
+            butane: fields.text_list("butane", to),
+            overrides: fields.text_list("override", to),
             users: fields.map_list("users", to, |it, to| User {
                 name: it.needed_text("name", to),
                 ssh_authorized_keys: it.text_list("sshAuthorizedKeys", to),

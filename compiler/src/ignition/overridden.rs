@@ -1,0 +1,78 @@
+//! What the cluster file lets users override is taken out of nkd's part, to go below theirs.
+
+use super::SPEC;
+use super::tree::{self, items, pair, text};
+use crate::yaml::{Node, Value};
+
+/// Splits nkd's part into what is overridden and the rest.
+pub fn split(mut own: Node, overrides: &[&str]) -> (Node, Node) {
+    let span = own.span;
+    let mut below = Vec::new();
+    for (section, list, key) in [
+        ("passwd", "users", "name"),
+        ("storage", "files", "path"),
+        ("systemd", "units", "name"),
+    ] {
+        let Some(target) = tree::child_mut(&mut own, section) else {
+            continue;
+        };
+        let all = tree::take(target, list).map_or(Value::Null, |it| it.node.value);
+        let (mut base, mut top) = (Vec::new(), Vec::new());
+        for node in items(&tree::node(span, all)) {
+            let name = text(node, key).unwrap_or_default();
+            let is_overridden = overrides.contains(&name);
+            if list == "units" {
+                let (lower, upper) = unit(node, name, is_overridden, overrides);
+                base.extend(lower);
+                top.extend(upper);
+            } else if is_overridden {
+                base.push(node.clone());
+            } else {
+                top.push(node.clone());
+            }
+        }
+        tree::set(target, pair(span, list, top));
+        below.push(pair(span, section, vec![pair(span, list, base)]));
+    }
+    let version = vec![pair(span, "version", SPEC)];
+    below.push(pair(span, "ignition", version));
+    (tree::node(span, below), own)
+}
+
+/// The overridden and the other part of a unit, which both may have drop-ins.
+fn unit(
+    unit: &Node,
+    name: &str,
+    is_overridden: bool,
+    overrides: &[&str],
+) -> (Option<Node>, Option<Node>) {
+    let span = unit.span;
+    let (lower, upper) = tree::list(unit, &["dropins"])
+        .iter()
+        .cloned()
+        .partition::<Vec<Node>, _>(|dropin| {
+            let path = format!("{name}.d/{}", text(dropin, "name").unwrap_or_default());
+            overrides.contains(&path.as_str())
+        });
+    let whole = |dropins: Vec<Node>| {
+        let mut unit = unit.clone();
+        tree::set(&mut unit, pair(span, "dropins", dropins));
+        Some(unit)
+    };
+    let bare = |dropins: Vec<Node>| {
+        let entries = vec![pair(span, "name", name), pair(span, "dropins", dropins)];
+        Some(tree::node(span, entries))
+    };
+    let bare = |dropins: Vec<Node>| {
+        if dropins.is_empty() {
+            None
+        } else {
+            bare(dropins)
+        }
+    };
+    if is_overridden {
+        (whole(lower), bare(upper))
+    } else {
+        (bare(lower), whole(upper))
+    }
+}

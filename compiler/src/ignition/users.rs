@@ -1,0 +1,82 @@
+//! All of the user's configs of a cluster, and what nkd's part becomes with them.
+
+use serde_json::Value;
+
+use super::user::UserConfig;
+use super::{Collision, Config};
+use crate::cluster_file::domain::{Cluster, Node};
+use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
+use crate::provenance;
+
+/// The cluster's configs, and what was found with them so far.
+pub struct Users<'a> {
+    cluster: &'a Cluster,
+    reported: Vec<Collision>,
+    effective: Vec<&'a Spanned<String>>,
+}
+
+impl<'a> Users<'a> {
+    /// Nothing found yet.
+    pub fn new(cluster: &'a Cluster) -> Self {
+        Self {
+            cluster,
+            reported: Vec::new(),
+            effective: Vec::new(),
+        }
+    }
+
+    fn configs(cluster: &'a Cluster, node: &'a Node) -> Vec<&'a UserConfig> {
+        cluster.own_of(node).flat_map(|own| &own.configs).collect()
+    }
+
+    /// Where what is on a node was written by the user, by its path there.
+    pub fn places(&self, node: &'a Node) -> impl Iterator<Item = (String, Span)> {
+        let configs = Self::configs(self.cluster, node).into_iter();
+        configs.flat_map(UserConfig::places)
+    }
+
+    /// A node's whole config. What collides is reported, what all nodes share once and not for
+    /// each.
+    pub fn merge(&mut self, own: &Config, node: &'a Node, to: &mut Diagnostics) -> Value {
+        let cluster = self.cluster;
+        let users = Self::configs(cluster, node);
+        let overrides: Vec<&Spanned<String>> = cluster
+            .own_of(node)
+            .flat_map(|own| &own.overrides)
+            .filter(|it| own.can_override(&it.value))
+            .filter(|it| users.iter().any(|user| user.sets(&it.value)))
+            .collect();
+        let names: Vec<&str> = overrides.iter().map(|it| it.value.as_str()).collect();
+        for user in &users {
+            for found in own.collisions(user, &names) {
+                if !self.reported.contains(&found) {
+                    let message = format!("{}{}", found.why, origin(&found.with, node, to));
+                    to.report(Code::IgnitionCollision, found.span, message);
+                    self.reported.push(found);
+                }
+            }
+        }
+        let merged = own.merged(&users, &names);
+        self.effective.extend(overrides);
+        merged
+    }
+
+    /// Reports overrides that have had no effect on any node: a mistyped one would surprise.
+    pub fn report_idle_overrides(&self, to: &mut Diagnostics) {
+        for it in self.cluster.all_own().flat_map(|own| &own.overrides) {
+            if !self.effective.iter().any(|known| std::ptr::eq(*known, it)) {
+                let message = format!("overriding `{}` has no effect", it.value);
+                to.report(Code::Override, it.span, message);
+            }
+        }
+    }
+}
+
+/// The key of the cluster file, and its line, that nkd's side of a collision is from.
+fn origin(path: &str, node: &Node, to: &Diagnostics) -> String {
+    match provenance::cause(path, &node.name, &to.keys) {
+        (Some(key), Some(line)) => format!(", from `{key}` in line {line} of the cluster file"),
+        (Some(key), None) => format!(", the default of `{key}`"),
+        (None, _) => String::new(),
+    }
+}
