@@ -30,6 +30,11 @@ fn control_planes_join_one_after_another_behind_one_address() {
     }
 }
 
+#[test]
+fn two_ip_versions_and_an_etcd_of_others_are_as_kubeadm_wants_them() {
+    on_record("external", "v1.31.2", "v1beta4", &["cp1", "w1"]);
+}
+
 /// Compiles a cluster for a version and holds some of its nodes against their record.
 fn on_record(cluster: &str, version: &str, api: &str, nodes: &[&str]) {
     let directory = tempfile::tempdir().unwrap();

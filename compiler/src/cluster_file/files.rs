@@ -97,6 +97,19 @@ impl Files<'_> {
         all
     }
 
+    /// A private key, as PEM.
+    pub fn private_key(&self, name: &Text, to: &mut Diagnostics) -> Option<Secret> {
+        let source = self.read(name, to)?;
+        let text = to.text(source);
+        let has = |what: &str| text.contains("-----BEGIN") && text.contains(what);
+        if has("PRIVATE KEY-----") && !has("ENCRYPTED") && !has("CERTIFICATE") {
+            return Some(Secret::new(text));
+        }
+        let message = format!("`{}` is not a file of one unencrypted PEM key", name.value);
+        to.report(Code::Etcd, name.span, message);
+        None
+    }
+
     /// A password, all of a file but the end of its line.
     pub fn password(&self, name: &Text, to: &mut Diagnostics) -> Option<Secret> {
         let source = self.read(name, to)?;

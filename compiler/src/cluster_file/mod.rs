@@ -4,6 +4,7 @@
 mod checks;
 pub mod domain;
 mod endpoint;
+mod etcd;
 mod files;
 mod host;
 mod interfaces;

@@ -73,8 +73,18 @@ pub fn settings(file: written::Settings, files: &Files<'_>, to: &mut Diagnostics
     }
 }
 
-/// Checks one node.
-pub fn node(
+/// Checks every node.
+pub fn nodes(
+    file: Vec<resolved::Node>,
+    level: &Level,
+    files: &Files<'_>,
+    to: &mut Diagnostics,
+) -> Vec<Option<Node>> {
+    let nodes = file.into_iter();
+    nodes.map(|it| node(it, level, files, to)).collect()
+}
+
+fn node(
     file: resolved::Node,
     level: &Level,
     files: &Files<'_>,

@@ -36,6 +36,8 @@ pub struct Cluster {
     pub cert_sans: Vec<Text>,
     /// `spec.kubernetes.kubeVip`
     pub kube_vip: Option<written::KubeVip>,
+    /// `spec.kubernetes.etcd.external`
+    pub external_etcd: Option<written::ExternalEtcd>,
     /// `spec.kubernetes.kubeadm`
     pub overlays: Vec<Text>,
     /// `spec.runtime.name`
@@ -122,6 +124,7 @@ pub fn resolve(file: written::Cluster, to: &mut Diagnostics) -> Cluster {
         dns_domain: or(kubernetes.dns_domain, "cluster.local"),
         cert_sans: kubernetes.cert_sans.unwrap_or_default(),
         kube_vip: kubernetes.kube_vip,
+        external_etcd: kubernetes.external_etcd,
         overlays: kubernetes.overlays.unwrap_or_default(),
         runtime: or(file.spec.runtime.name, "containerd"),
         sandbox_image: or(file.spec.runtime.sandbox_image, &sandbox_image),

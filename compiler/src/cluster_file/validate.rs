@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::domain::{Algorithm, Cluster, Node, Overlay, Pki, Report};
+use super::domain::{Algorithm, Cluster, Node, Overlay, Pki, Report, Role};
 use super::files::Files;
 use super::resolved;
 use super::written;
-use super::{checks, endpoint, host, networks, nodes, runtime};
+use super::{checks, endpoint, etcd, host, networks, nodes, runtime};
 use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
 use crate::kubeadm::overlay;
 use crate::version::Version;
@@ -34,12 +34,12 @@ pub fn validate(
     let host = host::host(file.os, &files, to);
     let pools = pools(file.pools, &files, to);
     let level = nodes::Level { host, pools };
-    let nodes = file.nodes.into_iter();
-    let nodes: Vec<_> = nodes
-        .map(|it| nodes::node(it, &level, &files, to))
-        .collect();
+    let nodes = nodes::nodes(file.nodes, &level, &files, to);
     let runtime = runtime::name(&file.runtime, version, to);
     let registries = runtime::registries(file.registries, &files, to);
+    let external_etcd = file
+        .external_etcd
+        .and_then(|it| etcd::external(it, &files, to));
     let airgap_images = file.airgap_images.and_then(|it| checks::node_path(it, to));
     let report = file.report.map(|it| report(it, &files, to));
     let pki = pki(&file.pki_algorithm, &file.pki_validity, to);
@@ -67,6 +67,7 @@ pub fn validate(
         dns_domain: file.dns_domain.value,
         cert_sans: file.cert_sans.into_iter().map(|it| it.value).collect(),
         kube_vip,
+        external_etcd,
         overlays,
         runtime: runtime?,
         sandbox_image: file.sandbox_image.value,
@@ -89,6 +90,12 @@ fn all_overlays(
     version: Version,
     to: &mut Diagnostics,
 ) {
+    let mut control_planes = nodes.iter().flatten();
+    let init = control_planes.find(|node| node.role == Role::ControlPlane);
+    for node in nodes.iter().flatten() {
+        let is_init = init.is_some_and(|init| init.name == node.name);
+        overlay::check_node(&node.overlays, is_init, to);
+    }
     let pools = pools.iter().flat_map(|pool| &pool.overlays);
     let nodes = nodes.iter().flatten().flat_map(|node| &node.overlays);
     overlay::check(cluster.iter().chain(pools).chain(nodes), version, to);

@@ -131,6 +131,8 @@ codes! {
         "use containerd: it works with every Kubernetes version nkd knows";
     DualStack "NKD0142" "Networks of both IP versions can't be had like this."
         "from Kubernetes 1.21, write one IPv4 and one IPv6 network with a comma between them, such as 10.244.0.0/16,fd00:10:244::/56";
+    Etcd "NKD0143" "An external etcd can't be used like this."
+        "give `endpoints` as https URLs, such as https://10.200.0.31:2379, and PEM files for `caFile`, `certFile` and `keyFile`";
     // kubeadm overlay documents.
     OverlayKind "NKD0201" "A document is not one that kubeadm of this version takes."
         "see kubeadm's configuration reference for this Kubernetes version";
@@ -140,6 +142,10 @@ codes! {
         "remove it from the overlay document";
     OverlayType "NKD0204" "A kubeadm field is of another type."
         "see kubeadm's configuration reference for this Kubernetes version";
+    OverlayPhase "NKD0205" "A phase of kubeadm is not known."
+        "`kubeadm init phase --help` and `kubeadm join phase --help` list them";
+    OverlayPreflight "NKD0206" "A preflight check of kubeadm is not known."
+        "kubeadm names the check in brackets when it fails, such as [ERROR Swap]";
     // The user's own Ignition.
     IgnitionInvalid "NKD0301" "A file is not an Ignition config nkd can use."
         "nkd takes Ignition configs (JSON) of versions 3.0.0 to 3.5.0";

@@ -2,6 +2,7 @@
 //! cluster's Kubernetes takes, with the user's overlay documents on top.
 
 mod convert;
+mod names;
 pub mod overlay;
 mod schema;
 
@@ -30,6 +31,14 @@ pub fn init(cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
         json!(cluster.bind_port());
     document(&mut documents, "ClusterConfiguration")?["apiServer"] =
         json!({"certSANs": cert_sans(cluster)});
+    if let Some(etcd) = &cluster.external_etcd {
+        document(&mut documents, "ClusterConfiguration")?["etcd"]["external"] = json!({
+            "endpoints": etcd.endpoints,
+            "caFile": format!("{}/etcd/ca.crt", paths::KUBERNETES_PKI),
+            "certFile": format!("{}/apiserver-etcd-client.crt", paths::KUBERNETES_PKI),
+            "keyFile": format!("{}/apiserver-etcd-client.key", paths::KUBERNETES_PKI),
+        });
+    }
     finish(documents, cluster, node)
 }
 

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::schema;
+use super::{names, schema};
 use crate::cluster_file::domain::Overlay;
 use crate::diagnostics::{Code, Diagnostics};
 use crate::version::Version;
@@ -19,7 +19,7 @@ const KUBELET: (&str, &str) = ("kubelet.config.k8s.io/v1beta1", "KubeletConfigur
 const KUBE_PROXY: (&str, &str) = ("kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration");
 
 /// Fields that nkd fills: changing them would break what it proves. With what to use instead.
-const OWNED: [(&str, &str); 15] = [
+const OWNED: [(&str, &str); 16] = [
     ("InitConfiguration.bootstrapTokens", ""),
     ("InitConfiguration.certificateKey", ""),
     (
@@ -36,6 +36,10 @@ const OWNED: [(&str, &str); 15] = [
     ),
     ("ClusterConfiguration.certificatesDir", ""),
     ("ClusterConfiguration.clusterName", "`metadata.name`"),
+    (
+        "ClusterConfiguration.etcd.external",
+        "`spec.kubernetes.etcd.external`",
+    ),
     (
         "ClusterConfiguration.controlPlaneEndpoint",
         "`spec.kubernetes.endpoint`",
@@ -78,6 +82,29 @@ pub fn check<'a>(
     }
 }
 
+/// Reports the overlay documents of one node that its kubeadm wouldn't read.
+pub fn check_node(overlays: &[Overlay], is_init: bool, to: &mut Diagnostics) {
+    for document in overlays.iter().map(|overlay| &overlay.document) {
+        let kind = document.get("kind");
+        let joins = kind.and_then(Node::as_text) == Some("JoinConfiguration");
+        if joins == is_init {
+            let (this, reads) = if is_init {
+                ("makes the cluster", "all but JoinConfiguration")
+            } else {
+                ("joins", "JoinConfiguration alone")
+            };
+            let span = kind.map_or(document.span, |it| it.span);
+            let message = format!("this document is for a node that {this}, and isn't read there");
+            to.report_with_help(
+                Code::OverlayKind,
+                span,
+                message,
+                format!("it reads {reads}"),
+            );
+        }
+    }
+}
+
 /// Whether the user divides the pods' network otherwise than kubeadm does by itself.
 pub fn sets_node_mask(overlays: &[Overlay]) -> bool {
     overlays.iter().any(|overlay| {
@@ -109,6 +136,7 @@ fn check_document(document: &Node, version: Version, to: &mut Diagnostics) {
         return to.report_with_help(Code::OverlayKind, at, message, help);
     }
     schema::check(kind, document, version, to);
+    names::check(kind, document, to);
     for (path, instead) in OWNED {
         let mut names = path.split('.');
         if names.next() != Some(kind) {
@@ -152,6 +180,16 @@ fn merge(base: &mut Value, overlay: Value) {
         (_, Value::Null) => {}
         (Value::Object(base), Value::Object(overlay)) => {
             for (key, value) in overlay {
+                // What nkd has to ignore stays ignored.
+                if key == "ignorePreflightErrors"
+                    && let (Some(Value::Array(all)), Value::Array(more)) =
+                        (base.get_mut(&key), &value)
+                {
+                    let new = more.iter().filter(|it| !all.contains(it)).cloned();
+                    let new: Vec<_> = new.collect();
+                    all.extend(new);
+                    continue;
+                }
                 merge(base.entry(key).or_insert(Value::Null), value);
             }
         }

@@ -32,7 +32,7 @@ pub fn config(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Confi
     };
     config.file(paths::KUBEADM, PRIVATE, kubeadm::to_yaml(&documents));
     if role != Role::JoinWorker {
-        pki(&mut config, secrets);
+        pki(&mut config, cluster, secrets);
         kube_vip(&mut config, cluster, role)?;
     }
     if role == Role::Init {
@@ -81,11 +81,10 @@ fn host(config: &mut Config, cluster: &Cluster, node: &Node) -> Result<()> {
 }
 
 /// The PKI that all control planes share; the rest kubeadm signs on the node.
-fn pki(config: &mut Config, secrets: &Secrets) {
+fn pki(config: &mut Config, cluster: &Cluster, secrets: &Secrets) {
     let authorities = &secrets.authorities;
-    let pairs = [
+    let mut pairs = vec![
         ("ca.crt", "ca.key", &authorities.kubernetes),
-        ("etcd/ca.crt", "etcd/ca.key", &authorities.etcd),
         (
             "front-proxy-ca.crt",
             "front-proxy-ca.key",
@@ -93,6 +92,17 @@ fn pki(config: &mut Config, secrets: &Secrets) {
         ),
         ("sa.pub", "sa.key", &secrets.service_account),
     ];
+    if let Some(etcd) = &cluster.external_etcd {
+        for (name, mode, text) in [
+            ("etcd/ca.crt", PUBLIC, &*etcd.authority),
+            ("apiserver-etcd-client.crt", PUBLIC, &etcd.certificate),
+            ("apiserver-etcd-client.key", PRIVATE, etcd.key.expose()),
+        ] {
+            config.file(format!("{}/{name}", paths::PKI), mode, text);
+        }
+    } else {
+        pairs.insert(1, ("etcd/ca.crt", "etcd/ca.key", &authorities.etcd));
+    }
     config.directories.push((paths::PKI.to_owned(), 0o700));
     for (public, key, pair) in pairs {
         config.file(format!("{}/{public}", paths::PKI), PUBLIC, &pair.public);
@@ -192,6 +202,9 @@ pub fn required_images(cluster: &Cluster, role: Role) -> Vec<String> {
         Role::JoinWorker => images::worker(cluster.version, repository),
         Role::Init | Role::JoinControlPlane => images::control_plane(cluster.version, repository),
     };
+    if cluster.external_etcd.is_some() {
+        images.retain(|image| !image.starts_with(&format!("{repository}/etcd:")));
+    }
     let kube_vip = cluster.kube_vip.iter().map(|it| &it.image);
     let kube_vip = kube_vip.filter(|_| role != Role::JoinWorker);
     for image in kube_vip.chain([&cluster.sandbox_image]) {

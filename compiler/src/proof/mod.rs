@@ -363,6 +363,9 @@ fn images_complete(cluster: &Cluster) -> Result<()> {
             Role::JoinWorker => images::worker(version, repository),
             Role::Init | Role::JoinControlPlane => images::control_plane(version, repository),
         };
+        if configuration["etcd"]["external"].is_object() {
+            needed.retain(|image| !image.starts_with(&format!("{repository}/etcd:")));
+        }
         for pod in node.manifests()? {
             let containers = pod["spec"]["containers"].as_array();
             let images = containers.into_iter().flatten();

@@ -14,6 +14,7 @@ pub use nodes::{Interface, Node, Pool, Role, Taint};
 pub use runtime::{Access, Registry};
 
 use crate::diagnostics::SourceId;
+use crate::pki::Secret;
 use crate::version::Version;
 use crate::yaml;
 
@@ -37,6 +38,8 @@ pub struct Cluster {
     pub cert_sans: Vec<String>,
     /// What carries the endpoint's address among the control planes, unless something outside does.
     pub kube_vip: Option<KubeVip>,
+    /// The etcd of others; without it the control planes run their own.
+    pub external_etcd: Option<ExternalEtcd>,
     /// kubeadm overlay documents.
     pub overlays: Vec<Overlay>,
     /// The container runtime.
@@ -143,6 +146,18 @@ pub struct KubeVip {
     pub interface: String,
     /// Its image.
     pub image: String,
+}
+
+/// An etcd that is there already.
+pub struct ExternalEtcd {
+    /// Its members' URLs.
+    pub endpoints: Vec<String>,
+    /// PEM certificates that sign its own.
+    pub authority: String,
+    /// The API server's client certificate, as PEM.
+    pub certificate: String,
+    /// The key of that.
+    pub key: Secret,
 }
 
 /// A document laid over one of kubeadm's.

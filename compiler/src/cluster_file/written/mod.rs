@@ -73,6 +73,8 @@ pub struct Kubernetes {
     pub cert_sans: Texts,
     /// `kubeVip`
     pub kube_vip: Option<KubeVip>,
+    /// `etcd.external`
+    pub external_etcd: Option<ExternalEtcd>,
     /// `kubeadm`
     pub overlays: Texts,
 }
@@ -83,6 +85,20 @@ pub struct KubeVip {
     pub interface: Text,
     /// `image`
     pub image: Text,
+}
+
+/// `spec.kubernetes.etcd.external`
+pub struct ExternalEtcd {
+    /// The mapping's place.
+    pub span: Span,
+    /// `endpoints`
+    pub endpoints: Texts,
+    /// `caFile`
+    pub ca_file: Text,
+    /// `certFile`
+    pub cert_file: Text,
+    /// `keyFile`
+    pub key_file: Text,
 }
 
 /// `spec.report`
@@ -168,7 +184,24 @@ impl Kubernetes {
                 interface: it.needed_text("interface", to),
                 image: it.text("image", to),
             }),
+            external_etcd: fields
+                .map("etcd", to, |it, to| {
+                    it.map("external", to, ExternalEtcd::read)
+                })
+                .flatten(),
             overlays: fields.text_list("kubeadm", to),
+        }
+    }
+}
+
+impl ExternalEtcd {
+    fn read(fields: &mut Fields<'_>, to: &mut Diagnostics) -> Self {
+        Self {
+            span: fields.span(),
+            endpoints: fields.text_list("endpoints", to),
+            ca_file: fields.needed_text("caFile", to),
+            cert_file: fields.needed_text("certFile", to),
+            key_file: fields.needed_text("keyFile", to),
         }
     }
 }

@@ -1,0 +1,40 @@
+//! `spec.kubernetes.etcd.external`: an etcd that is there already.
+
+use super::checks;
+use super::domain::ExternalEtcd;
+use super::files::Files;
+use super::written;
+use crate::diagnostics::{Code, Diagnostics};
+
+/// Checks it.
+pub fn external(
+    file: written::ExternalEtcd,
+    files: &Files<'_>,
+    to: &mut Diagnostics,
+) -> Option<ExternalEtcd> {
+    let written = file.endpoints.unwrap_or_default();
+    if written.is_empty() {
+        to.report(Code::Etcd, file.span, "an external etcd has no endpoints");
+    }
+    let mut endpoints = Vec::new();
+    for text in written {
+        let span = text.span;
+        let Some(url) = checks::url(text, to) else {
+            continue;
+        };
+        // The API server shows its client certificate, so there has to be TLS.
+        if !url.starts_with("https://") {
+            to.report(Code::Etcd, span, format!("`{url}` is not an https URL"));
+        }
+        endpoints.push(url);
+    }
+    let authority = file.ca_file.and_then(|it| files.certificates(&it, to));
+    let certificate = file.cert_file.and_then(|it| files.certificates(&it, to));
+    let key = file.key_file.and_then(|it| files.private_key(&it, to));
+    Some(ExternalEtcd {
+        endpoints,
+        authority: authority?,
+        certificate: certificate?,
+        key: key?,
+    })
+}

@@ -1,0 +1,146 @@
+//! Names in kubeadm's documents that are more than text: phases, preflight checks and arguments of
+//! kubelet.
+
+use crate::diagnostics::{Code, Diagnostics};
+use crate::yaml::{self, Node, Value};
+
+/// Phases of `kubeadm init` and of `kubeadm join` in any version (`cmd/kubeadm/app/cmd/phases`);
+/// what is below one of them is left to kubeadm.
+const INIT_PHASES: [&str; 15] = [
+    "preflight",
+    "certs",
+    "kubeconfig",
+    "etcd",
+    "control-plane",
+    "kubelet-start",
+    "wait-control-plane",
+    "upload-config",
+    "upload-certs",
+    "mark-control-plane",
+    "bootstrap-token",
+    "kubelet-finalize",
+    "addon",
+    "show-join-command",
+    "wait-control-plane-components",
+];
+const JOIN_PHASES: [&str; 7] = [
+    "preflight",
+    "control-plane-prepare",
+    "kubelet-start",
+    "kubelet-wait-bootstrap",
+    "etcd-join",
+    "control-plane-join",
+    "wait-control-plane",
+];
+
+/// Preflight checks in any version (`cmd/kubeadm/app/preflight`); kubeadm compares them without
+/// case.
+const CHECKS: [&str; 17] = [
+    "all",
+    "CRI",
+    "ContainerRuntimeVersion",
+    "ExternalEtcdClientCertificates",
+    "ExternalEtcdVersion",
+    "Firewalld",
+    "HTTPProxy",
+    "HTTPProxyCIDR",
+    "Hostname",
+    "ImagePull",
+    "IsDockerSystemdCheck",
+    "IsPrivilegedUser",
+    "KubeletVersion",
+    "Mem",
+    "NumCPU",
+    "Swap",
+    "SystemVerification",
+];
+/// Checks that name what they look at: a path with `-` for `/`, a port, a program or a unit.
+const CHECKS_OF: [&str; 6] = [
+    "DirAvailable--",
+    "FileAvailable--",
+    "FileContent--",
+    "FileExisting-",
+    "Port-",
+    "Service-",
+];
+
+/// Arguments of kubelet that hold nodes and cluster together, and what to use instead.
+const OWNED_ARGS: [(&str, &str); 7] = [
+    ("bootstrap-kubeconfig", ""),
+    ("config", ""),
+    ("container-runtime-endpoint", "`spec.runtime`"),
+    ("hostname-override", "the node's `name`"),
+    ("kubeconfig", ""),
+    ("node-ip", "the node's `address`"),
+    ("node-labels", "the node's `labels`"),
+];
+
+/// Reports the names that kubeadm wouldn't know, and the arguments that aren't the user's.
+pub(super) fn check(kind: &str, document: &Node, to: &mut Diagnostics) {
+    let phases = if kind == "JoinConfiguration" {
+        &JOIN_PHASES[..]
+    } else {
+        &INIT_PHASES[..]
+    };
+    for (phase, text) in texts(document.get("skipPhases")) {
+        let first = text.split('/').next().unwrap_or_default();
+        if !phases.contains(&first) {
+            let message = format!("kubeadm has no phase `{text}` here");
+            let help = yaml::suggest(first, phases.iter().copied());
+            to.report_with_help(Code::OverlayPhase, phase.span, message, help);
+        }
+    }
+    let Some(registration) = document.get("nodeRegistration") else {
+        return;
+    };
+    for (check, text) in texts(registration.get("ignorePreflightErrors")) {
+        let lower = text.to_lowercase();
+        let of = CHECKS_OF
+            .iter()
+            .any(|it| lower.starts_with(&it.to_lowercase()));
+        if !of && !CHECKS.iter().any(|it| it.to_lowercase() == lower) {
+            let message = format!("kubeadm has no preflight check `{text}`");
+            let help = yaml::suggest(text, CHECKS.iter().chain(&CHECKS_OF).copied());
+            to.report_with_help(Code::OverlayPreflight, check.span, message, help);
+        }
+    }
+    if let Some(args) = registration.get("kubeletExtraArgs") {
+        kubelet_args(args, to);
+    }
+}
+
+fn texts(list: Option<&Node>) -> impl Iterator<Item = (&Node, &str)> {
+    let items = match list.map(|it| &it.value) {
+        Some(Value::List(items)) => items.as_slice(),
+        _ => &[],
+    };
+    items.iter().filter_map(|it| Some((it, it.as_text()?)))
+}
+
+/// In both of the forms arguments have.
+fn kubelet_args(args: &Node, to: &mut Diagnostics) {
+    let names: Vec<_> = match &args.value {
+        Value::Map(entries) => entries
+            .iter()
+            .map(|it| (it.key.as_str(), it.key_span))
+            .collect(),
+        Value::List(items) => items
+            .iter()
+            .filter_map(|it| it.get("name"))
+            .filter_map(|it| Some((it.as_text()?, it.span)))
+            .collect(),
+        _ => Vec::new(),
+    };
+    for (name, span) in names {
+        let Some((_, instead)) = OWNED_ARGS.iter().find(|(owned, _)| *owned == name) else {
+            continue;
+        };
+        let message = format!("kubelet's argument `{name}` belongs to nkd");
+        if instead.is_empty() {
+            to.report(Code::OverlayOwned, span, message);
+        } else {
+            let help = format!("use {instead} in the cluster file");
+            to.report_with_help(Code::OverlayOwned, span, message, help);
+        }
+    }
+}
