@@ -35,6 +35,19 @@ fn two_ip_versions_and_an_etcd_of_others_are_as_kubeadm_wants_them() {
     on_record("external", "v1.31.2", "v1beta4", &["cp1", "w1"]);
 }
 
+#[test]
+fn every_example_compiles() {
+    for entry in std::fs::read_dir(tests().join("../../examples")).unwrap() {
+        let cluster_file = entry.unwrap().path().join("cluster.yaml");
+        if cluster_file.exists() {
+            let directory = tempfile::tempdir().unwrap();
+            let out = directory.path().join("out");
+            compile(&cluster_file, &out, &[]);
+            assert_ignition_takes(&out);
+        }
+    }
+}
+
 /// Compiles a cluster for a version and holds some of its nodes against their record.
 fn on_record(cluster: &str, version: &str, api: &str, nodes: &[&str]) {
     let directory = tempfile::tempdir().unwrap();

@@ -213,6 +213,18 @@ fn what_one_control_plane_says_holds_for_the_others() {
 }
 
 #[test]
+fn what_is_secret_is_roots_alone() {
+    breaks("secrets-private", |cluster| {
+        let ignition = &mut cluster.nodes[1].ignition;
+        let mut config: serde_json::Value = serde_json::from_str(ignition).unwrap();
+        let files = config["storage"]["files"].as_array_mut().unwrap();
+        let file = files.iter_mut().find(|file| file["path"] == KUBEADM);
+        file.unwrap()["mode"] = serde_json::json!(0o644);
+        *ignition = config.to_string();
+    });
+}
+
+#[test]
 fn nothing_is_delivered_where_kubeadm_writes() {
     breaks("kubernetes-pki-untouched", |cluster| {
         let ignition = &mut cluster.nodes[1].ignition;

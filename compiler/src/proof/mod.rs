@@ -23,6 +23,8 @@ use crate::yaml;
 struct Node {
     plan: Plan,
     files: BTreeMap<String, String>,
+    /// Files that others than root may read.
+    readable: HashSet<String>,
     kubeadm: Vec<Value>,
 }
 
@@ -35,7 +37,7 @@ struct Cluster {
 type Rule = fn(&Cluster) -> Result<()>;
 
 /// Every rule, with its name.
-const RULES: [(&str, Rule); 13] = [
+const RULES: [(&str, Rule); 14] = [
     ("one-init-node", one_init_node),
     ("unique-names-and-addresses", unique_names_and_addresses),
     ("one-authority", one_authority),
@@ -43,6 +45,7 @@ const RULES: [(&str, Rule); 13] = [
     ("names-cover-api", names_cover_api),
     ("networks-disjoint", networks_disjoint),
     ("no-keys-on-workers", no_keys_on_workers),
+    ("secrets-private", secrets_private),
     ("kubernetes-pki-untouched", kubernetes_pki_untouched),
     ("plan-agrees-with-kubeadm", plan_agrees_with_kubeadm),
     ("images-complete", images_complete),
@@ -76,6 +79,7 @@ fn read(ignition: &str) -> Result<Node> {
     ensure!(warnings.is_empty(), "Ignition doesn't know: {warnings:?}");
     let config: Value = serde_json::from_str(ignition)?;
     let mut files = BTreeMap::new();
+    let mut readable = HashSet::new();
     for file in config["storage"]["files"].as_array().into_iter().flatten() {
         let path = file["path"].as_str().context("a file without path")?;
         let contents = &file["contents"];
@@ -84,6 +88,10 @@ fn read(ignition: &str) -> Result<Node> {
         let bytes = ignition::decode(source, compression).unwrap_or_default();
         // What is fetched or isn't text is the user's: no rule is about its content.
         let text = String::from_utf8(bytes).unwrap_or_default();
+        // Without a mode Ignition makes it 0644.
+        if file["mode"].as_u64().unwrap_or(0o644) & 0o077 != 0 {
+            readable.insert(path.to_owned());
+        }
         let earlier = files.insert(path.to_owned(), text);
         ensure!(earlier.is_none(), "{path} is there twice");
     }
@@ -93,6 +101,7 @@ fn read(ignition: &str) -> Result<Node> {
     Ok(Node {
         plan,
         files,
+        readable,
         kubeadm,
     })
 }
@@ -290,22 +299,38 @@ fn networks_disjoint(cluster: &Cluster) -> Result<()> {
 }
 
 fn no_keys_on_workers(cluster: &Cluster) -> Result<()> {
-    for node in cluster
-        .nodes
-        .iter()
-        .filter(|node| node.plan.role == Role::JoinWorker)
-    {
-        // Keys the user brings for something else are none of the cluster's.
-        let ours = |path: &str| path.starts_with("/etc/nkd") || path.starts_with("/etc/kubernetes");
-        for (path, content) in node.files.iter().filter(|(path, _)| ours(path)) {
-            ensure!(
-                !content.contains("PRIVATE KEY"),
-                "{} has a key in {path}",
-                node.plan.node
-            );
+    let workers = cluster.nodes.iter();
+    for node in workers.filter(|node| node.plan.role == Role::JoinWorker) {
+        for (path, content) in node.files.iter().filter(|(path, _)| is_nkds(path)) {
+            let key = content.contains("PRIVATE KEY");
+            ensure!(!key, "{} has a key in {path}", node.plan.node);
         }
     }
     Ok(())
+}
+
+/// Keys, tokens and whatever else nkd delivers that is secret is root's alone.
+fn secrets_private(cluster: &Cluster) -> Result<()> {
+    const SIGNS: [&str; 4] = [
+        "PRIVATE KEY",
+        "tlsBootstrapToken",
+        "bootstrapTokens",
+        "signingKey",
+    ];
+    for node in &cluster.nodes {
+        let own = node.files.iter().filter(|(path, _)| is_nkds(path));
+        for (path, content) in own {
+            let secret = SIGNS.iter().any(|sign| content.contains(sign));
+            let open = secret && node.readable.contains(path);
+            ensure!(!open, "{} lets others read {path}", node.plan.node);
+        }
+    }
+    Ok(())
+}
+
+/// Keys the user brings for something else are none of the cluster's.
+fn is_nkds(path: &str) -> bool {
+    path.starts_with("/etc/nkd/") || path.starts_with("/etc/kubernetes/")
 }
 
 /// kubeadm's preflight refuses files it wants to write itself.
