@@ -1,5 +1,7 @@
 //! `os`: what is set of the operating system itself.
 
+use std::collections::HashSet;
+
 use super::checks;
 use super::domain::{Host, Names, Own, Proxy, User};
 use super::files::Files;
@@ -20,7 +22,15 @@ pub struct HostLevel {
 /// Checks `os`.
 pub fn host(mut file: written::Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
     let own = files.own(&mut file, to);
-    let users = file.users.unwrap_or_default().into_iter();
+    let users = file.users.unwrap_or_default();
+    let mut seen = HashSet::new();
+    for name in users.iter().filter_map(|user| user.name.as_ref()) {
+        if !seen.insert(&name.value) {
+            let message = format!("the user `{}` is there already", name.value);
+            to.report(Code::User, name.span, message);
+        }
+    }
+    let users = users.into_iter();
     let names = file.hosts.unwrap_or_default().into_iter();
     let arguments = file.kernel_arguments.unwrap_or_default().into_iter();
     let servers = file.ntp.unwrap_or_default();
@@ -51,7 +61,7 @@ fn user(file: written::User, to: &mut Diagnostics) -> Option<User> {
             to.report(Code::User, name.span, message);
         }
     }
-    let keys = file.ssh_authorized_keys.unwrap_or_default();
+    let keys = without_repeats(file.ssh_authorized_keys.unwrap_or_default());
     for key in &keys {
         if !is_ssh_key(&key.value) {
             let message = format!("this is not a public SSH key of `{}`", name.value);
@@ -68,8 +78,15 @@ fn user(file: written::User, to: &mut Diagnostics) -> Option<User> {
         name: name.value,
         ssh_authorized_keys: plain(keys),
         password_hash: file.password_hash.map(|it| Secret::new(it.value)),
-        groups: plain(groups),
+        groups: plain(without_repeats(groups)),
     })
+}
+
+/// Ignition refuses a list with one thing twice in it.
+fn without_repeats(texts: Vec<Text>) -> Vec<Text> {
+    let mut seen = HashSet::new();
+    let texts = texts.into_iter();
+    texts.filter(|it| seen.insert(it.value.clone())).collect()
 }
 
 /// What `useradd` takes (shadow, `is_valid_name`).

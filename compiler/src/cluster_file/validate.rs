@@ -45,7 +45,8 @@ pub fn validate(
     let pki = pki(&file.pki_algorithm, &file.pki_validity, to);
     let overlays = files.overlays(&file.overlays, to);
     if let Some(version) = version {
-        all_overlays(&overlays, &level.pools, &nodes, version, to);
+        let external = external_etcd.is_some();
+        all_overlays(&overlays, &level.pools, &nodes, external, version, to);
     }
     if let Some((pods, _)) = &networks
         && !overlay::sets_node_mask(&overlays)
@@ -87,6 +88,7 @@ fn all_overlays(
     cluster: &[Overlay],
     pools: &[nodes::Settings],
     nodes: &[Option<Node>],
+    external_etcd: bool,
     version: Version,
     to: &mut Diagnostics,
 ) {
@@ -98,7 +100,11 @@ fn all_overlays(
     }
     let pools = pools.iter().flat_map(|pool| &pool.overlays);
     let nodes = nodes.iter().flatten().flat_map(|node| &node.overlays);
-    overlay::check(cluster.iter().chain(pools).chain(nodes), version, to);
+    let all: Vec<_> = cluster.iter().chain(pools).chain(nodes).collect();
+    overlay::check(all.iter().copied(), version, to);
+    if external_etcd {
+        overlay::check_no_local_etcd(all.into_iter(), to);
+    }
 }
 
 /// What only has to be well written.

@@ -105,6 +105,16 @@ pub fn check_node(overlays: &[Overlay], is_init: bool, to: &mut Diagnostics) {
     }
 }
 
+/// Reports settings of the control planes' own etcd in a cluster whose etcd is another.
+pub fn check_no_local_etcd<'a>(overlays: impl Iterator<Item = &'a Overlay>, to: &mut Diagnostics) {
+    let documents = overlays.map(|overlay| &overlay.document);
+    for local in documents.filter_map(|it| it.get("etcd")?.get("local")) {
+        let message = "`etcd.local` is for control planes that run etcd, and here they don't";
+        let help = "remove it, or `spec.kubernetes.etcd.external`";
+        to.report_with_help(Code::OverlayOwned, local.span, message, help);
+    }
+}
+
 /// Whether the user divides the pods' network otherwise than kubeadm does by itself.
 pub fn sets_node_mask(overlays: &[Overlay]) -> bool {
     overlays.iter().any(|overlay| {

@@ -43,8 +43,15 @@ impl Host {
     }
 }
 
-fn joined<T: Clone>(outer: &[T], own: Vec<T>) -> Vec<T> {
-    outer.iter().cloned().chain(own).collect()
+/// Ignition takes nothing twice.
+fn joined<T: Clone + PartialEq>(outer: &[T], own: Vec<T>) -> Vec<T> {
+    let mut all: Vec<T> = Vec::with_capacity(outer.len() + own.len());
+    for item in outer.iter().cloned().chain(own) {
+        if !all.contains(&item) {
+            all.push(item);
+        }
+    }
+    all
 }
 
 /// A user of the system.
@@ -72,7 +79,7 @@ pub struct Proxy {
 }
 
 /// A line of `/etc/hosts`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Names {
     /// The address.
     pub address: IpAddr,
@@ -86,4 +93,38 @@ pub struct Own {
     pub configs: Vec<UserConfig>,
     /// What of nkd's they may change: paths, units, drop-ins as `UNIT.d/NAME`, and users.
     pub overrides: Vec<Spanned<String>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Host, User};
+
+    #[test]
+    fn an_inner_level_adds_to_an_outer_one_and_goes_before_it() {
+        let user = |name: &str, group: &str| User {
+            name: name.to_owned(),
+            ssh_authorized_keys: Vec::new(),
+            password_hash: None,
+            groups: vec![group.to_owned()],
+        };
+        let outer = Host {
+            users: vec![user("core", "wheel"), user("ops", "wheel")],
+            kernel_arguments: vec!["quiet".to_owned()],
+            ntp: vec!["a".to_owned()],
+            ..Host::default()
+        };
+        let inner = Host {
+            users: vec![user("core", "adm")],
+            kernel_arguments: vec!["nosmt".to_owned(), "quiet".to_owned()],
+            ..Host::default()
+        };
+        let both = inner.within(&outer);
+        let users = both.users.iter().map(|it| (&*it.name, &*it.groups[0]));
+        assert_eq!(
+            users.collect::<Vec<_>>(),
+            [("ops", "wheel"), ("core", "adm")]
+        );
+        assert_eq!(both.kernel_arguments, ["quiet", "nosmt"]);
+        assert_eq!(both.ntp, ["a"]);
+    }
 }
