@@ -7,8 +7,8 @@ use nkd_contract::{Cause, Event, Kind, paths};
 use testbed::Machine;
 use testbed::scenario::{Scenario, property};
 
-/// A node that is stopped by a permanent fault needs no longer than its boot.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// A permanent fault needs no longer than a boot, and another node's when it depends on that.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Boots the control plane after something was done to its disk, waits for it to stop, and
 /// checks that all who listen hear the same cause.
@@ -27,6 +27,10 @@ fn stops_because(scenario: &Scenario, machine: &Machine, node: &str, cause: Caus
     let failed = format!("MESSAGE_ID={}", Kind::Failed.message_id());
     let code = format!("NKD_CAUSE={cause}");
     let explained = machine.journal(&["--catalog", &failed, &code]).unwrap();
+    println!(
+        "{}\n{explained}",
+        machine.check(["nkd-agent", "status"]).unwrap()
+    );
     assert!(explained.contains(cause.meaning()), "{explained}");
     assert!(explained.contains(cause.remedy()), "{explained}");
 
@@ -95,6 +99,24 @@ fn a_missing_kubeadm_is_named() {
     machine.remove("/usr/bin/kubeadm").unwrap();
     let event = stops_because(&scenario, &machine, "cp1", Cause::HostProgram);
     assert!(event.message.contains("kubeadm"), "{}", event.message);
+}
+
+#[test]
+fn a_token_the_cluster_does_not_know_is_told_apart_from_a_cluster_that_is_not_up() {
+    let scenario = Scenario::new().unwrap();
+    let cluster = scenario.compile().unwrap();
+    let control_plane = scenario.machine(&cluster, "cp1").unwrap();
+    let worker = scenario.machine(&cluster, "w1").unwrap();
+    let documents = worker.read(paths::KUBEADM).unwrap();
+    let token = documents
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("tlsBootstrapToken: "))
+        .unwrap();
+    let other = documents.replace(token, "unknow.0123456789abcdef");
+    worker.write(paths::KUBEADM, &other).unwrap();
+    control_plane.boot().unwrap();
+    let event = stops_because(&scenario, &worker, "w1", Cause::KubeadmToken);
+    assert!(event.message.contains("Unauthorized"), "{}", event.message);
 }
 
 #[test]
