@@ -193,7 +193,22 @@ fn kubeadm(node: &Node<'_>, arguments: &[&str]) -> Result<(), Fault> {
         .args(arguments)
         .timeout(KUBEADM)
         .run()
-        .map_err(|error| Fault::of_command(cause_of(&error), &error))
+        .map_err(|error| fault_of(&error))
+}
+
+/// kubeadm's own errors alone, where its last words have some.
+fn fault_of(error: &CommandError) -> Fault {
+    let fault = Fault::of_command(cause_of(error), error);
+    let errors: Vec<_> = error
+        .tail()
+        .iter()
+        .map(|line| line.trim())
+        .filter(|line| line.starts_with("error") || line.starts_with("[ERROR"))
+        .collect();
+    if errors.is_empty() {
+        return fault;
+    }
+    Fault::new(fault.cause, errors.join(" | "))
 }
 
 /// What kubeadm's last words say of why it failed.
