@@ -54,7 +54,11 @@ const CAUSES: &[(&str, &str)] = &[
     (paths::KUBEADM, "spec.kubernetes"),
     (paths::DISCOVERY, "spec.kubernetes.endpoint"),
     (paths::PKI, "spec.pki"),
-    (paths::MANIFESTS, "spec.kubernetes.endpoint"),
+    (
+        "/etc/nkd/pki/apiserver-etcd-client",
+        "spec.kubernetes.etcd.external",
+    ),
+    (paths::MANIFESTS, "spec.kubernetes.kubeVip"),
     (paths::REPORT, "spec.report"),
     (paths::ADDONS, "spec.network.manifests"),
     ("/etc/containerd/", "spec.runtime"),
@@ -62,6 +66,23 @@ const CAUSES: &[(&str, &str)] = &[
         "/etc/systemd/system/kubelet.service",
         "spec.kubernetes.version",
     ),
+    (
+        "/etc/systemd/system/kubelet.service.d/20-nkd-proxy.conf",
+        "spec.os.proxy",
+    ),
+    (
+        "/etc/systemd/system/containerd.service.d/20-nkd-proxy.conf",
+        "spec.os.proxy",
+    ),
+    (
+        "/etc/NetworkManager/system-connections/",
+        "spec.nodes[NODE]",
+    ),
+    ("/etc/chrony.conf", "spec.os.ntp"),
+    ("/etc/systemd/timesyncd.conf.d/10-nkd.conf", "spec.os.ntp"),
+    ("/etc/hosts", "spec.os.hosts"),
+    ("/etc/pki/ca-trust/source/anchors/nkd-", "spec.os.trust"),
+    ("/etc/systemd/system/nkd-trust.service", "spec.os.trust"),
 ];
 
 /// The key that asked for a path: as it would be called, and its line if it is written.
@@ -100,6 +121,6 @@ mod tests {
             (Some("spec.nodes[w1]".into()), Some(5))
         );
         assert_eq!(line("/etc/nkd/report.json").1, None);
-        assert_eq!(line("/etc/hosts"), (None, None));
+        assert_eq!(line("/etc/sysctl.d/90-kubernetes.conf"), (None, None));
     }
 }
