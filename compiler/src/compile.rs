@@ -12,6 +12,7 @@ use crate::diagnostics::{Code, Diagnostics, Span};
 use crate::ignition::users::Users;
 use crate::node;
 use crate::output;
+use crate::parallel;
 use crate::pki::{Secrets, kubeconfig};
 use crate::proof;
 use crate::provenance::Lines;
@@ -85,11 +86,13 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
     if let Some(earlier) = earlier {
         keep_earlier(&earlier, &secrets, diagnostics);
     }
+    let configs = parallel::map(&cluster.nodes, |node| {
+        node::config(&cluster, node, &secrets)
+    });
     let mut nodes = Vec::new();
     let mut users = Users::new(&cluster);
-    for node in &cluster.nodes {
-        let config = node::config(&cluster, node, &secrets)?;
-        let ignition = users.merge(&config, node, diagnostics);
+    for (node, config) in cluster.nodes.iter().zip(configs) {
+        let ignition = users.merge(&config?, node, diagnostics);
         nodes.push(CompiledNode {
             name: node.name.clone(),
             role: node.role.name(),

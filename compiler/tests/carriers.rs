@@ -53,7 +53,9 @@ fn every_carrier_gets_what_ignition_takes_outside_and_inside() {
     let directory = tempfile::tempdir().unwrap();
     let secrets = tests().join("clusters/full/secrets.json");
     let file = directory.path().join("cluster.yaml");
-    fs::write(&file, read(&demo()).replace("name: demo", "name: full")).unwrap();
+    let text = read(&demo()).replace("name: demo", "name: full");
+    let mac = "address: 10.200.0.12\n      mac: 52:54:00:AB:CD:EF";
+    fs::write(&file, text.replace("address: 10.200.0.12", mac)).unwrap();
     let out = directory.path().join("out");
     let mut arguments = vec!["--secrets", secrets.to_str().unwrap()];
     for target in Target::ALL {
@@ -71,6 +73,8 @@ fn every_carrier_gets_what_ignition_takes_outside_and_inside() {
     }
     let boot = read(&out.join("pxe/boot.ipxe"));
     assert!(boot.contains("chain ${hostname}.ipxe"), "{boot}");
+    let by_mac = read(&out.join("pxe/mac-52-54-00-ab-cd-ef.ipxe"));
+    assert!(by_mac.contains("chain w1.ipxe"), "{by_mac}");
     let script = read(&out.join("pxe/w1.ipxe"));
     let argument = "ignition.config.url=http://10.0.0.1:8080/w1.ign";
     assert!(script.contains(argument), "{script}");

@@ -5,18 +5,24 @@ use crate::compile::{Compiled, CompiledNode};
 
 /// DHCP's boot file.
 const BOOT: &str = "#!ipxe
-# Every machine goes on with the script of the name DHCP gives it.
-chain ${hostname}.ipxe || goto unknown
+# Every machine goes on with the script of its MAC address, or of the name DHCP gives it.
+chain mac-${mac:hexhyp}.ipxe || chain ${hostname}.ipxe || goto unknown
 :unknown
-echo nkd: there is no node ${hostname}
+echo nkd: no node has the MAC address ${mac} or the name ${hostname}
 shell
 ";
 
 /// All scripts: name and text.
 pub fn scripts(compiled: &Compiled, server: &Server) -> Vec<(String, String)> {
     let mut scripts = vec![("boot.ipxe".to_owned(), BOOT.to_owned())];
-    for node in compiled.nodes.iter().filter(|node| node.wanted) {
-        scripts.push((format!("{}.ipxe", node.name), script(node, server)));
+    let nodes = compiled.nodes.iter().zip(&compiled.cluster.nodes);
+    for (node, written) in nodes.filter(|(node, _)| node.wanted) {
+        let name = format!("{}.ipxe", node.name);
+        if let Some(mac) = &written.mac {
+            let by_mac = format!("mac-{}.ipxe", mac.replace(':', "-"));
+            scripts.push((by_mac, format!("#!ipxe\nchain {name}\n")));
+        }
+        scripts.push((name, script(node, server)));
     }
     scripts
 }

@@ -1,11 +1,20 @@
+use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flate2::Compression;
 use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+
+thread_local! {
+    /// Making one takes longer than compressing a small file with it.
+    static COMPRESSOR: RefCell<Compress> =
+        RefCell::new(Compress::new(Compression::best(), false));
+}
+
+/// RFC 1952: deflate, no flags, no time, best compression, unknown system: the same on every day.
+const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255];
 
 const BASE64: &str = ";base64";
 /// What a gzip resource costs more than the URL: Butane counts the field's value.
@@ -49,10 +58,21 @@ pub fn plain(content: impl AsRef<[u8]>) -> String {
 
 /// A content as a data URL of base64 of gzip.
 pub fn gzip(content: impl AsRef<[u8]>) -> Option<String> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(content.as_ref()).ok()?;
-    let zipped = STANDARD.encode(encoder.finish().ok()?);
-    Some(format!("data:{BASE64},{zipped}"))
+    let content = content.as_ref();
+    let mut zipped = GZIP_HEADER.to_vec();
+    let mut checksum = Crc::new();
+    checksum.update(content);
+    COMPRESSOR.with_borrow_mut(|compressor| {
+        compressor.reset();
+        // Deflate's worst case: stored blocks.
+        zipped.reserve(content.len() + content.len() / 1000 + 64);
+        let finish = FlushCompress::Finish;
+        let status = compressor.compress_vec(content, &mut zipped, finish);
+        matches!(status, Ok(Status::StreamEnd)).then_some(())
+    })?;
+    zipped.extend(checksum.sum().to_le_bytes());
+    zipped.extend(checksum.amount().to_le_bytes());
+    Some(format!("data:{BASE64},{}", STANDARD.encode(zipped)))
 }
 
 /// The bytes of a data URL (RFC 2397); `None` for anything else.

@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::compile::Compiled;
 use crate::ignition;
 use crate::images;
+use crate::parallel;
 use crate::version::Version;
 use crate::yaml;
 
@@ -61,11 +62,8 @@ pub fn rules() -> impl Iterator<Item = &'static str> {
 
 /// Proves the compiled cluster; the error names the rule that fails.
 pub fn prove(compiled: &Compiled) -> Result<()> {
-    let nodes = compiled
-        .nodes
-        .iter()
-        .map(|node| read(&node.ignition))
-        .collect::<Result<_>>()?;
+    let nodes = parallel::map(&compiled.nodes, |node| read(&node.ignition));
+    let nodes = nodes.into_iter().collect::<Result<_>>()?;
     let kubeconfig = first_document(&compiled.kubeconfig)?;
     let cluster = Cluster { nodes, kubeconfig };
     for (name, rule) in RULES {
