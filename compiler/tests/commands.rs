@@ -200,3 +200,47 @@ fn completions_and_manual_pages_are_made_from_the_command_line() {
     let page = fs::read_to_string(directory.path().join("nkd-compile.1")).unwrap();
     assert!(page.contains("CLUSTER.yaml"), "{page}");
 }
+
+#[test]
+fn secrets_can_be_made_before_and_are_never_shown_nor_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let [file, out] = ["s.json", "out"].map(|name| directory.path().join(name));
+    let (demo, file_text) = (demo(), file.to_str().unwrap());
+    let new = ["secrets", "new", demo.to_str().unwrap(), "-o", file_text];
+    assert_eq!(succeeds(&new), "");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let text = fs::read_to_string(&file).unwrap();
+    let mut shown = vec![succeeds(&["secrets", "show", file_text])];
+    assert_eq!(nkd(Path::new("/"), &new).status, Some(1));
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    compile(&demo, &out, &["--secrets", file_text]);
+    assert_eq!(fs::read_to_string(out.join("secrets.json")).unwrap(), text);
+    let out = out.to_str().unwrap();
+    for arguments in [["explain", out, "cp1"], ["diff", out, out]] {
+        shown.push(succeeds(&arguments));
+    }
+    let paths = json(&["explain", out, "cp1"]);
+    for entry in paths["entries"].as_array().unwrap() {
+        shown.push(succeeds(&[
+            "explain",
+            out,
+            "cp1",
+            entry["path"].as_str().unwrap(),
+        ]));
+    }
+    let secrets = nkd::pki::Secrets::parse(&text).unwrap();
+    for secret in secrets.private_texts() {
+        // The last line of a key is its public part.
+        let lines: Vec<_> = secret
+            .lines()
+            .filter(|line| !line.starts_with('-'))
+            .collect();
+        for line in &lines[..lines.len().max(2) - 1] {
+            assert!(
+                !shown.iter().any(|text| text.contains(line)),
+                "{line} is shown"
+            );
+        }
+    }
+}

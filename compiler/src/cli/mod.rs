@@ -8,6 +8,7 @@ mod diff;
 mod explain;
 mod images;
 mod new;
+mod secrets;
 mod shell;
 mod table;
 mod validate;
@@ -55,6 +56,7 @@ enum Command {
     Explain(explain::Explain),
     Diff(diff::Diff),
     Images(images::Images),
+    Secrets(secrets::Secrets),
     Completions(shell::Completions),
     Man(shell::Man),
 }
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(&mut diagnostics),
         Command::Diff(diff) => diff.run(&mut diagnostics),
         Command::Images(images) => Ok(images.run(&mut diagnostics)),
+        Command::Secrets(secrets) => secrets.run(&mut diagnostics),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
     };

@@ -1,0 +1,103 @@
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use base16ct::lower::encode_string as hex;
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use super::answer::Answer;
+use super::table::table;
+use crate::cluster_file;
+use crate::diagnostics::{Code, Diagnostics};
+use crate::pki::{KeyPair, Secrets as SecretsFile};
+
+/// Make or look at a secrets file
+#[derive(Args)]
+pub struct Secrets {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make new secrets for a cluster, to compile it with later
+    New {
+        /// The cluster file
+        #[arg(value_name = "CLUSTER.yaml")]
+        cluster_file: PathBuf,
+        /// The file to make; it must not exist yet
+        #[arg(short, long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Show what a secrets file is for, and never a secret
+    Show {
+        /// The secrets file
+        file: PathBuf,
+    },
+}
+
+impl Secrets {
+    pub(super) fn run(&self, to: &mut Diagnostics) -> Result<Answer> {
+        match &self.command {
+            Command::New { cluster_file, out } => {
+                if let Some(cluster) = cluster_file::read(cluster_file, to) {
+                    write(out, &SecretsFile::generate(&cluster)?.to_json()?)?;
+                }
+                Ok(Answer::document(""))
+            }
+            Command::Show { file } => Ok(show(file, to)),
+        }
+    }
+}
+
+/// Writes a file that only its owner may read; an earlier one is not lost.
+fn write(path: &Path, text: &str) -> Result<()> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    })
+    .with_context(|| format!("can't make {}", path.display()))
+}
+
+fn show(file: &Path, to: &mut Diagnostics) -> Answer {
+    let Some(source) = to.read(file, None) else {
+        return Answer::document("");
+    };
+    let secrets = match SecretsFile::parse(to.text(source)) {
+        Ok(secrets) => secrets,
+        Err(problem) => {
+            let message = format!("{} can't be used: {problem}", file.display());
+            to.report_nowhere(Code::SecretsInvalid, message);
+            return Answer::document("");
+        }
+    };
+    let authorities = &secrets.authorities;
+    let rows = [
+        ("cluster", secrets.cluster.clone()),
+        ("created", secrets.created.to_string()),
+        ("algorithm", secrets.algorithm.clone()),
+        ("kubernetes", fingerprint(&authorities.kubernetes)),
+        ("etcd", fingerprint(&authorities.etcd)),
+        ("frontProxy", fingerprint(&authorities.front_proxy)),
+        ("serviceAccount", fingerprint(&secrets.service_account)),
+        ("workerToken", "***".to_owned()),
+        ("callbackSeed", "***".to_owned()),
+    ]
+    .map(|(name, value)| vec![name.to_owned(), value]);
+    let json: Map<String, Value> = rows
+        .iter()
+        .map(|row| (row[0].clone(), row[1].clone().into()))
+        .collect();
+    Answer::new(table(&rows), json.into())
+}
+
+/// What tells two certificates or public keys apart: the SHA-256 of their PEM text.
+fn fingerprint(pair: &KeyPair) -> String {
+    format!("sha256:{}", hex(&Sha256::digest(pair.public.as_bytes())))
+}
