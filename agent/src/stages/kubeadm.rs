@@ -19,13 +19,12 @@ const RESET: Duration = Duration::from_secs(5 * 60);
 /// itself waits for them (`timeoutForControlPlane`).
 const CONTROL_PLANE: Duration = Duration::from_secs(4 * 60);
 
-/// What kubeadm has written once a control plane can come up by itself; the last two are written
-/// last.
-const CONTROL_PLANE_FILES: [&str; 4] = [
+/// What kubeadm has written once a control plane can come up by itself. The scheduler's is the last
+/// but etcd's own, which isn't there when etcd is external.
+const CONTROL_PLANE_FILES: [&str; 3] = [
     "/etc/kubernetes/admin.conf",
     "/etc/kubernetes/manifests/kube-apiserver.yaml",
     "/etc/kubernetes/manifests/kube-scheduler.yaml",
-    "/etc/kubernetes/manifests/etcd.yaml",
 ];
 const ETCD_DATA: &str = "/var/lib/etcd/member";
 /// Whatever kubeadm writes before its end.
@@ -43,7 +42,7 @@ const ALREADY_THERE: &str = "FileAvailable--etc-kubernetes-manifests-kube-apiser
     FileAvailable--etc-kubernetes-manifests-kube-controller-manager.yaml,\
     FileAvailable--etc-kubernetes-manifests-kube-scheduler.yaml,\
     FileAvailable--etc-kubernetes-manifests-etcd.yaml,\
-    DirAvailable--var-lib-etcd,Port-6443,Port-10250,Port-10257,Port-10259,Port-2379,Port-2380";
+    DirAvailable--var-lib-etcd,Port-10250,Port-10257,Port-10259,Port-2379,Port-2380";
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     match node.plan.role {
@@ -54,13 +53,16 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
 
 fn init(node: &mut Node<'_>) -> Result<(), Fault> {
     let mut arguments = vec!["init", "--config", paths::KUBEADM, "--skip-token-print"];
+    let already_there;
     if has_traces(node) {
         if control_plane_runs(node) {
             node.progress(
                 "an earlier attempt's control plane runs; kubeadm goes on with it",
                 None,
             );
-            arguments.extend(["--ignore-preflight-errors", ALREADY_THERE]);
+            let port = node.plan.endpoint.rsplit(':').next().unwrap_or_default();
+            already_there = format!("{ALREADY_THERE},Port-{port}");
+            arguments.extend(["--ignore-preflight-errors", &already_there]);
         } else {
             reset(node)?;
         }
