@@ -313,7 +313,9 @@ fn what_kubeadm_says_of_its_failure_becomes_the_cause() {
 #[test]
 fn etcd_data_that_a_cut_off_reset_left_behind_do_not_stop_the_next_attempt() {
     let machine = Machine::new();
-    machine.plan(|_| {});
+    let etcd = "example.org/etcd:1";
+    machine.plan(|plan| plan.images.required.push(Image { name: etcd.into() }));
+    machine.write("/images/etcd.tar", &format!("{etcd}\n"));
     machine.write("/var/lib/etcd/member/snap/db", "");
     machine.program(
         "kubeadm",
@@ -322,6 +324,18 @@ fn etcd_data_that_a_cut_off_reset_left_behind_do_not_stop_the_next_attempt() {
     machine.install();
     assert_eq!(machine.calls_of("kubeadm").len(), 2);
     assert_eq!(machine.failure().0, Some(Stage::Ready));
+}
+
+#[test]
+fn an_etcd_that_is_not_kubeadms_keeps_its_data() {
+    let machine = Machine::new();
+    machine.plan(|_| {});
+    machine.write("/etc/kubernetes/kubelet.conf", "");
+    machine.write("/var/lib/etcd/member/snap/db", "precious");
+    machine.install();
+    let calls = machine.calls_of("kubeadm").join("\n");
+    assert!(calls.contains("reset"), "{calls}");
+    assert_eq!(machine.read("/var/lib/etcd/member/snap/db"), "precious");
 }
 
 #[test]

@@ -28,12 +28,11 @@ const CONTROL_PLANE_FILES: [&str; 3] = [
 ];
 const ETCD_DATA: &str = "/var/lib/etcd/member";
 /// Whatever kubeadm writes before its end.
-const TRACES: [&str; 5] = [
+const TRACES: [&str; 4] = [
     "/etc/kubernetes/kubelet.conf",
     "/etc/kubernetes/bootstrap-kubelet.conf",
     "/etc/kubernetes/manifests/kube-apiserver.yaml",
     "/var/lib/kubelet/config.yaml",
-    ETCD_DATA,
 ];
 /// The label that `kubeadm join --control-plane` sets last of all.
 const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
@@ -90,7 +89,17 @@ fn join(node: &mut Node<'_>) -> Result<(), Fault> {
 }
 
 fn has_traces(node: &Node<'_>) -> bool {
-    TRACES.iter().any(|path| node.root.path(path).exists())
+    let own_etcd = runs_etcd(node).then_some(ETCD_DATA);
+    TRACES
+        .into_iter()
+        .chain(own_etcd)
+        .any(|path| node.root.path(path).exists())
+}
+
+/// Whether kubeadm runs etcd here. Where it doesn't, etcd's data are somebody else's.
+fn runs_etcd(node: &Node<'_>) -> bool {
+    let images = &node.plan.images.required;
+    images.iter().any(|image| image.name.contains("/etcd:"))
 }
 
 /// Whether the control plane that an earlier attempt began works. Nodes may have joined it, so it
@@ -155,6 +164,9 @@ fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
         .map_err(|error| Fault::of_command(Cause::KubeadmReset, &error))?;
     // A reset that was cut off has taken etcd's manifest away; the next one then takes the data for
     // somebody else's and leaves them, and init refuses to begin.
+    if !runs_etcd(node) {
+        return Ok(());
+    }
     match fs::remove_dir_all(node.root.path(ETCD_DATA)) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(Fault::new(
             Cause::KubeadmReset,
