@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::command;
 
@@ -24,6 +25,17 @@ for stage in fetch-offline fetch disks mount files umount; do
 done
 "#;
 
+/// Fetches and merges in the same way, and prints what the later stages would be given.
+const MERGE: &str = r#"
+set -eu
+mount -t tmpfs tmpfs /run
+export IGNITION_CONFIG_FILE=$1
+for stage in fetch-offline fetch; do
+    "$3" --root="$2" --platform=file --stage="$stage" --log-to-stdout >&2
+done
+cat /run/ignition.json
+"#;
+
 /// Whether Ignition accepts a config.
 pub fn validate(config: &Path) -> Result<()> {
     command::check(Command::new("/usr/bin/ignition-validate").arg(config))
@@ -33,11 +45,7 @@ pub fn validate(config: &Path) -> Result<()> {
 
 /// Does to a root directory what Ignition does at a machine's first boot; its log goes to a file.
 pub fn apply(config: &Path, root: &Path, log: &Path) -> Result<()> {
-    let output = command::output(
-        Command::new("unshare")
-            .args(["--mount", "--propagation=private", "sh", "-c", APPLY, "sh"])
-            .args([config, root, Path::new(ENGINE)]),
-    )?;
+    let output = command::output(&mut in_namespaces(APPLY, config, root))?;
     let text = [output.stdout, output.stderr].concat();
     fs::write(log, &text).with_context(|| format!("can't write {}", log.display()))?;
     let text = String::from_utf8_lossy(&text);
@@ -50,4 +58,19 @@ pub fn apply(config: &Path, root: &Path, log: &Path) -> Result<()> {
         command::tail(words, 10)
     );
     Ok(())
+}
+
+/// The config that Ignition merges from a config and all it refers to.
+pub fn merged(config: &Path) -> Result<Value> {
+    let text = command::check(&mut in_namespaces(MERGE, config, Path::new("/")))
+        .with_context(|| format!("Ignition can't merge {}", config.display()))?;
+    serde_json::from_str(&text).context("Ignition's merged config is not JSON")
+}
+
+fn in_namespaces(script: &str, config: &Path, root: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation=private", "sh", "-c", script, "sh"])
+        .args([config, root, Path::new(ENGINE)]);
+    command
 }

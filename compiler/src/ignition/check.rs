@@ -100,7 +100,13 @@ impl Checker<'_> {
                 self.path(node, "path");
                 self.needs(node, "target");
             }
+            "owner" if entry(node, "id").is_some() && entry(node, "name").is_some() => {
+                self.refuse(node.span, "`id` and `name` exclude each other");
+            }
             "resource" | "reference" => self.resource(node),
+            "header" => self.each(node, "name", |it| !it.is_empty(), "is not a header's name"),
+            "tang" => self.needs(node, "thumbprint"),
+            "clevis pin" => self.pin(node),
             "disk" => self.path(node, "device"),
             "partition" => self.partition(node),
             "raid" => self.raid(node),
@@ -174,6 +180,18 @@ impl Checker<'_> {
         }
     }
 
+    fn pin(&mut self, node: &Node) {
+        const PINS: [&str; 3] = ["tpm2", "tang", "sss"];
+        self.needs(node, "pin");
+        self.needs(node, "config");
+        self.each(
+            node,
+            "pin",
+            |it| PINS.contains(&it),
+            "is not a pin of clevis: tpm2, tang and sss are",
+        );
+    }
+
     fn partition(&mut self, node: &Node) {
         let label = |label: &str| label.len() <= 36 && !label.contains(':');
         self.each(
@@ -206,6 +224,11 @@ impl Checker<'_> {
         if list(node, &["devices"]).is_empty() {
             self.refuse(node.span, "an array needs devices");
         }
+        let spares = whole(node, "spares").unwrap_or(0) != 0;
+        let level = text(node, "level").unwrap_or_default();
+        if spares && ["linear", "raid0", "0", "stripe"].contains(&level) {
+            self.refuse(node.span, format!("`{level}` has no spares"));
+        }
         for device in list(node, &["devices"]) {
             if !device.as_text().is_some_and(is_clean) {
                 self.refuse(device.span, "a device must be a full and simple path");
@@ -223,6 +246,13 @@ impl Checker<'_> {
             |it| FORMATS.contains(&it),
             "is not a format: ext4, btrfs, xfs, vfat, swap and none are",
         );
+        if let Some(label) = entry(node, "label") {
+            let most = label_length(text(node, "format").unwrap_or_default());
+            if label.node.as_text().is_some_and(|it| it.len() > most) {
+                let message = format!("labels of this format have at most {most} characters");
+                self.refuse(label.node.span, message);
+            }
+        }
         let given = |name: &&str| entry(node, name).is_some();
         let needs = [
             "path",
@@ -243,6 +273,12 @@ impl Checker<'_> {
             "name",
             |it| !it.contains('/'),
             "is not a name: it has a `/`",
+        );
+        self.each(
+            node,
+            "label",
+            |it| it.len() <= 47,
+            "is longer than 47 characters",
         );
         self.path(node, "device");
         self.needs(node, "device");
@@ -274,6 +310,18 @@ fn no_path_below_a_link(config: &Node, to: &mut Diagnostics) {
                 to.report(Code::IgnitionRefused, place, message);
             }
         }
+    }
+}
+
+/// How long labels of filesystems can be (`mkfs` of each).
+fn label_length(format: &str) -> usize {
+    match format {
+        "ext4" => 16,
+        "btrfs" => 256,
+        "xfs" => 12,
+        "swap" => 15,
+        "vfat" => 11,
+        _ => usize::MAX,
     }
 }
 
@@ -334,7 +382,11 @@ fn is_unit(name: &str) -> bool {
 fn is_source(source: &str) -> bool {
     const SCHEMES: [&str; 7] = ["http", "https", "tftp", "s3", "arn", "gs", "data"];
     let scheme = source.split_once(':').map(|(scheme, _)| scheme);
-    source.is_empty() || scheme.is_some_and(|it| SCHEMES.contains(&it))
+    match scheme {
+        Some("data") => super::decode(source, "").is_some(),
+        Some(scheme) => SCHEMES.contains(&scheme),
+        None => source.is_empty(),
+    }
 }
 
 fn is_hash(hash: &str) -> bool {

@@ -18,6 +18,7 @@ pub use data_url::{decode, encode, encode_as_is, gzip, plain};
 use user::UserConfig;
 
 use crate::diagnostics::Span;
+use crate::yaml;
 
 /// The spec version of every config nkd writes: the newest that Ignition 2.14, NestOS's oldest,
 /// reads.
@@ -78,21 +79,18 @@ impl Config {
     /// The config as Ignition reads it, merged as Ignition would: nkd's part is the child of the
     /// users' configs, and each of those of the one before. So nkd's part wins, but for the
     /// `overrides`, of which it is the parent. The users' configs have to be looked at for
-    /// [collisions](Self::collisions) first.
-    pub fn merged(&self, users: &[&UserConfig], overrides: &[&str]) -> Value {
-        let own = self.to_json();
-        let Some(first) = users.first() else {
-            return own;
-        };
-        let own = tree::from_json(&own, first.config.span);
+    /// [collisions](Self::collisions) first. Nothing if there are none.
+    pub fn merged(&self, users: &[&UserConfig], overrides: &[&str]) -> Option<yaml::Node> {
+        let own = tree::from_json(&self.to_json(), users.first()?.config.span);
         let (base, top) = overridden::split(own, overrides);
         let merged = users
             .iter()
             .fold(base, |parent, user| merge::merge(&parent, &user.config));
-        tree::to_json(&merge::merge(&merged, &top))
+        Some(merge::merge(&merged, &top))
     }
 
-    fn to_json(&self) -> Value {
+    /// The config as Ignition reads it, nkd's part alone.
+    pub fn to_json(&self) -> Value {
         let files = self.files.iter().map(|file| {
             let contents = resource(&file.content);
             json!({"path": file.path, "mode": file.mode, "overwrite": true, "contents": contents})

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::user::UserConfig;
-use super::{Collision, Config};
+use super::{Collision, Config, check, tree};
 use crate::cluster_file::domain::{Cluster, Node};
 use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
 use crate::provenance;
@@ -56,9 +56,15 @@ impl<'a> Users<'a> {
                 }
             }
         }
-        let merged = own.merged(&users, &names);
         self.effective.extend(overrides);
-        merged
+        let Some(merged) = own.merged(&users, &names) else {
+            return own.to_json();
+        };
+        // Two valid configs can make an invalid one.
+        if to.is_empty() {
+            check::config(&merged, to);
+        }
+        tree::to_json(&merged)
     }
 
     /// Reports overrides that have had no effect on any node: a mistyped one would surprise.
