@@ -103,8 +103,8 @@ fn a_packed_config_is_the_plain_one_on_the_node() {
 fn control_planes_and_workers_stay_small_on_aws() {
     // Before 1.26 a service account key has to be of RSA, which is nearly 2 KiB.
     for (version, algorithm, control_plane, worker) in [
-        ("v1.31.2", "ecdsa-p256", 6 * 1024, 4 * 1024),
-        ("v1.20.2", "ecdsa-p256", 8 * 1024, 4 * 1024),
+        ("v1.31.2", "ecdsa-p256", 6 * 1024, 3 * 1024),
+        ("v1.20.2", "ecdsa-p256", 8 * 1024, 3 * 1024),
         ("v1.20.2", "rsa-2048", 16_384, 6 * 1024),
     ] {
         let directory = tempfile::tempdir().unwrap();

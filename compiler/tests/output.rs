@@ -197,7 +197,6 @@ fn workers_get_no_key_and_nothing_where_kubeadm_writes() {
                 .starts_with(paths::KUBERNETES_PKI)
         );
     }
-    assert!(file(&worker, paths::DISCOVERY).is_some());
     assert!(file(&worker, &format!("{}/ca.crt", paths::PKI)).is_none());
 }
 

@@ -5,9 +5,6 @@
 pub const PLAN: &str = "/etc/nkd/plan.json";
 /// The kubeadm documents; root only.
 pub const KUBEADM: &str = "/etc/nkd/kubeadm.yaml";
-/// For joining nodes, the kubeconfig kubeadm discovers the cluster with: endpoint and CA, no
-/// credentials.
-pub const DISCOVERY: &str = "/etc/nkd/discovery.yaml";
 /// The delivered PKI of a control plane, laid out like `/etc/kubernetes/pki`; root only. Kept
 /// here because `kubeadm reset` empties the other.
 pub const PKI: &str = "/etc/nkd/pki";
@@ -28,6 +25,10 @@ pub const COMPLETE: &str = "/var/lib/nkd/complete";
 /// What the reporter has sent; the reporter's own.
 pub const DELIVERED: &str = "/var/lib/nkd-reporter/delivered.json";
 
+/// The kubeconfig by which kubeadm discovers the cluster that a node joins: endpoint and CA of the
+/// plan, no credentials. The worker writes it, because a copy of the CA would be a third of a
+/// worker's Ignition file.
+pub const DISCOVERY: &str = "/run/nkd/discovery.yaml";
 /// The line for a person at the console.
 pub const ISSUE: &str = "/run/issue.d/50-nkd.issue";
 /// Cluster API's sign of a successful bootstrap (Cluster API, "Bootstrap provider contract",

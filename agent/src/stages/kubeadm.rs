@@ -5,12 +5,15 @@ use std::fs;
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use nkd_contract::{Cause, Role, paths};
+use serde_json::json;
 
 use super::api::{Api, ApiError};
 use super::{Fault, Node};
 use crate::system::CommandError;
-use crate::system::files::copy_tree;
+use crate::system::files::{copy_tree, write_atomic};
 
 /// A healthy `kubeadm init` takes less than a minute; on slow disks it takes many.
 const KUBEADM: Duration = Duration::from_secs(15 * 60);
@@ -79,6 +82,7 @@ fn join(node: &mut Node<'_>) -> Result<(), Fault> {
         reset(node)?;
     }
     restore(node)?;
+    write_discovery(node)?;
     let joined = kubeadm(node, &["join", "--config", paths::KUBEADM]);
     // kubeadm may give up on a kubelet that is only slow.
     if joined.is_err() && has_joined(node).unwrap_or(false) {
@@ -193,6 +197,34 @@ fn restore(node: &Node<'_>) -> Result<(), Fault> {
         })?;
     }
     Ok(())
+}
+
+/// Says to kubeadm where the cluster is and whom to trust, like the `ConfigMap` `cluster-info`.
+fn write_discovery(node: &Node<'_>) -> Result<(), Fault> {
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{
+            "name": "",
+            "cluster": {
+                "server": format!("https://{}", node.plan.endpoint),
+                "certificate-authority-data": STANDARD.encode(&node.plan.certificate_authority),
+            },
+        }],
+        "contexts": [],
+        "current-context": "",
+        "users": [],
+    });
+    // JSON is YAML.
+    write_atomic(
+        &node.root.path(paths::DISCOVERY),
+        config.to_string().as_bytes(),
+        0o600,
+    )
+    .map_err(|error| {
+        let message = format!("{}: {error}", paths::DISCOVERY);
+        Fault::new(Cause::KubeadmFailed, message)
+    })
 }
 
 fn kubeadm(node: &Node<'_>, arguments: &[&str]) -> Result<(), Fault> {

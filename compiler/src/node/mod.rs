@@ -12,7 +12,7 @@ use crate::fragments;
 use crate::ignition::{Config, PRIVATE, PUBLIC, Unit};
 use crate::images;
 use crate::kubeadm;
-use crate::pki::{Secrets, kubeconfig};
+use crate::pki::Secrets;
 
 /// A node's configuration, without the user's own.
 pub fn config(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Config> {
@@ -39,10 +39,6 @@ pub fn config(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Confi
         for (manifest, path) in cluster.manifests.iter().zip(&plan.addons) {
             config.file(path, PUBLIC, &manifest.text);
         }
-    } else {
-        let authority = &secrets.authorities.kubernetes.public;
-        let discovery = kubeconfig::discovery(&cluster.endpoint, authority);
-        config.file(paths::DISCOVERY, PUBLIC, discovery);
     }
     if let Some(report) = &cluster.report {
         let target = ReportTarget {

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::KeyPair;
 use crate::cluster_file::domain::Endpoint;
@@ -14,7 +14,13 @@ pub fn admin(cluster: &str, endpoint: &Endpoint, authority: &str, admin: &KeyPai
     yaml::to_yaml(&json!({
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": cluster, "cluster": server(endpoint, authority)}],
+        "clusters": [{
+            "name": cluster,
+            "cluster": {
+                "server": format!("https://{endpoint}"),
+                "certificate-authority-data": STANDARD.encode(authority),
+            },
+        }],
         "users": [{
             "name": user,
             "user": {
@@ -25,24 +31,4 @@ pub fn admin(cluster: &str, endpoint: &Endpoint, authority: &str, admin: &KeyPai
         "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": user}}],
         "current-context": cluster,
     }))
-}
-
-/// What kubeadm discovers the cluster with: a cluster without a name and no credentials, like the
-/// `ConfigMap` `cluster-info`.
-pub fn discovery(endpoint: &Endpoint, authority: &str) -> String {
-    yaml::to_yaml(&json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "", "cluster": server(endpoint, authority)}],
-        "contexts": [],
-        "current-context": "",
-        "users": [],
-    }))
-}
-
-fn server(endpoint: &Endpoint, authority: &str) -> Value {
-    json!({
-        "server": format!("https://{endpoint}"),
-        "certificate-authority-data": STANDARD.encode(authority),
-    })
 }

@@ -199,35 +199,24 @@ fn one_authority(cluster: &Cluster) -> Result<()> {
         .files
         .get(&format!("{}/ca.crt", paths::PKI))
         .context("no ca.crt")?;
-    let in_kubeconfig = |config: &Value| -> Result<()> {
-        let server = &config["clusters"][0]["cluster"];
-        let data = server["certificate-authority-data"]
-            .as_str()
-            .unwrap_or_default();
-        ensure!(
-            STANDARD.decode(data)? == authority.as_bytes(),
-            "a kubeconfig has another CA"
-        );
-        let endpoint = format!("https://{}", init.plan.endpoint);
-        ensure!(
-            server["server"] == endpoint,
-            "a kubeconfig has another endpoint"
-        );
-        Ok(())
-    };
-    in_kubeconfig(&cluster.kubeconfig)?;
+    let server = &cluster.kubeconfig["clusters"][0]["cluster"];
+    let data = server["certificate-authority-data"]
+        .as_str()
+        .unwrap_or_default();
+    ensure!(
+        STANDARD.decode(data)? == authority.as_bytes(),
+        "the kubeconfig has another CA"
+    );
+    let endpoint = format!("https://{}", init.plan.endpoint);
+    ensure!(
+        server["server"] == endpoint,
+        "the kubeconfig has another endpoint"
+    );
     for node in &cluster.nodes {
         ensure!(
             node.plan.certificate_authority == *authority,
             "a plan has another CA"
         );
-        if !node.is_init() {
-            let discovery = node
-                .files
-                .get(paths::DISCOVERY)
-                .context("no discovery.yaml")?;
-            in_kubeconfig(&first_document(discovery)?)?;
-        }
     }
     Ok(())
 }
