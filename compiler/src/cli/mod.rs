@@ -8,6 +8,7 @@ mod diff;
 mod explain;
 mod images;
 mod new;
+mod schema;
 mod secrets;
 mod shell;
 mod table;
@@ -50,6 +51,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     New(new::New),
+    Schema(schema::Schema),
     Compile(compile::Compile),
     Validate(validate::Validate),
     Butane(butane::Butane),
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
     let mut diagnostics = Diagnostics::new();
     let result = match &cli.command {
         Command::New(new) => new.run(),
+        Command::Schema(schema) => schema.run(),
         Command::Compile(compile) => compile.run(&mut diagnostics),
         Command::Validate(validate) => validate.run(&mut diagnostics),
         Command::Butane(butane) => butane.run(&mut diagnostics),

@@ -4,15 +4,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::checks;
 use super::domain::Interface;
 use super::written;
+use super::{checks, keys};
 use crate::diagnostics::{Code, Diagnostics, Spanned};
 
 type Text = Spanned<String>;
-
-/// The kernel's smallest for IPv6 and the largest there is.
-const MTU: std::ops::RangeInclusive<u64> = 1280..=65535;
 
 /// Checks the interfaces; `node` is the address by which the node is known.
 pub fn interfaces(
@@ -63,7 +60,7 @@ fn interface(file: written::Interface, to: &mut Diagnostics) -> Option<Interface
         .filter_map(|it| checks::address(it, to))
         .collect();
     let mtu = file.mtu.filter(|mtu| {
-        let good = MTU.contains(&mtu.value);
+        let good = keys::MTU.contains(&mtu.value);
         if !good {
             let message = format!("{} is not an MTU", mtu.value);
             to.report(Code::Number, mtu.span, message);

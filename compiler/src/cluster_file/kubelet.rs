@@ -1,6 +1,6 @@
 //! A pool's or node's settings of kubelet, as its arguments.
 
-use super::written;
+use super::{keys, written};
 use crate::diagnostics::{Code, Diagnostics, Spanned};
 
 /// Arguments that nkd or kubeadm set, and what to use instead.
@@ -32,7 +32,7 @@ const RESERVABLE: [&str; 4] = ["cpu", "memory", "ephemeral-storage", "pid"];
 pub fn args(file: written::Kubelet, to: &mut Diagnostics) -> Vec<(String, String)> {
     let mut args = Vec::new();
     if let Some(max_pods) = file.max_pods {
-        if !(1..=10_000).contains(&max_pods.value) {
+        if !keys::MAX_PODS.contains(&max_pods.value) {
             let message = format!("{} is not a number of pods a node can run", max_pods.value);
             to.report(Code::Number, max_pods.span, message);
         }

@@ -8,11 +8,14 @@ mod etcd;
 mod files;
 mod host;
 mod interfaces;
+pub mod keys;
 mod kubelet;
+pub mod manual;
 mod networks;
 mod nodes;
 pub mod resolved;
 mod runtime;
+pub mod schema;
 mod validate;
 pub mod written;
 

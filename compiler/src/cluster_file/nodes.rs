@@ -3,7 +3,7 @@ use super::files::Files;
 use super::host::HostLevel;
 use super::resolved;
 use super::written;
-use super::{checks, host, interfaces, kubelet};
+use super::{checks, host, interfaces, keys, kubelet};
 use crate::diagnostics::{Code, Diagnostics, Spanned};
 
 /// Label prefixes of Kubernetes' own that a kubelet may set on its node, and single labels
@@ -22,8 +22,6 @@ const OWN_LABELS: [&str; 11] = [
     "topology.kubernetes.io/zone",
     "node.kubernetes.io/instance-type",
 ];
-
-const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 /// What holds for nodes outside of their own entries.
 pub struct Level {
@@ -197,7 +195,7 @@ fn taint(file: written::Taint, to: &mut Diagnostics) -> Option<Taint> {
         }
         value.value
     });
-    let effect = checks::choice(&file.effect?, EFFECTS, |it| it, to)?;
+    let effect = checks::choice(&file.effect?, keys::EFFECTS, |it| it, to)?;
     Some(Taint {
         key: key?.value,
         value: value.unwrap_or_default(),

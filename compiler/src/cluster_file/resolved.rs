@@ -2,7 +2,7 @@
 //! so that the checks after this still see all the rest.
 
 use super::domain::Role;
-use super::written;
+use super::{keys, written};
 use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
 use crate::images;
 use crate::version::Version;
@@ -119,22 +119,22 @@ pub fn resolve(file: written::Cluster, to: &mut Diagnostics) -> Cluster {
         endpoint: kubernetes.endpoint.or_else(|| default_endpoint(&nodes)),
         version,
         image_repository: repository,
-        pod_subnet: or(kubernetes.pod_subnet, "10.244.0.0/16"),
-        service_subnet: or(kubernetes.service_subnet, "10.96.0.0/12"),
-        dns_domain: or(kubernetes.dns_domain, "cluster.local"),
+        pod_subnet: or(kubernetes.pod_subnet, keys::POD_SUBNET),
+        service_subnet: or(kubernetes.service_subnet, keys::SERVICE_SUBNET),
+        dns_domain: or(kubernetes.dns_domain, keys::DNS_DOMAIN),
         cert_sans: kubernetes.cert_sans.unwrap_or_default(),
         kube_vip: kubernetes.kube_vip,
         external_etcd: kubernetes.external_etcd,
         overlays: kubernetes.overlays.unwrap_or_default(),
-        runtime: or(file.spec.runtime.name, "containerd"),
+        runtime: or(file.spec.runtime.name, keys::RUNTIME),
         sandbox_image: or(file.spec.runtime.sandbox_image, &sandbox_image),
         registries: file.spec.runtime.registries,
         manifests: file.spec.manifests.unwrap_or_default(),
         airgap_images: file.spec.airgap_images,
         report: file.spec.report,
         os: file.spec.os,
-        pki_algorithm: or(file.spec.pki_algorithm, "ecdsa-p256"),
-        pki_validity: or(file.spec.pki_validity, "10y"),
+        pki_algorithm: or(file.spec.pki_algorithm, keys::ALGORITHM),
+        pki_validity: or(file.spec.pki_validity, keys::VALIDITY),
         pools,
         nodes,
     }
@@ -142,24 +142,16 @@ pub fn resolve(file: written::Cluster, to: &mut Diagnostics) -> Cluster {
 
 fn header(file: &written::Cluster, to: &mut Diagnostics) {
     let wanted = [
-        (
-            "apiVersion",
-            &file.api_version,
-            "nkd.openeuler.org/v1alpha1",
-        ),
-        ("kind", &file.kind, "Cluster"),
+        ("apiVersion", &file.api_version, keys::API_VERSION),
+        ("kind", &file.kind, keys::KIND),
     ];
     for (key, text, expected) in wanted {
-        let message = match text {
-            Some(text) if text.value == expected => continue,
-            Some(_) => format!("`{key}` is not `{expected}`"),
-            None => format!("`{key}` is missing"),
-        };
-        to.report(
-            Code::ApiVersion,
-            text.as_ref().map_or(file.span, |it| it.span),
-            message,
-        );
+        if let Some(text) = text
+            && text.value != expected
+        {
+            let message = format!("`{key}` is not `{expected}`");
+            to.report(Code::ApiVersion, text.span, message);
+        }
     }
 }
 

@@ -1,18 +1,24 @@
-use super::{Entry, Node, Value};
+use super::{Entry, Key, Kind, Mapping, Needed, Node, Value};
 use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
 
-/// Reads a mapping key by key. Wrong types and, at the [end](Self::finish), unknown keys are
-/// reported with the key's full name; reading goes on.
+/// Reads a mapping key by key, as its [table](Mapping) says. What is missing, of a wrong type or,
+/// at the [end](Self::finish), unknown is reported with the key's full name; reading goes on.
 pub struct Fields<'a> {
     path: String,
     span: Span,
     entries: &'a [Entry],
-    known: Vec<&'static str>,
+    mapping: &'static Mapping,
+    asked: Vec<&'static str>,
 }
 
 impl<'a> Fields<'a> {
     /// The fields of a mapping; `path` is its full name, empty for a document.
-    pub fn of(node: &'a Node, path: &str, diagnostics: &mut Diagnostics) -> Option<Self> {
+    pub fn of(
+        node: &'a Node,
+        path: &str,
+        mapping: &'static Mapping,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let Value::Map(entries) = &node.value else {
             wrong_type(node, path, "a mapping", diagnostics);
             return None;
@@ -21,7 +27,8 @@ impl<'a> Fields<'a> {
             path: path.to_owned(),
             span: node.span,
             entries,
-            known: Vec::new(),
+            mapping,
+            asked: Vec::new(),
         })
     }
 
@@ -40,31 +47,45 @@ impl<'a> Fields<'a> {
     }
 
     /// A key's value; nothing at all and `null` are the same.
-    fn node(&mut self, key: &'static str) -> Option<&'a Node> {
-        if !self.known.contains(&key) {
-            self.known.push(key);
-        }
+    fn node(&self, key: &str) -> Option<&'a Node> {
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         (entry.node.value != Value::Null).then_some(&entry.node)
     }
 
-    /// Text.
-    pub fn text(&mut self, key: &'static str, into: &mut Diagnostics) -> Option<Spanned<String>> {
-        let node = self.node(key)?;
-        text(node, &self.name(key), into)
+    /// What the table says of a key that is read.
+    fn key(&mut self, name: &'static str) -> Option<&'static Key> {
+        let key = self.mapping.keys().find(|key| key.name == name);
+        debug_assert!(key.is_some(), "{} has no `{name}`", self.mapping.name);
+        self.asked.push(name);
+        key
     }
 
-    /// Text that must be there.
-    pub fn needed_text(
+    /// The value of a key that isn't a mapping, and is reported where it has to be there.
+    fn value(
         &mut self,
-        key: &'static str,
+        name: &'static str,
+        fits: fn(&Kind) -> bool,
         into: &mut Diagnostics,
-    ) -> Option<Spanned<String>> {
-        if self.node(key).is_none() {
-            let message = format!("`{}` is missing", self.name(key));
+    ) -> Option<&'a Node> {
+        let key = self.key(name)?;
+        debug_assert!(fits(&key.kind), "`{name}` is of another kind");
+        let node = self.node(name);
+        let needed = match key.needed {
+            Needed::No => false,
+            Needed::Yes => true,
+            Needed::Without(other) => self.node(other).is_none(),
+        };
+        if node.is_none() && needed {
+            let message = format!("`{}` is missing", self.name(name));
             into.report(Code::MissingKey, self.span, message);
         }
-        self.text(key, into)
+        node
+    }
+
+    /// Text.
+    pub fn text(&mut self, key: &'static str, into: &mut Diagnostics) -> Option<Spanned<String>> {
+        let node = self.value(key, |it| matches!(it, Kind::Text | Kind::Word(_)), into)?;
+        text(node, &self.name(key), into)
     }
 
     /// A number that isn't negative.
@@ -73,7 +94,7 @@ impl<'a> Fields<'a> {
         key: &'static str,
         diagnostics: &mut Diagnostics,
     ) -> Option<Spanned<u64>> {
-        let node = self.node(key)?;
+        let node = self.value(key, |it| matches!(it, Kind::Number(_)), diagnostics)?;
         if let Value::Number(number) = &node.value
             && let Some(number) = number.as_u64()
         {
@@ -88,34 +109,34 @@ impl<'a> Fields<'a> {
         None
     }
 
-    /// A mapping that has keys that must be there: read as empty when it isn't there itself.
-    pub fn needed_map<T>(
-        &mut self,
-        key: &'static str,
-        diagnostics: &mut Diagnostics,
-        read: impl FnOnce(&mut Fields<'a>, &mut Diagnostics) -> T,
-    ) -> Option<T> {
-        if self.node(key).is_some() {
-            return self.map(key, diagnostics, read);
-        }
-        let mut empty = Fields {
-            path: self.name(key),
-            span: self.span,
-            entries: &[],
-            known: Vec::new(),
-        };
-        Some(read(&mut empty, diagnostics))
-    }
-
-    /// A mapping.
+    /// A mapping. One that has to be there is read as empty when it isn't: then what is missing in
+    /// it is reported.
     pub fn map<T>(
         &mut self,
         key: &'static str,
         diagnostics: &mut Diagnostics,
         read: impl FnOnce(&mut Fields<'a>, &mut Diagnostics) -> T,
     ) -> Option<T> {
-        let node = self.node(key)?;
-        let mut fields = Fields::of(node, &self.name(key), diagnostics)?;
+        let Key {
+            kind: Kind::Map(mapping),
+            needed,
+            ..
+        } = self.key(key)?
+        else {
+            debug_assert!(false, "`{key}` is no mapping");
+            return None;
+        };
+        let mut fields = match self.node(key) {
+            Some(node) => Fields::of(node, &self.name(key), mapping, diagnostics)?,
+            None if *needed == Needed::No => return None,
+            None => Fields {
+                path: self.name(key),
+                span: self.span,
+                entries: &[],
+                mapping,
+                asked: Vec::new(),
+            },
+        };
         let value = read(&mut fields, diagnostics);
         fields.finish(diagnostics);
         Some(value)
@@ -127,7 +148,7 @@ impl<'a> Fields<'a> {
         key: &'static str,
         diagnostics: &mut Diagnostics,
     ) -> Option<Vec<(Spanned<String>, Spanned<String>)>> {
-        let node = self.node(key)?;
+        let node = self.value(key, |it| matches!(it, Kind::Pairs), diagnostics)?;
         let name = self.name(key);
         let Value::Map(entries) = &node.value else {
             wrong_type(node, &name, "a mapping", diagnostics);
@@ -146,7 +167,8 @@ impl<'a> Fields<'a> {
         key: &'static str,
         diagnostics: &mut Diagnostics,
     ) -> Option<Vec<Spanned<String>>> {
-        let (name, nodes) = self.list(key, diagnostics)?;
+        let node = self.value(key, |it| matches!(it, Kind::Texts), diagnostics)?;
+        let (name, nodes) = self.list(key, node, diagnostics)?;
         let item = |(index, node)| text(node, &format!("{name}[{index}]"), diagnostics);
         Some(nodes.iter().enumerate().filter_map(item).collect())
     }
@@ -158,9 +180,14 @@ impl<'a> Fields<'a> {
         diagnostics: &mut Diagnostics,
         mut read: impl FnMut(&mut Fields<'a>, &mut Diagnostics) -> T,
     ) -> Option<Vec<T>> {
-        let (name, nodes) = self.list(key, diagnostics)?;
+        let Kind::Maps(mapping) = self.key(key)?.kind else {
+            debug_assert!(false, "`{key}` is no list of mappings");
+            return None;
+        };
+        let node = self.node(key)?;
+        let (name, nodes) = self.list(key, node, diagnostics)?;
         let item = |(index, node)| {
-            let mut fields = Fields::of(node, &format!("{name}[{index}]"), diagnostics)?;
+            let mut fields = Fields::of(node, &format!("{name}[{index}]"), mapping, diagnostics)?;
             let value = read(&mut fields, diagnostics);
             fields.finish(diagnostics);
             Some(value)
@@ -169,11 +196,11 @@ impl<'a> Fields<'a> {
     }
 
     fn list(
-        &mut self,
-        key: &'static str,
+        &self,
+        key: &str,
+        node: &'a Node,
         diagnostics: &mut Diagnostics,
     ) -> Option<(String, &'a [Node])> {
-        let node = self.node(key)?;
         let name = self.name(key);
         let Value::List(nodes) = &node.value else {
             wrong_type(node, &name, "a list", diagnostics);
@@ -182,14 +209,20 @@ impl<'a> Fields<'a> {
         Some((name, nodes))
     }
 
-    /// Reports the keys nobody has asked for.
+    /// Reports the keys that the table doesn't have.
     pub fn finish(&self, diagnostics: &mut Diagnostics) {
+        let known = self.mapping.keys().map(|key| key.name);
+        debug_assert!(
+            known.clone().all(|key| self.asked.contains(&key)),
+            "a key of {} is in the table and not read",
+            self.mapping.name
+        );
         for entry in self.entries {
-            if self.known.contains(&entry.key.as_str()) {
+            if known.clone().any(|key| key == entry.key) {
                 continue;
             }
             let message = format!("unknown key `{}`", self.name(&entry.key));
-            let help = suggest(&entry.key, self.known.iter().copied());
+            let help = suggest(&entry.key, known.clone());
             diagnostics.report_with_help(Code::UnknownKey, entry.key_span, message, help);
         }
     }

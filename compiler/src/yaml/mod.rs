@@ -2,10 +2,12 @@
 
 mod emit;
 mod fields;
+mod keys;
 mod parse;
 
 pub use emit::to_yaml;
 pub use fields::{Fields, suggest};
+pub use keys::{Key, Kind, Mapping, Needed};
 pub use parse::documents;
 
 use std::path::Path;

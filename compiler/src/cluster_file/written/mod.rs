@@ -9,6 +9,7 @@ pub use nodes::{Interface, Kubelet, Node, Pairs, Pool, Settings, Taint};
 pub use os::{Host, Os, Proxy, User};
 pub use runtime::{Access, Auth, Mirror, Registry, Runtime};
 
+use super::keys;
 use crate::diagnostics::{Diagnostics, Span, Spanned};
 use crate::yaml::{Fields, Node as Yaml};
 
@@ -112,17 +113,15 @@ pub struct Report {
 impl Cluster {
     /// Reads the document.
     pub fn read(document: &Yaml, to: &mut Diagnostics) -> Option<Self> {
-        let mut fields = Fields::of(document, "", to)?;
+        let mut fields = Fields::of(document, "", &keys::CLUSTER, to)?;
         let cluster = Self {
             span: fields.span(),
             api_version: fields.text("apiVersion", to),
             kind: fields.text("kind", to),
             name: fields
-                .needed_map("metadata", to, |it, to| it.needed_text("name", to))
+                .map("metadata", to, |it, to| it.text("name", to))
                 .flatten(),
-            spec: fields
-                .needed_map("spec", to, Spec::read)
-                .unwrap_or_default(),
+            spec: fields.map("spec", to, Spec::read).unwrap_or_default(),
         };
         fields.finish(to);
         Some(cluster)
@@ -132,7 +131,7 @@ impl Cluster {
 impl Spec {
     fn read(fields: &mut Fields<'_>, to: &mut Diagnostics) -> Self {
         let kubernetes = fields
-            .needed_map("kubernetes", to, Kubernetes::read)
+            .map("kubernetes", to, Kubernetes::read)
             .unwrap_or_default();
         let pki = fields.map("pki", to, |it, to| {
             (it.text("algorithm", to), it.text("validity", to))
@@ -148,7 +147,7 @@ impl Spec {
                 .map("airgap", to, |it, to| it.text("images", to))
                 .flatten(),
             report: fields.map("report", to, |it, to| Report {
-                url: it.needed_text("url", to),
+                url: it.text("url", to),
                 ca_file: it.text("caFile", to),
             }),
             os: fields.map("os", to, Os::read).unwrap_or_default(),
@@ -171,7 +170,7 @@ impl Kubernetes {
         });
         let (pod_subnet, service_subnet, dns_domain) = networking.unwrap_or_default();
         Self {
-            version: fields.needed_text("version", to),
+            version: fields.text("version", to),
             endpoint: fields.text("endpoint", to),
             image_repository: fields.text("imageRepository", to),
             pod_subnet,
@@ -181,7 +180,7 @@ impl Kubernetes {
                 .map("apiServer", to, |it, to| it.text_list("certSANs", to))
                 .flatten(),
             kube_vip: fields.map("kubeVip", to, |it, to| KubeVip {
-                interface: it.needed_text("interface", to),
+                interface: it.text("interface", to),
                 image: it.text("image", to),
             }),
             external_etcd: fields
@@ -199,9 +198,9 @@ impl ExternalEtcd {
         Self {
             span: fields.span(),
             endpoints: fields.text_list("endpoints", to),
-            ca_file: fields.needed_text("caFile", to),
-            cert_file: fields.needed_text("certFile", to),
-            key_file: fields.needed_text("keyFile", to),
+            ca_file: fields.text("caFile", to),
+            cert_file: fields.text("certFile", to),
+            key_file: fields.text("keyFile", to),
         }
     }
 }

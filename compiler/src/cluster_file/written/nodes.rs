@@ -92,29 +92,20 @@ pub struct Interface {
 
 impl Node {
     pub(super) fn read(fields: &mut Fields<'_>, to: &mut Diagnostics) -> Self {
-        let pool = fields.text("pool", to);
-        let role = if pool.is_some() {
-            fields.text("role", to)
-        } else {
-            fields.needed_text("role", to)
-        };
         Self {
-            name: fields.needed_text("name", to),
-            pool,
-            address: fields.needed_text("address", to),
+            name: fields.text("name", to),
+            pool: fields.text("pool", to),
+            address: fields.text("address", to),
             mac: fields.text("mac", to),
             interfaces: fields.map_list("interfaces", to, |it, to| Interface {
-                name: it.needed_text("name", to),
+                name: it.text("name", to),
                 mac: it.text("mac", to),
                 addresses: it.text_list("addresses", to),
                 gateways: it.text_list("gateways", to),
                 dns: it.text_list("dns", to),
                 mtu: it.number("mtu", to),
             }),
-            settings: Settings {
-                role,
-                ..Settings::read(fields, to)
-            },
+            settings: Settings::read(fields, to),
         }
     }
 }
@@ -122,25 +113,21 @@ impl Node {
 impl Pool {
     pub(super) fn read(fields: &mut Fields<'_>, to: &mut Diagnostics) -> Self {
         Self {
-            name: fields.needed_text("name", to),
-            settings: Settings {
-                role: fields.text("role", to),
-                ..Settings::read(fields, to)
-            },
+            name: fields.text("name", to),
+            settings: Settings::read(fields, to),
         }
     }
 }
 
 impl Settings {
-    /// All but the role, which some must have.
     fn read(fields: &mut Fields<'_>, to: &mut Diagnostics) -> Self {
         Self {
-            role: None,
+            role: fields.text("role", to),
             labels: fields.texts("labels", to),
             taints: fields.map_list("taints", to, |it, to| Taint {
-                key: it.needed_text("key", to),
+                key: it.text("key", to),
                 value: it.text("value", to),
-                effect: it.needed_text("effect", to),
+                effect: it.text("effect", to),
             }),
             kubelet: fields
                 .map("kubelet", to, |it, to| Kubelet {

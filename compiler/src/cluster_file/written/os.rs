@@ -64,7 +64,7 @@ impl Os {
             butane: fields.text_list("butane", to),
             overrides: fields.text_list("override", to),
             users: fields.map_list("users", to, |it, to| User {
-                name: it.needed_text("name", to),
+                name: it.text("name", to),
                 ssh_authorized_keys: it.text_list("sshAuthorizedKeys", to),
                 password_hash: it.text("passwordHash", to),
                 groups: it.text_list("groups", to),
@@ -77,7 +77,7 @@ impl Os {
                 no_proxy: it.text_list("noProxy", to),
             }),
             hosts: fields.map_list("hosts", to, |it, to| Host {
-                address: it.needed_text("address", to),
+                address: it.text("address", to),
                 names: it.text_list("names", to),
             }),
             trust: fields.text_list("trust", to),

@@ -52,11 +52,11 @@ pub struct Auth {
 impl Runtime {
     pub(super) fn read(fields: &mut Fields<'_>, to: &mut Diagnostics) -> Self {
         let registries = fields.map_list("registries", to, |it, to| Registry {
-            host: it.needed_text("host", to),
+            host: it.text("host", to),
             access: Access::read(it, to),
             mirrors: it
                 .map_list("mirrors", to, |it, to| Mirror {
-                    url: it.needed_text("url", to),
+                    url: it.text("url", to),
                     access: Access::read(it, to),
                 })
                 .unwrap_or_default(),
@@ -74,8 +74,8 @@ impl Access {
         Self {
             ca_file: fields.text("caFile", to),
             auth: fields.map("auth", to, |it, to| Auth {
-                username: it.needed_text("username", to),
-                password_file: it.needed_text("passwordFile", to),
+                username: it.text("username", to),
+                password_file: it.text("passwordFile", to),
             }),
         }
     }

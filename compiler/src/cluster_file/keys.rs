@@ -1,0 +1,434 @@
+//! Every key of the cluster file: what it takes, what it is by default, and what it means.
+
+use std::ops::RangeInclusive;
+
+use super::domain::{Algorithm, Role};
+use super::endpoint::KUBE_VIP_IMAGE;
+use crate::yaml::{Key, Kind, Mapping};
+
+/// `apiVersion`
+pub const API_VERSION: &str = "nkd.openeuler.org/v1alpha1";
+/// `kind`
+pub const KIND: &str = "Cluster";
+/// `spec.kubernetes.networking.podSubnet`, by default
+pub const POD_SUBNET: &str = "10.244.0.0/16";
+/// `spec.kubernetes.networking.serviceSubnet`, by default
+pub const SERVICE_SUBNET: &str = "10.96.0.0/12";
+/// `spec.kubernetes.networking.dnsDomain`, by default
+pub const DNS_DOMAIN: &str = "cluster.local";
+/// `spec.runtime.name`, by default
+pub const RUNTIME: &str = "containerd";
+/// `spec.pki.algorithm`, by default
+pub const ALGORITHM: &str = Algorithm::EcdsaP256.name();
+/// `spec.pki.validity`, by default
+pub const VALIDITY: &str = "10y";
+/// What a taint can do.
+pub const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+/// How many pods a node can run.
+pub const MAX_PODS: RangeInclusive<u64> = 1..=10_000;
+/// The largest packet: the kernel's smallest for IPv6, and the largest there is.
+pub const MTU: RangeInclusive<u64> = 1280..=65535;
+
+const ROLES: [&str; 2] = [Role::ControlPlane.name(), Role::Worker.name()];
+const ALGORITHMS: [&str; 4] = [
+    Algorithm::EcdsaP256.name(),
+    Algorithm::Rsa2048.name(),
+    Algorithm::Rsa3072.name(),
+    Algorithm::Rsa4096.name(),
+];
+
+const fn text(name: &'static str, meaning: &'static str) -> Key {
+    Key::new(name, Kind::Text, meaning)
+}
+
+const fn word(name: &'static str, words: &'static [&'static str], meaning: &'static str) -> Key {
+    Key::new(name, Kind::Word(words), meaning)
+}
+
+const fn number(name: &'static str, range: RangeInclusive<u64>, meaning: &'static str) -> Key {
+    Key::new(name, Kind::Number(range), meaning)
+}
+
+const fn texts(name: &'static str, meaning: &'static str) -> Key {
+    Key::new(name, Kind::Texts, meaning)
+}
+
+const fn pairs(name: &'static str, meaning: &'static str) -> Key {
+    Key::new(name, Kind::Pairs, meaning)
+}
+
+const fn map(name: &'static str, of: &'static Mapping, meaning: &'static str) -> Key {
+    Key::new(name, Kind::Map(of), meaning)
+}
+
+const fn maps(name: &'static str, of: &'static Mapping, meaning: &'static str) -> Key {
+    Key::new(name, Kind::Maps(of), meaning)
+}
+
+const fn mapping(name: &'static str, groups: &'static [&'static [Key]]) -> Mapping {
+    Mapping { name, groups }
+}
+
+/// The document.
+pub static CLUSTER: Mapping = mapping(
+    "cluster",
+    &[&[
+        word("apiVersion", &[API_VERSION], "The version of this format.").needed(),
+        word("kind", &[KIND], "What the file describes.").needed(),
+        map("metadata", &METADATA, "What the cluster is called.").needed(),
+        map("spec", &SPEC, "The cluster.").needed(),
+    ]],
+);
+
+static METADATA: Mapping = mapping(
+    "metadata",
+    &[&[text("name", "The cluster's name, a DNS label.").needed()]],
+);
+
+static SPEC: Mapping = mapping(
+    "spec",
+    &[&[
+        map("kubernetes", &KUBERNETES, "Kubernetes itself.").needed(),
+        map("runtime", &RUNTIMES, "The container runtime."),
+        map("network", &NETWORK, "The network add-on."),
+        map("airgap", &AIRGAP, "Images that come with the OS image."),
+        map("report", &REPORT, "Who is told how the installation goes."),
+        map("os", &OS, "The operating system of all nodes."),
+        map("pki", &PKI, "The cluster's certificate authorities."),
+        maps(
+            "pools",
+            &POOL,
+            "What nodes have in common; what a node says itself goes before it.",
+        ),
+        maps(
+            "nodes",
+            &NODE,
+            "The machines. At least one is a control plane; the first of those makes the cluster.",
+        ),
+    ]],
+);
+
+static KUBERNETES: Mapping = mapping(
+    "kubernetes",
+    &[&[
+        text("version", "All three numbers, such as v1.31.2; kubeadm and kubelet of this version have to be in the OS image.").needed(),
+        text("endpoint", "HOST:PORT where nodes and users reach the API; by default the one control plane itself. Several control planes need a load balancer, or an address of no node's that kube-vip carries among them."),
+        text("imageRepository", "Where Kubernetes' images are; by default where the version's kubeadm looks for them."),
+        map("networking", &NETWORKING, "The cluster's own networks."),
+        map("apiServer", &API_SERVER, "The API server."),
+        map("kubeVip", &KUBE_VIP, "Makes the control planes carry the endpoint's address among them."),
+        map("etcd", &ETCD, "etcd; by default the control planes run one."),
+        texts("kubeadm", "Files of kubeadm, kubelet and kube-proxy configuration, laid over nkd's own field by field."),
+    ]],
+);
+
+static NETWORKING: Mapping = mapping(
+    "networking",
+    &[&[
+        text(
+            "podSubnet",
+            "The pods' network; for both IP versions two, with a comma between them.",
+        )
+        .or(POD_SUBNET),
+        text(
+            "serviceSubnet",
+            "The services' network; for both IP versions two, with a comma between them.",
+        )
+        .or(SERVICE_SUBNET),
+        text("dnsDomain", "The DNS domain of services.").or(DNS_DOMAIN),
+    ]],
+);
+
+static API_SERVER: Mapping = mapping(
+    "apiServer",
+    &[&[texts(
+        "certSANs",
+        "Further names and addresses by which the API is reached.",
+    )]],
+);
+
+static KUBE_VIP: Mapping = mapping(
+    "kubeVip",
+    &[&[
+        text("interface", "The network interface the address is put on.").needed(),
+        text("image", "kube-vip's image.").or(KUBE_VIP_IMAGE),
+    ]],
+);
+
+static ETCD: Mapping = mapping(
+    "etcd",
+    &[&[map(
+        "external",
+        &EXTERNAL_ETCD,
+        "An etcd that is there already.",
+    )]],
+);
+
+static EXTERNAL_ETCD: Mapping = mapping(
+    "externalEtcd",
+    &[&[
+        texts("endpoints", "https URLs of its members; at least one."),
+        text("caFile", "A file of PEM certificates that sign its own.").needed(),
+        text(
+            "certFile",
+            "A file with the API server's client certificate.",
+        )
+        .needed(),
+        text("keyFile", "A file with the key of that.").needed(),
+    ]],
+);
+
+static RUNTIMES: Mapping = mapping(
+    "runtime",
+    &[&[
+        word("name", &[RUNTIME], "Which one.").or(RUNTIME),
+        text(
+            "sandboxImage",
+            "The image that holds a pod together; by default the one of the Kubernetes version.",
+        ),
+        maps(
+            "registries",
+            &REGISTRY,
+            "Registries that need a mirror, a certificate authority or a password.",
+        ),
+    ]],
+);
+
+const ACCESS: &[Key] = &[
+    text("caFile", "A file of PEM certificates to trust here."),
+    map("auth", &AUTH, "Who pulls."),
+];
+
+static REGISTRY: Mapping = mapping(
+    "registry",
+    &[
+        &[text("host", "HOST or HOST:PORT, as images' names begin.").needed()],
+        ACCESS,
+        &[maps(
+            "mirrors",
+            &MIRROR,
+            "Where its images are looked for first, in this order.",
+        )],
+    ],
+);
+
+static MIRROR: Mapping = mapping(
+    "mirror",
+    &[&[text("url", "An http or https URL.").needed()], ACCESS],
+);
+
+static AUTH: Mapping = mapping(
+    "auth",
+    &[&[
+        text("username", "The user's name.").needed(),
+        text("passwordFile", "A file that holds the password.").needed(),
+    ]],
+);
+
+static NETWORK: Mapping = mapping(
+    "network",
+    &[&[texts(
+        "manifests",
+        "Files the first node applies, in this order. Without a network add-on nodes stay NotReady until you apply one yourself.",
+    )]],
+);
+
+static AIRGAP: Mapping = mapping(
+    "airgap",
+    &[&[text(
+        "images",
+        "A directory in the OS image with image archives (*.tar); without it images are pulled.",
+    )]],
+);
+
+static REPORT: Mapping = mapping(
+    "report",
+    &[&[
+        text("url", "An http or https URL.").needed(),
+        text("caFile", "A file of PEM certificates to trust there."),
+    ]],
+);
+
+static PKI: Mapping = mapping(
+    "pki",
+    &[&[
+        word(
+            "algorithm",
+            &ALGORITHMS,
+            "What kind of keys the authorities have.",
+        )
+        .or(ALGORITHM),
+        text(
+            "validity",
+            "How long the authorities are valid, such as 365d; from a day to a century.",
+        )
+        .or(VALIDITY),
+    ]],
+);
+
+static OS: Mapping = mapping(
+    "os",
+    &[&[
+        texts(
+            "ignition",
+            "Files of your own Ignition config, merged with nkd's part.",
+        ),
+        texts("butane", "Files of your own Butane config, likewise."),
+        texts(
+            "override",
+            "What your configs may change of nkd's: paths, units, drop-ins as UNIT.d/NAME, users.",
+        ),
+        maps("users", &USER, "Users of the system."),
+        texts("kernelArguments", "Arguments of the kernel, one each."),
+        texts("ntp", "Time servers."),
+        map(
+            "proxy",
+            &PROXY,
+            "The proxy of the container runtime and kubelet.",
+        ),
+        maps("hosts", &HOST, "Lines of `/etc/hosts`."),
+        texts(
+            "trust",
+            "Files of PEM certificates that the whole system trusts.",
+        ),
+    ]],
+);
+
+static USER: Mapping = mapping(
+    "user",
+    &[&[
+        text("name", "The login name.").needed(),
+        texts(
+            "sshAuthorizedKeys",
+            "Public SSH keys, each a line of a .pub file.",
+        ),
+        text(
+            "passwordHash",
+            "The hash of a password, as `mkpasswd` prints it.",
+        ),
+        texts("groups", "Further groups."),
+    ]],
+);
+
+static PROXY: Mapping = mapping(
+    "proxy",
+    &[&[
+        text("http", "The proxy for http, a URL."),
+        text("https", "The proxy for https, a URL."),
+        texts(
+            "noProxy",
+            "What is reached without it; the cluster's own addresses are excepted anyway.",
+        ),
+    ]],
+);
+
+static HOST: Mapping = mapping(
+    "host",
+    &[&[
+        text("address", "The address.").needed(),
+        texts("names", "Its names; at least one."),
+    ]],
+);
+
+static POOL: Mapping = mapping(
+    "pool",
+    &[
+        &[
+            text("name", "The pool's name.").needed(),
+            word(
+                "role",
+                &ROLES,
+                "What its nodes are in the cluster, unless they say otherwise.",
+            ),
+        ],
+        SETTINGS,
+    ],
+);
+
+static NODE: Mapping = mapping(
+    "node",
+    &[
+        &[
+            text("name", "Its hostname and its name in Kubernetes, a DNS name.").needed(),
+            text("pool", "The pool it belongs to."),
+            word("role", &ROLES, "What it is in the cluster; by default what its pool says.").needed_without("pool"),
+            text("address", "Its address; in clusters of both IP versions one of each, with a comma between them.").needed(),
+            text("mac", "The MAC address of the interface it boots from, for PXE."),
+            maps("interfaces", &INTERFACE, "Its network interfaces, where DHCP doesn't set them up."),
+        ],
+        SETTINGS,
+    ],
+);
+
+const SETTINGS: &[Key] = &[
+    pairs("labels", "Labels the nodes set on themselves."),
+    maps(
+        "taints",
+        &TAINT,
+        "Taints the nodes set on themselves. Without the key control planes have kubeadm's; an empty list means none.",
+    ),
+    map("kubelet", &KUBELET, "Settings of kubelet."),
+    texts(
+        "kubeadm",
+        "Files of kubeadm configuration, laid over the cluster's field by field.",
+    ),
+    text(
+        "installDisk",
+        "The disk an installer writes the OS to, such as /dev/sda.",
+    ),
+    map(
+        "os",
+        &OS,
+        "The operating system, besides what all nodes have.",
+    ),
+];
+
+static KUBELET: Mapping = mapping(
+    "kubelet",
+    &[&[
+        number(
+            "maxPods",
+            MAX_PODS,
+            "How many pods a node runs at most; by default kubelet's own 110.",
+        ),
+        pairs(
+            "systemReserved",
+            "Resources kept for the system: cpu, memory, ephemeral-storage and pid, each a quantity.",
+        ),
+        pairs(
+            "kubeReserved",
+            "Resources kept for Kubernetes itself, likewise.",
+        ),
+        pairs(
+            "extraArgs",
+            "Further arguments of kubelet, by their names without dashes.",
+        ),
+    ]],
+);
+
+static TAINT: Mapping = mapping(
+    "taint",
+    &[&[
+        text("key", "The taint's key.").needed(),
+        text("value", "The taint's value; by default none."),
+        word("effect", &EFFECTS, "What it does.").needed(),
+    ]],
+);
+
+static INTERFACE: Mapping = mapping(
+    "interface",
+    &[&[
+        text("name", "Its name, such as eth0.").needed(),
+        text("mac", "Its MAC address, if it shall be found by that."),
+        texts(
+            "addresses",
+            "Its addresses with the prefix length, such as 10.200.0.12/24; without them DHCP.",
+        ),
+        texts(
+            "gateways",
+            "Where what isn't for its networks goes; one for each IP version at most.",
+        ),
+        texts("dns", "DNS servers."),
+        number("mtu", MTU, "The largest packet."),
+    ]],
+);

@@ -1,0 +1,142 @@
+//! The cluster file's schema and documentation: current, and of one mind with the reader.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{demo, fixtures, nkd, tests};
+use nkd::cluster_file::{keys, manual, schema};
+use nkd::diagnostics::Diagnostics;
+use nkd::yaml::{self, Kind, Mapping};
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    tests().join("..")
+}
+
+/// A YAML file's first document, if it can be read.
+fn document(text: &str) -> Option<Value> {
+    let mut diagnostics = Diagnostics::new();
+    let source = diagnostics.add(Path::new("cluster.yaml"), text.to_owned());
+    let documents = yaml::documents(source, &mut diagnostics);
+    Some(documents.first()?.to_json())
+}
+
+/// Whether a value fits a schema, of the words our schema uses.
+fn fits(value: &Value, schema: &Value, root: &Value) -> bool {
+    schema.as_object().unwrap().iter().all(|(word, it)| {
+        let any = |schemas: &Value| {
+            let mut schemas = schemas.as_array().unwrap().iter();
+            schemas.any(|schema| fits(value, schema, root))
+        };
+        match word.as_str() {
+            "$ref" => fits(
+                value,
+                root.pointer(&it.as_str().unwrap()[1..]).unwrap(),
+                root,
+            ),
+            "anyOf" => any(it),
+            "enum" => it.as_array().unwrap().contains(value),
+            "type" => match it.as_str().unwrap() {
+                "string" => value.is_string(),
+                "integer" => value.is_u64(),
+                "array" => value.is_array(),
+                "object" => value.is_object(),
+                "null" => value.is_null(),
+                other => panic!("{other}"),
+            },
+            "minimum" => value.as_u64().is_none_or(|n| n >= it.as_u64().unwrap()),
+            "maximum" => value.as_u64().is_none_or(|n| n <= it.as_u64().unwrap()),
+            "items" => value
+                .as_array()
+                .is_none_or(|all| all.iter().all(|value| fits(value, it, root))),
+            "required" => value.as_object().is_none_or(|map| {
+                let mut keys = it.as_array().unwrap().iter();
+                keys.all(|key| map.contains_key(key.as_str().unwrap()))
+            }),
+            "properties" => value.as_object().is_none_or(|map| {
+                map.iter()
+                    .all(|(key, value)| it.get(key).is_none_or(|it| fits(value, it, root)))
+            }),
+            "additionalProperties" => value.as_object().is_none_or(|map| {
+                let known = schema.get("properties");
+                let further = |key: &str| known.is_none_or(|known| known.get(key).is_none());
+                map.iter()
+                    .all(|(key, value)| !further(key) || it.is_object() && fits(value, it, root))
+            }),
+            "description" | "default" | "$schema" | "title" | "$defs" => true,
+            other => panic!("the schema uses `{other}`, which this test doesn't know"),
+        }
+    })
+}
+
+fn accepts(text: &str) -> bool {
+    let schema = schema::schema();
+    document(text).is_some_and(|document| fits(&document, &schema, &schema))
+}
+
+#[test]
+fn the_schema_and_the_documentation_are_current() {
+    let schema = nkd(Path::new("/"), &["schema"]);
+    assert_eq!(schema.status, Some(0));
+    let checked_in = snapbox::Data::read_from(&root().join("schemas/cluster.schema.json"), None);
+    snapbox::assert_data_eq!(schema.stdout, checked_in.raw());
+    let checked_in = snapbox::Data::read_from(&root().join("../docs/cluster-file.md"), None);
+    snapbox::assert_data_eq!(manual::manual(), checked_in.raw());
+}
+
+#[test]
+fn examples_and_test_clusters_fit_the_schema() {
+    let examples = ["external", "full", "ha"].map(|it| tests().join("clusters").join(it));
+    let examples = examples.into_iter().map(|it| it.join("cluster.yaml"));
+    let ha = root().join("../examples/ha/cluster.yaml");
+    for path in examples.chain([demo(), ha]) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(accepts(&text), "{}", path.display());
+    }
+    assert!(accepts(&nkd(Path::new("/"), &["new"]).stdout));
+}
+
+#[test]
+fn what_the_reader_finds_wrong_with_keys_does_not_fit_the_schema() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(fixtures()).unwrap() {
+        let directory = entry.unwrap().path();
+        let Ok(stderr) = std::fs::read_to_string(directory.join("stderr.txt")) else {
+            continue;
+        };
+        // Unknown, of another type, missing; and only where all is about the cluster file itself.
+        let codes = ["NKD0006", "NKD0007", "NKD0008"];
+        let other_file = stderr
+            .lines()
+            .any(|line| line.contains("--> ") && !line.contains("--> cluster.yaml"));
+        if codes.iter().any(|code| stderr.contains(code)) && !other_file {
+            let text = std::fs::read_to_string(directory.join("cluster.yaml")).unwrap();
+            // What a pool lacks is not for a schema to see.
+            if stderr.contains("neither this node nor its pool") {
+                continue;
+            }
+            assert!(!accepts(&text), "{}", directory.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 5, "{seen}");
+}
+
+#[test]
+fn a_new_cluster_file_names_every_key_and_shows_the_defaults() {
+    fn check(mapping: &'static Mapping, new: &str) {
+        for key in mapping.keys() {
+            assert!(new.contains(&format!("{}:", key.name)), "{}", key.name);
+            if let Some(default) = key.default {
+                let line = format!("{}: {default}", key.name);
+                assert!(new.contains(&line), "{line}");
+            }
+            if let Kind::Map(inner) | Kind::Maps(inner) = key.kind {
+                check(inner, new);
+            }
+        }
+    }
+    check(&keys::CLUSTER, &nkd(Path::new("/"), &["new"]).stdout);
+}
