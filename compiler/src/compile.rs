@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nkd_contract::Role;
@@ -16,6 +15,7 @@ use crate::parallel;
 use crate::pki::{Secrets, kubeconfig};
 use crate::proof;
 use crate::provenance::Lines;
+use crate::secrets_file;
 
 /// What to compile.
 pub struct Request<'a> {
@@ -145,68 +145,26 @@ fn relative(cluster_file: &Path, path: &Path) -> String {
     path.display().to_string()
 }
 
-/// The secrets of a file, or new ones. What doesn't fit the cluster file is reported: with other
-/// secrets than it began with, a cluster's nodes no longer know each other.
+/// The secrets of a file, or new ones.
 fn secrets(
     cluster: &Cluster,
     file: Option<PathBuf>,
     to: &mut Diagnostics,
 ) -> Result<Option<Secrets>> {
     let Some(file) = file else {
-        return Ok(Some(Secrets::generate(cluster)?));
+        return secrets_file::generate(cluster, to);
     };
-    let Some(source) = to.read(&file, None) else {
-        return Ok(None);
-    };
-    let secrets = match Secrets::parse(to.text(source)) {
-        Ok(secrets) => secrets,
-        Err(problem) => {
-            let message = format!("{} can't be used: {problem}", file.display());
-            to.report_nowhere(Code::SecretsInvalid, message);
-            return Ok(None);
-        }
-    };
-    report_mismatches(&file, &secrets, cluster, to);
-    Ok(Some(secrets))
-}
-
-fn report_mismatches(file: &Path, secrets: &Secrets, cluster: &Cluster, to: &mut Diagnostics) {
-    if cluster.version.needs_rsa_service_account() && !secrets.has_rsa_service_account() {
-        let message = format!(
-            "{} has a service account key that Kubernetes {} doesn't take: before 1.26 it is RSA",
-            file.display(),
-            cluster.version
-        );
-        to.report_nowhere(Code::SecretsMismatch, message);
+    let secrets = secrets_file::read(&file, to);
+    if let Some(secrets) = &secrets {
+        secrets_file::report_mismatches(&file, secrets, cluster, to);
     }
-    let duration = |seconds| humantime::format_duration(Duration::from_secs(seconds)).to_string();
-    let pki = cluster.pki;
-    for (what, made, wanted) in [
-        ("the cluster", secrets.cluster.clone(), cluster.name.clone()),
-        (
-            "keys of",
-            secrets.algorithm.clone(),
-            pki.algorithm.name().to_owned(),
-        ),
-        (
-            "a validity of",
-            duration(secrets.validity_seconds),
-            duration(pki.validity.as_secs()),
-        ),
-    ] {
-        if made != wanted {
-            let file = file.display();
-            let message =
-                format!("{file} was made for {what} {made}, the cluster file says {wanted}");
-            to.report_nowhere(Code::SecretsMismatch, message);
-        }
-    }
+    Ok(secrets)
 }
 
 /// An output's own secrets are not to be lost by compiling over it with others.
 fn keep_earlier(earlier: &Path, secrets: &Secrets, to: &mut Diagnostics) {
     let same = std::fs::read_to_string(earlier)
-        .is_ok_and(|text| Secrets::parse(&text).is_ok_and(|it| it == *secrets));
+        .is_ok_and(|text| Secrets::parse(&text).is_ok_and(|it| it.belong_with(secrets)));
     if !same {
         let message = format!(
             "{} holds other secrets and would be lost",

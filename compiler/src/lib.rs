@@ -22,5 +22,6 @@ pub mod parallel;
 pub mod pki;
 pub mod proof;
 pub mod provenance;
+pub mod secrets_file;
 pub mod version;
 pub mod yaml;

@@ -51,7 +51,7 @@ fn demo_with_noise(directory: &Path, bytes: usize) -> PathBuf {
 #[test]
 fn every_carrier_gets_what_ignition_takes_outside_and_inside() {
     let directory = tempfile::tempdir().unwrap();
-    let secrets = tests().join("clusters/full/secrets.json");
+    let secrets = common::full_secrets();
     let file = directory.path().join("cluster.yaml");
     let text = read(&demo()).replace("name: demo", "name: full");
     let mac = "address: 10.200.0.12\n      mac: 52:54:00:AB:CD:EF";

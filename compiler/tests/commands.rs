@@ -18,6 +18,8 @@ fn full(directory: &Path) -> PathBuf {
             fs::copy(&path, directory.join(path.file_name().unwrap())).unwrap();
         }
     }
+    let secrets = directory.join("secrets.json");
+    common::set_mode(&secrets, 0o600);
     let file = directory.join("cluster.yaml");
     let text = fs::read_to_string(&file).unwrap();
     let text = text
@@ -25,7 +27,6 @@ fn full(directory: &Path) -> PathBuf {
         .replace("KUBEADM", "v1beta4");
     fs::write(&file, text).unwrap();
     let out = directory.join("out");
-    let secrets = directory.join("secrets.json");
     compile(&file, &out, &["--secrets", secrets.to_str().unwrap()]);
     out
 }

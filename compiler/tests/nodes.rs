@@ -52,7 +52,7 @@ fn every_example_compiles() {
 fn on_record(cluster: &str, version: &str, api: &str, nodes: &[&str]) {
     let directory = tempfile::tempdir().unwrap();
     let cluster_file = copy_cluster(directory.path(), cluster, version, api);
-    let secrets = tests().join("clusters/full/secrets.json");
+    let secrets = common::full_secrets();
     let out = directory.path().join("out");
     compile(
         &cluster_file,

@@ -73,7 +73,7 @@ proptest! {
     #[test]
     fn any_accepted_cluster_file_gives_what_ignition_takes(file in accepted()) {
         let directory = tempfile::tempdir().unwrap();
-        let secrets = tests().join("clusters/full/secrets.json");
+        let secrets = common::full_secrets();
         let (compiled, diagnostics) = compile(directory.path(), file.as_bytes(), Some(&secrets));
         prop_assert!(compiled, "{file}\n{diagnostics}");
         assert_ignition_takes(&directory.path().join("out"));

@@ -27,10 +27,14 @@ fn broken_input_is_explained_and_nothing_is_written() {
     for directory in broken() {
         let out = tempfile::tempdir().unwrap();
         let target = out.path().join("out");
-        let run = nkd(
-            &directory,
-            &["compile", "cluster.yaml", "-o", target.to_str().unwrap()],
-        );
+        let mut arguments = vec!["compile", "cluster.yaml", "-o", target.to_str().unwrap()];
+        let secrets = directory.join("secrets.json");
+        if secrets.exists() {
+            let readable = name(&directory).ends_with("readable-secrets");
+            common::set_mode(&secrets, if readable { 0o644 } else { 0o600 });
+            arguments.extend(["--secrets", "secrets.json"]);
+        }
+        let run = nkd(&directory, &arguments);
         assert_eq!(run.status, Some(3), "{}: {}", name(&directory), run.stderr);
         assert_eq!(run.stdout, "");
         assert_eq!(

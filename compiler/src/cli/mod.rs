@@ -8,6 +8,7 @@ mod diff;
 mod explain;
 mod images;
 mod new;
+mod rotate;
 mod schema;
 mod secrets;
 mod shell;

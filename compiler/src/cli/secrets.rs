@@ -10,12 +10,14 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::answer::Answer;
+use super::rotate::{self, What};
 use super::table::table;
 use crate::cluster_file;
-use crate::diagnostics::{Code, Diagnostics};
-use crate::pki::{KeyPair, Secrets as SecretsFile};
+use crate::diagnostics::Diagnostics;
+use crate::pki::KeyPair;
+use crate::secrets_file;
 
-/// Make or look at a secrets file
+/// Make, look at or change a secrets file
 #[derive(Args)]
 pub struct Secrets {
     #[command(subcommand)]
@@ -38,18 +40,30 @@ enum Command {
         /// The secrets file
         file: PathBuf,
     },
+    /// Replace secrets where running nodes don't mind, and say what follows from it
+    Rotate {
+        /// The secrets file
+        #[arg(value_name = "SECRETS")]
+        file: PathBuf,
+        /// What to make anew
+        #[arg(required = true, value_enum)]
+        what: Vec<What>,
+    },
 }
 
 impl Secrets {
     pub(super) fn run(&self, to: &mut Diagnostics) -> Result<Answer> {
         match &self.command {
             Command::New { cluster_file, out } => {
-                if let Some(cluster) = cluster_file::read(cluster_file, to) {
-                    write(out, &SecretsFile::generate(&cluster)?.to_json()?)?;
+                if let Some(cluster) = cluster_file::read(cluster_file, to)
+                    && let Some(secrets) = secrets_file::generate(&cluster, to)?
+                {
+                    write(out, &secrets.to_json()?)?;
                 }
                 Ok(Answer::document(""))
             }
             Command::Show { file } => Ok(show(file, to)),
+            Command::Rotate { file, what } => rotate::rotate(file, what, to),
         }
     }
 }
@@ -66,16 +80,8 @@ fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 fn show(file: &Path, to: &mut Diagnostics) -> Answer {
-    let Some(source) = to.read(file, None) else {
+    let Some(secrets) = secrets_file::read(file, to) else {
         return Answer::document("");
-    };
-    let secrets = match SecretsFile::parse(to.text(source)) {
-        Ok(secrets) => secrets,
-        Err(problem) => {
-            let message = format!("{} can't be used: {problem}", file.display());
-            to.report_nowhere(Code::SecretsInvalid, message);
-            return Answer::document("");
-        }
     };
     let authorities = &secrets.authorities;
     let rows = [

@@ -110,6 +110,12 @@ impl Files<'_> {
         None
     }
 
+    /// A file's text.
+    pub fn text<'a>(&self, name: &Text, to: &'a mut Diagnostics) -> Option<&'a str> {
+        let source = self.read(name, to)?;
+        Some(to.text(source))
+    }
+
     /// A password, all of a file but the end of its line.
     pub fn password(&self, name: &Text, to: &mut Diagnostics) -> Option<Secret> {
         let source = self.read(name, to)?;

@@ -263,7 +263,59 @@ static PKI: Mapping = mapping(
             "How long the authorities are valid, such as 365d; from a day to a century.",
         )
         .or(VALIDITY),
+        map(
+            "authorities",
+            &AUTHORITIES,
+            "Authorities that are there already; those left out are made.",
+        ),
+        map(
+            "serviceAccount",
+            &SERVICE_ACCOUNT,
+            "A key that is there already and signs service accounts' tokens.",
+        ),
     ]],
+);
+
+static AUTHORITIES: Mapping = mapping(
+    "authorities",
+    &[&[
+        map(
+            "kubernetes",
+            &AUTHORITY,
+            "Signs certificates of API servers, kubelets and administrators.",
+        ),
+        map("etcd", &AUTHORITY, "Signs etcd's certificates."),
+        map(
+            "frontProxy",
+            &AUTHORITY,
+            "Signs certificates of aggregated API servers' clients.",
+        ),
+    ]],
+);
+
+static AUTHORITY: Mapping = mapping(
+    "authority",
+    &[&[
+        text(
+            "certFile",
+            "A file with its PEM certificate, then its issuers', the root last.",
+        )
+        .needed(),
+        text(
+            "keyFile",
+            "A file with its PEM key, RSA or EC, not encrypted.",
+        )
+        .needed(),
+    ]],
+);
+
+static SERVICE_ACCOUNT: Mapping = mapping(
+    "serviceAccount",
+    &[&[text(
+        "keyFile",
+        "A file with the PEM key, not encrypted; RSA before Kubernetes 1.26.",
+    )
+    .needed()]],
 );
 
 static OS: Mapping = mapping(

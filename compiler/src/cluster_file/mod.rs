@@ -1,6 +1,7 @@
 //! The cluster file, in three stages: [as written](written), with [defaults](resolved), and in
 //! [types that can't be wrong](domain).
 
+mod authorities;
 mod checks;
 pub mod domain;
 mod endpoint;

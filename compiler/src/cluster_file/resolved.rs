@@ -58,6 +58,8 @@ pub struct Cluster {
     pub pki_algorithm: Text,
     /// `spec.pki.validity`
     pub pki_validity: Text,
+    /// `spec.pki.authorities` and `spec.pki.serviceAccount`
+    pub own_keys: written::OwnKeys,
     /// `spec.pools`
     pub pools: Vec<written::Pool>,
     /// `spec.nodes`
@@ -135,6 +137,7 @@ pub fn resolve(file: written::Cluster, to: &mut Diagnostics) -> Cluster {
         os: file.spec.os,
         pki_algorithm: or(file.spec.pki_algorithm, keys::ALGORITHM),
         pki_validity: or(file.spec.pki_validity, keys::VALIDITY),
+        own_keys: file.spec.own_keys,
         pools,
         nodes,
     }

@@ -9,7 +9,7 @@ use super::domain::{Algorithm, Cluster, Node, Overlay, Pki, Report, Role};
 use super::files::Files;
 use super::resolved;
 use super::written;
-use super::{checks, endpoint, etcd, host, networks, nodes, runtime};
+use super::{authorities, checks, endpoint, etcd, host, networks, nodes, runtime};
 use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
 use crate::kubeadm::overlay;
 use crate::version::Version;
@@ -43,6 +43,7 @@ pub fn validate(
     let airgap_images = file.airgap_images.and_then(|it| checks::node_path(it, to));
     let report = file.report.map(|it| report(it, &files, to));
     let pki = pki(&file.pki_algorithm, &file.pki_validity, to);
+    let own_keys = authorities::own(file.own_keys, version, external_etcd.is_some(), &files, to);
     let overlays = files.overlays(&file.overlays, to);
     if let Some(version) = version {
         let external = external_etcd.is_some();
@@ -54,10 +55,7 @@ pub fn validate(
         networks::pods_fit_nodes(pods, nodes.len(), &file.pod_subnet, to);
     }
     let manifests = files.manifests(&file.manifests, to);
-    if !to.is_empty() {
-        return None;
-    }
-    let (pod_subnets, service_subnets) = networks?;
+    let (pod_subnets, service_subnets) = networks.filter(|_| to.is_empty())?;
     Some(Cluster {
         name: name?,
         version: version?,
@@ -78,6 +76,7 @@ pub fn validate(
         report: report.flatten(),
         own: level.host.own,
         pki: pki?,
+        own_keys,
         pools: nodes::into_pools(level.pools),
         nodes: nodes.into_iter().collect::<Option<_>>()?,
     })

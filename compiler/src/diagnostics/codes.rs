@@ -133,6 +133,23 @@ codes! {
         "from Kubernetes 1.21, write one IPv4 and one IPv6 network with a comma between them, such as 10.244.0.0/16,fd00:10:244::/56";
     Etcd "NKD0143" "An external etcd can't be used like this."
         "give `endpoints` as https URLs, such as https://10.200.0.31:2379, and PEM files for `caFile`, `certFile` and `keyFile`";
+    // Authorities and keys of the user's own.
+    Pem "NKD0150" "A file doesn't hold the PEM certificates, or the one PEM key, it should."
+        "`certFile` holds `-----BEGIN CERTIFICATE-----` blocks alone, `keyFile` one `-----BEGIN PRIVATE KEY-----` block (or RSA, or EC)";
+    EncryptedKey "NKD0151" "A private key is encrypted."
+        "decrypt it into a file that only you may read: `openssl pkey -in FILE -out FILE2`";
+    KeyKind "NKD0152" "A private key is of a kind that can't be used."
+        "use RSA of 2048 to 8192 bits, or EC on P-256 or P-384; before Kubernetes 1.26, service accounts need RSA";
+    KeyMismatch "NKD0153" "A private key doesn't belong to its certificate."
+        "give the key the first certificate of `certFile` was made for";
+    NotAuthority "NKD0154" "A certificate may not do what an authority of a cluster does."
+        "make a CA certificate: `basicConstraints=critical,CA:TRUE` and `keyUsage=critical,keyCertSign,cRLSign`";
+    AuthorityDates "NKD0155" "An authority is not valid now, or not for long enough."
+        "have the certificate issued anew with the same key; see also that this machine's clock is right";
+    Chain "NKD0156" "A file's certificates are not a chain up to a root."
+        "first the authority itself, then each one's issuer, and a self-signed root last";
+    SharedAuthority "NKD0157" "Two authorities are the same, or one is of no use."
+        "Kubernetes, etcd and the front proxy need keys of their own: who is known to one must not be known to the others";
     // kubeadm overlay documents.
     OverlayKind "NKD0201" "A document is not one that kubeadm of this version takes."
         "see kubeadm's configuration reference for this Kubernetes version";
@@ -181,6 +198,10 @@ codes! {
         "make its large parts smaller, or give `--url` for a config that machines fetch, checked by its hash";
     UnknownPath "NKD0406" "Nothing was compiled for a path on the node."
         "`nkd explain OUT NODE` lists all there is";
+    SecretsReadable "NKD0407" "Others can read the secrets file."
+        "`chmod 600` it; if others had access to it, have new secrets made";
+    NotRotatable "NKD0408" "A secret can't be changed while nodes run with it."
+        "for new ones, compile into another directory with new secrets, and install all nodes anew";
 }
 
 #[cfg(test)]

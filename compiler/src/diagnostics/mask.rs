@@ -1,7 +1,7 @@
 //! Keeps secrets out of what is shown. Masking keeps every byte's place, so that spans still fit.
 
 /// Words in a key that make its value a secret.
-const SECRET_WORDS: [&str; 9] = [
+const SECRET_WORDS: [&str; 10] = [
     "token",
     "secret",
     "password",
@@ -11,6 +11,7 @@ const SECRET_WORDS: [&str; 9] = [
     "signingkey",
     "authorization",
     "passphrase",
+    "callbackseed",
 ];
 
 /// Replaces what looks secret by as many `*`.

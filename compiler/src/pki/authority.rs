@@ -1,7 +1,7 @@
 //! Certificates, through rcgen on AWS-LC: it makes RSA keys too, and is the best kept of the
 //! libraries that do.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nkd_contract::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -17,7 +17,7 @@ use crate::cluster_file::domain::Algorithm;
 const BACKDATED: Duration = Duration::days(1);
 
 /// How long an administrator's certificate is valid, as kubeadm's.
-const ADMIN_VALIDITY: Duration = Duration::days(365);
+pub const ADMIN_VALIDITY: Duration = Duration::days(365);
 
 /// An authority that can sign.
 pub struct Authority {
@@ -51,6 +51,19 @@ impl Authority {
             pair,
             issuer: Issuer::new(params, key),
         })
+    }
+
+    /// Takes up an authority that is there already; the first certificate is its own.
+    pub fn of(pair: &KeyPair) -> Result<Self> {
+        let key = rcgen::KeyPair::from_pem(pair.key.expose()).context("an authority's key")?;
+        let first = pair
+            .public
+            .split_inclusive("-----END CERTIFICATE-----")
+            .next();
+        let issuer = Issuer::from_ca_cert_pem(first.unwrap_or_default(), key)
+            .context("an authority's certificate")?;
+        let pair = pair.clone();
+        Ok(Self { pair, issuer })
     }
 
     /// Signs a new client certificate.

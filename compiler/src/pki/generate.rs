@@ -5,59 +5,92 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nkd_contract::Timestamp;
 
-use super::authority::{Authority, generate_key};
+use super::authority::{ADMIN_VALIDITY, Authority, generate_key};
+use super::own::Chain;
 use super::secrets::SCHEMA;
 use super::{Admin, Authorities, KeyPair, Secret, Secrets};
 use crate::cluster_file::domain::{Algorithm, Cluster};
+use crate::diagnostics::Spanned;
 
 /// Groups an administrator can be in; which of them depends on the Kubernetes version, and the
 /// secrets outlive a version.
 const ADMIN_GROUPS: [&str; 2] = ["system:masters", "kubeadm:cluster-admins"];
 
 impl Secrets {
-    /// Makes new secrets.
+    /// Makes new secrets around the authorities and keys that are there already.
     pub fn generate(cluster: &Cluster) -> Result<Self> {
         let created = Timestamp::from_unix(Timestamp::now().unix());
         let pki = cluster.pki;
-        let authority = |name| Authority::new(name, pki.algorithm, created, pki.validity);
-        let kubernetes = authority("kubernetes")?;
-        let admin = |group: &&str| {
-            let pair = kubernetes.client("nkd-admin", group, created)?;
-            Ok(Admin {
-                group: (*group).to_owned(),
-                pair,
-            })
+        let own = &cluster.own_keys;
+        let authority = |own: &Option<Spanned<KeyPair>>, name| match own {
+            Some(own) => Ok(own.value.clone()),
+            None => Ok(Authority::new(name, pki.algorithm, created, pki.validity)?.pair),
         };
-        let service_account = generate_key(match pki.algorithm {
-            Algorithm::EcdsaP256 if cluster.version.needs_rsa_service_account() => {
-                Algorithm::Rsa2048
-            }
-            Algorithm::EcdsaP256 => Algorithm::EcdsaP256,
-            rsa => rsa,
-        })?;
+        let kubernetes: Result<_> = authority(&own.kubernetes, "kubernetes");
+        let kubernetes = kubernetes?;
         Ok(Self {
             schema: SCHEMA,
             cluster: cluster.name.clone(),
             created,
             algorithm: pki.algorithm.name().to_owned(),
             validity_seconds: pki.validity.as_secs(),
-            admin: ADMIN_GROUPS.iter().map(admin).collect::<Result<_>>()?,
+            admin: admins(&kubernetes, created)?,
             authorities: Authorities {
-                kubernetes: kubernetes.pair,
-                etcd: authority("etcd-ca")?.pair,
-                front_proxy: authority("front-proxy-ca")?.pair,
+                kubernetes,
+                etcd: authority(&own.etcd, "etcd-ca")?,
+                front_proxy: authority(&own.front_proxy, "front-proxy-ca")?,
             },
-            service_account: KeyPair {
-                public: service_account.public_key_pem(),
-                key: Secret::new(service_account.serialize_pem()),
+            service_account: match &own.service_account {
+                Some(own) => own.value.clone(),
+                None => service_account(cluster)?,
             },
-            worker_token: Secret::new(format!("{}.{}", token_part(6)?, token_part(16)?)),
+            worker_token: token()?,
             callback_seed: Secret::new(STANDARD.encode(random::<32>()?)),
         })
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N]> {
+/// Whether an authority is valid for as long as an administrator's certificate made now.
+pub fn outlives_admin(authority: &KeyPair) -> bool {
+    let needed =
+        i64::try_from(Timestamp::now().unix()).unwrap_or(i64::MAX) + ADMIN_VALIDITY.whole_seconds();
+    Chain::read(&authority.public).is_ok_and(|chain| chain.valid_until() >= needed)
+}
+
+/// New client certificates of the administrator, one for each group.
+pub(super) fn admins(kubernetes: &KeyPair, created: Timestamp) -> Result<Vec<Admin>> {
+    let authority = Authority::of(kubernetes)?;
+    let admin = |group: &&str| {
+        let pair = authority.client("nkd-admin", group, created)?;
+        Ok(Admin {
+            group: (*group).to_owned(),
+            pair,
+        })
+    };
+    ADMIN_GROUPS.iter().map(admin).collect()
+}
+
+fn service_account(cluster: &Cluster) -> Result<KeyPair> {
+    let key = generate_key(match cluster.pki.algorithm {
+        Algorithm::EcdsaP256 if cluster.version.needs_rsa_service_account() => Algorithm::Rsa2048,
+        algorithm => algorithm,
+    })?;
+    Ok(KeyPair {
+        public: key.public_key_pem(),
+        key: Secret::new(key.serialize_pem()),
+    })
+}
+
+/// A new bootstrap token.
+pub(super) fn token() -> Result<Secret> {
+    Ok(Secret::new(format!(
+        "{}.{}",
+        token_part(6)?,
+        token_part(16)?
+    )))
+}
+
+pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| anyhow!("no random numbers: {error}"))?;
     Ok(bytes)

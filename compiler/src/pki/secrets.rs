@@ -73,6 +73,16 @@ pub struct Admin {
 impl Secrets {
     /// Reads a secrets file. The error doesn't repeat its content.
     pub fn parse(json: &str) -> Result<Self, String> {
+        /// What every version of the document has.
+        #[derive(Deserialize)]
+        struct Versioned {
+            schema: u32,
+        }
+        if let Ok(Versioned { schema }) = serde_json::from_str(json)
+            && schema != SCHEMA
+        {
+            return Err(format!("it is of schema {schema}, this nkd knows {SCHEMA}"));
+        }
         let secrets: Self = serde_json::from_str(json).map_err(|error| {
             format!(
                 "it is not a secrets file (line {}, column {})",
@@ -80,13 +90,13 @@ impl Secrets {
                 error.column()
             )
         })?;
-        if secrets.schema != SCHEMA {
-            return Err(format!(
-                "it is of schema {}, this nkd knows {SCHEMA}",
-                secrets.schema
-            ));
-        }
         Ok(secrets)
+    }
+
+    /// Whether both are of one cluster: the same but for what can be rotated.
+    pub fn belong_with(&self, other: &Self) -> bool {
+        let lasting = |it: &Self| (it.cluster.clone(), it.authorities.clone(), it.created);
+        lasting(self) == lasting(other) && self.service_account == other.service_account
     }
 
     /// The file's text.

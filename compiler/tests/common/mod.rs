@@ -21,6 +21,19 @@ pub fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/demo/cluster.yaml")
 }
 
+/// The checked-in secrets of the cluster `full`. Version control doesn't keep who may read them.
+pub fn full_secrets() -> PathBuf {
+    let path = tests().join("clusters/full/secrets.json");
+    set_mode(&path, 0o600);
+    path
+}
+
+/// Says who may read a file.
+pub fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
 /// What a run of `nkd` left.
 pub struct Run {
     pub status: Option<i32>,

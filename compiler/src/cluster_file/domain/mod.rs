@@ -13,8 +13,8 @@ pub use host::{Host, Names, Own, Proxy, User};
 pub use nodes::{Interface, Node, Pool, Role, Taint};
 pub use runtime::{Access, Registry};
 
-use crate::diagnostics::SourceId;
-use crate::pki::Secret;
+use crate::diagnostics::{SourceId, Spanned};
+use crate::pki::{KeyPair, Secret};
 use crate::version::Version;
 use crate::yaml;
 
@@ -58,6 +58,8 @@ pub struct Cluster {
     pub own: Own,
     /// What kind of keys and certificates are made.
     pub pki: Pki,
+    /// Keys and certificates that are there already.
+    pub own_keys: OwnKeys,
     /// What nodes have in common.
     pub pools: Vec<Pool>,
     /// The nodes; at least one is a control plane.
@@ -191,6 +193,19 @@ pub struct Pki {
     pub algorithm: Algorithm,
     /// How long the CAs are valid.
     pub validity: Duration,
+}
+
+/// Keys and certificates of the user's own, and where the cluster file names them.
+#[derive(Default)]
+pub struct OwnKeys {
+    /// Signs the API server's, kubelets' and administrators' certificates.
+    pub kubernetes: Option<Spanned<KeyPair>>,
+    /// Signs etcd's certificates.
+    pub etcd: Option<Spanned<KeyPair>>,
+    /// Signs the certificates of aggregated API servers' clients.
+    pub front_proxy: Option<Spanned<KeyPair>>,
+    /// Signs service account tokens.
+    pub service_account: Option<Spanned<KeyPair>>,
 }
 
 /// What kind of keys.

@@ -3,10 +3,12 @@
 
 mod nodes;
 mod os;
+mod pki;
 mod runtime;
 
 pub use nodes::{Interface, Kubelet, Node, Pairs, Pool, Settings, Taint};
 pub use os::{Host, Os, Proxy, User};
+pub use pki::{OwnAuthority, OwnKeys};
 pub use runtime::{Access, Auth, Mirror, Registry, Runtime};
 
 use super::keys;
@@ -49,6 +51,8 @@ pub struct Spec {
     pub pki_algorithm: Text,
     /// `pki.validity`
     pub pki_validity: Text,
+    /// `pki.authorities` and `pki.serviceAccount`
+    pub own_keys: OwnKeys,
     /// `pools`
     pub pools: Option<Vec<Pool>>,
     /// `nodes`
@@ -134,9 +138,10 @@ impl Spec {
             .map("kubernetes", to, Kubernetes::read)
             .unwrap_or_default();
         let pki = fields.map("pki", to, |it, to| {
-            (it.text("algorithm", to), it.text("validity", to))
+            let (algorithm, validity) = (it.text("algorithm", to), it.text("validity", to));
+            (algorithm, validity, OwnKeys::read(it, to))
         });
-        let (pki_algorithm, pki_validity) = pki.unwrap_or_default();
+        let (pki_algorithm, pki_validity, own_keys) = pki.unwrap_or_default();
         Self {
             kubernetes,
             runtime: fields.map("runtime", to, Runtime::read).unwrap_or_default(),
@@ -153,6 +158,7 @@ impl Spec {
             os: fields.map("os", to, Os::read).unwrap_or_default(),
             pki_algorithm,
             pki_validity,
+            own_keys,
             pools: fields.map_list("pools", to, Pool::read),
             nodes: fields.map_list("nodes", to, Node::read),
         }

@@ -1,0 +1,106 @@
+//! `nkd secrets rotate`
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use serde_json::json;
+
+use super::answer::Answer;
+use crate::diagnostics::{Code, Diagnostics};
+use crate::pki::{Part, outlives_admin};
+use crate::secrets_file;
+
+/// What can be asked for. What can't be done has a name too, so that the answer is a reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// The workers' bootstrap token
+    Token,
+    /// The administrator's client certificates
+    Admin,
+    /// What the keys that sign callbacks are derived from
+    CallbackSeed,
+    /// Refused: control planes must agree on it
+    ServiceAccount,
+    /// Refused: every node trusts it
+    Kubernetes,
+    /// Refused: etcd's members trust it
+    Etcd,
+    /// Refused: every API server trusts it
+    FrontProxy,
+}
+
+impl What {
+    fn part(self) -> Result<Part, &'static str> {
+        match self {
+            Self::Token => Ok(Part::Token),
+            Self::Admin => Ok(Part::Admin),
+            Self::CallbackSeed => Ok(Part::CallbackSeed),
+            Self::ServiceAccount => Err(
+                "the service account key can't be rotated: control planes installed with another \
+                 key refuse each other's tokens",
+            ),
+            Self::Kubernetes => Err(
+                "the Kubernetes authority can't be rotated: installed nodes trust no other, and \
+                 new ones couldn't join them",
+            ),
+            Self::Etcd => Err(
+                "etcd's authority can't be rotated: its members would no longer know each other",
+            ),
+            Self::FrontProxy => Err(
+                "the front proxy's authority can't be rotated: API servers with another refuse \
+                 each other's requests",
+            ),
+        }
+    }
+}
+
+pub(super) fn rotate(file: &Path, what: &[What], to: &mut Diagnostics) -> Result<Answer> {
+    let mut parts = Vec::new();
+    for what in what {
+        match what.part() {
+            Ok(part) if parts.contains(&part) => {}
+            Ok(part) => parts.push(part),
+            Err(reason) => to.report_nowhere(Code::NotRotatable, reason),
+        }
+    }
+    let Some(mut secrets) = secrets_file::read(file, to) else {
+        return Ok(Answer::document(""));
+    };
+    if parts.contains(&Part::Admin) && !outlives_admin(&secrets.authorities.kubernetes) {
+        let message =
+            "the Kubernetes authority ends before a new administrator's certificate would";
+        to.report_nowhere(Code::AuthorityDates, message);
+    }
+    if !to.is_empty() {
+        return Ok(Answer::document(""));
+    }
+    let mut text = String::new();
+    for part in &parts {
+        secrets.rotate(*part)?;
+        let _ = writeln!(text, "{}", part.consequence());
+    }
+    replace(file, &secrets.to_json()?)?;
+    let consequences: Vec<_> = parts.iter().map(|part| part.consequence()).collect();
+    Ok(Answer::new(text, json!({"consequences": consequences})))
+}
+
+/// Replaces a file, at once, by one that only its owner may read.
+fn replace(file: &Path, text: &str) -> Result<()> {
+    // A link stays, and what it leads to is replaced.
+    let target = file.canonicalize()?;
+    let directory = target.parent().unwrap_or(Path::new("/"));
+    let written = || -> std::io::Result<()> {
+        let mut fresh = tempfile::Builder::new()
+            .prefix(".nkd-")
+            .tempfile_in(directory)?;
+        fresh.write_all(text.as_bytes())?;
+        fresh.as_file().sync_all()?;
+        fresh.persist(&target)?;
+        File::open(directory)?.sync_all()
+    };
+    written().with_context(|| format!("can't replace {}", file.display()))
+}

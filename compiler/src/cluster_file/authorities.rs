@@ -1,0 +1,128 @@
+//! `spec.pki.authorities` and `spec.pki.serviceAccount`: keys that are there already.
+
+use nkd_contract::Timestamp;
+
+use super::domain::OwnKeys;
+use super::files::Files;
+use super::written;
+use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
+use crate::pki::KeyPair;
+use crate::pki::own::{Chain, Key, Problem};
+use crate::version::Version;
+
+type Text = Spanned<String>;
+
+/// Checks them.
+pub fn own(
+    file: written::OwnKeys,
+    version: Option<Version>,
+    external_etcd: bool,
+    files: &Files<'_>,
+    to: &mut Diagnostics,
+) -> OwnKeys {
+    if external_etcd && let Some(etcd) = &file.etcd {
+        let message = "an authority for etcd is of no use beside an external etcd";
+        to.report(Code::SharedAuthority, etcd.span, message);
+    }
+    let mut authority = |file: Option<written::OwnAuthority>| authority(&file?, files, to);
+    let kubernetes = authority(file.kubernetes);
+    let etcd = authority(file.etcd);
+    let front_proxy = authority(file.front_proxy);
+    let service_account = file.service_account;
+    let service_account =
+        service_account.and_then(|it| service_account_key(&it, version, files, to));
+    let own = OwnKeys {
+        kubernetes,
+        etcd,
+        front_proxy,
+        service_account,
+    };
+    each_its_own(&own, to);
+    own
+}
+
+fn authority(
+    file: &written::OwnAuthority,
+    files: &Files<'_>,
+    to: &mut Diagnostics,
+) -> Option<Spanned<KeyPair>> {
+    let (certificate, key) = (file.cert_file.as_ref(), file.key_file.as_ref());
+    let chain = certificate.and_then(|name| {
+        let text = files.text(name, to)?;
+        let chain = Chain::read(text).and_then(|it| {
+            let problems = it.problems(Timestamp::now());
+            problems.is_empty().then_some(it).ok_or(problems)
+        });
+        report(chain, name, to)
+    });
+    let key = key.and_then(|name| private_key(name, files, to));
+    let (chain, (key, key_file)) = (chain?, key?);
+    if !chain.is_of(&key) {
+        let message = format!("`{}` is not the key of this certificate", key_file.value);
+        to.report(Code::KeyMismatch, key_file.span, message);
+        return None;
+    }
+    Some(Spanned::new(chain.with(key), certificate?.span))
+}
+
+fn private_key<'a>(
+    name: &'a Text,
+    files: &Files<'_>,
+    to: &mut Diagnostics,
+) -> Option<(Key, &'a Text)> {
+    let key = Key::read(files.text(name, to)?).map_err(|problem| vec![problem]);
+    Some((report(key, name, to)?, name))
+}
+
+fn service_account_key(
+    name: &Text,
+    version: Option<Version>,
+    files: &Files<'_>,
+    to: &mut Diagnostics,
+) -> Option<Spanned<KeyPair>> {
+    let (key, _) = private_key(name, files, to)?;
+    if let Some(version) = version
+        && version.needs_rsa_service_account()
+        && !key.is_rsa()
+    {
+        let message = format!("Kubernetes {version} takes an RSA key here and no other");
+        to.report(Code::KeyKind, name.span, message);
+        return None;
+    }
+    Some(Spanned::new(key.alone(), name.span))
+}
+
+/// Reports problems at the place that names the file.
+fn report<T>(result: Result<T, Vec<Problem>>, name: &Text, to: &mut Diagnostics) -> Option<T> {
+    let problems = match result {
+        Ok(value) => return Some(value),
+        Err(problems) => problems,
+    };
+    for Problem { code, message } in problems {
+        to.report(code, name.span, format!("`{}` {message}", name.value));
+    }
+    None
+}
+
+/// Whoever has a certificate of one authority would else be let in where the others' are trusted:
+/// a kubelet would be etcd's master.
+fn each_its_own(own: &OwnKeys, to: &mut Diagnostics) {
+    let all = [
+        &own.kubernetes,
+        &own.etcd,
+        &own.front_proxy,
+        &own.service_account,
+    ];
+    let mut seen: Vec<&KeyPair> = Vec::new();
+    let mut twice: Vec<Span> = Vec::new();
+    for pair in all.into_iter().flatten() {
+        if seen.iter().any(|it| it.key == pair.value.key) {
+            twice.push(pair.span);
+        }
+        seen.push(&pair.value);
+    }
+    for span in twice {
+        let message = "this has the key of another authority or of the service accounts";
+        to.report(Code::SharedAuthority, span, message);
+    }
+}

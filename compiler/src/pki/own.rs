@@ -1,0 +1,250 @@
+//! Authorities and keys of the user's own, checked before anything is signed with them.
+
+use std::fmt::Write as _;
+
+use nkd_contract::Timestamp;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::der_parser::asn1_rs::Tag;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::time::ASN1Time;
+use x509_parser::x509::X509Name;
+
+use super::{KeyPair, Secret, pem};
+use crate::diagnostics::Code;
+
+/// What is wrong with a file; the message goes on after the file's name.
+pub struct Problem {
+    /// What kind of thing.
+    pub code: Code,
+    /// What it is; never a secret.
+    pub message: String,
+}
+
+impl Problem {
+    fn new(code: Code, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { code, message }
+    }
+}
+
+/// A private key.
+pub struct Key {
+    pair: rcgen::KeyPair,
+    pem: Secret,
+}
+
+impl Key {
+    /// Reads the one private key of a text: PKCS#8, PKCS#1 or SEC1.
+    pub fn read(text: &str) -> Result<Self, Problem> {
+        let problem = |message| Err(Problem::new(Code::Pem, message));
+        if text.contains("ENCRYPTED") {
+            let message = "holds an encrypted key, and nkd asks for no passphrase";
+            return Err(Problem::new(Code::EncryptedKey, message));
+        }
+        let Some(mut blocks) = pem::blocks(text) else {
+            return problem("holds PEM that is cut off or damaged");
+        };
+        // `openssl ecparam -genkey` writes the curve before the key.
+        blocks.retain(|(label, _)| label != "EC PARAMETERS");
+        let (label, contents) = match blocks.as_slice() {
+            [] => return problem("holds no PEM private key"),
+            [one] if one.0.ends_with("PRIVATE KEY") => one,
+            [_] => return problem("holds something else than a private key"),
+            _ => return problem("holds more than one PEM block: whose key is meant is unclear"),
+        };
+        let usable = |der: &&zeroize::Zeroizing<Vec<u8>>| {
+            let pair = rcgen::KeyPair::try_from(der.as_slice()).ok()?;
+            let kinds = [
+                &rcgen::PKCS_ECDSA_P256_SHA256,
+                &rcgen::PKCS_ECDSA_P384_SHA384,
+                &rcgen::PKCS_RSA_SHA256,
+            ];
+            kinds.contains(&pair.algorithm()).then_some(pair)
+        };
+        let forms = pem::as_pkcs8(label, contents);
+        let found = forms.iter().find_map(|der| Some((usable(&der)?, der)));
+        let Some((pair, der)) = found else {
+            let message = "holds a key that is neither RSA of at least 2048 bits nor EC on P-256 \
+                           or P-384";
+            return Err(Problem::new(Code::KeyKind, message));
+        };
+        let pem = pem::write("PRIVATE KEY", der);
+        Ok(Self { pair, pem })
+    }
+
+    /// Whether it is of RSA.
+    pub fn is_rsa(&self) -> bool {
+        self.pair.is_compatible(&rcgen::PKCS_RSA_SHA256)
+    }
+
+    /// With its public key.
+    pub fn alone(self) -> KeyPair {
+        KeyPair {
+            public: self.pair.public_key_pem(),
+            key: self.pem,
+        }
+    }
+}
+
+/// An authority's certificate, then its issuer's, up to a root.
+pub struct Chain(Vec<Vec<u8>>);
+
+impl Chain {
+    /// Reads a text of certificates.
+    pub fn read(text: &str) -> Result<Self, Vec<Problem>> {
+        let problem = |message| Err(vec![Problem::new(Code::Pem, message)]);
+        let Some(blocks) = pem::blocks(text) else {
+            return problem("holds PEM that is cut off or damaged");
+        };
+        if blocks.is_empty() {
+            return problem("holds no PEM certificate");
+        }
+        if blocks.iter().any(|(label, _)| label != "CERTIFICATE") {
+            return problem("holds something else than certificates");
+        }
+        let blocks = blocks.into_iter();
+        let chain = Self(blocks.map(|(_, contents)| contents.to_vec()).collect());
+        if chain.certificates().count() != chain.0.len() {
+            return problem("holds a certificate that is damaged");
+        }
+        Ok(chain)
+    }
+
+    fn certificates(&self) -> impl Iterator<Item = X509Certificate<'_>> {
+        let whole = |der| X509Certificate::from_der(der).ok();
+        let whole = move |der| whole(der).filter(|(rest, _)| rest.is_empty());
+        self.0.iter().filter_map(move |der| Some(whole(der)?.1))
+    }
+
+    /// Everything that keeps it from being an authority of a cluster.
+    pub fn problems(&self, now: Timestamp) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let all: Vec<_> = self.certificates().collect();
+        for (below, certificate) in all.iter().enumerate() {
+            let name = name(certificate.subject());
+            let what = [may_sign(certificate, below), dates(certificate, now)];
+            for (code, problem) in what.into_iter().flatten() {
+                let message = format!("holds a certificate of {name} that {problem}");
+                problems.push(Problem::new(code, message));
+            }
+            let problem = match all.get(below + 1) {
+                Some(issuer) if !is_issued_by(certificate, issuer) => {
+                    "isn't issued by the next in the file"
+                }
+                None if certificate.issuer().as_raw() != certificate.subject().as_raw() => {
+                    "is the last in the file and not self-signed"
+                }
+                _ => continue,
+            };
+            let message = format!("holds a certificate of {name} that {problem}");
+            problems.push(Problem::new(Code::Chain, message));
+        }
+        if let Some(first) = all.first()
+            && !can_be_written_again(first.subject())
+        {
+            let message = "has a name that nkd can't sign under: it takes each attribute once, \
+                           as UTF-8, printable or IA5 text";
+            problems.push(Problem::new(Code::NotAuthority, message));
+        }
+        problems
+    }
+
+    /// Whether a key is that of the first certificate.
+    pub fn is_of(&self, key: &Key) -> bool {
+        let first = self.certificates().next();
+        first.is_some_and(|it| {
+            let public = &it.public_key().subject_public_key;
+            *public.data == *key.pair.public_key_raw()
+        })
+    }
+
+    /// Certificates and key.
+    pub fn with(self, key: Key) -> KeyPair {
+        let write = |der: &Vec<u8>| pem::write("CERTIFICATE", der).expose().to_owned();
+        KeyPair {
+            public: self.0.iter().map(write).collect(),
+            key: key.pem,
+        }
+    }
+
+    /// Until when all of it is valid, in seconds since the epoch.
+    pub fn valid_until(&self) -> i64 {
+        let ends = self.certificates();
+        let ends = ends.map(|it| it.validity().not_after.timestamp());
+        ends.min().unwrap_or(0)
+    }
+}
+
+/// Whether a certificate may sign what kubeadm and nkd sign; `below` authorities follow it.
+fn may_sign(certificate: &X509Certificate<'_>, below: usize) -> Option<(Code, String)> {
+    let no = |message: &str| Some((Code::NotAuthority, message.to_owned()));
+    let constraints = certificate.basic_constraints().ok().flatten();
+    let Some(constraints) = constraints.filter(|it| it.value.ca) else {
+        return no("is no authority's: it has no CA flag");
+    };
+    let longest = constraints.value.path_len_constraint;
+    if longest.is_some_and(|longest| usize::try_from(longest).is_ok_and(|it| it < below)) {
+        return no("doesn't allow for so many authorities below it");
+    }
+    // Without the extension, every usage is allowed (RFC 5280, 4.2.1.3).
+    match certificate.key_usage() {
+        Ok(None) => {}
+        Ok(Some(usage)) if usage.value.key_cert_sign() => {}
+        _ => return no("may not sign certificates: its key usage lacks keyCertSign"),
+    }
+    match certificate.extended_key_usage() {
+        Ok(None) => None,
+        Ok(Some(usage)) if usage.value.any => None,
+        Ok(Some(usage)) if usage.value.client_auth && usage.value.server_auth => None,
+        _ => no("is only for some purposes: servers and clients both need certificates"),
+    }
+}
+
+fn dates(certificate: &X509Certificate<'_>, now: Timestamp) -> Option<(Code, String)> {
+    let validity = certificate.validity();
+    let now = i64::try_from(now.unix()).unwrap_or(i64::MAX);
+    let problem = if validity.not_after.timestamp() < now {
+        format!("expired at {}", moment(validity.not_after))
+    } else if validity.not_before.timestamp() > now {
+        format!("isn't valid before {}", moment(validity.not_before))
+    } else {
+        return None;
+    };
+    Some((Code::AuthorityDates, problem))
+}
+
+fn moment(time: ASN1Time) -> Timestamp {
+    Timestamp::from_unix(u64::try_from(time.timestamp()).unwrap_or(0))
+}
+
+fn is_issued_by(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
+    certificate.issuer().as_raw() == issuer.subject().as_raw()
+        && certificate
+            .verify_signature(Some(issuer.public_key()))
+            .is_ok()
+}
+
+/// A name as it can be shown in one line.
+fn name(name: &X509Name<'_>) -> String {
+    let text = name.to_string().replace(char::is_control, "?");
+    let mut shown = String::new();
+    let _ = write!(shown, "`{}`", text.chars().take(100).collect::<String>());
+    shown
+}
+
+/// Whether a name comes out the same when it is written as an issuer: rcgen keeps each kind of
+/// attribute once.
+fn can_be_written_again(name: &X509Name<'_>) -> bool {
+    let mut seen = Vec::new();
+    name.iter().all(|set| {
+        let attributes: Vec<_> = set.iter().collect();
+        let [one] = attributes.as_slice() else {
+            return false;
+        };
+        let kinds = [Tag::Utf8String, Tag::PrintableString, Tag::Ia5String];
+        let kind = one.attr_type().to_id_string();
+        let again = seen.contains(&kind);
+        seen.push(kind);
+        !again && kinds.contains(&one.attr_value().header.tag())
+    })
+}
