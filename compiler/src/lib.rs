@@ -15,6 +15,7 @@ pub mod diagnostics;
 pub mod fragments;
 pub mod ignition;
 pub mod images;
+pub mod input;
 pub mod kubeadm;
 pub mod node;
 pub mod output;

@@ -1,6 +1,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::diagnostics::{Code, Diagnostics, Span};
+use crate::input;
 
 /// The directory that local files are read from, and nothing outside of it.
 pub struct LocalFiles<'a> {
@@ -51,7 +52,7 @@ impl<'a> LocalFiles<'a> {
 
 /// Reads a file. Text becomes one of the run's sources, for the record of inputs.
 pub fn read(path: &Path, asked_at: Span, to: &mut Diagnostics) -> Option<Vec<u8>> {
-    match std::fs::read(path) {
+    match input::read(path) {
         Ok(content) => {
             if let Ok(text) = std::str::from_utf8(&content) {
                 to.add(path, text.to_owned());

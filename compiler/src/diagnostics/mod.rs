@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 pub use codes::Code;
 pub use mask::mask;
 
+use crate::input;
 use crate::provenance::Lines;
 
 /// A file that was read, by its place in [`Diagnostics`].
@@ -140,7 +141,7 @@ impl Diagnostics {
 
     /// Reads a text file; a failure is reported at `asked_at`, the place that names the file.
     pub fn read(&mut self, path: &Path, asked_at: Option<Span>) -> Option<SourceId> {
-        let problem = match std::fs::read(path) {
+        let problem = match input::read(path) {
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => return Some(self.add(path, text)),
                 Err(_) => "it is not UTF-8 text".to_owned(),

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use super::{Code, Diagnostic, Diagnostics, mask};
 
+/// How many bytes of a line are shown from the wrong place on.
+const SHOWN: usize = 1000;
+
 impl Diagnostics {
     /// All diagnostics for programs.
     pub fn to_json(&self) -> Value {
@@ -79,12 +82,17 @@ impl Diagnostics {
         };
         let text = masked.get(span.source.0).map_or("", String::as_str);
         let (start, end) = visible(text, span.start, span.end);
+        // The renderer gets the one line it shows, and little of what follows on a long one.
+        let line = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let (_, shown) = visible(text, start, (start + SHOWN).min(text.len()));
+        let number = text[..line].matches('\n').count() + 1;
         let path = self.path(span.source).display().to_string();
         title
             .element(
-                Snippet::source(text)
+                Snippet::source(&text[line..shown])
+                    .line_start(number)
                     .path(path)
-                    .annotation(AnnotationKind::Primary.span(start..end)),
+                    .annotation(AnnotationKind::Primary.span(start - line..end.min(shown) - line)),
             )
             .element(help)
     }

@@ -142,7 +142,8 @@ impl<'a> Fields<'a> {
         Some(value)
     }
 
-    /// A mapping of the user's own keys to text.
+    /// A mapping of the user's own keys to text, in the order of the keys: the one in which they
+    /// are written means nothing.
     pub fn texts(
         &mut self,
         key: &'static str,
@@ -158,7 +159,9 @@ impl<'a> Fields<'a> {
             let value = text(&entry.node, &format!("{name}.{}", entry.key), diagnostics)?;
             Some((Spanned::new(entry.key.clone(), entry.key_span), value))
         };
-        Some(entries.iter().filter_map(pair).collect())
+        let mut pairs: Vec<_> = entries.iter().filter_map(pair).collect();
+        pairs.sort_by(|(one, _), (other, _)| one.value.cmp(&other.value));
+        Some(pairs)
     }
 
     /// A list of text.
