@@ -378,3 +378,34 @@ fn errors_of_nkd_and_of_usage_have_their_own_status() {
     assert_eq!(run.status, Some(1), "{}", run.stderr);
     assert!(run.stderr.starts_with("error: "), "{}", run.stderr);
 }
+
+#[test]
+fn what_killed_runs_left_is_removed_and_nothing_else() {
+    use std::os::unix::fs::{DirBuilderExt as _, symlink};
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    for name in [".nkd-stale", ".nkd-held", "kept"] {
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(path(name))
+            .unwrap();
+        fs::write(path(name).join("secrets.json"), "{}").unwrap();
+    }
+    fs::write(path(".nkd-file"), "").unwrap();
+    symlink(path("kept"), path(".nkd-link")).unwrap();
+    let held = fs::File::open(path(".nkd-held")).unwrap();
+    held.lock().unwrap();
+    compile(&demo(), &path("out"), &[]);
+    assert!(!path(".nkd-stale").exists());
+    for name in [
+        ".nkd-held/secrets.json",
+        "kept/secrets.json",
+        ".nkd-file",
+        ".nkd-link",
+    ] {
+        assert!(path(name).exists(), "{name}");
+    }
+    drop(held);
+    compile(&demo(), &path("out"), &[]);
+    assert!(!path(".nkd-held").exists());
+}

@@ -1,13 +1,15 @@
 //! The output directory: whole or not at all.
 
 mod read;
+mod staging;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::unistd::syncfs;
 use serde_json::json;
@@ -16,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use crate::carrier::Target;
 use crate::compile::Compiled;
 use crate::diagnostics::{Code, Diagnostics};
+use staging::Staging;
 
 pub use read::{Lock, read_lock, read_node, read_nodes};
 
@@ -68,10 +71,7 @@ pub type More = Vec<(String, String)>;
 /// Writes everything, at once as far as anyone can see.
 pub fn write(out: &Path, compiled: &Compiled, more: More) -> Result<()> {
     let (parent, target) = place(out)?;
-    let staging = tempfile::Builder::new()
-        .prefix(".nkd-")
-        .tempdir_in(&parent)
-        .with_context(|| format!("can't make a directory in {}", parent.display()))?;
+    let staging = Staging::new_in(&parent)?;
     let fresh = staging.path().join("out");
     private_directory(&fresh)?;
     for (name, content) in files(compiled, more)? {
@@ -85,16 +85,43 @@ pub fn write(out: &Path, compiled: &Compiled, more: More) -> Result<()> {
     // One call for all files: one each is what a thousand nodes would wait for.
     let on_disk = File::open(&fresh).map(syncfs).context("can't write")?;
     on_disk.context("can't write")?;
-    // An exchange leaves no moment without an output; the old one goes with `staging`.
-    let flags = if target.exists() {
-        RenameFlags::RENAME_EXCHANGE
-    } else {
-        RenameFlags::RENAME_NOREPLACE
-    };
-    renameat2(AT_FDCWD, &fresh, AT_FDCWD, &target, flags)
+    put(&fresh, &target)
         .with_context(|| format!("can't put the output at {}", target.display()))?;
     sync(&parent)?;
     staging.close().context("can't remove the earlier output")
+}
+
+/// Moves the output to its place. An earlier one comes to be where it was, and goes with that.
+fn put(fresh: &Path, target: &Path) -> Result<()> {
+    if target.exists() {
+        // An exchange leaves no moment without an output and its secrets.
+        let done = renameat2(
+            AT_FDCWD,
+            fresh,
+            AT_FDCWD,
+            target,
+            RenameFlags::RENAME_EXCHANGE,
+        );
+        return match done {
+            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => bail!(
+                "its file system can't exchange directories: give another with `-o`, and this \
+                 one's secrets with `--secrets`"
+            ),
+            done => Ok(done?),
+        };
+    }
+    let done = renameat2(
+        AT_FDCWD,
+        fresh,
+        AT_FDCWD,
+        target,
+        RenameFlags::RENAME_NOREPLACE,
+    );
+    match done {
+        // A plain rename replaces nothing but an empty directory.
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => Ok(fs::rename(fresh, target)?),
+        done => Ok(done?),
+    }
 }
 
 /// The directory the output is in, and its own path with links followed.
