@@ -130,14 +130,13 @@ impl ClusterFile {
         release.remove("imageRepository");
         let networking = map(release.entry("networking").or_insert(json!({})))?;
         networking.insert("podSubnet".into(), json!(overlay::POD_SUBNET));
-        list(release, "kubeadm")?.push(json!("testbed-kube-proxy.json"));
+        list(release, "kubeadm")?.push(json!("testbed-kubeadm.yaml"));
         if let Some(runtime) = spec.get_mut("runtime") {
             map(runtime)?.remove("sandboxImage");
         }
         spec.insert("airgap".into(), json!({ "images": Image::ARCHIVES }));
 
-        let kube_proxy = overlay::kube_proxy().to_string();
-        self.add("testbed-kube-proxy.json", &kube_proxy)
+        self.add("testbed-kubeadm.yaml", &overlay::kubeadm())
     }
 
     /// Writes the Ignition files that the testbed has given its nodes.

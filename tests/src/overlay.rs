@@ -50,13 +50,27 @@ pub fn user_ignition(node: &Node) -> Value {
     })
 }
 
-/// A kube-proxy that leaves alone the connection table's size, which is the whole kernel's.
-pub fn kube_proxy() -> Value {
-    json!({
+/// kubeadm's documents for a node that shares a machine: a kube-proxy that leaves alone the
+/// connection table's size, which is the whole kernel's, and a kubelet that doesn't take the
+/// machine's full disk for its own images' fault.
+pub fn kubeadm() -> String {
+    let kube_proxy = json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "conntrack": { "maxPerCore": 0 },
-    })
+    });
+    let kubelet = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "imageGCHighThresholdPercent": 100,
+        "evictionHard": {
+            "memory.available": "100Mi",
+            "nodefs.available": "1%",
+            "nodefs.inodesFree": "1%",
+            "imagefs.available": "1%",
+        },
+    });
+    format!("{kube_proxy}\n---\n{kubelet}\n")
 }
 
 /// An entry of Ignition's `storage.files`.

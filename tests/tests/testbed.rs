@@ -69,7 +69,7 @@ fn kubeadm_makes_a_ready_node_that_survives_a_power_cut() {
         "kind": "InitConfiguration",
         "nodeRegistration": { "criSocket": "/run/containerd/containerd.sock", "taints": [] },
     });
-    let documents = format!("{cluster}\n---\n{init}\n---\n{}\n", overlay::kube_proxy());
+    let documents = format!("{cluster}\n---\n{init}\n---\n{}\n", overlay::kubeadm());
     machine.write("/etc/kubeadm.yaml", &documents).unwrap();
     machine
         .check(["kubeadm", "init", "--config=/etc/kubeadm.yaml"])

@@ -129,7 +129,7 @@ fn a_dead_runtime_is_retried_and_then_named() {
     // Seconds instead of minutes: enough for several attempts.
     let mut plan: serde_json::Value =
         serde_json::from_str(&machine.read(paths::PLAN).unwrap()).unwrap();
-    plan["budgets"] = serde_json::json!({ "runtime": 15 });
+    plan["budgets"] = serde_json::json!({ "runtime": 6 });
     machine.write(paths::PLAN, &plan.to_string()).unwrap();
     let event = stops_because(&scenario, &machine, "cp1", Cause::RuntimeStart);
     assert!(event.attempt > 1, "{event:?}");
