@@ -99,7 +99,11 @@ fn await_ready(machine: &Machine) -> String {
             Ok(kubectl(told)? == boot.trim())
         })
         .unwrap();
-    for (what, selection) in [("a Ready node", "nodes"), ("Ready pods", "pods -A")] {
+    // Not the static pods: kubelet is slow to tell of those, and a Ready node has them.
+    for (what, selection) in [
+        ("a Ready node", "nodes"),
+        ("Ready pods", "pods -A -l k8s-app"),
+    ] {
         machine
             .wait_for(what, patience, || {
                 let ready = "jsonpath='{.items[*].status.conditions[?(@.type==\"Ready\")].status}'";

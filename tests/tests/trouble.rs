@@ -66,14 +66,18 @@ fn control_plane(scenario: &Scenario) -> Machine {
     scenario.machine(&cluster, "cp1").unwrap()
 }
 
+/// Without a plan a machine has no other name than its own.
+fn trust_by_hostname(scenario: &Scenario, machine: &Machine) {
+    let target = machine.read(paths::REPORT).unwrap();
+    let target: nkd_contract::ReportTarget = serde_json::from_str(&target).unwrap();
+    scenario.callbacks.trust("localhost", &target.signing_key);
+}
+
 #[test]
 fn a_node_without_a_plan_says_so() {
     let scenario = Scenario::new().unwrap();
     let machine = control_plane(&scenario);
-    let target = machine.read(paths::REPORT).unwrap();
-    let target: nkd_contract::ReportTarget = serde_json::from_str(&target).unwrap();
-    // Without a plan a machine has no other name than its own.
-    scenario.callbacks.trust("localhost", &target.signing_key);
+    trust_by_hostname(&scenario, &machine);
     machine.remove(paths::PLAN).unwrap();
     stops_because(&scenario, &machine, "localhost", Cause::PlanMissing);
 }
@@ -82,9 +86,7 @@ fn a_node_without_a_plan_says_so() {
 fn a_plan_of_a_newer_schema_is_refused_by_name() {
     let scenario = Scenario::new().unwrap();
     let machine = control_plane(&scenario);
-    let target = machine.read(paths::REPORT).unwrap();
-    let target: nkd_contract::ReportTarget = serde_json::from_str(&target).unwrap();
-    scenario.callbacks.trust("localhost", &target.signing_key);
+    trust_by_hostname(&scenario, &machine);
     machine
         .write(paths::PLAN, r#"{"schema": 2, "moreThanWeKnow": true}"#)
         .unwrap();
