@@ -443,3 +443,29 @@ fn settings_that_are_right_are_left_alone_and_the_others_set() {
         "1\n"
     );
 }
+
+#[test]
+fn a_cut_between_the_end_of_the_last_stage_and_ready_loses_and_doubles_neither() {
+    let machine = Machine::new();
+    machine.plan(|_| {});
+    machine.install();
+    let begun = machine.events();
+    let mut state: serde_json::Value = serde_json::from_str(&machine.read(paths::STATE)).unwrap();
+    let next = |place: u64, kind: Kind| Event {
+        sequence: begun.len() as u64 + place,
+        id: format!("id-{place}"),
+        kind,
+        cause: None,
+        ..begun.last().unwrap().clone()
+    };
+    let last = [next(1, Kind::StageDone), next(2, Kind::Ready)];
+    state["step"] = serde_json::json!({"is": "ready"});
+    state["events"] = serde_json::to_value(&last).unwrap();
+    machine.write(paths::STATE, &state.to_string());
+    let done = serde_json::to_string(&last[0]).unwrap();
+    machine.write(paths::EVENTS, &(machine.read(paths::EVENTS) + &done + "\n"));
+
+    assert_eq!(machine.install().code(), Some(0));
+    assert_eq!(machine.events(), [begun, last.to_vec()].concat());
+    assert!(machine.path(paths::COMPLETE).exists());
+}

@@ -88,11 +88,18 @@ impl Announcer {
         self.plan = Some((plan.clone(), digest.to_owned()));
     }
 
-    /// The next event of the log, not written yet.
-    pub fn event(&self, news: News) -> Event {
+    /// The next events of the log, not written yet.
+    pub fn events(&self, news: impl IntoIterator<Item = News>) -> Vec<Event> {
+        (self.log.last() + 1..)
+            .zip(news)
+            .map(|(sequence, news)| self.event(sequence, news))
+            .collect()
+    }
+
+    fn event(&self, sequence: u64, news: News) -> Event {
         let plan = self.plan.as_ref();
         Event {
-            sequence: self.log.last() + 1,
+            sequence,
             id: system::uuid(),
             time: Timestamp::now(),
             boot: self.boot.clone(),
@@ -115,7 +122,7 @@ impl Announcer {
     /// # Errors
     /// The event log can't be written.
     pub fn announce(&mut self, news: News) -> io::Result<()> {
-        let event = self.event(news);
+        let event = self.event(self.log.last() + 1, news);
         self.publish(&event)
     }
 

@@ -57,13 +57,13 @@ fn begin(root: &Root) -> anyhow::Result<Outcome> {
         let message = format!("the installation began with plan {}", short(&state.plan));
         return stop(&mut announcer, Fault::new(Cause::PlanChanged, message));
     }
-    if let Some(event) = &state.event {
+    for event in &state.events {
         announcer.publish(event)?;
     }
     let began = beginning(&plan, &state, &boot);
     let rebooted = state.boot != boot;
     state.boot = boot;
-    state.step = state.step.on(Input::Restarted { rebooted });
+    state.advance(Input::Restarted { rebooted });
     let mut worker = Worker {
         root,
         plan: &plan,
@@ -71,19 +71,19 @@ fn begin(root: &Root) -> anyhow::Result<Outcome> {
         state,
     };
     if worker.state.step != Step::Ready {
-        worker.save(News::new(Kind::Started, began))?;
+        worker.save([News::new(Kind::Started, began)])?;
     }
     worker.work()
 }
 
 /// How the work begins, for a person.
 fn beginning(plan: &Plan, state: &State, boot: &str) -> String {
-    match (&state.event, state.step) {
-        (None, _) => {
+    match state.step {
+        _ if state.events.is_empty() => {
             let role = plan.role.name();
             format!("installing {} as {role} of {}", plan.node, plan.cluster)
         }
-        (_, Step::Failed { stage }) => format!("trying {stage} again, where it had stopped"),
+        Step::Failed { stage } => format!("trying {stage} again, where it had stopped"),
         _ if state.boot != boot => "going on after a reboot".to_owned(),
         _ => "going on where it was cut off".to_owned(),
     }
@@ -138,9 +138,8 @@ impl Worker<'_> {
                     ..
                 } => {
                     system::sleep(Duration::from_millis(delay));
-                    self.state.step = self.state.step.on(Input::Begin);
-                    self.state.reached = self.state.reached.max(stage);
-                    self.save(News::of(Kind::StageStarted, stage, attempt, "started"))?;
+                    self.state.advance(Input::Begin);
+                    self.save([News::of(Kind::StageStarted, stage, attempt, "started")])?;
                 }
                 Step::Running { stage, attempt, .. } => self.attempt(stage, attempt)?,
                 Step::Ready => {
@@ -164,19 +163,17 @@ impl Worker<'_> {
         };
         match stages::run(&mut node) {
             Ok(()) => {
-                let reached = self.state.reached;
-                self.state.step = self.state.step.on(Input::Succeeded { reached });
+                self.state.advance(Input::Succeeded);
                 let message = format!("done in {:.1} s", begun.elapsed().as_secs_f32());
                 let done = News::of(Kind::StageDone, stage, attempt, message);
                 if self.state.step != Step::Ready {
-                    return self.save(done);
+                    return self.save([done]);
                 }
-                self.announcer.announce(done)?;
                 let message = format!(
                     "{} is a Ready node of {}",
                     self.plan.node, self.plan.cluster
                 );
-                self.save(News::new(Kind::Ready, message))
+                self.save([done, News::new(Kind::Ready, message)])
             }
             Err(fault) => self.fault(stage, attempt, begun.elapsed(), fault),
         }
@@ -190,7 +187,7 @@ impl Worker<'_> {
         fault: Fault,
     ) -> anyhow::Result<()> {
         let class = fault.cause.class();
-        self.state.step = self.state.step.on(Input::Faulted {
+        self.state.advance(Input::Faulted {
             class,
             took,
             delay: system::jittered(attempt, stages::longest_delay(stage)),
@@ -205,15 +202,14 @@ impl Worker<'_> {
             _ => News::of(Kind::Failed, stage, attempt, fault.message),
         };
         news.cause = Some(fault.cause);
-        self.save(news)
+        self.save([news])
     }
 
     /// Makes a step last, then tells of it.
-    fn save(&mut self, news: News) -> anyhow::Result<()> {
-        let event = self.announcer.event(news);
-        self.state.event = Some(event);
+    fn save<const N: usize>(&mut self, news: [News; N]) -> anyhow::Result<()> {
+        self.state.events = self.announcer.events(news);
         self.state.save(self.root).context(paths::STATE)?;
-        if let Some(event) = &self.state.event {
+        for event in &self.state.events {
             self.announcer.publish(event).context(paths::EVENTS)?;
         }
         Ok(())

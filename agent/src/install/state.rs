@@ -5,7 +5,7 @@ use std::io;
 use nkd_contract::{Event, Stage, paths};
 use serde::{Deserialize, Serialize};
 
-use super::step::Step;
+use super::step::{Input, Step};
 use crate::system::Root;
 use crate::system::files::{read_if_exists, write_atomic};
 
@@ -17,13 +17,13 @@ pub struct State {
     pub plan: String,
     /// The boot this was written on.
     pub boot: String,
-    /// The furthest stage that ever began.
+    /// The furthest stage that was ever due.
     pub reached: Stage,
     /// Where the installation is.
     pub step: Step,
-    /// The event that says so. It is kept here first and in the log second, so that a crash
-    /// between the two neither loses nor doubles it.
-    pub event: Option<Event>,
+    /// The events that say so. They are kept here first and in the log second, so that a crash
+    /// between the two neither loses nor doubles one.
+    pub events: Vec<Event>,
 }
 
 impl State {
@@ -34,7 +34,15 @@ impl State {
             boot,
             reached: Stage::ALL[0],
             step: Step::FIRST,
-            event: None,
+            events: Vec::new(),
+        }
+    }
+
+    /// Takes the step that follows on this.
+    pub fn advance(&mut self, input: Input) {
+        self.step = self.step.on(input, self.reached);
+        if let Step::Due { stage, .. } = self.step {
+            self.reached = self.reached.max(stage);
         }
     }
 

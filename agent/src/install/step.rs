@@ -50,10 +50,7 @@ pub enum Input {
     /// The attempt that was due begins.
     Begin,
     /// The running attempt succeeded.
-    Succeeded {
-        /// The furthest stage that ever began.
-        reached: Stage,
-    },
+    Succeeded,
     /// The running attempt failed.
     Faulted {
         /// Whether trying again can help.
@@ -80,9 +77,10 @@ impl Step {
         }
     }
 
-    /// The step after this one. What can't happen in a step leaves it as it is.
+    /// The step after this one, where `reached` is the furthest stage that was ever due. What can't
+    /// happen in a step leaves it as it is.
     #[must_use]
-    pub fn on(self, input: Input) -> Self {
+    pub fn on(self, input: Input, reached: Stage) -> Self {
         match (self, input) {
             (Self::Ready, _) => Self::Ready,
             // The machine below may be another after a reboot: modules, hostname, runtime.
@@ -110,7 +108,7 @@ impl Step {
                 attempt,
                 spent,
             },
-            (Self::Running { stage, .. }, Input::Succeeded { reached }) => after(stage, reached),
+            (Self::Running { stage, .. }, Input::Succeeded) => after(stage, reached),
             (
                 Self::Running {
                     stage,
@@ -162,6 +160,7 @@ fn millis(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::state::State;
     use super::*;
 
     fn running(stage: Stage, attempt: u32, spent: u64) -> Step {
@@ -181,22 +180,23 @@ mod tests {
         }
     }
 
-    /// All stages a fresh installation goes through when nothing fails, with reboots before the
-    /// given ones.
-    fn path(mut reboots: Vec<Stage>) -> Vec<Stage> {
-        let (mut step, mut reached, mut path) = (Step::FIRST, Stage::Clock, Vec::new());
-        while step != Step::Ready {
-            step = step.on(Input::Begin);
-            let Step::Running { stage, .. } = step else {
-                panic!("{step:?}");
-            };
-            path.push(stage);
-            reached = reached.max(stage);
-            if let Some(place) = reboots.iter().position(|other| *other == stage) {
-                reboots.remove(place);
-                step = step.on(Input::Restarted { rebooted: true });
-            } else {
-                step = step.on(Input::Succeeded { reached });
+    /// The stages that run in an installation in which nothing fails but the power: `reboots` are
+    /// the steps, counted from the beginning, after which it does.
+    fn path(reboots: &[usize]) -> Vec<Stage> {
+        let mut state = State::new(String::new(), String::new());
+        let mut path = Vec::new();
+        for step in 1.. {
+            match state.step {
+                Step::Due { .. } => state.advance(Input::Begin),
+                Step::Running { stage, .. } => {
+                    path.push(stage);
+                    state.advance(Input::Succeeded);
+                }
+                Step::Ready => break,
+                Step::Failed { .. } => panic!("nothing fails here"),
+            }
+            if reboots.contains(&step) {
+                state.advance(Input::Restarted { rebooted: true });
             }
         }
         path
@@ -204,31 +204,26 @@ mod tests {
 
     #[test]
     fn the_stages_run_in_their_order() {
-        assert_eq!(path(vec![]), Stage::ALL);
+        assert_eq!(path(&[]), Stage::ALL);
     }
 
     #[test]
-    fn a_reboot_repeats_what_a_boot_forgets_and_goes_on_where_it_was_cut_off() {
-        let expected = [
-            Stage::Clock,
-            Stage::Host,
-            Stage::Runtime,
-            Stage::Images,
-            Stage::Gate,
-            Stage::Kubeadm,
-            Stage::Clock,
-            Stage::Host,
-            Stage::Runtime,
-            Stage::Kubeadm,
-            Stage::Addons,
-            Stage::Ready,
-        ];
-        assert_eq!(path(vec![Stage::Kubeadm]), expected);
+    fn a_reboot_repeats_what_a_boot_forgets_and_nothing_else() {
+        let boot = [Stage::Clock, Stage::Host, Stage::Runtime];
+        for done in 0..Stage::ALL.len() {
+            let (before, after) = Stage::ALL.split_at(done);
+            let rest = after.iter().filter(|stage| !boot.contains(stage));
+            let expected: Vec<_> = before.iter().chain(&boot).chain(rest).copied().collect();
+            // Each stage is two steps: it begins, and it is done.
+            assert_eq!(path(&[2 * done]), expected);
+            assert_eq!(path(&[2 * done + 1]), expected);
+        }
     }
 
     #[test]
     fn a_crash_is_the_end_of_an_attempt() {
-        let step = running(Stage::Images, 2, 500).on(Input::Restarted { rebooted: false });
+        let step =
+            running(Stage::Images, 2, 500).on(Input::Restarted { rebooted: false }, Stage::Clock);
         let expected = Step::Due {
             stage: Stage::Images,
             attempt: 3,
@@ -240,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_transient_fault_is_tried_again_until_the_budget_is_used_up() {
-        let step = running(Stage::Host, 1, 0).on(fault(Class::Transient, 10, 20));
+        let step = running(Stage::Host, 1, 0).on(fault(Class::Transient, 10, 20), Stage::Clock);
         let expected = Step::Due {
             stage: Stage::Host,
             attempt: 2,
@@ -248,13 +243,15 @@ mod tests {
             spent: 30_000,
         };
         assert_eq!(step, expected);
-        let again = step.on(Input::Begin).on(fault(Class::Transient, 10, 21));
+        let again = step
+            .on(Input::Begin, Stage::Clock)
+            .on(fault(Class::Transient, 10, 21), Stage::Clock);
         assert_eq!(again, Step::Failed { stage: Stage::Host });
     }
 
     #[test]
     fn a_permanent_fault_stops_at_once() {
-        let step = running(Stage::Host, 1, 0).on(fault(Class::Permanent, 0, 0));
+        let step = running(Stage::Host, 1, 0).on(fault(Class::Permanent, 0, 0), Stage::Clock);
         assert_eq!(step, Step::Failed { stage: Stage::Host });
     }
 
@@ -263,7 +260,7 @@ mod tests {
         let step = Step::Failed {
             stage: Stage::Images,
         }
-        .on(Input::Restarted { rebooted: false });
+        .on(Input::Restarted { rebooted: false }, Stage::Clock);
         assert_eq!(step, Step::first_attempt(Stage::Images));
     }
 
@@ -274,7 +271,7 @@ mod tests {
             Input::Restarted { rebooted: true },
             fault(Class::Permanent, 0, 0),
         ] {
-            assert_eq!(Step::Ready.on(input), Step::Ready);
+            assert_eq!(Step::Ready.on(input, Stage::Clock), Step::Ready);
         }
     }
 }
