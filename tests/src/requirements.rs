@@ -18,6 +18,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/dbus-daemon", "dbus-daemon"),
     ("/usr/bin/curl", "curl"),
     ("/usr/bin/gcc", "gcc"),
+    ("/usr/bin/g++", "g++"),
     ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev"),
     (
         "/usr/share/keyrings/debian-archive-keyring.gpg",

@@ -22,6 +22,11 @@ const DENY: Tool = Tool {
     version: "0.20.2",
 };
 
+const FUZZ: Tool = Tool {
+    name: "cargo-fuzz",
+    version: "0.13.2",
+};
+
 /// The test runner.
 pub fn nextest(cache: &Cache) -> Result<Command> {
     tool(cache, &NEXTEST)
@@ -30,6 +35,11 @@ pub fn nextest(cache: &Cache) -> Result<Command> {
 /// The checker of dependencies.
 pub fn deny(cache: &Cache) -> Result<Command> {
     tool(cache, &DENY)
+}
+
+/// The runner of fuzz targets.
+pub fn fuzz(cache: &Cache) -> Result<Command> {
+    tool(cache, &FUZZ)
 }
 
 /// Cargo, told nothing of the package whose program this is: build scripts that look at such

@@ -66,7 +66,8 @@ impl Reader<'_> {
                 });
             }
         }
-        let written = |name: &str| entries.iter().any(|it| it.key == *name);
+        let is = |it: &Entry, name: &str| it.key == name && it.node.value != Value::Null;
+        let written = |name: &str| entries.iter().any(|it| is(it, name));
         for (name, field) in fields {
             if self.format.needs(object, field) && !written(&name) {
                 let message = format!("`{}` is missing", join(path, &name));

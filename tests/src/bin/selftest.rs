@@ -1,5 +1,6 @@
 //! `cargo selftest`: everything that is promised, proved on this machine.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -49,12 +50,11 @@ fn selftest(options: &Options) -> Result<()> {
     let mut steps = vec![("tests", tests(&cache, options)?)];
     if options.tests.is_empty() {
         steps.push(("licences, bans and sources of dependencies", deny(&cache)?));
+        steps.push(("fuzz targets", fuzz(&cache, options.long)?));
     }
     for (name, passed) in &steps {
-        eprintln!(
-            "selftest: {name}: {}",
-            if *passed { "passed" } else { "FAILED" }
-        );
+        let verdict = if *passed { "passed" } else { "FAILED" };
+        eprintln!("selftest: {name}: {verdict}");
     }
     let not_run = not_run(options);
     for (number, (what, why)) in (1..).zip(&not_run) {
@@ -124,6 +124,45 @@ fn deny(cache: &Cache) -> Result<bool> {
             "sources",
         ])
         .current_dir(workspace()))
+}
+
+/// Runs each fuzz target for a while. What it finds is in `fuzz/artifacts`; see `fuzz/README.md`.
+fn fuzz(cache: &Cache, long: bool) -> Result<bool> {
+    let seconds = if long { 300 } else { 20 };
+    let mut passed = true;
+    for target in fuzz_targets()? {
+        eprintln!("selftest: fuzzing {target} for {seconds} s");
+        let corpus = format!("fuzz/corpus/{target}");
+        let seeds = format!("fuzz/seeds/{target}");
+        fs::create_dir_all(workspace().join(&corpus))?;
+        let limits = [
+            format!("-max_total_time={seconds}"),
+            "-timeout=10".to_owned(),
+            "-rss_limit_mb=2048".to_owned(),
+            "-max_len=4096".to_owned(),
+            "-verbosity=0".to_owned(),
+            "-print_final_stats=1".to_owned(),
+        ];
+        passed &= run(tools::fuzz(cache)?
+            // Without a sanitizer nothing of the unstable compiler is needed.
+            .args(["fuzz", "run", "--sanitizer", "none", &target])
+            .args([&corpus, &seeds])
+            .arg("--")
+            .args(limits)
+            .current_dir(workspace()))?;
+    }
+    Ok(passed)
+}
+
+fn fuzz_targets() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for source in fs::read_dir(workspace().join("fuzz/fuzz_targets"))? {
+        let path = source?.path();
+        names.extend(path.file_stem().map(|it| it.to_string_lossy().into_owned()));
+    }
+    names.sort();
+    ensure!(!names.is_empty(), "there are no fuzz targets");
+    Ok(names)
 }
 
 fn run(command: &mut Command) -> Result<bool> {

@@ -1,0 +1,42 @@
+//! Any two texts, with a line `---` between them, as Ignition files: each is refused with a reason,
+//! or they are merged, and the result is one that can be read again.
+#![no_main]
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use nkd::diagnostics::Diagnostics;
+use nkd::ignition::merge::merge;
+use nkd::ignition::user::UserConfig;
+use nkd::ignition::{SPEC_MINOR, json, read, tree};
+use nkd::yaml::Node;
+
+fuzz_target!(|text: &str| {
+    let (parent, child) = text.split_once("\n---\n").unwrap_or((text, "{}"));
+    let mut diagnostics = Diagnostics::new();
+    let (parent, child) = (
+        config(parent, &mut diagnostics),
+        config(child, &mut diagnostics),
+    );
+    let (Some(parent), Some(child)) = (parent, child) else {
+        assert!(!diagnostics.is_empty(), "refused without a reason");
+        let _ = diagnostics.to_string();
+        return;
+    };
+    let merged = merge(&parent, &child);
+    let source = diagnostics.add(Path::new("merged.ign"), tree::to_json(&merged).to_string());
+    let again = json::parse(source, &mut diagnostics).expect("JSON");
+    let format = read::Json {
+        minor: SPEC_MINOR,
+        target: SPEC_MINOR,
+    };
+    let again = read::config(&again, &format, &mut diagnostics);
+    let again = again.unwrap_or_else(|| panic!("{diagnostics}"));
+    assert!(diagnostics.is_empty(), "{diagnostics}");
+    assert_eq!(tree::to_json(&again), tree::to_json(&merged));
+});
+
+fn config(text: &str, to: &mut Diagnostics) -> Option<Node> {
+    let source = to.add(Path::new("fuzz.ign"), text.to_owned());
+    UserConfig::read(source, to).map(|user| user.config)
+}
