@@ -11,7 +11,8 @@ use anyhow::Context;
 use clap::Args;
 use nkd_contract::{Plan, Runtime, Timestamp, paths};
 
-use crate::system::{Redactor, Root};
+use crate::stages::runtime::client;
+use crate::system::{Command, Redactor, Root};
 
 /// How long one command may take; a machine in trouble may have some that hang.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -119,21 +120,35 @@ fn collect(root: &Root, to: &mut impl Write) -> io::Result<()> {
     let runtime = plan
         .and_then(|json| Plan::parse(&json).ok())
         .map(|plan| plan.runtime);
-    match runtime {
-        Some(runtime @ Runtime::Containerd) => {
-            let unit = format!("--unit={}", runtime.unit());
-            command(
-                root,
-                &["journalctl", "--no-pager", "--boot", &unit, "--lines=1000"],
-                to,
-            )?;
-            for list in ["images", "containers", "tasks", "leases"] {
-                command(root, &["ctr", "--namespace", "k8s.io", list, "list"], to)?;
-            }
-        }
-        None => {}
+    if let Some(runtime) = runtime {
+        self::runtime(root, runtime, to)?;
     }
     to.flush()
+}
+
+fn runtime(root: &Root, runtime: Runtime, to: &mut impl Write) -> io::Result<()> {
+    for unit in runtime.units() {
+        let unit = format!("--unit={unit}");
+        let words = ["journalctl", "--no-pager", "--boot", &unit, "--lines=1000"];
+        command(root, &words, to)?;
+    }
+    let lists: &[&[&str]] = match runtime {
+        Runtime::Containerd => &[
+            &["--namespace", "k8s.io", "images", "list"],
+            &["--namespace", "k8s.io", "containers", "list"],
+            &["--namespace", "k8s.io", "tasks", "list"],
+            &["--namespace", "k8s.io", "leases", "list"],
+        ],
+        Runtime::Crio | Runtime::Isulad | Runtime::CriDockerd => {
+            &[&["info"], &["images"], &["pods"], &["ps", "--all"]]
+        }
+        Runtime::Docker => &[&["info"], &["images"], &["ps", "--all"]],
+    };
+    for list in lists {
+        writeln!(to, "\n==== {runtime}: {}", list.join(" "))?;
+        told(client(root, runtime).args(*list), to)?;
+    }
+    Ok(())
 }
 
 fn file(root: &Root, path: &str, to: &mut impl Write) -> io::Result<()> {
@@ -155,16 +170,17 @@ fn command(root: &Root, words: &[&str], to: &mut impl Write) -> io::Result<()> {
     let Some((program, arguments)) = words.split_first() else {
         return Ok(());
     };
+    told(root.command(program).args(arguments), to)
+}
+
+/// What a command says, or why it couldn't.
+fn told(command: Command, to: &mut impl Write) -> io::Result<()> {
     let mut written = Ok(());
-    let ran = root
-        .command(program)
-        .args(arguments)
-        .timeout(TIMEOUT)
-        .each_line(|line| {
-            if written.is_ok() {
-                written = writeln!(to, "{line}");
-            }
-        });
+    let ran = command.timeout(TIMEOUT).each_line(|line| {
+        if written.is_ok() {
+            written = writeln!(to, "{line}");
+        }
+    });
     written?;
     match ran {
         Ok(()) => Ok(()),

@@ -219,6 +219,82 @@ fn a_dead_runtime_is_tried_again_until_its_budget_is_used_up() {
 }
 
 #[test]
+fn each_runtime_is_started_by_its_units_and_asked_by_its_own_client() {
+    for (runtime, units, socket, asked) in [
+        (
+            Runtime::Crio,
+            &["crio.service"][..],
+            "/run/crio/crio.sock",
+            "crictl --runtime-endpoint unix:///run/crio/crio.sock version",
+        ),
+        (
+            Runtime::Isulad,
+            &["isulad.service"],
+            "/run/isulad.sock",
+            "crictl --runtime-endpoint unix:///run/isulad.sock version",
+        ),
+        (
+            Runtime::Docker,
+            &["docker.service"],
+            "/run/docker.sock",
+            "docker --host unix:///run/docker.sock version",
+        ),
+        (
+            Runtime::CriDockerd,
+            &["docker.service", "cri-docker.service"],
+            "/run/cri-dockerd.sock",
+            "crictl --runtime-endpoint unix:///run/cri-dockerd.sock version",
+        ),
+    ] {
+        let machine = Machine::new();
+        machine.plan(|plan| {
+            plan.runtime = runtime;
+            plan.images.source = ImageSource::Registry;
+        });
+        machine.program("crictl", "exit 0");
+        machine.program("docker", "exit 0");
+        let path = machine.path(socket);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let _listening = UnixListener::bind(path).unwrap();
+        machine.install();
+        assert_eq!(machine.failure().0, Some(Stage::Ready), "{runtime}");
+        let started: Vec<_> = units
+            .iter()
+            .map(|unit| format!("systemctl enable --now {unit}"))
+            .collect();
+        let calls = machine.calls();
+        assert!(calls.join("\n").contains(&started.join("\n")), "{calls:?}");
+        assert!(calls.iter().any(|call| call == asked), "{calls:?}");
+    }
+}
+
+#[test]
+fn a_runtime_that_does_not_answer_is_said_by_its_socket() {
+    let machine = Machine::new();
+    machine.plan(|plan| {
+        plan.runtime = Runtime::Crio;
+        plan.budgets.insert(Stage::Runtime, 0);
+    });
+    machine.program("crictl", "exit 0");
+    assert_eq!(machine.install().code(), Some(STOPPED));
+    let (stage, cause, message) = machine.failure();
+    assert_eq!((stage, cause), (Some(Stage::Runtime), Cause::RuntimeSocket));
+    assert!(message.contains("/run/crio/crio.sock"), "{message}");
+}
+
+#[test]
+fn archives_for_a_runtime_that_takes_none_stop_it() {
+    let machine = Machine::new();
+    machine.plan(|plan| plan.runtime = Runtime::Isulad);
+    machine.program("crictl", "exit 0");
+    let _listening = UnixListener::bind(machine.path("/run/isulad.sock")).unwrap();
+    assert_eq!(machine.install().code(), Some(STOPPED));
+    let (stage, cause, message) = machine.failure();
+    assert_eq!((stage, cause), (Some(Stage::Images), Cause::ImagesMissing));
+    assert!(message.contains("isulad"), "{message}");
+}
+
+#[test]
 fn archives_are_imported_until_all_images_are_there_and_then_pinned() {
     let machine = Machine::new();
     machine.plan(|plan| plan.images.required[0].name = "example.org/a:1".into());

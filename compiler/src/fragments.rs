@@ -26,10 +26,22 @@ fragments! {
     TRUST_UNIT "host/nkd-trust.service";
     /// containerd's configuration.
     CONTAINERD "runtime/containerd/config.toml";
+    /// CRI-O's configuration.
+    CRIO "runtime/crio/90-nkd.conf";
+    /// Where CRI-O looks for images.
+    CRIO_REGISTRIES "runtime/crio/registries.conf";
+    /// iSulad's configuration.
+    ISULAD "runtime/isulad/daemon.json";
+    /// Docker's configuration.
+    DOCKER "runtime/docker/daemon.json";
+    /// How cri-dockerd is started.
+    CRI_DOCKERD "runtime/cri-dockerd/10-nkd.conf";
     /// kubelet's unit.
     KUBELET_UNIT "kubelet/kubelet.service";
     /// How kubeadm starts kubelet.
     KUBELET_DROPIN "kubelet/10-kubeadm.conf";
+    /// Where kubelet finds credentials of registries.
+    KUBELET_REGISTRIES "kubelet/20-registries.conf";
     /// The static pod of kube-vip.
     KUBE_VIP "kube-vip/kube-vip.yaml";
     /// kubeadm's documents for the init node.

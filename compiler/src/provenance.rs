@@ -61,17 +61,19 @@ const CAUSES: &[(&str, &str)] = &[
     (paths::REPORT, "spec.report"),
     (paths::ADDONS, "spec.network.manifests"),
     ("/etc/containerd/", "spec.runtime"),
+    ("/etc/crio/", "spec.runtime"),
+    ("/etc/containers/", "spec.runtime.registries"),
+    ("/etc/isulad/", "spec.runtime"),
+    ("/etc/docker/", "spec.runtime"),
+    ("/etc/systemd/system/cri-docker.service.d/", "spec.runtime"),
+    ("/etc/nkd/registries/", "spec.runtime.registries"),
+    (
+        "/etc/systemd/system/kubelet.service.d/20-registries.conf",
+        "spec.runtime.registries",
+    ),
     (
         "/etc/systemd/system/kubelet.service",
         "spec.kubernetes.version",
-    ),
-    (
-        "/etc/systemd/system/kubelet.service.d/20-nkd-proxy.conf",
-        "spec.os.proxy",
-    ),
-    (
-        "/etc/systemd/system/containerd.service.d/20-nkd-proxy.conf",
-        "spec.os.proxy",
     ),
     (
         "/etc/NetworkManager/system-connections/",
@@ -87,7 +89,12 @@ const CAUSES: &[(&str, &str)] = &[
 /// The key that asked for a path: as it would be called, and its line if it is written.
 pub fn cause(path: &str, node: &str, lines: &Lines) -> (Option<String>, Option<usize>) {
     let causes = CAUSES.iter().filter(|(root, _)| path.starts_with(root));
-    let Some((_, key)) = causes.max_by_key(|(root, _)| root.len()) else {
+    let longest = causes.max_by_key(|(root, _)| root.len()).map(|it| it.1);
+    // Drop-ins for several units.
+    let proxy = path
+        .ends_with("/20-nkd-proxy.conf")
+        .then_some("spec.os.proxy");
+    let Some(key) = proxy.or(longest) else {
         return (None, None);
     };
     let key = key.replace("NODE", node);

@@ -36,6 +36,21 @@ fn two_ip_versions_and_an_etcd_of_others_are_as_kubeadm_wants_them() {
 }
 
 #[test]
+fn every_runtime_is_set_up_in_its_own_way() {
+    for (runtime, version, api) in [
+        ("crio", "v1.31.2", "v1beta4"),
+        // Before and after CRI's v1, which brings systemd's cgroups.
+        ("isulad", "v1.20.2", "v1beta2"),
+        ("isulad", "v1.28.7", "v1beta3"),
+        // With dockershim, and with cri-dockerd.
+        ("docker", "v1.20.2", "v1beta2"),
+        ("docker", "v1.31.2", "v1beta4"),
+    ] {
+        on_record(&format!("runtimes/{runtime}"), version, api, &["cp1"]);
+    }
+}
+
+#[test]
 fn every_example_compiles() {
     for entry in std::fs::read_dir(tests().join("../../examples")).unwrap() {
         let cluster_file = entry.unwrap().path().join("cluster.yaml");
@@ -48,7 +63,8 @@ fn every_example_compiles() {
     }
 }
 
-/// Compiles a cluster for a version and holds some of its nodes against their record.
+/// Compiles a cluster, `DIRECTORY` or `DIRECTORY/FILE`, for a version and holds some of its nodes
+/// against their record.
 fn on_record(cluster: &str, version: &str, api: &str, nodes: &[&str]) {
     let directory = tempfile::tempdir().unwrap();
     let cluster_file = copy_cluster(directory.path(), cluster, version, api);
@@ -61,20 +77,30 @@ fn on_record(cluster: &str, version: &str, api: &str, nodes: &[&str]) {
     );
     assert_ignition_takes(&out);
     for node in nodes {
-        let record = tests().join(format!("clusters/{cluster}/nodes/{version}/{node}.txt"));
+        let (cluster, file) = parts(cluster);
+        let of = file.map_or(version.to_owned(), |file| format!("{file}-{version}"));
+        let record = tests().join(format!("clusters/{cluster}/nodes/{of}/{node}.txt"));
         let record = snapbox::Data::read_from(&record, None).raw();
         snapbox::assert_data_eq!(tree(&ignition(&out, node)), record);
     }
 }
 
+fn parts(cluster: &str) -> (&str, Option<&str>) {
+    match cluster.split_once('/') {
+        Some((directory, file)) => (directory, Some(file)),
+        None => (cluster, None),
+    }
+}
+
 fn copy_cluster(to: &Path, cluster: &str, version: &str, api: &str) -> std::path::PathBuf {
+    let (cluster, file) = parts(cluster);
     for entry in std::fs::read_dir(tests().join("clusters").join(cluster)).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
             std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
         }
     }
-    let cluster_file = to.join("cluster.yaml");
+    let cluster_file = to.join(format!("{}.yaml", file.unwrap_or("cluster")));
     let file = std::fs::read_to_string(&cluster_file).unwrap();
     let file = file.replace("VERSION", version).replace("KUBEADM", api);
     std::fs::write(&cluster_file, file).unwrap();

@@ -212,6 +212,116 @@ fn what_one_control_plane_says_holds_for_the_others() {
     }
 }
 
+/// The same for container runtimes: name, Kubernetes version, rule, file, and so on.
+const BROKEN_RUNTIMES: [(&str, &str, &str, &str, &str, &str); 11] = [
+    (
+        "containerd",
+        "v1.31.2",
+        "runtime-agrees",
+        "/etc/containerd/config.toml",
+        "SystemdCgroup = true",
+        "SystemdCgroup = false",
+    ),
+    (
+        "containerd",
+        "v1.31.2",
+        "sandbox-image",
+        "/etc/containerd/config.toml",
+        "pause:3.10",
+        "pause:3.9",
+    ),
+    (
+        "crio",
+        "v1.31.2",
+        "runtime-agrees",
+        "/etc/crio/crio.conf.d/90-nkd.conf",
+        "systemd",
+        "cgroupfs",
+    ),
+    (
+        "crio",
+        "v1.31.2",
+        "sandbox-image",
+        "/etc/crio/crio.conf.d/90-nkd.conf",
+        "pause:3.10",
+        "pause:3.9",
+    ),
+    (
+        "isulad",
+        "v1.28.7",
+        "runtime-agrees",
+        "/etc/isulad/daemon.json",
+        "\"systemd-cgroup\": true",
+        "\"systemd-cgroup\": false",
+    ),
+    (
+        "isulad",
+        "v1.20.2",
+        "sandbox-image",
+        "/etc/isulad/daemon.json",
+        "pause:3.2",
+        "pause:3.9",
+    ),
+    (
+        "docker",
+        "v1.20.2",
+        "runtime-agrees",
+        "/etc/docker/daemon.json",
+        "cgroupdriver=systemd",
+        "cgroupdriver=cgroupfs",
+    ),
+    (
+        "docker",
+        "v1.20.2",
+        "runtime-agrees",
+        KUBEADM,
+        "/var/run/dockershim.sock",
+        "/run/dockershim.sock",
+    ),
+    (
+        "docker",
+        "v1.20.2",
+        "sandbox-image",
+        KUBEADM,
+        "pause:3.2",
+        "pause:3.9",
+    ),
+    (
+        "docker",
+        "v1.31.2",
+        "sandbox-image",
+        "/etc/systemd/system/cri-docker.service.d/10-nkd.conf",
+        "pause:3.10",
+        "pause:3.9",
+    ),
+    (
+        "docker",
+        "v1.31.2",
+        "runtime-agrees",
+        PLAN,
+        "cri-dockerd",
+        "docker",
+    ),
+];
+
+#[test]
+fn kubelet_kubeadm_and_the_runtime_mean_the_same() {
+    for (runtime, version, rule, path, from, to) in BROKEN_RUNTIMES {
+        let directory = tempfile::tempdir().unwrap();
+        let cluster_file = directory.path().join("cluster.yaml");
+        let text = std::fs::read_to_string(demo()).unwrap();
+        let text = text.replace("v1.20.2", version).replace(
+            "spec:\n",
+            &format!("spec:\n  runtime: {{name: {runtime}}}\n"),
+        );
+        std::fs::write(&cluster_file, text).unwrap();
+        let mut cluster = compiled_from(&cluster_file);
+        replace(&mut cluster, 0, path, from, to);
+        let error = format!("{:#}", prove(&cluster).unwrap_err());
+        assert!(error.starts_with(&format!("rule {rule}: ")), "{error}");
+    }
+}
+
 #[test]
 fn what_is_secret_is_roots_alone() {
     breaks("secrets-private", |cluster| {

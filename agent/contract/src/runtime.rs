@@ -2,34 +2,74 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A container runtime, with what its package fixes: unit and CRI socket.
+/// A container runtime, with what its package fixes: units and sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Runtime {
     /// containerd, with its CRI plugin.
     Containerd,
+    /// CRI-O.
+    Crio,
+    /// iSulad.
+    Isulad,
+    /// Docker, through kubelet's own dockershim (Kubernetes before 1.24).
+    Docker,
+    /// Docker, through cri-dockerd (Kubernetes from 1.24).
+    CriDockerd,
 }
 
 impl Runtime {
-    /// The runtime's name, as in the cluster file.
+    /// All there are.
+    pub const ALL: [Self; 5] = [
+        Self::Containerd,
+        Self::Crio,
+        Self::Isulad,
+        Self::Docker,
+        Self::CriDockerd,
+    ];
+
+    /// Its name, the same in the plan and in the journal.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Containerd => "containerd",
+            Self::Crio => "crio",
+            Self::Isulad => "isulad",
+            Self::Docker => "docker",
+            Self::CriDockerd => "cri-dockerd",
         }
     }
 
-    /// The systemd unit that runs it.
-    pub const fn unit(self) -> &'static str {
+    /// The systemd units that run it, in the order in which they are started. The first fetches
+    /// the images; kubelet comes after the last.
+    pub const fn units(self) -> &'static [&'static str] {
         match self {
-            Self::Containerd => "containerd.service",
+            Self::Containerd => &["containerd.service"],
+            Self::Crio => &["crio.service"],
+            Self::Isulad => &["isulad.service"],
+            Self::Docker => &["docker.service"],
+            Self::CriDockerd => &["docker.service", "cri-docker.service"],
         }
     }
 
-    /// Path of its CRI socket.
+    /// Path of its CRI socket, where possible as its own package and kubeadm name it. dockershim's
+    /// has to be exactly this one: by it kubeadm before 1.24 knows that it is dockershim.
     pub const fn socket(self) -> &'static str {
         match self {
             Self::Containerd => "/run/containerd/containerd.sock",
+            Self::Crio => "/run/crio/crio.sock",
+            Self::Isulad => "/run/isulad.sock",
+            Self::Docker => "/var/run/dockershim.sock",
+            Self::CriDockerd => "/run/cri-dockerd.sock",
+        }
+    }
+
+    /// Path of the socket that answers when its units are up. dockershim is a part of kubelet, so
+    /// before that runs there is Docker alone.
+    pub const fn answers_at(self) -> &'static str {
+        match self {
+            Self::Docker => "/run/docker.sock",
+            _ => self.socket(),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use nkd_contract::{Cause, Role, Runtime};
+use nkd_contract::{Cause, Role};
 
-use super::{Fault, Node};
+use super::{Fault, Node, runtime};
 use crate::system::files::write_atomic;
 
 /// Kernel modules by a file that is there when they are.
@@ -35,9 +35,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
 }
 
 fn programs(node: &Node<'_>) -> Result<(), Fault> {
-    let client = match node.plan.runtime {
-        Runtime::Containerd => "ctr",
-    };
+    let client = runtime::client_program(node.plan.runtime);
     let mut wanted = vec!["systemctl", "kubelet", "kubeadm", client];
     if node.plan.role == Role::Init && !node.plan.addons.is_empty() {
         wanted.push("kubectl");

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nkd_contract::{Cause, ImageSource, Progress, Unit};
+use nkd_contract::{Cause, ImageSource, Progress, Runtime, Unit};
 
-use super::{Fault, Node};
+use super::{Fault, Node, runtime};
 use crate::system::Command;
 
 /// The containerd namespace that CRI uses.
@@ -23,6 +23,18 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         // kubeadm and kubelet pull what they need, and say what they can't.
         return Ok(());
     };
+    let directory = directory.clone();
+    match node.plan.runtime {
+        Runtime::Containerd => into_containerd(node, &directory),
+        // The compiler refuses such a cluster file.
+        runtime => Err(Fault::new(
+            Cause::ImagesMissing,
+            format!("this agent can't load archives of {directory} into {runtime}"),
+        )),
+    }
+}
+
+fn into_containerd(node: &mut Node<'_>, directory: &str) -> Result<(), Fault> {
     let mut missing = missing(node)?;
     let archives = if missing.is_empty() {
         Vec::new()
@@ -60,10 +72,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
 }
 
 fn ctr(node: &Node<'_>) -> Command {
-    let socket = node.plan.runtime.socket();
-    node.root
-        .command("ctr")
-        .args(["--address", socket, "--namespace", NAMESPACE])
+    runtime::client(node.root, node.plan.runtime).args(["--namespace", NAMESPACE])
 }
 
 /// An import that was cut off leaves half-written blobs, held by its lease for a day and named as

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use nkd_contract::{Cause, Role, paths};
+use nkd_contract::{Cause, Role, Runtime, paths};
 use serde_json::json;
 
 use super::api::{Api, ApiError};
@@ -154,15 +154,12 @@ fn has_joined(node: &Node<'_>) -> Result<bool, Fault> {
 
 fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
     node.progress("cleaning up after an earlier attempt", None);
-    let socket = node.plan.runtime.socket();
+    let runtime = node.plan.runtime;
+    // kubeadm knows dockershim by its bare path alone.
+    let endpoint = runtime.cri_endpoint(runtime != Runtime::Docker);
     node.root
         .command("kubeadm")
-        .args([
-            "reset",
-            "--force",
-            "--cri-socket",
-            &format!("unix://{socket}"),
-        ])
+        .args(["reset", "--force", "--cri-socket", &endpoint])
         .timeout(RESET)
         .run()
         .map_err(|error| Fault::of_command(Cause::KubeadmReset, &error))?;

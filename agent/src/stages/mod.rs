@@ -9,7 +9,7 @@ mod host;
 mod images;
 mod kubeadm;
 mod ready;
-mod runtime;
+pub(crate) mod runtime;
 
 use std::fmt;
 use std::time::{Duration, Instant};

@@ -16,8 +16,8 @@ pub const POD_SUBNET: &str = "10.244.0.0/16";
 pub const SERVICE_SUBNET: &str = "10.96.0.0/12";
 /// `spec.kubernetes.networking.dnsDomain`, by default
 pub const DNS_DOMAIN: &str = "cluster.local";
-/// `spec.runtime.name`, by default
-pub const RUNTIME: &str = "containerd";
+/// `spec.runtime.name`; the first is the default
+pub const RUNTIMES: [&str; 4] = ["containerd", "crio", "isulad", "docker"];
 /// `spec.pki.algorithm`, by default
 pub const ALGORITHM: &str = Algorithm::EcdsaP256.name();
 /// `spec.pki.validity`, by default
@@ -89,7 +89,7 @@ static SPEC: Mapping = mapping(
     "spec",
     &[&[
         map("kubernetes", &KUBERNETES, "Kubernetes itself.").needed(),
-        map("runtime", &RUNTIMES, "The container runtime."),
+        map("runtime", &RUNTIME, "The container runtime."),
         map("network", &NETWORK, "The network add-on."),
         map("airgap", &AIRGAP, "Images that come with the OS image."),
         map("report", &REPORT, "Who is told how the installation goes."),
@@ -178,10 +178,10 @@ static EXTERNAL_ETCD: Mapping = mapping(
     ]],
 );
 
-static RUNTIMES: Mapping = mapping(
+static RUNTIME: Mapping = mapping(
     "runtime",
     &[&[
-        word("name", &[RUNTIME], "Which one.").or(RUNTIME),
+        word("name", &RUNTIMES, "Which one; it has to be in the OS image. From Kubernetes 1.24 docker needs cri-dockerd there too, and from 1.26 isulad has to be 2.1.5 or later.").or(RUNTIMES[0]),
         text(
             "sandboxImage",
             "The image that holds a pod together; by default the one of the Kubernetes version.",

@@ -40,12 +40,8 @@ pub struct Cluster {
     pub external_etcd: Option<written::ExternalEtcd>,
     /// `spec.kubernetes.kubeadm`
     pub overlays: Vec<Text>,
-    /// `spec.runtime.name`
-    pub runtime: Text,
-    /// `spec.runtime.sandboxImage`
-    pub sandbox_image: Text,
-    /// `spec.runtime.registries`
-    pub registries: Vec<written::Registry>,
+    /// `spec.runtime`
+    pub runtime: Runtime,
     /// `spec.network.manifests`
     pub manifests: Vec<Text>,
     /// `spec.airgap.images`
@@ -92,6 +88,16 @@ impl Node {
     }
 }
 
+/// `spec.runtime`
+pub struct Runtime {
+    /// `name`
+    pub name: Text,
+    /// `sandboxImage`
+    pub sandbox_image: Text,
+    /// `registries`
+    pub registries: Vec<written::Registry>,
+}
+
 /// Fills in the defaults.
 pub fn resolve(file: written::Cluster, to: &mut Diagnostics) -> Cluster {
     let span = file.span;
@@ -128,9 +134,11 @@ pub fn resolve(file: written::Cluster, to: &mut Diagnostics) -> Cluster {
         kube_vip: kubernetes.kube_vip,
         external_etcd: kubernetes.external_etcd,
         overlays: kubernetes.overlays.unwrap_or_default(),
-        runtime: or(file.spec.runtime.name, keys::RUNTIME),
-        sandbox_image: or(file.spec.runtime.sandbox_image, &sandbox_image),
-        registries: file.spec.runtime.registries,
+        runtime: Runtime {
+            name: or(file.spec.runtime.name, keys::RUNTIMES[0]),
+            sandbox_image: or(file.spec.runtime.sandbox_image, &sandbox_image),
+            registries: file.spec.runtime.registries,
+        },
         manifests: file.spec.manifests.unwrap_or_default(),
         airgap_images: file.spec.airgap_images,
         report: file.spec.report,

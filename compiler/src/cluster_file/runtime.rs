@@ -1,68 +1,118 @@
 //! `spec.runtime`: the container runtime and the registries it pulls from.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nkd_contract::Runtime;
 
-use super::checks;
-use super::domain::{Access, Registry};
+use super::domain::{Access, DOCKER_HUB, Mirror, Registry};
 use super::files::Files;
-use super::written;
-use crate::diagnostics::{Code, Diagnostics, Spanned};
+use super::{checks, keys, resolved, written};
+use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
 use crate::pki::Secret;
 use crate::version::Version;
 
-/// Runtimes Kubernetes knows and `nkd-agent` can't bring up yet.
-const OTHERS: [&str; 3] = ["crio", "isulad", "docker"];
-
-/// Checks the runtime's name, and that the Kubernetes version works with it.
-pub fn name(
-    text: &Spanned<String>,
+/// Checks the runtime and its registries.
+pub fn runtime(
+    file: resolved::Runtime,
     version: Option<Version>,
+    files: &Files<'_>,
     to: &mut Diagnostics,
-) -> Option<Runtime> {
-    if !OTHERS.contains(&text.value.as_str()) {
-        let found = checks::choice(text, [Runtime::Containerd.name()], |it| it, to);
-        return found.map(|_| Runtime::Containerd);
+) -> (Option<Runtime>, Vec<Registry>) {
+    let runtime = name(&file.name, version, to);
+    let registries = registries(file.registries, runtime, files, to);
+    if let Some(runtime) = runtime {
+        let sandbox = &file.sandbox_image.value;
+        gets_sandbox(&file.name, runtime, sandbox, &registries, to);
     }
-    // Kubernetes changelog 1.24, "dockershim removed".
-    let no_dockershim = version.is_some_and(|version| version.minor >= 24);
-    let message = if text.value == "docker" && no_dockershim {
-        "kubelet can't use docker since Kubernetes 1.24".to_owned()
-    } else {
-        format!("nkd can't bring up {} yet", text.value)
-    };
-    to.report(Code::Runtime, text.span, message);
-    None
+    (runtime, registries)
 }
 
-/// Checks the registries.
-pub fn registries(
+/// Docker is reached by two ways: kubelet's own dockershim, and since
+/// that went a program of its own (Kubernetes changelog 1.24, "dockershim removed").
+fn name(text: &Spanned<String>, version: Option<Version>, to: &mut Diagnostics) -> Option<Runtime> {
+    let name = checks::choice(text, keys::RUNTIMES, |it| it, to)?;
+    let dockershim = version.is_none_or(|version| version.minor < 24);
+    Runtime::ALL.into_iter().find(|runtime| match runtime {
+        Runtime::CriDockerd => name == Runtime::Docker.name(),
+        Runtime::Docker => name == runtime.name() && dockershim,
+        _ => name == runtime.name(),
+    })
+}
+
+/// Checks the directory of image archives, which the agent can't load into every runtime.
+pub fn archives(
+    directory: Option<Spanned<String>>,
+    runtime: Option<Runtime>,
+    to: &mut Diagnostics,
+) -> Option<String> {
+    let directory = directory?;
+    if let Some(runtime) = runtime.filter(|it| *it != Runtime::Containerd) {
+        let message = format!("nkd-agent can't load images into {runtime} yet");
+        to.report(Code::Runtime, directory.span, message);
+    }
+    checks::node_path(directory, to)
+}
+
+/// Reports a sandbox image that the runtime would be refused.
+fn gets_sandbox(
+    name: &Spanned<String>,
+    runtime: Runtime,
+    sandbox: &str,
+    registries: &[Registry],
+    to: &mut Diagnostics,
+) {
+    let pulls_sandbox_itself = match runtime {
+        Runtime::Isulad | Runtime::CriDockerd => true,
+        Runtime::Containerd | Runtime::Crio | Runtime::Docker => false,
+    };
+    let of_sandbox = |it: &&Registry| sandbox.starts_with(&format!("{}/", it.host));
+    let registry = registries.iter().find(of_sandbox);
+    if pulls_sandbox_itself && registry.is_some_and(|it| it.access.credentials.is_some()) {
+        let message =
+            format!("{runtime} pulls {sandbox} without credentials, and would be refused");
+        let help = "give `spec.runtime.sandboxImage` an image that anyone may pull";
+        to.report_with_help(Code::Runtime, name.span, message, help);
+    }
+}
+
+/// Checks the registries, and that the runtime can be told of them.
+fn registries(
     file: Vec<written::Registry>,
+    runtime: Option<Runtime>,
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> Vec<Registry> {
-    let mut seen = HashSet::new();
+    let mut seen = Seen::new(runtime);
     let mut registries = Vec::new();
     for registry in file {
-        let access = access(registry.access, files, to);
+        let host = registry.host.as_ref();
         let mirrors = registry.mirrors.into_iter().filter_map(|mirror| {
-            let access = self::access(mirror.access, files, to);
-            Some((mirror_url(mirror.url?, to)?, access))
+            let access = access(&mirror.access, files, to);
+            let span = mirror.url.as_ref()?.span;
+            let url = mirror_url(mirror.url?, to)?;
+            let made = Mirror { url, access };
+            seen.mirror(host?, &made, span, to);
+            seen.access(made.host(), &made.access, &mirror.access, to);
+            if let Some(auth) = &mirror.access.auth {
+                seen.mirror_auth(auth, span, to);
+            }
+            Some(made)
         });
         let mirrors = mirrors.collect();
+        let access = access(&registry.access, files, to);
         let Some(host) = registry.host else {
             continue;
         };
         if !checks::is_registry_host(&host.value) {
             let message = format!("`{}` is not the host of a registry", host.value);
             to.report(Code::Registry, host.span, message);
-        } else if !seen.insert(host.value.clone()) {
+        } else if registries.iter().any(|it: &Registry| it.host == host.value) {
             let message = format!("the registry `{}` is there already", host.value);
             to.report(Code::Registry, host.span, message);
         }
+        seen.access(&host.value, &access, &registry.access, to);
         registries.push(Registry {
             host: host.value,
             access,
@@ -70,6 +120,104 @@ pub fn registries(
         });
     }
     registries
+}
+
+/// What a runtime's own configuration can't say.
+struct Seen {
+    runtime: Option<Runtime>,
+    /// Credentials by host.
+    credentials: HashMap<String, Secret>,
+}
+
+impl Seen {
+    fn new(runtime: Option<Runtime>) -> Self {
+        Self {
+            runtime,
+            credentials: HashMap::new(),
+        }
+    }
+
+    /// The name of a runtime that knows mirrors of Docker's registry alone.
+    fn knows_docker_hub_alone(&self) -> Option<&'static str> {
+        match self.runtime? {
+            Runtime::Docker | Runtime::CriDockerd => Some("docker"),
+            Runtime::Isulad => Some("isulad"),
+            Runtime::Containerd | Runtime::Crio => None,
+        }
+    }
+
+    fn mirror(
+        &self,
+        registry: &Spanned<String>,
+        mirror: &Mirror,
+        span: Span,
+        to: &mut Diagnostics,
+    ) {
+        let path = mirror.path();
+        if let Some(name) = self.knows_docker_hub_alone() {
+            if registry.value != DOCKER_HUB {
+                let message = format!("{name} knows mirrors of {DOCKER_HUB} alone");
+                let help = "name the mirror in the images' names, or use containerd or crio";
+                to.report_with_help(Code::Registry, registry.span, message, help);
+            } else if !path.is_empty() {
+                let message = format!("{name} takes a mirror without a path");
+                let help = "write https://HOST or https://HOST:PORT, or use containerd or crio";
+                to.report_with_help(Code::Registry, span, message, help);
+            }
+        } else if self.runtime == Some(Runtime::Crio)
+            && !(path.is_empty() || path == "/v2" || path.starts_with("/v2/"))
+        {
+            let message = format!("crio would look for {}/v2{path}", mirror.host());
+            let help = "if that is meant, write it so: HOST/v2/PATH";
+            to.report_with_help(Code::Registry, span, message, help);
+        }
+    }
+
+    fn mirror_auth(&self, auth: &written::Auth, url: Span, to: &mut Diagnostics) {
+        if let Some(name) = self.knows_docker_hub_alone() {
+            let span = auth.username.as_ref().map_or(url, |it| it.span);
+            let message = format!("{name} asks mirrors without credentials");
+            let help = "use a mirror that anyone may pull from, or containerd or crio";
+            to.report_with_help(Code::Auth, span, message, help);
+        }
+    }
+
+    fn access(
+        &mut self,
+        host: &str,
+        access: &Access,
+        written: &written::Access,
+        to: &mut Diagnostics,
+    ) {
+        if let (Some(name), Some(file)) = (self.knows_docker_hub_alone(), &written.ca_file)
+            && host == DOCKER_HUB
+        {
+            let message = format!("{name} trusts the system's authorities for {DOCKER_HUB}");
+            to.report_with_help(
+                Code::Registry,
+                file.span,
+                message,
+                "name the file under `spec.os.trust`",
+            );
+        }
+        // containerd has a file of its own for each registry, the others one place for each host.
+        if self.runtime.is_none_or(|it| it == Runtime::Containerd) {
+            return;
+        }
+        let (Some(credentials), Some(auth)) = (&access.credentials, &written.auth) else {
+            return;
+        };
+        let earlier = self
+            .credentials
+            .insert(host.to_owned(), credentials.clone());
+        if let Some(username) = &auth.username
+            && earlier.is_some_and(|it| it != *credentials)
+        {
+            let message = format!("there are other credentials for `{host}` already");
+            let help = "this runtime has one user for each host";
+            to.report_with_help(Code::Auth, username.span, message, help);
+        }
+    }
 }
 
 /// The name goes into a header of its own, so a URL with one would only seem to work.
@@ -83,22 +231,22 @@ fn mirror_url(text: Spanned<String>, to: &mut Diagnostics) -> Option<String> {
     Some(url.trim_end_matches('/').to_owned())
 }
 
-fn access(file: written::Access, files: &Files<'_>, to: &mut Diagnostics) -> Access {
-    let authorization = file.auth.and_then(|auth| {
-        let (username, file) = (auth.username?, auth.password_file?);
-        let password = files.password(&file, to)?;
-        if username.value.is_empty() || username.value.contains([':', '\n']) {
-            let message = "a registry's username is not empty and has no `:`";
-            to.report(Code::Auth, username.span, message);
-        }
-        let pair = Secret::new(format!("{}:{}", username.value, password.expose()));
-        Some(Secret::new(format!(
-            "Basic {}",
-            STANDARD.encode(pair.expose())
-        )))
-    });
+fn access(file: &written::Access, files: &Files<'_>, to: &mut Diagnostics) -> Access {
+    let auth = file.auth.as_ref();
+    let ca_file = file.ca_file.as_ref();
     Access {
-        certificate_authority: file.ca_file.and_then(|name| files.certificates(&name, to)),
-        authorization,
+        certificate_authority: ca_file.and_then(|name| files.certificates(name, to)),
+        credentials: auth.and_then(|auth| credentials(auth, files, to)),
     }
+}
+
+fn credentials(auth: &written::Auth, files: &Files<'_>, to: &mut Diagnostics) -> Option<Secret> {
+    let (username, file) = (auth.username.as_ref()?, auth.password_file.as_ref()?);
+    let password = files.password(file, to)?;
+    if username.value.is_empty() || username.value.contains([':', '\n']) {
+        let message = "a registry's username is not empty and has no `:`";
+        to.report(Code::Auth, username.span, message);
+    }
+    let pair = Secret::new(format!("{}:{}", username.value, password.expose()));
+    Some(Secret::new(STANDARD.encode(pair.expose())))
 }

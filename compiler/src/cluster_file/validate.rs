@@ -35,12 +35,12 @@ pub fn validate(
     let pools = pools(file.pools, &files, to);
     let level = nodes::Level { host, pools };
     let nodes = nodes::nodes(file.nodes, &level, &files, to);
-    let runtime = runtime::name(&file.runtime, version, to);
-    let registries = runtime::registries(file.registries, &files, to);
+    let sandbox_image = file.runtime.sandbox_image.value.clone();
+    let (runtime, registries) = runtime::runtime(file.runtime, version, &files, to);
     let external_etcd = file
         .external_etcd
         .and_then(|it| etcd::external(it, &files, to));
-    let airgap_images = file.airgap_images.and_then(|it| checks::node_path(it, to));
+    let airgap_images = runtime::archives(file.airgap_images, runtime, to);
     let report = file.report.map(|it| report(it, &files, to));
     let pki = pki(&file.pki_algorithm, &file.pki_validity, to);
     let own_keys = authorities::own(file.own_keys, version, external_etcd.is_some(), &files, to);
@@ -69,7 +69,7 @@ pub fn validate(
         external_etcd,
         overlays,
         runtime: runtime?,
-        sandbox_image: file.sandbox_image.value,
+        sandbox_image,
         registries,
         manifests,
         airgap_images,
@@ -109,7 +109,7 @@ fn all_overlays(
 /// What only has to be well written.
 fn plain_texts(file: &resolved::Cluster, to: &mut Diagnostics) {
     checks::image_repository(&file.image_repository, to);
-    checks::image(&file.sandbox_image, to);
+    checks::image(&file.runtime.sandbox_image, to);
     checks::dns_name(&file.dns_domain, "the DNS domain", to);
     for san in &file.cert_sans {
         checks::host(san, to);

@@ -127,8 +127,8 @@ codes! {
         "give each registry's `host` once, as images' names begin, such as docker.io or registry.example.org:5000";
     Auth "NKD0140" "The credentials for a registry can't be used."
         "`username` is text, `passwordFile` a file with one line";
-    Runtime "NKD0141" "The container runtime can't be used with this Kubernetes or this nkd."
-        "use containerd: it works with every Kubernetes version nkd knows";
+    Runtime "NKD0141" "The container runtime can't do what is asked of it."
+        "use containerd: it can do all that a cluster file says";
     DualStack "NKD0142" "Networks of both IP versions can't be had like this."
         "from Kubernetes 1.21, write one IPv4 and one IPv6 network with a comma between them, such as 10.244.0.0/16,fd00:10:244::/56";
     Etcd "NKD0143" "An external etcd can't be used like this."

@@ -8,7 +8,7 @@ mod schema;
 
 use anyhow::{Result, bail};
 use ipnet::IpNet;
-use nkd_contract::paths;
+use nkd_contract::{Runtime, paths};
 use serde_json::{Value, json};
 
 use crate::cluster_file::domain::{Cluster, Node, Role, Taint};
@@ -26,7 +26,11 @@ const VOLUME_PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
 /// The documents for the init node.
 pub fn init(cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
     let mut documents = template(fragments::KUBEADM_INIT, cluster, node, token)?;
-    registration(document(&mut documents, "InitConfiguration")?, node);
+    registration(
+        document(&mut documents, "InitConfiguration")?,
+        cluster,
+        node,
+    );
     document(&mut documents, "InitConfiguration")?["localAPIEndpoint"]["bindPort"] =
         json!(cluster.bind_port());
     document(&mut documents, "ClusterConfiguration")?["apiServer"] =
@@ -46,7 +50,7 @@ pub fn init(cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
 pub fn join(cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
     let mut documents = template(fragments::KUBEADM_JOIN, cluster, node, token)?;
     let join = document(&mut documents, "JoinConfiguration")?;
-    registration(join, node);
+    registration(join, cluster, node);
     if node.role == Role::ControlPlane {
         // The PKI is delivered, so there is nothing to download and no `certificateKey`, whose
         // Secret kubeadm deletes after two hours.
@@ -54,11 +58,6 @@ pub fn join(cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
             "advertiseAddress": node.address.to_string(),
             "bindPort": cluster.bind_port(),
         }});
-        if cluster.kube_vip.is_some() {
-            // The preflight of a join wants this directory empty, and kube-vip's pod is in it.
-            join["nodeRegistration"]["ignorePreflightErrors"] =
-                json!(["DirAvailable--etc-kubernetes-manifests"]);
-        }
     }
     finish(documents, cluster, node)
 }
@@ -90,6 +89,7 @@ fn template(text: &str, cluster: &Cluster, node: &Node, token: &str) -> Result<V
     let values = [
         ("address", &*node.address.to_string()),
         ("addresses", &node.addresses()),
+        ("cgroupDriver", cluster.cgroup_driver()),
         ("cluster", &cluster.name),
         ("criSocket", &cri_socket),
         ("discovery", paths::DISCOVERY),
@@ -118,15 +118,65 @@ fn joined(networks: &[IpNet]) -> String {
 fn finish(mut documents: Vec<Value>, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
     convert::down(&mut documents, cluster.version.kubeadm_api())?;
     overlay::apply(&mut documents, cluster.overlays_of(node));
+    for document in &mut documents {
+        ignore_preflight(document, &ignored_checks(cluster, node));
+    }
     Ok(documents)
+}
+
+/// The checks of kubeadm's that would fail for what nkd does on purpose.
+fn ignored_checks(cluster: &Cluster, node: &Node) -> Vec<&'static str> {
+    let mut checks = Vec::new();
+    if node.role == Role::ControlPlane {
+        if cluster.kube_vip.is_some() && !cluster.is_init(node) {
+            // A join wants this directory empty, and kube-vip's pod is in it.
+            checks.push("DirAvailable--etc-kubernetes-manifests");
+        }
+        if cluster.only_kubelet_authenticates() {
+            // kubeadm pulls without credentials; kubelet pulls the same images later, with them.
+            checks.push("ImagePull");
+        }
+    }
+    checks
+}
+
+/// Adds to the checks the user ignores.
+fn ignore_preflight(document: &mut Value, checks: &[&str]) {
+    let Some(registration) = document.get_mut("nodeRegistration") else {
+        return;
+    };
+    for check in checks {
+        let ignored = &mut registration["ignorePreflightErrors"];
+        if ignored.is_null() {
+            *ignored = json!([]);
+        }
+        let Some(ignored) = ignored.as_array_mut() else {
+            continue;
+        };
+        // kubeadm doesn't take `all` together with others.
+        let is = |name: &str| ignored.iter().any(|it| text_is(it, name));
+        if !is("all") && !is(check) {
+            ignored.push(json!(check));
+        }
+    }
+}
+
+fn text_is(value: &Value, name: &str) -> bool {
+    let text = value.as_str();
+    text.is_some_and(|text| text.eq_ignore_ascii_case(name))
 }
 
 /// A node's own labels, taints and kubelet settings. The last are arguments, because kubeadm keeps one
 /// `KubeletConfiguration` for all nodes. Kubernetes reads no taints and an empty list of them
 /// differently: without the key a control plane gets its usual taint.
-fn registration(document: &mut Value, node: &Node) {
+fn registration(document: &mut Value, cluster: &Cluster, node: &Node) {
     let registration = &mut document["nodeRegistration"];
     if let Some(args) = registration["kubeletExtraArgs"].as_array_mut() {
+        if cluster.runtime == Runtime::Docker {
+            // dockershim is a part of kubelet.
+            let image = &cluster.sandbox_image;
+            args.push(json!({"name": "pod-infra-container-image", "value": image}));
+        }
         if !node.labels.is_empty() {
             let labels: Vec<_> = node
                 .labels

@@ -65,14 +65,17 @@ const CHECKS_OF: [&str; 6] = [
 ];
 
 /// Arguments of kubelet that hold nodes and cluster together, and what to use instead.
-const OWNED_ARGS: [(&str, &str); 7] = [
+const OWNED_ARGS: [(&str, &str); 10] = [
     ("bootstrap-kubeconfig", ""),
+    ("cgroup-driver", ""),
     ("config", ""),
+    ("container-runtime", "`spec.runtime`"),
     ("container-runtime-endpoint", "`spec.runtime`"),
     ("hostname-override", "the node's `name`"),
     ("kubeconfig", ""),
     ("node-ip", "the node's `address`"),
     ("node-labels", "the node's `labels`"),
+    ("pod-infra-container-image", "`spec.runtime.sandboxImage`"),
 ];
 
 /// Reports the names that kubeadm wouldn't know, and the arguments that aren't the user's.

@@ -19,7 +19,7 @@ const KUBELET: (&str, &str) = ("kubelet.config.k8s.io/v1beta1", "KubeletConfigur
 const KUBE_PROXY: (&str, &str) = ("kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration");
 
 /// Fields that nkd fills: changing them would break what it proves. With what to use instead.
-const OWNED: [(&str, &str); 16] = [
+const OWNED: [(&str, &str); 18] = [
     ("InitConfiguration.bootstrapTokens", ""),
     ("InitConfiguration.certificateKey", ""),
     (
@@ -59,6 +59,11 @@ const OWNED: [(&str, &str); 16] = [
     (
         "ClusterConfiguration.apiServer.certSANs",
         "`spec.kubernetes.apiServer.certSANs`",
+    ),
+    ("KubeletConfiguration.cgroupDriver", "`spec.runtime`"),
+    (
+        "KubeletConfiguration.containerRuntimeEndpoint",
+        "`spec.runtime`",
     ),
     ("JoinConfiguration.discovery", ""),
     (

@@ -108,7 +108,9 @@ pub(super) fn proxy(config: &mut Config, cluster: &Cluster, node: &Node, proxy: 
         // `%` begins systemd's specifiers.
         let _ = writeln!(text, "Environment=\"{name}={}\"", value.replace('%', "%%"));
     }
-    for unit in [cluster.runtime.unit(), "kubelet.service"] {
+    // The first of the runtime's units is the one that pulls.
+    let pulls = cluster.runtime.units().iter().take(1);
+    for unit in pulls.chain(&["kubelet.service"]) {
         // A proxy's URL may hold a password.
         let path = format!("/etc/systemd/system/{unit}.d/20-nkd-proxy.conf");
         config.file(path, PRIVATE, &*text);

@@ -64,10 +64,8 @@ fn host(config: &mut Config, cluster: &Cluster, node: &Node) -> Result<()> {
     if let Some(proxy) = &node.host.proxy {
         host::proxy(config, cluster, node, proxy);
     }
-    let dropin = fragments::fill(
-        fragments::KUBELET_DROPIN,
-        &[("runtimeUnit", cluster.runtime.unit())],
-    )?;
+    let after = cluster.runtime.units().join(" ");
+    let dropin = fragments::fill(fragments::KUBELET_DROPIN, &[("runtimeUnits", &*after)])?;
     config.units.push(Unit {
         name: "kubelet.service",
         content: fragments::KUBELET_UNIT,

@@ -2,6 +2,7 @@
 //! every other. A rule that fails is an error of nkd, found before anything is written.
 
 mod control_planes;
+mod runtime;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
@@ -26,6 +27,8 @@ struct Node {
     files: BTreeMap<String, String>,
     /// Files that others than root may read.
     readable: HashSet<String>,
+    /// What the user has a part in.
+    of_user: HashSet<String>,
     kubeadm: Vec<Value>,
 }
 
@@ -38,7 +41,7 @@ struct Cluster {
 type Rule = fn(&Cluster) -> Result<()>;
 
 /// Every rule, with its name.
-const RULES: [(&str, Rule); 14] = [
+const RULES: [(&str, Rule); 16] = [
     ("one-init-node", one_init_node),
     ("unique-names-and-addresses", unique_names_and_addresses),
     ("one-authority", one_authority),
@@ -53,6 +56,8 @@ const RULES: [(&str, Rule); 14] = [
     ("control-planes-share-pki", control_planes::share_pki),
     ("control-planes-in-order", control_planes::in_order),
     ("virtual-address", control_planes::virtual_address),
+    ("runtime-agrees", runtime::agrees),
+    ("sandbox-image", runtime::has_sandbox_image),
 ];
 
 /// The names of all rules.
@@ -62,7 +67,10 @@ pub fn rules() -> impl Iterator<Item = &'static str> {
 
 /// Proves the compiled cluster; the error names the rule that fails.
 pub fn prove(compiled: &Compiled) -> Result<()> {
-    let nodes = parallel::map(&compiled.nodes, |node| read(&node.ignition));
+    let nodes = parallel::map(&compiled.nodes, |node| {
+        let of_user = node.places.keys().cloned().collect();
+        read(&node.ignition, of_user)
+    });
     let nodes = nodes.into_iter().collect::<Result<_>>()?;
     let kubeconfig = first_document(&compiled.kubeconfig)?;
     let cluster = Cluster { nodes, kubeconfig };
@@ -72,7 +80,7 @@ pub fn prove(compiled: &Compiled) -> Result<()> {
     Ok(())
 }
 
-fn read(ignition: &str) -> Result<Node> {
+fn read(ignition: &str, of_user: HashSet<String>) -> Result<Node> {
     let (_, warnings) = ignition_config::Config::parse_str(ignition)?;
     ensure!(warnings.is_empty(), "Ignition doesn't know: {warnings:?}");
     let config: Value = serde_json::from_str(ignition)?;
@@ -100,6 +108,7 @@ fn read(ignition: &str) -> Result<Node> {
         plan,
         files,
         readable,
+        of_user,
         kubeadm,
     })
 }
@@ -144,17 +153,18 @@ impl Node {
         all.map(|it| it.to_string()).next().context("no address")
     }
 
-    /// The addresses kubelet is told to use, in both of the forms arguments have.
-    fn addresses(&self) -> Result<Vec<IpAddr>> {
+    /// An argument of kubelet, in both of the forms arguments have.
+    fn kubelet_arg(&self, name: &str) -> Result<Option<&str>> {
         let args = &self.registration()?["kubeletExtraArgs"];
-        let listed = || {
-            let arg = args
-                .as_array()?
-                .iter()
-                .find(|arg| arg["name"] == "node-ip")?;
-            arg["value"].as_str()
-        };
-        let addresses = args["node-ip"].as_str().or_else(listed);
+        let mut listed = args.as_array().into_iter().flatten();
+        let arg = listed.find(|arg| arg["name"] == name);
+        let value = arg.map_or(&args[name], |arg| &arg["value"]);
+        Ok(value.as_str())
+    }
+
+    /// The addresses kubelet is told to use.
+    fn addresses(&self) -> Result<Vec<IpAddr>> {
+        let addresses = self.kubelet_arg("node-ip")?;
         let addresses = addresses.with_context(|| format!("{} has no node-ip", self.plan.node))?;
         let parsed = addresses.split(',').map(str::parse);
         Ok(parsed.collect::<Result<_, _>>()?)
@@ -298,7 +308,9 @@ fn no_keys_on_workers(cluster: &Cluster) -> Result<()> {
 
 /// Keys, tokens and whatever else nkd delivers that is secret is root's alone.
 fn secrets_private(cluster: &Cluster) -> Result<()> {
-    const SIGNS: [&str; 4] = [
+    const SIGNS: [&str; 6] = [
+        "\"auth\": ",
+        "authorization = ",
         "PRIVATE KEY",
         "tlsBootstrapToken",
         "bootstrapTokens",
@@ -317,7 +329,13 @@ fn secrets_private(cluster: &Cluster) -> Result<()> {
 
 /// Keys the user brings for something else are none of the cluster's.
 fn is_nkds(path: &str) -> bool {
-    path.starts_with("/etc/nkd/") || path.starts_with("/etc/kubernetes/")
+    const ROOTS: [&str; 4] = [
+        "/etc/nkd/",
+        "/etc/kubernetes/",
+        "/etc/containerd/certs.d/",
+        "/etc/crio/",
+    ];
+    ROOTS.iter().any(|root| path.starts_with(root))
 }
 
 /// kubeadm's preflight refuses files it wants to write itself.

@@ -11,7 +11,7 @@ use nkd_contract::Runtime;
 
 pub use host::{Host, Names, Own, Proxy, User};
 pub use nodes::{Interface, Node, Pool, Role, Taint};
-pub use runtime::{Access, Registry};
+pub use runtime::{Access, DOCKER_HUB, Mirror, Registry};
 
 use crate::diagnostics::{SourceId, Spanned};
 use crate::pki::{KeyPair, Secret};
@@ -107,6 +107,31 @@ impl Cluster {
     /// Whether a node makes the cluster.
     pub fn is_init(&self, node: &Node) -> bool {
         self.init_node().is_some_and(|init| init.name == node.name)
+    }
+
+    /// Whether iSulad speaks CRI's v1, which Kubernetes needs from 1.26 (changelog 1.26, "CRI
+    /// v1alpha2 removed"). It came with iSulad 2.1.5, as did systemd's cgroups; older ones have
+    /// neither, and pass over what they don't know.
+    pub const fn isulad_has_cri_v1(&self) -> bool {
+        self.version.minor >= 26
+    }
+
+    /// The cgroup driver of kubelet and the container runtime.
+    pub const fn cgroup_driver(&self) -> &'static str {
+        match self.runtime {
+            Runtime::Isulad if !self.isulad_has_cri_v1() => "cgroupfs",
+            _ => "systemd",
+        }
+    }
+
+    /// Whether kubelet alone has credentials for registries, and neither kubeadm nor the runtime.
+    pub fn only_kubelet_authenticates(&self) -> bool {
+        let by_kubelet = match self.runtime {
+            Runtime::Containerd | Runtime::Crio => false,
+            Runtime::Isulad | Runtime::Docker | Runtime::CriDockerd => true,
+        };
+        let registries = &mut self.registries.iter();
+        by_kubelet && registries.any(|it| it.access.credentials.is_some())
     }
 
     /// The port of the API server on a control plane itself: the endpoint's, unless something

@@ -1,19 +1,48 @@
 use crate::pki::Secret;
 
+/// Docker's own registry, as images' names say it.
+pub const DOCKER_HUB: &str = "docker.io";
+
 /// An image registry that needs something to be reached.
 pub struct Registry {
     /// `host` or `host:port`, as in images' names.
     pub host: String,
     /// How it is reached itself.
     pub access: Access,
-    /// Where its images are looked for first, in order: URL and how that is reached.
-    pub mirrors: Vec<(String, Access)>,
+    /// Where its images are looked for first, in order.
+    pub mirrors: Vec<Mirror>,
+}
+
+/// Where a registry's images are too.
+pub struct Mirror {
+    /// Its `http` or `https` URL, without a slash at its end.
+    pub url: String,
+    /// How it is reached.
+    pub access: Access,
+}
+
+impl Mirror {
+    /// `host` or `host:port` of its URL.
+    pub fn host(&self) -> &str {
+        self.parts().0
+    }
+
+    /// The path of its URL, with its slash; empty if there is none.
+    pub fn path(&self) -> &str {
+        self.parts().1
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        let rest = self.url.split_once("://").map_or(&*self.url, |it| it.1);
+        rest.split_at(rest.find('/').unwrap_or(rest.len()))
+    }
 }
 
 /// How a registry or mirror is reached.
+#[derive(Default)]
 pub struct Access {
     /// PEM certificates to trust besides the system's.
     pub certificate_authority: Option<String>,
-    /// The value of HTTP's `Authorization`.
-    pub authorization: Option<Secret>,
+    /// User and password, as HTTP's Basic authentication encodes them.
+    pub credentials: Option<Secret>,
 }

@@ -1,14 +1,14 @@
-//! The container runtime's configuration.
+//! containerd: config.toml(5), and its "Registry Configuration".
 
 use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use crate::cluster_file::domain::{Access, Cluster, Registry};
+use crate::cluster_file::domain::{Access, Cluster, DOCKER_HUB, Registry};
 use crate::fragments;
 use crate::ignition::{Config, PRIVATE, PUBLIC};
 
-/// One directory for each registry (containerd, "Registry Configuration").
+/// One directory for each registry.
 const REGISTRIES: &str = "/etc/containerd/certs.d";
 
 pub(super) fn files(config: &mut Config, cluster: &Cluster) -> Result<()> {
@@ -22,7 +22,7 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster) -> Result<()> {
         let directory = format!("{REGISTRIES}/{}", registry.host);
         let mut hosts = format!("server = \"{}\"\n", server(registry));
         let mirrors = registry.mirrors.iter();
-        let mirrors = mirrors.map(|(url, access)| (url.clone(), access, "pull\", \"resolve"));
+        let mirrors = mirrors.map(|it| (it.url.clone(), &it.access, "pull\", \"resolve"));
         // The registry itself comes last, and only if it is reached in a way of its own.
         let own = Some(&registry.access).filter(|it| !it.is_plain());
         let own = own.map(|it| (server(registry), it, "pull\", \"resolve\", \"push"));
@@ -37,10 +37,10 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster) -> Result<()> {
                 let _ = writeln!(hosts, "  ca = \"{path}\"");
                 config.file(path, PUBLIC, authority);
             }
-            if let Some(authorization) = &access.authorization {
-                let authorization = authorization.expose();
+            if let Some(credentials) = &access.credentials {
+                let credentials = credentials.expose();
                 let _ = writeln!(hosts, "  [host.\"{url}\".header]");
-                let _ = writeln!(hosts, "    authorization = \"{authorization}\"");
+                let _ = writeln!(hosts, "    authorization = \"Basic {credentials}\"");
             }
         }
         config.file(format!("{directory}/hosts.toml"), PRIVATE, hosts);
@@ -51,13 +51,13 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster) -> Result<()> {
 /// Where a registry is: Docker's is elsewhere than its images' names say.
 fn server(registry: &Registry) -> String {
     match registry.host.as_str() {
-        "docker.io" => "https://registry-1.docker.io".to_owned(),
+        DOCKER_HUB => "https://registry-1.docker.io".to_owned(),
         host => format!("https://{host}"),
     }
 }
 
 impl Access {
     fn is_plain(&self) -> bool {
-        self.certificate_authority.is_none() && self.authorization.is_none()
+        self.certificate_authority.is_none() && self.credentials.is_none()
     }
 }

@@ -1,0 +1,58 @@
+//! CRI-O: crio.conf(5), containers-registries.conf(5), containers-certs.d(5),
+//! containers-auth.json(5).
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+
+use super::registries;
+use crate::cluster_file::domain::{Cluster, Mirror};
+use crate::fragments;
+use crate::ignition::{Config, PRIVATE, PUBLIC};
+
+const CREDENTIALS: &str = "/etc/crio/nkd-auth.json";
+
+pub(super) fn files(config: &mut Config, cluster: &Cluster) -> Result<()> {
+    let values = [
+        ("credentials", CREDENTIALS),
+        ("sandboxImage", &cluster.sandbox_image),
+    ];
+    let runtime = fragments::fill(fragments::CRIO, &values)?;
+    config.file("/etc/crio/crio.conf.d/90-nkd.conf", PUBLIC, runtime);
+    let mut mirrors = fragments::CRIO_REGISTRIES.to_owned();
+    for registry in cluster
+        .registries
+        .iter()
+        .filter(|it| !it.mirrors.is_empty())
+    {
+        let host = &registry.host;
+        let _ = write!(
+            mirrors,
+            "\n[[registry]]\nprefix = \"{host}\"\nlocation = \"{host}\"\n"
+        );
+        for mirror in &registry.mirrors {
+            let _ = write!(
+                mirrors,
+                "[[registry.mirror]]\nlocation = \"{}\"\ninsecure = {}\n",
+                location(mirror),
+                mirror.url.starts_with("http://")
+            );
+        }
+    }
+    config.file(
+        "/etc/containers/registries.conf.d/90-nkd.conf",
+        PUBLIC,
+        mirrors,
+    );
+    registries::certificates(config, cluster, "/etc/containers/certs.d");
+    let credentials = registries::credentials(cluster, |host| host)?;
+    config.file(CREDENTIALS, PRIVATE, credentials);
+    Ok(())
+}
+
+/// A mirror as images' names begin there; `/v2` is never a part of them.
+fn location(mirror: &Mirror) -> String {
+    let path = mirror.path();
+    let path = path.strip_prefix("/v2").unwrap_or(path);
+    format!("{}{path}", mirror.host())
+}

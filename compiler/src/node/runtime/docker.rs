@@ -1,0 +1,31 @@
+//! Docker, through dockershim or cri-dockerd: dockerd(8), "Daemon configuration file".
+
+use anyhow::Result;
+use nkd_contract::Runtime;
+use serde_json::{Value, json};
+
+use super::registries;
+use crate::cluster_file::domain::Cluster;
+use crate::fragments;
+use crate::ignition::{Config, PUBLIC};
+
+pub(super) fn files(config: &mut Config, cluster: &Cluster) -> Result<()> {
+    let mut daemon: Value = serde_json::from_str(fragments::DOCKER)?;
+    let mirrors: Vec<_> = registries::mirrors(cluster).map(|it| &it.url).collect();
+    if !mirrors.is_empty() {
+        daemon["registry-mirrors"] = json!(mirrors);
+    }
+    let daemon = serde_json::to_string_pretty(&daemon)? + "\n";
+    config.file("/etc/docker/daemon.json", PUBLIC, daemon);
+    registries::certificates(config, cluster, "/etc/docker/certs.d");
+    if cluster.runtime == Runtime::CriDockerd {
+        let values = [("sandboxImage", &*cluster.sandbox_image)];
+        let dropin = fragments::fill(fragments::CRI_DOCKERD, &values)?;
+        config.file(
+            "/etc/systemd/system/cri-docker.service.d/10-nkd.conf",
+            PUBLIC,
+            dropin,
+        );
+    }
+    registries::for_kubelet(config, cluster)
+}

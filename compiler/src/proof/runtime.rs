@@ -1,0 +1,121 @@
+//! Rules about the container runtime. A file that the user has overridden is the user's word.
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use nkd_contract::Runtime;
+use serde_json::Value;
+
+use super::{Cluster, Node};
+use crate::version::Version;
+
+/// kubelet, kubeadm and the runtime mean the same socket and the same cgroups.
+pub(super) fn agrees(cluster: &Cluster) -> Result<()> {
+    let init = cluster.init()?;
+    let kubelet = &init.document("KubeletConfiguration")?["cgroupDriver"];
+    for node in &cluster.nodes {
+        let runtime = node.plan.runtime;
+        ensure!(
+            runtime == init.plan.runtime,
+            "{} has {runtime}",
+            node.plan.node
+        );
+        let version = Version::parse(&node.plan.kubernetes_version);
+        let version = version.map_err(|problem| anyhow!(problem))?;
+        let endpoint = runtime.cri_endpoint(version.cri_socket_has_scheme());
+        ensure!(
+            node.registration()?["criSocket"] == endpoint,
+            "{}'s kubelet asks another socket than {endpoint}",
+            node.plan.node
+        );
+        if let Some(driver) = cgroup_driver(node)? {
+            ensure!(
+                *kubelet == driver,
+                "{runtime} has {driver}, kubelet {kubelet}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The image that holds a pod together is one of the plan's: it is there before the first pod is.
+pub(super) fn has_sandbox_image(cluster: &Cluster) -> Result<()> {
+    for node in &cluster.nodes {
+        let Some(image) = sandbox_image(node)? else {
+            continue;
+        };
+        let planned = node.plan.images.required.iter().any(|it| it.name == image);
+        ensure!(planned, "{}'s plan lacks {image}", node.plan.node);
+    }
+    Ok(())
+}
+
+/// The file that configures a runtime.
+const fn file_of(runtime: Runtime) -> &'static str {
+    match runtime {
+        Runtime::Containerd => "/etc/containerd/config.toml",
+        Runtime::Crio => "/etc/crio/crio.conf.d/90-nkd.conf",
+        Runtime::Isulad => "/etc/isulad/daemon.json",
+        Runtime::Docker | Runtime::CriDockerd => "/etc/docker/daemon.json",
+    }
+}
+
+fn nkds_file<'a>(node: &'a Node, path: &str) -> Result<Option<&'a str>> {
+    if node.of_user.contains(path) {
+        return Ok(None);
+    }
+    let text = node.files.get(path).with_context(|| format!("no {path}"))?;
+    Ok(Some(text))
+}
+
+fn cgroup_driver(node: &Node) -> Result<Option<&'static str>> {
+    let runtime = node.plan.runtime;
+    let Some(text) = nkds_file(node, file_of(runtime))? else {
+        return Ok(None);
+    };
+    let systemd = match runtime {
+        Runtime::Containerd => text.contains("SystemdCgroup = true\n"),
+        Runtime::Crio => text.contains("cgroup_manager = \"systemd\"\n"),
+        Runtime::Isulad => json(text)?["systemd-cgroup"] == true,
+        Runtime::Docker | Runtime::CriDockerd => {
+            let options = &json(text)?["exec-opts"];
+            let options = options.as_array().into_iter().flatten();
+            options
+                .into_iter()
+                .any(|it| it == "native.cgroupdriver=systemd")
+        }
+    };
+    Ok(Some(if systemd { "systemd" } else { "cgroupfs" }))
+}
+
+fn sandbox_image(node: &Node) -> Result<Option<String>> {
+    let runtime = node.plan.runtime;
+    if runtime == Runtime::Docker {
+        let image = node.kubelet_arg("pod-infra-container-image")?;
+        return Ok(image.map(str::to_owned));
+    }
+    let path = match runtime {
+        Runtime::CriDockerd => "/etc/systemd/system/cri-docker.service.d/10-nkd.conf",
+        _ => file_of(runtime),
+    };
+    let Some(text) = nkds_file(node, path)? else {
+        return Ok(None);
+    };
+    let image = match runtime {
+        Runtime::Containerd => between(text, "sandbox_image = \"", "\""),
+        Runtime::Crio => between(text, "pause_image = \"", "\""),
+        Runtime::CriDockerd => between(text, "--pod-infra-container-image=", "\n"),
+        Runtime::Isulad => json(text)?["pod-sandbox-image"].as_str().map(str::to_owned),
+        Runtime::Docker => bail!("dockershim has no file"),
+    };
+    let image = image.with_context(|| format!("{path} names no sandbox image"))?;
+    Ok(Some(image))
+}
+
+fn json(text: &str) -> Result<Value> {
+    Ok(serde_json::from_str(text)?)
+}
+
+fn between(text: &str, before: &str, after: &str) -> Option<String> {
+    let (_, rest) = text.split_once(before)?;
+    let (found, _) = rest.split_once(after)?;
+    Some(found.to_owned())
+}
