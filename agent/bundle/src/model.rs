@@ -1,0 +1,232 @@
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::Digest;
+
+/// The annotation by which containerd knows an image's full name (containerd,
+/// `images.AnnotationImageName`).
+pub const NAME: &str = "io.containerd.image.name";
+/// The annotation by which everybody else does (OCI image layout).
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+
+/// The largest index, manifest or configuration that is read. Real ones have some kilobytes.
+pub const JSON_LIMIT: u64 = 4 << 20;
+/// What all manifests of a bundle may have together.
+const MANIFESTS_LIMIT: u64 = 4 << 20;
+/// How many images a bundle has at most.
+pub const MAX_IMAGES: usize = 4096;
+
+/// Why an index or a manifest can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Invalid {
+    /// It is not JSON, or lacks a field.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// Something in it is wrong.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Invalid {
+    fn other(reason: impl Into<String>) -> Self {
+        Self::Other(reason.into())
+    }
+}
+
+/// A blob: a manifest, a configuration or a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Blob {
+    /// The digest of its bytes; its name.
+    pub digest: Digest,
+    /// How many bytes it has.
+    pub size: u64,
+}
+
+/// An image of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its full name, such as `registry.k8s.io/pause:3.10`.
+    pub name: String,
+    /// What it is for, in Go's and OCI's words, such as `amd64`.
+    pub architecture: String,
+    /// The media type of its manifest.
+    pub media_type: String,
+    /// Its manifest, which is what names the image.
+    pub manifest: Blob,
+    /// The manifest's bytes.
+    pub manifest_bytes: Vec<u8>,
+    /// Its configuration.
+    pub config: Blob,
+    /// Its layers, the lowest first.
+    pub layers: Vec<Layer>,
+}
+
+/// A layer of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// Its bytes.
+    pub blob: Blob,
+    /// Its media type; says how it is compressed.
+    pub media_type: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    media_type: String,
+    #[serde(flatten)]
+    blob: Blob,
+    platform: Option<Platform>,
+    #[serde(default)]
+    annotations: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Platform {
+    architecture: String,
+    os: String,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    manifests: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    config: Descriptor,
+    layers: Vec<Descriptor>,
+}
+
+/// An image as the index has it; its manifest isn't read yet.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) name: String,
+    pub(crate) architecture: String,
+    pub(crate) media_type: String,
+    pub(crate) manifest: Blob,
+}
+
+/// Reads a bundle's index.
+pub(crate) fn read_index(json: &[u8]) -> Result<Vec<Listed>, Invalid> {
+    let index: Index = serde_json::from_slice(json)?;
+    if index.manifests.len() > MAX_IMAGES {
+        return Err(Invalid::other(format!(
+            "it has more than {MAX_IMAGES} images"
+        )));
+    }
+    let mut names = BTreeSet::new();
+    let mut listed = Vec::new();
+    let mut bytes = 0_u64;
+    for mut manifest in index.manifests {
+        let name = manifest.annotations.remove(NAME);
+        let name = name.ok_or_else(|| Invalid::other(format!("an image lacks {NAME}")))?;
+        if !is_printable(&name) {
+            return Err(Invalid::other(format!(
+                "{name:?} is not the name of an image"
+            )));
+        }
+        if !names.insert(name.clone()) {
+            return Err(Invalid::other(format!("{name} is in it twice")));
+        }
+        let platform = manifest.platform.filter(|it| it.os == "linux");
+        let platform =
+            platform.ok_or_else(|| Invalid::other(format!("{name} is not for Linux")))?;
+        bytes = bytes.saturating_add(manifest.blob.size);
+        if bytes > MANIFESTS_LIMIT {
+            return Err(Invalid::other("its manifests are too large"));
+        }
+        listed.push(Listed {
+            name,
+            architecture: platform.architecture,
+            media_type: manifest.media_type,
+            manifest: manifest.blob,
+        });
+    }
+    Ok(listed)
+}
+
+/// What is shown to people and given to programs has no control characters and no blanks, and
+/// doesn't look like an option.
+fn is_printable(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 512
+        && !name.starts_with('-')
+        && name.bytes().all(|it| it.is_ascii_graphic())
+}
+
+impl Listed {
+    /// The image, once its manifest is there.
+    pub(crate) fn with_manifest(self, bytes: Vec<u8>) -> Result<Image, Invalid> {
+        Image::new(self.name, self.architecture, self.media_type, bytes)
+    }
+}
+
+impl Image {
+    /// An image by its manifest.
+    ///
+    /// # Errors
+    /// The manifest can't be used.
+    pub fn new(
+        name: String,
+        architecture: String,
+        media_type: String,
+        manifest_bytes: Vec<u8>,
+    ) -> Result<Self, Invalid> {
+        let manifest: Manifest = serde_json::from_slice(&manifest_bytes)?;
+        if manifest.config.blob.size > JSON_LIMIT {
+            return Err(Invalid::other("its configuration is too large"));
+        }
+        let layers = manifest.layers.into_iter().map(|it| Layer {
+            blob: it.blob,
+            media_type: it.media_type,
+        });
+        let image = Self {
+            name,
+            architecture,
+            media_type,
+            manifest: Blob {
+                digest: Digest::of(&manifest_bytes),
+                size: manifest_bytes.len() as u64,
+            },
+            manifest_bytes,
+            config: manifest.config.blob,
+            layers: layers.collect(),
+        };
+        let total = image
+            .blobs()
+            .try_fold(0_u64, |sum, blob| sum.checked_add(blob.size));
+        if total.is_none_or(|total| total > u64::MAX / 4) {
+            return Err(Invalid::other("its layers are larger than anything"));
+        }
+        Ok(image)
+    }
+
+    /// What it consists of besides its manifest, as it is in a bundle.
+    pub fn blobs(&self) -> impl Iterator<Item = Blob> {
+        [self.config]
+            .into_iter()
+            .chain(self.layers.iter().map(|it| it.blob))
+    }
+}
+
+/// The index of a bundle of these images, the same bytes for the same images.
+pub fn index(images: &[Image]) -> Vec<u8> {
+    let manifests: Vec<_> = images
+        .iter()
+        .map(|image| {
+            json!({
+                "mediaType": image.media_type,
+                "digest": image.manifest.digest,
+                "size": image.manifest.size,
+                "platform": { "architecture": image.architecture, "os": "linux" },
+                "annotations": { (NAME): image.name, (REF_NAME): image.name },
+            })
+        })
+        .collect();
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests });
+    index.to_string().into_bytes()
+}
