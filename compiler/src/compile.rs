@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use nkd_contract::Role;
 
 use crate::cluster_file::{self, domain::Cluster};
 use crate::diagnostics::{Code, Diagnostics, Span};
 use crate::ignition::users::Users;
+use crate::images::Closure;
 use crate::node;
 use crate::output;
 use crate::parallel;
@@ -33,6 +33,8 @@ pub struct Request<'a> {
 pub struct Compiled {
     /// The cluster.
     pub cluster: Cluster,
+    /// Every image any node runs.
+    pub closure: Closure,
     /// Its secrets.
     pub secrets: Secrets,
     /// The administrator's kubeconfig.
@@ -61,13 +63,6 @@ pub struct CompiledNode {
     pub wanted: bool,
 }
 
-impl Compiled {
-    /// Every image any node needs.
-    pub fn images(&self) -> Vec<String> {
-        node::required_images(&self.cluster, Role::Init)
-    }
-}
-
 /// Compiles and proves. `None` when something is wrong with the input; `diagnostics` says what.
 pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<Option<Compiled>> {
     let Some(cluster) = cluster_file::read(request.cluster_file, diagnostics) else {
@@ -86,8 +81,9 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
     if let Some(earlier) = earlier {
         keep_earlier(&earlier, &secrets, diagnostics);
     }
+    let closure = Closure::of(&cluster)?;
     let configs = parallel::map(&cluster.nodes, |node| {
-        node::config(&cluster, node, &secrets)
+        node::config(&cluster, &closure, node, &secrets)
     });
     let mut nodes = Vec::new();
     let mut users = Users::new(&cluster);
@@ -114,6 +110,7 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
     let kubeconfig = kubeconfig::admin(&cluster.name, &cluster.endpoint, authority, admin);
     let compiled = Compiled {
         cluster,
+        closure,
         secrets,
         kubeconfig,
         nodes,

@@ -142,7 +142,7 @@ fn images_are_those_of_kubernetes_and_of_manifests() {
     let images = succeeds(&["images", file]);
     for image in [
         "a.example.org/b:1",
-        "c:2",
+        "docker.io/library/c:2",
         "k8s.gcr.io/etcd:3.4.13-0",
         "k8s.gcr.io/kube-proxy:v1.20.2",
     ] {
@@ -152,10 +152,29 @@ fn images_are_those_of_kubernetes_and_of_manifests() {
         json(&["images", file])["images"].as_array().unwrap().len(),
         images.lines().count()
     );
-    let commands = succeeds(&["images", file, "--commands"]);
+    let commands = succeeds(&["images", file, "--commands", "--arch", "arm64"]);
+    let line = "skopeo copy --override-os linux --override-arch arm64 'docker://docker.io/library/c:2' \
+                'docker-archive:images/docker.io_library_c_2.tar:docker.io/library/c:2'\n";
+    assert!(commands.contains(line), "{commands}");
+}
+
+#[test]
+fn a_sandbox_image_that_kubeadm_does_not_know_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("cluster.yaml");
+    let text = fs::read_to_string(demo()).unwrap();
+    let own = "  runtime: {sandboxImage: r.example.org/pause:3.2}\n  nodes:";
+    fs::write(&file, text.replace("  nodes:", own)).unwrap();
+    let answer = json(&["images", file.to_str().unwrap()]);
+    let note = answer["note"].as_str().unwrap();
     assert!(
-        commands.contains("skopeo copy 'docker://c:2' 'docker-archive:images/c_2.tar:c:2'\n"),
-        "{commands}"
+        note.contains("r.example.org/pause:3.2 is not k8s.gcr.io/pause:3.2"),
+        "{note}"
+    );
+    assert_eq!(answer["images"].as_array().unwrap().len(), 8);
+    assert_eq!(
+        json(&["images", demo().to_str().unwrap()])["note"],
+        serde_json::Value::Null
     );
 }
 

@@ -19,6 +19,7 @@ pub enum Format {
 pub struct Answer {
     text: String,
     json: Option<Value>,
+    note: Option<String>,
 }
 
 impl Answer {
@@ -27,6 +28,7 @@ impl Answer {
         Self {
             text: text.into(),
             json: None,
+            note: None,
         }
     }
 
@@ -35,7 +37,18 @@ impl Answer {
         Self {
             text: text.into(),
             json: Some(json),
+            note: None,
         }
+    }
+
+    /// The same, with something that people should know, which isn't part of it: it goes to
+    /// standard error, or into the JSON document.
+    pub fn with_note(mut self, note: String) -> Self {
+        if let Some(Value::Object(json)) = &mut self.json {
+            json.insert("note".to_owned(), note.clone().into());
+        }
+        self.note = Some(note);
+        self
     }
 
     /// Writes it to standard output. A reader who has seen enough is no error.
@@ -44,6 +57,9 @@ impl Answer {
             (Some(json), Format::Json) => &(serde_json::to_string_pretty(json)? + "\n"),
             _ => &self.text,
         };
+        if let (Some(note), Format::Text) = (&self.note, format) {
+            eprintln!("note: {note}");
+        }
         match std::io::stdout().lock().write_all(text.as_bytes()) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
             _ => Ok(()),

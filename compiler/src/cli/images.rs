@@ -1,21 +1,20 @@
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::Args;
-use nkd_contract::Role;
 use serde_json::json;
 
 use super::answer::Answer;
-use crate::cluster_file::{self, domain::Cluster};
+use crate::cluster_file;
 use crate::diagnostics::Diagnostics;
-use crate::node::required_images;
-use crate::yaml::{self, Node, Value};
+use crate::images::Closure;
 
 /// List all images a cluster needs
 ///
-/// Those of its Kubernetes version, the sandbox image, and those its manifests name. With
-/// --commands, as a script that fetches them into archives for a node's image directory.
+/// Those of its Kubernetes version, the sandbox image, kube-vip's, and those its manifests name.
+/// With --commands, as a script that fetches them into archives, which `nkd bundle create` and a
+/// node's image directory take.
 #[derive(Args)]
 pub struct Images {
     /// The cluster file
@@ -24,71 +23,61 @@ pub struct Images {
     /// Print commands that fetch the images with skopeo into the directory images
     #[arg(long)]
     commands: bool,
+    /// The architecture to fetch images for, such as arm64
+    #[arg(long, value_name = "ARCH", default_value = "amd64", value_parser = architecture)]
+    arch: String,
+}
+
+/// An architecture in Go's words, as images have it.
+pub(super) fn architecture(text: &str) -> Result<String, String> {
+    match text {
+        "x86_64" => Err("it is called amd64 here".to_owned()),
+        "aarch64" => Err("it is called arm64 here".to_owned()),
+        _ if !text.is_empty() && text.chars().all(|it| it.is_ascii_alphanumeric()) => {
+            Ok(text.to_owned())
+        }
+        _ => Err("write a word such as amd64".to_owned()),
+    }
 }
 
 impl Images {
-    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Answer {
+    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer> {
         let Some(cluster) = cluster_file::read(&self.cluster_file, diagnostics) else {
-            return Answer::document("");
+            return Ok(Answer::document(""));
         };
-        let images = closure(&cluster);
+        let closure = Closure::of(&cluster)?;
+        let images = closure.all();
         let mut text = String::new();
         if self.commands {
             text += "mkdir -p images\n";
         }
         for image in &images {
-            let file = image.replace(['/', ':', '@'], "_");
             if self.commands {
-                let to = format!("docker-archive:images/{file}.tar:{image}");
-                let _ = writeln!(text, "skopeo copy 'docker://{image}' '{to}'");
+                let _ = writeln!(text, "{}", fetch(image, &self.arch));
             } else {
                 let _ = writeln!(text, "{image}");
             }
         }
-        Answer::new(text, json!({"images": images}))
+        let answer = Answer::new(text, json!({"images": images}));
+        Ok(match &closure.other_pause {
+            Some(pause) => answer.with_note(format!(
+                "the sandbox image {} is not {pause}, which kubeadm wants too: both are listed",
+                cluster.sandbox_image
+            )),
+            None => answer,
+        })
     }
 }
 
-/// Every image that any node runs, sorted.
-fn closure(cluster: &Cluster) -> BTreeSet<String> {
-    let roles = [Role::Init, Role::JoinControlPlane, Role::JoinWorker];
-    let mut images: BTreeSet<String> = roles
-        .into_iter()
-        .flat_map(|role| required_images(cluster, role))
-        .collect();
-    for manifest in &cluster.manifests {
-        let mut scratch = Diagnostics::new();
-        let source = scratch.add(Path::new(&manifest.name), manifest.text.clone());
-        for document in yaml::documents(source, &mut scratch) {
-            named(&document, &mut images);
-        }
-    }
-    images
-}
-
-/// What pods name as their containers' images.
-fn named(node: &Node, into: &mut BTreeSet<String>) {
-    match &node.value {
-        Value::Map(entries) => {
-            for entry in entries {
-                match entry.key.as_str() {
-                    "containers" | "initContainers" => {
-                        for container in items(&entry.node) {
-                            let image = container.get("image").and_then(Node::as_text);
-                            into.extend(image.map(str::to_owned));
-                        }
-                    }
-                    _ => named(&entry.node, into),
-                }
-            }
-        }
-        _ => items(node).iter().for_each(|item| named(item, into)),
-    }
-}
-
-fn items(node: &Node) -> &[Node] {
-    match &node.value {
-        Value::List(items) => items,
-        _ => &[],
-    }
+/// The command that fetches an image. A docker-archive can't hold one that is named by its digest.
+fn fetch(image: &str, arch: &str) -> String {
+    let kind = if image.contains('@') {
+        "oci-archive"
+    } else {
+        "docker-archive"
+    };
+    let file = image.replace(['/', ':', '@'], "_");
+    format!(
+        "skopeo copy --override-os linux --override-arch {arch} 'docker://{image}' '{kind}:images/{file}.tar:{image}'"
+    )
 }

@@ -76,7 +76,7 @@ pub fn main() -> ExitCode {
         Command::Butane(butane) => butane.run(&mut diagnostics),
         Command::Explain(explain) => explain.run(&mut diagnostics),
         Command::Diff(diff) => diff.run(&mut diagnostics),
-        Command::Images(images) => Ok(images.run(&mut diagnostics)),
+        Command::Images(images) => images.run(&mut diagnostics),
         Command::Secrets(secrets) => secrets.run(&mut diagnostics),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),

@@ -6,6 +6,7 @@ use super::domain::{Manifest, Overlay, Own};
 use super::written;
 use crate::diagnostics::{Code, Diagnostics, SourceId, Spanned};
 use crate::ignition::user::UserConfig;
+use crate::images::manifest;
 use crate::pki::Secret;
 use crate::yaml;
 
@@ -42,14 +43,16 @@ impl Files<'_> {
         overlays
     }
 
-    /// Manifests, in order; kubectl reads them, so they are only looked at for being YAML.
+    /// Manifests, in order; kubectl reads them, so they are only looked at for being YAML and
+    /// for the images they name.
     pub fn manifests(&self, names: &[Text], to: &mut Diagnostics) -> Vec<Manifest> {
         let mut manifests: Vec<Manifest> = Vec::new();
         for name in names {
             let Some(source) = self.read(name, to) else {
                 continue;
             };
-            yaml::documents(source, to);
+            let documents = yaml::documents(source, to);
+            let images = documents.iter().flat_map(manifest::images).collect();
             let file = self.path(name);
             let file = file.file_name().map(|it| it.to_string_lossy().into_owned());
             let file = file.unwrap_or_default();
@@ -64,6 +67,7 @@ impl Files<'_> {
             manifests.push(Manifest {
                 name: file,
                 text: to.text(source).to_owned(),
+                images,
             });
         }
         manifests

@@ -10,16 +10,21 @@ use nkd_contract::{Image, ImageSource, Images, Plan, ReportTarget, Role, SCHEMA,
 use crate::cluster_file::domain::{self, Cluster, Endpoint, Node};
 use crate::fragments;
 use crate::ignition::{Config, PRIVATE, PUBLIC, Unit};
-use crate::images;
+use crate::images::Closure;
 use crate::kubeadm;
 use crate::pki::Secrets;
 
 /// A node's configuration, without the user's own.
-pub fn config(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Config> {
+pub fn config(
+    cluster: &Cluster,
+    closure: &Closure,
+    node: &Node,
+    secrets: &Secrets,
+) -> Result<Config> {
     let mut config = Config::default();
     let token = secrets.worker_token.expose();
     let role = role(cluster, node);
-    let plan = plan(cluster, node, secrets);
+    let plan = plan(cluster, closure, node, secrets);
     config.file(
         paths::PLAN,
         PRIVATE,
@@ -151,7 +156,7 @@ fn control_planes_before(cluster: &Cluster, node: &Node) -> Vec<String> {
         .collect()
 }
 
-fn plan(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Plan {
+fn plan(cluster: &Cluster, closure: &Closure, node: &Node, secrets: &Secrets) -> Plan {
     let role = role(cluster, node);
     let is_init = role == Role::Init;
     let addon = |(index, manifest): (usize, &domain::Manifest)| {
@@ -174,9 +179,10 @@ fn plan(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Plan {
                 Some(directory) => ImageSource::Directory(directory.clone()),
                 None => ImageSource::Registry,
             },
-            required: required_images(cluster, role)
-                .into_iter()
-                .map(|name| Image { name })
+            required: closure
+                .of_role(node.role)
+                .iter()
+                .map(|name| Image { name: name.clone() })
                 .collect(),
         },
         addons: if is_init {
@@ -186,25 +192,4 @@ fn plan(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Plan {
         },
         budgets: std::collections::BTreeMap::new(),
     }
-}
-
-/// A node's images: those of its Kubernetes version, kube-vip's, and the sandbox image when it is
-/// another.
-pub fn required_images(cluster: &Cluster, role: Role) -> Vec<String> {
-    let repository = &cluster.image_repository;
-    let mut images = match role {
-        Role::JoinWorker => images::worker(cluster.version, repository),
-        Role::Init | Role::JoinControlPlane => images::control_plane(cluster.version, repository),
-    };
-    if cluster.external_etcd.is_some() {
-        images.retain(|image| !image.starts_with(&format!("{repository}/etcd:")));
-    }
-    let kube_vip = cluster.kube_vip.iter().map(|it| &it.image);
-    let kube_vip = kube_vip.filter(|_| role != Role::JoinWorker);
-    for image in kube_vip.chain([&cluster.sandbox_image]) {
-        if !images.contains(image) {
-            images.push(image.clone());
-        }
-    }
-    images
 }

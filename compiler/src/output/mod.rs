@@ -169,7 +169,7 @@ fn lock(compiled: &Compiled, outputs: &[(String, String)]) -> Result<String> {
         "nkd": env!("CARGO_PKG_VERSION"),
         "cluster": compiled.cluster.name,
         "kubernetesVersion": compiled.cluster.version.to_string(),
-        "images": compiled.images(),
+        "images": compiled.closure.all(),
         "clusterFile": compiled.inputs.first().map(|(name, _)| name),
         "keys": compiled.keys,
         "nodeConfigs": configs,

@@ -6,6 +6,7 @@ mod runtime;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use base64::Engine as _;
@@ -15,8 +16,9 @@ use nkd_contract::{Plan, Role, paths};
 use serde_json::Value;
 
 use crate::compile::Compiled;
+use crate::diagnostics::Diagnostics;
 use crate::ignition;
-use crate::images;
+use crate::images::{self, Configured};
 use crate::parallel;
 use crate::version::Version;
 use crate::yaml;
@@ -380,32 +382,50 @@ fn plan_agrees_with_kubeadm(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// Each node's plan has all that its role runs.
+/// Each node's plan has all that its role runs, and what the cluster's manifests name.
 fn images_complete(cluster: &Cluster) -> Result<()> {
-    let configuration = cluster.init()?.document("ClusterConfiguration")?;
-    let repository = configuration["imageRepository"]
-        .as_str()
-        .context("no imageRepository")?;
+    let init = cluster.init()?;
+    let configuration = init.document("ClusterConfiguration")?;
+    let manifests = init.plan.addons.iter().filter_map(|it| init.files.get(it));
+    let of_manifests: HashSet<_> = manifests.flat_map(|it| named(it)).collect();
     for node in &cluster.nodes {
         let version = Version::parse(&node.plan.kubernetes_version);
         let version = version.map_err(|problem| anyhow!(problem))?;
+        let configured = Configured::of(configuration, version);
         let mut needed = match node.plan.role {
-            Role::JoinWorker => images::worker(version, repository),
-            Role::Init | Role::JoinControlPlane => images::control_plane(version, repository),
+            Role::JoinWorker => images::worker(&configured),
+            Role::Init | Role::JoinControlPlane => images::control_plane(&configured),
         };
-        if configuration["etcd"]["external"].is_object() {
-            needed.retain(|image| !image.starts_with(&format!("{repository}/etcd:")));
-        }
         for pod in node.manifests()? {
             let containers = pod["spec"]["containers"].as_array();
             let images = containers.into_iter().flatten();
             needed.extend(images.filter_map(|it| Some(it["image"].as_str()?.to_owned())));
         }
-        for image in needed {
-            let planned = node.plan.images.required.iter();
-            let found = planned.map(|it| &it.name).any(|name| *name == image);
-            ensure!(found, "{}'s plan lacks {image}", node.plan.node);
+        let planned: HashSet<_> = node
+            .plan
+            .images
+            .required
+            .iter()
+            .map(|it| &it.name)
+            .collect();
+        for image in needed.iter().chain(&of_manifests) {
+            ensure!(
+                planned.contains(image),
+                "{}'s plan lacks {image}",
+                node.plan.node
+            );
         }
     }
     Ok(())
+}
+
+/// The images that a manifest names.
+fn named(manifest: &str) -> HashSet<String> {
+    let mut scratch = Diagnostics::new();
+    let source = scratch.add(Path::new(""), manifest.to_owned());
+    let documents = yaml::documents(source, &mut scratch);
+    documents
+        .iter()
+        .flat_map(images::manifest::images)
+        .collect()
 }

@@ -4,6 +4,7 @@ mod host;
 mod nodes;
 mod runtime;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -201,6 +202,8 @@ pub struct Manifest {
     pub name: String,
     /// Its text.
     pub text: String,
+    /// The full names of the images it names.
+    pub images: BTreeSet<String>,
 }
 
 /// Where nodes report to.

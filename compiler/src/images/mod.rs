@@ -1,5 +1,13 @@
 //! The images of each Kubernetes version: what `kubeadm config images list` prints, known without
-//! kubeadm.
+//! kubeadm, and everything else that a cluster runs.
+
+mod closure;
+pub mod manifest;
+pub mod name;
+
+pub use closure::Closure;
+
+use serde_json::Value;
 
 use crate::version::Version;
 
@@ -104,45 +112,93 @@ pub fn sandbox(version: Option<Version>, repository: &str) -> String {
     format!("{repository}/pause:{pause}")
 }
 
+/// What of kubeadm's configuration decides on images.
+#[derive(Debug, Clone)]
+pub struct Configured {
+    version: Version,
+    repository: String,
+    dns: (Option<String>, Option<String>),
+    etcd: (Option<String>, Option<String>),
+    external_etcd: bool,
+}
+
+impl Configured {
+    /// Reads a `ClusterConfiguration`.
+    pub fn of(configuration: &Value, version: Version) -> Self {
+        let text = |value: &Value| {
+            let text = value.as_str().filter(|it| !it.is_empty());
+            text.map(str::to_owned)
+        };
+        let own = |part: &Value| (text(&part["imageRepository"]), text(&part["imageTag"]));
+        let repository = text(&configuration["imageRepository"]);
+        Self {
+            version,
+            repository: repository.unwrap_or_else(|| default_repository(Some(version)).to_owned()),
+            dns: own(&configuration["dns"]),
+            etcd: own(&configuration["etcd"]["local"]),
+            external_etcd: configuration["etcd"]["external"].is_object(),
+        }
+    }
+
+    fn etcd(&self) -> String {
+        let (repository, tag) = &self.etcd;
+        let repository = repository.as_ref().unwrap_or(&self.repository);
+        let tag = tag.as_deref().unwrap_or(tags_of(self.version).etcd);
+        format!("{repository}/etcd:{tag}")
+    }
+
+    /// From 1.21 `CoreDNS` has a path of its own in Kubernetes' registry, but only there: in any
+    /// other repository kubeadm looks for it right beneath (`GetDNSImage`).
+    fn coredns(&self) -> String {
+        let (repository, tag) = &self.dns;
+        let repository = repository.as_ref().unwrap_or(&self.repository);
+        let tag = tag.as_deref().unwrap_or(tags_of(self.version).coredns);
+        let is_default = *repository == default_repository(Some(self.version));
+        let path = if self.version.minor >= 21 && is_default {
+            "coredns/coredns"
+        } else {
+            "coredns"
+        };
+        format!("{repository}/{path}:{tag}")
+    }
+}
+
 /// What a node that joins as a worker runs.
-pub fn worker(version: Version, repository: &str) -> Vec<String> {
-    let tags = tags_of(version);
+pub fn worker(of: &Configured) -> Vec<String> {
+    let Configured {
+        version,
+        repository,
+        ..
+    } = of;
     vec![
         format!("{repository}/kube-proxy:{version}"),
-        sandbox(Some(version), repository),
-        coredns(tags, version, repository),
+        sandbox(Some(*version), repository),
+        of.coredns(),
     ]
 }
 
 /// What a control plane runs.
-pub fn control_plane(version: Version, repository: &str) -> Vec<String> {
+pub fn control_plane(of: &Configured) -> Vec<String> {
     let mut images: Vec<_> = [
         "kube-apiserver",
         "kube-controller-manager",
         "kube-scheduler",
     ]
     .iter()
-    .map(|name| format!("{repository}/{name}:{version}"))
+    .map(|name| format!("{}/{name}:{}", of.repository, of.version))
     .collect();
-    images.extend(worker(version, repository));
-    images.push(format!("{repository}/etcd:{}", tags_of(version).etcd));
+    images.extend(worker(of));
+    if !of.external_etcd {
+        images.push(of.etcd());
+    }
     images
-}
-
-/// From 1.21 `CoreDNS` has a path of its own in Kubernetes' registry, but only there: in any other
-/// repository kubeadm looks for it right beneath (`GetDNSImage`).
-fn coredns(tags: &Tags, version: Version, repository: &str) -> String {
-    let path = if version.minor >= 21 && repository == default_repository(Some(version)) {
-        "coredns/coredns"
-    } else {
-        "coredns"
-    };
-    format!("{repository}/{path}:{}", tags.coredns)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{TAGS, control_plane, worker};
+    use serde_json::json;
+
+    use super::{Configured, TAGS, control_plane, worker};
     use crate::version::{NEWEST_MINOR, OLDEST_MINOR, Version};
 
     #[test]
@@ -159,14 +215,12 @@ mod tests {
 
     #[test]
     fn images_of_1_20_2_are_what_its_kubeadm_lists() {
+        let version = Version {
+            minor: 20,
+            patch: 2,
+        };
         assert_eq!(
-            control_plane(
-                Version {
-                    minor: 20,
-                    patch: 2
-                },
-                "k8s.gcr.io"
-            ),
+            control_plane(&Configured::of(&json!({}), version)),
             [
                 "k8s.gcr.io/kube-apiserver:v1.20.2",
                 "k8s.gcr.io/kube-controller-manager:v1.20.2",
@@ -185,14 +239,33 @@ mod tests {
             minor: 31,
             patch: 2,
         };
-        let coredns = |repository| worker(version, repository)[2].clone();
+        let coredns = |configuration| worker(&Configured::of(&configuration, version))[2].clone();
         assert_eq!(
-            coredns("registry.k8s.io"),
+            coredns(json!({})),
             "registry.k8s.io/coredns/coredns:v1.11.3"
         );
         assert_eq!(
-            coredns("r.example.org/k8s"),
+            coredns(json!({"imageRepository": "r.example.org/k8s"})),
             "r.example.org/k8s/coredns:v1.11.3"
         );
+    }
+
+    #[test]
+    fn the_users_own_dns_and_etcd_take_the_place_of_kubeadms() {
+        let version = Version {
+            minor: 31,
+            patch: 2,
+        };
+        let configuration = json!({
+            "imageRepository": "r.example.org/k8s",
+            "dns": {"imageRepository": "r.example.org/dns", "imageTag": "v1"},
+            "etcd": {"local": {"imageTag": "3.9"}},
+        });
+        let images = control_plane(&Configured::of(&configuration, version));
+        assert!(images.contains(&"r.example.org/dns/coredns:v1".to_owned()));
+        assert!(images.contains(&"r.example.org/k8s/etcd:3.9".to_owned()));
+        let configuration = json!({"etcd": {"external": {}}});
+        let images = control_plane(&Configured::of(&configuration, version));
+        assert!(!images.iter().any(|it| it.contains("/etcd:")));
     }
 }
