@@ -11,6 +11,7 @@ use crate::cache::Cache;
 use crate::callbacks::Callbacks;
 use crate::command;
 use crate::image::Image;
+use crate::impostor::{Guise, Impostor};
 use crate::machine::Machine;
 use crate::teardown::Scope;
 
@@ -56,6 +57,11 @@ impl Lab {
     /// A load balancer at the gateway's address for the API of control planes, by their addresses.
     pub fn balancer(&self, control_planes: &[&str]) -> Result<Balancer> {
         Balancer::start(&self.namespace(), control_planes)
+    }
+
+    /// Something else than the cluster's API at the gateway's address.
+    pub fn impostor(&self, guise: Guise) -> Result<Impostor> {
+        Impostor::start(&self.namespace(), &self.scratch("impostor")?, guise)
     }
 
     /// Runs `ip` in the lab's network.

@@ -19,6 +19,7 @@
 //!
 //! See `tests/README.md` for what is real and what is a stand-in.
 
+mod authority;
 pub mod balancer;
 pub mod cache;
 pub mod callbacks;
@@ -28,9 +29,11 @@ mod command;
 mod disk;
 pub mod ignition;
 pub mod image;
+pub mod impostor;
 pub mod kubernetes;
 pub mod lab;
 pub mod machine;
+mod network;
 mod node;
 pub mod overlay;
 pub mod programs;

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use nkd_contract::{Cause, Event, Kind, paths};
+use nkd_contract::{Cause, Event, Kind, Stage, paths};
 use testbed::Machine;
+use testbed::impostor::{Guise, Impostor};
 use testbed::scenario::{Scenario, property};
 
 /// A permanent fault needs no longer than a boot, and another node's when it depends on that.
@@ -14,15 +15,16 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// checks that all who listen hear the same cause.
 fn stops_because(scenario: &Scenario, machine: &Machine, node: &str, cause: Cause) -> Event {
     machine.boot().unwrap();
+    has_stopped_because(scenario, machine, node, cause)
+}
+
+fn has_stopped_because(scenario: &Scenario, machine: &Machine, node: &str, cause: Cause) -> Event {
+    let stopped = [r#"s "failed""#.to_owned(), format!("s {:?}", cause.code())];
+    let state = || anyhow::Ok([property(machine, "State")?, property(machine, "Cause")?]);
+    let what = format!("the installation to stop because of {cause}");
     machine
-        .wait_for("the installation to stop", PATIENCE, || {
-            Ok(property(machine, "State")? == r#"s "failed""#)
-        })
+        .wait_for(&what, PATIENCE, || Ok(state()? == stopped))
         .unwrap();
-    assert_eq!(
-        property(machine, "Cause").unwrap(),
-        format!("s {:?}", cause.code())
-    );
 
     let failed = format!("MESSAGE_ID={}", Kind::Failed.message_id());
     let code = format!("NKD_CAUSE={cause}");
@@ -37,11 +39,11 @@ fn stops_because(scenario: &Scenario, machine: &Machine, node: &str, cause: Caus
     let told = || scenario.callbacks.received_from(node).pop();
     machine
         .wait_for("the callback", Duration::from_secs(30), || {
-            Ok(told().is_some_and(|event| event.kind == Kind::Failed))
+            let is_it = |event: Event| event.kind == Kind::Failed && event.cause == Some(cause);
+            Ok(told().is_some_and(is_it))
         })
         .unwrap();
     let told = told().unwrap();
-    assert_eq!(told.cause, Some(cause));
 
     // It isn't started over and over, and somebody still answers.
     let state = [
@@ -64,6 +66,14 @@ fn stops_because(scenario: &Scenario, machine: &Machine, node: &str, cause: Caus
 fn control_plane(scenario: &Scenario) -> Machine {
     let cluster = scenario.compile().unwrap();
     scenario.machine(&cluster, "cp1").unwrap()
+}
+
+/// Seconds instead of minutes for a stage: enough for several attempts.
+fn shorten(machine: &Machine, stage: Stage) {
+    let mut plan: serde_json::Value =
+        serde_json::from_str(&machine.read(paths::PLAN).unwrap()).unwrap();
+    plan["budgets"][stage.name()] = 6.into();
+    machine.write(paths::PLAN, &plan.to_string()).unwrap();
 }
 
 /// Without a plan a machine has no other name than its own.
@@ -128,11 +138,33 @@ fn a_dead_runtime_is_retried_and_then_named() {
     machine
         .write("/etc/containerd/config.toml", "this is no configuration")
         .unwrap();
-    // Seconds instead of minutes: enough for several attempts.
-    let mut plan: serde_json::Value =
-        serde_json::from_str(&machine.read(paths::PLAN).unwrap()).unwrap();
-    plan["budgets"] = serde_json::json!({ "runtime": 6 });
-    machine.write(paths::PLAN, &plan.to_string()).unwrap();
+    shorten(&machine, Stage::Runtime);
     let event = stops_because(&scenario, &machine, "cp1", Cause::RuntimeStart);
     assert!(event.attempt > 1, "{event:?}");
+}
+
+#[test]
+fn a_worker_names_what_is_wrong_with_the_endpoint() {
+    let mut scenario = Scenario::new().unwrap();
+    scenario.file.set_endpoint(&Impostor::endpoint());
+    let cluster = scenario.compile().unwrap();
+    // Never started: its disk has the cluster's authority.
+    let control_plane = scenario.machine(&cluster, "cp1").unwrap();
+    let worker = scenario.machine(&cluster, "w1").unwrap();
+    shorten(&worker, Stage::Gate);
+
+    let event = stops_because(&scenario, &worker, "w1", Cause::GateUnreachable);
+    assert!(event.message.contains("refused"), "{}", event.message);
+
+    let pki = control_plane.root().join("etc/nkd/pki");
+    for (guise, cause) in [
+        (Guise::Silent, Cause::GateUnreachable),
+        (Guise::OtherCluster, Cause::GateUntrusted),
+        (Guise::NotReady(&pki), Cause::GateNotReady),
+    ] {
+        let _impostor = scenario.lab.impostor(guise).unwrap();
+        worker.check(["systemctl", "start", "nkd-agent"]).unwrap();
+        let event = has_stopped_because(&scenario, &worker, "w1", cause);
+        println!("{guise:?}: {}", event.message);
+    }
 }

@@ -128,6 +128,9 @@ impl From<ureq::Error> for ApiError {
             ureq::Error::Io(ref io) if io.kind() == std::io::ErrorKind::InvalidData => {
                 Self::Untrusted(error.to_string())
             }
+            ureq::Error::Timeout(_) => {
+                Self::Unreachable(format!("no answer within {} s", TIMEOUT.as_secs()))
+            }
             _ => Self::Unreachable(error.to_string()),
         }
     }

@@ -1,6 +1,5 @@
 //! The operator's end of the callbacks: an HTTPS server that believes nothing it can't verify.
 
-mod authority;
 mod message;
 mod server;
 
@@ -12,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result};
 use nkd_contract::{Event, ReportTarget, paths};
 
+use crate::authority;
 use crate::lab::Lab;
 use crate::machine::Machine;
 
@@ -30,6 +30,8 @@ pub enum Mood {
     /// Takes what it can verify (204) and refuses everything else (401).
     #[default]
     Open,
+    /// The same, two seconds after each message.
+    Slow,
     /// Answers 503 to everything.
     Unavailable,
     /// Is not there: connections are refused.
@@ -153,7 +155,7 @@ impl Inbox {
     /// Takes a message in and says which HTTP status it gets.
     fn take(&self, message: &message::Message) -> u16 {
         let mut state = self.lock();
-        if state.mood != Mood::Open {
+        if !matches!(state.mood, Mood::Open | Mood::Slow) {
             state.turned_away += 1;
             return 503;
         }

@@ -1,63 +1,41 @@
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use nix::sched::{CloneFlags, setns};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::message::Message;
 use super::{Inbox, Mood};
+use crate::network::listen;
 
 const MOST_HEADERS: usize = 32;
 const LARGEST: usize = 1 << 20;
+const SLOWNESS: Duration = Duration::from_secs(2);
 
-/// Listens in a network namespace, in a thread that stays there.
+/// Listens in a network namespace and serves from a thread.
 pub(super) fn start(
     network: &Path,
     address: (&'static str, u16),
     tls: Arc<ServerConfig>,
     inbox: Arc<Inbox>,
 ) -> Result<()> {
-    let network =
-        File::open(network).with_context(|| format!("can't open {}", network.display()))?;
-    let (tell, listening) = mpsc::channel();
+    let network = network.to_owned();
+    let listener = listen(&network, address)?;
     thread::Builder::new()
         .name("callbacks".into())
-        .spawn(move || {
-            let listener = setns(&network, CloneFlags::CLONE_NEWNET)
-                .map_err(io::Error::from)
-                .and_then(|()| listen(address));
-            let (listener, outcome) = match listener {
-                Ok(listener) => (Some(listener), Ok(())),
-                Err(error) => (None, Err(error)),
-            };
-            let works = outcome.is_ok();
-            if tell.send(outcome).is_ok() && works {
-                serve(listener, address, &tls, &inbox);
-            }
-        })?;
-    let outcome = listening
-        .recv()
-        .context("the receiver of callbacks is gone")?;
-    outcome.with_context(|| format!("can't listen on {}:{}", address.0, address.1))
-}
-
-fn listen(address: (&str, u16)) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+        .spawn(move || serve(Some(listener), || listen(&network, address), &tls, &inbox))?;
+    Ok(())
 }
 
 /// Takes connections, each in a thread of its own, until the receiver has ended.
 fn serve(
     mut listener: Option<TcpListener>,
-    address: (&str, u16),
+    listen: impl Fn() -> Result<TcpListener>,
     tls: &Arc<ServerConfig>,
     inbox: &Arc<Inbox>,
 ) {
@@ -66,10 +44,8 @@ fn serve(
         match mood {
             Mood::Ended => return,
             Mood::Down => listener = None,
-            Mood::Open | Mood::Unavailable if listener.is_none() => {
-                listener = listen(address).ok();
-            }
-            Mood::Open | Mood::Unavailable => {}
+            _ if listener.is_none() => listener = listen().ok(),
+            _ => {}
         }
         let Some(Ok((stream, _))) = listener.as_ref().map(TcpListener::accept) else {
             thread::sleep(Duration::from_millis(20));
@@ -91,6 +67,9 @@ fn converse(stream: TcpStream, tls: Arc<ServerConfig>, inbox: &Inbox) -> Result<
     let mut stream = StreamOwned::new(ServerConnection::new(tls)?, stream);
     let mut unread = Vec::new();
     while let Some(message) = read(&mut stream, &mut unread)? {
+        if inbox.lock().mood == Mood::Slow {
+            thread::sleep(SLOWNESS);
+        }
         let status = match inbox.take(&message) {
             204 => "204 No Content",
             503 => "503 Service Unavailable",

@@ -1,0 +1,27 @@
+//! Sockets in the network namespace of a lab.
+
+use std::fs::File;
+use std::io;
+use std::net::TcpListener;
+use std::path::Path;
+use std::thread;
+
+use anyhow::{Context, Result, anyhow};
+use nix::sched::{CloneFlags, setns};
+
+/// Listens in a network namespace. A socket stays in the namespace it was made in, so every thread
+/// may take its connections.
+pub(crate) fn listen(network: &Path, address: (&str, u16)) -> Result<TcpListener> {
+    let file = File::open(network).with_context(|| format!("can't open {}", network.display()))?;
+    let open = || {
+        setns(&file, CloneFlags::CLONE_NEWNET).map_err(io::Error::from)?;
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    // In a thread of its own, which takes the namespace with it.
+    thread::scope(|scope| scope.spawn(open).join())
+        .map_err(|_| anyhow!("the thread is gone"))
+        .and_then(|listener: io::Result<_>| Ok(listener?))
+        .with_context(|| format!("can't listen on {}:{}", address.0, address.1))
+}
