@@ -372,6 +372,10 @@ fn what_kubeadm_says_of_its_failure_becomes_the_cause() {
             "unable to fetch the kubeadm-config ConfigMap: Unauthorized",
             Cause::KubeadmToken,
         ),
+        (
+            "a Node with name \"w1\" and status \"Ready\" already exists in the cluster.",
+            Cause::KubeadmNameTaken,
+        ),
         ("timed out waiting for the condition", Cause::KubeadmFailed),
     ] {
         let machine = Machine::new();

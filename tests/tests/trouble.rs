@@ -1,6 +1,8 @@
 //! Nodes that can't come up say why: in the journal, on D-Bus and by callback, and go on answering.
 #![allow(clippy::unwrap_used)]
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use nkd_contract::{Cause, Event, Kind, Stage, paths};
@@ -129,6 +131,74 @@ fn a_token_the_cluster_does_not_know_is_told_apart_from_a_cluster_that_is_not_up
     control_plane.boot().unwrap();
     let event = stops_because(&scenario, &worker, "w1", Cause::KubeadmToken);
     assert!(event.message.contains("Unauthorized"), "{}", event.message);
+}
+
+#[test]
+#[ignore = "long: a cluster of its own"]
+fn a_name_that_another_ready_node_has_is_refused_and_the_other_node_stays() {
+    let scenario = Scenario::new().unwrap();
+    let cluster = scenario.compile().unwrap();
+    let control_plane = scenario.machine(&cluster, "cp1").unwrap();
+    let worker = scenario.machine(&cluster, "w1").unwrap();
+    // As after a machine got another one's name by mistake.
+    for path in [paths::PLAN, paths::KUBEADM] {
+        let taken = worker.read(path).unwrap().replace("w1", "cp1");
+        worker.write(path, &taken).unwrap();
+    }
+    let mut plan: serde_json::Value =
+        serde_json::from_str(&worker.read(paths::PLAN).unwrap()).unwrap();
+    plan["budgets"]["kubeadm"] = 1.into();
+    worker.write(paths::PLAN, &plan.to_string()).unwrap();
+    control_plane.boot().unwrap();
+    control_plane
+        .wait_for("the control plane to be Ready", PATIENCE, || {
+            Ok(property(&control_plane, "State")? == r#"s "ready""#)
+        })
+        .unwrap();
+    let target = worker.read(paths::REPORT).unwrap();
+    let target: nkd_contract::ReportTarget = serde_json::from_str(&target).unwrap();
+    scenario.callbacks.trust("cp1", &target.signing_key);
+    stops_because(&scenario, &worker, "cp1", Cause::KubeadmNameTaken);
+    let nodes = ["get", "nodes", "--no-headers"];
+    let nodes = cluster
+        .kubectl(&scenario.lab, &scenario.kubernetes, &nodes)
+        .unwrap();
+    assert!(
+        nodes.contains(" Ready ") && nodes.lines().count() == 1,
+        "{nodes}"
+    );
+}
+
+#[test]
+#[ignore = "long: imports all images"]
+fn a_kubeadm_that_always_fails_is_named_within_its_budget() {
+    let scenario = Scenario::new().unwrap();
+    let machine = control_plane(&scenario);
+    let script = "#!/bin/sh\n[ $1 = reset ] && exit 0\necho 'error: nothing works' >&2; exit 1\n";
+    machine.remove("/usr/bin/kubeadm").unwrap();
+    machine.write("/usr/bin/kubeadm", script).unwrap();
+    let program = machine.root().join("usr/bin/kubeadm");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+    shorten(&machine, Stage::Kubeadm);
+    let event = stops_because(&scenario, &machine, "cp1", Cause::KubeadmFailed);
+    assert!(event.attempt > 1, "{event:?}");
+    assert!(event.message.contains("nothing works"), "{event:?}");
+}
+
+#[test]
+#[ignore = "long: fills a disk"]
+fn a_full_disk_is_named_and_does_not_keep_the_node_from_answering() {
+    let scenario = Scenario::new().unwrap();
+    let machine = control_plane(&scenario);
+    machine
+        .write(
+            "/etc/fstab",
+            "tmpfs /var/lib/containerd tmpfs size=150m 0 0\n",
+        )
+        .unwrap();
+    shorten(&machine, Stage::Images);
+    let event = stops_because(&scenario, &machine, "cp1", Cause::ImagesImport);
+    assert!(event.message.contains("no space left"), "{event:?}");
 }
 
 #[test]

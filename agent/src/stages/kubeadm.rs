@@ -264,6 +264,8 @@ fn cause_of(error: &CommandError) -> Cause {
     } else if said("Unauthorized") {
         // The gate has seen the cluster up, with all that was ever to know of tokens.
         Cause::KubeadmToken
+    } else if said("already exists in the cluster") {
+        Cause::KubeadmNameTaken
     } else {
         Cause::KubeadmFailed
     }

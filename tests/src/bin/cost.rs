@@ -1,0 +1,100 @@
+//! What the agent costs: boot to Ready with it, against a shell script that does the same steps.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Parser;
+use nkd_contract::paths;
+use testbed::Machine;
+use testbed::scenario::Scenario;
+
+/// How long a control plane may take at most.
+const PATIENCE: Duration = Duration::from_secs(300);
+const TICK: Duration = Duration::from_millis(20);
+const UNITS: [&str; 2] = ["nkd-agent.service", "nkd-reporter.service"];
+
+/// Boots the demo's control plane with nkd-agent and with a shell script, by turns, and compares
+/// how long each takes until the node is Ready.
+#[derive(Debug, Parser)]
+struct Options {
+    /// How often each is booted.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let scenario = Scenario::new()?;
+    let (mut agent, mut script) = (Vec::new(), Vec::new());
+    for run in 1..=options.runs {
+        let (seconds, cost) = with_agent(&scenario)?;
+        println!("run {run}: agent  {seconds:6.2} s; {cost}");
+        agent.push(seconds);
+        let seconds = with_script(&scenario)?;
+        println!("run {run}: script {seconds:6.2} s");
+        script.push(seconds);
+    }
+    let (agent, script) = (median(agent), median(script));
+    println!("median: agent {agent:.2} s, script {script:.2} s");
+    println!("the agent takes {:.3} of the script's time", agent / script);
+    Ok(())
+}
+
+fn with_agent(scenario: &Scenario) -> Result<(f64, String)> {
+    let machine = scenario.machine(&scenario.compile()?, "cp1")?;
+    let seconds = boot_to_complete(&machine)?;
+    Ok((seconds, cost(&machine)?))
+}
+
+/// What systemd has counted for both units: processor time, the worker's children with it.
+fn cost(machine: &Machine) -> Result<String> {
+    let mut costs = Vec::new();
+    for unit in UNITS {
+        let words = ["systemctl", "show", "--property=CPUUsageNSec,MemoryCurrent"];
+        let shown = machine.check(words.into_iter().chain([unit]))?;
+        costs.push(format!("{unit} {}", shown.trim().replace('\n', " ")));
+    }
+    Ok(costs.join(", "))
+}
+
+fn with_script(scenario: &Scenario) -> Result<f64> {
+    let machine = scenario.machine(&scenario.compile()?, "cp1")?;
+    let units = machine.root().join("etc/systemd/system");
+    for unit in UNITS {
+        symlink("/dev/null", units.join(unit))?;
+    }
+    machine.write(
+        "/etc/nkd-testbed/plain.sh",
+        include_str!("../../overlay/plain.sh"),
+    )?;
+    let script = machine.root().join("etc/nkd-testbed/plain.sh");
+    fs::set_permissions(script, fs::Permissions::from_mode(0o755))?;
+    let unit = "[Unit]\nWants=network-online.target\nAfter=network-online.target\n\n\
+        [Service]\nExecStart=/etc/nkd-testbed/plain.sh cp1\n";
+    fs::write(units.join("plain.service"), unit)?;
+    let wanted = units.join("multi-user.target.wants");
+    fs::create_dir_all(&wanted)?;
+    symlink("../plain.service", wanted.join("plain.service"))?;
+    boot_to_complete(&machine)
+}
+
+fn boot_to_complete(machine: &Machine) -> Result<f64> {
+    let complete = machine.root().join(&paths::COMPLETE[1..]);
+    let start = Instant::now();
+    machine.boot()?;
+    while !complete.exists() {
+        if start.elapsed() > PATIENCE {
+            let journal = machine.journal(&["--lines=60"])?;
+            anyhow::bail!("{} isn't Ready\n{journal}", machine.name());
+        }
+        std::thread::sleep(TICK);
+    }
+    Ok(start.elapsed().as_secs_f64())
+}
+
+fn median(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    seconds.get(seconds.len() / 2).copied().unwrap_or_default()
+}

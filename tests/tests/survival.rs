@@ -1,0 +1,220 @@
+//! Troubles that pass: the node becomes Ready all the same, and tells everything once.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use nkd_contract::{Event, Kind, Stage, paths};
+use testbed::Machine;
+use testbed::callbacks::Mood;
+use testbed::scenario::{Scenario, property};
+
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A control plane that isn't started yet.
+fn control_plane() -> (Scenario, Machine) {
+    let scenario = Scenario::new().unwrap();
+    let cluster = scenario.compile().unwrap();
+    let machine = scenario.machine(&cluster, "cp1").unwrap();
+    (scenario, machine)
+}
+
+/// Boots the machine, makes trouble, and sees it become Ready and all events told, once and in
+/// order. Gives the events.
+fn becomes_ready(
+    scenario: &Scenario,
+    machine: &Machine,
+    trouble: impl FnOnce(&Machine),
+) -> Vec<Event> {
+    let start = Instant::now();
+    machine.boot().unwrap();
+    trouble(machine);
+    machine
+        .wait_for("the node to be Ready", PATIENCE, || {
+            Ok(property(machine, "State")? == r#"s "ready""#)
+        })
+        .unwrap();
+    println!("Ready after {} s", start.elapsed().as_secs());
+    all_is_told(scenario, machine)
+}
+
+fn all_is_told(scenario: &Scenario, machine: &Machine) -> Vec<Event> {
+    let told = || scenario.callbacks.received_from(machine.name());
+    machine
+        .wait_for("the last callback", PATIENCE, || {
+            Ok(told().last().is_some_and(|event| event.kind == Kind::Ready))
+        })
+        .unwrap();
+    let events = events(machine);
+    assert_eq!(told(), events);
+    events
+}
+
+fn events(machine: &Machine) -> Vec<Event> {
+    let log = machine.read(paths::EVENTS).unwrap_or_default();
+    log.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+fn wait_for_event(machine: &Machine, kind: Kind, stage: Stage) {
+    let is_it = |event: &Event| event.kind == kind && event.stage == Some(stage);
+    machine
+        .wait_for("an event", PATIENCE, || {
+            Ok(events(machine).iter().any(is_it))
+        })
+        .unwrap();
+}
+
+/// How many attempts at a stage failed.
+fn failed_attempts(events: &[Event], stage: Stage) -> usize {
+    let is_it = |event: &&Event| event.kind == Kind::AttemptFailed && event.stage == Some(stage);
+    events.iter().filter(is_it).count()
+}
+
+fn kill(machine: &Machine, unit: &str) {
+    machine
+        .check(["systemctl", "kill", "--signal=SIGKILL", unit])
+        .unwrap();
+}
+
+/// Puts a shell script before a program of the machine, which it finds as `$real`.
+fn wrap(machine: &Machine, program: &str, script: &str) {
+    let path = format!("/usr/bin/{program}");
+    let real = format!("/usr/bin/{program}.real");
+    fs::rename(
+        machine.root().join(&path[1..]),
+        machine.root().join(&real[1..]),
+    )
+    .unwrap();
+    let text = format!("#!/bin/sh\nreal={real}\n{script}\nexec $real \"$@\"\n");
+    machine.write(&path, &text).unwrap();
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(machine.root().join(&path[1..]), executable).unwrap();
+}
+
+#[test]
+fn containerd_dies_during_the_import_and_kubeadm_fails_once() {
+    let (scenario, machine) = control_plane();
+    // Not before it has begun to make a control plane.
+    let script = r#"if [ "$1" = init ] && mkdir /var/tmp/once 2>/dev/null; then
+    timeout 8 $real "$@"
+    exit 1
+fi"#;
+    wrap(&machine, "kubeadm", script);
+    let events = becomes_ready(&scenario, &machine, |machine| {
+        wait_for_event(machine, Kind::Progress, Stage::Images);
+        kill(machine, "containerd");
+    });
+    assert!(failed_attempts(&events, Stage::Images) >= 1);
+    assert_eq!(failed_attempts(&events, Stage::Kubeadm), 1);
+}
+
+#[test]
+#[ignore = "long: a cluster of its own"]
+fn containerd_dies_during_kubeadm() {
+    let (scenario, machine) = control_plane();
+    becomes_ready(&scenario, &machine, |machine| {
+        wait_for_event(machine, Kind::StageStarted, Stage::Kubeadm);
+        std::thread::sleep(Duration::from_secs(8));
+        kill(machine, "containerd");
+    });
+}
+
+#[test]
+#[ignore = "long: a cluster of its own"]
+fn kubelet_crashes_when_it_first_starts() {
+    let (scenario, machine) = control_plane();
+    wrap(
+        &machine,
+        "kubelet",
+        "mkdir /var/tmp/once 2>/dev/null && exit 1",
+    );
+    becomes_ready(&scenario, &machine, |_| {});
+    assert!(machine.root().join("var/tmp/once").exists());
+}
+
+#[test]
+#[ignore = "long: a cluster of its own"]
+fn the_receiver_of_callbacks_is_down_then_busy_then_slow() {
+    let (scenario, machine) = control_plane();
+    scenario.callbacks.set(Mood::Down);
+    machine.boot().unwrap();
+    machine
+        .wait_for("the node to be Ready", PATIENCE, || {
+            Ok(property(&machine, "State")? == r#"s "ready""#)
+        })
+        .unwrap();
+    assert!(scenario.callbacks.received().is_empty());
+    scenario.callbacks.set(Mood::Unavailable);
+    machine
+        .wait_for("a callback to be turned away", PATIENCE, || {
+            Ok(scenario.callbacks.turned_away() > 0)
+        })
+        .unwrap();
+    scenario.callbacks.set(Mood::Slow);
+    all_is_told(&scenario, &machine);
+}
+
+#[test]
+#[ignore = "long: ten minutes without a receiver"]
+fn ten_minutes_without_a_receiver_lose_nothing() {
+    let (scenario, machine) = control_plane();
+    scenario.callbacks.set(Mood::Down);
+    machine.boot().unwrap();
+    std::thread::sleep(Duration::from_secs(600));
+    scenario.callbacks.set(Mood::Open);
+    all_is_told(&scenario, &machine);
+}
+
+#[test]
+#[ignore = "long: a cluster of its own"]
+fn a_receiver_that_cannot_be_trusted_gets_nothing_and_holds_nothing_up() {
+    let (mut scenario, other) = (Scenario::new().unwrap(), Scenario::new().unwrap());
+    scenario.file.report_to(&other.callbacks).unwrap();
+    scenario.file.document["spec"]["report"]["url"] = scenario.callbacks.url().into();
+    let cluster = scenario.compile().unwrap();
+    let machine = scenario.machine(&cluster, "cp1").unwrap();
+    machine.boot().unwrap();
+    machine
+        .wait_for("the node to be Ready", PATIENCE, || {
+            Ok(property(&machine, "State")? == r#"s "ready""#)
+        })
+        .unwrap();
+    assert!(scenario.callbacks.received().is_empty());
+    let said = machine.journal(&["--unit=nkd-reporter"]).unwrap();
+    assert!(said.contains("invalid peer certificate"), "{said}");
+}
+
+#[test]
+#[ignore = "long: a cluster of its own"]
+fn without_a_bus_at_the_start_the_node_is_there_as_soon_as_the_bus_is() {
+    let (scenario, machine) = control_plane();
+    let units = ["dbus.service", "dbus.socket"];
+    for unit in units {
+        let mask = machine.root().join("etc/systemd/system").join(unit);
+        std::os::unix::fs::symlink("/dev/null", mask).unwrap();
+    }
+    machine.boot().unwrap();
+    machine
+        .wait_for("the node to be Ready", PATIENCE, || {
+            Ok(events(&machine)
+                .last()
+                .is_some_and(|event| event.kind == Kind::Ready))
+        })
+        .unwrap();
+    assert!(property(&machine, "State").is_err());
+    machine
+        .check(["systemctl", "unmask"].into_iter().chain(units))
+        .unwrap();
+    machine
+        .check(["systemctl", "start", "dbus.socket"])
+        .unwrap();
+    machine
+        .wait_for("the bus to know the node", PATIENCE, || {
+            Ok(property(&machine, "State")? == r#"s "ready""#)
+        })
+        .unwrap();
+    all_is_told(&scenario, &machine);
+}
