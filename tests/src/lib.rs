@@ -27,6 +27,7 @@ mod cgroup;
 pub mod cluster;
 mod command;
 mod disk;
+pub mod emulator;
 pub mod ignition;
 pub mod image;
 pub mod impostor;

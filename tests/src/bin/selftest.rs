@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use testbed::cache::Cache;
+use testbed::emulator::Emulator;
 use testbed::image::Image;
 use testbed::kubernetes::{self, Kubernetes};
 use testbed::programs::{Programs, workspace};
@@ -94,7 +95,8 @@ fn prepare(cache: &Cache, kubernetes: Option<&Path>) -> Result<()> {
         Some(directory) => Kubernetes::from_directory(directory)?,
         None => Kubernetes::built_in(cache)?,
     };
-    Image::build(cache, &kubernetes, &Programs::build()?).map(drop)
+    Image::build(cache, &kubernetes, &Programs::build()?)?;
+    Emulator::new(cache).map(drop)
 }
 
 fn tests(cache: &Cache, options: &Options) -> Result<bool> {
