@@ -3,51 +3,251 @@
 
 mod common;
 
-use std::fmt::Write as _;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use common::{assert_ignition_takes, demo, tests};
+use common::{demo, takes, tests};
 use nkd::compile::{self, Request};
 use nkd::diagnostics::Diagnostics;
 use nkd::output;
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
-/// A cluster file that nkd should take.
-fn accepted() -> impl Strategy<Value = String> {
-    let label = (
+/// What may be chosen in a cluster file that nkd takes.
+#[derive(Debug)]
+struct Choices {
+    minor: u32,
+    patch: u32,
+    runtime: usize,
+    /// One control plane, three behind kube-vip, or three behind a load balancer.
+    control_planes: usize,
+    /// IPv4, IPv6, or both.
+    families: usize,
+    external_etcd: bool,
+    airgap: bool,
+    port: Option<u16>,
+    registries: bool,
+    os: bool,
+    overlays: bool,
+    workers: Vec<Worker>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    name: String,
+    labels: BTreeMap<String, String>,
+    taints: usize,
+    max_pods: Option<u32>,
+    interface: bool,
+}
+
+fn worker() -> impl Strategy<Value = Worker> {
+    let labels = prop::collection::btree_map(
         "[a-z]([a-z0-9-]{0,20}[a-z0-9])?",
         "[A-Za-z0-9]([A-Za-z0-9_.-]{0,30}[A-Za-z0-9])?",
+        0..3,
     );
-    let labels = prop::collection::btree_map(label.0, label.1, 0..3);
-    let workers = prop::collection::btree_map("w[a-z0-9]{1,20}(\\.[a-z0-9]{1,8})?", labels, 0..4);
-    let more = (any::<bool>(), prop::option::of(1u16..), 0..3usize);
-    (20u32..=36, 0u32..20, workers, more).prop_map(|(minor, patch, workers, more)| {
-        let (airgap, port, taints) = more;
-        let mut file = String::from(
-            "apiVersion: nkd.openeuler.org/v1alpha1\nkind: Cluster\nmetadata: {name: full}\nspec:\n",
-        );
-        writeln!(file, "  kubernetes:\n    version: 1.{minor}.{patch}").unwrap();
-        if let Some(port) = port {
-            writeln!(file, "    endpoint: api.example.org:{port}").unwrap();
+    let name = "w[a-z0-9]{1,20}(\\.[a-z0-9]{1,8})?";
+    (
+        name,
+        labels,
+        0..3usize,
+        prop::option::of(1..=10_000u32),
+        any::<bool>(),
+    )
+        .prop_map(|(name, labels, taints, max_pods, interface)| Worker {
+            name,
+            labels,
+            taints,
+            max_pods,
+            interface,
+        })
+}
+
+fn choices() -> impl Strategy<Value = Choices> {
+    let release = (20u32..=36, 0u32..20);
+    let shape = (0..4usize, 0..3usize, 0..3usize, prop::option::of(1u16..));
+    let flags = (
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+    );
+    let workers = prop::collection::vec(worker(), 0..4);
+    (release, shape, flags, workers).prop_map(|(release, shape, flags, mut workers)| {
+        workers.sort_by(|a, b| a.name.cmp(&b.name));
+        workers.dedup_by(|a, b| a.name == b.name);
+        Choices {
+            minor: release.0,
+            patch: release.1,
+            runtime: shape.0,
+            control_planes: shape.1,
+            families: shape.2,
+            port: shape.3,
+            external_etcd: flags.0,
+            airgap: flags.1,
+            registries: flags.2,
+            os: flags.3,
+            overlays: flags.4,
+            workers,
         }
-        if airgap {
-            writeln!(file, "  airgap: {{images: /usr/share/nkd/images}}").unwrap();
-        }
-        writeln!(file, "  report: {{url: \"http://nkd.example.org:8080/report\"}}").unwrap();
-        writeln!(file, "  nodes:").unwrap();
-        let taints = ["", ", taints: []", ", taints: [{key: a, effect: NoExecute}]"][taints];
-        writeln!(file, "    - {{name: cp1, role: control-plane, address: 10.200.0.1{taints}}}").unwrap();
-        for (index, (name, labels)) in workers.iter().enumerate() {
-            let labels: Vec<_> = labels.iter().map(|(key, value)| format!("\"{key}\": \"{value}\"")).collect();
-            writeln!(
-                file,
-                "    - {{name: {name}, role: worker, address: 10.200.1.{index}, labels: {{{}}}}}",
-                labels.join(", ")
-            )
-            .unwrap();
-        }
-        file
     })
+}
+
+impl Choices {
+    fn runtime(&self) -> &'static str {
+        ["containerd", "crio", "isulad", "docker"][self.runtime]
+    }
+
+    /// An address of each IP version there is, with commas.
+    fn address(&self, third: u8, last: usize) -> String {
+        let (v4, v6) = (
+            format!("10.200.{third}.{last}"),
+            format!("fd00::{third}:{last}"),
+        );
+        self.of_families(&v4, &v6)
+    }
+
+    fn of_families(&self, v4: &str, v6: &str) -> String {
+        // Both are possible from 1.21 on.
+        match self.families {
+            0 => v4.to_owned(),
+            2 if self.minor > 20 => format!("{v4},{v6}"),
+            _ => v6.to_owned(),
+        }
+    }
+
+    fn nodes(&self) -> Vec<Value> {
+        let control_planes = if self.control_planes == 0 { 1 } else { 3 };
+        let mut nodes: Vec<_> = (1..=control_planes)
+            .map(|number| {
+                json!({
+                    "name": format!("cp{number}"),
+                    "role": "control-plane",
+                    "address": self.address(0, number),
+                })
+            })
+            .collect();
+        for (number, worker) in (1..).zip(&self.workers) {
+            let address = self.address(1, number);
+            let mut node = json!({
+                "name": worker.name,
+                "role": "worker",
+                "labels": worker.labels,
+                "mac": format!("52:54:00:00:00:{number:02x}"),
+                "kubelet": {"systemReserved": {"cpu": "100m"}, "extraArgs": {"v": "2"}},
+                "os": {"kernelArguments": ["quiet"]},
+            });
+            if worker.interface {
+                let bits = |it: &str| if it.contains(':') { 64 } else { 24 };
+                let addresses = address.split(',').map(|it| format!("{it}/{}", bits(it)));
+                let addresses: Vec<_> = addresses.collect();
+                node["interfaces"] = json!([{"name": "eth0", "addresses": addresses}]);
+            }
+            node["address"] = json!(address);
+            match worker.taints {
+                1 => node["taints"] = json!([]),
+                2 => node["taints"] = json!([{"key": "a", "effect": "NoExecute"}]),
+                _ => {}
+            }
+            if let Some(max_pods) = worker.max_pods {
+                node["kubelet"]["maxPods"] = json!(max_pods);
+            }
+            nodes.push(node);
+        }
+        nodes
+    }
+
+    fn kubernetes(&self) -> Value {
+        let mut kubernetes = json!({
+            "version": format!("1.{}.{}", self.minor, self.patch),
+            "networking": {
+                "podSubnet": self.of_families("10.244.0.0/16", "fd00:10:244::/56"),
+                "serviceSubnet": self.of_families("10.96.0.0/16", "fd00:10:96::/112"),
+            },
+        });
+        let port = self.port.unwrap_or(6443);
+        let endpoint = match self.control_planes {
+            1 if self.families == 0 => format!("10.200.0.100:{port}"),
+            1 => format!("[fd00::100]:{port}"),
+            _ => format!("api.example.org:{port}"),
+        };
+        if self.control_planes > 0 || self.port.is_some() {
+            kubernetes["endpoint"] = json!(endpoint);
+        }
+        if self.control_planes == 1 {
+            kubernetes["kubeVip"] = json!({"interface": "eth0"});
+        }
+        if self.external_etcd {
+            kubernetes["etcd"]["external"] = json!({
+                "endpoints": ["https://etcd.example.org:2379"],
+                "caFile": "ca.crt",
+                "certFile": "client.crt",
+                "keyFile": "client.key",
+            });
+        }
+        if self.overlays {
+            kubernetes["kubeadm"] = json!(["components.yaml"]);
+        }
+        kubernetes
+    }
+
+    /// Puts the cluster file and what it names into a directory.
+    fn write(&self, directory: &Path) -> PathBuf {
+        for (from, names) in [
+            ("external", &["ca.crt", "client.crt", "client.key"][..]),
+            (
+                "full",
+                &["components.yaml", "password.txt", "users.ign", "cni.yaml"],
+            ),
+        ] {
+            for name in names {
+                let from = tests().join("clusters").join(from).join(name);
+                std::fs::copy(from, directory.join(name)).unwrap();
+            }
+        }
+        let mut spec = json!({
+            "kubernetes": self.kubernetes(),
+            "runtime": {"name": self.runtime()},
+            "network": {"manifests": ["cni.yaml"]},
+            "report": {"url": "http://nkd.example.org:8080/report"},
+            "nodes": self.nodes(),
+        });
+        if self.airgap && self.runtime == 0 {
+            spec["airgap"] = json!({"images": "/usr/share/nkd/images"});
+        }
+        if self.registries {
+            spec["runtime"]["registries"] = json!([
+                {"host": "docker.io", "mirrors": [{"url": "https://mirror.example.org", "caFile": "ca.crt"}]},
+                {
+                    "host": "r.example.org:5000",
+                    "caFile": "ca.crt",
+                    "auth": {"username": "puller", "passwordFile": "password.txt"},
+                },
+            ]);
+        }
+        if self.os {
+            spec["os"] = json!({
+                "ignition": ["users.ign"],
+                "users": [{"name": "me", "groups": ["wheel"]}],
+                "ntp": ["ntp.example.org"],
+                "proxy": {"https": "http://proxy.example.org:3128", "noProxy": [".example.org"]},
+                "hosts": [{"address": "10.200.0.5", "names": ["r.example.org"]}],
+                "trust": ["ca.crt"],
+            });
+        }
+        let file = json!({
+            "apiVersion": "nkd.openeuler.org/v1alpha1",
+            "kind": "Cluster",
+            "metadata": {"name": "full"},
+            "spec": spec,
+        });
+        // JSON is YAML.
+        let cluster_file = directory.join("cluster.yaml");
+        std::fs::write(&cluster_file, serde_json::to_string_pretty(&file).unwrap()).unwrap();
+        cluster_file
+    }
 }
 
 fn compile(directory: &Path, text: &[u8], secrets: Option<&Path>) -> (bool, String) {
@@ -70,13 +270,19 @@ fn compile(directory: &Path, text: &[u8], secrets: Option<&Path>) -> (bool, Stri
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// The files themselves, and inside and out what carriers get: both go through the proof and
+    /// through the real `ignition-validate`.
     #[test]
-    fn any_accepted_cluster_file_gives_what_ignition_takes(file in accepted()) {
+    fn any_accepted_cluster_file_gives_what_ignition_takes(choices in choices()) {
         let directory = tempfile::tempdir().unwrap();
+        let cluster_file = choices.write(directory.path());
+        let out = directory.path().join("out");
         let secrets = common::full_secrets();
-        let (compiled, diagnostics) = compile(directory.path(), file.as_bytes(), Some(&secrets));
-        prop_assert!(compiled, "{file}\n{diagnostics}");
-        assert_ignition_takes(&directory.path().join("out"));
+        let arguments = ["--secrets", secrets.to_str().unwrap(), "--target", "openstack"];
+        common::compile(&cluster_file, &out, &[&arguments[..], &["--target", "gcp"]].concat());
+        for files in ["nodes", "openstack", "gcp"] {
+            takes(&out.join(files));
+        }
     }
 }
 
