@@ -83,6 +83,34 @@ fn every_carrier_gets_what_ignition_takes_outside_and_inside() {
 }
 
 #[test]
+fn the_os_goes_to_the_disk_that_the_cluster_file_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("cluster.yaml");
+    let disk = "address: 10.200.0.12\n      installDisk: /dev/nvme0n1";
+    fs::write(&file, read(&demo()).replace("address: 10.200.0.12", disk)).unwrap();
+    let out = directory.path().join("out");
+    let targets = ["--target", "pxe", "--target", "metal", "--target", "pxe"];
+    let url = ["--url", "http://10.0.0.1:8080"];
+    let run = compile(&file, &out, &[&targets[..], &url].concat());
+    for argument in [
+        "nestos.inst.install_dev=/dev/nvme0n1",
+        "nestos.inst.ignition_url=http://10.0.0.1:8080/w1.ign",
+    ] {
+        let script = read(&out.join("pxe/w1.ipxe"));
+        assert!(script.contains(argument), "{script}");
+        assert!(!script.contains("ignition.firstboot"), "{script}");
+    }
+    let script = read(&out.join("pxe/cp1.ipxe"));
+    assert!(!script.contains("install_dev"), "{script}");
+    for line in [
+        "NODE.ign /dev/DISK    # cp1\n",
+        "NODE.ign /dev/nvme0n1    # w1\n",
+    ] {
+        assert!(run.stdout.contains(line), "{}", run.stdout);
+    }
+}
+
+#[test]
 fn a_packed_config_is_the_plain_one_on_the_node() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("out");

@@ -234,8 +234,8 @@ fn rotation_changes_what_was_asked_for_and_refuses_what_nodes_share() {
     assert_eq!(run.status, Some(0), "{}", run.stderr);
     assert!(run.stdout.contains("kubeadm init phase"), "{}", run.stdout);
     let mut after = secrets(&path);
-    assert_ne!(after.worker_token, before.worker_token);
-    after.worker_token = before.worker_token.clone();
+    assert_ne!(after.token_seed, before.token_seed);
+    after.token_seed = before.token_seed.clone();
     assert_eq!(after, before);
     // Through a link, which stays.
     std::os::unix::fs::symlink("s.json", at.join("link.json")).unwrap();
@@ -299,7 +299,7 @@ fn no_command_shows_a_secret_whether_it_succeeds_or_not() {
     let own = fs::read_to_string(at.join("ca.key")).unwrap();
     let mut runs = vec![nkd(at, &["secrets", "new", "cluster.yaml", "-o", "s.json"])];
     let before = fs::read_to_string(at.join("s.json")).unwrap();
-    let broken = before.replace("\"workerToken\": \"", "\"workerToken\": 1, \"x\": \"");
+    let broken = before.replace("\"tokenSeed\": \"", "\"tokenSeed\": 1, \"x\": \"");
     fs::write(at.join("broken.json"), broken).unwrap();
     common::set_mode(&at.join("broken.json"), 0o600);
     fs::write(at.join("open.json"), &before).unwrap();
@@ -347,4 +347,61 @@ fn no_command_shows_a_secret_whether_it_succeeds_or_not() {
         assert_eq!(runs.last().unwrap().status, Some(3));
     }
     assert_silent(&runs, &[&own]);
+}
+
+/// The token by which a node joins.
+fn joins_by(out: &Path, node: &str) -> String {
+    let documents = file(&ignition(out, node), paths::KUBEADM).unwrap();
+    let line = documents
+        .lines()
+        .find(|line| line.contains("tlsBootstrapToken"));
+    let token = line.unwrap().split(": ").nth(1).unwrap();
+    // Some look like numbers.
+    token.trim_matches('"').to_owned()
+}
+
+const POOLS: &str = "\
+apiVersion: nkd.openeuler.org/v1alpha1
+kind: Cluster
+metadata: {name: tokens}
+spec:
+  kubernetes:
+    version: v1.31.2
+    bootstrapTokens: {each: EACH, ttl: 36h}
+  pools:
+    - {name: gpu, role: worker}
+    - {name: idle, role: worker}
+  nodes:
+    - {name: cp1, role: control-plane, address: 10.200.0.11}
+    - {name: w1, pool: gpu, address: 10.200.0.21}
+    - {name: w2, pool: gpu, address: 10.200.0.22}
+    - {name: w3, role: worker, address: 10.200.0.23}
+";
+
+#[test]
+fn each_pool_has_a_token_of_its_own_or_each_node() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    for (each, distinct) in [("pool", 2), ("node", 3)] {
+        let cluster_file = at.join("cluster.yaml");
+        fs::write(&cluster_file, POOLS.replace("EACH", each)).unwrap();
+        let out = at.join("out");
+        compile(&cluster_file, &out, &[]);
+        let mut tokens = ["w1", "w2", "w3"].map(|node| joins_by(&out, node)).to_vec();
+        assert_eq!(tokens[0] == tokens[1], each == "pool");
+        tokens.sort();
+        tokens.dedup();
+        assert_eq!(tokens.len(), distinct, "{tokens:?}");
+        let init = file(&ignition(&out, "cp1"), paths::KUBEADM).unwrap();
+        // None that nobody joins by.
+        assert_eq!(init.matches("token: ").count(), distinct, "{init}");
+        assert_eq!(init.matches("ttl: \"36h0m0s\"").count(), distinct, "{init}");
+        for token in tokens {
+            assert!(init.contains(&token), "{init}");
+            let (id, secret) = token.split_once('.').unwrap();
+            assert_eq!((id.len(), secret.len()), (6, 16));
+            let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+            assert!((id.to_owned() + secret).chars().all(good), "{token}");
+        }
+    }
 }

@@ -133,7 +133,7 @@ fn no_secret_is_shown() {
     let broken = directory.path().join("broken.json");
     fs::write(
         &broken,
-        json.replace("\"workerToken\": \"", "\"workerToken\": 1, \"x\": \""),
+        json.replace("\"tokenSeed\": \"", "\"tokenSeed\": 1, \"x\": \""),
     )
     .unwrap();
     let arguments = [

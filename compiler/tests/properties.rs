@@ -13,6 +13,25 @@ use nkd::output;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extra {
+    ExternalEtcd,
+    Airgap,
+    Registries,
+    Os,
+    Overlays,
+    TokenOfEachNode,
+}
+
+const EXTRAS: [Extra; 6] = [
+    Extra::ExternalEtcd,
+    Extra::Airgap,
+    Extra::Registries,
+    Extra::Os,
+    Extra::Overlays,
+    Extra::TokenOfEachNode,
+];
+
 /// What may be chosen in a cluster file that nkd takes.
 #[derive(Debug)]
 struct Choices {
@@ -23,12 +42,8 @@ struct Choices {
     control_planes: usize,
     /// IPv4, IPv6, or both.
     families: usize,
-    external_etcd: bool,
-    airgap: bool,
     port: Option<u16>,
-    registries: bool,
-    os: bool,
-    overlays: bool,
+    extras: Vec<Extra>,
     workers: Vec<Worker>,
 }
 
@@ -67,15 +82,9 @@ fn worker() -> impl Strategy<Value = Worker> {
 fn choices() -> impl Strategy<Value = Choices> {
     let release = (20u32..=36, 0u32..20);
     let shape = (0..4usize, 0..3usize, 0..3usize, prop::option::of(1u16..));
-    let flags = (
-        any::<bool>(),
-        any::<bool>(),
-        any::<bool>(),
-        any::<bool>(),
-        any::<bool>(),
-    );
+    let extras = prop::sample::subsequence(&EXTRAS[..], 0..=EXTRAS.len());
     let workers = prop::collection::vec(worker(), 0..4);
-    (release, shape, flags, workers).prop_map(|(release, shape, flags, mut workers)| {
+    (release, shape, extras, workers).prop_map(|(release, shape, extras, mut workers)| {
         workers.sort_by(|a, b| a.name.cmp(&b.name));
         workers.dedup_by(|a, b| a.name == b.name);
         Choices {
@@ -85,17 +94,17 @@ fn choices() -> impl Strategy<Value = Choices> {
             control_planes: shape.1,
             families: shape.2,
             port: shape.3,
-            external_etcd: flags.0,
-            airgap: flags.1,
-            registries: flags.2,
-            os: flags.3,
-            overlays: flags.4,
+            extras,
             workers,
         }
     })
 }
 
 impl Choices {
+    fn has(&self, extra: Extra) -> bool {
+        self.extras.contains(&extra)
+    }
+
     fn runtime(&self) -> &'static str {
         ["containerd", "crio", "isulad", "docker"][self.runtime]
     }
@@ -179,7 +188,7 @@ impl Choices {
         if self.control_planes == 1 {
             kubernetes["kubeVip"] = json!({"interface": "eth0"});
         }
-        if self.external_etcd {
+        if self.has(Extra::ExternalEtcd) {
             kubernetes["etcd"]["external"] = json!({
                 "endpoints": ["https://etcd.example.org:2379"],
                 "caFile": "ca.crt",
@@ -187,7 +196,10 @@ impl Choices {
                 "keyFile": "client.key",
             });
         }
-        if self.overlays {
+        if self.has(Extra::TokenOfEachNode) {
+            kubernetes["bootstrapTokens"] = json!({"each": "node", "ttl": "30d"});
+        }
+        if self.has(Extra::Overlays) {
             kubernetes["kubeadm"] = json!(["components.yaml"]);
         }
         kubernetes
@@ -214,10 +226,10 @@ impl Choices {
             "report": {"url": "http://nkd.example.org:8080/report"},
             "nodes": self.nodes(),
         });
-        if self.airgap && self.runtime == 0 {
+        if self.has(Extra::Airgap) && self.runtime == 0 {
             spec["airgap"] = json!({"images": "/usr/share/nkd/images"});
         }
-        if self.registries {
+        if self.has(Extra::Registries) {
             spec["runtime"]["registries"] = json!([
                 {"host": "docker.io", "mirrors": [{"url": "https://mirror.example.org", "caFile": "ca.crt"}]},
                 {
@@ -227,7 +239,7 @@ impl Choices {
                 },
             ]);
         }
-        if self.os {
+        if self.has(Extra::Os) {
             spec["os"] = json!({
                 "ignition": ["users.ign"],
                 "users": [{"name": "me", "groups": ["wheel"]}],

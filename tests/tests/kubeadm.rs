@@ -226,7 +226,7 @@ fn kubeadm_signs_with_rsa_authorities() {
 }
 
 /// An authority in each of the forms that openssl writes keys in.
-const OWN: &str = r#"
+const OWN: &str = r"
 openssl genrsa -traditional -out kubernetes.key 2048
 openssl ecparam -name prime256v1 -genkey -out etcd.key
 openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out front.key
@@ -235,7 +235,7 @@ for name in kubernetes etcd front; do
     openssl req -x509 -new -key $name.key -out $name.crt -days 4000 -subj /O=Example/CN=$name \
         -addext keyUsage=critical,digitalSignature,keyCertSign,cRLSign
 done
-"#;
+";
 
 #[test]
 fn kubeadm_signs_with_authorities_of_the_users_own() {

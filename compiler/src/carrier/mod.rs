@@ -87,7 +87,7 @@ impl Target {
         self.limit().is_some()
     }
 
-    /// How to hand a node's file over, with `FILE` for it.
+    /// How to hand a node's file over, with `FILE` for it and `DISK` for the node's disk.
     pub const fn command(self) -> Option<&'static str> {
         match self {
             Self::Raw | Self::Pxe => None,
@@ -98,7 +98,7 @@ impl Target {
             Self::Gcp => {
                 Some("gcloud compute instances create --metadata-from-file user-data=FILE …")
             }
-            Self::Metal => Some("nestos-installer install --ignition-file FILE /dev/DISK"),
+            Self::Metal => Some("nestos-installer install --ignition-file FILE DISK"),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! iPXE scripts: machines without a disk boot the live image with their config.
+//! iPXE scripts: machines boot the live image with their config, or have it write the OS to the
+//! disk that the cluster file names.
 
 use super::Server;
 use crate::compile::{Compiled, CompiledNode};
@@ -22,21 +23,31 @@ pub fn scripts(compiled: &Compiled, server: &Server) -> Vec<(String, String)> {
             let by_mac = format!("mac-{}.ipxe", mac.replace(':', "-"));
             scripts.push((by_mac, format!("#!ipxe\nchain {name}\n")));
         }
-        scripts.push((name, script(node, server)));
+        let disk = written.install_disk.as_deref();
+        scripts.push((name, script(node, disk, server)));
     }
     scripts
 }
 
 /// Kernel arguments are those of NestOS' live images; names of the image's
 /// files are the user's, so they can be set before, and have plain defaults.
-fn script(node: &CompiledNode, server: &Server) -> String {
+fn script(node: &CompiledNode, disk: Option<&str>, server: &Server) -> String {
     let (name, config) = (&node.name, server.config(&node.name));
+    let arguments = match disk {
+        // The live system has no config of its own: its installer hands this one on (nestos-installer,
+        // "Installing from PXE"; Fedora CoreOS's has another name).
+        Some(disk) => ["nestos", "coreos"]
+            .map(|it| format!("{it}.inst.install_dev={disk} {it}.inst.ignition_url={config}"))
+            .join(" "),
+        None => {
+            format!("ignition.firstboot ignition.platform.id=metal ignition.config.url={config}")
+        }
+    };
     format!(
         "#!ipxe
 # {name}
 isset ${{live}} || set live {url}/live
-kernel ${{live}}/kernel initrd=main coreos.live.rootfs_url=${{live}}/rootfs.img \
-ignition.firstboot ignition.platform.id=metal ignition.config.url={config}
+kernel ${{live}}/kernel initrd=main coreos.live.rootfs_url=${{live}}/rootfs.img {arguments}
 initrd --name main ${{live}}/initramfs.img
 boot
 ",

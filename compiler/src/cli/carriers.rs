@@ -29,8 +29,12 @@ impl Carriers {
     /// Fits all wanted nodes to all carriers; what doesn't fit is reported.
     pub(super) fn carry(&self, compiled: &Compiled, to: &mut Diagnostics) -> Result<Loads> {
         let server = self.server()?;
-        let mut targets = self.targets.clone();
-        targets.dedup();
+        let mut targets = Vec::new();
+        for target in &self.targets {
+            if !targets.contains(target) {
+                targets.push(*target);
+            }
+        }
         let carried = carrier::carry(compiled, &targets, server.as_ref(), to)?;
         let scripts = match &server {
             Some(server) if targets.contains(&Target::Pxe) => pxe::scripts(compiled, server),
@@ -142,7 +146,7 @@ impl Loads {
     }
 
     /// What each carrier takes, and how to give it a file.
-    pub(super) fn advice(&self, out: &str) -> Vec<String> {
+    pub(super) fn advice(&self, compiled: &Compiled, out: &str) -> Vec<String> {
         let mut lines = Vec::new();
         for target in &self.targets {
             let name = target.name();
@@ -154,6 +158,12 @@ impl Loads {
                 .map(|it| format!(" carries {it} bytes"))
                 .unwrap_or_default();
             match command {
+                Some(command) if *target == Target::Metal => {
+                    for (disk, nodes) in disks(compiled) {
+                        let command = command.replace("DISK", disk);
+                        lines.push(format!("{name}: {command}    # {nodes}"));
+                    }
+                }
                 Some(command) => lines.push(format!("{name}{limit}: {command}")),
                 None if *target == Target::Pxe => lines.push(format!(
                     "{name}: serve {out}/{name} with the live image's files in live/, and \
@@ -164,6 +174,34 @@ impl Loads {
         }
         lines
     }
+}
+
+/// How many nodes a line of advice names.
+const NAMED: usize = 5;
+
+/// The disks that the OS goes to, each with its nodes.
+fn disks(compiled: &Compiled) -> Vec<(&str, String)> {
+    let mut disks: Vec<(&str, Vec<&str>)> = Vec::new();
+    let nodes = compiled.nodes.iter().zip(&compiled.cluster.nodes);
+    for (node, written) in nodes.filter(|(node, _)| node.wanted) {
+        let disk = written.install_disk.as_deref().unwrap_or("/dev/DISK");
+        match disks.iter_mut().find(|(known, _)| *known == disk) {
+            Some((_, nodes)) => nodes.push(&node.name),
+            None => disks.push((disk, vec![&node.name])),
+        }
+    }
+    let line = |nodes: Vec<&str>| {
+        let more = nodes.len().saturating_sub(NAMED);
+        let names = nodes[..nodes.len() - more].join(", ");
+        match more {
+            0 => names,
+            more => format!("{names} and {more} more"),
+        }
+    };
+    disks
+        .into_iter()
+        .map(|(disk, nodes)| (disk, line(nodes)))
+        .collect()
 }
 
 /// Where the bytes of the largest node go, as a table.

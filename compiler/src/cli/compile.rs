@@ -65,7 +65,7 @@ fn summarize(compiled: &Compiled, loads: &Loads, out: &str) -> Result<Answer> {
         "\nWhere the bytes of {largest} go:\n{}",
         table(&parts)
     )?;
-    for line in loads.advice(out) {
+    for line in loads.advice(compiled, out) {
         writeln!(text, "{line}")?;
     }
     writeln!(text, "Boot each machine with {out}/nodes/NODE.ign.")?;

@@ -17,7 +17,7 @@ use crate::secrets_file;
 /// What can be asked for. What can't be done has a name too, so that the answer is a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum What {
-    /// The workers' bootstrap token
+    /// All bootstrap tokens
     Token,
     /// The administrator's client certificates
     Admin,

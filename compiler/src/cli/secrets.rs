@@ -92,7 +92,7 @@ fn show(file: &Path, to: &mut Diagnostics) -> Answer {
         ("etcd", fingerprint(&authorities.etcd)),
         ("frontProxy", fingerprint(&authorities.front_proxy)),
         ("serviceAccount", fingerprint(&secrets.service_account)),
-        ("workerToken", "***".to_owned()),
+        ("tokenSeed", "***".to_owned()),
         ("callbackSeed", "***".to_owned()),
     ]
     .map(|(name, value)| vec![name.to_owned(), value]);

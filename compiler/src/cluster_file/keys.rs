@@ -18,6 +18,11 @@ pub const SERVICE_SUBNET: &str = "10.96.0.0/12";
 pub const DNS_DOMAIN: &str = "cluster.local";
 /// `spec.runtime.name`; the first is the default
 pub const RUNTIMES: [&str; 4] = ["containerd", "crio", "isulad", "docker"];
+/// `spec.kubernetes.bootstrapTokens.each`; the first is the default
+pub const TOKENS: [&str; 2] = ["pool", "node"];
+/// `spec.kubernetes.bootstrapTokens.ttl`, by default. Longer than kubeadm's own 24 h: machines are
+/// racked and powered on over days, and a node that comes later can't join.
+pub const TOKEN_TTL: &str = "7d";
 /// `spec.pki.algorithm`, by default
 pub const ALGORITHM: &str = Algorithm::EcdsaP256.name();
 /// `spec.pki.validity`, by default
@@ -118,7 +123,16 @@ static KUBERNETES: Mapping = mapping(
         map("apiServer", &API_SERVER, "The API server."),
         map("kubeVip", &KUBE_VIP, "Makes the control planes carry the endpoint's address among them."),
         map("etcd", &ETCD, "etcd; by default the control planes run one."),
+        map("bootstrapTokens", &BOOTSTRAP_TOKENS, "With what nodes join."),
         texts("kubeadm", "Files of kubeadm, kubelet and kube-proxy configuration, laid over nkd's own field by field."),
+    ]],
+);
+
+static BOOTSTRAP_TOKENS: Mapping = mapping(
+    "bootstrapTokens",
+    &[&[
+        word("each", &TOKENS, "Who has one of their own: each pool (nodes without a pool share one), or each node. Every token is a Secret that the init node makes and carries.").or(TOKENS[0]),
+        text("ttl", "How long nodes can join after the cluster's first boot, such as 7d; at least a day.").or(TOKEN_TTL),
     ]],
 );
 

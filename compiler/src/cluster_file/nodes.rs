@@ -43,8 +43,10 @@ pub struct Settings {
 }
 
 /// What isn't laid into each of the pools' nodes.
-pub fn into_pools(settings: Vec<Settings>) -> Vec<Pool> {
-    let pools = settings.into_iter().map(|pool| Pool {
+pub fn into_pools(names: Vec<String>, settings: Vec<Settings>) -> Vec<Pool> {
+    let pools = names.into_iter().zip(settings);
+    let pools = pools.map(|(name, pool)| Pool {
+        name,
         overlays: pool.overlays,
         own: pool.host.own,
     });

@@ -38,6 +38,10 @@ pub struct Cluster {
     pub kube_vip: Option<written::KubeVip>,
     /// `spec.kubernetes.etcd.external`
     pub external_etcd: Option<written::ExternalEtcd>,
+    /// `spec.kubernetes.bootstrapTokens.each`
+    pub tokens_each: Text,
+    /// `spec.kubernetes.bootstrapTokens.ttl`
+    pub token_ttl: Text,
     /// `spec.kubernetes.kubeadm`
     pub overlays: Vec<Text>,
     /// `spec.runtime`
@@ -133,6 +137,8 @@ pub fn resolve(file: written::Cluster, to: &mut Diagnostics) -> Cluster {
         cert_sans: kubernetes.cert_sans.unwrap_or_default(),
         kube_vip: kubernetes.kube_vip,
         external_etcd: kubernetes.external_etcd,
+        tokens_each: or(kubernetes.tokens_each, keys::TOKENS[0]),
+        token_ttl: or(kubernetes.token_ttl, keys::TOKEN_TTL),
         overlays: kubernetes.overlays.unwrap_or_default(),
         runtime: Runtime {
             name: or(file.spec.runtime.name, keys::RUNTIMES[0]),

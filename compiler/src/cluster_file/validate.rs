@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::domain::{Algorithm, Cluster, Node, Overlay, Pki, Report, Role};
+use super::domain::{Algorithm, Cluster, Node, Overlay, Pki, Report, Role, Tokens};
 use super::files::Files;
 use super::resolved;
 use super::written;
-use super::{authorities, checks, endpoint, etcd, host, networks, nodes, runtime};
+use super::{authorities, checks, endpoint, etcd, host, keys, networks, nodes, runtime};
 use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
 use crate::kubeadm::overlay;
 use crate::version::Version;
@@ -32,7 +32,7 @@ pub fn validate(
     let version = file.version.and_then(|it| version(&it, to));
     nodes_together(&file.nodes, file.span, to);
     let host = host::host(file.os, &files, to);
-    let pools = pools(file.pools, &files, to);
+    let (pool_names, pools) = pools(file.pools, &files, to);
     let level = nodes::Level { host, pools };
     let nodes = nodes::nodes(file.nodes, &level, &files, to);
     let sandbox_image = file.runtime.sandbox_image.value.clone();
@@ -44,6 +44,7 @@ pub fn validate(
     let report = file.report.map(|it| report(it, &files, to));
     let pki = pki(&file.pki_algorithm, &file.pki_validity, to);
     let own_keys = authorities::own(file.own_keys, version, external_etcd.is_some(), &files, to);
+    let tokens = tokens(&file.tokens_each, &file.token_ttl, to);
     let overlays = files.overlays(&file.overlays, to);
     if let Some(version) = version {
         let external = external_etcd.is_some();
@@ -67,6 +68,7 @@ pub fn validate(
         cert_sans: file.cert_sans.into_iter().map(|it| it.value).collect(),
         kube_vip,
         external_etcd,
+        tokens: tokens?,
         overlays,
         runtime: runtime?,
         sandbox_image,
@@ -77,7 +79,7 @@ pub fn validate(
         own: level.host.own,
         pki: pki?,
         own_keys,
-        pools: nodes::into_pools(level.pools),
+        pools: nodes::into_pools(pool_names, level.pools),
         nodes: nodes.into_iter().collect::<Option<_>>()?,
     })
 }
@@ -168,24 +170,42 @@ fn nodes_together(nodes: &[resolved::Node], file: Span, to: &mut Diagnostics) {
     }
 }
 
-/// Every pool, with a name of its own.
+fn tokens(each: &Text, ttl: &Text, to: &mut Diagnostics) -> Option<Tokens> {
+    let each = checks::choice(each, keys::TOKENS, |it| it, to);
+    let ttl = checks::duration(ttl, to);
+    Some(Tokens {
+        of_each_node: each? == "node",
+        ttl: ttl?,
+    })
+}
+
+/// The pools' names, each its own.
+fn pool_names(file: &[written::Pool], to: &mut Diagnostics) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let mut names = Vec::new();
+    for name in file.iter().filter_map(|pool| pool.name.clone()) {
+        let span = name.span;
+        let Some(name) = checks::dns_label(name, "the pool's name", to) else {
+            continue;
+        };
+        if !seen.insert(name.clone()) {
+            let message = format!("an earlier pool is called `{name}` already");
+            to.report(Code::DuplicatePool, span, message);
+        }
+        names.push(name);
+    }
+    names
+}
+
 fn pools(
     file: Vec<written::Pool>,
     files: &Files<'_>,
     to: &mut Diagnostics,
-) -> Vec<nodes::Settings> {
-    let mut seen = HashSet::new();
-    for name in file.iter().filter_map(|pool| pool.name.clone()) {
-        let span = name.span;
-        if let Some(name) = checks::dns_label(name, "the pool's name", to)
-            && !seen.insert(name.clone())
-        {
-            let message = format!("an earlier pool is called `{name}` already");
-            to.report(Code::DuplicatePool, span, message);
-        }
-    }
+) -> (Vec<String>, Vec<nodes::Settings>) {
+    let names = pool_names(&file, to);
     let settings = file.into_iter().map(|pool| pool.settings);
-    settings.map(|it| nodes::settings(it, files, to)).collect()
+    let settings = settings.map(|it| nodes::settings(it, files, to));
+    (names, settings.collect())
 }
 
 fn report(file: written::Report, files: &Files<'_>, to: &mut Diagnostics) -> Option<Report> {

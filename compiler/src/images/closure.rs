@@ -24,7 +24,7 @@ impl Closure {
     /// land on any node.
     pub fn of(cluster: &Cluster) -> Result<Self> {
         let init = cluster.init_node().context("there is no control plane")?;
-        let documents = kubeadm::init(cluster, init, "")?;
+        let documents = kubeadm::init_draft(cluster, init)?;
         let configured = documents
             .iter()
             .find(|it| it["kind"] == "ClusterConfiguration");

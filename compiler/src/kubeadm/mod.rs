@@ -13,19 +13,24 @@ use serde_json::{Value, json};
 
 use crate::cluster_file::domain::{Cluster, Node, Role, Taint};
 use crate::fragments;
+use crate::pki::Secrets;
 use crate::yaml;
-
-/// How long joining is possible after `kubeadm init`. Longer than kubeadm's own 24 h: machines
-/// are racked and powered on over days, and a node that comes later can't join.
-pub const TOKEN_TTL: &str = "168h0m0s";
 
 /// Where kubelet and the controller manager look for flexvolume plugins; their default is under
 /// /usr.
 const VOLUME_PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
 
-/// The documents for the init node.
-pub fn init(cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
-    let mut documents = template(fragments::KUBEADM_INIT, cluster, node, token)?;
+/// The documents for the init node, with all tokens there are.
+pub fn init(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Vec<Value>> {
+    let mut documents = init_draft(cluster, node)?;
+    let init = document(&mut documents, "InitConfiguration")?;
+    init["bootstrapTokens"] = bootstrap_tokens(&init["bootstrapTokens"][0], cluster, secrets)?;
+    Ok(documents)
+}
+
+/// The same with a place for a token, for those who need none.
+pub fn init_draft(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
+    let mut documents = template(fragments::KUBEADM_INIT, cluster, node, "${token}")?;
     registration(
         document(&mut documents, "InitConfiguration")?,
         cluster,
@@ -47,8 +52,9 @@ pub fn init(cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
 }
 
 /// The documents for any other node.
-pub fn join(cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
-    let mut documents = template(fragments::KUBEADM_JOIN, cluster, node, token)?;
+pub fn join(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Vec<Value>> {
+    let token = secrets.token(&cluster.token_scope(node))?;
+    let mut documents = template(fragments::KUBEADM_JOIN, cluster, node, token.expose())?;
     let join = document(&mut documents, "JoinConfiguration")?;
     registration(join, cluster, node);
     if node.role == Role::ControlPlane {
@@ -81,6 +87,26 @@ pub fn cert_sans(cluster: &Cluster) -> Vec<String> {
     sans
 }
 
+/// One for each scope that nodes join by. Without any node to join there is one all the same, or
+/// kubeadm would make its own.
+fn bootstrap_tokens(like: &Value, cluster: &Cluster, secrets: &Secrets) -> Result<Value> {
+    let joining = cluster.nodes.iter().filter(|node| !cluster.is_init(node));
+    let mut scopes: Vec<String> = joining.map(|node| cluster.token_scope(node)).collect();
+    if scopes.is_empty() {
+        scopes.extend(cluster.init_node().map(|node| cluster.token_scope(node)));
+    }
+    let mut seen = std::collections::HashSet::new();
+    scopes.retain(|scope| seen.insert(scope.clone()));
+    let tokens = scopes.iter().map(|scope| {
+        let secret = secrets.token(scope)?;
+        let mut token = like.clone();
+        let values = [("scope", scope.as_str()), ("token", secret.expose())];
+        fragments::fill_document(&mut token, &values)?;
+        Ok(token)
+    });
+    tokens.collect()
+}
+
 fn template(text: &str, cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
     let mut documents = yaml::fragment(text)?;
     let cri_socket = cluster
@@ -99,8 +125,9 @@ fn template(text: &str, cluster: &Cluster, node: &Node, token: &str) -> Result<V
         ("node", &node.name),
         ("podSubnet", &joined(&cluster.pod_subnets)),
         ("serviceSubnet", &joined(&cluster.service_subnets)),
+        ("scope", "${scope}"),
         ("token", token),
-        ("tokenTtl", TOKEN_TTL),
+        ("tokenTtl", &go_duration(cluster.tokens.ttl)),
         ("version", &cluster.version.to_string()),
         ("volumePlugins", VOLUME_PLUGINS),
     ];
@@ -108,6 +135,12 @@ fn template(text: &str, cluster: &Cluster, node: &Node, token: &str) -> Result<V
         fragments::fill_document(document, &values)?;
     }
     Ok(documents)
+}
+
+/// As Go writes and reads it.
+fn go_duration(duration: std::time::Duration) -> String {
+    let seconds = duration.as_secs();
+    format!("{}h{}m{}s", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 fn joined(networks: &[IpNet]) -> String {

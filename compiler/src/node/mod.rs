@@ -22,7 +22,6 @@ pub fn config(
     secrets: &Secrets,
 ) -> Result<Config> {
     let mut config = Config::default();
-    let token = secrets.worker_token.expose();
     let role = role(cluster, node);
     let plan = plan(cluster, closure, node, secrets);
     config.file(
@@ -31,9 +30,9 @@ pub fn config(
         serde_json::to_string_pretty(&plan)? + "\n",
     );
     let documents = if role == Role::Init {
-        kubeadm::init(cluster, node, token)?
+        kubeadm::init(cluster, node, secrets)?
     } else {
-        kubeadm::join(cluster, node, token)?
+        kubeadm::join(cluster, node, secrets)?
     };
     config.file(paths::KUBEADM, PRIVATE, kubeadm::to_yaml(&documents));
     if role != Role::JoinWorker {

@@ -4,6 +4,7 @@ use anyhow::{Result, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nkd_contract::Timestamp;
+use zeroize::Zeroizing;
 
 use super::authority::{ADMIN_VALIDITY, Authority, generate_key};
 use super::own::Chain;
@@ -44,8 +45,8 @@ impl Secrets {
                 Some(own) => own.value.clone(),
                 None => service_account(cluster)?,
             },
-            worker_token: token()?,
-            callback_seed: Secret::new(STANDARD.encode(random::<32>()?)),
+            token_seed: seed()?,
+            callback_seed: seed()?,
         })
     }
 }
@@ -81,31 +82,14 @@ fn service_account(cluster: &Cluster) -> Result<KeyPair> {
     })
 }
 
-/// A new bootstrap token.
-pub(super) fn token() -> Result<Secret> {
-    Ok(Secret::new(format!(
-        "{}.{}",
-        token_part(6)?,
-        token_part(16)?
-    )))
+/// A new seed, in base64.
+pub(super) fn seed() -> Result<Secret> {
+    let bytes = Zeroizing::new(random::<32>()?);
+    Ok(Secret::new(STANDARD.encode(bytes)))
 }
 
-pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
+fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| anyhow!("no random numbers: {error}"))?;
     Ok(bytes)
-}
-
-/// Random `[a-z0-9]`, as bootstrap tokens are made of.
-fn token_part(length: usize) -> Result<String> {
-    const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-    let mut part = String::with_capacity(length);
-    while part.len() < length {
-        let [byte] = random::<1>()?;
-        // 252 is 7 * 36: above it, some letters would be likelier than others.
-        if byte < 252 {
-            part.push(char::from(ALPHABET[usize::from(byte % 36)]));
-        }
-    }
-    Ok(part)
 }

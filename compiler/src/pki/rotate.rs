@@ -1,17 +1,15 @@
 //! New secrets in the place of old ones, where running nodes don't mind.
 
 use anyhow::Result;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use nkd_contract::Timestamp;
 
 use super::Secrets;
-use super::generate::{admins, random, token};
+use super::generate::{admins, seed};
 
 /// What can be rotated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// The workers' bootstrap token.
+    /// What bootstrap tokens are derived from.
     Token,
     /// The administrator's client certificates.
     Admin,
@@ -25,10 +23,10 @@ impl Part {
         match self {
             Self::Token => {
                 "token: nodes that have joined don't notice. The running cluster doesn't know the \
-                 new token: before you boot workers compiled with it, run `kubeadm init phase \
+                 new tokens: before you boot nodes compiled with them, run `kubeadm init phase \
                  bootstrap-token --config` on a control plane with the init node's newly compiled \
-                 kubeadm.yaml. The old token works until it expires or `kubeadm token delete` \
-                 removes it; files compiled with it are to be compiled anew after that."
+                 kubeadm.yaml. The old ones work until they expire or `kubeadm token delete` \
+                 removes them; files compiled with those are to be compiled anew after that."
             }
             Self::Admin => {
                 "admin: compile again for the new kubeconfig; no node's file changes. Kubernetes \
@@ -47,14 +45,12 @@ impl Secrets {
     /// Makes a part anew; everything else stays, the time of making too.
     pub fn rotate(&mut self, part: Part) -> Result<()> {
         match part {
-            Part::Token => self.worker_token = token()?,
+            Part::Token => self.token_seed = seed()?,
             Part::Admin => {
                 let now = Timestamp::from_unix(Timestamp::now().unix());
                 self.admin = admins(&self.authorities.kubernetes, now)?;
             }
-            Part::CallbackSeed => {
-                self.callback_seed = super::Secret::new(STANDARD.encode(random::<32>()?));
-            }
+            Part::CallbackSeed => self.callback_seed = seed()?,
         }
         Ok(())
     }

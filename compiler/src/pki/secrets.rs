@@ -5,6 +5,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use nkd_contract::{SIGNING_KEY_PREFIX, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use super::Secret;
 
@@ -32,8 +33,8 @@ pub struct Secrets {
     pub service_account: KeyPair,
     /// Client certificates of the administrator.
     pub admin: Vec<Admin>,
-    /// The bootstrap token of all workers.
-    pub worker_token: Secret,
+    /// What bootstrap tokens are derived from, in base64.
+    pub token_seed: Secret,
     /// What each node's callback key is derived from, in base64.
     pub callback_seed: Secret,
 }
@@ -121,19 +122,52 @@ impl Secrets {
     /// A node's key for signing callbacks: HMAC-SHA-256 of cluster and node under the seed, so
     /// that a receiver needs the seed alone and a node knows only its own.
     pub fn callback_key(&self, node: &str) -> Result<Secret> {
-        let seed = STANDARD
-            .decode(self.callback_seed.expose())
-            .context("the callback seed")?;
-        let mut mac = Hmac::<Sha256>::new_from_slice(&seed).context("the callback seed")?;
-        mac.update(b"nkd callback key\0");
-        mac.update(self.cluster.as_bytes());
-        mac.update(b"\0");
-        mac.update(node.as_bytes());
-        let key = mac.finalize().into_bytes();
+        let key = self.derived(&self.callback_seed, &["nkd callback key", node])?;
         Ok(Secret::new(format!(
             "{SIGNING_KEY_PREFIX}{}",
             STANDARD.encode(key)
         )))
+    }
+
+    /// The bootstrap token of those that `scope` names; who has one can't tell another.
+    pub fn token(&self, scope: &str) -> Result<Secret> {
+        const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+        /// A token's ID and the secret after it.
+        const LETTERS: usize = 6 + 16;
+        let mut letters = Zeroizing::new(String::with_capacity(LETTERS + 1));
+        for block in 0_u32.. {
+            let block = block.to_string();
+            let bytes = self.derived(&self.token_seed, &["nkd bootstrap token", scope, &block])?;
+            // 252 is 7 * 36: above it, some letters would be likelier than others.
+            let even = bytes.iter().filter(|byte| **byte < 252);
+            let left = LETTERS - letters.len();
+            letters.extend(
+                even.take(left)
+                    .map(|byte| char::from(ALPHABET[usize::from(byte % 36)])),
+            );
+            if letters.len() == LETTERS {
+                break;
+            }
+        }
+        letters.insert(6, '.');
+        Ok(Secret::new(letters.as_str()))
+    }
+
+    /// HMAC-SHA-256 of a purpose, the cluster and what it is for, under a seed.
+    fn derived(&self, seed: &Secret, what: &[&str]) -> Result<[u8; 32]> {
+        let seed = Zeroizing::new(STANDARD.decode(seed.expose()).context("a seed")?);
+        let mut mac = Hmac::<Sha256>::new_from_slice(&seed).context("a seed")?;
+        let (purpose, rest) = what.split_first().context("a purpose")?;
+        let parts = [*purpose, &self.cluster]
+            .into_iter()
+            .chain(rest.iter().copied());
+        for (index, part) in parts.enumerate() {
+            if index > 0 {
+                mac.update(b"\0");
+            }
+            mac.update(part.as_bytes());
+        }
+        Ok(mac.finalize().into_bytes().into())
     }
 
     /// Every private text in it, for tests that look for leaks.
@@ -149,7 +183,7 @@ impl Secrets {
             .into_iter()
             .chain(admins)
             .map(|pair| pair.key.expose());
-        keys.chain([self.worker_token.expose(), self.callback_seed.expose()])
+        keys.chain([self.token_seed.expose(), self.callback_seed.expose()])
             .collect()
     }
 }

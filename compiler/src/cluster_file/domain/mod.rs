@@ -41,6 +41,8 @@ pub struct Cluster {
     pub kube_vip: Option<KubeVip>,
     /// The etcd of others; without it the control planes run their own.
     pub external_etcd: Option<ExternalEtcd>,
+    /// With what nodes join.
+    pub tokens: Tokens,
     /// kubeadm overlay documents.
     pub overlays: Vec<Overlay>,
     /// The container runtime.
@@ -99,6 +101,15 @@ impl Cluster {
         let pool = self.pool_of(node).into_iter();
         let pool = pool.flat_map(|pool| &pool.overlays);
         self.overlays.iter().chain(pool).chain(&node.overlays)
+    }
+
+    /// Who shares a node's bootstrap token, and in what words.
+    pub fn token_scope(&self, node: &Node) -> String {
+        match self.pool_of(node) {
+            _ if self.tokens.of_each_node => format!("node {}", node.name),
+            Some(pool) => format!("pool {}", pool.name),
+            None => "nodes without a pool".to_owned(),
+        }
     }
 
     fn pool_of(&self, node: &Node) -> Option<&Pool> {
@@ -166,6 +177,14 @@ impl std::fmt::Display for Endpoint {
             write!(f, "{}:{}", self.host, self.port)
         }
     }
+}
+
+/// Bootstrap tokens.
+pub struct Tokens {
+    /// Whether each node has its own, or only each pool.
+    pub of_each_node: bool,
+    /// How long they are good after the cluster is made.
+    pub ttl: Duration,
 }
 
 /// kube-vip, a static pod on every control plane.

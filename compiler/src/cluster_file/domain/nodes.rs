@@ -54,6 +54,8 @@ impl Node {
 
 /// What nodes have in common that isn't laid into each of them.
 pub struct Pool {
+    /// Its name.
+    pub name: String,
     /// kubeadm overlay documents.
     pub overlays: Vec<Overlay>,
     /// The user's own configs.

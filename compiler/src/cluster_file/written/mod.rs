@@ -80,6 +80,10 @@ pub struct Kubernetes {
     pub kube_vip: Option<KubeVip>,
     /// `etcd.external`
     pub external_etcd: Option<ExternalEtcd>,
+    /// `bootstrapTokens.each`
+    pub tokens_each: Text,
+    /// `bootstrapTokens.ttl`
+    pub token_ttl: Text,
     /// `kubeadm`
     pub overlays: Texts,
 }
@@ -175,6 +179,10 @@ impl Kubernetes {
             )
         });
         let (pod_subnet, service_subnet, dns_domain) = networking.unwrap_or_default();
+        let tokens = fields.map("bootstrapTokens", to, |it, to| {
+            (it.text("each", to), it.text("ttl", to))
+        });
+        let (tokens_each, token_ttl) = tokens.unwrap_or_default();
         Self {
             version: fields.text("version", to),
             endpoint: fields.text("endpoint", to),
@@ -194,6 +202,8 @@ impl Kubernetes {
                     it.map("external", to, ExternalEtcd::read)
                 })
                 .flatten(),
+            tokens_each,
+            token_ttl,
             overlays: fields.text_list("kubeadm", to),
         }
     }
