@@ -129,8 +129,8 @@ cluster   demo
 role      init
 state     retrying since 2023-11-14T22:13:23Z
 stage     images (4 of 8), attempt 2
-cause     images.import: An image archive couldn't be imported.
-remedy    Look for a damaged archive or a full disk; the message has the runtime's own words.
+cause     images.import: The runtime doesn't take an image.
+remedy    Look for a damaged archive or a broken runtime; the message has the runtime's own words.
 message   ctr:  [31mno space left on device
 
 "#]]

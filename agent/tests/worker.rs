@@ -5,137 +5,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::path::Path;
 
-use nkd_contract::{Cause, Event, Image, ImageSource, Images, Kind, Plan, Role, Runtime, Stage};
-use nkd_contract::{Timestamp, paths};
-use tempfile::TempDir;
+use nkd_contract::{Cause, Event, Image, ImageSource, Kind, Role, Runtime, Stage, paths};
 
-/// Exit status of a worker that only a person can help.
-const STOPPED: i32 = 4;
+mod machine;
 
-/// A machine of files.
-struct Machine {
-    root: TempDir,
-    /// containerd's socket, listening for as long as the machine is.
-    _socket: UnixListener,
-}
-
-impl Machine {
-    /// A machine on which everything works, up to the API that nobody serves.
-    fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let socket = root.path().join("run/containerd/containerd.sock");
-        fs::create_dir_all(socket.parent().unwrap()).unwrap();
-        let machine = Self {
-            _socket: UnixListener::bind(socket).unwrap(),
-            root,
-        };
-        let hostname = nix::unistd::gethostname().unwrap();
-        machine.write("/proc/sys/kernel/hostname", hostname.to_str().unwrap());
-        machine.write("/proc/sys/net/ipv4/ip_forward", "0\n");
-        machine.write("/proc/sys/net/bridge/bridge-nf-call-iptables", "1\n");
-        machine.write("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1\n");
-        machine.write("/proc/filesystems", "nodev\tproc\nnodev\toverlay\n");
-        for program in ["systemctl", "kubelet", "kubeadm", "kubectl"] {
-            machine.program(program, "exit 0");
-        }
-        machine.program("ctr", r#"case "$*" in *images\ list*) cat "$STORE";; *import*) for last; do :; done; cat "$last" >> "$STORE";; esac"#);
-        machine.write("/store", "");
-        machine.write("/images/a.tar", "example.org/a:1\n");
-        machine.write("/images/b.tar", "example.org/b:1\n");
-        machine.write("/etc/nkd/pki/ca.key", "the delivered key");
-        machine
-    }
-
-    fn path(&self, absolute: &str) -> PathBuf {
-        self.root.path().join(absolute.trim_start_matches('/'))
-    }
-
-    fn write(&self, absolute: &str, text: &str) {
-        let path = self.path(absolute);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn read(&self, absolute: &str) -> String {
-        fs::read_to_string(self.path(absolute)).unwrap_or_default()
-    }
-
-    /// A program that says in `/calls` how it was called and then does as the script says.
-    fn program(&self, name: &str, script: &str) {
-        let path = format!("/usr/bin/{name}");
-        let root = self.root.path().display();
-        let text = format!(
-            "#!/bin/sh\nROOT={root} STORE={root}/store PATH=/usr/bin:/bin\n\
-             echo \"{name} $*\" >> {root}/calls\n{script}\n"
-        );
-        self.write(&path, &text);
-        fs::set_permissions(self.path(&path), fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    fn plan(&self, change: impl FnOnce(&mut Plan)) {
-        let mut plan = Plan {
-            schema: nkd_contract::SCHEMA,
-            cluster: "demo".into(),
-            node: nix::unistd::gethostname().unwrap().into_string().unwrap(),
-            role: Role::Init,
-            clock_floor: Timestamp::from_unix(1_700_000_000),
-            kubernetes_version: "v1.20.2".into(),
-            runtime: Runtime::Containerd,
-            endpoint: "127.0.0.1:1".into(),
-            control_planes_before: Vec::new(),
-            certificate_authority: String::new(),
-            images: Images {
-                source: ImageSource::Directory("/images".into()),
-                required: vec![Image {
-                    name: "example.org/b:1".into(),
-                }],
-            },
-            addons: Vec::new(),
-            // Nobody serves the API here, so the last stage fails, and does so at once.
-            budgets: [(Stage::Ready, 0)].into(),
-        };
-        change(&mut plan);
-        self.write(paths::PLAN, &serde_json::to_string(&plan).unwrap());
-    }
-
-    /// Runs the worker to its end.
-    fn install(&self) -> ExitStatus {
-        Command::new(env!("CARGO_BIN_EXE_nkd-agent"))
-            .arg("--root")
-            .arg(self.root.path())
-            .arg("install")
-            .status()
-            .unwrap()
-    }
-
-    fn events(&self) -> Vec<Event> {
-        let log = self.read(paths::EVENTS);
-        log.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
-    }
-
-    /// How the installation stopped.
-    fn failure(&self) -> (Option<Stage>, Cause, String) {
-        let event = self.events().pop().unwrap();
-        assert_eq!(event.kind, Kind::Failed);
-        (event.stage, event.cause.unwrap(), event.message)
-    }
-
-    fn calls(&self) -> Vec<String> {
-        self.read("/calls").lines().map(str::to_owned).collect()
-    }
-
-    fn calls_of(&self, program: &str) -> Vec<String> {
-        let mut calls = self.calls();
-        calls.retain(|call| call.split(' ').next() == Some(program));
-        calls
-    }
-}
+use machine::{Machine, STOPPED};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -250,12 +126,11 @@ fn each_runtime_is_started_by_its_units_and_asked_by_its_own_client() {
         machine.plan(|plan| {
             plan.runtime = runtime;
             plan.images.source = ImageSource::Registry;
+            plan.images.required.clear();
         });
         machine.program("crictl", "exit 0");
         machine.program("docker", "exit 0");
-        let path = machine.path(socket);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let _listening = UnixListener::bind(path).unwrap();
+        let _listening = machine.listen(socket);
         machine.install();
         assert_eq!(machine.failure().0, Some(Stage::Ready), "{runtime}");
         let started: Vec<_> = units
@@ -280,18 +155,6 @@ fn a_runtime_that_does_not_answer_is_said_by_its_socket() {
     let (stage, cause, message) = machine.failure();
     assert_eq!((stage, cause), (Some(Stage::Runtime), Cause::RuntimeSocket));
     assert!(message.contains("/run/crio/crio.sock"), "{message}");
-}
-
-#[test]
-fn archives_for_a_runtime_that_takes_none_stop_it() {
-    let machine = Machine::new();
-    machine.plan(|plan| plan.runtime = Runtime::Isulad);
-    machine.program("crictl", "exit 0");
-    let _listening = UnixListener::bind(machine.path("/run/isulad.sock")).unwrap();
-    assert_eq!(machine.install().code(), Some(STOPPED));
-    let (stage, cause, message) = machine.failure();
-    assert_eq!((stage, cause), (Some(Stage::Images), Cause::ImagesMissing));
-    assert!(message.contains("isulad"), "{message}");
 }
 
 #[test]
@@ -394,7 +257,12 @@ fn what_kubeadm_says_of_its_failure_becomes_the_cause() {
 fn etcd_data_that_a_cut_off_reset_left_behind_do_not_stop_the_next_attempt() {
     let machine = Machine::new();
     let etcd = "example.org/etcd:1";
-    machine.plan(|plan| plan.images.required.push(Image { name: etcd.into() }));
+    machine.plan(|plan| {
+        plan.images.required.push(Image {
+            name: etcd.into(),
+            digest: None,
+        });
+    });
     machine.write("/images/etcd.tar", &format!("{etcd}\n"));
     machine.write("/var/lib/etcd/member/snap/db", "");
     machine.program(

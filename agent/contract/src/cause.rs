@@ -89,9 +89,30 @@ causes! {
     ImagesMissing "images.missing" Permanent
         "An image the plan names is neither in the runtime nor in the plan's source."
         "Put an archive with that image into the directory the cluster file names.";
+    ImagesSource "images.source-unreachable" Transient
+        "None of the places the plan names has the image bundle, or it can't be read there."
+        "Plug the disk in, start the server, or look at its cable: the message names every place.";
+    ImagesTruncated "images.truncated" Transient
+        "An image bundle is shorter than it should be."
+        "Copy it again, whole; `nkd bundle verify` checks a copy.";
+    ImagesBundle "images.other-bundle" Permanent
+        "A file is not the image bundle the plan was compiled with."
+        "Give the node that bundle, or compile again with this one and provision the node anew.";
+    ImagesDigest "images.digest-mismatch" Permanent
+        "An image has other bytes than the plan pins. Nothing of it is in the runtime under its name."
+        "Copy the bundle again; if `nkd bundle verify` finds the original damaged, make a new one.";
+    ImagesArchitecture "images.architecture" Permanent
+        "The images are for another architecture than this machine's."
+        "Make a bundle with `--arch` and compile with that.";
+    ImagesDisk "images.disk-full" Transient
+        "The disk has no room for the images."
+        "Make room where the runtime keeps its images, or give the machine a larger disk.";
     ImagesImport "images.import" Transient
-        "An image archive couldn't be imported."
-        "Look for a damaged archive or a full disk; the message has the runtime's own words.";
+        "The runtime doesn't take an image."
+        "Look for a damaged archive or a broken runtime; the message has the runtime's own words.";
+    ImagesPull "images.pull" Transient
+        "An image can't be pulled."
+        "See that the registry, or its mirror, is reachable from here, trusted, and has the image.";
     GateUnreachable "gate.api-unreachable" Transient
         "The cluster's API can't be reached."
         "See that the init node is on, and that the endpoint's address is reachable from here.";

@@ -113,7 +113,11 @@ pub struct Progress {
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} {}", self.done, self.total, self.unit.name())
+        let Self { done, total, unit } = self;
+        match unit {
+            Unit::Bytes => write!(f, "{} of {} MB", done / 1_000_000, total / 1_000_000),
+            _ => write!(f, "{done} of {total} {}", unit.name()),
+        }
     }
 }
 
@@ -124,6 +128,10 @@ impl fmt::Display for Progress {
 pub enum Unit {
     /// Image archives.
     Archives,
+    /// Bytes of a bundle.
+    Bytes,
+    /// Images.
+    Images,
     /// Manifest files.
     Manifests,
 }
@@ -133,6 +141,8 @@ impl Unit {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Archives => "archives",
+            Self::Bytes => "bytes",
+            Self::Images => "images",
             Self::Manifests => "manifests",
         }
     }

@@ -19,7 +19,9 @@ mod timestamp;
 
 pub use cause::{Cause, Class};
 pub use event::{Event, Kind, Progress, Unit};
-pub use plan::{Image, ImageSource, Images, Plan, PlanError, Role, SCHEMA};
+pub use plan::{
+    Bundle, BundleSource, Bundles, Image, ImageSource, Images, Plan, PlanError, Role, SCHEMA, Urls,
+};
 pub use report::{ReportTarget, SIGNING_KEY_PREFIX};
 pub use runtime::Runtime;
 pub use stage::Stage;

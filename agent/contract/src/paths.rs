@@ -25,6 +25,13 @@ pub const COMPLETE: &str = "/var/lib/nkd/complete";
 /// What the reporter has sent; the reporter's own.
 pub const DELIVERED: &str = "/var/lib/nkd-reporter/delivered.json";
 
+/// Where an OS image carries image bundles.
+pub const BUNDLES: &str = "/usr/lib/nkd/bundles";
+/// Where a disk with image bundles is mounted for as long as it is read.
+pub const MEDIUM: &str = "/run/nkd/medium";
+/// Where an image waits for a runtime that doesn't take it from a pipe.
+pub const SPOOL: &str = "/var/lib/nkd/spool";
+
 /// The kubeconfig by which kubeadm discovers the cluster that a node joins: endpoint and CA of the
 /// plan, no credentials. The worker writes it, because a copy of the CA would be a third of a
 /// worker's Ignition file.

@@ -89,10 +89,67 @@ pub struct Images {
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum ImageSource {
-    /// The registries in the images' names; kubeadm and kubelet pull.
+    /// The registries in the images' names, through their mirrors.
     Registry,
     /// A directory on the node with OCI or Docker archives (`*.tar`); nothing is ever pulled.
     Directory(String),
+    /// Bundles, which were proved complete; nothing is pulled unless they say so.
+    Bundles(Bundles),
+}
+
+/// Image bundles, and where a node looks for them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Bundles {
+    /// The bundles that hold the node's images.
+    pub bundles: Vec<Bundle>,
+    /// Where each of them may be, in the order in which they are looked for.
+    pub sources: Vec<BundleSource>,
+    /// Whether images that no source has are pulled from the registries in their names.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub registry: bool,
+}
+
+/// An image bundle: an OCI image layout in a tar, which may be compressed with zstd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Bundle {
+    /// The name of its file.
+    pub file: String,
+    /// Bytes of the file.
+    pub size: u64,
+    /// Bytes of the tar, which is what the file is unless it is compressed.
+    pub unpacked: u64,
+    /// The digest of its `index.json`, `sha256:` and 64 hexadecimal digits. It pins every byte.
+    pub index: String,
+}
+
+/// A place for bundles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum BundleSource {
+    /// A directory on the node.
+    Directory(String),
+    /// The top directory of a file system with this label, on whatever disk it is.
+    Disk(String),
+    /// Servers.
+    Urls(Urls),
+}
+
+/// Servers that all have the same files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Urls {
+    /// `http` or `https` URLs without a slash at the end; the file's name goes after one. Where
+    /// one fails, the next goes on.
+    pub urls: Vec<String>,
+    /// PEM certificates to trust there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_authority: Option<String>,
 }
 
 /// One image.
@@ -102,6 +159,10 @@ pub enum ImageSource {
 pub struct Image {
     /// Its full name with tag, such as `registry.k8s.io/pause:3.10`.
     pub name: String,
+    /// The digest by which the runtime has to know it, where it comes from a bundle: for
+    /// containerd that of its manifest, for all others that of its configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// Why a plan can't be used.

@@ -148,7 +148,7 @@ impl Command {
     pub fn each_line(&self, heard: impl FnMut(&str)) -> Result<(), CommandError> {
         let (reader, writer) = io::pipe().map_err(|source| self.io(source))?;
         let stderr = writer.try_clone().map_err(|source| self.io(source))?;
-        let child = self.spawn(writer.into(), stderr.into())?;
+        let child = self.spawn(Stdio::null(), writer.into(), stderr.into())?;
         self.supervise(child, reader, heard)
     }
 
@@ -160,7 +160,7 @@ impl Command {
     pub fn read(&self) -> Result<String, CommandError> {
         let (stdout, writer) = io::pipe().map_err(|source| self.io(source))?;
         let (stderr, error_writer) = io::pipe().map_err(|source| self.io(source))?;
-        let child = self.spawn(writer.into(), error_writer.into())?;
+        let child = self.spawn(Stdio::null(), writer.into(), error_writer.into())?;
         let output = thread::spawn(move || {
             let mut text = String::new();
             stdout
@@ -175,14 +175,29 @@ impl Command {
             .map_err(|source| self.io(source))
     }
 
-    fn io(&self, source: io::Error) -> CommandError {
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How long it may run.
+    pub(super) fn time(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(super) fn io(&self, source: io::Error) -> CommandError {
         CommandError::Io {
             program: self.name.clone(),
             source,
         }
     }
 
-    fn spawn(&self, stdout: Stdio, stderr: Stdio) -> Result<Child, CommandError> {
+    pub(super) fn spawn(
+        &self,
+        stdin: Stdio,
+        stdout: Stdio,
+        stderr: Stdio,
+    ) -> Result<Child, CommandError> {
         let Some(program) = &self.program else {
             return Err(CommandError::Missing {
                 program: self.name.clone(),
@@ -195,7 +210,7 @@ impl Command {
             .env("PATH", &self.path)
             .env("HOME", "/root")
             .env("LANG", "C.UTF-8")
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(stdout)
             .stderr(stderr)
             .process_group(0);
@@ -240,16 +255,20 @@ impl Command {
             }
             if Instant::now() >= deadline {
                 self.kill(&mut child);
-                return Err(CommandError::TimedOut {
-                    program: self.name.clone(),
-                    timeout: self.timeout,
-                    tail: tail.into(),
-                });
+                return Err(self.timed_out(tail.into()));
             }
         }
     }
 
-    fn judge(&self, status: ExitStatus, tail: Vec<String>) -> Result<(), CommandError> {
+    pub(super) fn timed_out(&self, tail: Vec<String>) -> CommandError {
+        CommandError::TimedOut {
+            program: self.name.clone(),
+            timeout: self.timeout,
+            tail,
+        }
+    }
+
+    pub(super) fn judge(&self, status: ExitStatus, tail: Vec<String>) -> Result<(), CommandError> {
         if status.success() {
             return Ok(());
         }
@@ -261,7 +280,7 @@ impl Command {
     }
 
     /// Kills the whole process group; whoever is gone already needs no killing.
-    fn kill(&self, child: &mut Child) {
+    pub(super) fn kill(&self, child: &mut Child) {
         if let Ok(group) = i32::try_from(child.id()) {
             let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
         }
@@ -276,7 +295,7 @@ impl Command {
     }
 }
 
-fn keep(line: String, tail: &mut VecDeque<String>) {
+pub(super) fn keep(line: String, tail: &mut VecDeque<String>) {
     if line.trim().is_empty() {
         return;
     }
@@ -287,7 +306,7 @@ fn keep(line: String, tail: &mut VecDeque<String>) {
 }
 
 /// Lines of a child, read in a thread so that waiting for one can time out.
-fn read_lines(output: PipeReader) -> Receiver<String> {
+pub(super) fn read_lines(output: PipeReader) -> Receiver<String> {
     let (sender, lines) = mpsc::sync_channel(64);
     thread::spawn(move || {
         let mut output = BufReader::new(output);

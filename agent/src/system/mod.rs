@@ -6,11 +6,13 @@ pub mod files;
 pub mod journal;
 mod redact;
 mod root;
+mod running;
 
 pub use backoff::{Backoff, jittered};
 pub use command::{Command, CommandError};
 pub use redact::Redactor;
 pub use root::Root;
+pub use running::Running;
 
 use std::time::Duration;
 

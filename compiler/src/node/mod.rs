@@ -181,7 +181,10 @@ fn plan(cluster: &Cluster, closure: &Closure, node: &Node, secrets: &Secrets) ->
             required: closure
                 .of_role(node.role)
                 .iter()
-                .map(|name| Image { name: name.clone() })
+                .map(|name| Image {
+                    name: name.clone(),
+                    digest: None,
+                })
                 .collect(),
         },
         addons: if is_init {

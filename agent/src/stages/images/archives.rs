@@ -1,0 +1,52 @@
+//! Images from a directory of archives.
+
+use std::path::PathBuf;
+
+use nkd_contract::{Cause, Progress, Unit};
+
+use super::{Fault, Node, Store, listed, missing};
+
+pub(super) fn import(node: &mut Node<'_>, store: &dyn Store, directory: &str) -> Result<(), Fault> {
+    let mut missing = missing(node, store)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let archives = archives(node, directory)?;
+    let total = archives.len() as u64;
+    if !archives.is_empty() {
+        store.forget_cut_off_loads()?;
+    }
+    for (done, archive) in (0..).zip(&archives) {
+        if missing.is_empty() {
+            break;
+        }
+        let name = archive.file_name().unwrap_or_default().to_string_lossy();
+        let unit = Unit::Archives;
+        node.progress(
+            format!("importing {name}"),
+            Some(Progress { done, total, unit }),
+        );
+        store.import(archive, &missing)?;
+        missing = super::missing(node, store)?;
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing = listed(&missing);
+    let message = format!("in none of the {total} archives of {directory}: {missing}");
+    Err(Fault::new(Cause::ImagesMissing, message))
+}
+
+/// The archives of the directory, in the order of their names.
+fn archives(node: &Node<'_>, directory: &str) -> Result<Vec<PathBuf>, Fault> {
+    let unreadable = |error| Fault::new(Cause::ImagesMissing, format!("{directory}: {error}"));
+    let mut archives = Vec::new();
+    for entry in node.root.path(directory).read_dir().map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "tar") {
+            archives.push(path);
+        }
+    }
+    archives.sort();
+    Ok(archives)
+}

@@ -1,0 +1,327 @@
+//! Images from bundles: read once, verified as they pass, and given to the runtime.
+
+use std::collections::HashSet;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nkd_bundle::{Blob, Contents, Digest, Error, Reader, Source};
+use nkd_contract::{Bundle, Bundles, Cause, Class, Image, Progress, Unit};
+
+use super::batch::Batches;
+use super::store::clear_spool;
+use super::{Fault, Node, Store, listed, missing, pull, source};
+use crate::system::{TICK, alive};
+
+/// How many pieces of a bundle wait for the runtime at most; the reader makes them 128 KiB.
+const PIECES: usize = 16;
+/// Progress is told when so much more of a hundred is there, and not more often than every second.
+const STEP: u64 = 5;
+
+pub(super) fn load(node: &mut Node<'_>, store: &dyn Store, bundles: &Bundles) -> Result<(), Fault> {
+    let mut lacking = missing(node, store)?;
+    if !lacking.is_empty() {
+        store.forget_cut_off_loads()?;
+        clear_spool(node.root)?;
+    }
+    let mut faults = Vec::new();
+    for bundle in &bundles.bundles {
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        if let Err(fault) = from_sources(node, store, bundles, bundle, &lacking) {
+            faults.push(fault);
+        }
+        lacking = missing(node, store)?;
+    }
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    if bundles.registry && faults.iter().all(|it| it.cause == Cause::ImagesSource) {
+        return pull::pull(node, store);
+    }
+    Err(worst(faults).unwrap_or_else(|| {
+        let message = format!("in none of the plan's bundles: {}", listed(&lacking));
+        Fault::new(Cause::ImagesMissing, message)
+    }))
+}
+
+/// Tries the sources of a bundle in their order.
+fn from_sources(
+    node: &mut Node<'_>,
+    store: &dyn Store,
+    bundles: &Bundles,
+    bundle: &Bundle,
+    lacking: &[&Image],
+) -> Result<(), Fault> {
+    let mut faults = Vec::new();
+    for place in &bundles.sources {
+        let loaded = source::open(node, place, bundle).and_then(|opened| {
+            let source::Opened {
+                source,
+                place,
+                medium,
+            } = opened;
+            let loaded = from_source(node, store, source, bundle, lacking);
+            drop(medium);
+            loaded.map_err(|fault| Fault::new(fault.cause, format!("{place}: {}", fault.message)))
+        });
+        match loaded {
+            Ok(()) => return Ok(()),
+            Err(fault) => {
+                log::warn!("{fault}");
+                faults.push(fault);
+            }
+        }
+    }
+    Err(worst(faults).unwrap_or_else(|| {
+        let message = format!("the plan names no place for {}", bundle.file);
+        Fault::new(Cause::ImagesSource, message)
+    }))
+}
+
+/// The fault to act on: one that may pass by itself, if there is any; what isn't only a source
+/// that isn't there, before that. All are told.
+fn worst(faults: Vec<Fault>) -> Option<Fault> {
+    let rank = |fault: &Fault| {
+        let passes = fault.cause.class() == Class::Transient;
+        (!passes, fault.cause == Cause::ImagesSource)
+    };
+    let cause = faults.iter().min_by_key(|it| rank(it))?.cause;
+    let messages: Vec<_> = faults.into_iter().map(|it| it.message).collect();
+    Some(Fault::new(cause, messages.join("; ")))
+}
+
+fn from_source(
+    node: &mut Node<'_>,
+    store: &dyn Store,
+    source: Box<dyn Source + Send>,
+    bundle: &Bundle,
+    lacking: &[&Image],
+) -> Result<(), Fault> {
+    let pinned = bundle.index.parse::<Digest>();
+    let pinned = pinned.map_err(|error| Fault::new(Cause::PlanInvalid, error))?;
+    let source = nkd_bundle::open(source).map_err(|error| fault(&Error::Io(error)))?;
+    let reader = Reader::open(source, Some(&pinned)).map_err(|error| fault(&error))?;
+    let contents = reader.contents().clone();
+    let wanted = wanted(store, &contents, lacking)?;
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let batches = Batches::new(store, &contents, &wanted);
+    let blobs = batches.blobs();
+    let (sender, pieces) = sync_channel(PIECES);
+    let loaded = thread::scope(|scope| {
+        scope.spawn(move || read(reader, &blobs, &sender));
+        take(node, bundle, batches, pieces)
+    });
+    verify(store, lacking, &wanted).and(loaded)
+}
+
+/// What of a bundle is needed. It is for this machine, and its images are those that the plan
+/// pins, or nothing of it is touched.
+fn wanted<'a>(
+    store: &dyn Store,
+    contents: &Contents,
+    lacking: &[&'a Image],
+) -> Result<Vec<&'a str>, Fault> {
+    let mut wanted = Vec::new();
+    for image in lacking {
+        let Some(found) = contents.images.iter().find(|it| it.name == image.name) else {
+            continue;
+        };
+        if !is_for_this_machine(&found.architecture) {
+            let (name, here) = (&image.name, std::env::consts::ARCH);
+            let message = format!(
+                "{name} is for {}, this machine is {here}",
+                found.architecture
+            );
+            return Err(Fault::new(Cause::ImagesArchitecture, message));
+        }
+        let digest = store.digest(found).to_string();
+        if let Some(pinned) = image.digest.as_ref().filter(|pinned| **pinned != digest) {
+            let message = format!("{} is {digest} in it, the plan pins {pinned}", image.name);
+            return Err(Fault::new(Cause::ImagesDigest, message));
+        }
+        wanted.push(image.name.as_str());
+    }
+    Ok(wanted)
+}
+
+/// Images name architectures in Go's words.
+fn is_for_this_machine(architecture: &str) -> bool {
+    let here = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "loongarch64" => "loong64",
+        other => other,
+    };
+    architecture == here
+}
+
+/// What the thread says that reads the bundle.
+enum Piece {
+    /// A blob comes.
+    Begin(Blob),
+    /// Bytes of it, and how far the bundle is read.
+    Bytes(Blob, Vec<u8>, u64),
+    /// It was whole, and what its digest says.
+    End(Blob),
+    /// There is nothing more that is needed, or nothing more that can be read.
+    Over(Result<(), Error>),
+}
+
+/// Nobody hears any more.
+struct Deaf;
+
+enum Stop {
+    Error(Error),
+    Deaf,
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Deaf> for Stop {
+    fn from(Deaf: Deaf) -> Self {
+        Self::Deaf
+    }
+}
+
+fn read(
+    mut reader: Reader<Box<dyn Source + Send>>,
+    blobs: &HashSet<Digest>,
+    to: &SyncSender<Piece>,
+) {
+    match read_blobs(&mut reader, blobs, to) {
+        Ok(()) => drop(to.send(Piece::Over(Ok(())))),
+        Err(Stop::Error(error)) => drop(to.send(Piece::Over(Err(error)))),
+        Err(Stop::Deaf) => {}
+    }
+}
+
+fn read_blobs(
+    reader: &mut Reader<Box<dyn Source + Send>>,
+    blobs: &HashSet<Digest>,
+    to: &SyncSender<Piece>,
+) -> Result<(), Stop> {
+    let mut over = blobs.len();
+    while let Some(blob) = reader.next_blob()? {
+        if !blobs.contains(&blob.digest) {
+            if over == 0 {
+                break;
+            }
+            reader.skip_blob(blob)?;
+            continue;
+        }
+        over -= 1;
+        let say = |piece| to.send(piece).map_err(|_| Deaf);
+        say(Piece::Begin(blob))?;
+        let mut at = reader.position();
+        reader.read_blob(blob, |bytes| {
+            at += bytes.len() as u64;
+            Ok::<_, Stop>(say(Piece::Bytes(blob, bytes.to_vec(), at))?)
+        })?;
+        say(Piece::End(blob))?;
+    }
+    Ok(())
+}
+
+/// Gives the runtime what was read. A fault drops the batches, and what they had begun.
+fn take(
+    node: &mut Node<'_>,
+    bundle: &Bundle,
+    mut batches: Batches<'_>,
+    pieces: Receiver<Piece>,
+) -> Result<(), Fault> {
+    let mut telling = Telling::new(bundle);
+    loop {
+        alive();
+        match pieces.recv_timeout(TICK) {
+            Ok(Piece::Begin(blob)) => batches.begin(blob)?,
+            Ok(Piece::Bytes(blob, bytes, at)) => {
+                batches.feed(blob, &bytes)?;
+                telling.at(node, at);
+            }
+            Ok(Piece::End(blob)) => batches.end(blob)?,
+            Ok(Piece::Over(over)) => {
+                over.map_err(|error| fault(&error))?;
+                break;
+            }
+            Err(RecvTimeoutError::Timeout) => batches.look()?,
+            Err(RecvTimeoutError::Disconnected) => {
+                let message = "the thread that reads the bundle is gone";
+                return Err(Fault::new(Cause::AgentInternal, message));
+            }
+        }
+    }
+    drop(pieces);
+    batches.finish()
+}
+
+/// The runtime itself says which bytes are behind each name.
+fn verify(store: &dyn Store, lacking: &[&Image], wanted: &[&str]) -> Result<(), Fault> {
+    let present = store.present(wanted)?;
+    for image in lacking {
+        if let (Some(found), Some(pinned)) = (present.get(&image.name), &image.digest)
+            && found != pinned
+        {
+            store.remove(&image.name)?;
+            let name = &image.name;
+            let message = format!("{name} is {found} in the runtime, the plan pins {pinned}");
+            return Err(Fault::new(Cause::ImagesDigest, message));
+        }
+    }
+    Ok(())
+}
+
+/// Tells how far a bundle is.
+struct Telling<'a> {
+    bundle: &'a Bundle,
+    told: u64,
+    last: Option<Instant>,
+}
+
+impl<'a> Telling<'a> {
+    fn new(bundle: &'a Bundle) -> Self {
+        Self {
+            bundle,
+            told: 0,
+            last: None,
+        }
+    }
+
+    fn at(&mut self, node: &mut Node<'_>, at: u64) {
+        let percent = at.saturating_mul(100) / self.bundle.unpacked.max(1);
+        let soon = self
+            .last
+            .is_some_and(|it| it.elapsed() < Duration::from_secs(1));
+        if self.last.is_some() && (soon || percent < self.told + STEP) {
+            return;
+        }
+        self.told = percent;
+        self.last = Some(Instant::now());
+        let progress = Progress {
+            done: at,
+            total: self.bundle.unpacked,
+            unit: Unit::Bytes,
+        };
+        node.progress(format!("loading {}", self.bundle.file), Some(progress));
+    }
+}
+
+/// What is wrong with a bundle, as a cause.
+fn fault(error: &Error) -> Fault {
+    let cause = match error {
+        Error::Io(_) => Cause::ImagesSource,
+        Error::Truncated { .. } => Cause::ImagesTruncated,
+        Error::NotABundle(_) | Error::Unexpected { at: 0, .. } => Cause::ImagesBundle,
+        Error::Unexpected { .. } | Error::Invalid { .. } | Error::Digest { .. } => {
+            Cause::ImagesDigest
+        }
+    };
+    Fault::new(cause, error.to_string())
+}

@@ -1,0 +1,58 @@
+//! Images from registries, several at a time.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use nkd_contract::{Cause, Image, Progress, Unit};
+
+use super::{Fault, Node, Store, missing, refused};
+use crate::system::{Running, alive};
+
+/// How many are pulled at once, as many as containerd fetches layers of one image at once
+/// (containerd, `max_concurrent_downloads`).
+const AT_ONCE: usize = 3;
+/// How long one image may take.
+const PULL: Duration = Duration::from_secs(30 * 60);
+const LOOK: Duration = Duration::from_millis(50);
+
+pub(super) fn pull(node: &mut Node<'_>, store: &dyn Store) -> Result<(), Fault> {
+    let missing = missing(node, store)?;
+    let total = missing.len() as u64;
+    let mut waiting: VecDeque<&Image> = missing.into();
+    let mut running: Vec<(&Image, Running)> = Vec::new();
+    let mut done = 0;
+    while !(waiting.is_empty() && running.is_empty()) {
+        while running.len() < AT_ONCE
+            && let Some(image) = waiting.pop_front()
+        {
+            let Some(command) = store.pull(&image.name) else {
+                // Then kubeadm and kubelet pull what they need, and say what they can't.
+                return Ok(());
+            };
+            let pull = command.timeout(PULL).start(false);
+            let pull = pull.map_err(|error| refused(Cause::ImagesPull, &error))?;
+            running.push((image, pull));
+        }
+        let mut still = Vec::new();
+        for (image, mut pull) in running {
+            let polled = pull.poll().map_err(|error| {
+                let fault = refused(Cause::ImagesPull, &error);
+                Fault::new(fault.cause, format!("{}: {}", image.name, fault.message))
+            })?;
+            if polled.is_none() {
+                still.push((image, pull));
+                continue;
+            }
+            done += 1;
+            let unit = Unit::Images;
+            node.progress(
+                format!("pulled {}", image.name),
+                Some(Progress { done, total, unit }),
+            );
+        }
+        running = still;
+        alive();
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}

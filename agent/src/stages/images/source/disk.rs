@@ -1,0 +1,59 @@
+use std::fs;
+
+use nkd_contract::{Cause, paths};
+
+use super::Fault;
+use crate::system::Root;
+
+/// A disk that is mounted for as long as this lives.
+#[derive(Debug)]
+pub(in super::super) struct Medium {
+    root: Root,
+}
+
+impl Medium {
+    /// Mounts the disk whose file system has a label, to be read only.
+    pub(super) fn mount(root: &Root, label: &str) -> Result<Self, Fault> {
+        let absent = |message: String| Fault::new(Cause::ImagesSource, message);
+        let device = root
+            .command("blkid")
+            .args(["--cache-file", "/dev/null", "--label", label]);
+        let device = device.read().map_err(|error| {
+            let fault = Fault::of_command(Cause::ImagesSource, &error);
+            Fault::new(
+                fault.cause,
+                format!("there is no disk {label}: {}", fault.message),
+            )
+        })?;
+        let directory = root.path(paths::MEDIUM);
+        fs::create_dir_all(&directory)
+            .map_err(|error| absent(format!("{}: {error}", paths::MEDIUM)))?;
+        let medium = Self { root: root.clone() };
+        // An agent that was killed has left it.
+        medium.unmount();
+        root.command("mount")
+            .args([
+                "--read-only",
+                "--options",
+                "nodev,nosuid,noexec",
+                device.trim(),
+            ])
+            .args([directory])
+            .read()
+            .map_err(|error| Fault::of_command(Cause::ImagesSource, &error))?;
+        Ok(medium)
+    }
+
+    /// Lazily: a disk that was pulled out can't be let go otherwise.
+    fn unmount(&self) {
+        let path = self.root.path(paths::MEDIUM);
+        let unmount = self.root.command("umount").args(["--lazy", "--quiet"]);
+        let _ = unmount.args([path]).read();
+    }
+}
+
+impl Drop for Medium {
+    fn drop(&mut self) {
+        self.unmount();
+    }
+}

@@ -1,0 +1,215 @@
+use std::io::{self, Read};
+use std::time::Duration;
+
+use nkd_bundle::Source;
+use nkd_contract::{Bundle, Cause, Urls};
+use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body, BodyReader};
+
+use super::Fault;
+use crate::system::Backoff;
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long a server may be silent.
+const SILENCE: Duration = Duration::from_secs(30);
+/// The longest wait between two tries.
+const WAIT: Duration = Duration::from_secs(10);
+/// How many tries in a row may bring nothing, for each server.
+const TRIES: usize = 4;
+
+/// A file that is read from servers; where one breaks off, the next goes on.
+pub(super) struct Download {
+    agent: Agent,
+    urls: Vec<String>,
+    /// Which one is asked.
+    current: usize,
+    size: u64,
+    at: u64,
+    body: Option<BodyReader<'static>>,
+    /// Tries in a row that brought nothing.
+    vain: usize,
+    backoff: Backoff,
+}
+
+impl Download {
+    pub(super) fn new(urls: &Urls, bundle: &Bundle) -> Result<Self, Fault> {
+        let roots = match &urls.certificate_authority {
+            Some(pem) => {
+                let items = parse_pem(pem.as_bytes()).flatten();
+                let certificates: Vec<_> = items
+                    .filter_map(|item| match item {
+                        PemItem::Certificate(certificate) => Some(certificate),
+                        _ => None,
+                    })
+                    .collect();
+                RootCerts::from(certificates.into_iter())
+            }
+            None => RootCerts::WebPki,
+        };
+        let agent = Agent::config_builder()
+            .timeout_connect(Some(CONNECT))
+            .timeout_recv_response(Some(SILENCE))
+            .timeout_per_read(Some(SILENCE))
+            .http_status_as_error(false)
+            .proxy(None)
+            .user_agent(concat!("nkd-agent/", env!("CARGO_PKG_VERSION")))
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .build()
+            .new_agent();
+        let file = &bundle.file;
+        let mut download = Self {
+            agent,
+            urls: urls
+                .urls
+                .iter()
+                .map(|url| format!("{url}/{file}"))
+                .collect(),
+            current: 0,
+            size: bundle.size,
+            at: 0,
+            body: None,
+            vain: 0,
+            backoff: Backoff::new(WAIT),
+        };
+        // So that a server that isn't there is told from one that breaks off.
+        download
+            .connect()
+            .map_err(|error| Fault::new(Cause::ImagesSource, error.to_string()))?;
+        Ok(download)
+    }
+
+    /// Where it is, for a person; whatever password may be in an URL stays out.
+    pub(super) fn place(&self) -> String {
+        self.urls
+            .get(self.current)
+            .map_or_else(String::new, |url| public(url))
+    }
+
+    /// Asks the servers in turn until one answers.
+    fn connect(&mut self) -> io::Result<()> {
+        loop {
+            let Err(error) = self.ask() else {
+                return Ok(());
+            };
+            let place = self.place();
+            self.vain += 1;
+            self.current = (self.current + 1) % self.urls.len().max(1);
+            let message = format!("{place}: {error}");
+            if self.vain >= TRIES * self.urls.len().max(1) {
+                return Err(io::Error::other(message));
+            }
+            log::warn!("{message}");
+            // The next server isn't to be waited for.
+            if self.vain.is_multiple_of(self.urls.len()) {
+                std::thread::sleep(self.backoff.next(None));
+            }
+        }
+    }
+
+    fn ask(&mut self) -> io::Result<()> {
+        let url = self.urls.get(self.current);
+        let url = url.ok_or_else(|| io::Error::other("the plan names no server"))?;
+        let request = self.agent.get(url);
+        let request = match self.at {
+            0 => request,
+            at => request.header(RANGE, format!("bytes={at}-")),
+        };
+        let response = request.call().map_err(io::Error::other)?;
+        let status = response.status().as_u16();
+        let header = |name| {
+            let value = response.headers().get(name);
+            value.and_then(|it| it.to_str().ok()).unwrap_or_default()
+        };
+        let length = header(CONTENT_LENGTH).parse::<u64>().ok();
+        let from = match status {
+            200 if length.is_none_or(|length| length == self.size) => 0,
+            200 => {
+                let length = length.unwrap_or_default();
+                let message = format!(
+                    "it has {length} bytes there, the plan's bundle has {}",
+                    self.size
+                );
+                return Err(io::Error::other(message));
+            }
+            206 => range_start(header(CONTENT_RANGE))
+                .filter(|from| *from == self.at)
+                .ok_or_else(|| {
+                    io::Error::other("the server answers with another range than it was asked for")
+                })?,
+            _ => return Err(io::Error::other(format!("the server answers {status}"))),
+        };
+        let (_, body): (_, Body) = response.into_parts();
+        let mut body = body.into_reader();
+        // A server without ranges begins anew.
+        let again = self.at - from;
+        let skipped = io::copy(&mut (&mut body).take(again), &mut io::sink())?;
+        if skipped < again {
+            return Err(io::Error::other("the server breaks off"));
+        }
+        self.body = Some(body);
+        Ok(())
+    }
+}
+
+/// `bytes 100-199/200`
+fn range_start(header: &str) -> Option<u64> {
+    header
+        .strip_prefix("bytes ")?
+        .split('-')
+        .next()?
+        .parse()
+        .ok()
+}
+
+/// An URL without user and password.
+fn public(url: &str) -> String {
+    match (url.split_once("://"), url.split_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
+        _ => url.to_owned(),
+    }
+}
+
+impl Read for Download {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let left = self.size - self.at;
+        let most = usize::try_from(left).unwrap_or(into.len()).min(into.len());
+        let Some(into) = into.get_mut(..most).filter(|into| !into.is_empty()) else {
+            return Ok(0);
+        };
+        loop {
+            let Some(body) = &mut self.body else {
+                self.connect()?;
+                continue;
+            };
+            let problem = match body.read(into) {
+                Ok(0) => "the server breaks off".to_owned(),
+                Ok(read) => {
+                    self.at += read as u64;
+                    self.vain = 0;
+                    self.backoff = Backoff::new(WAIT);
+                    return Ok(read);
+                }
+                Err(error) => error.to_string(),
+            };
+            log::warn!("{} after {} bytes: {problem}", self.place(), self.at);
+            self.body = None;
+            self.vain += 1;
+            self.current = (self.current + 1) % self.urls.len().max(1);
+        }
+    }
+}
+
+impl Source for Download {
+    /// What is left out needn't be sent, if it is worth a question.
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        const WORTH: u64 = 4 << 20;
+        if bytes < WORTH {
+            return io::copy(&mut self.take(bytes), &mut io::sink()).map(drop);
+        }
+        self.body = None;
+        self.at = self.size.min(self.at + bytes);
+        Ok(())
+    }
+}

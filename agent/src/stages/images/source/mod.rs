@@ -1,0 +1,77 @@
+//! Where bundles are read from.
+
+mod disk;
+mod http;
+
+use std::fs::File;
+use std::io;
+
+use nkd_bundle::Source;
+use nkd_contract::{Bundle, BundleSource, Cause};
+
+use super::{Fault, Node};
+use disk::Medium;
+
+/// A bundle's file.
+pub(super) struct Opened {
+    /// Its bytes.
+    pub(super) source: Box<dyn Source + Send>,
+    /// Where it is, for a person.
+    pub(super) place: String,
+    /// The disk it is on, to be let go after the file.
+    pub(super) medium: Option<Medium>,
+}
+
+/// Opens a bundle at a source.
+pub(super) fn open(
+    node: &mut Node<'_>,
+    source: &BundleSource,
+    bundle: &Bundle,
+) -> Result<Opened, Fault> {
+    match source {
+        BundleSource::Directory(directory) => {
+            let place = format!("{directory}/{}", bundle.file);
+            let source = file(node, &place, bundle)?;
+            Ok(Opened {
+                source,
+                place,
+                medium: None,
+            })
+        }
+        BundleSource::Disk(label) => {
+            let medium = Medium::mount(node.root, label)?;
+            let path = format!("{}/{}", nkd_contract::paths::MEDIUM, bundle.file);
+            let place = format!("{} on the disk {label}", bundle.file);
+            let source = file(node, &path, bundle).map_err(|fault| {
+                Fault::new(fault.cause, format!("disk {label}: {}", fault.message))
+            })?;
+            Ok(Opened {
+                source,
+                place,
+                medium: Some(medium),
+            })
+        }
+        BundleSource::Urls(urls) => {
+            let source = http::Download::new(urls, bundle)?;
+            Ok(Opened {
+                place: source.place(),
+                source: Box::new(source),
+                medium: None,
+            })
+        }
+    }
+}
+
+fn file(node: &Node<'_>, path: &str, bundle: &Bundle) -> Result<Box<dyn Source + Send>, Fault> {
+    let unreadable = |error: io::Error| Fault::new(Cause::ImagesSource, format!("{path}: {error}"));
+    let file = File::open(node.root.path(path)).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    let cause = match size {
+        _ if size == bundle.size => return Ok(Box::new(file)),
+        _ if size < bundle.size => Cause::ImagesTruncated,
+        _ => Cause::ImagesBundle,
+    };
+    let wanted = bundle.size;
+    let message = format!("{path} has {size} bytes, the plan's bundle has {wanted}");
+    Err(Fault::new(cause, message))
+}

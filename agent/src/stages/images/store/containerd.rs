@@ -1,0 +1,106 @@
+//! containerd, through `ctr`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use nkd_bundle::{Digest, Image};
+use nkd_contract::{Cause, Runtime};
+
+use super::super::refused;
+use super::{Fault, Form, LOAD, Load, Store, crictl};
+use crate::stages::runtime;
+use crate::system::{Command, Root};
+
+/// The namespace that CRI uses.
+const NAMESPACE: &str = "k8s.io";
+/// The label that keeps an image from garbage collection (containerd, CRI plugin, "Image
+/// pinning").
+const PINNED: &str = "io.cri-containerd.pinned=pinned";
+
+pub(super) struct Containerd {
+    pub(super) root: Root,
+}
+
+impl Containerd {
+    fn ctr(&self) -> Command {
+        runtime::client(&self.root, Runtime::Containerd).args(["--namespace", NAMESPACE])
+    }
+}
+
+impl Store for Containerd {
+    fn present(&self, names: &[&str]) -> Result<BTreeMap<String, String>, Fault> {
+        let list = self.ctr().args(["images", "list"]).read();
+        let list = list.map_err(|error| Fault::of_command(Cause::ImagesImport, &error))?;
+        // REF TYPE DIGEST SIZE PLATFORMS LABELS
+        let rows = list.lines().filter_map(|line| {
+            let mut columns = line.split_whitespace();
+            let name = columns.next().filter(|it| names.contains(it))?;
+            let digest = columns.nth(1).unwrap_or_default();
+            Some((name.to_owned(), digest.to_owned()))
+        });
+        Ok(rows.collect())
+    }
+
+    fn digest(&self, image: &Image) -> Digest {
+        image.manifest.digest
+    }
+
+    fn form(&self) -> Form {
+        Form::Oci
+    }
+
+    fn keeps_blobs(&self) -> bool {
+        true
+    }
+
+    /// An import that was cut off leaves half-written blobs, held by its lease for a day and named
+    /// as in its archive, such as `layer.tar`. containerd would go on writing them from another
+    /// archive with the same names, and fail for good. Without their lease they are collected.
+    fn forget_cut_off_loads(&self) -> Result<(), Fault> {
+        let failed = |error| Fault::of_command(Cause::ImagesImport, &error);
+        let leases = self.ctr().args(["leases", "list", "--quiet"]).read();
+        let leases = leases.map_err(failed)?;
+        let leases = leases.lines().map(str::trim);
+        for lease in leases.filter(|lease| !lease.is_empty()) {
+            self.ctr()
+                .args(["leases", "delete", "--sync", lease])
+                .read()
+                .map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn load(&self, _names: &[&str]) -> Result<Load, Fault> {
+        Load::piped(self.ctr().args(["images", "import", "-"]).timeout(LOAD))
+    }
+
+    fn import(&self, archive: &Path, _wanted: &[&nkd_contract::Image]) -> Result<(), Fault> {
+        self.ctr()
+            .args(["images", "import"])
+            .args([archive])
+            .timeout(LOAD)
+            .run()
+            .map_err(|error| refused(Cause::ImagesImport, &error))
+    }
+
+    /// Through CRI: with the mirrors, credentials and proxy that the runtime's own pulls have.
+    fn pull(&self, name: &str) -> Option<Command> {
+        crictl::pull(&self.root, Runtime::Containerd, name)
+    }
+
+    fn pin(&self, name: &str) -> Result<(), Fault> {
+        self.ctr()
+            .args(["images", "label", name, PINNED])
+            .read()
+            .map(drop)
+            .map_err(|error| Fault::of_command(Cause::ImagesImport, &error))
+    }
+
+    fn remove(&self, name: &str) -> Result<(), Fault> {
+        self.ctr()
+            .args(["images", "remove", "--sync", name])
+            .read()
+            .map(drop)
+            .map_err(|error| Fault::of_command(Cause::ImagesImport, &error))
+    }
+}

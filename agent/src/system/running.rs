@@ -1,0 +1,229 @@
+//! A child process that works beside the agent and may be fed: one of several.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::command::{Command, CommandError, keep, read_lines};
+use super::{Redactor, TICK, alive};
+
+/// A larger pipe than usual, so that the child is woken less often; the kernel's own limit for
+/// everybody (pipe(7)).
+const PIPE: i32 = 1 << 20;
+
+/// A child that was [started](Command::start). Dropping it kills it.
+#[derive(Debug)]
+pub struct Running {
+    command: Command,
+    child: Child,
+    /// Where it is fed, as long as it is.
+    input: Option<File>,
+    lines: Receiver<String>,
+    redactor: Redactor,
+    tail: VecDeque<String>,
+    /// When it last took something, or began.
+    taken: Instant,
+    done: bool,
+}
+
+impl Command {
+    /// Starts it; it is to be fed, or reads nothing.
+    ///
+    /// # Errors
+    /// It can't be run.
+    pub fn start(self, fed: bool) -> Result<Running, CommandError> {
+        let (reader, writer) = io::pipe().map_err(|source| self.io(source))?;
+        let stderr = writer.try_clone().map_err(|source| self.io(source))?;
+        let (stdin, input) = if fed {
+            let (stdin, input) = io::pipe().map_err(|source| self.io(source))?;
+            let input = File::from(std::os::fd::OwnedFd::from(input));
+            // A smaller pipe is slower, and no fault.
+            let _ = fcntl(&input, FcntlArg::F_SETPIPE_SZ(PIPE));
+            fcntl(&input, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+                .map_err(|error| self.io(error.into()))?;
+            (stdin.into(), Some(input))
+        } else {
+            (Stdio::null(), None)
+        };
+        let child = self.spawn(stdin, writer.into(), stderr.into())?;
+        Ok(Running {
+            command: self,
+            child,
+            input,
+            lines: read_lines(reader),
+            redactor: Redactor::default(),
+            tail: VecDeque::new(),
+            taken: Instant::now(),
+            done: false,
+        })
+    }
+}
+
+impl Running {
+    /// Feeds it all of the bytes.
+    ///
+    /// # Errors
+    /// It has ended, or doesn't take anything for as long as it may run.
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), CommandError> {
+        while !bytes.is_empty() {
+            let Some(input) = &mut self.input else {
+                let source = io::Error::other("it isn't to be fed");
+                return Err(self.command.io(source));
+            };
+            match input.write(bytes) {
+                Ok(written) => {
+                    bytes = bytes.get(written..).unwrap_or_default();
+                    self.taken = Instant::now();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_for_room()?,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Err(self.ended()),
+                Err(error) => return Err(self.command.io(error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_for_room(&mut self) -> Result<(), CommandError> {
+        alive();
+        if let Some(input) = &self.input {
+            let room = PollFd::new(input.as_fd(), PollFlags::POLLOUT);
+            let tick = PollTimeout::try_from(TICK).unwrap_or(PollTimeout::ZERO);
+            let _ = poll(&mut [room], tick);
+        }
+        self.hear();
+        self.in_time()
+    }
+
+    /// Why it ended though it should be fed.
+    fn ended(&mut self) -> CommandError {
+        self.input = None;
+        loop {
+            match self.poll() {
+                Ok(None) => std::thread::sleep(Duration::from_millis(10)),
+                Ok(Some(())) => {
+                    let source = io::Error::other("it ended before it was fed");
+                    return self.command.io(source);
+                }
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// Tells it that there is no more.
+    pub fn close(&mut self) {
+        self.input = None;
+        self.taken = Instant::now();
+    }
+
+    /// Whether it has done its work.
+    ///
+    /// # Errors
+    /// It has failed, or takes too long.
+    pub fn poll(&mut self) -> Result<Option<()>, CommandError> {
+        if self.done {
+            return Ok(Some(()));
+        }
+        self.hear();
+        let status = self.child.try_wait();
+        let Some(status) = status.map_err(|source| self.command.io(source))? else {
+            return self.in_time().map(|()| None);
+        };
+        self.done = true;
+        // What it said last may still be on its way.
+        while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(100)) {
+            self.say(&line);
+        }
+        let tail = std::mem::take(&mut self.tail);
+        self.command.judge(status, tail.into()).map(Some)
+    }
+
+    fn in_time(&mut self) -> Result<(), CommandError> {
+        if self.taken.elapsed() < self.command.time() {
+            return Ok(());
+        }
+        self.done = true;
+        self.command.kill(&mut self.child);
+        let tail = std::mem::take(&mut self.tail);
+        Err(self.command.timed_out(tail.into()))
+    }
+
+    fn hear(&mut self) {
+        while let Ok(line) = self.lines.try_recv() {
+            self.say(&line);
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        let line = self.redactor.line(line);
+        log::debug!("{}: {line}", self.command.name());
+        keep(line, &mut self.tail);
+    }
+}
+
+impl Drop for Running {
+    /// A child that is to be stopped must not take the end of its input for the end of its work.
+    fn drop(&mut self) {
+        if !self.done {
+            self.command.kill(&mut self.child);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::Root;
+
+    fn shell(script: &str) -> Command {
+        Root::new("/".into()).command("sh").args(["-c", script])
+    }
+
+    fn finish(mut running: Running) -> Result<(), CommandError> {
+        while running.poll()?.is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn it_takes_more_than_a_pipe_holds() {
+        let mut running = shell("[ $(wc -c) = 5000000 ]").start(true).unwrap();
+        running.feed(&vec![7; 5_000_000]).unwrap();
+        running.close();
+        finish(running).unwrap();
+    }
+
+    #[test]
+    fn a_child_that_ends_early_says_why() {
+        let mut running = shell("echo no more >&2; exit 3").start(true).unwrap();
+        let error = running.feed(&vec![7; 5_000_000]).unwrap_err().to_string();
+        assert!(error.contains("no more"), "{error}");
+    }
+
+    #[test]
+    fn a_child_that_takes_nothing_is_stopped() {
+        let command = shell("sleep 100").timeout(Duration::ZERO);
+        let error = command.start(true).unwrap().feed(&vec![7; 5_000_000]);
+        assert!(matches!(error, Err(CommandError::TimedOut { .. })));
+    }
+
+    #[test]
+    fn a_dropped_child_never_sees_the_end_of_its_input() {
+        let directory = tempfile::tempdir().unwrap();
+        let seen = directory.path().join("seen");
+        let script = format!("cat >/dev/null; touch {}", seen.display());
+        let mut running = shell(&script).start(true).unwrap();
+        running.feed(b"half").unwrap();
+        drop(running);
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!seen.exists());
+    }
+}

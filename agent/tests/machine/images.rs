@@ -1,0 +1,172 @@
+//! Bundles, and programs that do with images what container runtimes do: a stand-in for those,
+//! which the testbed has really. They check digests as the real ones do, and name an image only
+//! when its tar is whole.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+
+use nkd_bundle::{Blob, Digest, Image, Layout};
+use nkd_contract::{Bundle, BundleSource, Bundles, ImageSource, Plan};
+
+use super::Machine;
+
+/// A bundle of images.
+pub struct Made {
+    pub images: Vec<Image>,
+    pub bytes: Vec<u8>,
+    blobs: BTreeMap<Digest, Vec<u8>>,
+}
+
+/// A bundle of images of these names and layers.
+pub fn bundle(architecture: &str, images: &[(&str, Vec<Vec<u8>>)]) -> Made {
+    let mut blobs = BTreeMap::new();
+    let mut keep = |bytes: Vec<u8>| {
+        let digest = Digest::of(&bytes);
+        let size = bytes.len();
+        blobs.insert(digest, bytes);
+        format!(r#"{{"mediaType":"layer","digest":"{digest}","size":{size}}}"#)
+    };
+    let images = images.iter().map(|(name, layers)| {
+        let config =
+            keep(format!(r#"{{"architecture":"{architecture}","name":"{name}"}}"#).into_bytes());
+        let layers: Vec<_> = layers.iter().map(|it| keep(it.clone())).collect();
+        let layers = layers.join(",");
+        let manifest = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{layers}]}}"#);
+        let (architecture, media_type) = (architecture.to_owned(), "manifest".to_owned());
+        Image::new(
+            (*name).to_owned(),
+            architecture,
+            media_type,
+            manifest.into_bytes(),
+        )
+        .unwrap()
+    });
+    let images: Vec<_> = images.collect();
+    let mut made = Made {
+        images,
+        bytes: Vec::new(),
+        blobs,
+    };
+    made.bytes = made.write(&Layout::of(&made.images));
+    made
+}
+
+impl Made {
+    /// The tar of a layout.
+    pub fn write(&self, layout: &Layout) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let give = |blob: Blob, out: &mut Vec<u8>| out.write_all(&self.blobs[&blob.digest]);
+        layout.write(&mut bytes, give).unwrap();
+        bytes
+    }
+
+    /// Where the first byte of a layer is.
+    pub fn position(&self, layer: &[u8]) -> usize {
+        self.bytes
+            .windows(layer.len())
+            .position(|it| it == layer)
+            .unwrap()
+    }
+
+    /// Puts it into a plan, as the compiler would.
+    pub fn plan(&self, plan: &mut Plan, sources: Vec<BundleSource>) {
+        let containerd = plan.runtime == nkd_contract::Runtime::Containerd;
+        let digest = |it: &Image| {
+            if containerd {
+                it.manifest.digest
+            } else {
+                it.config.digest
+            }
+        };
+        plan.images.required = self
+            .images
+            .iter()
+            .map(|it| nkd_contract::Image {
+                name: it.name.clone(),
+                digest: Some(digest(it).to_string()),
+            })
+            .collect();
+        plan.images.source = ImageSource::Bundles(Bundles {
+            bundles: vec![Bundle {
+                file: "a.tar".into(),
+                size: self.bytes.len() as u64,
+                unpacked: self.bytes.len() as u64,
+                index: Digest::of(&nkd_bundle::index(&self.images)).to_string(),
+            }],
+            sources,
+            registry: false,
+        });
+    }
+}
+
+/// `ctr images import -`: unpacks the tar, takes blobs whose bytes are what their names say, and
+/// names the images of the index whose manifests it has then.
+const CTR: &str = r#"
+case "$*" in
+*images\ list*) echo REF TYPE DIGEST; cat "$STORE";;
+*images\ import\ -*)
+    dir=$(mktemp -d $ROOT/import.XXXXXX)
+    tar -C $dir -xf - || { rm -r $dir; echo "no whole tar" >&2; exit 1; }
+    mkdir -p $ROOT/content
+    for blob in $dir/blobs/sha256/*; do
+        echo "${blob##*/}  $blob" | sha256sum --quiet -c || exit 1
+        echo "blob ${blob##*/}" >> $ROOT/calls
+        mv $blob $ROOT/content/
+    done
+    tr '{' '\n' < $dir/index.json | grep -o '"io.containerd.image.name":"[^"]*"' | cut -d'"' -f4 > $dir/names
+    grep -o '"digest":"sha256:[0-9a-f]*"' $dir/index.json | cut -d'"' -f4 > $dir/digests
+    paste -d' ' $dir/names $dir/digests | while read name digest; do
+        grep -o 'sha256:[0-9a-f]*' $ROOT/content/${digest#sha256:} | while read it; do
+            [ -e $ROOT/content/${it#sha256:} ] || { echo "$it: not found" >&2; exit 1; }
+        done || exit 1
+        # The real one is a server, and minds who else is there.
+        (flock 9; grep -v "^$name " $STORE > $dir/store; echo "$name manifest $digest 1KB" >> $dir/store
+        cat $dir/store > $STORE) 9> $ROOT/store.lock
+    done || exit 1
+    rm -r $dir;;
+*images\ remove*) for last; do :; done; grep -v "^$last " $STORE > $ROOT/rest; mv $ROOT/rest $STORE;;
+*import*) for last; do :; done; sed 's/$/ manifest sha256:0/' "$last" >> "$STORE";;
+esac"#;
+
+/// `docker load`: unpacks the tar and names images by the digest of their configuration.
+const DOCKER: &str = r#"
+case "$*" in
+*image\ inspect*) for last; do :; done; grep "^$last " $STORE | cut -d' ' -f2 | grep . || { echo "Error: No such image: $last" >&2; exit 1; };;
+*load*)
+    dir=$(mktemp -d $ROOT/load.XXXXXX)
+    tar -C $dir -xf - || { rm -r $dir; exit 1; }
+    tr '{' '\n' < $dir/manifest.json | grep Config | while read line; do
+        config=$(echo "$line" | grep -o '"Config":"[^"]*"' | cut -d'"' -f4)
+        name=$(echo "$line" | grep -o '"RepoTags":\["[^"]*"' | cut -d'"' -f4)
+        for layer in $(echo "$line" | grep -o '[0-9a-f]*\.tar'); do
+            echo "${layer%.tar}  $dir/$layer" | sha256sum --quiet -c || exit 1
+        done
+        echo "$name sha256:${config%.json}" >> $STORE
+    done || exit 1
+    rm -r $dir;;
+esac"#;
+
+impl Machine {
+    /// Gives it a containerd and a Docker.
+    pub fn with_runtimes(self) -> Self {
+        self.program("ctr", CTR);
+        self.program("docker", DOCKER);
+        self
+    }
+
+    /// The names the runtime has.
+    pub fn names(&self) -> Vec<String> {
+        let store = self.read("/store");
+        let names = store.lines().filter_map(|it| it.split(' ').next());
+        let mut names: Vec<_> = names.map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    /// Puts a bundle into a directory of it.
+    pub fn put(&self, directory: &str, bytes: &[u8]) {
+        let path = self.path(directory);
+        std::fs::create_dir_all(&path).unwrap();
+        std::fs::write(path.join("a.tar"), bytes).unwrap();
+    }
+}

@@ -1,0 +1,148 @@
+//! A machine of files: a temporary root whose programs are shell scripts.
+
+#![allow(clippy::unwrap_used, dead_code)]
+
+pub mod images;
+pub mod server;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+
+use nkd_contract::{Cause, Event, Image, ImageSource, Images, Kind, Plan, Role, Runtime, Stage};
+use nkd_contract::{Timestamp, paths};
+use tempfile::TempDir;
+
+/// Exit status of a worker that only a person can help.
+pub const STOPPED: i32 = 4;
+
+/// A machine of files.
+pub struct Machine {
+    pub root: TempDir,
+    /// containerd's socket, listening for as long as the machine is.
+    _socket: UnixListener,
+}
+
+impl Machine {
+    /// A machine on which everything works, up to the API that nobody serves.
+    pub fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let socket = root.path().join("run/containerd/containerd.sock");
+        fs::create_dir_all(socket.parent().unwrap()).unwrap();
+        let machine = Self {
+            _socket: UnixListener::bind(socket).unwrap(),
+            root,
+        };
+        let hostname = nix::unistd::gethostname().unwrap();
+        machine.write("/proc/sys/kernel/hostname", hostname.to_str().unwrap());
+        machine.write("/proc/sys/net/ipv4/ip_forward", "0\n");
+        machine.write("/proc/sys/net/bridge/bridge-nf-call-iptables", "1\n");
+        machine.write("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1\n");
+        machine.write("/proc/filesystems", "nodev\tproc\nnodev\toverlay\n");
+        for program in ["systemctl", "kubelet", "kubeadm", "kubectl"] {
+            machine.program(program, "exit 0");
+        }
+        machine.program("ctr", r#"case "$*" in *images\ list*) cat "$STORE";; *import*) for last; do :; done; sed 's/$/ manifest sha256:0/' "$last" >> "$STORE";; esac"#);
+        machine.write("/store", "");
+        machine.write("/images/a.tar", "example.org/a:1\n");
+        machine.write("/images/b.tar", "example.org/b:1\n");
+        machine.write("/etc/nkd/pki/ca.key", "the delivered key");
+        machine
+    }
+
+    pub fn path(&self, absolute: &str) -> PathBuf {
+        self.root.path().join(absolute.trim_start_matches('/'))
+    }
+
+    /// A runtime's socket, listening for as long as it is kept.
+    pub fn listen(&self, socket: &str) -> UnixListener {
+        let path = self.path(socket);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        UnixListener::bind(path).unwrap()
+    }
+
+    pub fn write(&self, absolute: &str, text: &str) {
+        let path = self.path(absolute);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub fn read(&self, absolute: &str) -> String {
+        fs::read_to_string(self.path(absolute)).unwrap_or_default()
+    }
+
+    /// A program that says in `/calls` how it was called and then does as the script says.
+    pub fn program(&self, name: &str, script: &str) {
+        let path = format!("/usr/bin/{name}");
+        let root = self.root.path().display();
+        let text = format!(
+            "#!/bin/sh\nROOT={root} STORE={root}/store PATH=/usr/bin:/bin\n\
+             echo \"{name} $*\" >> {root}/calls\n{script}\n"
+        );
+        self.write(&path, &text);
+        fs::set_permissions(self.path(&path), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    pub fn plan(&self, change: impl FnOnce(&mut Plan)) {
+        let mut plan = Plan {
+            schema: nkd_contract::SCHEMA,
+            cluster: "demo".into(),
+            node: nix::unistd::gethostname().unwrap().into_string().unwrap(),
+            role: Role::Init,
+            clock_floor: Timestamp::from_unix(1_700_000_000),
+            kubernetes_version: "v1.20.2".into(),
+            runtime: Runtime::Containerd,
+            endpoint: "127.0.0.1:1".into(),
+            control_planes_before: Vec::new(),
+            certificate_authority: String::new(),
+            images: Images {
+                source: ImageSource::Directory("/images".into()),
+                required: vec![Image {
+                    name: "example.org/b:1".into(),
+                    digest: None,
+                }],
+            },
+            addons: Vec::new(),
+            // Nobody serves the API here, so the last stage fails, and does so at once.
+            budgets: [(Stage::Ready, 0)].into(),
+        };
+        change(&mut plan);
+        self.write(paths::PLAN, &serde_json::to_string(&plan).unwrap());
+    }
+
+    /// Runs the worker to its end.
+    pub fn install(&self) -> ExitStatus {
+        Command::new(env!("CARGO_BIN_EXE_nkd-agent"))
+            .arg("--root")
+            .arg(self.root.path())
+            .arg("install")
+            .status()
+            .unwrap()
+    }
+
+    pub fn events(&self) -> Vec<Event> {
+        let log = self.read(paths::EVENTS);
+        log.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// How the installation stopped.
+    pub fn failure(&self) -> (Option<Stage>, Cause, String) {
+        let event = self.events().pop().unwrap();
+        assert_eq!(event.kind, Kind::Failed);
+        (event.stage, event.cause.unwrap(), event.message)
+    }
+
+    pub fn calls(&self) -> Vec<String> {
+        self.read("/calls").lines().map(str::to_owned).collect()
+    }
+
+    pub fn calls_of(&self, program: &str) -> Vec<String> {
+        let mut calls = self.calls();
+        calls.retain(|call| call.split(' ').next() == Some(program));
+        calls
+    }
+}
