@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::diagnose::Diagnose;
 use crate::install::{self, Outcome};
 use crate::report;
+use crate::retry;
 use crate::status::Status;
 use crate::system::Root;
 use crate::system::journal;
@@ -39,6 +40,11 @@ enum Command {
     ///
     /// Started by nkd-reporter.service as an unprivileged user.
     Report,
+    /// Try the stage again in which the installation has stopped.
+    ///
+    /// Starts nkd-agent.service, which needs root. Exit status: 0 started, 1 there is nothing to try
+    /// again or it can't be started.
+    Retry,
     /// Say how far the installation is.
     Status(Status),
     Diagnose(Diagnose),
@@ -71,6 +77,10 @@ fn run(root: &Root, command: Command) -> anyhow::Result<ExitCode> {
         Command::Report => {
             journal::init("nkd-reporter")?;
             report::report(root)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Retry => {
+            retry::retry(root)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Status(status) => {

@@ -1,20 +1,36 @@
-//! The event log: one JSON object a line, only ever appended to. The worker writes it, everybody
-//! else follows it.
+//! The event log: one JSON object a line. The worker appends to it, everybody else follows it. It is
+//! also the spool of callbacks, so it is bounded: one that has grown too large loses what matters
+//! least.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nkd_contract::Event;
+use nkd_contract::{Event, Kind};
+
+use crate::system::files::write_atomic;
+
+/// A log larger than this, in bytes, is made half as large. An installation that goes as it should
+/// writes less than a fiftieth of it.
+const BOUND: u64 = 1 << 20;
+
+/// What a log that is too large loses, first to last: how far things were, then how they went.
+/// How the installation began and how it ended stays.
+const LOST: [&[Kind]; 3] = [
+    &[Kind::Progress],
+    &[Kind::StageStarted, Kind::AttemptFailed],
+    &[Kind::StageDone, Kind::Started],
+];
 
 /// The log's writer; there is one at a time.
 #[derive(Debug)]
 pub struct EventLog {
+    path: PathBuf,
     file: File,
     last: u64,
 }
@@ -29,13 +45,17 @@ impl EventLog {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
         }
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let file = append_to(path)?;
         file.set_permissions(fs::Permissions::from_mode(0o644))?;
         let mut reader = EventReader::new(path.to_owned());
         let last = reader.read()?.last().map_or(0, |event| event.sequence);
         file.set_len(reader.offset)?;
         file.sync_all()?;
-        Ok(Self { file, last })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            last,
+        })
     }
 
     /// The last event's sequence; 0 in an empty log.
@@ -53,8 +73,39 @@ impl EventLog {
         self.file.write_all(&line)?;
         self.file.sync_data()?;
         self.last = event.sequence;
+        if self.file.metadata()?.len() > BOUND {
+            let events = EventReader::new(self.path.clone()).read()?;
+            write_atomic(&self.path, &lightened(&events, BOUND / 2)?, 0o644)?;
+            self.file = append_to(&self.path)?;
+        }
         Ok(())
     }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// The lines of as many events as fit the bound. The first event stays, for it is the log's name,
+/// and the last, for it is the news.
+fn lightened(events: &[Event], bound: u64) -> io::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    for event in events {
+        let mut line = serde_json::to_vec(event)?;
+        line.push(b'\n');
+        lines.push((event.kind, line));
+    }
+    let mut size: u64 = lines.iter().map(|(_, line)| line.len() as u64).sum();
+    let last = lines.len().saturating_sub(1);
+    for lost in LOST {
+        for (kind, line) in lines.iter_mut().take(last).skip(1) {
+            if size > bound && lost.contains(kind) {
+                size -= line.len() as u64;
+                line.clear();
+            }
+        }
+    }
+    Ok(lines.into_iter().flat_map(|(_, line)| line).collect())
 }
 
 /// Reads the log from its beginning, and then what was added.
@@ -62,12 +113,24 @@ impl EventLog {
 pub struct EventReader {
     path: PathBuf,
     offset: u64,
+    /// Of the file that was read last.
+    inode: u64,
+    /// The id of the log's first event.
+    log: String,
+    /// The last event that was given.
+    last: u64,
 }
 
 impl EventReader {
     /// A reader that begins with the first event. There need not be a log yet.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, offset: 0 }
+        Self {
+            path,
+            offset: 0,
+            inode: 0,
+            log: String::new(),
+            last: 0,
+        }
     }
 
     /// The events that were added since the last call. A line that isn't an event this agent
@@ -81,10 +144,12 @@ impl EventReader {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        if file.metadata()?.len() < self.offset {
-            // Somebody put another log there.
+        let metadata = file.metadata()?;
+        if metadata.ino() != self.inode || metadata.len() < self.offset {
+            self.inode = metadata.ino();
             self.offset = 0;
         }
+        let from_start = self.offset == 0;
         file.seek(SeekFrom::Start(self.offset))?;
         let mut file = BufReader::new(file);
         let mut events = Vec::new();
@@ -97,7 +162,25 @@ impl EventReader {
             }
             line.clear();
         }
+        if from_start {
+            self.skip_known(&mut events);
+        }
+        if let Some(last) = events.last() {
+            self.last = last.sequence;
+        }
         Ok(events)
+    }
+
+    /// In a log that was made smaller, what was given already; in another log, nothing.
+    fn skip_known(&mut self, events: &mut Vec<Event>) {
+        let Some(first) = events.first() else {
+            return;
+        };
+        if first.id == self.log {
+            events.retain(|event| event.sequence > self.last);
+        } else {
+            self.log.clone_from(&first.id);
+        }
     }
 }
 
@@ -120,7 +203,7 @@ impl EventFollower {
         let directory = path.parent().unwrap_or_else(|| Path::new("/"));
         changes.add_watch(
             directory,
-            AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE,
+            AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO,
         )?;
         Ok(Self {
             reader: EventReader::new(path),
@@ -153,7 +236,7 @@ impl EventFollower {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use nkd_contract::{Kind, Timestamp};
+    use nkd_contract::Timestamp;
 
     use super::*;
 
@@ -228,6 +311,94 @@ pub(crate) mod tests {
                 .collect::<Vec<_>>(),
             [1, 2]
         );
+    }
+
+    /// Ids of the log's events of one kind.
+    fn ids(path: &Path, kind: Kind) -> Vec<u64> {
+        let events = EventReader::new(path.to_owned()).read().unwrap();
+        let of_kind = events.iter().filter(|event| event.kind == kind);
+        of_kind.map(|event| event.sequence).collect()
+    }
+
+    #[test]
+    fn a_log_that_grows_too_large_loses_progress_before_outcomes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("events.jsonl");
+        let mut log = EventLog::open(&path).unwrap();
+        let mut reader = EventReader::new(path.clone());
+        let mut heard = Vec::new();
+        let kinds = [Kind::StageStarted, Kind::AttemptFailed];
+        let mut write = |sequence, kind| {
+            let message = "x".repeat(2000);
+            let event = Event {
+                message,
+                ..event(sequence, kind)
+            };
+            log.append(&event).unwrap();
+            heard.extend(reader.read().unwrap().iter().map(|event| event.sequence));
+            fs::metadata(&path).unwrap().len()
+        };
+        write(1, Kind::Started);
+        for sequence in 2..=1000 {
+            let kind = if sequence % 10 == 0 {
+                kinds[usize::from(sequence % 20 == 0)]
+            } else {
+                Kind::Progress
+            };
+            assert!(write(sequence, kind) <= BOUND);
+        }
+        write(1001, Kind::Failed);
+        // Whoever follows hears each event once, whatever becomes of it afterwards.
+        assert_eq!(heard, (1..=1001).collect::<Vec<_>>());
+        assert_eq!(ids(&path, Kind::Started), [1]);
+        assert_eq!(ids(&path, Kind::Failed), [1001]);
+        assert_eq!(ids(&path, Kind::StageStarted).len(), 50);
+        assert_eq!(ids(&path, Kind::AttemptFailed).len(), 50);
+        let progress = ids(&path, Kind::Progress);
+        assert!(progress.len() < 500 && progress.last() == Some(&999));
+        assert_eq!(EventLog::open(&path).unwrap().last(), 1001);
+    }
+
+    #[test]
+    fn of_outcomes_alone_the_oldest_are_lost_but_never_how_it_began_and_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("events.jsonl");
+        let mut log = EventLog::open(&path).unwrap();
+        for sequence in 1..=1000 {
+            let kind = match sequence {
+                1 => Kind::Started,
+                2 => Kind::Failed,
+                _ => Kind::AttemptFailed,
+            };
+            let message = "x".repeat(2000);
+            let event = Event {
+                message,
+                ..event(sequence, kind)
+            };
+            log.append(&event).unwrap();
+        }
+        assert!(fs::metadata(&path).unwrap().len() <= BOUND);
+        assert_eq!(ids(&path, Kind::Started), [1]);
+        assert_eq!(ids(&path, Kind::Failed), [2]);
+        assert_eq!(ids(&path, Kind::AttemptFailed).last(), Some(&1000));
+    }
+
+    #[test]
+    fn a_reader_takes_another_log_for_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("events.jsonl");
+        let mut reader = EventReader::new(path.clone());
+        EventLog::open(&path).unwrap();
+        assert_eq!(reader.read().unwrap(), []);
+        for name in ["a", "b"] {
+            let first = Event {
+                id: name.to_owned(),
+                ..event(1, Kind::Started)
+            };
+            let line = serde_json::to_string(&first).unwrap() + "\n";
+            write_atomic(&path, line.as_bytes(), 0o644).unwrap();
+            assert_eq!(reader.read().unwrap(), [first]);
+        }
     }
 
     #[test]

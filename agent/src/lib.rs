@@ -2,6 +2,7 @@
 //!
 //! - [`install`]: the worker, root: a state machine over the [`stages`], writing the event log.
 //! - [`report`]: the reporter, unprivileged: reads the event log, serves D-Bus, sends callbacks.
+//! - [`retry`]: goes on with an installation that has stopped.
 //! - [`status`]: what the event log adds up to, for a person.
 //! - [`diagnose`]: everything needed to see from elsewhere why a node isn't Ready.
 //! - [`system`]: the machine underneath: files, commands, journal, systemd.
@@ -11,6 +12,7 @@ pub mod diagnose;
 pub mod events;
 pub mod install;
 pub mod report;
+pub mod retry;
 pub mod stages;
 pub mod status;
 pub mod system;

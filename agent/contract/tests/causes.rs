@@ -12,7 +12,7 @@ fn the_page_of_causes_is_current() {
          on D-Bus, and `cause` in callbacks and in `nkd-agent status --json`. A *transient* one is\n\
          tried again by itself, with growing random delays, until the budget of its stage is used\n\
          up. A *permanent* one, or a budget used up, stops the installation; when it is seen to,\n\
-         `systemctl start nkd-agent` goes on with the stage that failed.\n\n\
+         `nkd-agent retry` goes on with the stage that failed.\n\n\
          This page is generated from the contract (`agent/contract/src/cause.rs`).\n\n\
          | cause | what it means | what to do | |\n|---|---|---|---|\n",
     );
