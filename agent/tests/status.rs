@@ -111,7 +111,7 @@ node      cp1
 cluster   demo
 role      init
 state     installing since 2023-11-14T22:13:21Z
-stage     images (4 of 8)
+stage     images (5 of 9)
 progress  3 of 7 archives
 message   importing etcd.tar
 
@@ -128,7 +128,7 @@ node      cp1
 cluster   demo
 role      init
 state     retrying since 2023-11-14T22:13:23Z
-stage     images (4 of 8), attempt 2
+stage     images (5 of 9), attempt 2
 cause     images.import: The runtime doesn't take an image.
 remedy    Look for a damaged archive or a broken runtime; the message has the runtime's own words.
 message   ctr:  [31mno space left on device

@@ -14,6 +14,8 @@ macro_rules! fragments {
 fragments! {
     /// Kernel parameters.
     SYSCTL "host/sysctl.conf";
+    /// Further ones of nodes with an IPv6 address.
+    SYSCTL_IPV6 "host/sysctl-ipv6.conf";
     /// Kernel modules.
     MODULES "host/modules.conf";
     /// chrony's configuration.

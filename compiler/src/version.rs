@@ -99,6 +99,11 @@ impl Version {
         self.minor < 26
     }
 
+    /// Whether kubelet refuses version 1 of cgroups unless its `failCgroupV1` is false (kubelet 1.35).
+    pub const fn refuses_cgroups_v1(self) -> bool {
+        self.minor >= 35
+    }
+
     /// The group kubeadm binds to cluster-admin. Before 1.29 admins are `system:masters`, which
     /// no RBAC can take rights from.
     pub const fn admin_group(self) -> &'static str {

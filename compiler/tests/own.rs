@@ -122,3 +122,13 @@ systemd:
     let dropins = json!([{"name": "10-kubeadm.conf", "contents": "[Service]"}]);
     assert_eq!(kubelet[0]["dropins"], dropins);
 }
+
+#[test]
+fn hooks_around_stages_are_the_users_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let hook = "/etc/nkd/hooks/pre-runtime.d/10-encrypted";
+    let more = format!("    - {{path: {hook}, mode: 0755, contents: {{inline: '#!/bin/sh'}}}}\n");
+    let out = compiled(directory.path(), "", &more);
+    let config = ignition(&out, "w1");
+    assert_eq!(file(&config, hook).unwrap(), "#!/bin/sh");
+}

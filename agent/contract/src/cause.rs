@@ -68,6 +68,21 @@ causes! {
     ClockBehind "clock.behind" Transient
         "The clock is before the cluster's own certificates and couldn't be set."
         "Set the machine's clock, or give it a reachable time server.";
+    ClockUnsynchronized "clock.not-synchronized" Transient
+        "No time server has set the clock."
+        "Nothing, if the clock is right: the node goes on, for it is not before the cluster's certificates. Else give the machine a time server it can reach (`os.ntp` of the cluster file).";
+    PivotRebase "pivot.rebase" Transient
+        "rpm-ostree can't fetch or deploy the OS image of the plan."
+        "See that the image's registry can be reached and has that digest; the message has rpm-ostree's words.";
+    PivotReboot "pivot.reboot" Transient
+        "The machine doesn't reboot into the OS image that was deployed."
+        "Look for what inhibits a shutdown, or reboot it: the installation goes on by itself.";
+    PivotNotBooted "pivot.not-booted" Permanent
+        "The machine came up with another OS image than the one that was deployed, again and again."
+        "Look in its boot loader and the journal of the last boots for why the new image doesn't boot or was rolled back.";
+    HookFailed "hook.failed" Transient
+        "A hook before or after a stage failed, took too long, or can't be executed."
+        "Read its output in the journal of nkd-agent.service; mend it in your Ignition config.";
     HostProgram "host.program-missing" Permanent
         "A program that the installation needs is not in the OS image."
         "Use an OS image with kubeadm, kubelet and the runtime of this Kubernetes version.";
@@ -80,6 +95,27 @@ causes! {
     HostSwap "host.swap" Transient
         "Swap is on and couldn't be turned off."
         "Remove the swap device or file from the OS configuration.";
+    HostTooSmall "host.too-small" Permanent
+        "The machine has fewer processors or less memory than kubeadm accepts for a control plane."
+        "Take a larger machine, or have kubeadm ignore its checks NumCPU and Mem in an overlay document.";
+    HostDisk "host.disk" Transient
+        "A file system has too little free space for images and data."
+        "Give the machine a larger disk, or see that its file system grows into the disk.";
+    HostCgroups "host.cgroups" Permanent
+        "kubelet of this version doesn't run with the machine's version of cgroups."
+        "Boot with systemd.unified_cgroup_hierarchy=1 (`os.kernelArguments`), or set failCgroupV1: false in a KubeletConfiguration while kubelet still takes that.";
+    HostAddress "host.address" Transient
+        "The machine doesn't have the node's address."
+        "See that the right machine got this node's file, and that DHCP or the configured interfaces give it the address of the cluster file.";
+    HostResolution "host.name-resolution" Transient
+        "The name of the cluster's endpoint can't be resolved."
+        "See to the machine's name servers, or give the name in `os.hosts` of the cluster file.";
+    HostPort "host.port-taken" Transient
+        "Another program listens on a port that Kubernetes needs."
+        "Stop and disable that program, which the message names, or move it to another port.";
+    HostFirewall "host.firewall" Transient
+        "firewalld runs, and the ports of Kubernetes couldn't be opened in it."
+        "Read firewall-cmd's words in the message; open the ports in your own configuration of the OS.";
     RuntimeStart "runtime.start" Transient
         "The container runtime doesn't start."
         "Read the runtime's own journal; look at its configuration.";
@@ -134,6 +170,9 @@ causes! {
     KubeadmNameTaken "kubeadm.name-taken" Transient
         "The cluster has a Ready node of this name already."
         "Find the other machine that has this node's Ignition file or hostname. After a machine was provisioned anew, the cluster takes some 40 seconds to see that the old node is gone.";
+    KubeadmEtcd "kubeadm.etcd-member" Transient
+        "etcd still lists this node as a member from an earlier attempt, and that couldn't be removed."
+        "See that etcd on the other control planes is healthy; the message has its words.";
     KubeadmTimeout "kubeadm.timeout" Transient
         "kubeadm didn't finish in time and was stopped."
         "Read its output and kubelet's in the journal.";

@@ -13,6 +13,8 @@ pub const PKI: &str = "/etc/nkd/pki";
 pub const MANIFESTS: &str = "/etc/nkd/manifests";
 /// The delivered [`ReportTarget`](crate::ReportTarget); root only.
 pub const REPORT: &str = "/etc/nkd/report.json";
+/// The user's own executables, in directories `pre-STAGE.d` and `post-STAGE.d`.
+pub const HOOKS: &str = "/etc/nkd/hooks";
 /// Manifests the init node applies.
 pub const ADDONS: &str = "/etc/nkd/addons";
 
@@ -22,6 +24,8 @@ pub const STATE: &str = "/var/lib/nkd/state.json";
 pub const EVENTS: &str = "/var/lib/nkd/events.jsonl";
 /// Exists once the node was Ready.
 pub const COMPLETE: &str = "/var/lib/nkd/complete";
+/// How often the machine was rebooted for an OS image; root only.
+pub const PIVOT: &str = "/var/lib/nkd/pivot.json";
 /// What the reporter has sent; the reporter's own.
 pub const DELIVERED: &str = "/var/lib/nkd-reporter/delivered.json";
 

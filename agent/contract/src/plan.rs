@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,12 @@ pub struct Plan {
     pub control_planes_before: Vec<String>,
     /// PEM certificates of the authority that signs the API's certificate.
     pub certificate_authority: String,
+    /// What the node's machine must be like.
+    #[serde(default, skip_serializing_if = "Machine::is_any")]
+    pub machine: Machine,
+    /// The OS image the machine must run, `REPOSITORY@sha256:DIGEST`; absent leaves the OS alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_image: Option<String>,
     /// The images the node runs and where they come from.
     pub images: Images,
     /// Manifest files on the node, applied in this order once the API is up (init node only).
@@ -47,6 +54,75 @@ pub struct Plan {
     /// Seconds a stage may go on failing transiently, where not the stage's own default.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub budgets: BTreeMap<Stage, u64>,
+}
+
+/// What a node's machine must be like, as far as that differs from node to node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Machine {
+    /// Addresses it must have: kubelet registers the node with them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
+    /// The port of its API server (control planes only).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_port: Option<u16>,
+    /// Processors it has at least.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub min_cpus: u64,
+    /// Memory it has at least, in MiB.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub min_memory: u64,
+    /// Free disk space below `/var/lib` before anything is installed, in MiB; room for a worker's
+    /// images, unpacked, unless the plan says otherwise.
+    #[serde(skip_serializing_if = "is_worker_disk")]
+    pub min_disk: u64,
+    /// The versions of cgroups that this kubelet was made for; any when empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cgroups: Vec<u8>,
+    /// Whether swap stays as it is, because kubelet is told to live with it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keep_swap: bool,
+    /// The pods' networks, whose packets a firewall on the machine must let in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pod_subnets: Vec<String>,
+    /// What a firewall must let in besides Kubernetes' own ports, as `8472/udp`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub firewall_ports: Vec<String>,
+}
+
+const WORKER_DISK: u64 = 1024;
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self {
+            addresses: Vec::new(),
+            api_port: None,
+            min_cpus: 0,
+            min_memory: 0,
+            min_disk: WORKER_DISK,
+            cgroups: Vec::new(),
+            keep_swap: false,
+            pod_subnets: Vec::new(),
+            firewall_ports: Vec::new(),
+        }
+    }
+}
+
+impl Machine {
+    fn is_any(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_worker_disk(mebibytes: &u64) -> bool {
+    *mebibytes == WORKER_DISK
 }
 
 /// What a node is to do in its cluster.

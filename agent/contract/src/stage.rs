@@ -9,9 +9,12 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Stage {
-    /// The clock is not before the plan's floor.
+    /// The clock is not before the plan's floor, and set by a time server if there is one.
     Clock,
-    /// Programs, hostname, swap, kernel modules and sysctls are as kubelet needs them.
+    /// The machine runs the plan's OS image; nothing to do where the plan has none.
+    Pivot,
+    /// Programs, hostname, addresses, swap, kernel, ports, memory and disk are as kubelet needs
+    /// them.
     Host,
     /// The container runtime runs and its CRI socket answers.
     Runtime,
@@ -29,8 +32,9 @@ pub enum Stage {
 
 impl Stage {
     /// All stages, in the order they run.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Clock,
+        Self::Pivot,
         Self::Host,
         Self::Runtime,
         Self::Images,
@@ -44,6 +48,7 @@ impl Stage {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Clock => "clock",
+            Self::Pivot => "pivot",
             Self::Host => "host",
             Self::Runtime => "runtime",
             Self::Images => "images",
@@ -61,13 +66,16 @@ impl Stage {
     }
 
     /// How long the stage may go on failing transiently before that is final, unless the plan
-    /// says otherwise. The gate's is long because its peers may still be in their firmware.
+    /// says otherwise. The clock's is how long it waits for a time server before it goes on
+    /// without. A rack that is powered on at once needs minutes for addresses and name servers. The
+    /// gate's is long because its peers may still be in their firmware.
     pub const fn default_budget(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Clock | Self::Host => 60,
+            Self::Clock => 60,
             Self::Runtime | Self::Addons => 5 * 60,
+            Self::Host => 10 * 60,
             Self::Ready => 15 * 60,
-            Self::Images | Self::Kubeadm => 30 * 60,
+            Self::Pivot | Self::Images | Self::Kubeadm => 30 * 60,
             Self::Gate => 60 * 60,
         })
     }

@@ -159,6 +159,7 @@ impl Worker<'_> {
             plan: self.plan,
             stage,
             attempt,
+            reached: self.state.reached,
             announcer: &mut self.announcer,
         };
         match stages::run(&mut node) {

@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use nkd_contract::paths;
 
+use crate::stages::host::updates;
 use crate::system::Root;
 use crate::system::files::write_atomic;
 
@@ -13,7 +14,10 @@ use crate::system::files::write_atomic;
 pub fn tell_others(root: &Root) -> anyhow::Result<()> {
     write_atomic(&root.path(paths::CAPI_SENTINEL), b"success\n", 0o644)
         .context(paths::CAPI_SENTINEL)?;
-    // Last, for it keeps the worker from running again and makes systemd reach
+    // Last of all that must be done, for it keeps the worker from running again and makes systemd reach
     // nkd-node-ready.target.
-    write_atomic(&root.path(paths::COMPLETE), b"", 0o644).context(paths::COMPLETE)
+    write_atomic(&root.path(paths::COMPLETE), b"", 0o644).context(paths::COMPLETE)?;
+    // Their condition is the file that was just written.
+    updates::release(root);
+    Ok(())
 }

@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_reboot_repeats_what_a_boot_forgets_and_nothing_else() {
-        let boot = [Stage::Clock, Stage::Host, Stage::Runtime];
+        let boot = [Stage::Clock, Stage::Pivot, Stage::Host, Stage::Runtime];
         for done in 0..Stage::ALL.len() {
             let (before, after) = Stage::ALL.split_at(done);
             let rest = after.iter().filter(|stage| !boot.contains(stage));

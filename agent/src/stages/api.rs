@@ -1,5 +1,6 @@
 //! The cluster's API, asked by HTTPS and nobody else's.
 
+use std::fmt;
 use std::time::Duration;
 
 use nkd_contract::{Cause, Plan};
@@ -40,32 +41,12 @@ impl Api {
     /// A client with the kubelet's credentials; `None` while the kubelet has none.
     pub(super) fn as_kubelet(node: &Node<'_>) -> Option<Result<Self, ApiError>> {
         let pem = std::fs::read(node.root.path(KUBELET_CREDENTIALS)).ok()?;
-        let (chain, mut keys) = pem_items(&pem);
-        let credentials = ClientCert::new_with_certs(&chain, keys.pop()?);
-        Some(Self::new(node.plan, Some(credentials)))
+        Some(Self::new(node.plan, Some(credentials(&pem)?)))
     }
 
     fn new(plan: &Plan, credentials: Option<ClientCert>) -> Result<Self, ApiError> {
-        let (authorities, _) = pem_items(plan.certificate_authority.as_bytes());
-        if authorities.is_empty() {
-            return Err(ApiError::Untrusted(
-                "the plan has no certificate authority".into(),
-            ));
-        }
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::from(authorities.into_iter()))
-            .client_cert(credentials)
-            .build();
-        let agent = Agent::config_builder()
-            .tls_config(tls)
-            .https_only(true)
-            .proxy(None)
-            .max_redirects(0)
-            .timeout_global(Some(TIMEOUT))
-            .build()
-            .new_agent();
         Ok(Self {
-            agent,
+            agent: client(plan.certificate_authority.as_bytes(), credentials)?,
             endpoint: plan.endpoint.clone(),
         })
     }
@@ -107,6 +88,35 @@ pub(super) fn readiness(node: &Value) -> Result<(), String> {
     Err(format!("{}: {}", text("reason"), text("message")))
 }
 
+/// An HTTPS client that trusts these authorities (PEM) and no others.
+pub(super) fn client(
+    authorities: &[u8],
+    credentials: Option<ClientCert>,
+) -> Result<Agent, ApiError> {
+    let (authorities, _) = pem_items(authorities);
+    if authorities.is_empty() {
+        let missing = "there is no certificate authority to trust";
+        return Err(ApiError::Untrusted(missing.into()));
+    }
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::from(authorities.into_iter()))
+        .client_cert(credentials)
+        .build();
+    let config = Agent::config_builder()
+        .tls_config(tls)
+        .https_only(true)
+        .proxy(None)
+        .max_redirects(0)
+        .timeout_global(Some(TIMEOUT));
+    Ok(config.build().new_agent())
+}
+
+/// Certificates and their key out of PEM; `None` where there is no key.
+pub(super) fn credentials(pem: &[u8]) -> Option<ClientCert> {
+    let (chain, mut keys) = pem_items(pem);
+    Some(ClientCert::new_with_certs(&chain, keys.pop()?))
+}
+
 fn pem_items(pem: &[u8]) -> (Vec<Certificate<'static>>, Vec<PrivateKey<'static>>) {
     let (mut certificates, mut keys) = (Vec::new(), Vec::new());
     for item in parse_pem(pem).flatten() {
@@ -132,6 +142,15 @@ impl From<ureq::Error> for ApiError {
                 Self::Unreachable(format!("no answer within {} s", TIMEOUT.as_secs()))
             }
             _ => Self::Unreachable(error.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(error) | Self::Untrusted(error) => f.write_str(error),
+            Self::Status(status) => write!(f, "it answers {status}"),
         }
     }
 }

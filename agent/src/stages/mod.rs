@@ -5,9 +5,11 @@ mod addons;
 mod api;
 mod clock;
 mod gate;
-mod host;
+mod hooks;
+pub mod host;
 mod images;
 mod kubeadm;
+mod pivot;
 mod ready;
 pub(crate) mod runtime;
 
@@ -18,6 +20,7 @@ use nkd_contract::{Cause, Kind, Plan, Progress, Stage};
 
 use crate::install::{Announcer, News};
 use crate::system::{self, CommandError, Root, TICK};
+use hooks::When;
 
 /// Why an attempt at a stage failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +67,8 @@ pub struct Node<'a> {
     pub stage: Stage,
     /// The attempt at it, from 1.
     pub attempt: u32,
+    /// The furthest stage that was ever due.
+    pub reached: Stage,
     /// Hears of progress.
     pub announcer: &'a mut Announcer,
 }
@@ -76,8 +81,8 @@ impl Node<'_> {
         self.tell(news);
     }
 
-    /// Says what the stage is waiting for.
-    fn waiting(&mut self, reason: &Fault) {
+    /// Says what the stage waits for, or goes on without.
+    fn warn(&mut self, reason: &Fault) {
         let mut news = News::of(Kind::Progress, self.stage, self.attempt, &*reason.message);
         news.cause = Some(reason.cause);
         self.tell(news);
@@ -108,7 +113,7 @@ impl Node<'_> {
                 return Err(fault);
             }
             if said.as_ref() != Some(&fault) {
-                self.waiting(&fault);
+                self.warn(&fault);
                 said = Some(fault);
             }
             system::sleep(TICK);
@@ -121,8 +126,10 @@ impl Node<'_> {
 /// # Errors
 /// The attempt failed.
 pub fn run(node: &mut Node<'_>) -> Result<(), Fault> {
+    hooks::run(node, When::Pre)?;
     match node.stage {
         Stage::Clock => clock::run(node),
+        Stage::Pivot => pivot::run(node),
         Stage::Host => host::run(node),
         Stage::Runtime => runtime::run(node),
         Stage::Images => images::run(node),
@@ -130,7 +137,14 @@ pub fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         Stage::Kubeadm => kubeadm::run(node),
         Stage::Addons => addons::run(node),
         Stage::Ready => ready::run(node),
-    }
+    }?;
+    hooks::run(node, When::Post)
+}
+
+/// Whether kubeadm runs etcd here. Where it doesn't, etcd's data are somebody else's.
+fn runs_etcd(node: &Node<'_>) -> bool {
+    let images = &node.plan.images.required;
+    images.iter().any(|image| image.name.contains("/etcd:"))
 }
 
 /// The longest delay between two attempts. The stages that only wait for somebody else do so
@@ -138,6 +152,7 @@ pub fn run(node: &mut Node<'_>) -> Result<(), Fault> {
 pub const fn longest_delay(stage: Stage) -> Duration {
     Duration::from_secs(match stage {
         Stage::Gate | Stage::Ready => 2,
+        Stage::Host => 5,
         _ => 30,
     })
 }

@@ -32,6 +32,7 @@ pub struct Command {
     program: Option<PathBuf>,
     path: OsString,
     arguments: Vec<OsString>,
+    environment: Vec<(&'static str, String)>,
     timeout: Duration,
 }
 
@@ -111,6 +112,7 @@ impl Command {
             program,
             path,
             arguments: Vec::new(),
+            environment: Vec::new(),
             timeout: Duration::from_secs(60),
         }
     }
@@ -123,6 +125,13 @@ impl Command {
                 .into_iter()
                 .map(|argument| argument.as_ref().to_owned()),
         );
+        self
+    }
+
+    /// Adds a variable to its environment, which is otherwise the same for all commands.
+    #[must_use]
+    pub fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.environment.push((name, value.into()));
         self
     }
 
@@ -210,6 +219,7 @@ impl Command {
             .env("PATH", &self.path)
             .env("HOME", "/root")
             .env("LANG", "C.UTF-8")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(stdin)
             .stdout(stdout)
             .stderr(stderr)

@@ -37,13 +37,22 @@ impl Root {
 
     /// A command that runs a program of this tree.
     pub fn command(&self, program: &str) -> Command {
-        let path: Vec<_> = SEARCH_PATH
-            .iter()
-            .map(|directory| self.path(directory))
-            .collect();
-        let path = std::env::join_paths(path).unwrap_or_else(|_| OsString::from("/usr/bin"));
-        let resolved = self.program(program);
-        Command::new(program, resolved, path)
+        Command::new(program, self.program(program), self.search_path())
+    }
+
+    /// A command that runs the executable at an absolute path of this tree; its directory and name
+    /// are what it is called.
+    pub fn executable(&self, absolute: &str) -> Command {
+        let mut parts = absolute.rsplitn(3, '/');
+        let (name, directory) = (parts.next(), parts.next());
+        let name = format!("{}/{}", directory.unwrap_or("."), name.unwrap_or_default());
+        let path = Some(self.path(absolute)).filter(|path| path.is_file());
+        Command::new(&name, path, self.search_path())
+    }
+
+    fn search_path(&self) -> OsString {
+        let path = SEARCH_PATH.iter().map(|directory| self.path(directory));
+        std::env::join_paths(path).unwrap_or_else(|_| OsString::from("/usr/bin"))
     }
 }
 

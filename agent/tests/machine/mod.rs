@@ -40,6 +40,7 @@ impl Machine {
         machine.write("/proc/sys/net/ipv4/ip_forward", "0\n");
         machine.write("/proc/sys/net/bridge/bridge-nf-call-iptables", "1\n");
         machine.write("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1\n");
+        machine.program("timedatectl", "echo NTP=yes; echo NTPSynchronized=yes");
         machine.write("/proc/filesystems", "nodev\tproc\nnodev\toverlay\n");
         for program in ["systemctl", "kubelet", "kubeadm", "kubectl"] {
             machine.program(program, "exit 0");
@@ -97,6 +98,8 @@ impl Machine {
             endpoint: "127.0.0.1:1".into(),
             control_planes_before: Vec::new(),
             certificate_authority: String::new(),
+            machine: nkd_contract::Machine::default(),
+            os_image: None,
             images: Images {
                 source: ImageSource::Directory("/images".into()),
                 required: vec![Image {
@@ -134,6 +137,22 @@ impl Machine {
         let event = self.events().pop().unwrap();
         assert_eq!(event.kind, Kind::Failed);
         (event.stage, event.cause.unwrap(), event.message)
+    }
+
+    /// As if the machine had been switched off and on again.
+    pub fn reboot(&self) {
+        let mut state: serde_json::Value = serde_json::from_str(&self.read(paths::STATE)).unwrap();
+        state["boot"] = "another boot".into();
+        self.write(paths::STATE, &state.to_string());
+    }
+
+    /// What was told of causes that didn't stop a stage.
+    pub fn warnings(&self) -> Vec<(Cause, String)> {
+        let events = self.events().into_iter();
+        events
+            .filter(|event| event.kind == Kind::Progress)
+            .filter_map(|event| Some((event.cause?, event.message)))
+            .collect()
     }
 
     pub fn calls(&self) -> Vec<String> {

@@ -4,5 +4,6 @@
 mod bus;
 mod callbacks;
 mod lab;
+#[path = "../common/receiver.rs"]
 mod receiver;
 mod unit;

@@ -248,6 +248,54 @@ pub fn duration(text: &Text, to: &mut Diagnostics) -> Option<Duration> {
     good
 }
 
+/// How long a stage may go on failing, in seconds: at most a day.
+pub fn budget(text: &Text, to: &mut Diagnostics) -> Option<u64> {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let parsed = humantime::parse_duration(&text.value).ok();
+    let good = parsed.filter(|it| *it <= DAY);
+    if good.is_none() {
+        let message = format!("`{}` is not a time of at most a day", text.value);
+        let help = "write a number and a unit, such as 90s, 30m or 2h";
+        to.report_with_help(Code::Duration, text.span, message, help);
+    }
+    good.map(|it| it.as_secs())
+}
+
+/// `8472/udp` or `4240-4250/tcp`
+pub fn port(text: &Text, to: &mut Diagnostics) {
+    let is_range = |ports: &str| {
+        let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+        let (first, last) = (first.parse::<u16>(), last.parse::<u16>());
+        matches!((first, last), (Ok(first), Ok(last)) if first != 0 && first <= last)
+    };
+    let parts = text.value.split_once('/');
+    let good = parts.is_some_and(|(ports, protocol)| {
+        is_range(ports) && ["tcp", "udp", "sctp", "dccp"].contains(&protocol)
+    });
+    if !good {
+        let message = format!("`{}` is not a port and its protocol", text.value);
+        to.report(Code::Port, text.span, message);
+    }
+}
+
+/// `registry/path@sha256:DIGEST`, with a tag or without: a tag alone may mean another image tomorrow.
+pub fn pinned_image(text: Text, to: &mut Diagnostics) -> Option<String> {
+    let pinned = text.value.split_once("@sha256:");
+    let good = pinned.is_some_and(|(path, digest)| {
+        let is_hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+        is_image_path(path)
+            && path.contains('/')
+            && digest.len() == 64
+            && digest.chars().all(is_hexadecimal)
+    });
+    if good {
+        return Some(text.value);
+    }
+    let message = format!("`{}` is not an image with its digest", text.value);
+    to.report(Code::ReleaseImage, text.span, message);
+    None
+}
+
 /// A DNS name or an address, nothing else.
 pub fn plain_host(text: &Text, to: &mut Diagnostics) {
     if !is_host(&text.value) && text.value.parse::<IpAddr>().is_err() {

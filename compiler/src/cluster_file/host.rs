@@ -39,6 +39,9 @@ pub fn host(mut file: written::Os, files: &Files<'_>, to: &mut Diagnostics) -> H
     }
     let host = Host {
         users: users.filter_map(|it| user(it, to)).collect(),
+        release_image: file
+            .release_image
+            .and_then(|it| checks::pinned_image(it, to)),
         kernel_arguments: arguments.filter_map(|it| kernel_argument(it, to)).collect(),
         ntp: plain(servers),
         proxy: file.proxy.map(|it| proxy(it, to)),

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::budgets;
 use super::domain::{Algorithm, Role};
 use super::endpoint::KUBE_VIP_IMAGE;
 use crate::yaml::{Key, Kind, Mapping};
@@ -100,6 +101,11 @@ static SPEC: Mapping = mapping(
         map("report", &REPORT, "Who is told how the installation goes."),
         map("os", &OS, "The operating system of all nodes."),
         map("pki", &PKI, "The cluster's certificate authorities."),
+        map(
+            "budgets",
+            &budgets::BUDGETS,
+            "How long each stage of the installation may go on failing before it stops for good, such as 90s, 30m or 2h.",
+        ),
         maps(
             "pools",
             &POOL,
@@ -241,10 +247,13 @@ static AUTH: Mapping = mapping(
 
 static NETWORK: Mapping = mapping(
     "network",
-    &[&[texts(
-        "manifests",
-        "Files the first node applies, in this order. Without a network add-on nodes stay NotReady until you apply one yourself.",
-    )]],
+    &[&[
+        texts(
+            "manifests",
+            "Files the first node applies, in this order. Without a network add-on nodes stay NotReady until you apply one yourself.",
+        ),
+        texts("ports", "Its ports, such as 8472/udp, for firewalld."),
+    ]],
 );
 
 static AIRGAP: Mapping = mapping(
@@ -345,6 +354,10 @@ static OS: Mapping = mapping(
             "What your configs may change of nkd's: paths, units, drop-ins as UNIT.d/NAME, users.",
         ),
         maps("users", &USER, "Users of the system."),
+        text(
+            "releaseImage",
+            "The OS image the machine boots into first, as REPOSITORY@sha256:DIGEST; needs rpm-ostree.",
+        ),
         texts("kernelArguments", "Arguments of the kernel, one each."),
         texts("ntp", "Time servers."),
         map(

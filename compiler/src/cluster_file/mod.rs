@@ -2,6 +2,7 @@
 //! [types that can't be wrong](domain).
 
 mod authorities;
+mod budgets;
 mod checks;
 pub mod domain;
 mod endpoint;

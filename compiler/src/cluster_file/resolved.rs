@@ -1,6 +1,8 @@
 //! The cluster file with its defaults filled in. A value that is needed and absent stays absent,
 //! so that the checks after this still see all the rest.
 
+use nkd_contract::Stage;
+
 use super::domain::Role;
 use super::{keys, written};
 use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
@@ -48,6 +50,10 @@ pub struct Cluster {
     pub runtime: Runtime,
     /// `spec.network.manifests`
     pub manifests: Vec<Text>,
+    /// `spec.network.ports`
+    pub network_ports: Vec<Text>,
+    /// `spec.budgets`
+    pub budgets: Vec<(Stage, Text)>,
     /// `spec.airgap.images`
     pub airgap_images: Option<Text>,
     /// `spec.report`
@@ -146,6 +152,8 @@ pub fn resolve(file: written::Cluster, to: &mut Diagnostics) -> Cluster {
             registries: file.spec.runtime.registries,
         },
         manifests: file.spec.manifests.unwrap_or_default(),
+        network_ports: file.spec.network_ports.unwrap_or_default(),
+        budgets: file.spec.budgets,
         airgap_images: file.spec.airgap_images,
         report: file.spec.report,
         os: file.spec.os,

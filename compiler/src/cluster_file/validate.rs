@@ -1,9 +1,11 @@
 //! From the resolved file to the [domain](super::domain). Every check runs, so that one run shows
 //! everything that is wrong.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::Path;
+
+use nkd_contract::Stage;
 
 use super::domain::{Algorithm, Cluster, Node, Overlay, Pki, Report, Role, Tokens};
 use super::files::Files;
@@ -26,9 +28,8 @@ pub fn validate(
     let networks = networks::networks(&file, to);
     let (endpoint, kube_vip) = endpoint::endpoint(&file, to);
     plain_texts(&file, to);
-    let name = file
-        .name
-        .and_then(|it| checks::dns_label(it, "the cluster's name", to));
+    let name = file.name;
+    let name = name.and_then(|it| checks::dns_label(it, "the cluster's name", to));
     let version = file.version.and_then(|it| version(&it, to));
     nodes_together(&file.nodes, file.span, to);
     let host = host::host(file.os, &files, to);
@@ -37,24 +38,22 @@ pub fn validate(
     let nodes = nodes::nodes(file.nodes, &level, &files, to);
     let sandbox_image = file.runtime.sandbox_image.value.clone();
     let (runtime, registries) = runtime::runtime(file.runtime, version, &files, to);
-    let external_etcd = file
-        .external_etcd
-        .and_then(|it| etcd::external(it, &files, to));
+    let external_etcd = file.external_etcd;
+    let external_etcd = external_etcd.and_then(|it| etcd::external(it, &files, to));
     let airgap_images = runtime::archives(file.airgap_images, runtime, to);
     let report = file.report.map(|it| report(it, &files, to));
     let pki = pki(&file.pki_algorithm, &file.pki_validity, to);
-    let own_keys = authorities::own(file.own_keys, version, external_etcd.is_some(), &files, to);
+    let external = external_etcd.is_some();
+    let own_keys = authorities::own(file.own_keys, version, external, &files, to);
     let tokens = tokens(&file.tokens_each, &file.token_ttl, to);
     let overlays = files.overlays(&file.overlays, to);
-    if let Some(version) = version {
-        let external = external_etcd.is_some();
-        all_overlays(&overlays, &level.pools, &nodes, external, version, to);
-    }
+    all_overlays(&overlays, &level.pools, &nodes, external, version, to);
     if let Some((pods, _)) = &networks
         && !overlay::sets_node_mask(&overlays)
     {
         networks::pods_fit_nodes(pods, nodes.len(), &file.pod_subnet, to);
     }
+    let budgets = budgets(&file.budgets, to);
     let manifests = files.manifests(&file.manifests, to);
     let (pod_subnets, service_subnets) = networks.filter(|_| to.is_empty())?;
     Some(Cluster {
@@ -74,6 +73,8 @@ pub fn validate(
         sandbox_image,
         registries,
         manifests,
+        network_ports: file.network_ports.into_iter().map(|it| it.value).collect(),
+        budgets: budgets?,
         airgap_images,
         report: report.flatten(),
         own: level.host.own,
@@ -90,9 +91,12 @@ fn all_overlays(
     pools: &[nodes::Settings],
     nodes: &[Option<Node>],
     external_etcd: bool,
-    version: Version,
+    version: Option<Version>,
     to: &mut Diagnostics,
 ) {
+    let Some(version) = version else {
+        return;
+    };
     let mut control_planes = nodes.iter().flatten();
     let init = control_planes.find(|node| node.role == Role::ControlPlane);
     for node in nodes.iter().flatten() {
@@ -116,6 +120,9 @@ fn plain_texts(file: &resolved::Cluster, to: &mut Diagnostics) {
     for san in &file.cert_sans {
         checks::host(san, to);
     }
+    for port in &file.network_ports {
+        checks::port(port, to);
+    }
 }
 
 fn pki(algorithm: &Text, validity: &Text, to: &mut Diagnostics) -> Option<Pki> {
@@ -125,6 +132,13 @@ fn pki(algorithm: &Text, validity: &Text, to: &mut Diagnostics) -> Option<Pki> {
         algorithm: algorithm?,
         validity: validity?,
     })
+}
+
+fn budgets(written: &[(Stage, Text)], to: &mut Diagnostics) -> Option<BTreeMap<Stage, u64>> {
+    let budgets = written
+        .iter()
+        .map(|(stage, text)| Some((*stage, checks::budget(text, to)?)));
+    budgets.collect()
 }
 
 fn version(text: &Text, to: &mut Diagnostics) -> Option<Version> {

@@ -133,6 +133,10 @@ codes! {
         "from Kubernetes 1.21, write one IPv4 and one IPv6 network with a comma between them, such as 10.244.0.0/16,fd00:10:244::/56";
     Etcd "NKD0143" "An external etcd can't be used like this."
         "give `endpoints` as https URLs, such as https://10.200.0.31:2379, and PEM files for `caFile`, `certFile` and `keyFile`";
+    ReleaseImage "NKD0147" "An OS image isn't named by its digest."
+        "write REPOSITORY@sha256:DIGEST, as `skopeo inspect docker://REPOSITORY:TAG` shows it";
+    Port "NKD0148" "A value is not a port that a firewall can open."
+        "write a port or a range of ports and a protocol, such as 8472/udp";
     // Authorities and keys of the user's own.
     Pem "NKD0150" "A file doesn't hold the PEM certificates, or the one PEM key, it should."
         "`certFile` holds `-----BEGIN CERTIFICATE-----` blocks alone, `keyFile` one `-----BEGIN PRIVATE KEY-----` block (or RSA, or EC)";

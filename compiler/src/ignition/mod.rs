@@ -2,6 +2,7 @@
 
 pub mod check;
 mod data_url;
+mod hooks;
 pub mod json;
 pub mod merge;
 mod overridden;
@@ -134,6 +135,7 @@ impl Config {
         let paths = user.paths().filter_map(|path| {
             let taken = self.paths().find(|mine| conflicts(mine, &path));
             let reserved = RESERVED.iter().find(|root| is_under(path.path, root));
+            let reserved = reserved.filter(|_| !hooks::may_be_at(path.path));
             let (name, span) = (path.path, path.span);
             let why = match (reserved, &taken) {
                 (Some(root), None) => format!("`{name}` is in {root}, which is nkd's"),

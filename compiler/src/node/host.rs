@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use serde_json::json;
 
-use crate::cluster_file::domain::{Cluster, Host, Node, Proxy, User};
+use crate::cluster_file::domain::{Cluster, Node, Proxy, User};
 use crate::fragments;
 use crate::ignition::{Config, PRIVATE, PUBLIC, Unit};
 
@@ -13,14 +13,15 @@ use crate::ignition::{Config, PRIVATE, PUBLIC, Unit};
 const ANCHORS: &str = "/etc/pki/ca-trust/source/anchors";
 
 /// Everything but the proxy.
-pub(super) fn files(config: &mut Config, host: &Host) -> Result<()> {
+pub(super) fn files(config: &mut Config, node: &Node) -> Result<()> {
+    let host = &node.host;
     config.users = host.users.iter().map(user).collect();
     config.kernel_arguments.clone_from(&host.kernel_arguments);
-    config.file(
-        "/etc/sysctl.d/90-kubernetes.conf",
-        PUBLIC,
-        fragments::SYSCTL,
-    );
+    let mut sysctl = fragments::SYSCTL.to_owned();
+    if node.address.is_ipv6() || node.second_address.is_some() {
+        sysctl.push_str(fragments::SYSCTL_IPV6);
+    }
+    config.file("/etc/sysctl.d/90-kubernetes.conf", PUBLIC, sysctl);
     config.file(
         "/etc/modules-load.d/kubernetes.conf",
         PUBLIC,

@@ -1,11 +1,13 @@
 //! What goes onto one node.
 
 mod host;
+mod machine;
 mod network;
 mod runtime;
 
 use anyhow::Result;
 use nkd_contract::{Image, ImageSource, Images, Plan, ReportTarget, Role, SCHEMA, paths};
+use serde_json::Value;
 
 use crate::cluster_file::domain::{self, Cluster, Endpoint, Node};
 use crate::fragments;
@@ -23,17 +25,17 @@ pub fn config(
 ) -> Result<Config> {
     let mut config = Config::default();
     let role = role(cluster, node);
-    let plan = plan(cluster, closure, node, secrets);
-    config.file(
-        paths::PLAN,
-        PRIVATE,
-        serde_json::to_string_pretty(&plan)? + "\n",
-    );
     let documents = if role == Role::Init {
         kubeadm::init(cluster, node, secrets)?
     } else {
         kubeadm::join(cluster, node, secrets)?
     };
+    let plan = plan(cluster, closure, node, secrets, &documents);
+    config.file(
+        paths::PLAN,
+        PRIVATE,
+        serde_json::to_string_pretty(&plan)? + "\n",
+    );
     config.file(paths::KUBEADM, PRIVATE, kubeadm::to_yaml(&documents));
     if role != Role::JoinWorker {
         pki(&mut config, cluster, secrets);
@@ -62,7 +64,7 @@ pub fn config(
 
 /// kubelet's unit, the runtime's configuration and the operating system's.
 fn host(config: &mut Config, cluster: &Cluster, node: &Node) -> Result<()> {
-    host::files(config, &node.host)?;
+    host::files(config, node)?;
     network::connections(config, &node.interfaces);
     runtime::files(config, cluster)?;
     if let Some(proxy) = &node.host.proxy {
@@ -155,7 +157,13 @@ fn control_planes_before(cluster: &Cluster, node: &Node) -> Vec<String> {
         .collect()
 }
 
-fn plan(cluster: &Cluster, closure: &Closure, node: &Node, secrets: &Secrets) -> Plan {
+fn plan(
+    cluster: &Cluster,
+    closure: &Closure,
+    node: &Node,
+    secrets: &Secrets,
+    kubeadm: &[Value],
+) -> Plan {
     let role = role(cluster, node);
     let is_init = role == Role::Init;
     let addon = |(index, manifest): (usize, &domain::Manifest)| {
@@ -173,6 +181,8 @@ fn plan(cluster: &Cluster, closure: &Closure, node: &Node, secrets: &Secrets) ->
         endpoint: cluster.endpoint.to_string(),
         control_planes_before: control_planes_before(cluster, node),
         certificate_authority: secrets.authorities.kubernetes.public.clone(),
+        machine: machine::machine(cluster, node, kubeadm),
+        os_image: node.host.release_image.clone(),
         images: Images {
             source: match &cluster.airgap_images {
                 Some(directory) => ImageSource::Directory(directory.clone()),
@@ -192,6 +202,6 @@ fn plan(cluster: &Cluster, closure: &Closure, node: &Node, secrets: &Secrets) ->
         } else {
             Vec::new()
         },
-        budgets: std::collections::BTreeMap::new(),
+        budgets: cluster.budgets.clone(),
     }
 }

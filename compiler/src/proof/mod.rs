@@ -366,6 +366,11 @@ fn plan_agrees_with_kubeadm(cluster: &Cluster) -> Result<()> {
             && plan.clock_floor == init.clock_floor
             && plan.images.source == init.images.source;
         ensure!(same, "{} has another plan than {}", plan.node, init.node);
+        ensure!(
+            plan.machine.addresses == node.addresses()?,
+            "{} has other addresses than its kubelet",
+            plan.node
+        );
         for addon in &plan.addons {
             ensure!(node.files.contains_key(addon), "{addon} is not delivered");
         }

@@ -9,6 +9,8 @@ use crate::pki::Secret;
 pub struct Host {
     /// Users that are made, or changed.
     pub users: Vec<User>,
+    /// The OS image that is booted into first, `REPOSITORY@sha256:DIGEST`.
+    pub release_image: Option<String>,
     /// Arguments the kernel is booted with.
     pub kernel_arguments: Vec<String>,
     /// NTP servers; none leaves them to the image.
@@ -38,6 +40,7 @@ impl Host {
         if self.ntp.is_empty() {
             self.ntp.clone_from(&outer.ntp);
         }
+        self.release_image = self.release_image.or_else(|| outer.release_image.clone());
         self.proxy = self.proxy.or_else(|| outer.proxy.clone());
         self
     }

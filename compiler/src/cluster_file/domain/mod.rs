@@ -4,11 +4,11 @@ mod host;
 mod nodes;
 mod runtime;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use nkd_contract::Runtime;
+use nkd_contract::{Runtime, Stage};
 
 pub use host::{Host, Names, Own, Proxy, User};
 pub use nodes::{Interface, Node, Pool, Role, Taint};
@@ -53,6 +53,10 @@ pub struct Cluster {
     pub registries: Vec<Registry>,
     /// Manifests the init node applies, in order.
     pub manifests: Vec<Manifest>,
+    /// Ports of the network add-on, as `8472/udp`.
+    pub network_ports: Vec<String>,
+    /// How long stages may go on failing, in seconds, where not their own default.
+    pub budgets: BTreeMap<Stage, u64>,
     /// Directory on the nodes with image archives; without it, registries are used.
     pub airgap_images: Option<String>,
     /// Where nodes report to.
@@ -213,6 +217,13 @@ pub struct Overlay {
     pub source: SourceId,
     /// The document.
     pub document: yaml::Node,
+}
+
+impl Overlay {
+    /// The document without places.
+    pub fn to_json(&self) -> serde_json::Value {
+        self.document.to_json()
+    }
 }
 
 /// A manifest.

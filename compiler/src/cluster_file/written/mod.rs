@@ -11,7 +11,9 @@ pub use os::{Host, Os, Proxy, User};
 pub use pki::{OwnAuthority, OwnKeys};
 pub use runtime::{Access, Auth, Mirror, Registry, Runtime};
 
-use super::keys;
+use nkd_contract::Stage;
+
+use super::{budgets, keys};
 use crate::diagnostics::{Diagnostics, Span, Spanned};
 use crate::yaml::{Fields, Node as Yaml};
 
@@ -41,6 +43,10 @@ pub struct Spec {
     pub runtime: Runtime,
     /// `network.manifests`
     pub manifests: Texts,
+    /// `network.ports`
+    pub network_ports: Texts,
+    /// `budgets`, by their stages
+    pub budgets: Vec<(Stage, Spanned<String>)>,
     /// `airgap.images`
     pub airgap_images: Text,
     /// `report`
@@ -146,12 +152,16 @@ impl Spec {
             (algorithm, validity, OwnKeys::read(it, to))
         });
         let (pki_algorithm, pki_validity, own_keys) = pki.unwrap_or_default();
+        let network = fields.map("network", to, |it, to| {
+            (it.text_list("manifests", to), it.text_list("ports", to))
+        });
+        let (manifests, network_ports) = network.unwrap_or_default();
         Self {
             kubernetes,
             runtime: fields.map("runtime", to, Runtime::read).unwrap_or_default(),
-            manifests: fields
-                .map("network", to, |it, to| it.text_list("manifests", to))
-                .flatten(),
+            manifests,
+            network_ports,
+            budgets: fields.map("budgets", to, budgets::read).unwrap_or_default(),
             airgap_images: fields
                 .map("airgap", to, |it, to| it.text("images", to))
                 .flatten(),

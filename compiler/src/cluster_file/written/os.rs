@@ -15,6 +15,8 @@ pub struct Os {
     pub overrides: Texts,
     /// `users`
     pub users: Option<Vec<User>>,
+    /// `releaseImage`
+    pub release_image: Text,
     /// `kernelArguments`
     pub kernel_arguments: Texts,
     /// `ntp`
@@ -69,6 +71,7 @@ impl Os {
                 password_hash: it.text("passwordHash", to),
                 groups: it.text_list("groups", to),
             }),
+            release_image: fields.text("releaseImage", to),
             kernel_arguments: fields.text_list("kernelArguments", to),
             ntp: fields.text_list("ntp", to),
             proxy: fields.map("proxy", to, |it, to| Proxy {

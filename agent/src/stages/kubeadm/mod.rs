@@ -1,6 +1,8 @@
 //! `kubeadm`: `kubeadm init` or `kubeadm join`, again and again from a clean start, and never
 //! against a node that works.
 
+mod etcd;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use nkd_contract::{Cause, Role, Runtime, paths};
 use serde_json::json;
 
 use super::api::{Api, ApiError};
-use super::{Fault, Node};
+use super::{Fault, Node, runs_etcd};
 use crate::system::CommandError;
 use crate::system::files::{copy_tree, write_atomic};
 
@@ -29,10 +31,15 @@ const CONTROL_PLANE_FILES: [&str; 3] = [
     "/etc/kubernetes/manifests/kube-apiserver.yaml",
     "/etc/kubernetes/manifests/kube-scheduler.yaml",
 ];
+/// Says that kubeadm has come to its end here, and for the cluster of which authority. Whatever
+/// happens later, such a node is never reset again: not when the agent has lost its state, and not
+/// when its cluster is slow to come up.
+const MEMBER: &str = "/etc/kubernetes/nkd-member.crt";
+const KUBELET_CONFIG: &str = "/etc/kubernetes/kubelet.conf";
 const ETCD_DATA: &str = "/var/lib/etcd/member";
 /// Whatever kubeadm writes before its end.
 const TRACES: [&str; 4] = [
-    "/etc/kubernetes/kubelet.conf",
+    KUBELET_CONFIG,
     "/etc/kubernetes/bootstrap-kubelet.conf",
     "/etc/kubernetes/manifests/kube-apiserver.yaml",
     "/var/lib/kubelet/config.yaml",
@@ -47,10 +54,24 @@ const ALREADY_THERE: &str = "FileAvailable--etc-kubernetes-manifests-kube-apiser
     DirAvailable--var-lib-etcd,Port-10250,Port-10257,Port-10259,Port-2379,Port-2380";
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
+    if is_member(node) {
+        node.progress("kubeadm has done its work here already", None);
+        return Ok(());
+    }
     match node.plan.role {
         Role::Init => init(node),
         Role::JoinControlPlane | Role::JoinWorker => join(node),
-    }
+    }?;
+    let authority = node.plan.certificate_authority.as_bytes();
+    write_atomic(&node.root.path(MEMBER), authority, 0o644)
+        .map_err(|error| Fault::new(Cause::KubeadmFailed, format!("{MEMBER}: {error}")))
+}
+
+/// A person's own `kubeadm reset` takes kubelet's file away.
+fn is_member(node: &Node<'_>) -> bool {
+    let authority = fs::read(node.root.path(MEMBER));
+    authority.is_ok_and(|it| it == node.plan.certificate_authority.as_bytes())
+        && node.root.path(KUBELET_CONFIG).exists()
 }
 
 fn init(node: &mut Node<'_>) -> Result<(), Fault> {
@@ -82,6 +103,9 @@ fn join(node: &mut Node<'_>) -> Result<(), Fault> {
         reset(node)?;
     }
     restore(node)?;
+    if node.plan.role == Role::JoinControlPlane && runs_etcd(node) {
+        etcd::forget_earlier_self(node)?;
+    }
     write_discovery(node)?;
     let joined = kubeadm(node, &["join", "--config", paths::KUBEADM]);
     // kubeadm may give up on a kubelet that is only slow.
@@ -98,12 +122,6 @@ fn has_traces(node: &Node<'_>) -> bool {
         .into_iter()
         .chain(own_etcd)
         .any(|path| node.root.path(path).exists())
-}
-
-/// Whether kubeadm runs etcd here. Where it doesn't, etcd's data are somebody else's.
-fn runs_etcd(node: &Node<'_>) -> bool {
-    let images = &node.plan.images.required;
-    images.iter().any(|image| image.name.contains("/etcd:"))
 }
 
 /// Whether the control plane that an earlier attempt began works. Nodes may have joined it, so it

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver as Channel, Sender};
 use std::thread;
+use std::time::Duration;
 
 use nkd_contract::ReportTarget;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -13,7 +14,8 @@ use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::lab::PATIENCE;
+/// Longer than anything takes that comes at all.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The key all these receivers know; base64 of "the signing key of the node".
 pub const KEY: &str = "whsec_dGhlIHNpZ25pbmcga2V5IG9mIHRoZSBub2Rl";
@@ -178,7 +180,10 @@ fn read(stream: &mut impl BufRead) -> io::Result<Request> {
         headers: headers.collect(),
         body: Vec::new(),
     };
-    let length: usize = request.header("content-length").parse().unwrap();
+    let length = request.headers.iter();
+    let length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length = length.map(|(_, value)| value.parse().unwrap()).next();
+    let length: usize = length.unwrap_or_default();
     request.body.resize(length, 0);
     stream.read_exact(&mut request.body)?;
     Ok(request)

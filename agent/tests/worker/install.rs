@@ -1,17 +1,12 @@
-//! The worker as its unit runs it, on a machine of files: a temporary root whose programs are
-//! shell scripts. What real programs do is the testbed's to show; here it is the worker's own
-//! doings in trouble.
-#![allow(clippy::unwrap_used)]
+//! The worker from its plan to the last stage.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use nkd_contract::{Cause, Event, Image, ImageSource, Kind, Role, Runtime, Stage, paths};
 
-mod machine;
-
-use machine::{Machine, STOPPED};
+use super::machine::{Machine, STOPPED};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -67,7 +62,7 @@ fn a_missing_program_is_the_images_fault_and_not_tried_again() {
     let (stage, cause, message) = machine.failure();
     assert_eq!((stage, cause), (Some(Stage::Host), Cause::HostProgram));
     assert!(message.contains("kubeadm"), "{message}");
-    assert!(machine.calls().is_empty());
+    assert!(machine.calls_of("systemctl").is_empty());
 }
 
 #[test]

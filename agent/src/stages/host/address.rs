@@ -1,0 +1,67 @@
+//! The node's own addresses: kubelet registers with them, and the cluster was compiled for them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use nix::ifaddrs::getifaddrs;
+use nkd_contract::Cause;
+
+use super::super::{Fault, Node};
+
+/// How long one attempt looks.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Waits for the addresses: a DHCP server may be slower than `network-online.target`.
+pub(super) fn wait(node: &mut Node<'_>) -> Result<(), Fault> {
+    node.poll(WINDOW, |node| {
+        let has = all().map_err(|error| {
+            Fault::new(Cause::HostAddress, format!("reading addresses: {error}"))
+        })?;
+        let wanted = node.plan.machine.addresses.iter();
+        let missing: Vec<_> = wanted
+            .filter(|address| has.iter().all(|(_, it)| it != *address))
+            .map(IpAddr::to_string)
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "this machine doesn't have {}; it has {}",
+            missing.join(", "),
+            listed(&has)
+        );
+        Err(Fault::new(Cause::HostAddress, message))
+    })
+}
+
+/// The interface that has an address.
+pub(super) fn interface_of(address: IpAddr) -> Option<String> {
+    let mut all = all().ok()?.into_iter();
+    all.find_map(|(interface, it)| (it == address).then_some(interface))
+}
+
+/// Every address with its interface.
+fn all() -> nix::Result<Vec<(String, IpAddr)>> {
+    let of = |interface: nix::ifaddrs::InterfaceAddress| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|it| IpAddr::V4(it.ip()));
+        let v6 = || address.as_sockaddr_in6().map(|it| IpAddr::V6(it.ip()));
+        Some((interface.interface_name, v4.or_else(v6)?))
+    };
+    Ok(getifaddrs()?.filter_map(of).collect())
+}
+
+/// What a person looks for: neither loopback nor what every interface has.
+fn listed(all: &[(String, IpAddr)]) -> String {
+    let plain = all.iter().filter(|(_, address)| match address {
+        IpAddr::V4(address) => !address.is_loopback(),
+        IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
+    });
+    let listed: Vec<_> = plain
+        .map(|(interface, address)| format!("{address} ({interface})"))
+        .collect();
+    if listed.is_empty() {
+        return "none".to_owned();
+    }
+    listed.join(", ")
+}

@@ -1,0 +1,25 @@
+//! The version of cgroups, which the kernel's command line decides, and kubelet's.
+
+use nkd_contract::Cause;
+
+use super::super::{Fault, Node};
+
+/// Only the unified hierarchy has it at its root (cgroups(7)).
+const VERSION_2: &str = "/sys/fs/cgroup/cgroup.controllers";
+
+pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
+    let wanted = &node.plan.machine.cgroups;
+    let has = if node.root.path(VERSION_2).exists() {
+        2
+    } else {
+        1
+    };
+    if wanted.is_empty() || wanted.contains(&has) {
+        return Ok(());
+    }
+    let message = format!(
+        "this machine has cgroups v{has}, and kubelet {} doesn't run with those",
+        node.plan.kubernetes_version
+    );
+    Err(Fault::new(Cause::HostCgroups, message))
+}

@@ -1,0 +1,29 @@
+//! kubelet takes its Node's name and certificate from the hostname.
+
+use std::fs;
+
+use nkd_contract::Cause;
+
+use super::super::{Fault, Node};
+use crate::system::files::write_atomic;
+
+const HOSTNAME: &str = "/proc/sys/kernel/hostname";
+
+pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
+    let name = node.plan.node.as_str();
+    let fault = |error| {
+        Fault::new(
+            Cause::HostHostname,
+            format!("setting the hostname to {name}: {error}"),
+        )
+    };
+    let current = fs::read_to_string(node.root.path(HOSTNAME)).map_err(fault)?;
+    if current.trim() != name {
+        nix::unistd::sethostname(name).map_err(|error| fault(error.into()))?;
+    }
+    let file = node.root.path("/etc/hostname");
+    if fs::read_to_string(&file).is_ok_and(|text| text.trim() == name) {
+        return Ok(());
+    }
+    write_atomic(&file, format!("{name}\n").as_bytes(), 0o644).map_err(fault)
+}

@@ -1,0 +1,74 @@
+//! `host`: the machine is as kubelet needs it, one file for each concern. What can be set is set,
+//! what can't is said. `SELinux` stays in the mode it is in: nothing here needs another.
+
+mod address;
+mod cgroups;
+mod firewall;
+mod hostname;
+mod kernel;
+mod ports;
+mod programs;
+mod resolution;
+mod size;
+mod swap;
+pub mod updates;
+
+use nkd_contract::Class;
+
+use super::{Fault, Node};
+
+type Check = fn(&Node<'_>) -> Result<(), Fault>;
+
+/// What is so or not right now. All of them run, so that one look shows all that is wrong.
+const CHECKS: [Check; 7] = [
+    programs::check,
+    cgroups::check,
+    size::check,
+    ports::check,
+    hostname::check,
+    swap::check,
+    kernel::check,
+];
+
+pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
+    let faults = CHECKS.iter().filter_map(|check| check(node).err());
+    if let Some(fault) = together(faults.collect()) {
+        return Err(fault);
+    }
+    // These may still come by themselves.
+    address::wait(node)?;
+    resolution::wait(node)?;
+    firewall::open(node)
+}
+
+/// All faults as one, with the cause of the first that won't pass by itself.
+fn together(mut faults: Vec<Fault>) -> Option<Fault> {
+    let is_permanent = |fault: &Fault| fault.cause.class() == Class::Permanent;
+    let first = faults.iter().position(is_permanent).unwrap_or(0);
+    if faults.is_empty() {
+        return None;
+    }
+    let mut all = faults.remove(first);
+    for fault in faults {
+        all.message = format!("{}; besides: {fault}", all.message);
+    }
+    Some(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use nkd_contract::Cause;
+
+    use super::*;
+
+    #[test]
+    fn all_that_is_wrong_is_said_under_the_cause_that_does_not_pass() {
+        assert_eq!(together(vec![]), None);
+        let swap = Fault::new(Cause::HostSwap, "swap is on");
+        let small = Fault::new(Cause::HostTooSmall, "1 processor");
+        let both = together(vec![swap.clone(), small]).unwrap();
+        assert_eq!(both.cause, Cause::HostTooSmall);
+        assert_eq!(both.message, "1 processor; besides: swap is on [host.swap]");
+        assert_eq!(together(vec![swap.clone()]), Some(swap));
+    }
+}

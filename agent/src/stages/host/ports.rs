@@ -1,0 +1,154 @@
+//! The ports Kubernetes listens on (Kubernetes, "Ports and Protocols").
+
+use std::fs;
+
+use nkd_contract::{Cause, Role, Stage};
+
+use super::super::{Fault, Node, runs_etcd};
+
+/// kubelet's API, on every node.
+const KUBELET: u16 = 10250;
+/// kube-proxy's health, which load balancers look at.
+const KUBE_PROXY: u16 = 10256;
+/// Where the API server is, unless the plan says otherwise.
+const API: u16 = 6443;
+/// etcd's clients and peers.
+const ETCD: [u16; 2] = [2379, 2380];
+/// Controller manager and scheduler; asked by the machine itself alone.
+const CONTROLLERS: [u16; 2] = [10257, 10259];
+/// Services of type `NodePort`.
+const NODE_PORTS: &str = "30000-32767";
+
+/// The ports others reach, as firewalls want them.
+pub(super) fn reached(node: &Node<'_>) -> Vec<String> {
+    let own = served(node).into_iter().chain([KUBE_PROXY]);
+    own.map(|port| format!("{port}/tcp"))
+        .chain(["tcp", "udp"].map(|protocol| format!("{NODE_PORTS}/{protocol}")))
+        .collect()
+}
+
+fn served(node: &Node<'_>) -> Vec<u16> {
+    let mut ports = vec![KUBELET];
+    if node.plan.role != Role::JoinWorker {
+        ports.push(node.plan.machine.api_port.unwrap_or(API));
+        if runs_etcd(node) {
+            ports.extend(ETCD);
+        }
+    }
+    ports
+}
+
+/// That nobody else listens there, as kubeadm will want it; unlike kubeadm it says who. Once kubeadm
+/// has begun, Kubernetes itself does.
+pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
+    if node.reached >= Stage::Kubeadm {
+        return Ok(());
+    }
+    let mut needed = served(node);
+    if node.plan.role != Role::JoinWorker {
+        needed.extend(CONTROLLERS);
+    }
+    let taken: Vec<_> = listeners(node)
+        .into_iter()
+        .filter(|listener| needed.contains(&listener.port))
+        .map(|listener| {
+            format!(
+                "port {} is taken by {}",
+                listener.port,
+                holder(node, &listener)
+            )
+        })
+        .collect();
+    if taken.is_empty() {
+        return Ok(());
+    }
+    Err(Fault::new(Cause::HostPort, taken.join(", ")))
+}
+
+struct Listener {
+    port: u16,
+    /// Of its socket.
+    inode: String,
+}
+
+/// Who listens on TCP, each port once.
+fn listeners(node: &Node<'_>) -> Vec<Listener> {
+    let mut listeners: Vec<Listener> = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let text = fs::read_to_string(node.root.path(table)).unwrap_or_default();
+        for listener in text.lines().filter_map(listener) {
+            if listeners.iter().all(|it| it.port != listener.port) {
+                listeners.push(listener);
+            }
+        }
+    }
+    listeners
+}
+
+/// A row: number, local address and port, remote ones, state (0A: listening), …, inode (proc(5)).
+fn listener(row: &str) -> Option<Listener> {
+    let columns: Vec<_> = row.split_whitespace().collect();
+    let (local, state, inode) = (columns.get(1)?, columns.get(3)?, columns.get(9)?);
+    let (_, port) = local.rsplit_once(':')?;
+    (*state == "0A").then_some(Listener {
+        port: u16::from_str_radix(port, 16).ok()?,
+        inode: (*inode).to_owned(),
+    })
+}
+
+/// The program, its process and its unit, as far as they can be told.
+fn holder(node: &Node<'_>, listener: &Listener) -> String {
+    let wanted = format!("socket:[{}]", listener.inode);
+    let processes = fs::read_dir(node.root.path("/proc"));
+    for process in processes.into_iter().flatten().flatten() {
+        let Ok(pid) = process.file_name().to_string_lossy().parse::<u32>() else {
+            continue;
+        };
+        let files = fs::read_dir(process.path().join("fd"));
+        let has = files
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(|file| fs::read_link(file.path()).is_ok_and(|it| it.as_os_str() == &*wanted));
+        if !has {
+            continue;
+        }
+        let line = |name: &str| fs::read_to_string(process.path().join(name)).unwrap_or_default();
+        let program = line("comm");
+        let unit = unit(&line("cgroup"));
+        return format!("{} (process {pid}{unit})", program.trim());
+    }
+    "a program that can't be named".to_owned()
+}
+
+/// The systemd unit in a process' list of control groups.
+fn unit(cgroups: &str) -> String {
+    let units = cgroups.lines().filter_map(|line| line.rsplit('/').next());
+    let mut units = units.filter(|it| it.ends_with(".service"));
+    units
+        .next()
+        .map_or_else(String::new, |it| format!(" of {it}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sockets_that_listen_take_a_port() {
+        let row = "   0: 00000000:280A 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 41234 1 0000000000000000 100 0 0 10 0";
+        let found = listener(row).unwrap();
+        assert_eq!((found.port, &*found.inode), (10250, "41234"));
+        let ipv6 = row.replace("00000000:280A", "00000000000000000000000000000000:280A");
+        assert_eq!(listener(&ipv6).unwrap().port, 10250);
+        assert!(listener(&row.replace(" 0A ", " 01 ")).is_none());
+        assert!(listener("  sl  local_address rem_address   st").is_none());
+    }
+
+    #[test]
+    fn a_holder_is_named_by_its_unit() {
+        let groups = "12:pids:/system.slice/cockpit.service\n0::/system.slice/cockpit.service\n";
+        assert_eq!(unit(groups), " of cockpit.service");
+        assert_eq!(unit("0::/user.slice/user-0.slice/session-1.scope\n"), "");
+    }
+}

@@ -1,0 +1,34 @@
+//! The endpoint's name, by which kubelet and kubeadm reach the API from now on.
+
+use std::net::{IpAddr, ToSocketAddrs as _};
+use std::time::Duration;
+
+use nkd_contract::Cause;
+
+use super::super::{Fault, Node};
+
+/// How long one attempt looks.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Waits until the name can be resolved; an address needs nothing.
+pub(super) fn wait(node: &mut Node<'_>) -> Result<(), Fault> {
+    let endpoint = node.plan.endpoint.as_str();
+    let (host, _) = endpoint.rsplit_once(':').unwrap_or((endpoint, ""));
+    let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
+    if is_address {
+        return Ok(());
+    }
+    node.poll(WINDOW, |_| {
+        let found = (host, 0).to_socket_addrs();
+        let mut found = found.map_err(|error| unresolved(host, &error.to_string()))?;
+        let first = found.next();
+        first
+            .map(drop)
+            .ok_or_else(|| unresolved(host, "it has no address"))
+    })
+}
+
+fn unresolved(host: &str, why: &str) -> Fault {
+    let message = format!("the endpoint's name {host} can't be resolved: {why}");
+    Fault::new(Cause::HostResolution, message)
+}

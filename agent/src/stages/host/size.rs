@@ -1,0 +1,115 @@
+//! Processors, memory and disk.
+
+use std::fs;
+use std::os::linux::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::statvfs;
+use nkd_contract::{Cause, Runtime, Stage};
+
+use super::super::{Fault, Node};
+
+const MEBIBYTE: u64 = 1 << 20;
+
+pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
+    let wanted = &node.plan.machine;
+    let mut short = Vec::new();
+    if let Some(cpus) = cpus(node).filter(|it| *it < wanted.min_cpus) {
+        short.push(format!("{cpus} processors of {} needed", wanted.min_cpus));
+    }
+    if let Some(memory) = memory(node).filter(|it| *it < wanted.min_memory) {
+        short.push(format!(
+            "{memory} MiB of memory of {} MiB needed",
+            wanted.min_memory
+        ));
+    }
+    if !short.is_empty() {
+        let message = format!("this machine has {}", short.join(" and "));
+        return Err(Fault::new(Cause::HostTooSmall, message));
+    }
+    disk(node)
+}
+
+/// Processors that are on; `None` when that can't be told.
+fn cpus(node: &Node<'_>) -> Option<u64> {
+    let online = fs::read_to_string(node.root.path("/sys/devices/system/cpu/online")).ok()?;
+    count(online.trim())
+}
+
+/// How many numbers a list of ranges has, such as `0-3,8`.
+fn count(ranges: &str) -> Option<u64> {
+    let range = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?);
+        last.checked_sub(first)?.checked_add(1)
+    };
+    ranges.split(',').map(range).sum()
+}
+
+/// All memory in MiB, as kubeadm counts it; `None` when that can't be told.
+fn memory(node: &Node<'_>) -> Option<u64> {
+    let table = fs::read_to_string(node.root.path("/proc/meminfo")).ok()?;
+    let total = table
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes = total.trim().strip_suffix("kB")?.trim();
+    Some(kibibytes.parse::<u64>().ok()? / 1024)
+}
+
+/// Once images are on the disk, its being fuller is as it should be.
+fn disk(node: &Node<'_>) -> Result<(), Fault> {
+    let wanted = node.plan.machine.min_disk;
+    if node.reached > Stage::Runtime {
+        return Ok(());
+    }
+    let mut seen = Vec::new();
+    for path in ["/var/lib", storage(node.plan.runtime), "/var/lib/kubelet"] {
+        let place = nearest(&node.root.path(path));
+        let Ok(device) = fs::metadata(&place).map(|it| it.st_dev()) else {
+            continue;
+        };
+        if seen.contains(&device) {
+            continue;
+        }
+        seen.push(device);
+        let Ok(status) = statvfs(&place) else {
+            continue;
+        };
+        let free = status.blocks_available() * status.fragment_size() / MEBIBYTE;
+        if free < wanted {
+            let message = format!("{path} has {free} MiB free of {wanted} MiB needed");
+            return Err(Fault::new(Cause::HostDisk, message));
+        }
+    }
+    Ok(())
+}
+
+/// Where a runtime keeps images and containers.
+const fn storage(runtime: Runtime) -> &'static str {
+    match runtime {
+        Runtime::Containerd => "/var/lib/containerd",
+        Runtime::Crio => "/var/lib/containers",
+        Runtime::Isulad => "/var/lib/isulad",
+        Runtime::Docker | Runtime::CriDockerd => "/var/lib/docker",
+    }
+}
+
+/// The path, or the nearest directory above it that is there.
+fn nearest(path: &Path) -> PathBuf {
+    let there = path.ancestors().find(|it| it.exists());
+    there.unwrap_or(Path::new("/")).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_are_counted_as_the_kernel_lists_them() {
+        assert_eq!(count("0"), Some(1));
+        assert_eq!(count("0-3,8,10-11"), Some(7));
+        for odd in ["", "3-1", "a-b", "0-18446744073709551615"] {
+            assert_eq!(count(odd), None, "{odd}");
+        }
+    }
+}

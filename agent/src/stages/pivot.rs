@@ -1,0 +1,147 @@
+//! `pivot`: the machine runs the OS image of the plan, given by its digest. rpm-ostree deploys it,
+//! the machine reboots, and the installation goes on in the new OS once it is seen to be the one.
+
+use std::time::Duration;
+
+use nkd_contract::{Cause, paths};
+use serde::{Deserialize, Serialize};
+
+use super::{Fault, Node};
+use crate::system;
+use crate::system::files::{read_if_exists, write_atomic};
+
+/// Gigabytes over a slow line.
+const REBASE: Duration = Duration::from_secs(30 * 60);
+/// How long a machine may take to stop its services.
+const REBOOT: Duration = Duration::from_secs(5 * 60);
+/// A power cut between deployment and shutdown loses the deployment, so one reboot isn't enough to
+/// know that the image doesn't boot.
+const REBOOTS: u32 = 3;
+/// An image by its digest from a registry. Its digest vouches for it (ostree-rs-ext,
+/// "`ContainerImageReference`").
+const TRANSPORT: &str = "ostree-unverified-registry:";
+
+pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
+    let Some(image) = node.plan.os_image.as_deref() else {
+        return Ok(());
+    };
+    let deployments = deployments(node)?;
+    let booted = deployments.iter().find(|it| it.booted);
+    if booted.is_some_and(|it| it.is_of(image)) {
+        node.progress(format!("the machine runs {image}"), None);
+        return Ok(());
+    }
+    let reboots = reboots(node, image);
+    if reboots >= REBOOTS {
+        let booted = booted.map_or("something else", |it| it.name());
+        let message = format!("after {reboots} reboots for {image} the machine runs {booted}");
+        return Err(Fault::new(Cause::PivotNotBooted, message));
+    }
+    // What boots next comes first.
+    if !deployments.first().is_some_and(|it| it.is_of(image)) {
+        rebase(node, image)?;
+    }
+    reboot(node, image, reboots + 1)
+}
+
+/// `rpm-ostree status --json`
+#[derive(Deserialize)]
+struct Status {
+    deployments: Vec<Deployment>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Deployment {
+    booted: bool,
+    #[serde(default)]
+    container_image_reference: Option<String>,
+    #[serde(default)]
+    container_image_reference_digest: Option<String>,
+    #[serde(default)]
+    checksum: String,
+}
+
+impl Deployment {
+    /// By the reference it was deployed with, or by the digest of what that led to.
+    fn is_of(&self, image: &str) -> bool {
+        let digest = image.rsplit_once('@').map(|(_, digest)| digest);
+        let reference = self.container_image_reference.as_deref();
+        reference.is_some_and(|it| it.strip_prefix(TRANSPORT) == Some(image))
+            || digest.is_some() && digest == self.container_image_reference_digest.as_deref()
+    }
+
+    fn name(&self) -> &str {
+        let reference = self.container_image_reference.as_deref();
+        reference.unwrap_or(&self.checksum)
+    }
+}
+
+fn deployments(node: &Node<'_>) -> Result<Vec<Deployment>, Fault> {
+    let status = node.root.command("rpm-ostree").args(["status", "--json"]);
+    let json = status
+        .read()
+        .map_err(|error| Fault::of_command(Cause::PivotRebase, &error))?;
+    let status: Status = serde_json::from_str(&json).map_err(|error| {
+        let message = format!("rpm-ostree status --json: {error}");
+        Fault::new(Cause::PivotRebase, message)
+    })?;
+    Ok(status.deployments)
+}
+
+fn rebase(node: &mut Node<'_>, image: &str) -> Result<(), Fault> {
+    node.progress(format!("deploying {image}"), None);
+    node.root
+        .command("rpm-ostree")
+        // Older ones call containers experimental; zincati, the driver, waits for the node.
+        .args(["rebase", "--experimental", "--bypass-driver"])
+        .args([format!("{TRANSPORT}{image}")])
+        .timeout(REBASE)
+        .run()
+        .map_err(|error| Fault::of_command(Cause::PivotRebase, &error))
+}
+
+/// `/var/lib/nkd/pivot.json`; `/var` is the same in every deployment.
+#[derive(Serialize, Deserialize)]
+struct Reboots {
+    image: String,
+    reboots: u32,
+}
+
+/// How often the machine was rebooted for an image.
+fn reboots(node: &Node<'_>, image: &str) -> u32 {
+    let json = read_if_exists(&node.root.path(paths::PIVOT)).ok().flatten();
+    let saved = json.and_then(|json| serde_json::from_slice::<Reboots>(&json).ok());
+    saved.map_or(0, |saved| {
+        if saved.image == image {
+            saved.reboots
+        } else {
+            0
+        }
+    })
+}
+
+/// Doesn't come back when all goes well: the machine goes down with the agent.
+fn reboot(node: &mut Node<'_>, image: &str, reboots: u32) -> Result<(), Fault> {
+    let failed = |why: String| Fault::new(Cause::PivotReboot, why);
+    let count = Reboots {
+        image: image.to_owned(),
+        reboots,
+    };
+    let json = serde_json::to_vec(&count).unwrap_or_default();
+    write_atomic(&node.root.path(paths::PIVOT), &json, 0o600)
+        .map_err(|error| failed(format!("{}: {error}", paths::PIVOT)))?;
+    node.progress(format!("rebooting into {image}"), None);
+    node.root
+        .command("systemctl")
+        .args(["reboot"])
+        .run()
+        .map_err(|error| Fault::of_command(Cause::PivotReboot, &error))?;
+    // systemd ends the agent with the machine.
+    let patience = REBOOT.min(node.plan.budget(node.stage));
+    system::sleep(patience);
+    let seconds = patience.as_secs();
+    Err(failed(format!(
+        "still up {seconds} s after a reboot was ordered"
+    )))
+}

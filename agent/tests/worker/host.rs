@@ -1,0 +1,282 @@
+//! What a machine must be like, and who is told when it isn't.
+
+use std::os::unix::fs::symlink;
+
+use nkd_contract::{Cause, Plan, Role, Stage, paths};
+
+use super::machine::{Machine, STOPPED};
+
+/// Runs the worker on a machine that is told to be something; it doesn't try again.
+fn stops_at_host(machine: &Machine, change: impl FnOnce(&mut Plan)) -> (Cause, String) {
+    machine.plan(|plan| {
+        plan.budgets.insert(Stage::Host, 0);
+        change(plan);
+    });
+    assert_eq!(machine.install().code(), Some(STOPPED));
+    let (stage, cause, message) = machine.failure();
+    assert_eq!(stage, Some(Stage::Host), "{message}");
+    (cause, message)
+}
+
+fn passes_host(machine: &Machine, change: impl FnOnce(&mut Plan)) {
+    machine.plan(change);
+    machine.install();
+    let (stage, _, message) = machine.failure();
+    assert_eq!(stage, Some(Stage::Ready), "{message}");
+}
+
+const SWAPS: &str = "Filename Type Size Used Priority\n/dev/zram0 partition 4194300 0 100\n";
+
+#[test]
+fn swap_is_turned_off_and_stays_off() {
+    let machine = Machine::new();
+    machine.write("/proc/swaps", SWAPS);
+    machine.program("swapoff", "echo Filename > $ROOT/proc/swaps");
+    passes_host(&machine, |_| {});
+    assert_eq!(machine.calls_of("swapoff"), ["swapoff --all"]);
+    let systemctl = machine.calls_of("systemctl");
+    assert!(systemctl.contains(&"systemctl mask swap.target".to_owned()));
+}
+
+#[test]
+fn swap_that_kubelet_is_to_live_with_is_left_alone() {
+    let machine = Machine::new();
+    machine.write("/proc/swaps", SWAPS);
+    passes_host(&machine, |plan| plan.machine.keep_swap = true);
+    assert!(!machine.calls().iter().any(|call| call.contains("swap")));
+}
+
+#[test]
+fn swap_that_stays_on_is_named_with_its_size() {
+    let machine = Machine::new();
+    machine.write("/proc/swaps", SWAPS);
+    machine.program("swapoff", "exit 0");
+    let (cause, message) = stops_at_host(&machine, |_| {});
+    assert_eq!(cause, Cause::HostSwap);
+    assert_eq!(message, "swap is still on: /dev/zram0 (4095 MiB)");
+}
+
+#[test]
+fn a_machine_that_is_too_small_is_told_by_how_much() {
+    let machine = Machine::new();
+    machine.write("/sys/devices/system/cpu/online", "0\n");
+    machine.write(
+        "/proc/meminfo",
+        "MemTotal:        1015808 kB\nMemFree: 5 kB\n",
+    );
+    let (cause, message) = stops_at_host(&machine, |plan| {
+        plan.machine.min_cpus = 2;
+        plan.machine.min_memory = 1700;
+    });
+    assert_eq!(cause, Cause::HostTooSmall);
+    assert_eq!(
+        message,
+        "this machine has 1 processors of 2 needed and 992 MiB of memory of 1700 MiB needed"
+    );
+}
+
+#[test]
+fn a_disk_without_room_is_told_with_its_numbers() {
+    let (cause, message) = stops_at_host(&Machine::new(), |plan| {
+        plan.machine.min_disk = 1 << 40;
+    });
+    assert_eq!(cause, Cause::HostDisk);
+    assert!(message.starts_with("/var/lib has "), "{message}");
+    assert!(
+        message.ends_with("MiB free of 1099511627776 MiB needed"),
+        "{message}"
+    );
+}
+
+#[test]
+fn once_images_are_on_the_disk_its_room_is_not_looked_at_again() {
+    let machine = Machine::new();
+    passes_host(&machine, |_| {});
+    // The same installation, as far as it can tell, with a fuller disk.
+    let plan = machine.read(paths::PLAN);
+    let state = machine.read(paths::STATE);
+    let digest = Plan::digest(plan.as_bytes());
+    machine.plan(|plan| plan.machine.min_disk = 1 << 40);
+    let fuller = Plan::digest(machine.read(paths::PLAN).as_bytes());
+    machine.write(paths::STATE, &state.replace(&digest, &fuller));
+    machine.reboot();
+    machine.install();
+    assert_eq!(machine.failure().0, Some(Stage::Ready));
+}
+
+#[test]
+fn a_kubelet_that_refuses_the_old_cgroups_is_not_started_on_them() {
+    let machine = Machine::new();
+    let (cause, message) = stops_at_host(&machine, |plan| {
+        plan.kubernetes_version = "v1.35.0".into();
+        plan.machine.cgroups = vec![2];
+    });
+    assert_eq!(cause, Cause::HostCgroups);
+    assert_eq!(
+        message,
+        "this machine has cgroups v1, and kubelet v1.35.0 doesn't run with those"
+    );
+
+    let machine = Machine::new();
+    machine.write("/sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
+    passes_host(&machine, |plan| plan.machine.cgroups = vec![2]);
+}
+
+/// A program that listens on kubelet's port.
+fn take_port(machine: &Machine) {
+    machine.write(
+        "/proc/net/tcp6",
+        "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
+         0: 00000000000000000000000000000000:280A 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 41234 1 0 100 0\n",
+    );
+    machine.write("/proc/77/comm", "cockpit-ws\n");
+    machine.write("/proc/77/cgroup", "0::/system.slice/cockpit.service\n");
+    std::fs::create_dir_all(machine.path("/proc/77/fd")).unwrap();
+    symlink("socket:[41234]", machine.path("/proc/77/fd/3")).unwrap();
+}
+
+#[test]
+fn who_listens_on_a_port_of_kubernetes_is_named() {
+    let machine = Machine::new();
+    take_port(&machine);
+    let (cause, message) = stops_at_host(&machine, |_| {});
+    assert_eq!(cause, Cause::HostPort);
+    assert_eq!(
+        message,
+        "port 10250 is taken by cockpit-ws (process 77 of cockpit.service)"
+    );
+}
+
+#[test]
+fn once_kubeadm_has_begun_the_ports_are_kubernetes_own() {
+    let machine = Machine::new();
+    passes_host(&machine, |_| {});
+    take_port(&machine);
+    machine.reboot();
+    machine.install();
+    assert_eq!(machine.failure().0, Some(Stage::Ready));
+}
+
+#[test]
+fn a_machine_without_the_nodes_address_is_waited_for_and_then_said_to_be_the_wrong_one() {
+    let (cause, message) = stops_at_host(&Machine::new(), |plan| {
+        plan.machine.addresses = ["127.0.0.1", "192.0.2.1"]
+            .map(|it| it.parse().unwrap())
+            .into();
+    });
+    assert_eq!(cause, Cause::HostAddress);
+    assert!(
+        message.starts_with("this machine doesn't have 192.0.2.1; it has "),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_endpoint_whose_name_nobody_knows_is_named() {
+    let (cause, message) = stops_at_host(&Machine::new(), |plan| {
+        plan.endpoint = "api.invalid:6443".into();
+    });
+    assert_eq!(cause, Cause::HostResolution);
+    assert!(
+        message.starts_with("the endpoint's name api.invalid can't be resolved: "),
+        "{message}"
+    );
+}
+
+#[test]
+fn where_firewalld_runs_ports_are_opened_now_and_for_later_boots_and_it_goes_on_running() {
+    let machine = Machine::new();
+    machine.program(
+        "firewall-cmd",
+        r#"case "$*" in *--get-zone-of-interface=lo*) echo inside;; esac"#,
+    );
+    passes_host(&machine, |plan| {
+        plan.machine.addresses = vec!["127.0.0.1".parse().unwrap()];
+        plan.machine.api_port = Some(8443);
+        plan.machine.pod_subnets = vec!["10.244.0.0/16".into()];
+        plan.machine.firewall_ports = vec!["8472/udp".into()];
+    });
+    let ports = "--zone=inside --add-port=10250/tcp --add-port=8443/tcp --add-port=10256/tcp \
+                 --add-port=30000-32767/tcp --add-port=30000-32767/udp --add-port=8472/udp";
+    let sources = "--add-source=10.244.0.0/16 --zone=trusted";
+    assert_eq!(
+        machine.calls_of("firewall-cmd"),
+        [
+            "firewall-cmd --quiet --state".to_owned(),
+            "firewall-cmd --get-zone-of-interface=lo".to_owned(),
+            format!("firewall-cmd --quiet {ports}"),
+            format!("firewall-cmd --quiet {sources}"),
+            format!("firewall-cmd --quiet --permanent {ports}"),
+            format!("firewall-cmd --quiet --permanent {sources}"),
+        ]
+    );
+    let systemctl = machine.calls_of("systemctl").join("\n");
+    assert!(!systemctl.contains("firewalld"), "{systemctl}");
+}
+
+#[test]
+fn a_worker_opens_no_ports_of_control_planes() {
+    let machine = Machine::new();
+    machine.program("firewall-cmd", "exit 0");
+    machine.plan(|plan| {
+        plan.role = Role::JoinWorker;
+        plan.budgets.insert(Stage::Gate, 0);
+    });
+    machine.install();
+    let calls = machine.calls_of("firewall-cmd").join("\n");
+    assert!(
+        calls.contains("10250/tcp") && !calls.contains("6443"),
+        "{calls}"
+    );
+}
+
+#[test]
+fn a_firewalld_that_does_not_run_is_left_alone() {
+    let machine = Machine::new();
+    machine.program("firewall-cmd", "exit 252");
+    passes_host(&machine, |_| {});
+    assert_eq!(machine.calls_of("firewall-cmd").len(), 1);
+}
+
+#[test]
+fn a_firewalld_that_refuses_says_why() {
+    let machine = Machine::new();
+    machine.program(
+        "firewall-cmd",
+        r#"case "$*" in *--add-source*) echo "Error: ZONE_CONFLICT: '10.244.0.0/16' already bound to 'home'" >&2; exit 26;; esac"#,
+    );
+    let (cause, message) = stops_at_host(&machine, |plan| {
+        plan.machine.pod_subnets = vec!["10.244.0.0/16".into()];
+    });
+    assert_eq!(cause, Cause::HostFirewall);
+    assert!(message.contains("ZONE_CONFLICT"), "{message}");
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once() {
+    let machine = Machine::new();
+    machine.write("/proc/swaps", SWAPS);
+    machine.program("swapoff", "exit 0");
+    take_port(&machine);
+    std::fs::remove_file(machine.path("/usr/bin/kubelet")).unwrap();
+    let (cause, message) = stops_at_host(&machine, |_| {});
+    assert_eq!(cause, Cause::HostProgram);
+    for part in ["kubelet", "cockpit-ws", "/dev/zram0", "[host.swap]"] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn nodes_with_an_ipv6_address_forward_packets_of_both_versions() {
+    let machine = Machine::new();
+    for name in ["all", "default"] {
+        machine.write(&format!("/proc/sys/net/ipv6/conf/{name}/forwarding"), "0\n");
+    }
+    passes_host(&machine, |plan| {
+        plan.machine.addresses = vec!["::1".parse().unwrap()];
+    });
+    assert_eq!(
+        machine.read("/proc/sys/net/ipv6/conf/default/forwarding"),
+        "1"
+    );
+}

@@ -1,0 +1,17 @@
+//! The worker as its unit runs it, on a machine of files: a temporary root whose programs are
+//! shell scripts. What real programs do is the testbed's to show; here it is the worker's own
+//! doings in trouble.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod clock;
+mod cluster;
+mod etcd;
+mod hooks;
+mod host;
+mod install;
+#[path = "../machine/mod.rs"]
+mod machine;
+mod pivot;
+#[path = "../common/receiver.rs"]
+#[allow(dead_code)] // The reporter's tests use the rest.
+mod receiver;

@@ -1,0 +1,50 @@
+//! The only place below `/etc/nkd` that is the user's: hooks around the agent's stages.
+
+use nkd_contract::{Stage, paths};
+
+/// Whether a hook, or a directory on the way to it, may be at a path. A directory of no stage isn't
+/// one: nobody would ever run what is in it.
+pub(super) fn may_be_at(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix(paths::HOOKS) else {
+        return false;
+    };
+    let mut parts = rest.split('/');
+    let (root, directory, name, more) = (parts.next(), parts.next(), parts.next(), parts.next());
+    let has_stage = |directory: &str| {
+        let stage = directory.strip_suffix(".d");
+        let stage = stage.and_then(|it| it.strip_prefix("pre-").or(it.strip_prefix("post-")));
+        stage.is_some_and(|stage| Stage::ALL.iter().any(|it| it.name() == stage))
+    };
+    root == Some("")
+        && directory.is_none_or(has_stage)
+        && name.is_none_or(|name| !name.is_empty())
+        && more.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_be_at;
+
+    #[test]
+    fn hooks_are_files_in_directories_of_stages() {
+        for good in [
+            "",
+            "/pre-kubeadm.d",
+            "/pre-kubeadm.d/10-disk",
+            "/post-pivot.d/x",
+        ] {
+            assert!(may_be_at(&format!("/etc/nkd/hooks{good}")), "{good}");
+        }
+        for bad in [
+            "/pre-kubadm.d/10-disk",
+            "/kubeadm.d/10-disk",
+            "/pre-kubeadm/10-disk",
+            "/pre-kubeadm.d/more/10-disk",
+            "/10-disk",
+            "y/pre-kubeadm.d/10-disk",
+        ] {
+            assert!(!may_be_at(&format!("/etc/nkd/hooks{bad}")), "{bad}");
+        }
+        assert!(!may_be_at("/etc/nkd/plan.json"));
+    }
+}

@@ -1,0 +1,84 @@
+//! What a node's machine must be like, for the agent to see before kubeadm and kubelet do.
+
+use ipnet::IpNet;
+use nkd_contract::Machine;
+use serde_json::Value;
+
+use crate::cluster_file::domain::{Cluster, Node, Overlay, Role};
+
+/// What kubeadm demands of control planes (kubeadm, `constants.ControlPlaneNumCPU`), by the name of
+/// its check.
+const CPUS: (&str, u64) = ("NumCPU", 2);
+/// Likewise, in MiB (`constants.ControlPlaneMem`).
+const MEMORY: (&str, u64) = ("Mem", 1700);
+/// Room for the images, unpacked, and for etcd's first days, in MiB.
+const CONTROL_PLANE_DISK: u64 = 2048;
+
+/// What the machine must be like; `kubeadm` are the node's documents.
+pub(super) fn machine(cluster: &Cluster, node: &Node, kubeadm: &[Value]) -> Machine {
+    let is_control_plane = node.role == Role::ControlPlane;
+    let at_least = |(check, minimum)| {
+        let asked = is_control_plane && !ignores(kubeadm, check);
+        if asked { minimum } else { 0 }
+    };
+    let refuses_v1 = cluster.version.refuses_cgroups_v1()
+        && kubelet_setting(cluster, node, kubeadm, "failCgroupV1", "fail-cgroupv1") != Some(false);
+    let with_swap = kubelet_setting(cluster, node, kubeadm, "failSwapOn", "fail-swap-on");
+    let mut machine = Machine {
+        addresses: [node.address]
+            .into_iter()
+            .chain(node.second_address)
+            .collect(),
+        api_port: is_control_plane.then(|| cluster.bind_port()),
+        min_cpus: at_least(CPUS),
+        min_memory: at_least(MEMORY),
+        cgroups: if refuses_v1 { vec![2] } else { Vec::new() },
+        keep_swap: with_swap == Some(false),
+        pod_subnets: cluster.pod_subnets.iter().map(IpNet::to_string).collect(),
+        firewall_ports: cluster.network_ports.clone(),
+        ..Machine::default()
+    };
+    if is_control_plane {
+        machine.min_disk = CONTROL_PLANE_DISK;
+    }
+    machine
+}
+
+/// Whether kubeadm is told to ignore a check of its preflight.
+fn ignores(kubeadm: &[Value], check: &str) -> bool {
+    let lists = kubeadm
+        .iter()
+        .filter_map(|it| it["nodeRegistration"]["ignorePreflightErrors"].as_array());
+    let mut names = lists.flatten().filter_map(Value::as_str);
+    names.any(|name| name.eq_ignore_ascii_case(check) || name.eq_ignore_ascii_case("all"))
+}
+
+/// A boolean of kubelet's, as the user set it: an argument of this node's goes before a field of
+/// the configuration that all nodes share, which kubeadm takes from the init node.
+fn kubelet_setting(
+    cluster: &Cluster,
+    node: &Node,
+    kubeadm: &[Value],
+    field: &str,
+    argument: &str,
+) -> Option<bool> {
+    let arguments = kubeadm
+        .iter()
+        .map(|it| &it["nodeRegistration"]["kubeletExtraArgs"]);
+    let mut argument = arguments.filter_map(|arguments| {
+        let in_list = || {
+            arguments
+                .as_array()?
+                .iter()
+                .find(|it| it["name"] == argument)
+        };
+        let value = in_list().map_or(&arguments[argument], |it| &it["value"]);
+        value.as_str()?.parse().ok()
+    });
+    let init = cluster.init_node().unwrap_or(node);
+    let documents = cluster.overlays_of(init).map(Overlay::to_json);
+    let fields = documents
+        .filter(|it| it["kind"] == "KubeletConfiguration")
+        .filter_map(|it| it[field].as_bool());
+    argument.next_back().or(fields.last())
+}
