@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
-use crate::cluster_file::{self, domain::Cluster};
+use crate::cluster_file::{
+    self,
+    domain::{Cluster, Node},
+};
 use crate::diagnostics::{Code, Diagnostics, Span};
-use crate::ignition::users::Users;
+use crate::ignition::{Config, users::Users};
 use crate::images::Closure;
 use crate::node;
 use crate::output;
@@ -82,18 +86,22 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
         keep_earlier(&earlier, &secrets, diagnostics);
     }
     let closure = Closure::of(&cluster)?;
-    let configs = parallel::map(&cluster.nodes, |node| {
-        node::config(&cluster, &closure, node, &secrets)
+    let drafts = parallel::map(&cluster.nodes, |node| {
+        let config = node::config(&cluster, &closure, node, &secrets)?;
+        anyhow::Ok(Draft::new(config, &cluster, node))
     });
     let mut nodes = Vec::new();
     let mut users = Users::new(&cluster);
-    for (node, config) in cluster.nodes.iter().zip(configs) {
-        let ignition = users.merge(&config?, node, diagnostics);
+    for (node, draft) in cluster.nodes.iter().zip(drafts) {
+        let ignition = match draft? {
+            Draft::Whole(text) => text,
+            Draft::Part(own, json) => users.merge(&own, json, node, diagnostics).to_string() + "\n",
+        };
         nodes.push(CompiledNode {
             name: node.name.clone(),
             role: node.role.name(),
             address: node.address.to_string(),
-            ignition: ignition.to_string() + "\n",
+            ignition,
             places: users
                 .places(node)
                 .map(|(path, span)| (path, place(request.cluster_file, span, diagnostics)))
@@ -119,6 +127,26 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
     };
     proof::prove(&compiled).context("the compiled cluster doesn't hold together")?;
     Ok(Some(compiled))
+}
+
+/// nkd's part of a node's config. Encoding it is most of the work, and no node's business but its
+/// own.
+enum Draft {
+    /// All there is.
+    Whole(String),
+    /// What the user's configs are merged with.
+    Part(Config, Value),
+}
+
+impl Draft {
+    fn new(config: Config, cluster: &Cluster, node: &Node) -> Self {
+        let json = config.to_json();
+        if Users::leave_alone(cluster, node) {
+            Self::Whole(json.to_string() + "\n")
+        } else {
+            Self::Part(config, json)
+        }
+    }
 }
 
 fn wanted_nodes_exist(cluster: &Cluster, wanted: &[String], to: &mut Diagnostics) {

@@ -80,9 +80,10 @@ impl Config {
     /// The config as Ignition reads it, merged as Ignition would: nkd's part is the child of the
     /// users' configs, and each of those of the one before. So nkd's part wins, but for the
     /// `overrides`, of which it is the parent. The users' configs have to be looked at for
-    /// [collisions](Self::collisions) first. Nothing if there are none.
-    pub fn merged(&self, users: &[&UserConfig], overrides: &[&str]) -> Option<yaml::Node> {
-        let own = tree::from_json(&self.to_json(), users.first()?.config.span);
+    /// [collisions](Self::collisions) first. `own` is this config as JSON. Nothing if there are no
+    /// users' configs.
+    pub fn merged(own: &Value, users: &[&UserConfig], overrides: &[&str]) -> Option<yaml::Node> {
+        let own = tree::from_json(own, users.first()?.config.span);
         let (base, top) = overridden::split(own, overrides);
         let merged = users
             .iter()

@@ -35,9 +35,20 @@ impl<'a> Users<'a> {
         configs.flat_map(UserConfig::places)
     }
 
-    /// A node's whole config. What collides is reported, what all nodes share once and not for
-    /// each.
-    pub fn merge(&mut self, own: &Config, node: &'a Node, to: &mut Diagnostics) -> Value {
+    /// Whether a node has nothing of the user's.
+    pub fn leave_alone(cluster: &Cluster, node: &Node) -> bool {
+        cluster.own_of(node).all(|own| own.configs.is_empty())
+    }
+
+    /// A node's whole config; `json` is nkd's part. What collides is reported, what all nodes share
+    /// once and not for each.
+    pub fn merge(
+        &mut self,
+        own: &Config,
+        json: Value,
+        node: &'a Node,
+        to: &mut Diagnostics,
+    ) -> Value {
         let cluster = self.cluster;
         let users = Self::configs(cluster, node);
         let overrides: Vec<&Spanned<String>> = cluster
@@ -57,8 +68,8 @@ impl<'a> Users<'a> {
             }
         }
         self.effective.extend(overrides);
-        let Some(merged) = own.merged(&users, &names) else {
-            return own.to_json();
+        let Some(merged) = Config::merged(&json, &users, &names) else {
+            return json;
         };
         // Two valid configs can make an invalid one.
         if to.is_empty() {
