@@ -30,7 +30,7 @@ fn demo_with(directory: &Path, version: &str, algorithm: &str) -> PathBuf {
 /// A manifest that hardly compresses.
 fn noise(bytes: usize) -> String {
     let mut state = 1_u64;
-    let mut text = String::from("a: ");
+    let mut text = String::from("apiVersion: v1\nkind: ConfigMap\na: ");
     while text.len() < bytes {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)

@@ -129,7 +129,7 @@ fn diff_names_the_nodes_and_paths_that_change() {
 #[test]
 fn images_are_those_of_kubernetes_and_of_manifests() {
     let directory = tempfile::tempdir().unwrap();
-    let manifest = "spec: {template: {spec: {initContainers: [{image: a.example.org/b:1}], containers: [{name: c, image: \"c:2\"}]}}}\n";
+    let manifest = "apiVersion: apps/v1\nkind: DaemonSet\nspec: {template: {spec: {initContainers: [{image: a.example.org/b:1}], containers: [{name: c, image: \"c:2\"}]}}}\n";
     fs::write(directory.path().join("cni.yaml"), manifest).unwrap();
     let file = directory.path().join("cluster.yaml");
     let text = fs::read_to_string(demo()).unwrap();

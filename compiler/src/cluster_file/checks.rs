@@ -71,9 +71,12 @@ pub fn endpoint(text: &Text, to: &mut Diagnostics) -> Option<Endpoint> {
             Some(bare) => bare.parse::<std::net::Ipv6Addr>().is_ok(),
             None => is_host(host),
         };
+        let host = bare.unwrap_or(host);
+        // Each machine would look for it on itself.
+        let own = host == "localhost" || host.parse().is_ok_and(|it| !is_machines(&it));
         let port: u16 = port.parse().ok().filter(|port| *port != 0)?;
-        good.then(|| Endpoint {
-            host: bare.unwrap_or(host).to_owned(),
+        (good && !own).then(|| Endpoint {
+            host: host.to_owned(),
             port,
         })
     });
@@ -113,13 +116,28 @@ pub fn cidr(text: &Text, to: &mut Diagnostics) -> Option<IpNet> {
         to.report(Code::Cidr, text.span, message);
         return None;
     }
+    // Everything, as 0.0.0.0/0, meets a node's address and is told of there.
+    if net.prefix_len() > 0 && !is_machines(&net.addr()) {
+        let message = format!("`{}` is not a network that machines can have", text.value);
+        to.report(Code::Cidr, text.span, message);
+        return None;
+    }
     Some(net)
+}
+
+/// Whether an address is one that some machine can be reached by, here or elsewhere.
+fn is_machines(address: &IpAddr) -> bool {
+    let special = match address {
+        IpAddr::V4(it) => it.is_broadcast(),
+        IpAddr::V6(it) => it.to_ipv4_mapped().is_some(),
+    };
+    !special && !address.is_unspecified() && !address.is_loopback() && !address.is_multicast()
 }
 
 /// An address a machine can have.
 pub fn address(text: &Text, to: &mut Diagnostics) -> Option<IpAddr> {
     let parsed: Option<IpAddr> = text.value.parse().ok();
-    let good = parsed.filter(|it| !it.is_unspecified() && !it.is_loopback() && !it.is_multicast());
+    let good = parsed.filter(is_machines);
     if good.is_none() {
         let message = format!("`{}` is not an address a node can have", text.value);
         to.report(Code::Address, text.span, message);
@@ -197,17 +215,20 @@ pub fn url(text: Text, to: &mut Diagnostics) -> Option<String> {
             .rsplit_once('@')
             .map_or(authority, |(_, host)| host);
         let bracketed = host.starts_with('[');
-        let name = if bracketed {
-            host.split_once(']').map_or("", |(name, _)| &name[1..])
+        let (name, port) = if bracketed {
+            let (name, port) = host.split_once(']').unwrap_or(("[", host));
+            (&name[1..], port)
         } else {
-            host.split_once(':').map_or(host, |(name, _)| name)
+            host.split_at(host.find(':').unwrap_or(host.len()))
         };
+        let port_good = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
         let host_good = if bracketed {
             name.parse::<IpAddr>().is_ok()
         } else {
             is_host(name)
         };
         host_good
+            && port_good
             && rest
                 .chars()
                 .all(|c| c.is_ascii_graphic() && !"\"<>\\^`{|}#".contains(c))
@@ -217,6 +238,10 @@ pub fn url(text: Text, to: &mut Diagnostics) -> Option<String> {
     }
     to.report(Code::Url, text.span, "this is not an http or https URL");
     None
+}
+
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
 /// A full path on a node.
@@ -307,7 +332,7 @@ pub fn plain_host(text: &Text, to: &mut Diagnostics) {
 /// `host` or `host:port`, as an image's name begins.
 pub fn is_registry_host(text: &str) -> bool {
     let (host, port) = text.rsplit_once(':').unwrap_or((text, "443"));
-    is_host(host) && port.parse::<u16>().is_ok_and(|port| port != 0)
+    is_host(host) && is_port(port)
 }
 
 /// A MAC address of one machine; comes back in lower case with `:`.
@@ -343,7 +368,7 @@ pub fn disk(text: Text, to: &mut Diagnostics) -> Option<String> {
 /// The name of a network interface, as the kernel takes it (`dev_valid_name`).
 pub fn interface(text: &Text, to: &mut Diagnostics) -> Option<String> {
     let good = (1..16).contains(&text.value.len())
-        && ![".", ".."].contains(&text.value.as_str())
+        && ![".", "..", "lo"].contains(&text.value.as_str())
         && text
             .value
             .chars()

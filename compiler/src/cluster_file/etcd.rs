@@ -5,6 +5,7 @@ use super::domain::ExternalEtcd;
 use super::files::Files;
 use super::written;
 use crate::diagnostics::{Code, Diagnostics};
+use crate::pki::own::{Chain, Key};
 
 /// Checks it.
 pub fn external(
@@ -23,6 +24,9 @@ pub fn external(
             continue;
         };
         // The API server shows its client certificate, so there has to be TLS.
+        if endpoints.contains(&url) {
+            to.report(Code::Etcd, span, format!("`{url}` is there already"));
+        }
         if !url.starts_with("https://") {
             to.report(Code::Etcd, span, format!("`{url}` is not an https URL"));
         }
@@ -30,7 +34,15 @@ pub fn external(
     }
     let authority = file.ca_file.and_then(|it| files.certificates(&it, to));
     let certificate = file.cert_file.and_then(|it| files.certificates(&it, to));
+    let key_span = file.key_file.as_ref().map(|it| it.span);
     let key = file.key_file.and_then(|it| files.private_key(&it, to));
+    if let (Some(certificate), Some(key), Some(span)) = (&certificate, &key, key_span)
+        && let (Ok(chain), Ok(own)) = (Chain::read(certificate), Key::read(key.expose()))
+        && !chain.is_of(&own)
+    {
+        let message = "the key is not that of the API server's client certificate";
+        to.report(Code::KeyMismatch, span, message);
+    }
     Some(ExternalEtcd {
         endpoints,
         authority: authority?,

@@ -7,7 +7,7 @@ use super::written;
 use crate::diagnostics::{Code, Diagnostics, SourceId, Spanned};
 use crate::ignition::user::UserConfig;
 use crate::images::manifest;
-use crate::pki::Secret;
+use crate::pki::{Secret, own::Chain};
 use crate::yaml;
 
 type Text = Spanned<String>;
@@ -51,7 +51,11 @@ impl Files<'_> {
             let Some(source) = self.read(name, to) else {
                 continue;
             };
+            let before = to.len();
             let documents = yaml::documents(source, to);
+            if to.len() == before {
+                objects(&documents, name, to);
+            }
             let images = documents.iter().flat_map(manifest::images).collect();
             let file = self.path(name);
             let file = file.file_name().map(|it| it.to_string_lossy().into_owned());
@@ -77,7 +81,7 @@ impl Files<'_> {
     pub fn certificates(&self, name: &Text, to: &mut Diagnostics) -> Option<String> {
         let source = self.read(name, to)?;
         let text = to.text(source);
-        if text.contains("-----BEGIN CERTIFICATE-----") && !text.contains("PRIVATE KEY") {
+        if Chain::read(text).is_ok() {
             return Some(text.to_owned());
         }
         let message = format!("`{}` is not a file of PEM certificates alone", name.value);
@@ -149,5 +153,23 @@ impl Files<'_> {
             configs,
             overrides: os.overrides.take().unwrap_or_default(),
         }
+    }
+}
+
+/// What kubectl takes for objects of Kubernetes; empty documents say nothing.
+fn objects(documents: &[yaml::Node], name: &Text, to: &mut Diagnostics) {
+    let said = documents.iter().filter(|it| it.value != yaml::Value::Null);
+    let mut none = true;
+    for document in said {
+        none = false;
+        let has = |key| document.get(key).and_then(yaml::Node::as_text).is_some();
+        if !has("apiVersion") || !has("kind") {
+            let message = "this is no object of Kubernetes: it has no `apiVersion` and `kind`";
+            to.report(Code::ManifestObject, document.span, message);
+        }
+    }
+    if none {
+        let message = format!("`{}` holds no object of Kubernetes", name.value);
+        to.report(Code::ManifestObject, name.span, message);
     }
 }

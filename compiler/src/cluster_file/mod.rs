@@ -1,6 +1,7 @@
 //! The cluster file, in three stages: [as written](written), with [defaults](resolved), and in
 //! [types that can't be wrong](domain).
 
+mod addressing;
 mod authorities;
 mod budgets;
 mod checks;

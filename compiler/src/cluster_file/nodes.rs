@@ -59,10 +59,7 @@ pub fn settings(file: written::Settings, files: &Files<'_>, to: &mut Diagnostics
     for (key, value) in &labels {
         label(key, value, to);
     }
-    let taints = file.taints.map(|taints| {
-        let taints = taints.into_iter();
-        taints.filter_map(|it| taint(it, to)).collect::<Vec<_>>()
-    });
+    let taints = file.taints.map(|it| taints(it, to));
     Settings {
         labels: plain(labels),
         taints,
@@ -92,7 +89,7 @@ fn node(
 ) -> Option<Node> {
     let name = file.name.and_then(|name| {
         // The name is also the value of the label kubernetes.io/hostname.
-        let short = checks::is_label_value(&name.value);
+        let short = checks::is_label_value(&name.value) && name.value != "localhost";
         if !short {
             let message = format!("the name `{}` is not a hostname", name.value);
             to.report(Code::Name, name.span, message);
@@ -173,6 +170,26 @@ fn label(key: &Spanned<String>, value: &Spanned<String>, to: &mut Diagnostics) {
             format!("`{}` is not a label's value", value.value),
         );
     }
+}
+
+/// A node with the same key and effect twice isn't registered.
+fn taints(file: Vec<written::Taint>, to: &mut Diagnostics) -> Vec<Taint> {
+    let mut taints: Vec<Taint> = Vec::new();
+    for it in file {
+        let span = it.key.as_ref().map(|key| key.span);
+        let Some(taint) = taint(it, to) else {
+            continue;
+        };
+        let same = |it: &Taint| it.key == taint.key && it.effect == taint.effect;
+        if let Some(span) = span
+            && taints.iter().any(same)
+        {
+            let message = format!("`{}` has the effect {} already", taint.key, taint.effect);
+            to.report(Code::Label, span, message);
+        }
+        taints.push(taint);
+    }
+    taints
 }
 
 fn taint(file: written::Taint, to: &mut Diagnostics) -> Option<Taint> {

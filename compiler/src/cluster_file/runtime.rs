@@ -224,8 +224,12 @@ impl Seen {
 fn mirror_url(text: Spanned<String>, to: &mut Diagnostics) -> Option<String> {
     let span = text.span;
     let url = checks::url(text, to)?;
-    if url.contains('@') {
-        to.report(Code::Registry, span, "a mirror's URL has no user in it");
+    if url.contains(['@', '?']) {
+        to.report(
+            Code::Registry,
+            span,
+            "a mirror's URL has no user and no query in it",
+        );
         return None;
     }
     Some(url.trim_end_matches('/').to_owned())

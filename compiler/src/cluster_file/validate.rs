@@ -11,8 +11,10 @@ use super::domain::{Algorithm, Cluster, Node, Overlay, Pki, Report, Role, Tokens
 use super::files::Files;
 use super::resolved;
 use super::written;
-use super::{authorities, checks, endpoint, etcd, host, keys, networks, nodes, runtime};
-use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
+use super::{
+    addressing, authorities, checks, endpoint, etcd, host, keys, networks, nodes, runtime,
+};
+use crate::diagnostics::{Code, Diagnostics, Spanned};
 use crate::kubeadm::overlay;
 use crate::version::Version;
 
@@ -28,10 +30,10 @@ pub fn validate(
     let networks = networks::networks(&file, to);
     let (endpoint, kube_vip) = endpoint::endpoint(&file, to);
     plain_texts(&file, to);
+    nodes_together(&file, to);
     let name = file.name;
     let name = name.and_then(|it| checks::dns_label(it, "the cluster's name", to));
     let version = file.version.and_then(|it| version(&it, to));
-    nodes_together(&file.nodes, file.span, to);
     let host = host::host(file.os, &files, to);
     let (pool_names, pools) = pools(file.pools, &files, to);
     let level = nodes::Level { host, pools };
@@ -161,7 +163,8 @@ fn unique<'a>(texts: impl Iterator<Item = &'a Text>, code: Code, what: &str, to:
 }
 
 /// What must hold for the nodes together: names and addresses of their own, a control plane.
-fn nodes_together(nodes: &[resolved::Node], file: Span, to: &mut Diagnostics) {
+fn nodes_together(file: &resolved::Cluster, to: &mut Diagnostics) {
+    let nodes = &file.nodes;
     let names = nodes.iter().filter_map(|node| node.name.as_ref());
     unique(names, Code::DuplicateName, "name", to);
     let parts = |text: &Text| -> Vec<Text> {
@@ -178,10 +181,11 @@ fn nodes_together(nodes: &[resolved::Node], file: Span, to: &mut Diagnostics) {
     if !nodes.iter().any(resolved::Node::is_control_plane) {
         to.report(
             Code::NoControlPlane,
-            file,
+            file.span,
             "`spec.nodes` has no control plane",
         );
     }
+    addressing::interfaces(file, to);
 }
 
 fn tokens(each: &Text, ttl: &Text, to: &mut Diagnostics) -> Option<Tokens> {

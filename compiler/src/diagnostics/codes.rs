@@ -137,6 +137,8 @@ codes! {
         "write REPOSITORY@sha256:DIGEST, as `skopeo inspect docker://REPOSITORY:TAG` shows it";
     Port "NKD0148" "A value is not a port that a firewall can open."
         "write a port or a range of ports and a protocol, such as 8472/udp";
+    ManifestObject "NKD0149" "A manifest holds something else than objects of Kubernetes."
+        "`kubectl apply --dry-run=client -f FILE` says what it holds";
     // Authorities and keys of the user's own.
     Pem "NKD0150" "A file doesn't hold the PEM certificates, or the one PEM key, it should."
         "`certFile` holds `-----BEGIN CERTIFICATE-----` blocks alone, `keyFile` one `-----BEGIN PRIVATE KEY-----` block (or RSA, or EC)";

@@ -1,7 +1,7 @@
 //! Names in kubeadm's documents that are more than text: phases, preflight checks and arguments of
 //! kubelet.
 
-use crate::diagnostics::{Code, Diagnostics};
+use crate::diagnostics::{Code, Diagnostics, Span};
 use crate::yaml::{self, Node, Value};
 
 /// Phases of `kubeadm init` and of `kubeadm join` in any version (`cmd/kubeadm/app/cmd/phases`);
@@ -64,6 +64,48 @@ const CHECKS_OF: [&str; 6] = [
     "Service-",
 ];
 
+/// Phases without which there is no node.
+const NEEDED_PHASES: [&str; 11] = [
+    "certs",
+    "kubeconfig",
+    "etcd",
+    "control-plane",
+    "kubelet-start",
+    "upload-config",
+    "bootstrap-token",
+    "mark-control-plane",
+    "control-plane-prepare",
+    "etcd-join",
+    "control-plane-join",
+];
+
+/// Arguments of the control plane that say what the cluster file says.
+const OWNED_COMPONENT_ARGS: [(&str, &str, &str); 7] = [
+    ("apiServer", "advertise-address", "the node's `address`"),
+    (
+        "apiServer",
+        "etcd-servers",
+        "`spec.kubernetes.etcd.external`",
+    ),
+    ("apiServer", "secure-port", "`spec.kubernetes.endpoint`"),
+    (
+        "apiServer",
+        "service-cluster-ip-range",
+        "`spec.kubernetes.networking.serviceSubnet`",
+    ),
+    ("controllerManager", "allocate-node-cidrs", ""),
+    (
+        "controllerManager",
+        "cluster-cidr",
+        "`spec.kubernetes.networking.podSubnet`",
+    ),
+    (
+        "controllerManager",
+        "service-cluster-ip-range",
+        "`spec.kubernetes.networking.serviceSubnet`",
+    ),
+];
+
 /// Arguments of kubelet that hold nodes and cluster together, and what to use instead.
 const OWNED_ARGS: [(&str, &str); 10] = [
     ("bootstrap-kubeconfig", ""),
@@ -91,6 +133,22 @@ pub(super) fn check(kind: &str, document: &Node, to: &mut Diagnostics) {
             let message = format!("kubeadm has no phase `{text}` here");
             let help = yaml::suggest(first, phases.iter().copied());
             to.report_with_help(Code::OverlayPhase, phase.span, message, help);
+        } else if NEEDED_PHASES.contains(&text) {
+            let message = format!("without the phase `{text}` there is no node");
+            let help = "phases below it can be left out, and addon, preflight and upload-certs";
+            to.report_with_help(Code::OverlayPhase, phase.span, message, help);
+        }
+    }
+    for (component, name, instead) in OWNED_COMPONENT_ARGS {
+        let args = document.get(component).and_then(|it| it.get("extraArgs"));
+        let named = args.map(arg_names).into_iter().flatten();
+        for (_, span) in named.filter(|(it, _)| *it == name) {
+            owned(
+                &format!("the argument `{name}` of {component}"),
+                instead,
+                span,
+                to,
+            );
         }
     }
     let Some(registration) = document.get("nodeRegistration") else {
@@ -108,7 +166,11 @@ pub(super) fn check(kind: &str, document: &Node, to: &mut Diagnostics) {
         }
     }
     if let Some(args) = registration.get("kubeletExtraArgs") {
-        kubelet_args(args, to);
+        for (name, span) in arg_names(args) {
+            if let Some((_, instead)) = OWNED_ARGS.iter().find(|(owned, _)| *owned == name) {
+                owned(&format!("kubelet's argument `{name}`"), instead, span, to);
+            }
+        }
     }
 }
 
@@ -120,9 +182,9 @@ fn texts(list: Option<&Node>) -> impl Iterator<Item = (&Node, &str)> {
     items.iter().filter_map(|it| Some((it, it.as_text()?)))
 }
 
-/// In both of the forms arguments have.
-fn kubelet_args(args: &Node, to: &mut Diagnostics) {
-    let names: Vec<_> = match &args.value {
+/// Names in both of the forms arguments have.
+fn arg_names(args: &Node) -> Vec<(&str, Span)> {
+    match &args.value {
         Value::Map(entries) => entries
             .iter()
             .map(|it| (it.key.as_str(), it.key_span))
@@ -133,17 +195,15 @@ fn kubelet_args(args: &Node, to: &mut Diagnostics) {
             .filter_map(|it| Some((it.as_text()?, it.span)))
             .collect(),
         _ => Vec::new(),
-    };
-    for (name, span) in names {
-        let Some((_, instead)) = OWNED_ARGS.iter().find(|(owned, _)| *owned == name) else {
-            continue;
-        };
-        let message = format!("kubelet's argument `{name}` belongs to nkd");
-        if instead.is_empty() {
-            to.report(Code::OverlayOwned, span, message);
-        } else {
-            let help = format!("use {instead} in the cluster file");
-            to.report_with_help(Code::OverlayOwned, span, message, help);
-        }
+    }
+}
+
+fn owned(what: &str, instead: &str, span: Span, to: &mut Diagnostics) {
+    let message = format!("{what} belongs to nkd");
+    if instead.is_empty() {
+        to.report(Code::OverlayOwned, span, message);
+    } else {
+        let help = format!("use {instead} in the cluster file");
+        to.report_with_help(Code::OverlayOwned, span, message, help);
     }
 }

@@ -19,7 +19,7 @@ const KUBELET: (&str, &str) = ("kubelet.config.k8s.io/v1beta1", "KubeletConfigur
 const KUBE_PROXY: (&str, &str) = ("kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration");
 
 /// Fields that nkd fills: changing them would break what it proves. With what to use instead.
-const OWNED: [(&str, &str); 18] = [
+const OWNED: [(&str, &str); 25] = [
     ("InitConfiguration.bootstrapTokens", ""),
     ("InitConfiguration.certificateKey", ""),
     (
@@ -60,7 +60,23 @@ const OWNED: [(&str, &str); 18] = [
         "ClusterConfiguration.apiServer.certSANs",
         "`spec.kubernetes.apiServer.certSANs`",
     ),
+    ("InitConfiguration.dryRun", ""),
+    ("JoinConfiguration.caCertPath", ""),
+    (
+        "JoinConfiguration.controlPlane",
+        "the node's `role` and `address`",
+    ),
+    ("JoinConfiguration.dryRun", ""),
     ("KubeletConfiguration.cgroupDriver", "`spec.runtime`"),
+    (
+        "KubeletConfiguration.clusterDomain",
+        "`spec.kubernetes.networking.dnsDomain`",
+    ),
+    ("KubeletConfiguration.staticPodPath", ""),
+    (
+        "KubeProxyConfiguration.clusterCIDR",
+        "`spec.kubernetes.networking.podSubnet`",
+    ),
     (
         "KubeletConfiguration.containerRuntimeEndpoint",
         "`spec.runtime`",
@@ -195,16 +211,6 @@ fn merge(base: &mut Value, overlay: Value) {
         (_, Value::Null) => {}
         (Value::Object(base), Value::Object(overlay)) => {
             for (key, value) in overlay {
-                // What nkd has to ignore stays ignored.
-                if key == "ignorePreflightErrors"
-                    && let (Some(Value::Array(all)), Value::Array(more)) =
-                        (base.get_mut(&key), &value)
-                {
-                    let new = more.iter().filter(|it| !all.contains(it)).cloned();
-                    let new: Vec<_> = new.collect();
-                    all.extend(new);
-                    continue;
-                }
                 merge(base.entry(key).or_insert(Value::Null), value);
             }
         }

@@ -1,0 +1,94 @@
+//! What the nodes' network interfaces have to do with each other, and with the cluster's networks.
+
+use std::collections::HashMap;
+
+use ipnet::IpNet;
+
+use super::resolved::{Cluster, Node};
+use super::written;
+use crate::diagnostics::{Code, Diagnostics, Spanned};
+
+/// Checks the interfaces of all nodes together.
+pub fn interfaces(file: &Cluster, to: &mut Diagnostics) {
+    let cluster = [&file.pod_subnet, &file.service_subnet];
+    let networks = cluster.into_iter().flat_map(|it| it.value.split(','));
+    let networks: Vec<IpNet> = networks.filter_map(|it| it.parse().ok()).collect();
+    let mut addresses = HashMap::new();
+    let mut macs = HashMap::new();
+    for (index, node) in file.nodes.iter().enumerate() {
+        for interface in &node.interfaces {
+            gateways(interface, to);
+            for (text, address) in parsed(interface) {
+                if let Some(network) = networks.iter().find(|it| overlap(it, &address)) {
+                    let message = format!("`{}` and the network {network} overlap", text.value);
+                    to.report(Code::CidrOverlap, text.span, message);
+                }
+                if addresses.insert(address.addr(), index).is_some() {
+                    let message = format!("an interface has `{}` already", address.addr());
+                    to.report(Code::DuplicateAddress, text.span, message);
+                }
+            }
+        }
+        for mac in own_macs(node) {
+            let same = macs.insert(mac.value.to_lowercase().replace('-', ":"), index);
+            if same.is_some() {
+                let message = format!("an interface has the MAC address `{}` already", mac.value);
+                to.report(Code::DuplicateMac, mac.span, message);
+            }
+        }
+    }
+    others_addresses(file, &addresses, to);
+}
+
+/// A node's address is on none of another's interfaces.
+fn others_addresses(
+    file: &Cluster,
+    addresses: &HashMap<std::net::IpAddr, usize>,
+    to: &mut Diagnostics,
+) {
+    for (index, node) in file.nodes.iter().enumerate() {
+        let Some(text) = &node.address else {
+            continue;
+        };
+        for address in super::checks::parsed_addresses(text) {
+            if addresses.get(&address).is_some_and(|of| *of != index) {
+                let message = format!("an interface of another node has the address `{address}`");
+                to.report(Code::DuplicateAddress, text.span, message);
+            }
+        }
+    }
+}
+
+/// The interface a node boots from may be described twice, but for two nodes or two interfaces a
+/// MAC address is one too many; that of `mac` itself is compared elsewhere.
+fn own_macs(node: &Node) -> impl Iterator<Item = &Spanned<String>> {
+    node.interfaces.iter().filter_map(|it| it.mac.as_ref())
+}
+
+fn parsed(interface: &written::Interface) -> impl Iterator<Item = (&Spanned<String>, IpNet)> {
+    let texts = interface.addresses.iter().flatten();
+    texts.filter_map(|text| Some((text, text.value.parse().ok()?)))
+}
+
+fn overlap(a: &IpNet, b: &IpNet) -> bool {
+    a.contains(&b.network()) || b.contains(&a.network())
+}
+
+/// A gateway is somebody else, and one for each IP version.
+fn gateways(interface: &written::Interface, to: &mut Diagnostics) {
+    let mut seen = Vec::new();
+    for text in interface.gateways.iter().flatten() {
+        let Ok(gateway) = text.value.parse::<std::net::IpAddr>() else {
+            continue;
+        };
+        if parsed(interface).any(|(_, own)| own.addr() == gateway) {
+            let message = format!("the gateway {gateway} is the interface itself");
+            to.report(Code::Addressing, text.span, message);
+        }
+        if seen.contains(&gateway.is_ipv4()) {
+            let message = "an interface has one gateway for each IP version at most";
+            to.report(Code::Addressing, text.span, message);
+        }
+        seen.push(gateway.is_ipv4());
+    }
+}
