@@ -14,6 +14,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/systemd-nspawn", "systemd-container"),
     ("/usr/bin/ignition-validate", "ignition"),
     ("/usr/sbin/ip", "iproute2"),
+    ("/usr/bin/etcd", "etcd-server"),
     ("/usr/bin/openssl", "openssl"),
     ("/usr/bin/dbus-daemon", "dbus-daemon"),
     ("/usr/bin/curl", "curl"),
