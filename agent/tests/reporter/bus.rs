@@ -277,15 +277,12 @@ fn a_receiver_of_callbacks_that_never_answers_does_not_hold_up_the_bus() {
     client.wait_for("State", "\"ready\"");
 }
 
-/// With the system bus' own defaults: no names, no method calls.
-#[test]
-fn by_the_policy_everybody_may_read_and_nobody_may_set() {
+/// The delivered policy on top of the system bus' own: no names, no method calls. Somebody stands in
+/// for the reporter's user.
+fn policy_with(reporter: &str) -> String {
     let policy = "../systemd/usr/share/dbus-1/system.d/org.openeuler.nkd1.conf";
     let policy = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(policy)).unwrap();
-    let machine = Machine::new();
-    // Whoever runs this test stands in for the reporter's user.
-    let user = fs::metadata(machine.root.path()).unwrap().uid();
-    let policy = policy.replace("user=\"nkd-reporter\"", &format!("user=\"{user}\""));
+    let policy = policy.replace("user=\"nkd-reporter\"", &format!("user=\"{reporter}\""));
     let begin = policy.find("<policy").unwrap();
     let end = policy.find("</busconfig>").unwrap();
     let defaults = r#"
@@ -302,8 +299,22 @@ fn by_the_policy_everybody_may_read_and_nobody_may_set() {
     <allow receive_type="signal"/>
     <allow send_destination="org.freedesktop.DBus"/>
   </policy>"#;
-    let policy = format!("{defaults}{}", &policy[begin..end]);
-    let bus = Bus::with_policy(&machine.path("/bus"), &policy);
+    format!("{defaults}{}", &policy[begin..end])
+}
+
+#[test]
+fn by_the_policy_only_the_reporters_user_has_the_name() {
+    let machine = Machine::new();
+    let bus = Bus::with_policy(&machine.path("/bus"), &policy_with("nobody"));
+    let reporter = machine.report(&bus.socket);
+    reporter.wait_for_line("no connection to the system bus: ");
+}
+
+#[test]
+fn by_the_policy_everybody_may_read_and_nobody_may_set() {
+    let machine = Machine::new();
+    let user = fs::metadata(machine.root.path()).unwrap().uid().to_string();
+    let bus = Bus::with_policy(&machine.path("/bus"), &policy_with(&user));
     let _reporter = machine.report(&bus.socket);
     let client = Client::connect(&bus);
     client.wait_for("State", "\"waiting\"");
