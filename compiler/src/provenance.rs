@@ -47,8 +47,8 @@ fn note(node: &Node, name: &str, depth: u8, to: &mut impl FnMut(String, usize)) 
     }
 }
 
-/// What begins with a path and the key it is from; `NODE` stands for the node's name. The longest
-/// path counts.
+/// What begins with a path, a disk's too, and the key it is from; `NODE` stands for the node's name.
+/// The longest path counts.
 const CAUSES: &[(&str, &str)] = &[
     (paths::PLAN, "spec.nodes[NODE]"),
     (paths::KUBEADM, "spec.kubernetes"),
@@ -79,6 +79,7 @@ const CAUSES: &[(&str, &str)] = &[
         "/etc/NetworkManager/system-connections/",
         "spec.nodes[NODE]",
     ),
+    ("/dev/", "spec.nodes[NODE]"),
     ("/etc/chrony.conf", "spec.os.ntp"),
     ("/etc/systemd/timesyncd.conf.d/10-nkd.conf", "spec.os.ntp"),
     ("/etc/hosts", "spec.os.hosts"),

@@ -2,8 +2,8 @@
 //! OS image; sizes and types are those of Butane's documentation and of the Discoverable
 //! Partitions Specification.
 
-use super::Warning;
 use crate::diagnostics::{Code, Diagnostics, Span};
+use crate::ignition::check::Warning;
 use crate::ignition::tree::{self, entry, is_true, list, pair, text, whole};
 use crate::yaml::{Entry, Node};
 

@@ -16,7 +16,8 @@ mod version;
 use std::path::Path;
 
 use crate::diagnostics::{Code, Diagnostics, SourceId, Span};
-use crate::ignition::{check, merge, read, tree as node};
+use crate::ignition::check::{self, Warning};
+use crate::ignition::{merge, read, tree as node};
 use crate::yaml::{self, Node, Value};
 use local::LocalFiles;
 pub use version::Version;
@@ -27,18 +28,20 @@ pub struct Translation {
     pub config: Node,
     /// The version it was written in.
     pub version: Version,
-    /// What is allowed but most likely not meant.
-    pub warnings: Vec<Warning>,
+    /// What Butane knows to be allowed but most likely not meant.
+    warnings: Vec<Warning>,
 }
 
-/// Something that is most likely not meant.
-pub struct Warning {
-    /// What kind of thing.
-    pub code: Code,
-    /// Where.
-    pub span: Span,
-    /// What.
-    pub message: String,
+impl Translation {
+    /// What is most likely not meant, where an Ignition of version 3.`minor`.0 reads the config.
+    pub fn warnings(&self, minor: u8) -> Vec<Warning> {
+        let mut warnings = self.warnings.clone();
+        let places: Vec<Span> = warnings.iter().map(|it| it.span).collect();
+        // A decimal mode often is a strange one, too.
+        let further = check::warnings(&self.config, minor).into_iter();
+        warnings.extend(further.filter(|it| !places.contains(&it.span)));
+        warnings
+    }
 }
 
 /// Translates a source; local files are read from below a directory. What is wrong is reported,
@@ -57,7 +60,7 @@ pub fn translate(
     resources::resolve(&mut config, version, &local, to);
     let mut warnings = mode::warnings(&config);
     let config = desugar(config, version, &local, to);
-    check::config(&config, to);
+    check::config(&config, version.ignition, to);
     warnings.extend(boot_device::warnings(&config));
     (to.len() == before).then_some(Translation {
         config,

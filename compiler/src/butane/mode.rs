@@ -1,5 +1,5 @@
-use super::Warning;
 use crate::diagnostics::Code;
+use crate::ignition::check::Warning;
 use crate::ignition::tree::{entry, list, whole};
 use crate::yaml::Node;
 

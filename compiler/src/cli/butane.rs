@@ -5,8 +5,9 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::answer::Answer;
-use crate::butane::{self, Warning};
+use crate::butane;
 use crate::diagnostics::Diagnostics;
+use crate::ignition::check::Warning;
 use crate::ignition::tree;
 
 /// Translate a Butane config into an Ignition config
@@ -43,7 +44,7 @@ impl Butane {
         let Some(translation) = translated else {
             return Ok(Answer::document(""));
         };
-        for warning in &translation.warnings {
+        for warning in &translation.warnings(translation.version.ignition) {
             if self.strict {
                 diagnostics.report(warning.code, warning.span, &warning.message);
             } else {

@@ -180,6 +180,10 @@ codes! {
         "see Ignition's configuration reference";
     IgnitionVersion "NKD0305" "A field is not in this version of the config, or not in the one nodes get."
         "raise the config's version, or do without the field";
+    IgnitionIdle "NKD0306" "Ignition would pass over this and do nothing."
+        "say what is meant, or leave it out; see Ignition's configuration reference";
+    Needed "NKD0307" "The user's own configuration takes from a node what it needs."
+        "a node needs it on every boot: leave this out; that kubelet is to put up with swap can be said in a kubeadm overlay";
     // Butane.
     ButaneVersion "NKD0311" "The file is not a Butane config of a variant and version nkd reads."
         "nkd reads `variant: nestos` with `version: 1.0.0`, and `variant: fcos` with 1.0.0 to 1.5.0";

@@ -1,7 +1,7 @@
 //! Keeps secrets out of what is shown. Masking keeps every byte's place, so that spans still fit.
 
 /// Words in a key that make its value a secret.
-const SECRET_WORDS: [&str; 10] = [
+const SECRET_WORDS: [&str; 11] = [
     "token",
     "secret",
     "password",
@@ -12,12 +12,17 @@ const SECRET_WORDS: [&str; 10] = [
     "authorization",
     "passphrase",
     "callbackseed",
+    // Headers of requests carry what lets one in.
+    "headers",
 ];
+/// The key of a header's value.
+const VALUE: &str = "value";
 
 /// Replaces what looks secret by as many `*`.
 pub fn mask(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut in_private_key = false;
+    let mut headers = None;
     for line in text.split_inclusive('\n') {
         let begins = line.contains("-----BEGIN") && line.contains("PRIVATE KEY");
         if begins || in_private_key {
@@ -27,7 +32,20 @@ pub fn mask(text: &str) -> String {
             push_masked(&mut masked, line, keep, line.len());
             continue;
         }
-        let range = secret_value(line);
+        let indent = indent(line);
+        if headers.is_some_and(|at| indent < at || (indent == at && !line.trim().starts_with('-')))
+        {
+            headers = None;
+        }
+        let opens = opens_headers(line);
+        let range = match headers {
+            _ if opens => (line.len(), line.len()),
+            Some(_) => value_after(line, &[VALUE]),
+            None => value_after(line, &SECRET_WORDS),
+        };
+        if opens {
+            headers = Some(indent);
+        }
         let mut partly = String::with_capacity(line.len());
         push_masked(&mut partly, line, range.0, range.1);
         masked.push_str(&mask_data_urls(&mask_credentials(&mask_tokens(&partly))));
@@ -45,16 +63,23 @@ fn push_masked(into: &mut String, line: &str, from: usize, to: usize) {
     }
 }
 
-/// Where the value of a key with a secret name is.
-fn secret_value(line: &str) -> (usize, usize) {
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start_matches([' ', '\t']).len()
+}
+
+/// Whether headers come in the lines after this one.
+fn opens_headers(line: &str) -> bool {
+    let (key, rest) = line.split_once(':').unwrap_or((line, "-"));
+    let opens = ["", "["].contains(&rest.trim());
+    opens && key.trim_end_matches(['"', '\'']).ends_with("eaders")
+}
+
+/// Where the value of a key with one of some words in its name is.
+fn value_after(line: &str, words: &[&str]) -> (usize, usize) {
     let none = (line.len(), line.len());
     // ASCII only, so that places stay the same.
     let lower = line.to_ascii_lowercase();
-    let Some(word) = SECRET_WORDS
-        .iter()
-        .filter_map(|word| lower.find(word))
-        .min()
-    else {
+    let Some(word) = words.iter().filter_map(|word| lower.find(word)).min() else {
         return none;
     };
     let Some(colon) = line[word..].find(':') else {
@@ -140,6 +165,15 @@ mod tests {
                 "use *********************** now",
             ),
             ("https://me:pw@host/x", "https://*****@host/x"),
+            ("http_headers: [a]\nvalue: b", "http_headers: ***\nvalue: b"),
+            (
+                "  http_headers:\n  - name: A\n    value: b\n  source: c\n  value: d",
+                "  http_headers:\n  - name: A\n    value: *\n  source: c\n  value: d",
+            ),
+            (
+                "\"httpHeaders\": [\n {\"name\": \"A\", \"value\": \"b\"}\n]",
+                "\"httpHeaders\": [\n {\"name\": \"A\", \"value\": ****\n]",
+            ),
             ("\"source\": \"data:,a%20b\"", "\"source\": \"data:*******"),
             (
                 "name: token-maker\nrole: worker",

@@ -5,6 +5,7 @@ mod data_url;
 mod hooks;
 pub mod json;
 pub mod merge;
+pub mod needs;
 mod overridden;
 pub mod read;
 pub mod spec;
@@ -65,6 +66,8 @@ pub struct Config {
     pub users: Vec<Value>,
     /// Kernel arguments, for `kernelArguments.shouldExist`.
     pub kernel_arguments: Vec<String>,
+    /// The disk the system is installed to, if that is known.
+    pub disk: Option<String>,
 }
 
 impl Config {
@@ -139,6 +142,9 @@ impl Config {
             let reserved = reserved.filter(|_| !hooks::may_be_at(path.path));
             let (name, span) = (path.path, path.span);
             let why = match (reserved, &taken) {
+                _ if RESERVED_UNITS.iter().any(|it| unit_path(it) == name) => {
+                    format!("`{name}` is nkd's")
+                }
                 (Some(root), None) => format!("`{name}` is in {root}, which is nkd's"),
                 (None, Some(mine)) if overrides.contains(&mine.as_str()) => return None,
                 (_, Some(mine)) if mine == name => format!("`{name}` is nkd's"),
@@ -185,11 +191,19 @@ impl Config {
             let with = String::new();
             Collision { span, why, with }
         });
+        let wiped = user.wiped_disks().filter(|(device, _)| {
+            self.disk.as_deref() == Some(*device) && !overrides.contains(device)
+        });
+        let wiped = wiped.map(|(device, span)| {
+            let why = format!("the system is installed on `{device}`, and this wipes it");
+            let with = device.to_owned();
+            Collision { span, why, with }
+        });
         let units = units.chain(dropins);
-        paths.chain(units).chain(users).collect()
+        paths.chain(units).chain(users).chain(wiped).collect()
     }
 
-    /// Whether a name is that of a file, unit, drop-in or user which the user may override.
+    /// Whether a name is that of a file, unit, drop-in, user or disk which the user may override.
     pub fn can_override(&self, name: &str) -> bool {
         let reserved = RESERVED.iter().any(|root| is_under(name, root));
         let files = self.files.iter().any(|file| file.path == name);
@@ -200,7 +214,8 @@ impl Config {
             unit.name == name || dropin.is_some_and(|it| unit.has_dropin(it))
         });
         let users = self.users.iter().any(|user| user["name"] == name);
-        !reserved && (files || units || users)
+        let disk = self.disk.as_deref() == Some(name);
+        !reserved && (files || units || users || disk)
     }
 
     /// The paths of all files, those of units among them.
@@ -236,7 +251,7 @@ pub struct Collision {
 }
 
 fn unit_path(name: &str) -> String {
-    format!("/etc/systemd/system/{name}")
+    format!("{}/{name}", check::UNITS)
 }
 
 /// Where nobody but nkd, its agent and kubeadm may put anything.

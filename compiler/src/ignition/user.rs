@@ -39,7 +39,8 @@ pub struct UserUnit<'a> {
 }
 
 impl UserConfig {
-    /// Reads an Ignition config and reports what is wrong with it.
+    /// Reads an Ignition config and reports what is wrong with it, and what Ignition would only warn
+    /// of, where nobody looks.
     pub fn read(source: SourceId, to: &mut Diagnostics) -> Option<Self> {
         let before = to.len();
         let node = json::parse(source, to)?;
@@ -48,7 +49,8 @@ impl UserConfig {
             target: SPEC_MINOR,
         };
         let config = read::config(&node, &format, to)?;
-        check::config(&config, to);
+        check::config(&config, format.minor.min(SPEC_MINOR), to);
+        report(check::warnings(&config, SPEC_MINOR), to);
         let user = Self::new(config, to);
         (to.len() == before).then_some(user)
     }
@@ -62,15 +64,16 @@ impl UserConfig {
     ) -> Option<Self> {
         let before = to.len();
         let translation = butane::translate(source, directory, to)?;
-        for warning in translation.warnings {
-            to.report(warning.code, warning.span, warning.message);
-        }
+        report(translation.warnings(SPEC_MINOR), to);
         // The places are still those of the Butane file; so are those of newer fields.
         let format = read::Json {
             minor: translation.version.ignition,
             target: SPEC_MINOR,
         };
         let config = read::config(&translation.config, &format, to)?;
+        if translation.version.ignition > SPEC_MINOR {
+            check::config(&config, SPEC_MINOR, to);
+        }
         let user = Self::new(config, to);
         (to.len() == before).then_some(user)
     }
@@ -109,11 +112,18 @@ impl UserConfig {
         users.filter_map(|user| name(user, "name"))
     }
 
+    /// The disks whose partition tables it wipes, and where they are written.
+    pub fn wiped_disks(&self) -> impl Iterator<Item = (&str, Span)> {
+        let disks = list(&self.config, &["storage", "disks"]).iter();
+        let wiped = disks.filter(|disk| tree::is_true(disk, "wipeTable"));
+        wiped.filter_map(|disk| name(disk, "device"))
+    }
+
     /// Where each path on a node is written that it puts something at.
     pub fn places(&self) -> Vec<(String, Span)> {
         let paths = self.paths().map(|it| (it.path.to_owned(), it.span));
         let units = self.units().flat_map(|unit| {
-            let path = format!("/etc/systemd/system/{}", unit.name);
+            let path = format!("{}/{}", check::UNITS, unit.name);
             let dropins = unit.dropins.into_iter();
             let dropins: Vec<_> = dropins
                 .map(|(name, span)| (format!("{path}.d/{name}"), span))
@@ -124,7 +134,7 @@ impl UserConfig {
         paths.chain(units).collect()
     }
 
-    /// Whether it sets a path, a unit, a user, or a drop-in given as `UNIT.d/NAME`.
+    /// Whether it sets a path, a unit, a user, or a drop-in given as `UNIT.d/NAME`, or wipes a disk.
     pub fn sets(&self, name: &str) -> bool {
         let dropin = |unit: &UserUnit<'_>| {
             let (unit, dropins) = (unit.name, &unit.dropins);
@@ -134,6 +144,7 @@ impl UserConfig {
         let unit = |unit: &UserUnit<'_>| unit.name == name && !unit.only_dropins;
         self.paths().any(|it| it.path == name)
             || self.users().any(|it| it.0 == name)
+            || self.wiped_disks().any(|it| it.0 == name)
             || self.units().any(|it| unit(&it) || dropin(&it))
     }
 
@@ -152,6 +163,12 @@ impl UserConfig {
                 dropins: dropins.filter_map(|it| name(it, "name")).collect(),
             })
         })
+    }
+}
+
+fn report(warnings: Vec<check::Warning>, to: &mut Diagnostics) {
+    for warning in warnings {
+        to.report(warning.code, warning.span, warning.message);
     }
 }
 

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::needs::{Found, Needs};
 use super::user::UserConfig;
-use super::{Collision, Config, check, tree};
+use super::{Collision, Config, SPEC_MINOR, check, tree};
 use crate::cluster_file::domain::{Cluster, Node};
 use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
 use crate::provenance;
@@ -12,6 +13,7 @@ use crate::provenance;
 pub struct Users<'a> {
     cluster: &'a Cluster,
     reported: Vec<Collision>,
+    needed: Vec<Found>,
     effective: Vec<&'a Spanned<String>>,
 }
 
@@ -21,6 +23,7 @@ impl<'a> Users<'a> {
         Self {
             cluster,
             reported: Vec::new(),
+            needed: Vec::new(),
             effective: Vec::new(),
         }
     }
@@ -73,7 +76,16 @@ impl<'a> Users<'a> {
         };
         // Two valid configs can make an invalid one.
         if to.is_empty() {
-            check::config(&merged, to);
+            check::config(&merged, SPEC_MINOR, to);
+        }
+        if !self.reported.is_empty() {
+            return tree::to_json(&merged);
+        }
+        for found in Needs::of(node, cluster).check(&merged) {
+            if !self.needed.contains(&found) {
+                to.report(Code::Needed, found.0, &found.1);
+                self.needed.push(found);
+            }
         }
         tree::to_json(&merged)
     }

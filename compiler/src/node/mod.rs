@@ -59,6 +59,7 @@ pub fn config(
         );
     }
     host(&mut config, cluster, node)?;
+    config.disk.clone_from(&node.install_disk);
     Ok(config)
 }
 

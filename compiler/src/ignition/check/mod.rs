@@ -1,0 +1,253 @@
+//! What Ignition would refuse at boot, found now: its own rules about values and about what may
+//! stand together, and a few more where it would only fail later. The place of what is wrong comes
+//! with the tree, so that something generated is shown where it was asked for.
+
+mod resource;
+mod storage;
+mod unit;
+mod url;
+
+use std::collections::{HashMap, HashSet};
+
+use super::spec::{CONFIG, Item, Joining, Kind, Object};
+use super::tree::{entry, is_true, items, key, list, text, whole};
+use crate::diagnostics::{Code, Diagnostics, Span};
+use crate::yaml::Node;
+
+/// Where Ignition writes units.
+pub const UNITS: &str = "/etc/systemd/system";
+
+/// Something that is most likely not meant.
+#[derive(Clone)]
+pub struct Warning {
+    /// What kind of thing.
+    pub code: Code,
+    /// Where.
+    pub span: Span,
+    /// What.
+    pub message: String,
+}
+
+/// Checks a config whose keys and types are right, by the rules of version 3.`minor`.0.
+pub fn config(node: &Node, minor: u8, to: &mut Diagnostics) {
+    Checker { minor, to }.object(node, &CONFIG);
+    no_path_below_a_link(node, to);
+}
+
+/// What Ignition of a version would pass over.
+pub fn warnings(config: &Node, minor: u8) -> Vec<Warning> {
+    let warning = |span, message| Warning {
+        code: Code::IgnitionIdle,
+        span,
+        message,
+    };
+    let mut warnings = Vec::new();
+    for kind in ["files", "directories"] {
+        for node in list(config, &["storage", kind]) {
+            let special = whole(node, "mode").is_some_and(|it| (0o1000..0o10000).contains(&it));
+            if let Some(mode) = entry(node, "mode").filter(|_| special && minor < 4) {
+                let message = "setuid, setgid and sticky bits need Ignition 3.4.0, an older one \
+                               leaves them out";
+                warnings.push(warning(mode.node.span, message.to_owned()));
+            }
+        }
+    }
+    for unit in list(config, &["systemd", "units"]) {
+        if is_true(unit, "enabled") && unit::can_not_be_enabled(unit) {
+            let name = text(unit, "name").unwrap_or_default();
+            let message = format!("`{name}` has no [Install] section, so enabling it does nothing");
+            let place = entry(unit, "enabled").map_or(unit.span, |it| it.key_span);
+            warnings.push(warning(place, message));
+        }
+    }
+    warnings
+}
+
+struct Checker<'a> {
+    minor: u8,
+    to: &'a mut Diagnostics,
+}
+
+impl Checker<'_> {
+    fn object(&mut self, node: &Node, object: &'static Object) {
+        self.values(node, object.name);
+        let mut shared = HashMap::new();
+        for field in object.fields {
+            let Some(found) = entry(node, field.name) else {
+                continue;
+            };
+            match field.kind {
+                Kind::Object(object) => self.object(&found.node, object),
+                Kind::List(item, joining) => {
+                    let mut own = HashMap::new();
+                    let seen = if object.shared.contains(&field.name) {
+                        &mut shared
+                    } else {
+                        &mut own
+                    };
+                    if joining == Joining::ByKey {
+                        self.no_duplicates(items(&found.node), item, seen);
+                    }
+                    if let Item::Object(object) = item {
+                        for it in items(&found.node) {
+                            self.object(it, object);
+                        }
+                    }
+                }
+                Kind::Text | Kind::Whole | Kind::Bool => {}
+            }
+        }
+    }
+
+    fn no_duplicates(&mut self, nodes: &[Node], item: Item, seen: &mut HashMap<String, Span>) {
+        for node in nodes {
+            let name = key(node, item);
+            let place = named(node, item);
+            if seen.insert(name.clone(), place).is_some() {
+                let name = name.rsplit_once(':').map_or(name.as_str(), |(kind, rest)| {
+                    if ["number", "label"].contains(&kind) {
+                        rest
+                    } else {
+                        &name
+                    }
+                });
+                self.refuse(place, format!("`{}` is given twice", short(name)));
+            }
+        }
+    }
+
+    fn refuse(&mut self, span: Span, message: impl AsRef<str>) {
+        self.to.report(Code::IgnitionRefused, span, message);
+    }
+
+    /// Refuses a key's value unless it is good; an absent one is.
+    fn each(&mut self, node: &Node, name: &str, good: impl Fn(&str) -> bool, what: &str) {
+        if let Some(entry) = entry(node, name)
+            && let Some(text) = entry.node.as_text()
+            && !good(text)
+        {
+            self.refuse(entry.node.span, format!("`{}` {what}", short(text)));
+        }
+    }
+
+    fn values(&mut self, node: &Node, object: &str) {
+        match object {
+            "file" => {
+                self.path(node, "path");
+                self.mode(node);
+                let has_source = entry(node, "contents")
+                    .is_some_and(|contents| entry(&contents.node, "source").is_some());
+                if is_true(node, "overwrite") && !has_source {
+                    self.refuse(node.span, "`overwrite` without contents");
+                }
+            }
+            "directory" => {
+                self.path(node, "path");
+                self.mode(node);
+            }
+            "link" => {
+                self.path(node, "path");
+                self.needs(node, "target");
+            }
+            "owner" if entry(node, "id").is_some() && entry(node, "name").is_some() => {
+                self.refuse(node.span, "`id` and `name` exclude each other");
+            }
+            "proxy" => {
+                for name in ["httpProxy", "httpsProxy"] {
+                    self.each(node, name, url::is_http, "is not an http or https URL");
+                }
+            }
+            "tls" => {
+                for authority in list(node, &["certificateAuthorities"]) {
+                    self.needs(authority, "source");
+                }
+            }
+            "resource" | "reference" => self.resource(node),
+            "header" => self.header(node),
+            "tang" => self.tang(node),
+            "clevis pin" => self.pin(node),
+            "disk" => self.disk(node),
+            "partition" => self.partition(node),
+            "raid" => self.raid(node),
+            "filesystem" => self.filesystem(node),
+            "luks" => self.luks(node),
+            "unit" | "dropin" => self.unit(node, object),
+            "user" | "group" => {
+                self.each(node, "name", |it| !it.is_empty(), "is not a name");
+            }
+            _ => {}
+        }
+    }
+
+    fn needs(&mut self, node: &Node, name: &str) {
+        if entry(node, name).is_none_or(|it| it.node.as_text() == Some("")) {
+            self.refuse(node.span, format!("`{name}` is missing"));
+        }
+    }
+
+    /// A full path, written in the one simplest way.
+    fn path(&mut self, node: &Node, name: &str) {
+        self.each(node, name, is_clean, "is not a full and simple path");
+    }
+
+    fn mode(&mut self, node: &Node) {
+        if let Some(mode) = whole(node, "mode")
+            && !(0..=0o7777).contains(&mode)
+            && let Some(entry) = entry(node, "mode")
+        {
+            let message = format!("{mode} is not a mode: it must be from 0 to 07777");
+            self.refuse(entry.node.span, message);
+        }
+    }
+}
+
+/// Ignition writes through links nowhere: what is below one can't be written.
+fn no_path_below_a_link(config: &Node, to: &mut Diagnostics) {
+    let paths = |kind| list(config, &["storage", kind]).iter();
+    let links: HashSet<&str> = paths("links").filter_map(|it| text(it, "path")).collect();
+    for node in ["files", "directories", "links"]
+        .into_iter()
+        .flat_map(paths)
+    {
+        let Some(path) = text(node, "path") else {
+            continue;
+        };
+        let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
+        if let Some(link) = above.find(|it| links.contains(it)) {
+            let place = entry(node, "path").map_or(node.span, |it| it.node.span);
+            let message = format!("this is below the link {link}");
+            to.report(Code::IgnitionRefused, place, message);
+        }
+    }
+}
+
+/// Where the key of a list's item is.
+fn named(node: &Node, item: Item) -> Span {
+    let Item::Object(object) = item else {
+        return node.span;
+    };
+    let names: &[&str] = match object.key {
+        super::spec::Key::Field(name) => &[name],
+        _ => &["number", "label"],
+    };
+    let found = names.iter().find_map(|name| entry(node, name));
+    found.map_or(node.span, |it| it.node.span)
+}
+
+/// Keys may be long, and data URLs hold secrets.
+fn short(text: &str) -> &str {
+    match text.char_indices().nth(60) {
+        _ if text.starts_with("data:") => "data:…",
+        Some((at, _)) => &text[..at],
+        None => text,
+    }
+}
+
+/// Whether a path is full and has nothing in it that could be left out.
+pub fn is_clean(path: &str) -> bool {
+    path == "/"
+        || path.strip_prefix('/').is_some_and(|rest| {
+            rest.split('/')
+                .all(|part| !part.is_empty() && part != "." && part != "..")
+        })
+}

@@ -1,0 +1,215 @@
+//! Disks and what is made on them.
+
+use std::collections::HashMap;
+
+use super::{Checker, is_clean, url};
+use crate::ignition::tree::{entry, is_true, list, text, whole};
+use crate::yaml::{Node, Value};
+
+impl Checker<'_> {
+    pub(super) fn disk(&mut self, node: &Node) {
+        self.path(node, "device");
+        let partitions = list(node, &["partitions"]);
+        let mut labels = HashMap::new();
+        for partition in partitions {
+            let Some(label) = entry(partition, "label") else {
+                continue;
+            };
+            let name = label.node.as_text().unwrap_or_default();
+            let earlier = labels.insert(name, partition);
+            // Two without a number have the same key, and are reported as such.
+            if earlier.is_some_and(|it| !has_no_number(it) || !has_no_number(partition)) {
+                let message = format!("the label `{name}` is given twice");
+                self.refuse(label.node.span, message);
+            }
+        }
+        for partition in overlapping(partitions) {
+            self.refuse(partition.span, "this overlaps with another partition");
+        }
+        if partitions.iter().any(has_no_number)
+            && let Some(gone) = partitions.iter().find(|it| is_gone(it))
+        {
+            let message = "partitions can't be removed where others have no number";
+            self.refuse(gone.span, message);
+        }
+    }
+
+    pub(super) fn partition(&mut self, node: &Node) {
+        let label = |label: &str| label.len() <= 36 && !label.contains(':');
+        self.each(
+            node,
+            "label",
+            label,
+            "is not a label: at most 36 characters, and no `:`",
+        );
+        for guid in ["guid", "typeGuid"] {
+            self.each(node, guid, is_guid, "is not a GUID");
+        }
+        if has_no_number(node) && entry(node, "label").is_none() {
+            self.refuse(node.span, "a partition needs a number or a label");
+        }
+        let others = ["label", "typeGuid", "guid", "startMiB", "sizeMiB"];
+        if is_gone(node) && others.iter().any(|name| entry(node, name).is_some()) {
+            self.refuse(node.span, "a partition that shall not exist has properties");
+        }
+    }
+
+    pub(super) fn raid(&mut self, node: &Node) {
+        const LEVELS: [&str; 15] = [
+            "linear", "raid0", "0", "stripe", "raid1", "1", "mirror", "raid4", "4", "raid5", "5",
+            "raid6", "6", "raid10", "10",
+        ];
+        self.each(node, "name", |it| !it.is_empty(), "is not a name");
+        let level = |level: &str| LEVELS.contains(&level);
+        self.each(node, "level", level, "is not a level of redundancy");
+        self.needs(node, "level");
+        if list(node, &["devices"]).is_empty() {
+            self.refuse(node.span, "an array needs devices");
+        }
+        let spares = whole(node, "spares").unwrap_or(0) != 0;
+        let level = text(node, "level").unwrap_or_default();
+        if spares && ["linear", "raid0", "0", "stripe"].contains(&level) {
+            self.refuse(node.span, format!("`{level}` has no spares"));
+        }
+        for device in list(node, &["devices"]) {
+            if !device.as_text().is_some_and(is_clean) {
+                self.refuse(device.span, "a device must be a full and simple path");
+            }
+        }
+    }
+
+    pub(super) fn filesystem(&mut self, node: &Node) {
+        const FORMATS: [&str; 6] = ["ext4", "btrfs", "xfs", "vfat", "swap", ""];
+        self.path(node, "device");
+        let path = |path: &str| path.is_empty() || is_clean(path);
+        self.each(node, "path", path, "is not a full and simple path");
+        let (format, what) = if self.minor < 3 {
+            let what = "is not a format: ext4, btrfs, xfs, vfat and swap are";
+            ((|it| FORMATS.contains(&it)) as fn(&str) -> bool, what)
+        } else {
+            let what = "is not a format: ext4, btrfs, xfs, vfat, swap and none are";
+            (
+                (|it| it == "none" || FORMATS.contains(&it)) as fn(&str) -> bool,
+                what,
+            )
+        };
+        self.each(node, "format", format, what);
+        if let Some(label) = entry(node, "label") {
+            let most = label_length(text(node, "format").unwrap_or_default());
+            if label.node.as_text().is_some_and(|it| it.len() > most) {
+                let message = format!("labels of this format have at most {most} characters");
+                self.refuse(label.node.span, message);
+            }
+        }
+        let has_text = |name: &&str| text(node, name).is_some_and(|it| !it.is_empty());
+        let has_options = |name: &&str| !list(node, &[*name]).is_empty();
+        let needed = ["path", "label", "uuid"].iter().any(has_text)
+            || ["options", "mountOptions"].iter().any(has_options)
+            || is_true(node, "wipeFilesystem");
+        if needed && text(node, "format").is_none_or(str::is_empty) {
+            self.refuse(node.span, "`format` is missing");
+        }
+    }
+
+    pub(super) fn luks(&mut self, node: &Node) {
+        self.each(
+            node,
+            "name",
+            |it| !it.is_empty() && !it.contains('/'),
+            "is not a name: it is empty, or has a `/`",
+        );
+        self.each(
+            node,
+            "label",
+            |it| it.len() <= 47,
+            "is longer than 47 characters",
+        );
+        let device = |device: &str| device.is_empty() || is_clean(device);
+        self.each(node, "device", device, "is not a full and simple path");
+        self.needs(node, "device");
+        let Some(clevis) = entry(node, "clevis").map(|it| &it.node) else {
+            return;
+        };
+        let others = is_true(clevis, "tpm2")
+            || whole(clevis, "threshold").unwrap_or(0) != 0
+            || !list(clevis, &["tang"]).is_empty();
+        if let Some(custom) = entry(clevis, "custom").filter(|it| others && !is_empty(&it.node)) {
+            self.refuse(custom.key_span, "`custom` excludes the rest of clevis");
+        }
+    }
+
+    pub(super) fn tang(&mut self, node: &Node) {
+        self.each(node, "url", url::is_http, "is not an http or https URL");
+        self.needs(node, "thumbprint");
+    }
+
+    pub(super) fn pin(&mut self, node: &Node) {
+        const PINS: [&str; 3] = ["tpm2", "tang", "sss"];
+        if is_empty(node) {
+            return;
+        }
+        self.needs(node, "pin");
+        self.needs(node, "config");
+        self.each(
+            node,
+            "pin",
+            |it| it.is_empty() || PINS.contains(&it),
+            "is not a pin of clevis: tpm2, tang and sss are",
+        );
+    }
+}
+
+/// A pin of which nothing is said.
+fn is_empty(pin: &Node) -> bool {
+    let has_text = |name: &&str| text(pin, name).is_some_and(|it| !it.is_empty());
+    !["pin", "config"].iter().any(has_text) && !is_true(pin, "needsNetwork")
+}
+
+fn has_no_number(partition: &Node) -> bool {
+    whole(partition, "number").unwrap_or(0) == 0
+}
+
+fn is_gone(partition: &Node) -> bool {
+    entry(partition, "shouldExist").is_some_and(|it| it.node.value == Value::Bool(false))
+}
+
+/// Partitions that begin before another one, which begins no later, ends. Those that aren't told
+/// where to begin and how large to be get what is free.
+fn overlapping(partitions: &[Node]) -> Vec<&Node> {
+    let place = |it| {
+        let start = whole(it, "startMiB").filter(|it| *it != 0)?;
+        // A size of 0 is all there is room for.
+        let size = whole(it, "sizeMiB")?.max(1);
+        Some((start, start.saturating_add(size), it))
+    };
+    let mut placed: Vec<_> = partitions.iter().filter_map(place).collect();
+    placed.sort_by_key(|it| it.0);
+    let mut free = i64::MIN;
+    let mut overlapping = Vec::new();
+    for (start, end, partition) in placed {
+        if start < free {
+            overlapping.push(partition);
+        }
+        free = free.max(end);
+    }
+    overlapping
+}
+
+/// How long labels of filesystems can be (`mkfs` of each).
+fn label_length(format: &str) -> usize {
+    match format {
+        "ext4" => 16,
+        "btrfs" => 256,
+        "xfs" => 12,
+        "swap" => 15,
+        "vfat" => 11,
+        _ => usize::MAX,
+    }
+}
+
+fn is_guid(guid: &str) -> bool {
+    let parts: Vec<&str> = guid.split('-').collect();
+    let hex = |part: &&str| part.bytes().all(|it| it.is_ascii_hexdigit());
+    guid.is_empty()
+        || (parts.iter().map(|it| it.len()).eq([8, 4, 4, 4, 12]) && parts.iter().all(hex))
+}

@@ -1,0 +1,108 @@
+//! Units: Ignition reads their text before it writes them, and refuses what it can't read.
+
+use super::Checker;
+use crate::ignition::tree::{entry, list, text};
+use crate::yaml::Node;
+
+impl Checker<'_> {
+    pub(super) fn unit(&mut self, node: &Node, object: &str) {
+        if object == "unit" {
+            self.each(node, "name", is_unit, "is not a unit's name");
+        } else {
+            let is_conf = |name: &str| is_file_name(name) && name.strip_suffix(".conf").is_some();
+            let what = "is not a drop-in's name: it must end in .conf";
+            self.each(node, "name", is_conf, what);
+        }
+        if let Some(contents) = entry(node, "contents")
+            && let Some(text) = contents.node.as_text()
+            && let Err(problem) = options(text)
+        {
+            let message = format!("this is not a unit's text: {problem}");
+            self.refuse(contents.node.span, message);
+        }
+    }
+}
+
+/// Whether a unit has a text, but nothing that says what enabling it is.
+pub(super) fn can_not_be_enabled(unit: &Node) -> bool {
+    let Some(own) = text(unit, "contents").filter(|it| !it.is_empty()) else {
+        return false;
+    };
+    let dropins = list(unit, &["dropins"]).iter();
+    let mut texts = dropins.filter_map(|it| text(it, "contents")).chain([own]);
+    !texts.any(|it| options(it).is_ok_and(|it| it.contains(&"Install")))
+}
+
+fn is_file_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains('/')
+}
+
+/// systemd's types of units (systemd.unit).
+fn is_unit(name: &str) -> bool {
+    const TYPES: [&str; 11] = [
+        "service",
+        "socket",
+        "device",
+        "mount",
+        "automount",
+        "swap",
+        "target",
+        "path",
+        "timer",
+        "slice",
+        "scope",
+    ];
+    let stem = name.rsplit_once('.');
+    is_file_name(name) && stem.is_some_and(|(stem, kind)| !stem.is_empty() && TYPES.contains(&kind))
+}
+
+/// The sections of a text's options, one for each, read as Ignition does: what is before the first
+/// section doesn't count, and a `\` lets a value go on in the next line.
+fn options(text: &str) -> Result<Vec<&str>, &'static str> {
+    let mut sections = Vec::new();
+    let mut section = None;
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start();
+        let Some(first) = rest.chars().next() else {
+            return Ok(sections);
+        };
+        if first == '[' {
+            let (name, after) = rest[1..].split_once(']').ok_or("a `[` is not closed")?;
+            let (garbage, after) = line(after);
+            if !garbage.trim().is_empty() {
+                return Err("there is more in the line after a section's name");
+            }
+            (section, rest) = (Some(name), after);
+        } else if "#;".contains(first) {
+            let ends_with = |line: &str| line.strip_suffix(' ').unwrap_or(line).ends_with('\\');
+            rest = after_continued(rest, ends_with);
+        } else if let Some(section) = section {
+            let (name, value) = rest.split_once('=').unwrap_or((rest, ""));
+            if name.len() == rest.len() || name.contains(['\n', '\r']) {
+                return Err("a line has no `=`");
+            }
+            sections.push(section);
+            rest = after_continued(value, |line| line.contains('\\'));
+        } else {
+            rest = &rest[first.len_utf8()..];
+        }
+    }
+}
+
+/// The first line and what is after it.
+fn line(text: &str) -> (&str, &str) {
+    text.split_once('\n').unwrap_or((text, ""))
+}
+
+/// What is after a line and those it goes on in.
+fn after_continued(text: &str, goes_on: impl Fn(&str) -> bool) -> &str {
+    let mut rest = text;
+    loop {
+        let (first, after) = line(rest);
+        rest = after;
+        if !goes_on(first) || rest.is_empty() {
+            return rest;
+        }
+    }
+}

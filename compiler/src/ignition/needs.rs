@@ -1,0 +1,237 @@
+//! What a node needs of its operating system on every boot. The agent sees to most of it at the
+//! first one, and at no later one: so the user's own config takes none of it away, override or
+//! not.
+
+use nkd_contract::names;
+use serde_json::Value;
+
+use super::check::UNITS;
+use super::decode;
+use super::tree::{entry, is_true, list, text};
+use crate::cluster_file::domain::{self as cluster, Cluster};
+use crate::diagnostics::Span;
+use crate::yaml::Node;
+
+/// Without these no pod is reached (Kubernetes, "Container Runtimes", "Network configuration").
+const SETTINGS: [&str; 3] = [
+    "net.ipv4.ip_forward",
+    "net.bridge.bridge-nf-call-iptables",
+    "net.bridge.bridge-nf-call-ip6tables",
+];
+/// What image layers and those settings are of.
+const MODULES: [&str; 2] = ["overlay", "br_netfilter"];
+/// The kernel has two names for forwarding everywhere (its `ip-sysctl.rst`).
+const ALIAS: (&str, &str) = ("net.ipv4.conf.all.forwarding", SETTINGS[0]);
+
+const SWAP: &str = "kubelet refuses to start while there is swap";
+
+/// One node's needs.
+pub struct Needs<'a> {
+    /// Its name.
+    pub node: &'a str,
+    /// The container runtime's unit.
+    pub runtime: &'a str,
+    /// Whether kubelet was told to put up with swap.
+    pub takes_swap: bool,
+}
+
+/// What takes something away, and how.
+pub type Found = (Span, String);
+
+impl<'a> Needs<'a> {
+    /// What a node of a cluster needs.
+    pub fn of(node: &'a cluster::Node, cluster: &'a Cluster) -> Self {
+        let init = cluster.init_node().into_iter();
+        let mut overlays = init.chain([node]).flat_map(|it| cluster.overlays_of(it));
+        let by_argument = ("fail-swap-on".to_owned(), "false".to_owned());
+        Self {
+            node: &node.name,
+            runtime: cluster.runtime.unit(),
+            takes_swap: node.kubelet_args.contains(&by_argument)
+                || overlays.any(|it| takes_swap(&it.document.to_json())),
+        }
+    }
+
+    /// What of a whole config takes away what is needed.
+    pub fn check(&self, config: &Node) -> Vec<Found> {
+        let mut found = Vec::new();
+        let mut refuse = |span, message: String| found.push((span, message));
+        self.units(config, &mut refuse);
+        if !self.takes_swap {
+            swap(config, &mut refuse);
+        }
+        if let Some((name, span)) = file(config, "/etc/hostname")
+            && name.trim() != self.node
+        {
+            let message = format!("the hostname is the node's name, {}", self.node);
+            refuse(span, message);
+        }
+        lines(config, "/etc/sysctl.d/", &SETTINGS, setting, &mut refuse);
+        lines(
+            config,
+            "/etc/modules-load.d/",
+            &MODULES,
+            module,
+            &mut refuse,
+        );
+        found
+    }
+
+    /// Nothing that has to run is masked, in any of the ways there are (systemd.unit).
+    fn units(&self, config: &Node, refuse: &mut impl FnMut(Span, String)) {
+        let agent = [
+            "nkd-agent.service",
+            "nkd-reporter.service",
+            names::READY_TARGET,
+        ];
+        for unit in ["kubelet.service", self.runtime].into_iter().chain(agent) {
+            let path = format!("{UNITS}/{unit}");
+            let units = list(config, &["systemd", "units"]).iter();
+            let masks = units
+                .filter(|it| text(it, "name") == Some(unit) && is_true(it, "mask"))
+                .filter_map(|it| Some(entry(it, "mask")?.key_span));
+            let links = list(config, &["storage", "links"]).iter();
+            let links = links
+                .filter(|it| text(it, "path") == Some(&path))
+                .filter(|it| text(it, "target") == Some("/dev/null"))
+                .map(|it| it.span);
+            let empty = file(config, &path).filter(|it| it.0.is_empty());
+            for span in masks.chain(links).chain(empty.map(|it| it.1)) {
+                refuse(
+                    span,
+                    format!("a node can't do without {unit}, and this masks it"),
+                );
+            }
+        }
+    }
+}
+
+/// Whether kubelet is told to put up with swap, in its configuration or by an argument.
+fn takes_swap(overlay: &Value) -> bool {
+    match overlay {
+        Value::Object(fields) => {
+            let argument = fields.get("name").is_some_and(|it| it == "fail-swap-on");
+            let is_off = |key: &str| {
+                fields
+                    .get(key)
+                    .is_some_and(|it| *it == false || it == "false")
+            };
+            is_off("failSwapOn")
+                || is_off("fail-swap-on")
+                || (argument && is_off("value"))
+                || fields.values().any(takes_swap)
+        }
+        Value::Array(items) => items.iter().any(takes_swap),
+        _ => false,
+    }
+}
+
+/// No swap is made that would be there at the next boot: by a unit, `fstab` or systemd's generator
+/// for memory that is compressed.
+fn swap(config: &Node, refuse: &mut impl FnMut(Span, String)) {
+    for unit in list(config, &["systemd", "units"]) {
+        let is_swap = text(unit, "name").is_some_and(|name| name.ends_with(".swap"));
+        if is_swap && is_true(unit, "enabled") && !is_true(unit, "mask") {
+            refuse(unit.span, SWAP.to_owned());
+        }
+    }
+    let is_swap = |line: &str| line.split_whitespace().nth(2) == Some("swap");
+    let is_device = |line: &str| line.starts_with("[zram");
+    for (path, makes_swap) in [
+        ("/etc/fstab", &is_swap as &dyn Fn(&str) -> bool),
+        ("/etc/systemd/zram-generator.conf", &is_device),
+    ] {
+        if let Some((text, span)) = file(config, path)
+            && significant(&text).any(makes_swap)
+        {
+            refuse(span, SWAP.to_owned());
+        }
+    }
+}
+
+/// What a line of a file in a directory says: a name, and whether that is what is needed.
+type Line = fn(&str) -> Option<(String, bool)>;
+
+fn setting(line: &str) -> Option<(String, bool)> {
+    let (name, value) = line.split_once('=')?;
+    let name = name.trim().trim_start_matches('-').replace('/', ".");
+    let name = if name == ALIAS.0 { ALIAS.1 } else { &name };
+    Some((name.to_owned(), value.trim() == "1"))
+}
+
+fn module(line: &str) -> Option<(String, bool)> {
+    Some((line.replace('-', "_"), true))
+}
+
+/// Of the files in a directory, which are read in the order of their names, the last word about
+/// each name has to be what is needed.
+fn lines(
+    config: &Node,
+    directory: &str,
+    needed: &[&str],
+    line: Line,
+    refuse: &mut impl FnMut(Span, String),
+) {
+    let mut files: Vec<(&str, &Node)> = list(config, &["storage", "files"])
+        .iter()
+        .filter_map(|file| Some((text(file, "path")?.strip_prefix(directory)?, file)))
+        .filter(|(name, _)| {
+            name.strip_suffix(".conf")
+                .is_some_and(|it| !it.contains('/'))
+        })
+        .collect();
+    files.sort_by_key(|(name, _)| *name);
+    for name in needed {
+        let mut last = None;
+        for (file, node) in &files {
+            let text = content(node).unwrap_or_default();
+            let said = significant(&text)
+                .filter_map(line)
+                .filter(|it| it.0 == *name);
+            last = said.last().map(|it| (it.1, *file, place(node))).or(last);
+        }
+        match last {
+            Some((true, ..)) => {}
+            Some((false, _, span)) => {
+                refuse(span, format!("pods aren't reached without {name} = 1"))
+            }
+            // Only an override takes away nkd's own file.
+            None => {
+                if let Some((_, node)) = files.first() {
+                    refuse(place(node), format!("nothing in {directory} has {name}"));
+                }
+            }
+        }
+    }
+}
+
+fn significant(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text.lines().map(str::trim);
+    lines.filter(|line| !line.is_empty() && !line.starts_with(['#', ';']))
+}
+
+/// A file's text and place, if it can be known now.
+fn file(config: &Node, path: &str) -> Option<(String, Span)> {
+    let mut files = list(config, &["storage", "files"]).iter();
+    let file = files.find(|file| text(file, "path") == Some(path))?;
+    Some((content(file)?, place(file)))
+}
+
+/// What is appended counts too: it may come after what is there.
+fn content(file: &Node) -> Option<String> {
+    let contents = entry(file, "contents").map(|it| &it.node);
+    let parts = contents.into_iter().chain(list(file, &["append"]));
+    let parts = parts.map(|resource| {
+        let source = text(resource, "source")?;
+        let compression = text(resource, "compression").unwrap_or_default();
+        String::from_utf8(decode(source, compression)?).ok()
+    });
+    let parts: Option<Vec<_>> = parts.collect();
+    Some(parts?.concat())
+}
+
+/// Where a file's content is written, or else its path.
+fn place(file: &Node) -> Span {
+    let contents = entry(file, "contents").or_else(|| entry(file, "append"));
+    contents.map_or(file.span, |it| it.node.span)
+}
