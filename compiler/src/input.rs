@@ -1,7 +1,7 @@
 //! Reading the user's files: nothing that never ends, and nothing that fills the memory.
 
 use std::fs::OpenOptions;
-use std::io::{Error, ErrorKind, Read as _, Result};
+use std::io::{Error, ErrorKind, Read, Result};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -24,8 +24,13 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     if !kind.is_file() {
         return Err(Error::other("it is a pipe, socket or device"));
     }
+    read_from(file)
+}
+
+/// Reads to the end of what is open already.
+pub fn read_from(reader: impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.take(LIMIT + 1).read_to_end(&mut bytes)?;
+    reader.take(LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LIMIT {
         return Err(Error::other("it is larger than 16 MiB"));
     }

@@ -105,6 +105,18 @@ fn broken_input_is_explained_at_its_line() {
 }
 
 #[test]
+fn every_case_is_in_the_index() {
+    let index = std::fs::read_to_string(tests().join("butane/README.md")).unwrap();
+    for kind in ["cases", "refused"] {
+        for case in directories(kind) {
+            let name = case.file_name().unwrap().to_str().unwrap();
+            let row = format!("| [{name}]({kind}/{name}) |");
+            assert!(index.contains(&row), "{row}");
+        }
+    }
+}
+
+#[test]
 fn warnings_alone_are_said_and_not_in_the_way() {
     let directory = tests().join("butane/refused/03-decimal-mode");
     let run = nkd(&directory, &["butane", "config.bu"]);
@@ -112,6 +124,23 @@ fn warnings_alone_are_said_and_not_in_the_way() {
     let first = "warning[NKD0313]: config.bu:6:13: the mode 644 is decimal; in octal it is 01204";
     assert_eq!(run.stderr.lines().next(), Some(first));
     assert!(run.stdout.contains(r#""mode":644"#));
+}
+
+#[test]
+fn standard_input_that_is_not_text_is_refused_as_a_file_is() {
+    use std::io::Write as _;
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_nkd"))
+        .arg("butane")
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"\xff").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let message = "standard input can't be read: it is not UTF-8 text";
+    assert!(stderr.contains(message), "{stderr}");
 }
 
 #[test]

@@ -24,7 +24,10 @@ fuzz_target!(|text: &str| {
         return;
     };
     let merged = merge(&parent, &child);
-    let source = diagnostics.add(Path::new("merged.ign"), tree::to_json(&merged).to_string());
+    let text = tree::to_json(&merged).to_string();
+    let (_, unknown) = ignition_config::Config::parse_str(&text).expect(&text);
+    assert!(unknown.is_empty(), "{unknown:?} in {text}");
+    let source = diagnostics.add(Path::new("merged.ign"), text);
     let again = json::parse(source, &mut diagnostics).expect("JSON");
     let format = read::Json {
         minor: SPEC_MINOR,

@@ -65,12 +65,29 @@ impl Format for Butane {
                 Some(Value::Text(text))
             }
             (Value::Text(text), Kind::Whole) if !raw.starts_with(['"', '\'']) => {
-                let digits = text.strip_prefix('0')?;
-                let number = u32::from_str_radix(digits, 8).ok()?;
-                Some(Value::Number(number.into()))
+                whole(text).map(|it| Value::Number(it.into()))
             }
+            (Value::Text(text), Kind::Bool) => boolean(text).map(Value::Bool),
             _ => None,
         }
+    }
+}
+
+/// Numbers that YAML 1.1 knows, but not 1.2: octal ones that begin with a zero, and `_` among digits.
+fn whole(text: &str) -> Option<u32> {
+    let digits = text.replace('_', "");
+    match digits.strip_prefix('0') {
+        Some(octal) => u32::from_str_radix(octal, 8).ok(),
+        None => digits.parse().ok(),
+    }
+}
+
+/// YAML 1.1's words for `true` and `false`.
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(true),
+        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(false),
+        _ => None,
     }
 }
 

@@ -1,10 +1,19 @@
+use crate::diagnostics::{Code, Diagnostics};
 use crate::ignition::encode;
-use crate::ignition::tree::{self, list, pair, text};
+use crate::ignition::tree::{self, entry, list, pair, text};
 use crate::yaml::{Entry, Node};
 
 /// A config with GRUB's users: GRUB reads `user.cfg` from the boot filesystem.
-pub fn rendered(grub: &Entry) -> Option<Node> {
+pub fn rendered(grub: &Entry, to: &mut Diagnostics) -> Option<Node> {
     let users = list(&grub.node, &["users"]);
+    for key in ["name", "password_hash"] {
+        for entry in users.iter().filter_map(|user| entry(user, key)) {
+            if entry.node.as_text() == Some("") {
+                let message = format!("a GRUB user's `{key}` is empty");
+                to.report(Code::ButaneConflict, entry.node.span, message);
+            }
+        }
+    }
     let span = users.first()?.span;
     let of = |key| move |user| text(user, key).unwrap_or_default();
     let names: Vec<&str> = users.iter().map(of("name")).collect();

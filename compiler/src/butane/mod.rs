@@ -111,7 +111,7 @@ fn desugar(
     if let Some(rendered) = boot_device.and_then(|it| boot_device::rendered(&it, to)) {
         config = merge::merge(&rendered, &config);
     }
-    if let Some(rendered) = grub.and_then(|it| grub::rendered(&it)) {
+    if let Some(rendered) = grub.and_then(|it| grub::rendered(&it, to)) {
         config = merge::merge(&rendered, &config);
     }
     if let Some(ignition) = node::mappings(&mut config, &["ignition"], version.span) {

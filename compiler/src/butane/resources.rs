@@ -72,7 +72,9 @@ impl Resolver<'_> {
         if !self.no_two(node, ["contents", "contents_local"]) {
             return;
         }
-        let Some(local) = tree::take(node, "contents_local") else {
+        let local = tree::take(node, "contents_local");
+        // Butane takes an empty name for none.
+        let Some(local) = local.filter(|it| it.node.as_text() != Some("")) else {
             return;
         };
         let Some((content, place)) = self.content(None, Some(local)) else {

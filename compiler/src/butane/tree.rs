@@ -29,8 +29,27 @@ pub fn embed(config: &mut Node, trees: &Node, files: &LocalFiles<'_>, to: &mut D
         }
         let base = text(it, "path").filter(|it| !it.is_empty()).unwrap_or("/");
         let mut walk = Walk { config, place, to };
-        walk.directory(&root, base.trim_end_matches('/'));
+        walk.directory(&root, &simplest(base));
     }
+}
+
+/// A full path without what could be left out, to which `/` and a name can be added. Any other stays
+/// as it is, to be refused.
+fn simplest(path: &str) -> String {
+    if !path.starts_with('/') {
+        return path.to_owned();
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            _ => parts.push(part),
+        }
+    }
+    parts.iter().flat_map(|part| ["/", part]).collect()
 }
 
 struct Walk<'a> {
@@ -71,10 +90,11 @@ impl Walk<'_> {
         let Some(file) = self.node("files", target) else {
             return self.refuse(path, &format!("the config has {target} already"));
         };
-        let has_content = ["source", "inline", "local"]
-            .iter()
-            .any(|key| tree::at(file, &["contents", key]).is_some());
-        if has_content {
+        let source = tree::at(file, &["contents", "source"]);
+        if source
+            .and_then(Node::as_text)
+            .is_some_and(|it| !it.is_empty())
+        {
             return self.refuse(path, &format!("the config has {target} already"));
         }
         let compressed = tree::at(file, &["contents", "compression"])

@@ -33,8 +33,11 @@ impl Version {
     pub(super) fn of(document: &Node, to: &mut Diagnostics) -> Option<Self> {
         for key in ["variant", "version"] {
             if text(document, key).is_none() {
-                let span = entry(document, key).map_or(document.span, |it| it.node.span);
-                let message = format!("`{key}` is missing");
+                let (span, message) = match entry(document, key) {
+                    // `1.5` is a number.
+                    Some(it) => (it.node.span, format!("this is not a {key}")),
+                    None => (document.span, format!("`{key}` is missing")),
+                };
                 to.report(Code::ButaneVersion, span, message);
                 return None;
             }

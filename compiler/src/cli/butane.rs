@@ -1,14 +1,13 @@
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use clap::Args;
 
 use super::answer::Answer;
 use crate::butane;
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Diagnostics, mask};
 use crate::ignition::check::Warning;
 use crate::ignition::tree;
+use crate::input;
 
 /// Translate a Butane config into an Ignition config
 ///
@@ -30,19 +29,17 @@ pub struct Butane {
 }
 
 impl Butane {
-    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer> {
+    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Answer {
         let source = if let Some(file) = &self.file {
             diagnostics.read(file, None)
         } else {
-            let mut text = String::new();
-            let read = std::io::stdin().read_to_string(&mut text);
-            read.context("standard input can't be read")?;
-            Some(diagnostics.add(Path::new("standard input"), text))
+            let content = input::read_from(std::io::stdin());
+            diagnostics.take(Path::new("standard input"), content, None)
         };
         let directory = self.files_dir.as_deref();
         let translated = source.and_then(|it| butane::translate(it, directory, diagnostics));
         let Some(translation) = translated else {
-            return Ok(Answer::document(""));
+            return Answer::document("");
         };
         for warning in &translation.warnings(translation.version.ignition) {
             if self.strict {
@@ -57,7 +54,7 @@ impl Butane {
         } else {
             format!("{json}\n")
         };
-        Ok(Answer::document(text))
+        Answer::document(text)
     }
 }
 
@@ -73,6 +70,6 @@ fn line(warning: &Warning, diagnostics: &Diagnostics) -> String {
         warning.code.code(),
         diagnostics.path(source).display(),
         column.chars().count() + 1,
-        warning.message
+        mask(&warning.message)
     )
 }

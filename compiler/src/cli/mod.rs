@@ -73,7 +73,7 @@ pub fn main() -> ExitCode {
         Command::Schema(schema) => schema.run(),
         Command::Compile(compile) => compile.run(&mut diagnostics),
         Command::Validate(validate) => validate.run(&mut diagnostics),
-        Command::Butane(butane) => butane.run(&mut diagnostics),
+        Command::Butane(butane) => Ok(butane.run(&mut diagnostics)),
         Command::Explain(explain) => explain.run(&mut diagnostics),
         Command::Diff(diff) => diff.run(&mut diagnostics),
         Command::Images(images) => images.run(&mut diagnostics),

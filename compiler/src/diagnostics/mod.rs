@@ -141,7 +141,17 @@ impl Diagnostics {
 
     /// Reads a text file; a failure is reported at `asked_at`, the place that names the file.
     pub fn read(&mut self, path: &Path, asked_at: Option<Span>) -> Option<SourceId> {
-        let problem = match input::read(path) {
+        self.take(path, input::read(path), asked_at)
+    }
+
+    /// Takes in what was read, or reports why it wasn't.
+    pub fn take(
+        &mut self,
+        path: &Path,
+        content: std::io::Result<Vec<u8>>,
+        asked_at: Option<Span>,
+    ) -> Option<SourceId> {
+        let problem = match content {
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => return Some(self.add(path, text)),
                 Err(_) => "it is not UTF-8 text".to_owned(),

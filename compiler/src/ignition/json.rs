@@ -1,5 +1,7 @@
 //! JSON with places.
 
+use std::collections::HashSet;
+
 use serde::de::IgnoredAny;
 
 use super::tree;
@@ -31,8 +33,9 @@ pub fn parse(source: SourceId, to: &mut Diagnostics) -> Option<Node> {
 /// Ignition takes the last one in silence; what the first was for is lost.
 fn refuse_duplicates(node: &Node, to: &mut Diagnostics) {
     if let Value::Map(entries) = &node.value {
-        for (index, entry) in entries.iter().enumerate() {
-            if entries[..index].iter().any(|it| it.key == entry.key) {
+        let mut keys = HashSet::new();
+        for entry in entries {
+            if !keys.insert(&entry.key) {
                 let message = format!("the key `{}` is given twice", entry.key);
                 to.report(Code::DuplicateKey, entry.key_span, message);
             }

@@ -3,12 +3,10 @@
 //! not.
 
 use nkd_contract::names;
-use serde_json::Value;
 
 use super::check::UNITS;
 use super::decode;
 use super::tree::{entry, is_true, list, text};
-use crate::cluster_file::domain::{self as cluster, Cluster};
 use crate::diagnostics::Span;
 use crate::yaml::Node;
 
@@ -29,8 +27,8 @@ const SWAP: &str = "kubelet refuses to start while there is swap";
 pub struct Needs<'a> {
     /// Its name.
     pub node: &'a str,
-    /// The container runtime's unit.
-    pub runtime: &'a str,
+    /// The container runtime's units.
+    pub runtime: &'a [&'a str],
     /// Whether kubelet was told to put up with swap.
     pub takes_swap: bool,
 }
@@ -38,20 +36,7 @@ pub struct Needs<'a> {
 /// What takes something away, and how.
 pub type Found = (Span, String);
 
-impl<'a> Needs<'a> {
-    /// What a node of a cluster needs.
-    pub fn of(node: &'a cluster::Node, cluster: &'a Cluster) -> Self {
-        let init = cluster.init_node().into_iter();
-        let mut overlays = init.chain([node]).flat_map(|it| cluster.overlays_of(it));
-        let by_argument = ("fail-swap-on".to_owned(), "false".to_owned());
-        Self {
-            node: &node.name,
-            runtime: cluster.runtime.unit(),
-            takes_swap: node.kubelet_args.contains(&by_argument)
-                || overlays.any(|it| takes_swap(&it.document.to_json())),
-        }
-    }
-
+impl Needs<'_> {
     /// What of a whole config takes away what is needed.
     pub fn check(&self, config: &Node) -> Vec<Found> {
         let mut found = Vec::new();
@@ -79,12 +64,13 @@ impl<'a> Needs<'a> {
 
     /// Nothing that has to run is masked, in any of the ways there are (systemd.unit).
     fn units(&self, config: &Node, refuse: &mut impl FnMut(Span, String)) {
-        let agent = [
+        let own = [
+            "kubelet.service",
             "nkd-agent.service",
             "nkd-reporter.service",
             names::READY_TARGET,
         ];
-        for unit in ["kubelet.service", self.runtime].into_iter().chain(agent) {
+        for unit in own.iter().chain(self.runtime) {
             let path = format!("{UNITS}/{unit}");
             let units = list(config, &["systemd", "units"]).iter();
             let masks = units
@@ -106,31 +92,11 @@ impl<'a> Needs<'a> {
     }
 }
 
-/// Whether kubelet is told to put up with swap, in its configuration or by an argument.
-fn takes_swap(overlay: &Value) -> bool {
-    match overlay {
-        Value::Object(fields) => {
-            let argument = fields.get("name").is_some_and(|it| it == "fail-swap-on");
-            let is_off = |key: &str| {
-                fields
-                    .get(key)
-                    .is_some_and(|it| *it == false || it == "false")
-            };
-            is_off("failSwapOn")
-                || is_off("fail-swap-on")
-                || (argument && is_off("value"))
-                || fields.values().any(takes_swap)
-        }
-        Value::Array(items) => items.iter().any(takes_swap),
-        _ => false,
-    }
-}
-
 /// No swap is made that would be there at the next boot: by a unit, `fstab` or systemd's generator
 /// for memory that is compressed.
 fn swap(config: &Node, refuse: &mut impl FnMut(Span, String)) {
     for unit in list(config, &["systemd", "units"]) {
-        let is_swap = text(unit, "name").is_some_and(|name| name.ends_with(".swap"));
+        let is_swap = text(unit, "name").is_some_and(|name| name.strip_suffix(".swap").is_some());
         if is_swap && is_true(unit, "enabled") && !is_true(unit, "mask") {
             refuse(unit.span, SWAP.to_owned());
         }
@@ -160,7 +126,8 @@ fn setting(line: &str) -> Option<(String, bool)> {
 }
 
 fn module(line: &str) -> Option<(String, bool)> {
-    Some((line.replace('-', "_"), true))
+    let name = line.split_whitespace().next()?;
+    Some((name.replace('-', "_"), true))
 }
 
 /// Of the files in a directory, which are read in the order of their names, the last word about
@@ -193,7 +160,7 @@ fn lines(
         match last {
             Some((true, ..)) => {}
             Some((false, _, span)) => {
-                refuse(span, format!("pods aren't reached without {name} = 1"))
+                refuse(span, format!("pods aren't reached without {name} = 1"));
             }
             // Only an override takes away nkd's own file.
             None => {

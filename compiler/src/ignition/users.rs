@@ -81,7 +81,12 @@ impl<'a> Users<'a> {
         if !self.reported.is_empty() {
             return tree::to_json(&merged);
         }
-        for found in Needs::of(node, cluster).check(&merged) {
+        let needs = Needs {
+            node: &node.name,
+            runtime: cluster.runtime.units(),
+            takes_swap: own.keep_swap,
+        };
+        for found in needs.check(&merged) {
             if !self.needed.contains(&found) {
                 to.report(Code::Needed, found.0, &found.1);
                 self.needed.push(found);

@@ -60,6 +60,7 @@ pub fn config(
     }
     host(&mut config, cluster, node)?;
     config.disk.clone_from(&node.install_disk);
+    config.keep_swap = plan.machine.keep_swap;
     Ok(config)
 }
 

@@ -243,11 +243,11 @@ fn short(text: &str) -> &str {
     }
 }
 
-/// Whether a path is full and has nothing in it that could be left out.
+/// Whether a path is full, has nothing in it that could be left out, and is one that can be opened.
 pub fn is_clean(path: &str) -> bool {
     path == "/"
         || path.strip_prefix('/').is_some_and(|rest| {
             rest.split('/')
-                .all(|part| !part.is_empty() && part != "." && part != "..")
+                .all(|part| !part.is_empty() && part != "." && part != ".." && !part.contains('\0'))
         })
 }

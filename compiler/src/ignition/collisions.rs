@@ -1,0 +1,157 @@
+//! Where a user's config meets nkd's part.
+
+use nkd_contract::{names, paths};
+
+use super::check::UNITS;
+use super::user::{UserConfig, UserPath};
+use super::{Config, Unit, hooks};
+use crate::diagnostics::Span;
+
+/// Where nobody but nkd, its agent and kubeadm may put anything.
+const RESERVED: [&str; 4] = [
+    "/etc/nkd",
+    "/var/lib/nkd",
+    "/var/lib/nkd-reporter",
+    paths::KUBERNETES_PKI,
+];
+
+/// The agent's units, which come with the image.
+const RESERVED_UNITS: [&str; 3] = [
+    "nkd-agent.service",
+    "nkd-reporter.service",
+    names::READY_TARGET,
+];
+
+/// Something of the user's that meets something of nkd's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collision {
+    /// Where the user wrote it.
+    pub span: Span,
+    /// What is wrong.
+    pub why: String,
+    /// The path of nkd's that is met, if there is one.
+    pub with: String,
+}
+
+impl Config {
+    /// What of the user's config collides with this one: where it says it, and what is wrong
+    /// with it. Drop-ins to nkd's units are the user's right, and so is what they override.
+    pub fn collisions(&self, user: &UserConfig, overrides: &[&str]) -> Vec<Collision> {
+        let mut found = Vec::new();
+        self.colliding_paths(user, overrides, &mut found);
+        self.colliding_units(user, overrides, &mut found);
+        let users = user.users().filter(|(name, _)| {
+            let mine = self.users.iter().any(|user| user["name"] == *name);
+            mine && !overrides.contains(name)
+        });
+        found.extend(users.map(|(name, span)| {
+            let why = format!("the user `{name}` is in the cluster file's `os.users` too");
+            let with = String::new();
+            Collision { span, why, with }
+        }));
+        let wiped = user.wiped_disks().filter(|(device, _)| {
+            self.disk.as_deref() == Some(*device) && !overrides.contains(device)
+        });
+        found.extend(wiped.map(|(device, span)| {
+            let why = format!("the system is installed on `{device}`, and this wipes it");
+            let with = device.to_owned();
+            Collision { span, why, with }
+        }));
+        found
+    }
+
+    fn colliding_paths(&self, user: &UserConfig, overrides: &[&str], to: &mut Vec<Collision>) {
+        to.extend(user.paths().filter_map(|path| {
+            let taken = self.paths().find(|mine| conflicts(mine, &path));
+            let reserved = RESERVED.iter().find(|root| is_under(path.path, root));
+            let reserved = reserved.filter(|_| !hooks::may_be_at(path.path));
+            let (name, span) = (path.path, path.span);
+            let why = match (reserved, &taken) {
+                _ if RESERVED_UNITS.iter().any(|it| unit_path(it) == name) => {
+                    format!("`{name}` is nkd's")
+                }
+                (Some(root), None) => format!("`{name}` is in {root}, which is nkd's"),
+                (None, Some(mine)) if overrides.contains(&mine.as_str()) => return None,
+                (_, Some(mine)) if mine == name => format!("`{name}` is nkd's"),
+                (_, Some(mine)) => format!("`{name}` stands in the way of nkd's {mine}"),
+                (None, None) => return None,
+            };
+            let with = taken.unwrap_or_default();
+            Some(Collision { span, why, with })
+        }));
+    }
+
+    fn colliding_units(&self, user: &UserConfig, overrides: &[&str], to: &mut Vec<Collision>) {
+        let units = user.units().filter(|unit| {
+            let mine = self.units.iter().any(|mine| mine.name == unit.name);
+            let free = overrides.contains(&unit.name);
+            !unit.only_dropins && (mine && !free || RESERVED_UNITS.contains(&unit.name))
+        });
+        to.extend(units.map(|unit| Collision {
+            span: unit.span,
+            why: format!("`{}` is nkd's", unit.name),
+            with: unit_path(unit.name),
+        }));
+        for mine in &self.units {
+            let theirs = user.units().filter(|unit| unit.name == mine.name);
+            let dropins = theirs.flat_map(|unit| unit.dropins).filter(|(name, _)| {
+                let free = format!("{}.d/{name}", mine.name);
+                mine.has_dropin(name) && !overrides.contains(&free.as_str())
+            });
+            to.extend(dropins.map(|(name, span)| Collision {
+                span,
+                why: format!("`{name}` of {} is nkd's", mine.name),
+                with: unit_path(mine.name),
+            }));
+        }
+    }
+
+    /// Whether a name is that of a file, unit, drop-in, user or disk which the user may override.
+    pub fn can_override(&self, name: &str) -> bool {
+        let reserved = RESERVED.iter().any(|root| is_under(name, root));
+        let files = self.files.iter().any(|file| file.path == name);
+        let units = self.units.iter().any(|unit| {
+            let dropin = name
+                .strip_prefix(unit.name)
+                .and_then(|it| it.strip_prefix(".d/"));
+            unit.name == name || dropin.is_some_and(|it| unit.has_dropin(it))
+        });
+        let users = self.users.iter().any(|user| user["name"] == name);
+        let disk = self.disk.as_deref() == Some(name);
+        !reserved && (files || units || users || disk)
+    }
+
+    /// The paths of all files, those of units among them.
+    fn paths(&self) -> impl Iterator<Item = String> {
+        let files = self.files.iter().map(|file| file.path.clone());
+        let units = self.units.iter().flat_map(|unit| {
+            let path = unit_path(unit.name);
+            let dropins = unit
+                .dropins
+                .iter()
+                .map(|(name, _)| format!("{path}.d/{name}"));
+            dropins.chain([path.clone()]).collect::<Vec<_>>()
+        });
+        files.chain(units)
+    }
+}
+
+impl Unit {
+    fn has_dropin(&self, name: &str) -> bool {
+        self.dropins.iter().any(|(mine, _)| *mine == name)
+    }
+}
+
+fn unit_path(name: &str) -> String {
+    format!("{UNITS}/{name}")
+}
+
+/// Anything at the path itself, and anything but a directory above it.
+fn conflicts(mine: &str, user: &UserPath<'_>) -> bool {
+    user.path == mine || (!user.is_directory && is_under(mine, user.path))
+}
+
+fn is_under(path: &str, root: &str) -> bool {
+    path.strip_prefix(root)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
