@@ -13,15 +13,17 @@ use crate::command;
 const ENGINE: &str = "/usr/lib/dracut/modules.d/30ignition/ignition";
 
 /// Applies a config in namespaces of its own, because the engine leaves its state in `/run`.
-/// Debian's build always relabels, hence the `setfiles` that does nothing.
+/// Debian's build always relabels, hence the `setfiles` that does nothing. Keys are written with the
+/// rights of the user they are for, who has to be able to go where the root directory is.
 const APPLY: &str = r#"
 set -eu
 mount -t tmpfs tmpfs /run
-mkdir /run/bin
+mkdir /run/bin /run/root
+mount --bind "$2" /run/root
 ln -s /bin/true /run/bin/setfiles
 export PATH=/run/bin:$PATH IGNITION_CONFIG_FILE=$1
 for stage in fetch-offline fetch disks mount files umount; do
-    "$3" --root="$2" --platform=file --stage="$stage" --log-to-stdout
+    "$3" --root=/run/root --platform=file --stage="$stage" --log-to-stdout
 done
 "#;
 
