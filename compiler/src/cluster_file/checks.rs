@@ -150,6 +150,16 @@ pub fn addresses(text: &Text, to: &mut Diagnostics) -> Option<(IpAddr, Option<Ip
     let parts = text.value.split(',');
     let parts = parts.map(|part| address(&Spanned::new(part.to_owned(), text.span), to));
     let all: Vec<_> = parts.collect::<Option<_>>()?;
+    // kubelet refuses these (`validateNodeIP`).
+    let is_of_a_link = |it: &&IpAddr| match it {
+        IpAddr::V4(it) => it.is_link_local(),
+        IpAddr::V6(it) => it.is_unicast_link_local(),
+    };
+    if let Some(address) = all.iter().find(is_of_a_link) {
+        let message = format!("`{address}` is good on one link only");
+        to.report(Code::Address, text.span, message);
+        return None;
+    }
     match all[..] {
         [one] => return Some((one, None)),
         [a, b] if a.is_ipv4() != b.is_ipv4() => return Some((a, Some(b))),

@@ -1,12 +1,12 @@
 //! `spec.runtime`: the container runtime and the registries it pulls from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nkd_contract::Runtime;
 
-use super::domain::{Access, DOCKER_HUB, Mirror, Registry};
+use super::domain::{Access, DOCKER_HUB, Mirror, Registry, server};
 use super::files::Files;
 use super::{checks, keys, resolved, written};
 use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
@@ -88,10 +88,16 @@ fn registries(
     let mut registries = Vec::new();
     for registry in file {
         let host = registry.host.as_ref();
+        let mut urls: HashSet<String> = host.map(|it| server(&it.value)).into_iter().collect();
         let mirrors = registry.mirrors.into_iter().filter_map(|mirror| {
             let access = access(&mirror.access, files, to);
             let span = mirror.url.as_ref()?.span;
             let url = mirror_url(mirror.url?, to)?;
+            // A runtime's configuration with one twice can't be read.
+            if !urls.insert(url.clone()) {
+                let message = format!("`{url}` is there already, or is the registry itself");
+                to.report(Code::Registry, span, message);
+            }
             let made = Mirror { url, access };
             seen.mirror(host?, &made, span, to);
             seen.access(made.host(), &made.access, &mirror.access, to);

@@ -12,7 +12,7 @@ use nkd_contract::{Runtime, Stage};
 
 pub use host::{Host, Names, Own, Proxy, User};
 pub use nodes::{Interface, Node, Pool, Role, Taint};
-pub use runtime::{Access, DOCKER_HUB, Mirror, Registry};
+pub use runtime::{Access, DOCKER_HUB, Mirror, Registry, server};
 
 use crate::diagnostics::{SourceId, Spanned};
 use crate::pki::{KeyPair, Secret};

@@ -3,6 +3,14 @@ use crate::pki::Secret;
 /// Docker's own registry, as images' names say it.
 pub const DOCKER_HUB: &str = "docker.io";
 
+/// The URL of a registry by its name: Docker's is elsewhere than its images' names say.
+pub fn server(host: &str) -> String {
+    match host {
+        DOCKER_HUB => "https://registry-1.docker.io".to_owned(),
+        host => format!("https://{host}"),
+    }
+}
+
 /// An image registry that needs something to be reached.
 pub struct Registry {
     /// `host` or `host:port`, as in images' names.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use crate::cluster_file::domain::{Access, Cluster, DOCKER_HUB, Registry};
+use crate::cluster_file::domain::{Access, Cluster, server};
 use crate::fragments;
 use crate::ignition::{Config, PRIVATE, PUBLIC};
 
@@ -20,12 +20,12 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster) -> Result<()> {
     config.file("/etc/containerd/config.toml", PUBLIC, runtime);
     for registry in &cluster.registries {
         let directory = format!("{REGISTRIES}/{}", registry.host);
-        let mut hosts = format!("server = \"{}\"\n", server(registry));
+        let mut hosts = format!("server = \"{}\"\n", server(&registry.host));
         let mirrors = registry.mirrors.iter();
         let mirrors = mirrors.map(|it| (it.url.clone(), &it.access, "pull\", \"resolve"));
         // The registry itself comes last, and only if it is reached in a way of its own.
         let own = Some(&registry.access).filter(|it| !it.is_plain());
-        let own = own.map(|it| (server(registry), it, "pull\", \"resolve\", \"push"));
+        let own = own.map(|it| (server(&registry.host), it, "pull\", \"resolve\", \"push"));
         for (index, (url, access, can)) in mirrors.chain(own).enumerate() {
             let _ = write!(hosts, "\n[host.\"{url}\"]\n  capabilities = [\"{can}\"]\n");
             if url.contains("/v2") {
@@ -46,14 +46,6 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster) -> Result<()> {
         config.file(format!("{directory}/hosts.toml"), PRIVATE, hosts);
     }
     Ok(())
-}
-
-/// Where a registry is: Docker's is elsewhere than its images' names say.
-fn server(registry: &Registry) -> String {
-    match registry.host.as_str() {
-        DOCKER_HUB => "https://registry-1.docker.io".to_owned(),
-        host => format!("https://{host}"),
-    }
 }
 
 impl Access {
