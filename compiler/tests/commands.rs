@@ -264,3 +264,35 @@ fn secrets_can_be_made_before_and_are_never_shown_nor_overwritten() {
         }
     }
 }
+
+#[test]
+fn an_endpoint_that_is_the_control_plane_is_where_its_api_listens() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster_file = directory.path().join("cluster.yaml");
+    let text = fs::read_to_string(demo()).unwrap();
+    let both = "networking: {podSubnet: \"10.244.0.0/16,fd00:10:244::/56\", serviceSubnet: \
+                \"10.96.0.0/16,fd00:10:96::/112\"}";
+    let text = text
+        .replace(
+            "v1.20.2",
+            &format!("v1.31.2\n    {both}\n    endpoint: ENDPOINT"),
+        )
+        .replace("10.200.0.11", "\"10.200.0.11,fd00::11\"")
+        .replace("10.200.0.12", "\"10.200.0.12,fd00::12\"");
+    for (endpoint, port) in [
+        ("10.200.0.11:7443", 7443),
+        ("\"[fd00:0::11]:7443\"", 7443),
+        ("cp1:7443", 7443),
+        ("api.example.org:7443", 6443),
+    ] {
+        fs::write(&cluster_file, text.replace("ENDPOINT", endpoint)).unwrap();
+        let out = directory.path().join("out");
+        compile(&cluster_file, &out, &[]);
+        let documents = common::file(&common::ignition(&out, "cp1"), "/etc/nkd/kubeadm.yaml");
+        let documents = documents.unwrap();
+        assert!(
+            documents.contains(&format!("bindPort: {port}\n")),
+            "{documents}"
+        );
+    }
+}

@@ -76,7 +76,10 @@ pub fn endpoint(text: &Text, to: &mut Diagnostics) -> Option<Endpoint> {
         let own = host == "localhost" || host.parse().is_ok_and(|it| !is_machines(&it));
         let port: u16 = port.parse().ok().filter(|port| *port != 0)?;
         (good && !own).then(|| Endpoint {
-            host: host.to_owned(),
+            // One way to write each address: fd00::a and fd00:0::A are compared with others.
+            host: host
+                .parse()
+                .map_or_else(|_| host.to_owned(), |it: IpAddr| it.to_string()),
             port,
         })
     });

@@ -5,6 +5,7 @@ mod addressing;
 mod authorities;
 mod budgets;
 mod checks;
+mod defaults;
 pub mod domain;
 mod endpoint;
 mod etcd;

@@ -153,9 +153,15 @@ impl Cluster {
     /// The port of the API server on a control plane itself: the endpoint's, unless something
     /// else stands there.
     pub fn bind_port(&self) -> u16 {
-        let own = self
-            .control_planes()
-            .any(|node| node.address.to_string() == self.endpoint.host);
+        let own = self.control_planes().any(|node| {
+            let second = node.second_address.map(|it| it.to_string());
+            [
+                Some(node.address.to_string()),
+                second,
+                Some(node.name.clone()),
+            ]
+            .contains(&Some(self.endpoint.host.clone()))
+        });
         if own || self.kube_vip.is_some() {
             self.endpoint.port
         } else {
