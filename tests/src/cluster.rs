@@ -157,15 +157,19 @@ impl ClusterFile {
                 .with_context(|| format!("a node has no {key}"))?;
             anyhow::Ok(value.to_owned())
         };
-        let nodes = self.document["spec"]["nodes"]
-            .as_array()
-            .context("there are no nodes")?;
+        let spec = &self.document["spec"];
+        let nodes = spec["nodes"].as_array().context("there are no nodes")?;
+        let pool_of = |node: &Value| {
+            let mut pools = spec["pools"].as_array()?.iter();
+            pools.find(|pool| pool["name"] == node["pool"])
+        };
         nodes
             .iter()
             .map(|node| {
+                let role = text(node, "role");
                 Ok(ClusterNode {
                     name: text(node, "name")?,
-                    role: text(node, "role")?,
+                    role: role.or_else(|error| text(pool_of(node).ok_or(error)?, "role"))?,
                     address: text(node, "address")?,
                 })
             })

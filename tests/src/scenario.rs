@@ -28,6 +28,11 @@ pub struct Scenario {
 impl Scenario {
     /// Sets all of it up, building what isn't in the cache.
     pub fn new() -> Result<Self> {
+        Self::of("demo")
+    }
+
+    /// The same with another of the examples.
+    pub fn of(example: &str) -> Result<Self> {
         requirements::ensure()?;
         let cache = Cache::open()?;
         let kubernetes = Kubernetes::chosen(&cache)?;
@@ -35,7 +40,7 @@ impl Scenario {
         let image = Image::build(&cache, &kubernetes, &programs)?;
         let lab = Lab::new(&cache)?;
         let callbacks = lab.callbacks()?;
-        let example = workspace().join("examples/demo/cluster.yaml");
+        let example = workspace().join(format!("examples/{example}/cluster.yaml"));
         let mut file = ClusterFile::from_example(&lab, &example, &kubernetes)?;
         file.report_to(&callbacks)?;
         Ok(Self {
