@@ -151,7 +151,7 @@ fn lines(
     for name in needed {
         let mut last = None;
         for (file, node) in &files {
-            let text = content(node).unwrap_or_default();
+            let text: String = parts(node).flatten().collect();
             let said = significant(&text)
                 .filter_map(line)
                 .filter(|it| it.0 == *name);
@@ -164,9 +164,8 @@ fn lines(
             }
             // Only an override takes away nkd's own file.
             None => {
-                if let Some((_, node)) = files.first() {
-                    refuse(place(node), format!("nothing in {directory} has {name}"));
-                }
+                let span = files.first().map_or(config.span, |(_, node)| place(node));
+                refuse(span, format!("nothing in {directory} has {name}"));
             }
         }
     }
@@ -184,21 +183,23 @@ fn file(config: &Node, path: &str) -> Option<(String, Span)> {
     Some((content(file)?, place(file)))
 }
 
-/// What is appended counts too: it may come after what is there.
+/// A file's text, unless some of it is fetched at boot.
 fn content(file: &Node) -> Option<String> {
+    parts(file).collect()
+}
+
+/// What a file's text is made of, one after the other; nothing for what is fetched.
+fn parts(file: &Node) -> impl Iterator<Item = Option<String>> {
     let contents = entry(file, "contents").map(|it| &it.node);
     let parts = contents.into_iter().chain(list(file, &["append"]));
-    let parts = parts.map(|resource| {
+    parts.map(|resource| {
         let source = text(resource, "source")?;
         let compression = text(resource, "compression").unwrap_or_default();
         String::from_utf8(decode(source, compression)?).ok()
-    });
-    let parts: Option<Vec<_>> = parts.collect();
-    Some(parts?.concat())
+    })
 }
 
-/// Where a file's content is written, or else its path.
+/// Where a file's path is written last: its contents may be nkd's, and only what is appended not.
 fn place(file: &Node) -> Span {
-    let contents = entry(file, "contents").or_else(|| entry(file, "append"));
-    contents.map_or(file.span, |it| it.node.span)
+    entry(file, "path").map_or(file.span, |it| it.node.span)
 }
