@@ -42,6 +42,21 @@ fn three_control_planes_and_two_workers_powered_on_at_once_become_one_cluster() 
     assert_eq!(etcd.lines().count(), 3, "{etcd}");
 }
 
+#[test]
+#[ignore = "long: four nodes on two cores"]
+fn a_control_plane_that_never_comes_up_does_not_keep_the_others_waiting_for_ever() {
+    let mut scenario = Scenario::new().unwrap();
+    for (name, role) in [("cp2", "control-plane"), ("cp3", "control-plane")] {
+        scenario.file.add_node(name, role).unwrap();
+    }
+    // In the cluster file's order: cp1, w1, cp2, cp3. A sixth of the gate's time is for cp2.
+    let control_planes = ["10.200.0.11", "10.200.0.13", "10.200.0.14"];
+    let balancer = scenario.lab.balancer(&control_planes).unwrap();
+    scenario.file.set_endpoint(&balancer.endpoint());
+    scenario.file.document["spec"]["budgets"] = serde_json::json!({ "gate": "6m" });
+    let (_machines, _kubectl) = become_ready(&scenario, &["cp3", "w1", "cp1"]);
+}
+
 /// Powers the nodes on in this order and waits until they are one cluster that works. Gives the
 /// machines, which live on, and the administrator's `kubectl`.
 fn become_ready(scenario: &Scenario, names: &[&str]) -> (Vec<Machine>, impl Fn(&[&str]) -> String) {

@@ -9,7 +9,7 @@ use crate::{Cause, Role, Stage, Timestamp};
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
-    /// Place in the node's event log, from 1, without gaps.
+    /// Place in the node's event log, from 1; a gap is where a log grown too large was lightened.
     pub sequence: u64,
     /// Unique for ever: receivers drop repetitions by it.
     pub id: String,
