@@ -1,10 +1,12 @@
 //! `nkd-agent diagnose`: all of it, and no secret.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/agent.rs"]
+mod agent;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 
 use nkd_contract::paths;
 
@@ -32,7 +34,7 @@ fn machine() -> tempfile::TempDir {
 }
 
 fn diagnose(root: &Path, more: &[&str]) -> std::process::Output {
-    Command::new(env!("CARGO_BIN_EXE_nkd-agent"))
+    agent::agent()
         .arg("--root")
         .arg(root)
         .arg("diagnose")

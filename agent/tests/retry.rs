@@ -1,9 +1,12 @@
 //! `nkd-agent retry`: what has stopped begins again, and nothing else.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/agent.rs"]
+mod agent;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use nkd_contract::{Cause, Event, Kind, Role, Stage, Timestamp, paths};
 
@@ -41,7 +44,7 @@ fn retry(history: &[Kind]) -> (Output, String) {
     };
     let log: String = (1..).zip(history).map(line).collect();
     write(paths::EVENTS, &log);
-    let output = Command::new(env!("CARGO_BIN_EXE_nkd-agent"))
+    let output = agent::agent()
         .arg("--root")
         .arg(root.path())
         .arg("retry")

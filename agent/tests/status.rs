@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used)]
 #![allow(clippy::needless_raw_string_hashes)] // snapbox writes them
 
+#[path = "common/agent.rs"]
+mod agent;
+
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
@@ -33,7 +36,7 @@ impl Machine {
     }
 
     fn status(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nkd-agent"));
+        let mut command = agent::agent();
         command
             .arg("--root")
             .arg(self.0.path())

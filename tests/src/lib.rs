@@ -19,6 +19,7 @@
 //!
 //! See `tests/README.md` for what is real and what is a stand-in.
 
+pub mod aarch64;
 mod authority;
 pub mod balancer;
 pub mod cache;

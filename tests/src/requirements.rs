@@ -15,6 +15,12 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/ignition-validate", "ignition"),
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/bin/etcd", "etcd-server"),
+    ("/usr/bin/aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+    (
+        "/usr/aarch64-linux-gnu/include/stdio.h",
+        "libc6-dev-arm64-cross",
+    ),
+    ("/usr/bin/qemu-aarch64-static", "qemu-user-static"),
     ("/usr/bin/openssl", "openssl"),
     ("/usr/bin/dbus-daemon", "dbus-daemon"),
     ("/usr/bin/curl", "curl"),

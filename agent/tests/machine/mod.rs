@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, dead_code)]
 
+#[path = "../common/agent.rs"]
+mod agent;
 pub mod images;
 pub mod server;
 
@@ -9,7 +11,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 
 use nkd_contract::{Cause, Event, Image, ImageSource, Images, Kind, Plan, Role, Runtime, Stage};
 use nkd_contract::{Timestamp, paths};
@@ -117,7 +119,7 @@ impl Machine {
 
     /// Runs the worker to its end.
     pub fn install(&self) -> ExitStatus {
-        Command::new(env!("CARGO_BIN_EXE_nkd-agent"))
+        agent::agent()
             .arg("--root")
             .arg(self.root.path())
             .arg("install")

@@ -72,7 +72,7 @@ impl Machine {
             .append(true)
             .open(&journal)
             .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_nkd-agent"))
+        let child = super::agent::agent()
             .arg("--root")
             .arg(self.root.path())
             .arg("report")

@@ -12,7 +12,7 @@ use testbed::emulator::Emulator;
 use testbed::image::Image;
 use testbed::kubernetes::{self, Kubernetes};
 use testbed::programs::{Programs, workspace};
-use testbed::{requirements, tools};
+use testbed::{aarch64, requirements, tools};
 
 /// Runs all tests: unit, golden, command line, contract, and real clusters in the testbed.
 ///
@@ -52,6 +52,10 @@ fn selftest(options: &Options) -> Result<()> {
     if options.tests.is_empty() {
         steps.push(("licences, bans and sources of dependencies", deny(&cache)?));
         steps.push(("fuzz targets", fuzz(&cache, options.long)?));
+        if aarch64::hindrance().is_none() {
+            let name = "the agent for aarch64, in qemu-user";
+            steps.push((name, run(&mut aarch64::tests(&cache)?)?));
+        }
     }
     for (name, passed) in &steps {
         let verdict = if *passed { "passed" } else { "FAILED" };
@@ -79,6 +83,9 @@ fn not_run(options: &Options) -> Vec<(&'static str, &'static str)> {
     if options.kubernetes.is_none() {
         let other = "Debian has no other; give one with --kubernetes DIR";
         not_run.push(("Kubernetes other than the built one", other));
+    }
+    if let Some(why) = aarch64::hindrance() {
+        not_run.push(("the agent for aarch64, in qemu-user", why));
     }
     if !options.long {
         not_run.push(("the long scenarios", "run with --long"));
