@@ -1,0 +1,100 @@
+//! What a machine brings along besides nkd: a program on a port of Kubernetes', an updater that would
+//! reboot it, hooks of the user's.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::time::Duration;
+
+use nkd_contract::{Cause, Event, Kind, paths};
+use testbed::Machine;
+use testbed::scenario::{Scenario, property};
+
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Listens on kubelet's port, and goes away after a while.
+const SQUATTER: &str = "\
+[Unit]
+Before=nkd-agent.service
+[Service]
+Type=exec
+ExecStart=/usr/bin/timeout 20 /usr/bin/socat TCP-LISTEN:10250,fork /dev/null
+";
+
+/// A stand-in for zincati, which Debian doesn't have: runs, and does nothing.
+const UPDATER: &str = "[Service]\nType=exec\nExecStart=/usr/bin/sleep infinity\n";
+
+const HOOK: &str = "#!/bin/sh\necho \"before $NKD_STAGE of $NKD_NODE\"\n";
+
+/// A unit that is started at every boot.
+fn add_unit(machine: &Machine, name: &str, text: &str) {
+    machine
+        .write(&format!("/etc/systemd/system/{name}"), text)
+        .unwrap();
+    let wants = machine
+        .root()
+        .join("etc/systemd/system/multi-user.target.wants");
+    fs::create_dir_all(&wants).unwrap();
+    symlink(format!("../{name}"), wants.join(name)).unwrap();
+}
+
+fn events(machine: &Machine) -> Vec<Event> {
+    let log = machine.read(paths::EVENTS).unwrap_or_default();
+    let lines = log.lines();
+    lines
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+#[test]
+fn updates_wait_a_taken_port_is_named_and_hooks_run_on_the_way_to_ready() {
+    let scenario = Scenario::new().unwrap();
+    let cluster = scenario.compile().unwrap();
+    let machine = scenario.machine(&cluster, "cp1").unwrap();
+    add_unit(&machine, "squatter.service", SQUATTER);
+    add_unit(&machine, "zincati.service", UPDATER);
+    let hook = "pre-kubeadm.d/10-note";
+    let path = format!("{}/{hook}", paths::HOOKS);
+    let at = machine.root().join(path.trim_start_matches('/'));
+    fs::create_dir_all(at.parent().unwrap()).unwrap();
+    machine.write(&path, HOOK).unwrap();
+    fs::set_permissions(at, fs::Permissions::from_mode(0o755)).unwrap();
+    machine.boot().unwrap();
+
+    let squatter = || {
+        let events = events(&machine).into_iter();
+        let mut failed = events.filter(|event| event.kind == Kind::AttemptFailed);
+        failed.find(|event| event.cause == Some(Cause::HostPort))
+    };
+    machine
+        .wait_for("the port to be missed", PATIENCE, || {
+            Ok(squatter().is_some())
+        })
+        .unwrap();
+    let message = squatter().unwrap().message;
+    assert!(
+        message.contains("port 10250 is taken by socat (process ")
+            && message.contains(" of squatter.service)"),
+        "{message}"
+    );
+    let zincati = machine.run(["systemctl", "is-active", "zincati"]).unwrap();
+    assert_eq!(zincati.stdout, b"inactive\n");
+
+    machine
+        .wait_for("the node to be Ready", PATIENCE, || {
+            Ok(property(&machine, "State")? == r#"s "ready""#)
+        })
+        .unwrap();
+    machine
+        .wait_for("the updates to be let go", Duration::from_secs(30), || {
+            let zincati = machine.run(["systemctl", "is-active", "zincati"])?;
+            Ok(zincati.stdout == b"active\n")
+        })
+        .unwrap();
+    let field = format!("NKD_HOOK={hook}");
+    let said = machine.journal(&["--output=cat", &field]).unwrap();
+    assert!(
+        said.contains(&format!("{hook}: before kubeadm of cp1")),
+        "{said}"
+    );
+}
