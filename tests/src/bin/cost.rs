@@ -26,15 +26,14 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let scenario = Scenario::new()?;
     let (mut agent, mut script) = (Vec::new(), Vec::new());
     for run in 1..=options.runs {
-        let (seconds, cost) = with_agent(&scenario)?;
-        println!("run {run}: agent  {seconds:6.2} s; {cost}");
-        agent.push(seconds);
-        let seconds = with_script(&scenario)?;
-        println!("run {run}: script {seconds:6.2} s");
-        script.push(seconds);
+        agent.push(with_agent()?);
+        script.push(with_script()?);
+        let last = agent.last().zip(script.last());
+        if let Some((agent, script)) = last {
+            println!("run {run}: agent {agent:.2} s, script {script:.2} s");
+        }
     }
     let (agent, script) = (median(agent), median(script));
     println!("median: agent {agent:.2} s, script {script:.2} s");
@@ -42,24 +41,14 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn with_agent(scenario: &Scenario) -> Result<(f64, String)> {
+fn with_agent() -> Result<f64> {
+    let scenario = Scenario::new()?;
     let machine = scenario.machine(&scenario.compile()?, "cp1")?;
-    let seconds = boot_to_complete(&machine)?;
-    Ok((seconds, cost(&machine)?))
+    boot_to_complete(&machine)
 }
 
-/// What systemd has counted for both units: processor time, the worker's children with it.
-fn cost(machine: &Machine) -> Result<String> {
-    let mut costs = Vec::new();
-    for unit in UNITS {
-        let words = ["systemctl", "show", "--property=CPUUsageNSec,MemoryCurrent"];
-        let shown = machine.check(words.into_iter().chain([unit]))?;
-        costs.push(format!("{unit} {}", shown.trim().replace('\n', " ")));
-    }
-    Ok(costs.join(", "))
-}
-
-fn with_script(scenario: &Scenario) -> Result<f64> {
+fn with_script() -> Result<f64> {
+    let scenario = Scenario::new()?;
     let machine = scenario.machine(&scenario.compile()?, "cp1")?;
     let units = machine.root().join("etc/systemd/system");
     for unit in UNITS {
