@@ -12,7 +12,7 @@ use crate::cluster_file::{
 };
 use crate::diagnostics::{Code, Diagnostics, Span};
 use crate::ignition::{Config, users::Users};
-use crate::images::Closure;
+use crate::images::{Closure, Planned};
 use crate::node;
 use crate::output;
 use crate::parallel;
@@ -86,8 +86,9 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
         keep_earlier(&earlier, &secrets, diagnostics);
     }
     let closure = Closure::of(&cluster)?;
+    let images = Planned::of(&cluster, &closure, diagnostics);
     let drafts = parallel::map(&cluster.nodes, |node| {
-        let config = node::config(&cluster, &closure, node, &secrets)?;
+        let config = node::config(&cluster, &images, node, &secrets)?;
         anyhow::Ok(Draft::new(config, &cluster, node))
     });
     let mut nodes = Vec::new();

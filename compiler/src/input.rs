@@ -1,6 +1,6 @@
 //! Reading the user's files: nothing that never ends, and nothing that fills the memory.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -12,6 +12,11 @@ const LIMIT: u64 = 16 << 20;
 
 /// Reads a file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
+    read_from(open(path)?)
+}
+
+/// Opens a file of any size.
+pub fn open(path: &Path) -> Result<File> {
     // Opening a pipe would wait for somebody to write to it.
     let file = OpenOptions::new()
         .read(true)
@@ -24,7 +29,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     if !kind.is_file() {
         return Err(Error::other("it is a pipe, socket or device"));
     }
-    read_from(file)
+    Ok(file)
 }
 
 /// Reads to the end of what is open already.

@@ -5,6 +5,7 @@
 //! (as the machine reads it), [`proof`] (all machines against each other), [`carrier`] (how it gets
 //! there), [`output`].
 
+pub mod bundle;
 pub mod butane;
 pub mod carrier;
 pub mod cli;

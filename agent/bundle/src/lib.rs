@@ -19,6 +19,6 @@ mod source;
 pub use digest::{Digest, Hasher};
 pub use error::Error;
 pub use layout::{Content, END, Entry, Layout, header, padding};
-pub use model::{Blob, Image, Invalid, JSON_LIMIT, MAX_IMAGES, NAME, index};
+pub use model::{Blob, Image, Invalid, JSON_LIMIT, MAX_IMAGES, NAME, connected, index};
 pub use reader::{Contents, Reader};
 pub use source::{Source, ZSTD_MAGIC, open};

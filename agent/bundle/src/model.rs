@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -229,4 +229,25 @@ pub fn index(images: &[Image]) -> Vec<u8> {
         .collect();
     let index = json!({ "schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests });
     index.to_string().into_bytes()
+}
+
+/// Images in groups that have no blobs in common with each other; groups and what is in them are
+/// in the order in which they come.
+pub fn connected(images: impl IntoIterator<Item = Image>) -> Vec<Vec<Image>> {
+    let mut groups: Vec<(HashSet<Digest>, BTreeMap<usize, Image>)> = Vec::new();
+    for (number, image) in images.into_iter().enumerate() {
+        let mut blobs: HashSet<_> = image.blobs().map(|it| it.digest).collect();
+        let mut members = BTreeMap::from([(number, image)]);
+        let is_apart = |group: &(HashSet<Digest>, _)| group.0.is_disjoint(&blobs);
+        let (apart, shared): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_apart);
+        groups = apart;
+        for (more, others) in shared {
+            blobs.extend(more);
+            members.extend(others);
+        }
+        groups.push((blobs, members));
+    }
+    groups.sort_by_key(|(_, members)| members.keys().next().copied());
+    let groups = groups.into_iter().map(|(_, members)| members);
+    groups.map(|it| it.into_values().collect()).collect()
 }

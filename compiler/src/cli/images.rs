@@ -42,7 +42,8 @@ pub(super) fn architecture(text: &str) -> Result<String, String> {
 
 impl Images {
     pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer> {
-        let Some(cluster) = cluster_file::read(&self.cluster_file, diagnostics) else {
+        let Some(cluster) = cluster_file::read_without_bundles(&self.cluster_file, diagnostics)
+        else {
             return Ok(Answer::document(""));
         };
         let closure = Closure::of(&cluster)?;

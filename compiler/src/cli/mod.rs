@@ -1,6 +1,7 @@
 //! The command line.
 
 mod answer;
+mod bundle;
 mod butane;
 mod carriers;
 mod compile;
@@ -59,6 +60,7 @@ enum Command {
     Explain(explain::Explain),
     Diff(diff::Diff),
     Images(images::Images),
+    Bundle(bundle::Bundle),
     Secrets(secrets::Secrets),
     Completions(shell::Completions),
     Man(shell::Man),
@@ -77,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(&mut diagnostics),
         Command::Diff(diff) => diff.run(&mut diagnostics),
         Command::Images(images) => images.run(&mut diagnostics),
+        Command::Bundle(bundle) => bundle.run(cli.format == Format::Json, &mut diagnostics),
         Command::Secrets(secrets) => secrets.run(&mut diagnostics),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),

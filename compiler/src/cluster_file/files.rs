@@ -19,7 +19,8 @@ pub struct Files<'a> {
 }
 
 impl Files<'_> {
-    fn path(&self, name: &Text) -> PathBuf {
+    /// Where a file is.
+    pub fn path(&self, name: &Text) -> PathBuf {
         self.directory.join(&name.value)
     }
 

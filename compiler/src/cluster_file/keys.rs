@@ -70,7 +70,7 @@ static SPEC: Mapping = mapping(
         map("kubernetes", &KUBERNETES, "Kubernetes itself.").needed(),
         map("runtime", &RUNTIME, "The container runtime."),
         map("network", &NETWORK, "The network add-on."),
-        map("airgap", &AIRGAP, "Images that come with the OS image."),
+        map("airgap", &AIRGAP, "Images that don't come from registries."),
         map("report", &REPORT, "Who is told how the installation goes."),
         map("os", &OS, "The operating system of all nodes."),
         map("pki", &PKI, "The cluster's certificate authorities."),
@@ -231,10 +231,42 @@ static NETWORK: Mapping = mapping(
 
 static AIRGAP: Mapping = mapping(
     "airgap",
-    &[&[text(
-        "images",
-        "A directory in the OS image with image archives (*.tar); without it images are pulled.",
-    )]],
+    &[&[
+        text(
+            "images",
+            "A directory in the OS image with image archives (*.tar).",
+        ),
+        texts(
+            "bundles",
+            "Image bundles, made by `nkd bundle create`: files here, which the nodes find at `sources` by the same names.",
+        ),
+        maps(
+            "sources",
+            &BUNDLE_SOURCE,
+            "Where nodes look for bundles, in this order; by default in /usr/lib/nkd/bundles of the OS image.",
+        ),
+        word(
+            "fallback",
+            &["registry"],
+            "Where an image comes from that no source has; without it nothing is ever pulled.",
+        ),
+    ]],
+);
+
+static BUNDLE_SOURCE: Mapping = mapping(
+    "bundleSource",
+    &[&[
+        text("directory", "A directory on the node."),
+        text(
+            "disk",
+            "The label of a file system, on whatever disk it is; bundles are in its top directory.",
+        ),
+        texts(
+            "urls",
+            "http or https URLs of directories with the same files: where one server fails, the next goes on.",
+        ),
+        text("caFile", "A file of PEM certificates to trust there."),
+    ]],
 );
 
 static REPORT: Mapping = mapping(

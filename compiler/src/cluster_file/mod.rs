@@ -2,6 +2,7 @@
 //! [types that can't be wrong](domain).
 
 mod addressing;
+mod airgap;
 mod authorities;
 mod budgets;
 mod checks;
@@ -32,6 +33,28 @@ use crate::yaml;
 /// Reads a cluster file and everything it names. Whatever is wrong is in `diagnostics`, and then
 /// there is no cluster.
 pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<domain::Cluster> {
+    let written = written(path, diagnostics)?;
+    checked(path, written, diagnostics)
+}
+
+/// The same for those who ask what images there are: bundles of them needn't be there yet.
+pub fn read_without_bundles(path: &Path, diagnostics: &mut Diagnostics) -> Option<domain::Cluster> {
+    let mut written = written(path, diagnostics)?;
+    written.spec.airgap = None;
+    checked(path, written, diagnostics)
+}
+
+fn checked(
+    path: &Path,
+    written: written::Cluster,
+    diagnostics: &mut Diagnostics,
+) -> Option<domain::Cluster> {
+    let resolved = resolved::resolve(written, diagnostics);
+    let directory = path.parent().unwrap_or(Path::new(""));
+    validate::validate(resolved, directory, diagnostics)
+}
+
+fn written(path: &Path, diagnostics: &mut Diagnostics) -> Option<written::Cluster> {
     let source = diagnostics.read(path, None)?;
     let documents = yaml::documents(source, diagnostics);
     let document = match documents.as_slice() {
@@ -52,11 +75,5 @@ pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<domain::Cluste
         }
     };
     diagnostics.keys = provenance::lines(document, diagnostics.text(source));
-    let written = written::Cluster::read(document, diagnostics)?;
-    let resolved = resolved::resolve(written, diagnostics);
-    validate::validate(
-        resolved,
-        path.parent().unwrap_or(Path::new("")),
-        diagnostics,
-    )
+    written::Cluster::read(document, diagnostics)
 }

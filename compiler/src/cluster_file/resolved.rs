@@ -54,8 +54,8 @@ pub struct Cluster {
     pub network_ports: Vec<Text>,
     /// `spec.budgets`
     pub budgets: Vec<(Stage, Text)>,
-    /// `spec.airgap.images`
-    pub airgap_images: Option<Text>,
+    /// `spec.airgap`
+    pub airgap: Option<written::Airgap>,
     /// `spec.report`
     pub report: Option<written::Report>,
     /// `spec.os`
@@ -154,7 +154,7 @@ pub fn resolve(file: written::Cluster, to: &mut Diagnostics) -> Cluster {
         manifests: file.spec.manifests.unwrap_or_default(),
         network_ports: file.spec.network_ports.unwrap_or_default(),
         budgets: file.spec.budgets,
-        airgap_images: file.spec.airgap_images,
+        airgap: file.spec.airgap,
         report: file.spec.report,
         os: file.spec.os,
         pki_algorithm: or(file.spec.pki_algorithm, keys::ALGORITHM),

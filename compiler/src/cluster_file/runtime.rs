@@ -41,20 +41,6 @@ fn name(text: &Spanned<String>, version: Option<Version>, to: &mut Diagnostics) 
     })
 }
 
-/// Checks the directory of image archives, which the agent can't load into every runtime.
-pub fn archives(
-    directory: Option<Spanned<String>>,
-    runtime: Option<Runtime>,
-    to: &mut Diagnostics,
-) -> Option<String> {
-    let directory = directory?;
-    if let Some(runtime) = runtime.filter(|it| *it != Runtime::Containerd) {
-        let message = format!("nkd-agent can't load images into {runtime} yet");
-        to.report(Code::Runtime, directory.span, message);
-    }
-    checks::node_path(directory, to)
-}
-
 /// Reports a sandbox image that the runtime would be refused.
 fn gets_sandbox(
     name: &Spanned<String>,

@@ -12,7 +12,7 @@ use super::files::Files;
 use super::resolved;
 use super::written;
 use super::{
-    addressing, authorities, checks, endpoint, etcd, host, keys, networks, nodes, runtime,
+    addressing, airgap, authorities, checks, endpoint, etcd, host, keys, networks, nodes, runtime,
 };
 use crate::diagnostics::{Code, Diagnostics, Spanned};
 use crate::kubeadm::overlay;
@@ -42,7 +42,7 @@ pub fn validate(
     let (runtime, registries) = runtime::runtime(file.runtime, version, &files, to);
     let external_etcd = file.external_etcd;
     let external_etcd = external_etcd.and_then(|it| etcd::external(it, &files, to));
-    let airgap_images = runtime::archives(file.airgap_images, runtime, to);
+    let images_from = airgap::images(file.airgap, &files, to);
     let report = file.report.map(|it| report(it, &files, to));
     let pki = pki(&file.pki_algorithm, &file.pki_validity, to);
     let external = external_etcd.is_some();
@@ -77,7 +77,7 @@ pub fn validate(
         manifests,
         network_ports: file.network_ports.into_iter().map(|it| it.value).collect(),
         budgets: budgets?,
-        airgap_images,
+        images_from: images_from?,
         report: report.flatten(),
         own: level.host.own,
         pki: pki?,

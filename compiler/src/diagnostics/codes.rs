@@ -133,6 +133,8 @@ codes! {
         "from Kubernetes 1.21, write one IPv4 and one IPv6 network with a comma between them, such as 10.244.0.0/16,fd00:10:244::/56";
     Etcd "NKD0143" "An external etcd can't be used like this."
         "give `endpoints` as https URLs, such as https://10.200.0.31:2379, and PEM files for `caFile`, `certFile` and `keyFile`";
+    Airgap "NKD0144" "Images can't be had without registries like this."
+        "give `images`, a directory on the nodes, or `bundles`, files made by `nkd bundle create`, with `sources` of one `directory`, `disk` or list of `urls` each";
     ReleaseImage "NKD0147" "An OS image isn't named by its digest."
         "write REPOSITORY@sha256:DIGEST, as `skopeo inspect docker://REPOSITORY:TAG` shows it";
     Port "NKD0148" "A value is not a port that a firewall can open."
@@ -212,6 +214,15 @@ codes! {
         "`chmod 600` it; if others had access to it, have new secrets made";
     NotRotatable "NKD0408" "A secret can't be changed while nodes run with it."
         "for new ones, compile into another directory with new secrets, and install all nodes anew";
+    // Image bundles.
+    BundleUnusable "NKD0501" "A file is not an image bundle that can be used."
+        "`nkd bundle create` makes bundles, and `nkd bundle verify` says what is wrong with one";
+    BundleIncomplete "NKD0502" "An image that the cluster runs is in no bundle."
+        "fetch it (`nkd images CLUSTER.yaml --commands`) and make the bundle anew";
+    BundleInput "NKD0503" "An archive of images can't be put into a bundle."
+        "give archives as skopeo, docker or podman write them, image layouts, or directories of those";
+    BundleLarge "NKD0504" "An image doesn't fit into a part of a bundle."
+        "give `--split` a larger size";
 }
 
 #[cfg(test)]

@@ -123,22 +123,20 @@ fn mask_tokens(line: &str) -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-/// Masks `user:password@` in URLs.
+/// Masks `user:password@` in all URLs of a line.
 fn mask_credentials(line: &str) -> String {
-    let Some(start) = line.find("://").map(|at| at + 3) else {
-        return line.to_owned();
-    };
-    let authority = line[start..]
-        .find(['/', '?', ' ', '\n', '"'])
-        .map_or(line.len(), |end| start + end);
-    match line[start..authority].rfind('@') {
-        Some(at) => {
-            let mut masked = String::with_capacity(line.len());
-            push_masked(&mut masked, line, start, start + at);
-            masked
-        }
-        None => line.to_owned(),
+    let mut masked = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(start) = rest.find("://").map(|at| at + 3) {
+        let end = rest[start..]
+            .find(['/', '?', ' ', '\n', '"'])
+            .map_or(rest.len(), |end| start + end);
+        let (url, after) = rest.split_at(end);
+        let user = url[start..].rfind('@').map_or(start, |at| start + at);
+        push_masked(&mut masked, url, start, user);
+        rest = after;
     }
+    masked + rest
 }
 
 /// Masks what data URLs hold: files, and with them anything.
@@ -165,6 +163,10 @@ mod tests {
                 "use *********************** now",
             ),
             ("https://me:pw@host/x", "https://*****@host/x"),
+            (
+                "[http://a, \"http://b:c@d\", http://e@f]",
+                "[http://a, \"http://***@d\", http://*@f]",
+            ),
             ("http_headers: [a]\nvalue: b", "http_headers: ***\nvalue: b"),
             (
                 "  http_headers:\n  - name: A\n    value: b\n  source: c\n  value: d",

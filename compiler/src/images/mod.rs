@@ -4,8 +4,10 @@
 mod closure;
 pub mod manifest;
 pub mod name;
+mod planned;
 
 pub use closure::Closure;
+pub use planned::Planned;
 
 use serde_json::Value;
 

@@ -221,6 +221,10 @@ fn registration(document: &mut Value, cluster: &Cluster, node: &Node) {
         let further = node.kubelet_args.iter();
         args.extend(further.map(|(name, value)| json!({"name": name, "value": value})));
     }
+    // kubeadm knows it from v1beta3 on; before that it pulls what isn't there.
+    if cluster.images_from.is_closed() && cluster.version.minor >= 22 {
+        registration["imagePullPolicy"] = json!("Never");
+    }
     if let Some(taints) = &node.taints {
         registration["taints"] = taints.iter().map(taint).collect();
     }

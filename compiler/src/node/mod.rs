@@ -6,20 +6,20 @@ mod network;
 mod runtime;
 
 use anyhow::Result;
-use nkd_contract::{Image, ImageSource, Images, Plan, ReportTarget, Role, SCHEMA, paths};
+use nkd_contract::{Plan, ReportTarget, Role, SCHEMA, paths};
 use serde_json::Value;
 
 use crate::cluster_file::domain::{self, Cluster, Endpoint, Node};
 use crate::fragments;
 use crate::ignition::{Config, PRIVATE, PUBLIC, Unit};
-use crate::images::Closure;
+use crate::images::Planned;
 use crate::kubeadm;
 use crate::pki::Secrets;
 
 /// A node's configuration, without the user's own.
 pub fn config(
     cluster: &Cluster,
-    closure: &Closure,
+    images: &Planned,
     node: &Node,
     secrets: &Secrets,
 ) -> Result<Config> {
@@ -30,7 +30,7 @@ pub fn config(
     } else {
         kubeadm::join(cluster, node, secrets)?
     };
-    let plan = plan(cluster, closure, node, secrets, &documents);
+    let plan = plan(cluster, images, node, secrets, &documents);
     config.file(
         paths::PLAN,
         PRIVATE,
@@ -161,7 +161,7 @@ fn control_planes_before(cluster: &Cluster, node: &Node) -> Vec<String> {
 
 fn plan(
     cluster: &Cluster,
-    closure: &Closure,
+    images: &Planned,
     node: &Node,
     secrets: &Secrets,
     kubeadm: &[Value],
@@ -185,20 +185,7 @@ fn plan(
         certificate_authority: secrets.authorities.kubernetes.public.clone(),
         machine: machine::machine(cluster, node, kubeadm),
         os_image: node.host.release_image.clone(),
-        images: Images {
-            source: match &cluster.airgap_images {
-                Some(directory) => ImageSource::Directory(directory.clone()),
-                None => ImageSource::Registry,
-            },
-            required: closure
-                .of_role(node.role)
-                .iter()
-                .map(|name| Image {
-                    name: name.clone(),
-                    digest: None,
-                })
-                .collect(),
-        },
+        images: images.of_role(node.role).clone(),
         addons: if is_init {
             addons.collect()
         } else {

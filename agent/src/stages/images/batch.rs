@@ -1,7 +1,7 @@
 //! A bundle's images on their way into the runtime: each batch through a program of its own, so
 //! that the runtime unpacks one while the next is read.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use nkd_bundle::{Blob, Content, Contents, Digest, END, Image, header, padding};
@@ -57,7 +57,7 @@ impl<'a> Batches<'a> {
         let groups = if store.keeps_blobs() {
             images.map(|it| vec![it]).collect()
         } else {
-            connected(images)
+            nkd_bundle::connected(images)
         };
         let mut owners = HashMap::new();
         let mut batches = Vec::new();
@@ -232,25 +232,4 @@ fn tar_header(path: &str, size: u64) -> Result<[u8; 512], Fault> {
 fn nothing(count: u64) -> &'static [u8] {
     let count = usize::try_from(count).unwrap_or(0);
     END.get(..count).unwrap_or(&END)
-}
-
-/// Images in groups that have no blobs in common with each other.
-fn connected(images: impl Iterator<Item = Image>) -> Vec<Vec<Image>> {
-    let mut groups: Vec<(HashSet<Digest>, BTreeMap<usize, Image>)> = Vec::new();
-    for (number, image) in images.enumerate() {
-        let mut blobs: HashSet<_> = image.blobs().map(|it| it.digest).collect();
-        let mut members = BTreeMap::from([(number, image)]);
-        let (apart, shared) = groups
-            .into_iter()
-            .partition(|(it, _)| it.is_disjoint(&blobs));
-        groups = apart;
-        let shared: Vec<(HashSet<Digest>, BTreeMap<usize, Image>)> = shared;
-        for (more, others) in shared {
-            blobs.extend(more);
-            members.extend(others);
-        }
-        groups.push((blobs, members));
-    }
-    let groups = groups.into_iter().map(|(_, members)| members);
-    groups.map(|it| it.into_values().collect()).collect()
 }

@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use nkd_contract::{Runtime, Stage};
+use nkd_contract::{BundleSource, Runtime, Stage};
 
 pub use host::{Host, Names, Own, Proxy, User};
 pub use nodes::{Interface, Node, Pool, Role, Taint};
 pub use runtime::{Access, DOCKER_HUB, Mirror, Registry, server};
 
-use crate::diagnostics::{SourceId, Spanned};
+use crate::bundle::Bundle;
+use crate::diagnostics::{SourceId, Span, Spanned};
 use crate::pki::{KeyPair, Secret};
 use crate::version::Version;
 use crate::yaml;
@@ -57,8 +58,8 @@ pub struct Cluster {
     pub network_ports: Vec<String>,
     /// How long stages may go on failing, in seconds, where not their own default.
     pub budgets: BTreeMap<Stage, u64>,
-    /// Directory on the nodes with image archives; without it, registries are used.
-    pub airgap_images: Option<String>,
+    /// Where images come from.
+    pub images_from: ImagesFrom,
     /// Where nodes report to.
     pub report: Option<Report>,
     /// The user's own configs of all nodes.
@@ -240,6 +241,36 @@ pub struct Manifest {
     pub text: String,
     /// The full names of the images it names.
     pub images: BTreeSet<String>,
+}
+
+/// Where images come from.
+pub enum ImagesFrom {
+    /// Registries.
+    Registries,
+    /// A directory of archives on the nodes.
+    Directory(String),
+    /// Bundles.
+    Bundles {
+        /// Where the cluster file names them.
+        span: Span,
+        /// What they say of themselves.
+        bundles: Vec<Bundle>,
+        /// Where nodes look for them.
+        sources: Vec<BundleSource>,
+        /// Whether what no source has is pulled.
+        registry: bool,
+    },
+}
+
+impl ImagesFrom {
+    /// Whether nothing may be pulled.
+    pub fn is_closed(&self) -> bool {
+        match self {
+            Self::Registries => false,
+            Self::Directory(_) => true,
+            Self::Bundles { registry, .. } => !registry,
+        }
+    }
 }
 
 /// Where nodes report to.

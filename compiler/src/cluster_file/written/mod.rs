@@ -1,11 +1,13 @@
 //! The cluster file as it is written: everything may be absent. What is wrong with its keys alone,
 //! unknown, of another type or missing, is reported here.
 
+mod airgap;
 mod nodes;
 mod os;
 mod pki;
 mod runtime;
 
+pub use airgap::{Airgap, Source};
 pub use nodes::{Interface, Kubelet, Node, Pairs, Pool, Settings, Taint};
 pub use os::{Host, Os, Proxy, User};
 pub use pki::{OwnAuthority, OwnKeys};
@@ -47,8 +49,8 @@ pub struct Spec {
     pub network_ports: Texts,
     /// `budgets`, by their stages
     pub budgets: Vec<(Stage, Spanned<String>)>,
-    /// `airgap.images`
-    pub airgap_images: Text,
+    /// `airgap`
+    pub airgap: Option<Airgap>,
     /// `report`
     pub report: Option<Report>,
     /// `os`
@@ -162,9 +164,7 @@ impl Spec {
             manifests,
             network_ports,
             budgets: fields.map("budgets", to, budgets::read).unwrap_or_default(),
-            airgap_images: fields
-                .map("airgap", to, |it, to| it.text("images", to))
-                .flatten(),
+            airgap: fields.map("airgap", to, Airgap::read),
             report: fields.map("report", to, |it, to| Report {
                 url: it.text("url", to),
                 ca_file: it.text("caFile", to),

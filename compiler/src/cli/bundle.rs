@@ -1,0 +1,220 @@
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::images::architecture;
+use super::table::table;
+use crate::bundle::{Bundle as Read, create, verify};
+use crate::cluster_file;
+use crate::cluster_file::domain::Role;
+use crate::diagnostics::{Code, Diagnostics};
+use crate::images::Closure;
+
+/// Make image bundles for nodes without registries, or look at them
+#[derive(Args)]
+pub struct Bundle {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Create(Create),
+    /// Read bundles whole: every blob is what its digest says, every layer what its image says
+    Verify {
+        /// The bundles
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// List the images of bundles
+    List {
+        /// The bundles
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Make a bundle of all images that a cluster runs
+///
+/// It is an OCI image layout in a tar, the same bytes for the same images. An image that is
+/// missing is an error, and nothing is written then.
+#[derive(Args)]
+struct Create {
+    /// The cluster file; bundles it names needn't be there yet
+    #[arg(value_name = "CLUSTER.yaml")]
+    cluster_file: PathBuf,
+    /// Archives of docker, podman or skopeo, image layouts, or directories of them
+    #[arg(value_name = "FROM")]
+    from: Vec<PathBuf>,
+    /// The bundle to make
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Only what nodes of this role run
+    #[arg(long, value_enum)]
+    role: Option<Which>,
+    /// The architecture of the images, such as arm64
+    #[arg(long, value_name = "ARCH", default_value = "amd64", value_parser = architecture)]
+    arch: String,
+    /// Fetch with skopeo what isn't in the archives
+    #[arg(long)]
+    pull: bool,
+    /// Compress it: smaller, and slower to load
+    #[arg(long)]
+    zstd: bool,
+    /// Make several bundles of this size at most, such as 4GiB for FAT
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    split: Option<u64>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Which {
+    ControlPlane,
+    Worker,
+}
+
+/// A size such as 650MB or 4GiB. FAT's largest file is a byte smaller than 4 GiB.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|it: char| it.is_ascii_alphabetic());
+    let unit: u64 = match &text[digits.len()..] {
+        "" => 1,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err("write a number and MB, MiB, GB or GiB".to_owned()),
+    };
+    let number = digits.parse::<u64>().map_err(|error| error.to_string())?;
+    let size = number.checked_mul(unit).ok_or("it is too large")?;
+    Ok(if size == 4 << 30 { size - 1 } else { size })
+}
+
+impl Bundle {
+    pub(super) fn run(&self, quiet: bool, to: &mut Diagnostics) -> Result<Answer> {
+        match &self.command {
+            Command::Create(create) => create.run(quiet, to),
+            Command::Verify { files } => {
+                let bundles = read(files, verify::verify, to);
+                let rows: Vec<_> = bundles
+                    .iter()
+                    .map(|it| vec![it.file.clone(), "whole".to_owned()])
+                    .collect();
+                Ok(Answer::new(table(&rows), json!({"bundles": all(&bundles)})))
+            }
+            Command::List { files } => {
+                let bundles = read(files, Read::read, to);
+                Ok(Answer::new(
+                    listed(&bundles),
+                    json!({"bundles": all(&bundles)}),
+                ))
+            }
+        }
+    }
+}
+
+fn read(
+    files: &[PathBuf],
+    with: impl Fn(&std::path::Path) -> Result<Read, String>,
+    to: &mut Diagnostics,
+) -> Vec<Read> {
+    let mut bundles = Vec::new();
+    for file in files {
+        match with(file) {
+            Ok(bundle) => bundles.push(bundle),
+            Err(reason) => {
+                let message = format!("{}: {reason}", file.display());
+                to.report_nowhere(Code::BundleUnusable, message);
+            }
+        }
+    }
+    bundles
+}
+
+impl Create {
+    fn run(&self, quiet: bool, to: &mut Diagnostics) -> Result<Answer> {
+        let Some(cluster) = cluster_file::read_without_bundles(&self.cluster_file, to) else {
+            return Ok(Answer::document(""));
+        };
+        let closure = Closure::of(&cluster)?;
+        let of_role = |role| closure.of_role(role).iter().map(String::as_str).collect();
+        let names: BTreeSet<&str> = match self.role {
+            None => closure.all(),
+            Some(Which::ControlPlane) => of_role(Role::ControlPlane),
+            Some(Which::Worker) => of_role(Role::Worker),
+        };
+        let request = create::Request {
+            names: &names,
+            arch: &self.arch,
+            from: &self.from,
+            pull: self.pull,
+            out: &self.out,
+            zstd: self.zstd,
+            split: self.split,
+        };
+        let mut told = |line: &str| {
+            if !quiet {
+                eprintln!("{line}");
+            }
+        };
+        let bundles = create::create(&request, &mut told, to)?;
+        Ok(Answer::new(
+            listed(&bundles),
+            json!({"bundles": all(&bundles)}),
+        ))
+    }
+}
+
+fn listed(bundles: &[Read]) -> String {
+    let mut text = String::new();
+    for bundle in bundles {
+        let size = bundle.size;
+        let _ = writeln!(
+            text,
+            "{} ({size} bytes, index {})",
+            bundle.file, bundle.index
+        );
+        let rows: Vec<_> = bundle
+            .images
+            .iter()
+            .map(|it| {
+                let size: u64 = it.blobs().map(|it| it.size).sum();
+                let digest = it.manifest.digest.to_string();
+                vec![
+                    String::new(),
+                    it.name.clone(),
+                    it.architecture.clone(),
+                    size.to_string(),
+                    digest,
+                ]
+            })
+            .collect();
+        text += &table(&rows);
+    }
+    text
+}
+
+fn all(bundles: &[Read]) -> Vec<Value> {
+    let bundles = bundles.iter();
+    bundles
+        .map(|bundle| {
+            let images = bundle.images.iter().map(|it| {
+                json!({
+                    "name": it.name,
+                    "architecture": it.architecture,
+                    "digest": it.manifest.digest,
+                    "bytes": it.blobs().map(|it| it.size).sum::<u64>(),
+                })
+            });
+            json!({
+                "file": bundle.file,
+                "bytes": bundle.size,
+                "index": bundle.index,
+                "images": images.collect::<Vec<_>>(),
+            })
+        })
+        .collect()
+}

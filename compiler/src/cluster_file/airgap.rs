@@ -1,0 +1,148 @@
+//! `spec.airgap`: images that don't come from registries.
+
+use nkd_contract::{BundleSource, Urls, paths};
+
+use super::domain::ImagesFrom;
+use super::files::Files;
+use super::{checks, written};
+use crate::bundle::Bundle;
+use crate::diagnostics::{Code, Diagnostics, Spanned};
+
+type Text = Spanned<String>;
+
+/// The longest label of a file system that is common on disks (ext4 has 16 characters, exFAT 15,
+/// XFS 12, ISO 9660 32).
+const LABEL: usize = 32;
+
+/// Checks where images come from, and reads what bundles say of themselves.
+pub fn images(
+    file: Option<written::Airgap>,
+    files: &Files<'_>,
+    to: &mut Diagnostics,
+) -> Option<ImagesFrom> {
+    let Some(file) = file else {
+        return Some(ImagesFrom::Registries);
+    };
+    let Some(names) = file.bundles else {
+        if file.sources.is_some() || file.fallback.is_some() {
+            let message = "`sources` and `fallback` are of bundles, and there are none";
+            to.report(Code::Airgap, file.span, message);
+        }
+        let directory = file.images.map(|it| checks::node_path(it, to));
+        return match directory {
+            Some(directory) => directory.map(ImagesFrom::Directory),
+            None => Some(ImagesFrom::Registries),
+        };
+    };
+    if let Some(images) = &file.images {
+        let message = "images come from a directory of archives or from bundles, not from both";
+        to.report(Code::Airgap, images.span, message);
+    }
+    let bundles = bundles(&names, file.span, files, to);
+    let sources = match file.sources {
+        Some(sources) if sources.is_empty() => {
+            to.report(Code::Airgap, file.span, "`sources` names no place");
+            Vec::new()
+        }
+        Some(sources) => sources
+            .into_iter()
+            .filter_map(|it| source(it, files, to))
+            .collect(),
+        None => vec![BundleSource::Directory(paths::BUNDLES.to_owned())],
+    };
+    let registry = file
+        .fallback
+        .map(|it| checks::choice(&it, ["registry"], |it| it, to));
+    Some(ImagesFrom::Bundles {
+        span: file.span,
+        bundles: bundles?,
+        sources,
+        registry: registry.flatten().is_some(),
+    })
+}
+
+fn bundles(
+    names: &[Text],
+    span: crate::diagnostics::Span,
+    files: &Files<'_>,
+    to: &mut Diagnostics,
+) -> Option<Vec<Bundle>> {
+    if names.is_empty() {
+        to.report(Code::Airgap, span, "`bundles` names no file");
+    }
+    let mut bundles: Vec<Bundle> = Vec::new();
+    for name in names {
+        let bundle = match Bundle::read(&files.path(name)) {
+            Ok(bundle) => bundle,
+            Err(reason) => {
+                let message = format!("`{}` can't be used: {reason}", name.value);
+                to.report(Code::BundleUnusable, name.span, message);
+                continue;
+            }
+        };
+        if bundles.iter().any(|it| it.file == bundle.file) {
+            let message = format!("a bundle `{}` is there already", bundle.file);
+            to.report(Code::Airgap, name.span, message);
+        }
+        bundles.push(bundle);
+    }
+    (bundles.len() == names.len()).then_some(bundles)
+}
+
+fn source(file: written::Source, files: &Files<'_>, to: &mut Diagnostics) -> Option<BundleSource> {
+    let span = file.span;
+    if let Some(ca) = file.ca_file.as_ref().filter(|_| file.urls.is_none()) {
+        to.report(Code::Airgap, ca.span, "`caFile` is for `urls`");
+    }
+    match (file.directory, file.disk, file.urls) {
+        (Some(directory), None, None) => {
+            checks::node_path(directory, to).map(BundleSource::Directory)
+        }
+        (None, Some(label), None) => disk(label, to),
+        (None, None, Some(urls)) => {
+            let certificate_authority = match &file.ca_file {
+                Some(name) => Some(files.certificates(name, to)?),
+                None => None,
+            };
+            if urls.is_empty() {
+                to.report(Code::Airgap, span, "`urls` names no server");
+            }
+            let urls = urls.into_iter().filter_map(|it| url(it, to)).collect();
+            Some(BundleSource::Urls(Urls {
+                urls,
+                certificate_authority,
+            }))
+        }
+        _ => {
+            let message = "a source has one of `directory`, `disk` and `urls`";
+            to.report(Code::Airgap, span, message);
+            None
+        }
+    }
+}
+
+fn disk(label: Text, to: &mut Diagnostics) -> Option<BundleSource> {
+    let good = |it: char| it.is_ascii_graphic() && !"/\\\"'".contains(it);
+    let fits = (1..=LABEL).contains(&label.value.len());
+    if fits && label.value.chars().all(good) && !label.value.starts_with('-') {
+        return Some(BundleSource::Disk(label.value));
+    }
+    let message = format!("`{}` is not the label of a file system", label.value);
+    to.report(Code::Airgap, label.span, message);
+    None
+}
+
+/// A password would be in the plan for everybody who reads logs of servers.
+fn url(text: Text, to: &mut Diagnostics) -> Option<String> {
+    let span = text.span;
+    let url = checks::url(text, to)?;
+    if url.contains(['@', '?', '#']) {
+        to.report(
+            Code::Airgap,
+            span,
+            "a server's URL has no user, query or fragment in it",
+        );
+        return None;
+    }
+    Some(url.trim_end_matches('/').to_owned())
+}

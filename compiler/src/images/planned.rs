@@ -1,0 +1,145 @@
+//! The images in the nodes' plans: the closure, held against the bundles.
+
+use nkd_contract::{Bundles, Image, ImageSource, Images, Runtime};
+
+use super::Closure;
+use crate::bundle::Bundle;
+use crate::cluster_file::domain::{Cluster, ImagesFrom, Role};
+use crate::diagnostics::{Code, Diagnostics, Span};
+
+/// What the plans of control planes and of workers have.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    control_plane: Images,
+    worker: Images,
+}
+
+impl Planned {
+    /// Plans a cluster's images, and reports what no bundle has.
+    pub fn of(cluster: &Cluster, closure: &Closure, to: &mut Diagnostics) -> Self {
+        let before = to.len();
+        let mut of_role = |role| {
+            // What a worker lacks a control plane lacks too, and it was said.
+            let mut scratch = Diagnostics::new();
+            let to = if to.len() == before {
+                &mut *to
+            } else {
+                &mut scratch
+            };
+            images(cluster, closure.of_role(role), to)
+        };
+        Self {
+            control_plane: of_role(Role::ControlPlane),
+            worker: of_role(Role::Worker),
+        }
+    }
+
+    /// The images of a node of a role.
+    pub fn of_role(&self, role: Role) -> &Images {
+        match role {
+            Role::ControlPlane => &self.control_plane,
+            Role::Worker => &self.worker,
+        }
+    }
+}
+
+fn images(cluster: &Cluster, names: &[String], to: &mut Diagnostics) -> Images {
+    let unpinned = |name: &String| Image {
+        name: name.clone(),
+        digest: None,
+    };
+    let (span, bundles, sources, registry) = match &cluster.images_from {
+        ImagesFrom::Registries => {
+            return Images {
+                source: ImageSource::Registry,
+                required: names.iter().map(unpinned).collect(),
+            };
+        }
+        ImagesFrom::Directory(directory) => {
+            return Images {
+                source: ImageSource::Directory(directory.clone()),
+                required: names.iter().map(unpinned).collect(),
+            };
+        }
+        ImagesFrom::Bundles {
+            span,
+            bundles,
+            sources,
+            registry,
+        } => (*span, bundles, sources, *registry),
+    };
+    let chosen = choose(bundles, names);
+    let mut required = Vec::new();
+    for name in names {
+        let found = chosen.iter().find_map(|it| it.image(name));
+        if found.is_none() && !registry {
+            let message = format!("{name} is in none of the bundles");
+            to.report(Code::BundleIncomplete, span, message);
+        }
+        if let Some(found) = found {
+            can_be_loaded(found, cluster.runtime, span, to);
+        }
+        required.push(Image {
+            name: name.clone(),
+            digest: found.map(|it| known_by(it, cluster.runtime)),
+        });
+    }
+    let bundle = |it: &&Bundle| nkd_contract::Bundle {
+        file: it.file.clone(),
+        size: it.size,
+        unpacked: it.unpacked,
+        index: it.index.to_string(),
+    };
+    Images {
+        source: ImageSource::Bundles(Bundles {
+            bundles: chosen.iter().map(bundle).collect(),
+            sources: sources.clone(),
+            registry,
+        }),
+        required,
+    }
+}
+
+/// The bundles that a node needs: the smallest that has everything, else all that have something
+/// which those before lack.
+fn choose<'a>(bundles: &'a [Bundle], names: &[String]) -> Vec<&'a Bundle> {
+    let has_all = |it: &&Bundle| names.iter().all(|name| it.image(name).is_some());
+    if let Some(whole) = bundles.iter().filter(has_all).min_by_key(|it| it.size) {
+        return vec![whole];
+    }
+    let mut chosen: Vec<&Bundle> = Vec::new();
+    for bundle in bundles {
+        let adds = |name: &&String| {
+            bundle.image(name).is_some() && !chosen.iter().any(|it| it.image(name).is_some())
+        };
+        if names.iter().any(|name| adds(&name)) {
+            chosen.push(bundle);
+        }
+    }
+    chosen
+}
+
+/// The digest by which a runtime knows an image.
+fn known_by(image: &nkd_bundle::Image, runtime: Runtime) -> String {
+    match runtime {
+        Runtime::Containerd => image.manifest.digest.to_string(),
+        Runtime::Crio | Runtime::Isulad | Runtime::Docker | Runtime::CriDockerd => {
+            image.config.digest.to_string()
+        }
+    }
+}
+
+/// Reports an image that is named by its digest where that can't be kept.
+fn can_be_loaded(image: &nkd_bundle::Image, runtime: Runtime, span: Span, to: &mut Diagnostics) {
+    let Some((_, digest)) = image.name.split_once('@') else {
+        return;
+    };
+    if runtime != Runtime::Containerd {
+        let message = format!("{runtime} can't load {} by its digest", image.name);
+        to.report(Code::BundleUnusable, span, message);
+    } else if digest != image.manifest.digest.to_string() {
+        let found = image.manifest.digest;
+        let message = format!("{} is {found} in its bundle", image.name);
+        to.report(Code::BundleUnusable, span, message);
+    }
+}
