@@ -14,6 +14,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/systemd-nspawn", "systemd-container"),
     ("/usr/bin/ignition-validate", "ignition"),
     ("/usr/sbin/ip", "iproute2"),
+    ("/usr/bin/skopeo", "skopeo"),
     ("/usr/bin/etcd", "etcd-server"),
     ("/usr/bin/aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
     (

@@ -1,16 +1,20 @@
 //! Making bundles.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
+use std::fs::Permissions;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use nkd_bundle::{Digest, Image, Layout};
+use tempfile::NamedTempFile;
 
-use super::Bundle;
 use super::input::{self, Input};
+use super::progress::{Progress, Watched};
+use super::search::{Found, Search};
+use super::{Bundle, file_name, parts};
 use crate::diagnostics::{Code, Diagnostics};
 
 /// How hard zstd tries: beyond this, image layers hardly get smaller.
@@ -32,127 +36,227 @@ pub struct Request<'a> {
     pub zstd: bool,
     /// The size of a part at most.
     pub split: Option<u64>,
+    /// Who is told.
+    pub progress: &'a dyn Progress,
+}
+
+/// What was made.
+#[derive(Default)]
+pub struct Made {
+    /// The bundle, or its parts.
+    pub bundles: Vec<Bundle>,
+    /// Files of an earlier one that are no longer of it.
+    pub left_over: Vec<PathBuf>,
 }
 
 /// Images and where their blobs are.
-struct Gathered {
+struct Gathered<'a> {
+    request: &'a Request<'a>,
     inputs: Vec<Input>,
-    images: BTreeMap<String, Image>,
+    /// By their names; with the number of an input that has it.
+    images: BTreeMap<String, (Image, usize)>,
+    /// Where images are that are for something else.
+    others: BTreeMap<String, BTreeSet<String>>,
     places: HashMap<Digest, (usize, String)>,
 }
 
 /// Makes a bundle, or several of a size. Nothing is written when an image is missing.
-pub fn create(
-    request: &Request<'_>,
-    told: &mut dyn FnMut(&str),
-    to: &mut Diagnostics,
-) -> Result<Vec<Bundle>> {
+pub fn create(request: &Request<'_>, to: &mut Diagnostics) -> Result<Made> {
+    if let Err(reason) = file_name(request.out) {
+        let message = format!("{}: {reason:#}", request.out.display());
+        to.report_nowhere(Code::BundleUnusable, message);
+        return Ok(Made::default());
+    }
+    // Fetched images are in it until they are in the bundle.
     let scratch = tempfile::tempdir()?;
     let mut gathered = Gathered {
+        request,
         inputs: Vec::new(),
         images: BTreeMap::new(),
+        others: BTreeMap::new(),
         places: HashMap::new(),
     };
-    match input::all(request.from) {
-        Ok(inputs) => gathered.add(inputs, request, told, to),
-        Err(error) => to.report_nowhere(Code::BundleInput, format!("{error:#}")),
+    for path in request.from {
+        gathered.look_in(path, to)?;
     }
-    let missing = |it: &Gathered| {
-        let missing = request
-            .names
-            .iter()
-            .filter(|name| !it.images.contains_key(**name));
-        missing.map(|it| (*it).to_owned()).collect::<Vec<_>>()
-    };
     if request.pull && to.is_empty() {
-        for name in missing(&gathered) {
-            told(&format!("fetching {name}"));
-            let layout = fetch(&name, request.arch, scratch.path())?;
-            gathered.add(input::all(&[layout])?, request, told, to);
+        for name in gathered.missing() {
+            request.progress.say(&format!("fetching {name}"));
+            let fetched = fetch(name, request.arch, scratch.path());
+            request.progress.advance(0)?;
+            match fetched {
+                Ok(layout) => gathered.look_in(&layout, to)?,
+                Err(reason) => to.report_nowhere(Code::BundleFetch, format!("{reason:#}")),
+            }
         }
     }
-    for name in missing(&gathered) {
-        let message = format!("{name} is in none of the archives");
-        to.report_nowhere(Code::BundleIncomplete, message);
+    if to.is_empty() {
+        gathered.report_missing(to);
     }
-    let parts = parts(gathered.ordered(), request.split, to);
-    if !to.is_empty() {
-        return Ok(Vec::new());
+    let images = gathered.ordered();
+    let divided = match request.split {
+        Some(most) => parts::divide(images, most),
+        None => Ok(vec![images]),
+    };
+    match divided {
+        Ok(divided) if to.is_empty() => gathered.write_all(&divided),
+        Ok(_) => Ok(Made::default()),
+        Err(large) => {
+            for (name, size) in large {
+                let message = format!("{name} alone takes {size} bytes");
+                to.report_nowhere(Code::BundleLarge, message);
+            }
+            Ok(Made::default())
+        }
     }
-    let mut bundles = Vec::new();
-    for (number, images) in parts.iter().enumerate() {
-        let out = match parts.len() {
-            1 => request.out.to_owned(),
-            _ => numbered(request.out, number + 1),
-        };
-        gathered
-            .write(images, &out, request.zstd, told)
-            .with_context(|| format!("can't make {}", out.display()))?;
-        let bundle = Bundle::read(&out).map_err(|error| anyhow!("{}: {error}", out.display()))?;
-        bundles.push(bundle);
-    }
-    Ok(bundles)
 }
 
-impl Gathered {
-    fn add(
-        &mut self,
-        inputs: Vec<Input>,
-        request: &Request<'_>,
-        told: &mut dyn FnMut(&str),
-        to: &mut Diagnostics,
-    ) {
-        for input in inputs {
-            let known = &self.images;
-            let wanted = |name: &str| request.names.contains(name) && !known.contains_key(name);
-            let place = input.path.display().to_string();
-            let found = match input.images(request.arch, &wanted) {
-                Ok(found) => found,
-                Err(error) => {
-                    to.report_nowhere(Code::BundleInput, format!("{place}: {error:#}"));
-                    continue;
-                }
-            };
-            let number = self.inputs.len();
-            for found in found {
-                told(&format!("found {} in {place}", found.image.name));
-                for (digest, file) in found.files {
-                    self.places.entry(digest).or_insert((number, file));
-                }
-                self.images
-                    .entry(found.image.name.clone())
-                    .or_insert(found.image);
+impl<'a> Gathered<'a> {
+    /// Adds all that is below a path. An error is nobody's mistake: somebody wants it to stop.
+    fn look_in(&mut self, path: &Path, to: &mut Diagnostics) -> Result<()> {
+        // The bundle of an earlier run would hide newer archives.
+        let left_out = |it: &Path| parts::is_one(self.request.out, it);
+        let place = path.display();
+        match input::below(path, &left_out) {
+            Ok(paths) => paths.iter().try_for_each(|it| self.input(it, to)),
+            Err(error) => {
+                to.report_nowhere(Code::BundleInput, format!("{place}: {error:#}"));
+                Ok(())
             }
-            self.inputs.push(input);
+        }
+    }
+
+    fn input(&mut self, path: &Path, to: &mut Diagnostics) -> Result<()> {
+        let request = self.request;
+        let place = path.display();
+        let found = Input::open(path).and_then(|input| {
+            let search = Search {
+                input: &input,
+                arch: request.arch,
+                wanted: &|name| request.names.contains(name),
+                progress: request.progress,
+            };
+            let findings = search.run()?;
+            Ok((input, findings))
+        });
+        request.progress.advance(0)?;
+        let (input, findings) = match found {
+            Ok(found) => found,
+            Err(error) => {
+                to.report_nowhere(Code::BundleInput, format!("{place}: {error:#}"));
+                return Ok(());
+            }
+        };
+        let number = self.inputs.len();
+        self.inputs.push(input);
+        for (name, platform) in findings.others {
+            let others = self.others.entry(name).or_default();
+            others.insert(format!("for {platform} in {place}"));
+        }
+        for found in findings.images {
+            let name = &found.image.name;
+            request.progress.say(&format!("found {name} in {place}"));
+            self.add(found, number, to);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, Found { image, files }: Found, number: usize, to: &mut Diagnostics) {
+        let name = image.name.clone();
+        let digest = image.manifest.digest;
+        let named = name.split_once('@').map(|it| it.1);
+        if named.is_some_and(|named| named != digest.to_string()) {
+            let message = format!("{name} is {digest} for {}", self.request.arch);
+            let help = "name the image by that digest: the list of all architectures has another";
+            to.report_with_help_nowhere(Code::BundleInput, message, help);
+            return;
+        }
+        for (digest, file) in files {
+            self.places.entry(digest).or_insert((number, file));
+        }
+        let Some((known, at)) = self.images.get(&name) else {
+            self.images.insert(name, (image, number));
+            return;
+        };
+        if known.config != image.config {
+            let place = |number: usize| self.inputs[number].path.display();
+            let message = format!(
+                "{name} is another image in {} than in {}",
+                place(number),
+                place(*at)
+            );
+            to.report_with_help_nowhere(Code::BundleInput, message, "give only one of them");
+        } else if rank(&image) < rank(known) {
+            self.images.insert(name, (image, number));
+        }
+    }
+
+    fn missing(&self) -> Vec<&'a str> {
+        let names = self.request.names.iter().copied();
+        names.filter(|it| !self.images.contains_key(*it)).collect()
+    }
+
+    fn report_missing(&self, to: &mut Diagnostics) {
+        for name in self.missing() {
+            let message = match self.others.get(name) {
+                Some(others) => {
+                    let others: Vec<_> = others.iter().map(String::as_str).collect();
+                    format!(
+                        "{name} is there {}, not for {}",
+                        others.join(" and "),
+                        self.request.arch
+                    )
+                }
+                None => format!("{name} is in none of the archives"),
+            };
+            to.report_nowhere(Code::BundleIncomplete, message);
         }
     }
 
     /// The images, the largest first, so that a node has the most to do beside the rest; those
     /// that have blobs in common are next to each other.
-    fn ordered(&self) -> Vec<Vec<Image>> {
-        let size = |image: &Image| image.blobs().map(|it| it.size).sum::<u64>();
-        let mut images: Vec<_> = self.images.values().cloned().collect();
+    fn ordered(&self) -> Vec<Image> {
+        let mut images: Vec<_> = self.images.values().map(|it| it.0.clone()).collect();
         images.sort_by(|a, b| size(b).cmp(&size(a)).then_with(|| a.name.cmp(&b.name)));
         nkd_bundle::connected(images)
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
-    fn write(
-        &self,
-        images: &[Image],
-        out: &Path,
-        compressed: bool,
-        told: &mut dyn FnMut(&str),
-    ) -> Result<()> {
-        let directory = out.parent().filter(|it| !it.as_os_str().is_empty());
-        let mut file = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
+    /// Writes all parts, and then gives them their names.
+    fn write_all(&self, parts: &[Vec<Image>]) -> Result<Made> {
+        let out = self.request.out;
+        let paths = parts::paths(out, parts.len());
+        let drafts: Result<Vec<_>> = paths
+            .iter()
+            .zip(parts)
+            .map(|(path, images)| {
+                let draft = self.write(images, path);
+                draft.with_context(|| format!("can't write {}", path.display()))
+            })
+            .collect();
+        for (draft, path) in drafts?.into_iter().zip(&paths) {
+            let named = draft.persist(path);
+            named.with_context(|| format!("can't write {}", path.display()))?;
+        }
+        let bundles = paths.iter().map(|path| {
+            let bundle = Bundle::read(path);
+            bundle.with_context(|| path.display().to_string())
+        });
+        Ok(Made {
+            bundles: bundles.collect::<Result<_>>()?,
+            left_over: parts::left_over(out, &paths),
+        })
+    }
+
+    fn write(&self, images: &[Image], path: &Path) -> Result<NamedTempFile> {
         let layout = Layout::of(images);
-        told(&format!(
-            "writing {}: {} MB",
-            out.display(),
-            layout.size() / 1_000_000
-        ));
+        let what = format!("writing {}", path.display());
+        self.request.progress.begin(&what, layout.size());
+        let mut file = NamedTempFile::new_in(parts::directory(path))?;
         let mut writer = BufWriter::with_capacity(1 << 20, file.as_file_mut());
-        if compressed {
+        if self.request.zstd {
             let mut encoder = zstd::Encoder::new(&mut writer, LEVEL)?;
             self.blobs(&layout, &mut encoder)?;
             encoder.finish()?;
@@ -161,83 +265,53 @@ impl Gathered {
         }
         writer.flush()?;
         drop(writer);
-        let file_mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        file.as_file().set_permissions(file_mode)?;
+        file.as_file()
+            .set_permissions(Permissions::from_mode(0o644))?;
         file.as_file().sync_all()?;
-        file.persist(out)?;
-        Ok(())
+        Ok(file)
     }
 
-    fn blobs<W: Write>(&self, layout: &Layout, out: &mut W) -> Result<()> {
-        let given = layout.write(out, |blob, out| {
+    fn blobs<W: Write>(&self, layout: &Layout, out: &mut W) -> io::Result<()> {
+        layout.write(out, |blob, out| {
             let place = self.places.get(&blob.digest);
             let place = place.and_then(|(input, file)| Some((self.inputs.get(*input)?, file)));
             let (input, file) = place.ok_or_else(|| io::Error::other("a blob has no file"))?;
-            let copied = input.copy(file, out).map_err(io::Error::other)?;
-            if copied == blob.size {
+            let (mut file, _) = input.file(file).map_err(io::Error::other)?;
+            let mut watched = Watched::new(out, self.request.progress);
+            let copied = io::copy(&mut file, &mut watched)?;
+            if copied == blob.size && watched.finish().0 == blob.digest {
                 return Ok(());
             }
-            Err(io::Error::other(format!(
-                "{} has changed",
-                input.path.display()
-            )))
-        });
-        Ok(given?)
+            let message = format!("{} has changed", input.path.display());
+            Err(io::Error::other(message))
+        })
     }
 }
 
-/// Divides images into parts of a size at most; a part is a bundle of its own.
-fn parts(groups: Vec<Vec<Image>>, most: Option<u64>, to: &mut Diagnostics) -> Vec<Vec<Image>> {
-    let images: Vec<_> = groups.into_iter().flatten().collect();
-    let Some(most) = most else {
-        return vec![images];
-    };
-    let mut parts: Vec<Vec<Image>> = Vec::new();
-    for image in images {
-        let size = Layout::of(std::slice::from_ref(&image)).size();
-        if size > most {
-            let message = format!("{} alone takes {size} bytes", image.name);
-            to.report_nowhere(Code::BundleLarge, message);
-        }
-        let fits = |part: &&mut Vec<Image>| {
-            let with: Vec<_> = part.iter().cloned().chain([image.clone()]).collect();
-            Layout::of(&with).size() <= most
-        };
-        match parts.iter_mut().find(fits) {
-            Some(part) => part.push(image),
-            None => parts.push(vec![image]),
-        }
-    }
-    parts
+fn size(image: &Image) -> u64 {
+    image.blobs().map(|it| it.size).sum()
 }
 
-/// `bundle.tar` becomes `bundle-1.tar`.
-fn numbered(out: &Path, number: usize) -> PathBuf {
-    let name = out.file_name().unwrap_or_default().to_string_lossy();
-    let (stem, extension) = name.split_once('.').unwrap_or((&name, "tar"));
-    out.with_file_name(format!("{stem}-{number}.{extension}"))
+/// Of two archives of one image the smaller is taken, whichever comes first.
+fn rank(image: &Image) -> (u64, Digest) {
+    (size(image), image.manifest.digest)
 }
 
 /// Has skopeo fetch an image into a layout, with whatever credentials it has itself.
 fn fetch(name: &str, arch: &str, scratch: &Path) -> Result<PathBuf> {
     let layout = scratch.join(Digest::of(name.as_bytes()).hex());
-    let status = Command::new("skopeo")
-        .args([
-            "copy",
-            "--quiet",
-            "--override-os",
-            "linux",
-            "--override-arch",
-            arch,
-        ])
+    let output = Command::new("skopeo")
+        .args(["copy", "--override-os", "linux", "--override-arch", arch])
         .arg(format!("docker://{name}"))
         .arg(format!("oci:{}:{name}", layout.display()))
-        .stdin(std::process::Stdio::null())
-        .stdout(File::options().write(true).open("/dev/null")?)
-        .status();
-    match status {
-        Ok(status) if status.success() => Ok(layout),
-        Ok(status) => bail!("skopeo can't fetch {name}: {status}"),
-        Err(error) => Err(error).context("there is no skopeo to fetch images with"),
+        .stdin(Stdio::null())
+        .output();
+    match output {
+        Ok(output) if output.status.success() => Ok(layout),
+        Ok(output) => {
+            let words = String::from_utf8_lossy(&output.stderr);
+            bail!("skopeo can't fetch {name}: {}", words.trim())
+        }
+        Err(error) => Err(error).context("skopeo can't be run"),
     }
 }

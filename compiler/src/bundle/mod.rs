@@ -1,13 +1,21 @@
 //! Image bundles on the operator's side: made, checked and looked into.
 
+mod config;
 pub mod create;
 mod input;
 mod layer;
+mod parts;
+mod progress;
+mod search;
 pub mod verify;
 
+use std::io::{Read as _, Seek as _};
 use std::path::Path;
 
-use nkd_bundle::{Digest, Image, Reader};
+use anyhow::{Result, ensure};
+use nkd_bundle::{Digest, Image, Reader, ZSTD_MAGIC};
+
+pub use progress::Progress;
 
 /// A bundle, by what it says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,45 +28,39 @@ pub struct Bundle {
     pub unpacked: u64,
     /// The digest of its index.
     pub index: Digest,
+    /// What its images are for, in Go's words.
+    pub architecture: String,
     /// Its images.
     pub images: Vec<Image>,
 }
 
 impl Bundle {
-    /// Reads index and manifests, and sees that the file is as long as they say. What can't be
-    /// used is said in words.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let name = path
-            .file_name()
-            .and_then(|it| it.to_str())
-            .unwrap_or_default();
-        let good = |it: char| it.is_ascii_alphanumeric() || "._-".contains(it);
-        if name.is_empty() || name.starts_with(['.', '-']) || !name.chars().all(good) {
-            let reason =
-                "its name is not of letters, digits, `.`, `_` and `-`, or begins with one of those";
-            return Err(reason.to_owned());
-        }
-        let file = crate::input::open(path).map_err(|error| error.to_string())?;
-        let size = file.metadata().map_err(|error| error.to_string())?.len();
-        let compressed = is_compressed(path)?;
-        let source = nkd_bundle::open(file).map_err(|error| error.to_string())?;
-        let reader = Reader::open(source, None).map_err(|error| error.to_string())?;
+    /// Reads index and manifests, and sees that the file is as long as they say.
+    pub fn read(path: &Path) -> Result<Self> {
+        let name = file_name(path)?;
+        let mut file = crate::input::open(path)?;
+        let size = file.metadata()?.len();
+        let mut magic = Vec::new();
+        (&mut file).take(4).read_to_end(&mut magic)?;
+        file.rewind()?;
+        let reader = Reader::open(nkd_bundle::open(file)?, None)?;
         let contents = reader.contents().clone();
-        if !compressed && size != contents.size {
-            let wanted = contents.size;
-            return Err(format!("it has {size} bytes, and should have {wanted}"));
-        }
+        let wanted = contents.size;
+        ensure!(
+            size == wanted || magic == ZSTD_MAGIC,
+            "it has {size} bytes, and should have {wanted}"
+        );
         let mut architectures = contents.images.iter().map(|it| &it.architecture);
-        let first = architectures.next();
-        if let Some(other) = architectures.find(|it| Some(*it) != first) {
-            let first = first.map_or("", |it| it.as_str());
-            return Err(format!("it has images for {first} and for {other}"));
+        let architecture = architectures.next().cloned().unwrap_or_default();
+        if let Some(other) = architectures.find(|it| **it != architecture) {
+            anyhow::bail!("it has images for {architecture} and for {other}");
         }
         Ok(Self {
             file: name.to_owned(),
             size,
-            unpacked: contents.size,
+            unpacked: wanted,
             index: contents.index,
+            architecture,
             images: contents.images,
         })
     }
@@ -69,12 +71,14 @@ impl Bundle {
     }
 }
 
-fn is_compressed(path: &Path) -> Result<bool, String> {
-    use std::io::Read as _;
-    let file = crate::input::open(path).map_err(|error| error.to_string())?;
-    let mut magic = Vec::new();
-    file.take(4)
-        .read_to_end(&mut magic)
-        .map_err(|error| error.to_string())?;
-    Ok(magic == nkd_bundle::ZSTD_MAGIC)
+/// The name of a bundle's file, which goes into URLs and paths on nodes.
+fn file_name(path: &Path) -> Result<&str> {
+    let name = path.file_name().and_then(|it| it.to_str());
+    let name = name.unwrap_or_default();
+    let good = |it: char| it.is_ascii_alphanumeric() || "._-".contains(it);
+    ensure!(
+        !name.is_empty() && !name.starts_with(['.', '-']) && name.chars().all(good),
+        "its name is not of letters, digits, `.`, `_` and `-`, or begins with one of those"
+    );
+    Ok(name)
 }

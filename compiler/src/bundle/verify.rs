@@ -4,71 +4,71 @@ use std::collections::HashMap;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use nkd_bundle::{Digest, Error, JSON_LIMIT, Reader};
+use anyhow::{Context, Result, ensure};
+use nkd_bundle::{Blob, Digest, JSON_LIMIT, Reader, Source};
 
 use super::Bundle;
-use super::input::diff_ids;
+use super::config::Config;
 use super::layer::Layer;
+use super::progress::Progress;
 
 /// Reads every byte of a bundle: blobs have the digests that name them, and layers unpack to what
-/// their images' configurations say. What is wrong is said in words.
-pub fn verify(path: &Path) -> Result<Bundle, String> {
+/// their images' configurations say.
+pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Bundle> {
     let bundle = Bundle::read(path)?;
-    let file = crate::input::open(path).map_err(|error| error.to_string())?;
-    let source = nkd_bundle::open(file).map_err(|error| error.to_string())?;
-    let mut reader =
-        Reader::open(source, Some(&bundle.index)).map_err(|error| error.to_string())?;
+    let source = nkd_bundle::open(crate::input::open(path)?)?;
+    let mut reader = Reader::open(source, Some(&bundle.index))?;
+    progress.begin(&format!("reading {}", path.display()), bundle.unpacked);
     let mut configs: HashMap<Digest, Vec<u8>> = HashMap::new();
     let mut unpacked: HashMap<Digest, Digest> = HashMap::new();
-    while let Some(blob) = reader.next_blob().map_err(|error| error.to_string())? {
-        let owners = || reader_owners(&bundle, &blob.digest);
-        if bundle.images.iter().any(|it| it.config == blob) && blob.size <= JSON_LIMIT {
+    while let Some(blob) = reader.next_blob()? {
+        let is_config = bundle.images.iter().any(|it| it.config == blob);
+        if is_config && blob.size <= JSON_LIMIT {
             let mut bytes = Vec::new();
-            let read = reader.read_blob(blob, |piece| {
+            reader.read_blob(blob, |piece| {
                 bytes.extend_from_slice(piece);
-                Ok::<_, Error>(())
-            });
-            read.map_err(|error| error.to_string())?;
+                anyhow::Ok(())
+            })?;
             configs.insert(blob.digest, bytes);
-            continue;
+        } else {
+            let digest = layer(&mut reader, blob, progress)?;
+            unpacked.insert(blob.digest, digest);
         }
-        let mut layer = Layer::new(blob.size);
-        // Damage makes a layer no archive too; that its bytes are wrong says more.
-        let mut problem: io::Result<()> = Ok(());
-        let read = reader.read_blob(blob, |piece| {
-            if problem.is_ok() {
-                problem = layer.write_all(piece);
-            }
-            Ok::<_, Error>(())
-        });
-        read.map_err(|error| error.to_string())?;
-        let digest = problem.and_then(|()| layer.finish());
-        let (_, digest) = digest.map_err(|error| format!("a layer of {}: {error}", owners()))?;
-        unpacked.insert(blob.digest, digest);
     }
     for image in &bundle.images {
-        let config = configs.get(&image.config.digest).map(Vec::as_slice);
-        let wanted = diff_ids(config.unwrap_or_default(), &image.architecture);
-        let wanted = wanted.map_err(|error| format!("{}: {error:#}", image.name))?;
-        let found = image
-            .layers
-            .iter()
-            .map(|it| unpacked.get(&it.blob.digest).copied());
-        if !found.eq(wanted.into_iter().map(Some)) {
-            return Err(format!(
-                "{}: its layers are not those of its configuration",
-                image.name
-            ));
-        }
+        let config = configs.get(&image.config.digest);
+        let config = Config::read(config.map(Vec::as_slice).unwrap_or_default());
+        let config = config.with_context(|| image.name.clone())?;
+        let (name, architecture) = (&image.name, &image.architecture);
+        ensure!(
+            config.is_for(architecture),
+            "{name} is for {}, not for {architecture} as the bundle says",
+            config.platform()
+        );
+        let layers = image.layers.iter();
+        let layers = layers.map(|it| unpacked.get(&it.blob.digest));
+        ensure!(
+            layers.eq(config.layers().iter().map(Some)),
+            "{name}: its layers are not those of its configuration"
+        );
     }
     Ok(bundle)
 }
 
-fn reader_owners(bundle: &Bundle, blob: &Digest) -> String {
-    let images = bundle.images.iter();
-    let images = images.filter(|it| it.blobs().any(|it| it.digest == *blob));
-    images
-        .map(|it| it.name.as_str())
-        .collect::<Vec<_>>()
-        .join(", ")
+/// The digest of what a layer unpacks to.
+fn layer<S: Source>(reader: &mut Reader<S>, blob: Blob, progress: &dyn Progress) -> Result<Digest> {
+    let mut layer = Layer::new(blob.size);
+    // Damage makes a layer no archive too; that its bytes are wrong says more.
+    let mut problem: io::Result<()> = Ok(());
+    reader.read_blob(blob, |piece| {
+        if problem.is_ok() {
+            problem = layer.write_all(piece);
+        }
+        progress.advance(piece.len() as u64)?;
+        anyhow::Ok(())
+    })?;
+    let finished = problem.and_then(|()| layer.finish());
+    let context = || format!("a layer of {}", reader.contents().owners(&blob.digest));
+    let (_, digest) = finished.with_context(context)?;
+    Ok(digest)
 }

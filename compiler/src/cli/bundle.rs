@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::images::architecture;
+use super::shown::Shown;
 use super::table::table;
 use crate::bundle::{Bundle as Read, create, verify};
 use crate::cluster_file;
@@ -96,9 +97,10 @@ fn size(text: &str) -> Result<u64, String> {
 impl Bundle {
     pub(super) fn run(&self, quiet: bool, to: &mut Diagnostics) -> Result<Answer> {
         match &self.command {
-            Command::Create(create) => create.run(quiet, to),
+            Command::Create(create) => create.run(&Shown::new(quiet)?, to),
             Command::Verify { files } => {
-                let bundles = read(files, verify::verify, to);
+                let shown = Shown::new(quiet)?;
+                let bundles = read(files, |it| verify::verify(it, &shown), to);
                 let rows: Vec<_> = bundles
                     .iter()
                     .map(|it| vec![it.file.clone(), "whole".to_owned()])
@@ -118,7 +120,7 @@ impl Bundle {
 
 fn read(
     files: &[PathBuf],
-    with: impl Fn(&std::path::Path) -> Result<Read, String>,
+    with: impl Fn(&Path) -> Result<Read>,
     to: &mut Diagnostics,
 ) -> Vec<Read> {
     let mut bundles = Vec::new();
@@ -126,7 +128,7 @@ fn read(
         match with(file) {
             Ok(bundle) => bundles.push(bundle),
             Err(reason) => {
-                let message = format!("{}: {reason}", file.display());
+                let message = format!("{}: {reason:#}", file.display());
                 to.report_nowhere(Code::BundleUnusable, message);
             }
         }
@@ -135,7 +137,7 @@ fn read(
 }
 
 impl Create {
-    fn run(&self, quiet: bool, to: &mut Diagnostics) -> Result<Answer> {
+    fn run(&self, shown: &Shown, to: &mut Diagnostics) -> Result<Answer> {
         let Some(cluster) = cluster_file::read_without_bundles(&self.cluster_file, to) else {
             return Ok(Answer::document(""));
         };
@@ -154,17 +156,17 @@ impl Create {
             out: &self.out,
             zstd: self.zstd,
             split: self.split,
+            progress: shown,
         };
-        let mut told = |line: &str| {
-            if !quiet {
-                eprintln!("{line}");
-            }
-        };
-        let bundles = create::create(&request, &mut told, to)?;
-        Ok(Answer::new(
-            listed(&bundles),
-            json!({"bundles": all(&bundles)}),
-        ))
+        let made = create::create(&request, to)?;
+        let json = json!({"bundles": all(&made.bundles)});
+        let answer = Answer::new(listed(&made.bundles), json);
+        if made.left_over.is_empty() {
+            return Ok(answer);
+        }
+        let old = made.left_over.iter().map(|it| it.display().to_string());
+        let old = old.collect::<Vec<_>>().join(", ");
+        Ok(answer.with_note(format!("of an earlier bundle, and not of this one: {old}")))
     }
 }
 

@@ -13,6 +13,7 @@ mod rotate;
 mod schema;
 mod secrets;
 mod shell;
+mod shown;
 mod table;
 mod validate;
 

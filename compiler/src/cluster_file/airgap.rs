@@ -75,7 +75,7 @@ fn bundles(
         let bundle = match Bundle::read(&files.path(name)) {
             Ok(bundle) => bundle,
             Err(reason) => {
-                let message = format!("`{}` can't be used: {reason}", name.value);
+                let message = format!("`{}` can't be used: {reason:#}", name.value);
                 to.report(Code::BundleUnusable, name.span, message);
                 continue;
             }
@@ -83,6 +83,16 @@ fn bundles(
         if bundles.iter().any(|it| it.file == bundle.file) {
             let message = format!("a bundle `{}` is there already", bundle.file);
             to.report(Code::Airgap, name.span, message);
+        }
+        let (arch, first) = (&bundle.architecture, bundles.first());
+        if let Some(other) = first.filter(|it| it.architecture != *arch) {
+            let of = &other.architecture;
+            let message = format!(
+                "`{}` is for {arch}, and `{}` for {of}",
+                bundle.file, other.file
+            );
+            let help = "with bundles, all nodes of a cluster file have one architecture";
+            to.report_with_help(Code::Airgap, name.span, message, help);
         }
         bundles.push(bundle);
     }

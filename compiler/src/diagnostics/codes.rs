@@ -223,6 +223,8 @@ codes! {
         "give archives as skopeo, docker or podman write them, image layouts, or directories of those";
     BundleLarge "NKD0504" "An image doesn't fit into a part of a bundle."
         "give `--split` a larger size";
+    BundleFetch "NKD0505" "An image can't be fetched."
+        "`--pull` needs skopeo, which asks registries as it is configured: `skopeo login` gives it a password";
 }
 
 #[cfg(test)]

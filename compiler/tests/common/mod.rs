@@ -1,6 +1,8 @@
 //! What the tests have in common.
 #![allow(dead_code)] // Not every test uses all of it.
 
+pub mod images;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

@@ -1,0 +1,46 @@
+//! What is read of images' configurations.
+
+use nkd_bundle::Digest;
+use serde::Deserialize;
+
+/// An image's configuration (OCI image specification, "Image Configuration").
+#[derive(Deserialize)]
+pub struct Config {
+    /// What it is for, in Go's words.
+    pub architecture: String,
+    #[serde(default = "linux")]
+    os: String,
+    rootfs: Root,
+}
+
+#[derive(Deserialize)]
+struct Root {
+    diff_ids: Vec<Digest>,
+}
+
+fn linux() -> String {
+    "linux".to_owned()
+}
+
+impl Config {
+    /// Reads one.
+    pub fn read(json: &[u8]) -> anyhow::Result<Self> {
+        use anyhow::Context as _;
+        serde_json::from_slice(json).context("its configuration can't be read")
+    }
+
+    /// The digests of the unpacked layers, the lowest first.
+    pub fn layers(&self) -> &[Digest] {
+        &self.rootfs.diff_ids
+    }
+
+    /// Whether it is for Linux on an architecture.
+    pub fn is_for(&self, architecture: &str) -> bool {
+        self.architecture == architecture && self.os == "linux"
+    }
+
+    /// What it is for, for a person.
+    pub fn platform(&self) -> String {
+        format!("{}/{}", self.os, self.architecture)
+    }
+}

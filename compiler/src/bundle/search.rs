@@ -1,0 +1,267 @@
+//! The images in an archive or a layout, seen to be whole.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+
+use anyhow::{Context, Result, ensure};
+use nkd_bundle::{Blob, Digest, Image, NAME};
+use serde_json::{Value, json};
+
+use super::config::Config;
+use super::input::Input;
+use super::layer::{Compression, Layer};
+use super::progress::{Progress, Watched};
+use crate::images::name;
+
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// How deep indexes may be in indexes.
+const DEEP: usize = 4;
+
+/// What there was.
+#[derive(Default)]
+pub struct Findings {
+    /// The images that were wanted.
+    pub images: Vec<Found>,
+    /// Those that are there for other platforms: names and platforms.
+    pub others: Vec<(String, String)>,
+}
+
+/// An image in an input.
+pub struct Found {
+    /// The image.
+    pub image: Image,
+    /// Where its blobs are in the input.
+    pub files: BTreeMap<Digest, String>,
+}
+
+/// Looks for images in an input.
+pub struct Search<'a> {
+    /// Where.
+    pub input: &'a Input,
+    /// For what they shall be.
+    pub arch: &'a str,
+    /// Which, by their full names.
+    pub wanted: &'a dyn Fn(&str) -> bool,
+    /// Who is told.
+    pub progress: &'a dyn Progress,
+}
+
+/// A search and what it knows already.
+struct Running<'a> {
+    of: &'a Search<'a>,
+    findings: Findings,
+    /// Layers by their files: images share them.
+    layers: HashMap<String, (Blob, Compression, Digest)>,
+}
+
+impl Search<'_> {
+    /// Finds them all. With an index, that is asked first; the list that `docker save` and
+    /// containerd add for older readers knows names that aren't in it.
+    pub fn run(&self) -> Result<Findings> {
+        let mut running = Running {
+            of: self,
+            findings: Findings::default(),
+            layers: HashMap::new(),
+        };
+        let (index, list) = ("index.json", "manifest.json");
+        let known = [index, list].map(|it| self.input.has(it));
+        ensure!(known != [false, false], "it is no archive of images");
+        if known[0] {
+            running.index(&self.json(index)?)?;
+        }
+        if known[1] {
+            running.list(&self.json(list)?)?;
+        }
+        Ok(running.findings)
+    }
+
+    fn json(&self, file: &str) -> Result<Value> {
+        let bytes = self.input.json(file)?;
+        serde_json::from_slice(&bytes).with_context(|| file.to_owned())
+    }
+}
+
+impl Running<'_> {
+    fn index(&mut self, index: &Value) -> Result<()> {
+        for entry in list_of(&index["manifests"]) {
+            let annotation = |key: &str| entry["annotations"][key].as_str().map(name::full);
+            let name = annotation(NAME).or_else(|| annotation(REF_NAME));
+            if let Some(name) = name.filter(|it| (self.of.wanted)(it)) {
+                let added = self.descriptor(&name, entry, 0);
+                added.with_context(|| name.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what an entry of an index points at.
+    fn descriptor(&mut self, name: &str, entry: &Value, depth: usize) -> Result<()> {
+        ensure!(depth < DEEP, "its indexes are too deep");
+        let digest = entry["digest"].as_str().unwrap_or_default();
+        let digest: Digest = digest.parse().map_err(anyhow::Error::msg)?;
+        let bytes = self.of.input.json(&path(&digest))?;
+        let same = Digest::of(&bytes) == digest;
+        ensure!(same, "its manifest has other bytes than {digest}");
+        let document: Value = serde_json::from_slice(&bytes)?;
+        if document["manifests"].is_array() {
+            if let Some(entry) = best(&document["manifests"], self.of.arch) {
+                return self.descriptor(name, entry, depth + 1);
+            }
+            for entry in list_of(&document["manifests"]) {
+                let word = |key| entry["platform"][key].as_str().unwrap_or("unknown");
+                let platform = format!("{}/{}", word("os"), word("architecture"));
+                self.findings.others.push((name.to_owned(), platform));
+            }
+            return Ok(());
+        }
+        let media_type = document["mediaType"].as_str();
+        let media_type = media_type.or(entry["mediaType"].as_str());
+        let media_type = media_type.unwrap_or(MANIFEST).to_owned();
+        let image = Image::new(name.to_owned(), self.of.arch.to_owned(), media_type, bytes)?;
+        let files = image.blobs().map(|it| (it.digest, path(&it.digest)));
+        let files = files.collect();
+        self.add(image, files)
+    }
+
+    fn list(&mut self, list: &Value) -> Result<()> {
+        for manifest in list_of(list) {
+            for tag in list_of(&manifest["RepoTags"]) {
+                let name = name::full(tag.as_str().unwrap_or_default());
+                let known = |it: &Found| it.image.name == name;
+                let known = self.findings.images.iter().any(known);
+                if !known && (self.of.wanted)(&name) {
+                    let added = self.docker(manifest, &name);
+                    added.with_context(|| name.clone())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Docker's archives have no manifests; theirs is made here, and always the same.
+    fn docker(&mut self, manifest: &Value, name: &str) -> Result<()> {
+        let file = manifest["Config"].as_str();
+        let file = file.context("it names no configuration")?;
+        let bytes = self.of.input.json(file)?;
+        if self.is_for_another(name, &Config::read(&bytes)?) {
+            return Ok(());
+        }
+        let config = blob_of(&bytes);
+        let mut files = BTreeMap::from([(config.digest, file.to_owned())]);
+        let mut layers = Vec::new();
+        for file in list_of(&manifest["Layers"]) {
+            let file = file.as_str().context("a layer has no name")?;
+            let (blob, compression, _) = self.examine(file)?;
+            files.insert(blob.digest, file.to_owned());
+            layers.push(descriptor(compression.media_type(), blob));
+        }
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": descriptor(CONFIG, config),
+            "layers": layers,
+        });
+        let (arch, media_type) = (self.of.arch.to_owned(), MANIFEST.to_owned());
+        let bytes = manifest.to_string().into_bytes();
+        let image = Image::new(name.to_owned(), arch, media_type, bytes)?;
+        self.add(image, files)
+    }
+
+    /// Adds an image that is whole, for the architecture, and made of the layers that its
+    /// configuration says.
+    fn add(&mut self, image: Image, files: BTreeMap<Digest, String>) -> Result<()> {
+        let file = |blob: &Blob| files.get(&blob.digest).context("a blob has no file");
+        let bytes = self.of.input.json(file(&image.config)?)?;
+        let same = blob_of(&bytes) == image.config;
+        ensure!(
+            same,
+            "its configuration has other bytes than its digest says"
+        );
+        let config = Config::read(&bytes)?;
+        if self.is_for_another(&image.name, &config) {
+            return Ok(());
+        }
+        let count = config.layers().len();
+        ensure!(
+            count == image.layers.len(),
+            "it has more or fewer layers than its configuration"
+        );
+        for (layer, unpacked) in image.layers.iter().zip(config.layers()) {
+            let digest = layer.blob.digest;
+            let (blob, _, found) = self.examine(file(&layer.blob)?)?;
+            ensure!(
+                blob == layer.blob,
+                "the layer {digest} has other bytes than its digest says"
+            );
+            ensure!(
+                found == *unpacked,
+                "the layer {digest} is not the one of its configuration"
+            );
+        }
+        self.findings.images.push(Found { image, files });
+        Ok(())
+    }
+
+    fn is_for_another(&mut self, name: &str, config: &Config) -> bool {
+        let another = !config.is_for(self.of.arch);
+        if another {
+            let other = (name.to_owned(), config.platform());
+            self.findings.others.push(other);
+        }
+        another
+    }
+
+    fn examine(&mut self, file: &str) -> Result<(Blob, Compression, Digest)> {
+        if let Some(known) = self.layers.get(file) {
+            return Ok(*known);
+        }
+        let context = || format!("the layer {file}");
+        let (mut reader, size) = self.of.input.file(file).with_context(context)?;
+        let place = self.of.input.path.display();
+        self.of.progress.begin(&format!("reading {place}"), size);
+        let mut watched = Watched::new(Layer::new(size), self.of.progress);
+        io::copy(&mut reader, &mut watched).with_context(context)?;
+        let (digest, layer) = watched.finish();
+        let (compression, unpacked) = layer.finish().with_context(context)?;
+        let examined = (Blob { digest, size }, compression, unpacked);
+        self.layers.insert(file.to_owned(), examined);
+        Ok(examined)
+    }
+}
+
+/// The entry of an index for Linux on an architecture. Of several variants the latest: systems
+/// with kubelets are not for older ones.
+fn best<'a>(entries: &'a Value, arch: &str) -> Option<&'a Value> {
+    let fits = |it: &&Value| {
+        let platform = &it["platform"];
+        let is = |key, wanted| platform[key].as_str().is_none_or(|found| found == wanted);
+        is("os", "linux") && is("architecture", arch)
+    };
+    let variant = |it: &&Value| {
+        let platform = &it["platform"];
+        let variant = platform["variant"].as_str().unwrap_or_default();
+        (platform.is_object(), variant.to_owned())
+    };
+    list_of(entries).filter(fits).max_by_key(variant)
+}
+
+fn list_of(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn descriptor(media_type: &str, blob: Blob) -> Value {
+    json!({ "mediaType": media_type, "digest": blob.digest, "size": blob.size })
+}
+
+fn blob_of(bytes: &[u8]) -> Blob {
+    Blob {
+        digest: Digest::of(bytes),
+        size: bytes.len() as u64,
+    }
+}
+
+fn path(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}

@@ -1,0 +1,65 @@
+//! Progress of long work, on standard error.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::bundle::Progress;
+
+/// Shows lines, and on a terminal a bar. From then on signals don't kill, but end the work, so
+/// that what is half done is removed.
+pub struct Shown {
+    bar: ProgressBar,
+    quiet: bool,
+    stop: Arc<AtomicBool>,
+}
+
+impl Shown {
+    /// Shows nothing if it is quiet.
+    pub fn new(quiet: bool) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&stop))?;
+        }
+        let bar = if quiet {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::no_length()
+        };
+        let style = "{msg}: {bytes} of {total_bytes}, {percent} %";
+        let bar = bar.with_style(ProgressStyle::with_template(style)?);
+        Ok(Self { bar, quiet, stop })
+    }
+}
+
+impl Progress for Shown {
+    fn say(&self, line: &str) {
+        if !self.quiet {
+            self.bar.suspend(|| eprintln!("{line}"));
+        }
+    }
+
+    fn begin(&self, what: &str, bytes: u64) {
+        self.bar.reset();
+        self.bar.set_length(bytes);
+        self.bar.set_message(what.to_owned());
+    }
+
+    fn advance(&self, bytes: u64) -> io::Result<()> {
+        self.bar.inc(bytes);
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("it was interrupted"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
