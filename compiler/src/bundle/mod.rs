@@ -17,6 +17,12 @@ use nkd_bundle::{Digest, Image, Reader, ZSTD_MAGIC};
 
 pub use progress::Progress;
 
+/// The media types of manifests: OCI's and Docker's.
+const MANIFEST_TYPES: [&str; 2] = [
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+];
+
 /// A bundle, by what it says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
@@ -50,6 +56,11 @@ impl Bundle {
             size == wanted || magic == ZSTD_MAGIC,
             "it has {size} bytes, and should have {wanted}"
         );
+        // Nothing else pins the index yet. Each name is in it twice, so damage shows.
+        let as_written = Digest::of(&nkd_bundle::index(&contents.images)) == contents.index;
+        let mut types = contents.images.iter().map(|it| it.media_type.as_str());
+        let known = types.all(|it| MANIFEST_TYPES.contains(&it));
+        ensure!(as_written && known, "its index is damaged");
         let mut architectures = contents.images.iter().map(|it| &it.architecture);
         let architecture = architectures.next().cloned().unwrap_or_default();
         if let Some(other) = architectures.find(|it| **it != architecture) {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use nkd_bundle::{Blob, Digest, Image, NAME};
 use serde_json::{Value, json};
 
+use super::MANIFEST_TYPES;
 use super::config::Config;
 use super::input::Input;
 use super::layer::{Compression, Layer};
@@ -14,7 +15,6 @@ use super::progress::{Progress, Watched};
 use crate::images::name;
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// How deep indexes may be in indexes.
 const DEEP: usize = 4;
@@ -118,7 +118,9 @@ impl Running<'_> {
         }
         let media_type = document["mediaType"].as_str();
         let media_type = media_type.or(entry["mediaType"].as_str());
-        let media_type = media_type.unwrap_or(MANIFEST).to_owned();
+        let media_type = media_type.unwrap_or(MANIFEST_TYPES[0]).to_owned();
+        let known = MANIFEST_TYPES.contains(&media_type.as_str());
+        ensure!(known, "its manifest is of the unknown type {media_type}");
         let image = Image::new(name.to_owned(), self.of.arch.to_owned(), media_type, bytes)?;
         let files = image.blobs().map(|it| (it.digest, path(&it.digest)));
         let files = files.collect();
@@ -159,11 +161,11 @@ impl Running<'_> {
         }
         let manifest = json!({
             "schemaVersion": 2,
-            "mediaType": MANIFEST,
+            "mediaType": MANIFEST_TYPES[0],
             "config": descriptor(CONFIG, config),
             "layers": layers,
         });
-        let (arch, media_type) = (self.of.arch.to_owned(), MANIFEST.to_owned());
+        let (arch, media_type) = (self.of.arch.to_owned(), MANIFEST_TYPES[0].to_owned());
         let bytes = manifest.to_string().into_bytes();
         let image = Image::new(name.to_owned(), arch, media_type, bytes)?;
         self.add(image, files)

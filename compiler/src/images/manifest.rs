@@ -64,9 +64,12 @@ mod tests {
     #[test]
     fn every_kind_of_workload_and_container_counts() {
         let pod = "containers: [{name: a, image: r.example.org/a:1}]";
-        for workload in [
+        let templates = "Deployment ReplicaSet StatefulSet DaemonSet Job ReplicationController";
+        let templates = templates.split(' ');
+        let templates =
+            templates.map(|it| format!("kind: {it}\nspec: {{template: {{spec: {{{pod}}}}}}}"));
+        for workload in templates.chain([
             format!("kind: Pod\nspec: {{{pod}}}"),
-            format!("kind: DaemonSet\nspec: {{template: {{spec: {{{pod}}}}}}}"),
             format!(
                 "kind: CronJob\nspec: {{jobTemplate: {{spec: {{template: {{spec: {{{pod}}}}}}}}}}}"
             ),
@@ -76,7 +79,7 @@ mod tests {
             "spec: {ephemeralContainers: [{image: r.example.org/a:1}]}".to_owned(),
             "spec: {volumes: [{name: v, image: {reference: r.example.org/a:1}}]}".to_owned(),
             format!("kind: A\n---\nkind: Pod\nspec: {{{pod}}}\n---\n"),
-        ] {
+        ]) {
             assert_eq!(images(&workload), ["r.example.org/a:1"], "{workload}");
         }
     }

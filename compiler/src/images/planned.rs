@@ -136,10 +136,12 @@ fn can_be_loaded(image: &nkd_bundle::Image, runtime: Runtime, span: Span, to: &m
     };
     if runtime != Runtime::Containerd {
         let message = format!("{runtime} can't load {} by its digest", image.name);
-        to.report(Code::BundleUnusable, span, message);
+        let help = "name the image by a tag: bundles pin its digest all the same";
+        to.report_with_help(Code::BundleUnusable, span, message, help);
     } else if digest != image.manifest.digest.to_string() {
         let found = image.manifest.digest;
         let message = format!("{} is {found} in its bundle", image.name);
-        to.report(Code::BundleUnusable, span, message);
+        let help = "make the bundle anew with the image of that name";
+        to.report_with_help(Code::BundleUnusable, span, message, help);
     }
 }

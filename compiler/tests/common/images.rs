@@ -269,3 +269,37 @@ pub fn nkd_with_path(directory: &Path, path: &str, arguments: &[&str]) -> super:
             .env("PATH", path),
     )
 }
+
+/// A bundle of images of these names for an architecture, whose bytes never change.
+pub fn tiny_bundle(names: &[&str], arch: &str) -> Vec<u8> {
+    let mut blobs = std::collections::BTreeMap::new();
+    let mut keep = |kind: &str, bytes: Vec<u8>| {
+        let digest = Digest::of(&bytes);
+        let descriptor = json!({"mediaType": kind, "digest": digest, "size": bytes.len()});
+        blobs.insert(digest, bytes);
+        descriptor
+    };
+    let images = names.iter().map(|name| {
+        let image = Image {
+            arch: arch.to_owned(),
+            ..image(name.split('@').next().unwrap())
+        };
+        let config = keep("application/vnd.oci.image.config.v1+json", image.config());
+        let layers = image.layers.iter();
+        let layers = layers.map(|it| keep("application/vnd.oci.image.layer.v1.tar", it.clone()));
+        let layers: Vec<_> = layers.collect();
+        let manifest = json!({"schemaVersion": 2, "config": config, "layers": layers});
+        nkd_bundle::Image::new(
+            (*name).to_owned(),
+            arch.to_owned(),
+            "application/vnd.oci.image.manifest.v1+json".to_owned(),
+            manifest.to_string().into_bytes(),
+        )
+    });
+    let images: Vec<_> = images.collect::<Result<_, _>>().unwrap();
+    let mut bytes = Vec::new();
+    let layout = nkd_bundle::Layout::of(&images);
+    let written = layout.write(&mut bytes, |blob, out| out.write_all(&blobs[&blob.digest]));
+    written.unwrap();
+    bytes
+}
