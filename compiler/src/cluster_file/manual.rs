@@ -6,7 +6,7 @@ use super::keys;
 use crate::yaml::{Key, Kind, Mapping, Needed};
 
 const HEAD: &str = "\
-<!-- Written by nkd's tests from compiler/src/cluster_file/keys.rs. -->
+<!-- Written by nkd's tests from compiler/src/cluster_file/keys/. -->
 # The cluster file
 
 One YAML document describes one cluster. `nkd new` prints a commented one to start from, `nkd

@@ -1,6 +1,12 @@
 //! Every key of the cluster file: what it takes, what it is by default, and what it means.
 
+mod images;
+mod machines;
+
 use std::ops::RangeInclusive;
+
+use images::{AIRGAP, RUNTIME};
+use machines::{NODE, OS, POOL};
 
 use super::budgets;
 pub use super::defaults::*;
@@ -171,53 +177,6 @@ static EXTERNAL_ETCD: Mapping = mapping(
     ]],
 );
 
-static RUNTIME: Mapping = mapping(
-    "runtime",
-    &[&[
-        word("name", &RUNTIMES, "Which one; it has to be in the OS image. From Kubernetes 1.24 docker needs cri-dockerd there too, and from 1.26 isulad has to be 2.1.5 or later.").or(RUNTIMES[0]),
-        text(
-            "sandboxImage",
-            "The image that holds a pod together; by default the one of the Kubernetes version.",
-        ),
-        maps(
-            "registries",
-            &REGISTRY,
-            "Registries that need a mirror, a certificate authority or a password.",
-        ),
-    ]],
-);
-
-const ACCESS: &[Key] = &[
-    text("caFile", "A file of PEM certificates to trust here."),
-    map("auth", &AUTH, "Who pulls."),
-];
-
-static REGISTRY: Mapping = mapping(
-    "registry",
-    &[
-        &[text("host", "HOST or HOST:PORT, as images' names begin.").needed()],
-        ACCESS,
-        &[maps(
-            "mirrors",
-            &MIRROR,
-            "Where its images are looked for first, in this order.",
-        )],
-    ],
-);
-
-static MIRROR: Mapping = mapping(
-    "mirror",
-    &[&[text("url", "An http or https URL.").needed()], ACCESS],
-);
-
-static AUTH: Mapping = mapping(
-    "auth",
-    &[&[
-        text("username", "The user's name.").needed(),
-        text("passwordFile", "A file that holds the password.").needed(),
-    ]],
-);
-
 static NETWORK: Mapping = mapping(
     "network",
     &[&[
@@ -226,46 +185,6 @@ static NETWORK: Mapping = mapping(
             "Files the first node applies, in this order. Without a network add-on nodes stay NotReady until you apply one yourself.",
         ),
         texts("ports", "Its ports, such as 8472/udp, for firewalld."),
-    ]],
-);
-
-static AIRGAP: Mapping = mapping(
-    "airgap",
-    &[&[
-        text(
-            "images",
-            "A directory in the OS image with image archives (*.tar).",
-        ),
-        texts(
-            "bundles",
-            "Image bundles, made by `nkd bundle create`: files here, which the nodes find at `sources` by the same names.",
-        ),
-        maps(
-            "sources",
-            &BUNDLE_SOURCE,
-            "Where nodes look for bundles, in this order; by default in /usr/lib/nkd/bundles of the OS image.",
-        ),
-        word(
-            "fallback",
-            &["registry"],
-            "Where an image comes from that no source has; without it nothing is ever pulled.",
-        ),
-    ]],
-);
-
-static BUNDLE_SOURCE: Mapping = mapping(
-    "bundleSource",
-    &[&[
-        text("directory", "A directory on the node."),
-        text(
-            "disk",
-            "The label of a file system, on whatever disk it is; bundles are in its top directory.",
-        ),
-        texts(
-            "urls",
-            "http or https URLs of directories with the same files: where one server fails, the next goes on.",
-        ),
-        text("caFile", "A file of PEM certificates to trust there."),
     ]],
 );
 
@@ -344,175 +263,4 @@ static SERVICE_ACCOUNT: Mapping = mapping(
         "A file with the PEM key, not encrypted; RSA before Kubernetes 1.26.",
     )
     .needed()]],
-);
-
-static OS: Mapping = mapping(
-    "os",
-    &[&[
-        texts(
-            "ignition",
-            "Files of your own Ignition config, merged with nkd's part.",
-        ),
-        texts("butane", "Files of your own Butane config, likewise."),
-        texts(
-            "override",
-            "What your configs may change of nkd's: paths, units, drop-ins as UNIT.d/NAME, users.",
-        ),
-        maps("users", &USER, "Users of the system."),
-        text(
-            "releaseImage",
-            "The OS image the machine boots into first, as REPOSITORY@sha256:DIGEST; needs rpm-ostree.",
-        ),
-        texts("kernelArguments", "Arguments of the kernel, one each."),
-        texts("ntp", "Time servers."),
-        map(
-            "proxy",
-            &PROXY,
-            "The proxy of the container runtime and kubelet.",
-        ),
-        maps("hosts", &HOST, "Lines of `/etc/hosts`."),
-        texts(
-            "trust",
-            "Files of PEM certificates that the whole system trusts.",
-        ),
-    ]],
-);
-
-static USER: Mapping = mapping(
-    "user",
-    &[&[
-        text("name", "The login name.").needed(),
-        texts(
-            "sshAuthorizedKeys",
-            "Public SSH keys, each a line of a .pub file.",
-        ),
-        text(
-            "passwordHash",
-            "The hash of a password, as `mkpasswd` prints it.",
-        ),
-        texts("groups", "Further groups."),
-    ]],
-);
-
-static PROXY: Mapping = mapping(
-    "proxy",
-    &[&[
-        text("http", "The proxy for http, a URL."),
-        text("https", "The proxy for https, a URL."),
-        texts(
-            "noProxy",
-            "What is reached without it; the cluster's own addresses are excepted anyway.",
-        ),
-    ]],
-);
-
-static HOST: Mapping = mapping(
-    "host",
-    &[&[
-        text("address", "The address.").needed(),
-        texts("names", "Its names; at least one."),
-    ]],
-);
-
-static POOL: Mapping = mapping(
-    "pool",
-    &[
-        &[
-            text("name", "The pool's name.").needed(),
-            word(
-                "role",
-                &ROLES,
-                "What its nodes are in the cluster, unless they say otherwise.",
-            ),
-        ],
-        SETTINGS,
-    ],
-);
-
-static NODE: Mapping = mapping(
-    "node",
-    &[
-        &[
-            text("name", "Its hostname and its name in Kubernetes, a DNS name.").needed(),
-            text("pool", "The pool it belongs to."),
-            word("role", &ROLES, "What it is in the cluster; by default what its pool says.").needed_without("pool"),
-            text("address", "Its address; in clusters of both IP versions one of each, with a comma between them.").needed(),
-            text("mac", "The MAC address of the interface it boots from, for PXE."),
-            maps("interfaces", &INTERFACE, "Its network interfaces, where DHCP doesn't set them up."),
-        ],
-        SETTINGS,
-    ],
-);
-
-const SETTINGS: &[Key] = &[
-    pairs("labels", "Labels the nodes set on themselves."),
-    maps(
-        "taints",
-        &TAINT,
-        "Taints the nodes set on themselves. Without the key control planes have kubeadm's; an empty list means none.",
-    ),
-    map("kubelet", &KUBELET, "Settings of kubelet."),
-    texts(
-        "kubeadm",
-        "Files of kubeadm configuration, laid over the cluster's field by field.",
-    ),
-    text(
-        "installDisk",
-        "The disk an installer writes the OS to, such as /dev/sda.",
-    ),
-    map(
-        "os",
-        &OS,
-        "The operating system, besides what all nodes have.",
-    ),
-];
-
-static KUBELET: Mapping = mapping(
-    "kubelet",
-    &[&[
-        number(
-            "maxPods",
-            MAX_PODS,
-            "How many pods a node runs at most; by default kubelet's own 110.",
-        ),
-        pairs(
-            "systemReserved",
-            "Resources kept for the system: cpu, memory, ephemeral-storage and pid, each a quantity.",
-        ),
-        pairs(
-            "kubeReserved",
-            "Resources kept for Kubernetes itself, likewise.",
-        ),
-        pairs(
-            "extraArgs",
-            "Further arguments of kubelet, by their names without dashes.",
-        ),
-    ]],
-);
-
-static TAINT: Mapping = mapping(
-    "taint",
-    &[&[
-        text("key", "The taint's key.").needed(),
-        text("value", "The taint's value; by default none."),
-        word("effect", &EFFECTS, "What it does.").needed(),
-    ]],
-);
-
-static INTERFACE: Mapping = mapping(
-    "interface",
-    &[&[
-        text("name", "Its name, such as eth0.").needed(),
-        text("mac", "Its MAC address, if it shall be found by that."),
-        texts(
-            "addresses",
-            "Its addresses with the prefix length, such as 10.200.0.12/24; without them DHCP.",
-        ),
-        texts(
-            "gateways",
-            "Where what isn't for its networks goes; one for each IP version at most.",
-        ),
-        texts("dns", "DNS servers."),
-        number("mtu", MTU, "The largest packet."),
-    ]],
 );

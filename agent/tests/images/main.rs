@@ -2,15 +2,16 @@
 //! nothing else under any name.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../machine/mod.rs"]
 mod machine;
+mod sources;
 
 use std::fs;
 
 use machine::images::{Made, bundle};
-use machine::server::Server;
 use machine::{Machine, STOPPED};
 use nkd_bundle::Layout;
-use nkd_contract::{BundleSource, Cause, Kind, Plan, Runtime, Stage, Unit, Urls};
+use nkd_contract::{BundleSource, Cause, Kind, Plan, Runtime, Stage, Unit};
 
 const DIRECTORY: &str = "/usr/lib/nkd/bundles";
 const ARCHITECTURE: &str = if cfg!(target_arch = "x86_64") {
@@ -35,13 +36,6 @@ const ALL: [&str; 3] = ["example.org/a:1", "example.org/b:1", "example.org/c:1"]
 
 fn directory() -> Vec<BundleSource> {
     vec![BundleSource::Directory(DIRECTORY.into())]
-}
-
-fn urls(servers: &[&Server]) -> Vec<BundleSource> {
-    vec![BundleSource::Urls(Urls {
-        urls: servers.iter().map(|it| it.url.clone()).collect(),
-        certificate_authority: None,
-    })]
 }
 
 /// A machine whose plan wants the three from these sources.
@@ -330,116 +324,6 @@ fn a_full_disk_is_called_that_and_tried_again() {
         failed.message
     );
     assert_eq!(machine.names(), ALL);
-}
-
-#[test]
-fn sources_are_tried_in_order_and_all_are_named_when_none_has_it() {
-    let made = three();
-    let sources = vec![
-        BundleSource::Directory("/nowhere".into()),
-        BundleSource::Disk("NKD".into()),
-        BundleSource::Directory(DIRECTORY.into()),
-    ];
-    let machine = machine(&made, sources, |_| {});
-    machine.program("blkid", "exit 2");
-    let message = stops(&machine, Cause::ImagesSource);
-    for place in [
-        "/nowhere/a.tar",
-        "there is no disk NKD",
-        "/usr/lib/nkd/bundles/a.tar",
-    ] {
-        assert!(message.contains(place), "{message}");
-    }
-    then_works(&machine, &made);
-}
-
-#[test]
-fn a_disk_is_mounted_for_as_long_as_it_is_read() {
-    let made = three();
-    let machine = machine(&made, vec![BundleSource::Disk("NKD".into())], |_| {});
-    machine.put("/medium", &made.bytes);
-    machine.program(
-        "blkid",
-        r#"[ "$*" = "--cache-file /dev/null --label NKD" ] && echo /dev/sdb1"#,
-    );
-    machine.program(
-        "mount",
-        r#"for last; do :; done; cp $ROOT/medium/* "$last""#,
-    );
-    machine.program("umount", r#"for last; do :; done; rm -f "$last"/*"#);
-    machine.install();
-    assert_eq!(machine.names(), ALL);
-    let mount = machine.calls_of("mount").pop().unwrap();
-    assert!(
-        mount.starts_with("mount --read-only --options nodev,nosuid,noexec /dev/sdb1 "),
-        "{mount}"
-    );
-    assert_eq!(machine.calls_of("umount").len(), 2);
-}
-
-#[test]
-fn a_damaged_copy_is_passed_over_for_a_good_one() {
-    let made = three();
-    let mut bytes = made.bytes.clone();
-    let at = made.position(&vec![3; 200_000]);
-    bytes[at] ^= 1;
-    let sources = [directory(), vec![BundleSource::Directory("/good".into())]].concat();
-    let machine = machine(&made, sources, |_| {});
-    machine.put(DIRECTORY, &bytes);
-    machine.put("/good", &made.bytes);
-    machine.install();
-    assert_eq!(machine.names(), ALL);
-}
-
-#[test]
-fn a_download_that_breaks_off_goes_on_where_it_was() {
-    let made = three();
-    let server = Server::new(made.bytes.clone(), true, 150_000);
-    let machine = machine(&made, urls(&[&server]), |_| {});
-    machine.install();
-    assert_eq!(machine.names(), ALL);
-    let asked = server.asked.lock().unwrap().clone();
-    assert_eq!(asked.len(), made.bytes.len().div_ceil(150_000));
-    assert!(asked.is_sorted() && asked[1] == 150_000, "{asked:?}");
-}
-
-#[test]
-fn a_mirror_goes_on_where_a_server_broke_off_even_if_it_knows_no_ranges() {
-    let made = three();
-    let broken = Server::new(made.bytes.clone(), true, 150_000);
-    let mirror = Server::new(made.bytes.clone(), false, usize::MAX);
-    let machine = machine(&made, urls(&[&broken, &mirror]), |_| {});
-    machine.install();
-    assert_eq!(machine.names(), ALL);
-    assert_eq!(*mirror.asked.lock().unwrap(), [150_000]);
-}
-
-#[test]
-fn a_server_without_the_bundle_is_named() {
-    let made = three();
-    let server = Server::new(made.bytes[..100].to_vec(), true, usize::MAX);
-    let machine = machine(&made, urls(&[&server]), |_| {});
-    let message = stops(&machine, Cause::ImagesSource);
-    assert!(
-        message.contains(&server.url) && message.contains("100 bytes there"),
-        "{message}"
-    );
-}
-
-#[test]
-fn what_no_source_has_is_pulled_where_the_plan_says_so() {
-    let made = three();
-    let machine = machine(&made, directory(), |plan| {
-        let nkd_contract::ImageSource::Bundles(bundles) = &mut plan.images.source else {
-            unreachable!()
-        };
-        bundles.registry = true;
-    });
-    machine.program("crictl", "exit 0");
-    machine.install();
-    let pulls = machine.calls_of("crictl");
-    let pulls = pulls.iter().filter(|it| it.contains(" pull "));
-    assert_eq!(pulls.count(), 3);
 }
 
 #[test]
