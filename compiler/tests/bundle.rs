@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 
 use common::images::{
-    Image, Layout, Site, add, docker_archive, image, inspect, layer, names, nkd_with_path, skopeo,
+    Image, Layout, Site, add, docker_archive, image, inspect, layer, names, skopeo,
 };
 use serde_json::{Value, json};
 
@@ -426,39 +426,4 @@ fn a_name_that_not_every_server_has_is_refused_at_once() {
     let (site, _) = ready();
     let stderr = site.refused(&["images", "-o", "my bundle.tar"]);
     assert!(stderr.contains("NKD0501"), "{stderr}");
-}
-
-#[test]
-fn without_skopeo_pulling_says_so() {
-    let (site, _) = all_but_one();
-    let arguments = [
-        "bundle",
-        "create",
-        "cluster.yaml",
-        "images",
-        "-o",
-        "b.tar",
-        "--pull",
-    ];
-    let run = nkd_with_path(site.directory.path(), "/nonexistent", &arguments);
-    assert_eq!(run.status, Some(3));
-    assert!(
-        run.stderr.contains("error[NKD0505]: skopeo can't be run"),
-        "{}",
-        run.stderr
-    );
-}
-
-#[test]
-fn what_skopeo_says_reaches_the_user() {
-    let site = Site::with("");
-    // Nobody listens on port 1.
-    let kubernetes = "v1.31.2, imageRepository: '127.0.0.1:1/k8s'";
-    site.cluster(kubernetes, "");
-    let stderr = site.refused(&["-o", "b.tar", "--pull"]);
-    assert!(
-        stderr.contains("error[NKD0505]: skopeo can't fetch 127.0.0.1:1/k8s/"),
-        "{stderr}"
-    );
-    assert!(stderr.contains("connection refused"), "{stderr}");
 }

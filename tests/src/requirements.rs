@@ -15,6 +15,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/ignition-validate", "ignition"),
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/bin/skopeo", "skopeo"),
+    ("/usr/bin/docker-registry", "docker-registry"),
     ("/usr/bin/etcd", "etcd-server"),
     ("/usr/bin/aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
     (

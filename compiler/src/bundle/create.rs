@@ -155,7 +155,10 @@ impl<'a> Gathered<'a> {
         }
         for found in findings.images {
             let name = &found.image.name;
-            request.progress.say(&format!("found {name} in {place}"));
+            // Of what was fetched that was said.
+            if request.from.iter().any(|it| path.starts_with(it)) {
+                request.progress.say(&format!("found {name} in {place}"));
+            }
             self.add(found, number, to);
         }
         Ok(())
