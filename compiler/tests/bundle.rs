@@ -57,15 +57,21 @@ fn every_kind_of_archive_goes_in_and_skopeo_reads_the_bundle() {
 
 #[test]
 fn what_nkd_images_fetches_goes_in_as_it_is() {
-    let (site, images) = ready();
+    let (site, mut images) = ready();
+    let mut layout = Layout::of(&site.path("images"), &images);
+    let manifest = layout.image(&image("pinned"));
+    let name = format!("r.example.org/a@{}", manifest["digest"].as_str().unwrap());
+    layout.name(manifest, &name);
+    pod(&site, &[&name]);
+    images.push(image(&name));
     let commands = site.nkd(&["images", "cluster.yaml", "--commands"]).stdout;
-    assert!(commands.contains("--override-arch amd64"), "{commands}");
+    let for_arm = ["images", "cluster.yaml", "--commands", "--arch", "arm64"];
+    let for_arm = site.nkd(&for_arm).stdout;
+    assert_eq!(commands.replace("arch amd64", "arch arm64"), for_arm);
     // No registry is here: its place is taken by the layout with the same images.
+    let layout = format!("oci:{}:", layout.path.display());
     let script = commands
-        .replace(
-            "docker://",
-            &format!("oci:{}:", site.path("images").display()),
-        )
+        .replace("docker://", &layout)
         .replace("skopeo copy", "skopeo --insecure-policy copy --quiet")
         .replace(" images", " fetched")
         .replace("-archive:images/", "-archive:fetched/");
@@ -74,6 +80,19 @@ fn what_nkd_images_fetches_goes_in_as_it_is() {
     assert_eq!(run.status, Some(0), "{}{script}", run.stderr);
     site.create(&["fetched", "-o", "bundle.tar"]);
     assert_eq!(site.listed("bundle.tar"), names(&images));
+}
+
+/// Adds a pod of these images to the cluster.
+fn pod(site: &Site, images: &[&str]) {
+    let containers = images.iter().map(|it| json!({"name": "a", "image": it}));
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "a"},
+        "spec": {"containers": containers.collect::<Vec<_>>()},
+    });
+    fs::write(site.path("pod.yaml"), pod.to_string()).unwrap();
+    site.cluster("v1.31.2", "  network: {manifests: [pod.yaml]}\n");
 }
 
 #[test]
@@ -117,6 +136,16 @@ fn all_missing_images_are_named_and_nothing_is_written() {
         assert!(stderr.contains(&line), "{stderr}");
     }
     assert_eq!(stderr.matches("NKD0502").count(), 2);
+}
+
+#[test]
+fn a_name_without_its_registry_is_another_and_shown() {
+    let (site, first) = all_but_one();
+    let short = first.name.rsplit('/').next().unwrap();
+    Layout::of(&site.path("short"), &[image(short)]);
+    let stderr = site.refused(&["images", "short", "-o", "bundle.tar"]);
+    let hint = format!("nothing in short that the cluster runs: [docker.io/library/{short}]");
+    assert!(stderr.contains(&hint), "{stderr}");
 }
 
 #[test]
@@ -373,12 +402,7 @@ fn short_names_and_digests_name_what_runtimes_would_run() {
     let mut layout = Layout::of(&site.path("images"), &images);
     let pinned = layout.image(&image("pinned"));
     let digest = pinned["digest"].as_str().unwrap().to_owned();
-    let pod = format!(
-        "kind: Pod\napiVersion: v1\nmetadata: {{name: p}}\nspec: {{containers: [{{name: a, image: \
-         nginx}}, {{name: b, image: 'r.example.org/b:1@{digest}'}}]}}\n"
-    );
-    fs::write(site.path("pod.yaml"), pod).unwrap();
-    site.cluster("v1.31.2", "  network: {manifests: [pod.yaml]}\n");
+    pod(&site, &["nginx", &format!("r.example.org/b:1@{digest}")]);
     let stderr = site.refused(&["images", "-o", "bundle.tar"]);
     assert!(
         stderr.contains("docker.io/library/nginx:latest is in none"),

@@ -149,6 +149,13 @@ impl<'a> Gathered<'a> {
         };
         let number = self.inputs.len();
         self.inputs.push(input);
+        if findings.images.is_empty() && findings.others.is_empty() {
+            // Often a name without its registry.
+            let names: Vec<_> = findings.unwanted.iter().map(String::as_str).collect();
+            let names = names.join(", ");
+            let line = format!("nothing in {place} that the cluster runs: [{names}]");
+            request.progress.say(&line);
+        }
         for (name, platform) in findings.others {
             let others = self.others.entry(name).or_default();
             others.insert(format!("for {platform} in {place}"));
@@ -257,7 +264,9 @@ impl<'a> Gathered<'a> {
         let layout = Layout::of(images);
         let what = format!("writing {}", path.display());
         self.request.progress.begin(&what, layout.size());
-        let mut file = NamedTempFile::new_in(parts::directory(path))?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".nkd-bundle-")
+            .tempfile_in(parts::directory(path))?;
         let mut writer = BufWriter::with_capacity(1 << 20, file.as_file_mut());
         if self.request.zstd {
             let mut encoder = zstd::Encoder::new(&mut writer, LEVEL)?;

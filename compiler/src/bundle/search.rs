@@ -1,6 +1,6 @@
 //! The images in an archive or a layout, seen to be whole.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 
 use anyhow::{Context, Result, ensure};
@@ -26,6 +26,8 @@ pub struct Findings {
     pub images: Vec<Found>,
     /// Those that are there for other platforms: names and platforms.
     pub others: Vec<(String, String)>,
+    /// The names of images that weren't wanted.
+    pub unwanted: BTreeSet<String>,
 }
 
 /// An image in an input.
@@ -88,12 +90,20 @@ impl Running<'_> {
         for entry in list_of(&index["manifests"]) {
             let annotation = |key: &str| entry["annotations"][key].as_str().map(name::full);
             let name = annotation(NAME).or_else(|| annotation(REF_NAME));
-            if let Some(name) = name.filter(|it| (self.of.wanted)(it)) {
+            if let Some(name) = name.filter(|it| self.is_wanted(it)) {
                 let added = self.descriptor(&name, entry, 0);
                 added.with_context(|| name.clone())?;
             }
         }
         Ok(())
+    }
+
+    fn is_wanted(&mut self, name: &str) -> bool {
+        let wanted = (self.of.wanted)(name);
+        if !wanted {
+            self.findings.unwanted.insert(name.to_owned());
+        }
+        wanted
     }
 
     /// Adds what an entry of an index points at.
@@ -133,7 +143,7 @@ impl Running<'_> {
                 let name = name::full(tag.as_str().unwrap_or_default());
                 let known = |it: &Found| it.image.name == name;
                 let known = self.findings.images.iter().any(known);
-                if !known && (self.of.wanted)(&name) {
+                if !known && self.is_wanted(&name) {
                     let added = self.docker(manifest, &name);
                     added.with_context(|| name.clone())?;
                 }

@@ -23,6 +23,8 @@ impl Shown {
     pub fn new(quiet: bool) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [SIGHUP, SIGINT, SIGTERM] {
+            // The second time it does kill.
+            signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
         }
         let bar = if quiet {
