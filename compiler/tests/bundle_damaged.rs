@@ -351,6 +351,21 @@ fn a_bundle_with_a_file_more_or_less_is_not_whole() {
     }
 }
 
+#[test]
+fn a_flipped_bit_in_an_index_that_nothing_pins_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = bundle(directory.path());
+    let good = fs::read(&path).unwrap();
+    // After the layout file, and the index's own header.
+    let index = 3 * 512..3 * 512 + entries(&path)[1].1.len();
+    for at in index {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert!(verdict(&path).is_err(), "byte {at}");
+    }
+}
+
 /// A bundle whose index was changed.
 fn with_index(change: impl FnOnce(&mut Value)) -> String {
     let directory = tempfile::tempdir().unwrap();
