@@ -1,11 +1,15 @@
 //! Images, made here: layers are real archives, and as small as can be.
 #![allow(dead_code)] // Not every test uses all of it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nkd::bundle::create::{Made, Request, create};
+use nkd::bundle::{Progress, verify};
+use nkd::diagnostics::Diagnostics;
 use nkd_bundle::Digest;
 use serde_json::{Value, json};
 
@@ -303,4 +307,47 @@ pub fn tiny_bundle(names: &[&str], arch: &str) -> Vec<u8> {
     let written = layout.write(&mut bytes, |blob, out| out.write_all(&blobs[&blob.digest]));
     written.unwrap();
     bytes
+}
+
+/// The image that the tests of single archives and bundles are about.
+pub const NAME: &str = "example.org/a:1";
+
+/// What is made of inputs that shall have one image, or the diagnostics.
+pub fn made(
+    from: &[PathBuf],
+    out: &Path,
+    progress: &dyn Progress,
+) -> anyhow::Result<Result<Made, String>> {
+    let request = Request {
+        names: &BTreeSet::from([NAME]),
+        arch: "amd64",
+        from,
+        pull: false,
+        out,
+        zstd: false,
+        split: None,
+        progress,
+    };
+    let mut diagnostics = Diagnostics::new();
+    let made = create(&request, &mut diagnostics)?;
+    Ok(if diagnostics.is_empty() {
+        Ok(made)
+    } else {
+        Err(diagnostics.to_string())
+    })
+}
+
+/// A good bundle.
+pub fn bundle(directory: &Path) -> PathBuf {
+    let layout = directory.join("layout");
+    Layout::of(&layout, &[image(NAME)]);
+    let out = directory.join("bundle.tar");
+    made(&[layout], &out, &()).unwrap().unwrap();
+    out
+}
+
+/// What is wrong with a bundle.
+pub fn verdict(path: &Path) -> Result<(), String> {
+    let verified = verify::verify(path, &());
+    verified.map(drop).map_err(|error| format!("{error:#}"))
 }
