@@ -91,13 +91,40 @@ impl ClusterFile {
         fs::write(self.directory.join(name), text).with_context(|| format!("can't write {name}"))
     }
 
-    /// Compiles it into a directory next to it.
-    pub fn compile(&self, programs: &Programs) -> Result<Cluster> {
-        let nodes = self.nodes()?;
-        self.add_user_ignition(&nodes)?;
+    /// Says where the nodes' images come from: `spec.airgap`.
+    pub fn set_images(&mut self, airgap: Value) {
+        self.document["spec"]["airgap"] = airgap;
+    }
+
+    /// Makes an image bundle for it, beside it, as an operator would.
+    pub fn bundle(
+        &self,
+        programs: &Programs,
+        kubernetes: &Kubernetes,
+        name: &str,
+        options: &[&str],
+    ) -> Result<PathBuf> {
+        let bundle = self.directory.join(name);
+        let mut create = Command::new(&programs.nkd);
+        create.args(["bundle", "create"]).arg(self.write()?);
+        create.args(kubernetes.image_archives());
+        create.arg("--out").arg(&bundle).args(options);
+        command::check(&mut create)?;
+        Ok(bundle)
+    }
+
+    fn write(&self) -> Result<PathBuf> {
+        self.add_user_ignition(&self.nodes()?)?;
         // JSON is YAML.
         let file = self.directory.join("testbed.yaml");
         fs::write(&file, serde_json::to_string_pretty(&self.document)?)?;
+        Ok(file)
+    }
+
+    /// Compiles it into a directory next to it.
+    pub fn compile(&self, programs: &Programs) -> Result<Cluster> {
+        let nodes = self.nodes()?;
+        let file = self.write()?;
         let out = self.directory.join("out");
         command::check(
             Command::new(&programs.nkd)

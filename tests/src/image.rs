@@ -43,6 +43,12 @@ impl Image {
         Ok(image)
     }
 
+    /// Puts a file into a directory of the image.
+    pub fn add(&self, file: &Path, directory: &str) -> Result<()> {
+        let root = self.layer.directory().join("root");
+        link(file, &root.join(directory.trim_start_matches('/')))
+    }
+
     /// Compiles the journal's message catalog, as building an image does.
     fn update_catalog(&self) -> Result<()> {
         let whole = self.layer.directory().join("catalog");

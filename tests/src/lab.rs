@@ -13,7 +13,10 @@ use crate::command;
 use crate::image::Image;
 use crate::impostor::{Guise, Impostor};
 use crate::machine::Machine;
+use crate::registry::Registry;
+use crate::stick::Stick;
 use crate::teardown::Scope;
+use crate::web::WebServer;
 
 /// A network namespace with a bridge, cut off from all other networks. It is gone when the lab and
 /// its machines are dropped.
@@ -64,6 +67,22 @@ impl Lab {
         Impostor::start(&self.namespace(), &self.scratch("impostor")?, guise)
     }
 
+    /// A web server at the gateway's address with the files of a directory; no connection gets more
+    /// than `rate` bytes a second.
+    pub fn web_server(&self, files: &Path, rate: Option<u64>) -> Result<WebServer> {
+        WebServer::start(self, files, rate)
+    }
+
+    /// A registry of images at the gateway's address.
+    pub fn registry(&self) -> Result<Registry> {
+        Registry::start(self)
+    }
+
+    /// A stick with files on it, labelled.
+    pub fn stick(&self, label: &str, files: &[&Path]) -> Result<Stick> {
+        Stick::new(&self.scratch(&format!("stick-{label}"))?, label, files)
+    }
+
     /// Runs `ip` in the lab's network.
     pub fn ip(&self, arguments: &[&str]) -> Result<String> {
         command::check(self.host_command("ip").args(arguments))
@@ -91,7 +110,7 @@ impl Lab {
         self.scope.name()
     }
 
-    fn namespace(&self) -> PathBuf {
+    pub(crate) fn namespace(&self) -> PathBuf {
         Path::new("/run/netns").join(self.scope.name())
     }
 }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::Pid;
 
 use crate::image::Image;
+use crate::stick::Stick;
 use crate::teardown::Scope;
 use crate::{cgroup, command, disk, ignition};
 
@@ -44,6 +45,7 @@ pub struct Machine {
     lab: Arc<Scope>,
     directory: PathBuf,
     running: Mutex<Option<Child>>,
+    devices: Mutex<Vec<PathBuf>>,
     _image: Image,
 }
 
@@ -61,6 +63,7 @@ impl Machine {
             lab: lab.clone(),
             directory,
             running: Mutex::new(None),
+            devices: Mutex::default(),
             _image: image.clone(),
         };
         disk::make(&machine.directory, image)?;
@@ -86,6 +89,15 @@ impl Machine {
     /// What the machine has written to its console, over all boots.
     pub fn console_log(&self) -> PathBuf {
         self.directory.join("console.log")
+    }
+
+    /// Gives the machine a port with a stick in it, from the next boot on.
+    pub fn attach(&self, stick: &Stick) {
+        self.devices().push(stick.device().to_owned());
+    }
+
+    fn devices(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Powers the machine on and waits until systemd answers.
@@ -128,6 +140,9 @@ impl Machine {
             .arg(format!("--directory={}", self.root().display()));
         if Path::new("/lib/modules").exists() {
             command.arg("--bind-ro=/lib/modules");
+        }
+        for device in self.devices().iter() {
+            command.arg(format!("--bind={}", device.display()));
         }
         command
             .stdin(Stdio::null())

@@ -1,7 +1,7 @@
 //! Leaves nothing behind.
 //!
 //! A lab is a directory in the cache. Everything the lab makes outside of it (network namespace,
-//! cgroups, mounts) bears the directory's name, so the directory alone is enough to take all of it
+//! cgroups, mounts, loop devices) bears the directory's name, so the directory alone is enough to take all of it
 //! down: when the lab is dropped, when a signal ends its owner, and when its owner was killed and
 //! the next lab finds the directory no longer locked.
 
@@ -121,6 +121,7 @@ fn take_down(directory: &Path) -> Result<()> {
     let name = name(directory);
     cgroup::kill(&name)?;
     unmount(directory)?;
+    detach_loops(directory)?;
     if Path::new("/run/netns").join(&name).exists() {
         command::run("ip", ["netns", "delete", &name])?;
     }
@@ -147,6 +148,19 @@ pub(crate) fn unmount(directory: &Path) -> Result<()> {
             // Somebody else was faster.
             Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
             Err(error) => bail!("can't unmount {}: {error}", path.display()),
+        }
+    }
+    Ok(())
+}
+
+/// Lets go of block devices whose files are in a directory.
+fn detach_loops(directory: &Path) -> Result<()> {
+    let columns = ["--list", "--noheadings", "--output", "NAME,BACK-FILE"];
+    for line in command::run("losetup", columns)?.lines() {
+        if let Some((device, file)) = line.split_once(' ')
+            && Path::new(file.trim()).starts_with(directory)
+        {
+            command::run("losetup", ["--detach", device])?;
         }
     }
     Ok(())

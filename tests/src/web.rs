@@ -1,0 +1,53 @@
+//! A web server of the operator's: nginx, with plain files.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::daemon::Daemon;
+use crate::lab::Lab;
+
+const PORT: u16 = 8080;
+
+/// A server at the lab's gateway; it ends when it is dropped.
+#[derive(Debug)]
+pub struct WebServer {
+    _nginx: Daemon,
+    log: std::path::PathBuf,
+}
+
+impl WebServer {
+    /// Where its files are.
+    pub fn url() -> String {
+        format!("http://{}:{PORT}", Lab::GATEWAY)
+    }
+
+    /// Serves the files of a directory, no faster than so many bytes a second and connection.
+    pub(crate) fn start(lab: &Lab, files: &Path, rate: Option<u64>) -> Result<Self> {
+        let directory = lab.scratch("web")?;
+        let rate = rate.map_or(String::new(), |rate| format!("limit_rate {rate};"));
+        let [at, files] = [&directory, files].map(|path| path.display());
+        let configuration = format!(
+            "user root;\nworker_processes 1;\npid {at}/nginx.pid;\nerror_log {at}/error.log;\n\
+             events {{ worker_connections 64; }}\n\
+             http {{\n  access_log {at}/access.log;\n  {rate}\n  \
+             server {{ listen {}:{PORT}; root {files}; }}\n}}\n",
+            Lab::GATEWAY
+        );
+        let file = directory.join("nginx.conf");
+        fs::write(&file, configuration)?;
+        let program = Path::new("/usr/sbin/nginx").as_os_str();
+        let words = ["-e", "stderr", "-g", "daemon off;", "-c"].map(AsRef::as_ref);
+        let words = [program].into_iter().chain(words).chain([file.as_os_str()]);
+        Ok(Self {
+            _nginx: Daemon::start(lab, &directory, words, PORT)?,
+            log: directory.join("access.log"),
+        })
+    }
+
+    /// The requests so far, a line each, as nginx logs them.
+    pub fn requests(&self) -> Result<String> {
+        fs::read_to_string(&self.log).context("nginx has no log")
+    }
+}
