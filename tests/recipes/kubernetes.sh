@@ -34,7 +34,9 @@ for package in component-base/version client-go/pkg/version; do
     flags+=" -X $prefix.gitVersion=v$KUBERNETES_VERSION -X $prefix.gitMajor=$major -X $prefix.gitMinor=$minor"
     flags+=" -X $prefix.gitTreeState=clean -X $prefix.buildDate=2021-01-13T13:20:00Z"
 done
-for program in kubeadm kubectl kubelet kube-proxy kube-scheduler kube-controller-manager kube-apiserver; do
+mkdir cmd/cri-pull
+cp "$WORK/cri-pull.go" cmd/cri-pull/main.go
+for program in cri-pull kubeadm kubectl kubelet kube-proxy kube-scheduler kube-controller-manager kube-apiserver; do
     go build -ldflags "$flags" -o "$OUT/bin/$program" "./cmd/$program"
     echo "built $program"
 done

@@ -96,6 +96,11 @@ impl ClusterFile {
         self.document["spec"]["airgap"] = airgap;
     }
 
+    /// Chooses the container runtime and its registries: `spec.runtime`.
+    pub fn set_runtime(&mut self, runtime: Value) {
+        self.document["spec"]["runtime"] = runtime;
+    }
+
     /// Makes an image bundle for it, beside it, as an operator would.
     pub fn bundle(
         &self,

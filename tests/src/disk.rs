@@ -10,7 +10,7 @@ use crate::image::Image;
 use crate::teardown;
 
 /// Directories that must not be on overlayfs, because containers' own overlayfs is in them.
-const PLAIN: &[&str] = &["var/lib/containerd"];
+const PLAIN: &[&str] = &["var/lib/containerd", "var/lib/docker"];
 
 /// Makes the disk in a machine's directory, mounted as `root` there.
 pub(crate) fn make(machine: &Path, image: &Image) -> Result<()> {

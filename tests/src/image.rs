@@ -43,12 +43,6 @@ impl Image {
         Ok(image)
     }
 
-    /// Puts a file into a directory of the image.
-    pub fn add(&self, file: &Path, directory: &str) -> Result<()> {
-        let root = self.layer.directory().join("root");
-        link(file, &root.join(directory.trim_start_matches('/')))
-    }
-
     /// Compiles the journal's message catalog, as building an image does.
     fn update_catalog(&self) -> Result<()> {
         let whole = self.layer.directory().join("catalog");
@@ -101,7 +95,7 @@ impl Image {
 }
 
 /// Puts a file into a directory, without copying its bytes where that is possible.
-fn link(file: &Path, directory: &Path) -> Result<()> {
+pub(crate) fn link(file: &Path, directory: &Path) -> Result<()> {
     fs::create_dir_all(directory)?;
     let target = directory.join(file.file_name().context("a file without a name")?);
     fs::hard_link(file, &target)

@@ -37,6 +37,10 @@ impl Kubernetes {
             name: "kubernetes",
             script: include_str!("../recipes/kubernetes.sh"),
             variables: &[("KUBERNETES_VERSION", BUILT_IN)],
+            files: &[(
+                "cri-pull.go",
+                include_str!("../recipes/standins/cri-pull.go"),
+            )],
             ..Recipe::default()
         })?;
         let node = node::root(cache)?;

@@ -67,10 +67,9 @@ impl Lab {
         Impostor::start(&self.namespace(), &self.scratch("impostor")?, guise)
     }
 
-    /// A web server at the gateway's address with the files of a directory; no connection gets more
-    /// than `rate` bytes a second.
-    pub fn web_server(&self, files: &Path, rate: Option<u64>) -> Result<WebServer> {
-        WebServer::start(self, files, rate)
+    /// A web server at the gateway's address with these files.
+    pub fn web_server(&self, files: &[PathBuf]) -> Result<WebServer> {
+        WebServer::start(self, files)
     }
 
     /// A registry of images at the gateway's address.

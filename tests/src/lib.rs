@@ -22,6 +22,7 @@
 pub mod aarch64;
 mod authority;
 pub mod balancer;
+pub mod by_hand;
 pub mod cache;
 pub mod callbacks;
 mod cgroup;

@@ -317,6 +317,26 @@ impl Machine {
         fs::write(&path, text).with_context(|| format!("can't write {}", path.display()))
     }
 
+    /// Copies a file of the host's into a directory of the machine's disk.
+    pub fn add(&self, file: &Path, directory: &str) -> Result<()> {
+        let directory = self.path(directory);
+        let name = file.file_name().context("a file without a name")?;
+        fs::create_dir_all(&directory)
+            .and_then(|()| fs::copy(file, directory.join(name)))
+            .with_context(|| format!("can't copy {}", file.display()))
+            .map(drop)
+    }
+
+    /// The peak so far of the resident memory of a service's first process, in KiB.
+    pub fn memory(&self, service: &str) -> Result<u64> {
+        let show = ["systemctl", "show", "--property=MainPID", "--value"];
+        let process = self.check(show.into_iter().chain([service]))?;
+        let status = self.check(["cat", &format!("/proc/{}/status", process.trim())])?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|peak| peak.split_whitespace().next()?.parse().ok());
+        peak.with_context(|| format!("{service} doesn't run"))
+    }
+
     /// Removes a file from the machine's disk.
     pub fn remove(&self, path: &str) -> Result<()> {
         let path = self.path(path);

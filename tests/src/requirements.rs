@@ -26,8 +26,6 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/openssl", "openssl"),
     ("/usr/bin/dbus-daemon", "dbus-daemon"),
     ("/usr/bin/curl", "curl"),
-    ("/usr/bin/skopeo", "skopeo"),
-    ("/usr/bin/docker-registry", "docker-registry"),
     ("/usr/sbin/nginx", "nginx-light"),
     ("/usr/sbin/mkfs.ext4", "e2fsprogs"),
     ("/usr/sbin/losetup", "mount"),

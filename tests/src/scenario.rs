@@ -1,6 +1,8 @@
 //! What every scenario of the product begins with: the demo's cluster file, fitted to a lab of its
 //! own.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use nkd_contract::names;
 
@@ -51,6 +53,12 @@ impl Scenario {
             file,
             lab,
         })
+    }
+
+    /// Makes an image bundle beside the cluster file.
+    pub fn bundle(&self, name: &str, options: &[&str]) -> Result<PathBuf> {
+        self.file
+            .bundle(&self.programs, &self.kubernetes, name, options)
     }
 
     /// Compiles the cluster file.

@@ -2,10 +2,15 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::command;
+use crate::image::link;
+use crate::{command, teardown};
+
+const IMAGE: &str = "image";
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a file system takes beside its files, in bytes.
 const OVERHEAD: u64 = 16 << 20;
@@ -13,35 +18,24 @@ const OVERHEAD: u64 = 16 << 20;
 /// A stick; machines that it is to be plugged into are given it before they boot.
 #[derive(Debug)]
 pub struct Stick {
-    /// A loop device, whose backing file bears the lab's name.
+    label: String,
+    directory: PathBuf,
+    /// A loop device, whose backing file is in the lab's directory.
     device: PathBuf,
-    image: PathBuf,
-    whole: PathBuf,
 }
 
 impl Stick {
     /// Makes one with ext4 and these files in a directory, and plugs it in.
     pub(crate) fn new(directory: &Path, label: &str, files: &[&Path]) -> Result<Self> {
-        let content = directory.join("content");
-        fs::create_dir(&content)?;
-        let mut size = OVERHEAD;
-        for file in files {
-            let name = file.file_name().context("a file without a name")?;
-            fs::hard_link(file, content.join(name))
-                .or_else(|_| fs::copy(file, content.join(name)).map(drop))?;
-            size += fs::metadata(file)?.len() / 16 * 17;
-        }
-        let [image, whole] = ["image", "whole"].map(|name| directory.join(name));
-        File::create(&whole)?.set_len(size)?;
-        let content = content.to_string_lossy();
-        let target = whole.to_string_lossy();
-        command::run("mkfs.ext4", ["-q", "-L", label, "-d", &content, &target])?;
-        fs::copy(&whole, &image)?;
-        let device = command::run("losetup", ["--find", "--show", &image.to_string_lossy()])?;
+        let image = format(directory, label, files)?;
+        let device = command::run(
+            "losetup",
+            [Path::new("--find"), Path::new("--show"), &image],
+        )?;
         Ok(Self {
+            label: label.to_owned(),
+            directory: directory.to_owned(),
             device: device.trim().into(),
-            image,
-            whole,
         })
     }
 
@@ -52,15 +46,37 @@ impl Stick {
 
     /// Pulls it out: what isn't in memory can't be read any more.
     pub fn pull_out(&self) -> Result<()> {
-        Ok(File::options().write(true).open(&self.image)?.set_len(0)?)
+        let image = self.directory.join(IMAGE);
+        Ok(File::options().write(true).open(image)?.set_len(0)?)
     }
 
-    /// Plugs it in again.
-    pub fn plug_in(&self) -> Result<()> {
-        fs::copy(&self.whole, &self.image).map(drop)?;
-        // What was read in vain is not to be remembered.
-        command::run("blockdev", [Path::new("--flushbufs"), &self.device]).map(drop)
+    /// Plugs it in again, once everybody has let go of it, with these files.
+    pub fn plug_in(&self, files: &[&Path]) -> Result<()> {
+        teardown::retry(PATIENCE, || {
+            command::run("losetup", [Path::new("--detach"), &self.device])?;
+            let image = format(&self.directory, &self.label, files)?;
+            command::run("losetup", [&self.device, &image]).map(drop)
+        })
     }
+}
+
+/// Makes the file system anew, in a file of its own.
+fn format(directory: &Path, label: &str, files: &[&Path]) -> Result<PathBuf> {
+    let (content, image) = (directory.join("content"), directory.join(IMAGE));
+    if content.exists() {
+        fs::remove_dir_all(&content)?;
+        fs::remove_file(&image)?;
+    }
+    fs::create_dir(&content)?;
+    let mut size = OVERHEAD;
+    for file in files {
+        link(file, &content)?;
+        size += fs::metadata(file)?.len() / 16 * 17;
+    }
+    File::create(&image)?.set_len(size)?;
+    let options = ["-q", "-L", label, "-d"].map(Path::new);
+    command::run("mkfs.ext4", options.into_iter().chain([&*content, &image]))?;
+    Ok(image)
 }
 
 impl Drop for Stick {

@@ -1,11 +1,12 @@
 //! A web server of the operator's: nginx, with plain files.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::daemon::Daemon;
+use crate::image::link;
 use crate::lab::Lab;
 
 const PORT: u16 = 8080;
@@ -14,7 +15,7 @@ const PORT: u16 = 8080;
 #[derive(Debug)]
 pub struct WebServer {
     _nginx: Daemon,
-    log: std::path::PathBuf,
+    log: PathBuf,
 }
 
 impl WebServer {
@@ -23,16 +24,19 @@ impl WebServer {
         format!("http://{}:{PORT}", Lab::GATEWAY)
     }
 
-    /// Serves the files of a directory, no faster than so many bytes a second and connection.
-    pub(crate) fn start(lab: &Lab, files: &Path, rate: Option<u64>) -> Result<Self> {
+    /// Serves files by their names.
+    pub(crate) fn start(lab: &Lab, files: &[PathBuf]) -> Result<Self> {
         let directory = lab.scratch("web")?;
-        let rate = rate.map_or(String::new(), |rate| format!("limit_rate {rate};"));
-        let [at, files] = [&directory, files].map(|path| path.display());
+        let root = directory.join("files");
+        for file in files {
+            link(file, &root)?;
+        }
+        let at = directory.display();
         let configuration = format!(
             "user root;\nworker_processes 1;\npid {at}/nginx.pid;\nerror_log {at}/error.log;\n\
              events {{ worker_connections 64; }}\n\
-             http {{\n  access_log {at}/access.log;\n  {rate}\n  \
-             server {{ listen {}:{PORT}; root {files}; }}\n}}\n",
+             http {{\n  access_log {at}/access.log;\n  \
+             server {{ listen {}:{PORT}; root {at}/files; }}\n}}\n",
             Lab::GATEWAY
         );
         let file = directory.join("nginx.conf");

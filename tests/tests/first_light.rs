@@ -28,7 +28,7 @@ fn a_cluster_file_becomes_ready_nodes_that_say_so() {
     for machine in &machines {
         machine
             .wait_for("the node to be Ready", PATIENCE, || {
-                peak = peak.max(worker_memory(machine).unwrap_or(0));
+                peak = peak.max(machine.memory("nkd-agent").unwrap_or(0));
                 Ok(property(machine, "State")? == r#"s "ready""#)
             })
             .unwrap();
@@ -52,26 +52,6 @@ fn a_cluster_file_becomes_ready_nodes_that_say_so() {
     assert!(control_plane.read("/etc/nkd/pki/ca.key").is_ok());
     assert!(worker.read("/etc/nkd/pki/ca.key").is_err());
     a_reboot_changes_nothing(worker);
-}
-
-/// The peak of the worker's resident memory so far, in KiB; `None` when it doesn't run.
-fn worker_memory(machine: &Machine) -> Option<u64> {
-    let pid = machine
-        .check([
-            "systemctl",
-            "show",
-            "--property=MainPID",
-            "--value",
-            "nkd-agent",
-        ])
-        .ok()?;
-    let status = machine
-        .check(["cat", &format!("/proc/{}/status", pid.trim())])
-        .ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse().ok()
 }
 
 fn the_administrator_sees_both_ready(scenario: &Scenario, cluster: &Cluster) {

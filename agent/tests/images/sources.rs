@@ -25,7 +25,7 @@ fn sources_are_tried_in_order_and_all_are_named_when_none_has_it() {
     let message = stops(&machine, Cause::ImagesSource);
     for place in [
         "/nowhere/a.tar",
-        "there is no disk NKD",
+        "no disk has the label NKD",
         "/usr/lib/nkd/bundles/a.tar",
     ] {
         assert!(message.contains(place), "{message}");

@@ -1,19 +1,17 @@
 //! What the agent costs: boot to Ready with it, against a shell script that does the same steps.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Parser;
 use nkd_contract::paths;
 use testbed::Machine;
+use testbed::by_hand::{instead_of_nkd, median};
 use testbed::scenario::Scenario;
 
 /// How long a control plane may take at most.
 const PATIENCE: Duration = Duration::from_secs(300);
 const TICK: Duration = Duration::from_millis(20);
-const UNITS: [&str; 2] = ["nkd-agent.service", "nkd-reporter.service"];
 
 /// Boots the demo's control plane with nkd-agent and with a shell script, by turns, and compares
 /// how long each takes until the node is Ready.
@@ -50,22 +48,7 @@ fn with_agent() -> Result<f64> {
 fn with_script() -> Result<f64> {
     let scenario = Scenario::new()?;
     let machine = scenario.machine(&scenario.compile()?, "cp1")?;
-    let units = machine.root().join("etc/systemd/system");
-    for unit in UNITS {
-        symlink("/dev/null", units.join(unit))?;
-    }
-    machine.write(
-        "/etc/nkd-testbed/plain.sh",
-        include_str!("../../overlay/plain.sh"),
-    )?;
-    let script = machine.root().join("etc/nkd-testbed/plain.sh");
-    fs::set_permissions(script, fs::Permissions::from_mode(0o755))?;
-    let unit = "[Unit]\nWants=network-online.target\nAfter=network-online.target\n\n\
-        [Service]\nExecStart=/etc/nkd-testbed/plain.sh cp1\n";
-    fs::write(units.join("plain.service"), unit)?;
-    let wanted = units.join("multi-user.target.wants");
-    fs::create_dir_all(&wanted)?;
-    symlink("../plain.service", wanted.join("plain.service"))?;
+    instead_of_nkd(&machine, include_str!("../../overlay/plain.sh"), "cp1")?;
     boot_to_complete(&machine)
 }
 
@@ -81,9 +64,4 @@ fn boot_to_complete(machine: &Machine) -> Result<f64> {
         std::thread::sleep(TICK);
     }
     Ok(start.elapsed().as_secs_f64())
-}
-
-fn median(mut seconds: Vec<f64>) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    seconds.get(seconds.len() / 2).copied().unwrap_or_default()
 }

@@ -3,7 +3,7 @@ use std::fs;
 use nkd_contract::{Cause, paths};
 
 use super::Fault;
-use crate::system::Root;
+use crate::system::{CommandError, Root};
 
 /// A disk that is mounted for as long as this lives.
 #[derive(Debug)]
@@ -18,12 +18,12 @@ impl Medium {
         let device = root
             .command("blkid")
             .args(["--cache-file", "/dev/null", "--label", label]);
-        let device = device.read().map_err(|error| {
-            let fault = Fault::of_command(Cause::ImagesSource, &error);
-            Fault::new(
-                fault.cause,
-                format!("there is no disk {label}: {}", fault.message),
-            )
+        let device = device.read().map_err(|error| match error {
+            // blkid(8), "EXIT CODE": 2 where there is none.
+            CommandError::Failed { status, .. } if status.code() == Some(2) => {
+                absent(format!("no disk has the label {label}"))
+            }
+            error => Fault::of_command(Cause::ImagesSource, &error),
         })?;
         let directory = root.path(paths::MEDIUM);
         fs::create_dir_all(&directory)

@@ -1,0 +1,38 @@
+//! A shell script in nkd's place, as people write one: what nkd is measured against.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use anyhow::Result;
+
+use crate::machine::Machine;
+
+const UNITS: [&str; 2] = ["nkd-agent.service", "nkd-reporter.service"];
+const SCRIPT: &str = "/etc/nkd-testbed/by-hand.sh";
+
+/// Has a machine that isn't started yet run a script at its next boot, once it is on the network,
+/// and nothing of nkd.
+pub fn instead_of_nkd(machine: &Machine, script: &str, arguments: &str) -> Result<()> {
+    let units = machine.root().join("etc/systemd/system");
+    for unit in UNITS {
+        symlink("/dev/null", units.join(unit))?;
+    }
+    machine.write(SCRIPT, script)?;
+    let path = machine.root().join(&SCRIPT[1..]);
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    let unit = format!(
+        "[Unit]\nWants=network-online.target\nAfter=network-online.target\n\n\
+         [Service]\nExecStart={SCRIPT} {arguments}\n"
+    );
+    fs::write(units.join("by-hand.service"), unit)?;
+    let wanted = units.join("multi-user.target.wants");
+    fs::create_dir_all(&wanted)?;
+    symlink("../by-hand.service", wanted.join("by-hand.service"))?;
+    Ok(())
+}
+
+/// The value in the middle.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
