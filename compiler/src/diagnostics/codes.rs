@@ -165,7 +165,7 @@ codes! {
         "see kubeadm's configuration reference for this Kubernetes version";
     OverlayOwned "NKD0203" "A kubeadm field belongs to nkd."
         "remove it from the overlay document";
-    OverlayType "NKD0204" "A kubeadm field is of another type."
+    OverlayType "NKD0204" "A kubeadm field has another type or another value."
         "see kubeadm's configuration reference for this Kubernetes version";
     OverlayPhase "NKD0205" "A phase of kubeadm is not known."
         "`kubeadm init phase --help` and `kubeadm join phase --help` list them";

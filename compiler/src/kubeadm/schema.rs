@@ -132,6 +132,9 @@ impl Checker {
             }
             return;
         }
+        if kind.contains('|') {
+            return one_of(kind, node, path, to);
+        }
         let good = match (kind, &node.value) {
             ("any", _)
             | ("string" | "duration" | "quantity", Value::Text(_))
@@ -154,6 +157,19 @@ impl Checker {
             };
             wrong_type(node, path, wanted, to);
         }
+    }
+}
+
+/// A word that isn't one of several; to Kubernetes, none at all is the default.
+fn one_of(words: &str, node: &Node, path: &str, to: &mut Diagnostics) {
+    let Value::Text(text) = &node.value else {
+        return wrong_type(node, path, "text", to);
+    };
+    let words = words.split('|');
+    if !text.is_empty() && !words.clone().any(|word| word == text) {
+        let message = format!("`{path}` can't be `{text}`");
+        let help = yaml::suggest(text, words);
+        to.report_with_help(Code::OverlayType, node.span, message, help);
     }
 }
 
@@ -182,7 +198,7 @@ mod tests {
                 let kind = it.kind.trim_start_matches("[]").trim_start_matches("map:");
                 let kind = kind.trim_start_matches("[]");
                 assert!(
-                    SCALARS.contains(&kind) || types.contains_key(kind),
+                    SCALARS.contains(&kind) || kind.contains('|') || types.contains_key(kind),
                     "{name}.{field} is of the unknown type {kind}"
                 );
                 assert!(it.since <= it.until, "{name}.{field}");
