@@ -29,7 +29,7 @@ const FILES: [&str; 6] = [
 ];
 
 /// Commands that say how the machine is.
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 16] = [
     &["uname", "-a"],
     &["uptime"],
     &["systemctl", "--no-pager", "--failed"],
@@ -67,6 +67,9 @@ const COMMANDS: [&[&str]; 13] = [
     &["df", "--human-readable"],
     &["free", "--mebi"],
     &["mount"],
+    &["timedatectl"],
+    &["firewall-cmd", "--list-all"],
+    &["rpm-ostree", "status"],
 ];
 
 /// Collect what is needed to see from elsewhere why this node isn't Ready.
