@@ -133,5 +133,5 @@ fn another_release_of_kubernetes_is_taken_from_a_directory() {
         .iter()
         .filter_map(|path| path.file_name())
         .collect();
-    assert_eq!(names, ["kubeadm", "kubectl", "kubelet"]);
+    assert_eq!(names, ["cri-pull", "kubeadm", "kubectl", "kubelet"]);
 }
