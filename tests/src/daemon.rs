@@ -7,11 +7,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use nix::sched::{CloneFlags, setns};
+use anyhow::{Context, Result, ensure};
 
 use crate::lab::Lab;
-use crate::{cgroup, command, teardown};
+use crate::{cgroup, command, network, teardown};
 
 /// Puts itself into cgroups, and becomes the program in the lab's network.
 const START: &str = r#"
@@ -53,7 +52,10 @@ impl Daemon {
         let mut daemon = Self(child);
         let answers = teardown::retry(PATIENCE, || {
             ensure!(daemon.0.try_wait()?.is_none(), "it has ended");
-            connects(&lab.namespace(), port)
+            network::inside(&lab.namespace(), || {
+                TcpStream::connect((Lab::GATEWAY, port))
+            })
+            .map(drop)
         });
         answers.with_context(|| {
             let said = std::fs::read_to_string(&path).unwrap_or_default();
@@ -70,18 +72,5 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-fn connects(network: &Path, port: u16) -> Result<()> {
-    let network = File::open(network)?;
-    let connect = || {
-        setns(&network, CloneFlags::CLONE_NEWNET)?;
-        anyhow::Ok(TcpStream::connect((Lab::GATEWAY, port))?)
-    };
-    // In a thread of its own, which takes the namespace with it.
-    match std::thread::scope(|scope| scope.spawn(connect).join()) {
-        Ok(connected) => connected.map(drop),
-        Err(_) => bail!("the thread is gone"),
     }
 }

@@ -2,6 +2,7 @@
 //! own.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use nkd_contract::names;
@@ -80,4 +81,11 @@ pub fn property(machine: &Machine, name: &str) -> Result<String> {
     let object = [names::BUS, names::OBJECT, names::INTERFACE, name];
     let line = machine.check(["busctl", "get-property"].into_iter().chain(object))?;
     Ok(line.trim().to_owned())
+}
+
+/// Waits until a node says that it is Ready.
+pub fn wait_until_ready(machine: &Machine, patience: Duration) -> Result<()> {
+    machine.wait_for("the node to be Ready", patience, || {
+        Ok(property(machine, "State")? == r#"s "ready""#)
+    })
 }

@@ -10,19 +10,11 @@ use nkd_contract::{Cause, Event, ImageSource, Plan, paths};
 use serde_json::json;
 use testbed::Machine;
 use testbed::registry::Registry;
-use testbed::scenario::{Scenario, property};
+use testbed::scenario::{Scenario, wait_until_ready};
 use testbed::web::WebServer;
 
 const PATIENCE: Duration = Duration::from_secs(300);
 const LABEL: &str = "NKD-IMAGES";
-
-fn becomes_ready(machine: &Machine) {
-    machine
-        .wait_for("the node to be Ready", PATIENCE, || {
-            Ok(property(machine, "State")? == r#"s "ready""#)
-        })
-        .unwrap();
-}
 
 /// What the journal says of the stage `images`.
 fn said_of_images(machine: &Machine) -> String {
@@ -85,7 +77,7 @@ fn nodes_find_their_bundles_on_a_stick_in_the_image_or_on_a_server() {
         machine.boot().unwrap();
     }
     for machine in [&cp1, &w1, &w2] {
-        becomes_ready(machine);
+        wait_until_ready(machine, PATIENCE).unwrap();
         containerd_has_what_the_plan_pins(machine);
         println!("{}", said_of_images(machine));
     }
@@ -167,7 +159,7 @@ fn a_damaged_stick_and_one_pulled_out_are_named_and_the_next_attempt_works() {
     assert!(said.contains(LABEL), "{said}");
 
     stick.plug_in(&[&whole]).unwrap();
-    becomes_ready(&machine);
+    wait_until_ready(&machine, PATIENCE).unwrap();
     containerd_has_what_the_plan_pins(&machine);
     println!("{}", said_of_images(&machine));
 }
@@ -189,7 +181,7 @@ fn dockers_images_come_from_a_bundle_too() {
         machine.boot().unwrap();
     }
     for machine in &machines {
-        becomes_ready(machine);
+        wait_until_ready(machine, PATIENCE).unwrap();
         println!("{}", said_of_images(machine));
         let pods = machine.check(["docker", "ps", "--format", "{{.Image}} {{.Names}}"]);
         println!("{}", pods.unwrap());
@@ -223,7 +215,7 @@ fn a_registry_with_an_authority_and_a_user_of_its_own_gives_the_images() {
         machine.boot().unwrap();
     }
     for machine in &machines {
-        becomes_ready(machine);
+        wait_until_ready(machine, PATIENCE).unwrap();
         println!("{}", said_of_images(machine));
         let journal = machine.journal(&["--output=export"]).unwrap();
         assert!(!journal.contains(Registry::PASSWORD));

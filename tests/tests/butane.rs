@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use testbed::Machine;
-use testbed::scenario::{Scenario, property};
+use testbed::scenario::{Scenario, wait_until_ready};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -19,11 +19,7 @@ fn what_butane_files_ask_for_is_on_ready_nodes() {
         machine.boot().unwrap();
     }
     for machine in &machines {
-        machine
-            .wait_for("the node to be Ready", PATIENCE, || {
-                Ok(property(machine, "State")? == r#"s "ready""#)
-            })
-            .unwrap();
+        wait_until_ready(machine, PATIENCE).unwrap();
     }
     for machine in &machines {
         the_user_is_there_with_the_key(machine);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nkd_contract::{Event, Kind, Stage, paths};
 use testbed::Machine;
-use testbed::scenario::{Scenario, property};
+use testbed::scenario::{Scenario, wait_until_ready};
 
 /// How long anything may take that isn't cut.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -100,11 +100,7 @@ fn survives(cuts: &[(Blow, Moment)]) -> usize {
             println!("{:5} s  {blow:?} {moment:?}", start.elapsed().as_secs());
         }
     }
-    machine
-        .wait_for("the node to be Ready", PATIENCE, || {
-            Ok(property(&machine, "State")? == r#"s "ready""#)
-        })
-        .unwrap();
+    wait_until_ready(&machine, PATIENCE).unwrap();
     println!("{:5} s  Ready", start.elapsed().as_secs());
 
     let told = || scenario.callbacks.received_from("cp1");

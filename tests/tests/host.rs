@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nkd_contract::{Cause, Event, Kind, paths};
 use testbed::Machine;
-use testbed::scenario::{Scenario, property};
+use testbed::scenario::{Scenario, wait_until_ready};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -80,11 +80,7 @@ fn updates_wait_a_taken_port_is_named_and_hooks_run_on_the_way_to_ready() {
     let zincati = machine.run(["systemctl", "is-active", "zincati"]).unwrap();
     assert_eq!(zincati.stdout, b"inactive\n");
 
-    machine
-        .wait_for("the node to be Ready", PATIENCE, || {
-            Ok(property(&machine, "State")? == r#"s "ready""#)
-        })
-        .unwrap();
+    wait_until_ready(&machine, PATIENCE).unwrap();
     machine
         .wait_for("the updates to be let go", Duration::from_secs(30), || {
             let zincati = machine.run(["systemctl", "is-active", "zincati"])?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nkd_contract::{Event, Kind, Stage, paths};
 use testbed::Machine;
 use testbed::callbacks::Mood;
-use testbed::scenario::{Scenario, property};
+use testbed::scenario::{Scenario, property, wait_until_ready};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -30,11 +30,7 @@ fn becomes_ready(
     let start = Instant::now();
     machine.boot().unwrap();
     trouble(machine);
-    machine
-        .wait_for("the node to be Ready", PATIENCE, || {
-            Ok(property(machine, "State")? == r#"s "ready""#)
-        })
-        .unwrap();
+    wait_until_ready(machine, PATIENCE).unwrap();
     println!("Ready after {} s", start.elapsed().as_secs());
     all_is_told(scenario, machine)
 }
@@ -141,11 +137,7 @@ fn the_receiver_of_callbacks_is_down_then_busy_then_slow() {
     let (scenario, machine) = control_plane();
     scenario.callbacks.set(Mood::Down);
     machine.boot().unwrap();
-    machine
-        .wait_for("the node to be Ready", PATIENCE, || {
-            Ok(property(&machine, "State")? == r#"s "ready""#)
-        })
-        .unwrap();
+    wait_until_ready(&machine, PATIENCE).unwrap();
     assert!(scenario.callbacks.received().is_empty());
     scenario.callbacks.set(Mood::Unavailable);
     machine
@@ -177,11 +169,7 @@ fn a_receiver_that_cannot_be_trusted_gets_nothing_and_holds_nothing_up() {
     let cluster = scenario.compile().unwrap();
     let machine = scenario.machine(&cluster, "cp1").unwrap();
     machine.boot().unwrap();
-    machine
-        .wait_for("the node to be Ready", PATIENCE, || {
-            Ok(property(&machine, "State")? == r#"s "ready""#)
-        })
-        .unwrap();
+    wait_until_ready(&machine, PATIENCE).unwrap();
     assert!(scenario.callbacks.received().is_empty());
     let said = machine.journal(&["--unit=nkd-reporter"]).unwrap();
     assert!(said.contains("invalid peer certificate"), "{said}");
