@@ -12,7 +12,7 @@ pub use backoff::{Backoff, jittered};
 pub use command::{Command, CommandError};
 pub use redact::Redactor;
 pub use root::Root;
-pub use running::Running;
+pub use running::{Input, Running};
 
 use std::time::Duration;
 

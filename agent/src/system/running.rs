@@ -17,6 +17,8 @@ use super::{Redactor, TICK, alive};
 /// A larger pipe than usual, so that the child is woken less often; the kernel's own limit for
 /// everybody (pipe(7)).
 const PIPE: i32 = 1 << 20;
+/// How often a child that is waited for is looked at.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A child that was [started](Command::start). Dropping it kills it.
 #[derive(Debug)]
@@ -33,24 +35,37 @@ pub struct Running {
     done: bool,
 }
 
+/// What a child reads.
+#[derive(Debug)]
+pub enum Input {
+    /// Nothing.
+    Nothing,
+    /// What it is [fed](Running::feed).
+    Fed,
+    /// A file, from where it is.
+    File(File),
+}
+
 impl Command {
-    /// Starts it; it is to be fed, or reads nothing.
+    /// Starts it.
     ///
     /// # Errors
     /// It can't be run.
-    pub fn start(self, fed: bool) -> Result<Running, CommandError> {
+    pub fn start(self, input: Input) -> Result<Running, CommandError> {
         let (reader, writer) = io::pipe().map_err(|source| self.io(source))?;
         let stderr = writer.try_clone().map_err(|source| self.io(source))?;
-        let (stdin, input) = if fed {
-            let (stdin, input) = io::pipe().map_err(|source| self.io(source))?;
-            let input = File::from(std::os::fd::OwnedFd::from(input));
-            // A smaller pipe is slower, and no fault.
-            let _ = fcntl(&input, FcntlArg::F_SETPIPE_SZ(PIPE));
-            fcntl(&input, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
-                .map_err(|error| self.io(error.into()))?;
-            (stdin.into(), Some(input))
-        } else {
-            (Stdio::null(), None)
+        let (stdin, input) = match input {
+            Input::Nothing => (Stdio::null(), None),
+            Input::File(file) => (file.into(), None),
+            Input::Fed => {
+                let (stdin, input) = io::pipe().map_err(|source| self.io(source))?;
+                let input = File::from(std::os::fd::OwnedFd::from(input));
+                // A smaller pipe is slower, and no fault.
+                let _ = fcntl(&input, FcntlArg::F_SETPIPE_SZ(PIPE));
+                fcntl(&input, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+                    .map_err(|error| self.io(error.into()))?;
+                (stdin.into(), Some(input))
+            }
         };
         let child = self.spawn(stdin, writer.into(), stderr.into())?;
         Ok(Running {
@@ -107,7 +122,7 @@ impl Running {
         self.input = None;
         loop {
             match self.poll() {
-                Ok(None) => std::thread::sleep(Duration::from_millis(10)),
+                Ok(None) => std::thread::sleep(LOOK),
                 Ok(Some(())) => {
                     let source = io::Error::other("it ended before it was fed");
                     return self.command.io(source);
@@ -145,6 +160,18 @@ impl Running {
         self.command.judge(status, tail.into()).map(Some)
     }
 
+    /// Waits until it has done its work.
+    ///
+    /// # Errors
+    /// It has failed, or takes too long.
+    pub fn wait(&mut self) -> Result<(), CommandError> {
+        while self.poll()?.is_none() {
+            alive();
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
     fn in_time(&mut self) -> Result<(), CommandError> {
         if self.taken.elapsed() < self.command.time() {
             return Ok(());
@@ -179,6 +206,8 @@ impl Drop for Running {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Seek as _, SeekFrom};
+
     use super::*;
     use crate::system::Root;
 
@@ -186,24 +215,26 @@ mod tests {
         Root::new("/".into()).command("sh").args(["-c", script])
     }
 
-    fn finish(mut running: Running) -> Result<(), CommandError> {
-        while running.poll()?.is_none() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Ok(())
+    #[test]
+    fn it_takes_more_than_a_pipe_holds() {
+        let mut running = shell("[ $(wc -c) = 5000000 ]").start(Input::Fed).unwrap();
+        running.feed(&vec![7; 5_000_000]).unwrap();
+        running.close();
+        running.wait().unwrap();
     }
 
     #[test]
-    fn it_takes_more_than_a_pipe_holds() {
-        let mut running = shell("[ $(wc -c) = 5000000 ]").start(true).unwrap();
-        running.feed(&vec![7; 5_000_000]).unwrap();
-        running.close();
-        finish(running).unwrap();
+    fn it_reads_a_file_from_where_that_is() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"not this, but this").unwrap();
+        file.seek(SeekFrom::Start(10)).unwrap();
+        let running = shell("[ \"$(cat)\" = 'but this' ]");
+        running.start(Input::File(file)).unwrap().wait().unwrap();
     }
 
     #[test]
     fn a_child_that_ends_early_says_why() {
-        let mut running = shell("echo no more >&2; exit 3").start(true).unwrap();
+        let mut running = shell("echo no more >&2; exit 3").start(Input::Fed).unwrap();
         let error = running.feed(&vec![7; 5_000_000]).unwrap_err().to_string();
         assert!(error.contains("no more"), "{error}");
     }
@@ -211,7 +242,7 @@ mod tests {
     #[test]
     fn a_child_that_takes_nothing_is_stopped() {
         let command = shell("sleep 100").timeout(Duration::ZERO);
-        let error = command.start(true).unwrap().feed(&vec![7; 5_000_000]);
+        let error = command.start(Input::Fed).unwrap().feed(&vec![7; 5_000_000]);
         assert!(matches!(error, Err(CommandError::TimedOut { .. })));
     }
 
@@ -220,7 +251,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let seen = directory.path().join("seen");
         let script = format!("cat >/dev/null; touch {}", seen.display());
-        let mut running = shell(&script).start(true).unwrap();
+        let mut running = shell(&script).start(Input::Fed).unwrap();
         running.feed(b"half").unwrap();
         drop(running);
         std::thread::sleep(Duration::from_millis(100));

@@ -2,6 +2,7 @@
 //! nothing else under any name.
 #![allow(clippy::unwrap_used)]
 
+mod content;
 #[path = "../machine/mod.rs"]
 mod machine;
 mod sources;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nkd_bundle::{Blob, Content, Contents, Digest, END, Image, header, padding};
 
 use super::Fault;
-use super::store::{Load, Store};
+use super::store::{ContentStore, Load, Store};
 use crate::system::alive;
 
 /// How many batches the runtime works on at once. More gain nothing from two disks' queues, and
@@ -20,10 +20,8 @@ struct Batch {
     images: Vec<Image>,
     /// The files of its tar that are still to come, by their blobs.
     paths: HashMap<Digest, String>,
-    /// What it has in other batches.
+    /// What the runtime gets otherwise: from another batch, or in its content store.
     elsewhere: HashSet<Digest>,
-    /// The batches that have that.
-    needs: Vec<usize>,
     step: Step,
 }
 
@@ -44,16 +42,26 @@ pub(super) struct Batches<'a> {
     all: Vec<Batch>,
     /// The batch that a blob goes to.
     owners: HashMap<Digest, usize>,
+    /// Where large blobs go instead. Kept until the runtime has everything.
+    content: Option<ContentStore>,
+    /// The blobs that the runtime has.
+    there: HashSet<Digest>,
 }
 
 impl<'a> Batches<'a> {
     /// Divides images of a bundle. Where the runtime keeps blobs, each image goes alone and waits
-    /// for those that have blobs in common with it; elsewhere they go together.
+    /// for the blobs that it has in common with others; elsewhere those go together.
     pub(super) fn new(store: &'a dyn Store, contents: &Contents, wanted: &[&str]) -> Self {
         let images = contents.images.iter();
         let images = images
             .filter(|it| wanted.contains(&it.name.as_str()))
             .cloned();
+        let blobs: Vec<_> = images
+            .clone()
+            .flat_map(|it| it.blobs().collect::<Vec<_>>())
+            .collect();
+        let content = store.content_store(&blobs);
+        let goes_there = |blob: &Blob| content.is_some() && ContentStore::takes(blob);
         let groups = if store.keeps_blobs() {
             images.map(|it| vec![it]).collect()
         } else {
@@ -62,14 +70,12 @@ impl<'a> Batches<'a> {
         let mut owners = HashMap::new();
         let mut batches = Vec::new();
         for (number, images) in groups.into_iter().enumerate() {
-            let mut needs = Vec::new();
             let mut elsewhere = HashSet::new();
             let mut paths = HashMap::new();
             for blob in images.iter().flat_map(Image::blobs) {
                 let owner = *owners.entry(blob.digest).or_insert(number);
-                if owner != number {
+                if owner != number || goes_there(&blob) {
                     elsewhere.insert(blob.digest);
-                    needs.push(owner);
                 }
             }
             for entry in store.form().layout(&images, &elsewhere).entries {
@@ -81,7 +87,6 @@ impl<'a> Batches<'a> {
                 images,
                 paths,
                 elsewhere,
-                needs,
                 step: Step::Waiting,
             });
         }
@@ -89,6 +94,8 @@ impl<'a> Batches<'a> {
             store,
             all: batches,
             owners,
+            content,
+            there: HashSet::new(),
         }
     }
 
@@ -99,6 +106,9 @@ impl<'a> Batches<'a> {
 
     /// A blob comes.
     pub(super) fn begin(&mut self, blob: Blob) -> Result<(), Fault> {
+        if let Some(content) = self.content_of(blob) {
+            return content.begin();
+        }
         let Some(owner) = self.owners.get(&blob.digest).copied() else {
             return Ok(());
         };
@@ -120,6 +130,9 @@ impl<'a> Batches<'a> {
 
     /// Bytes of a blob.
     pub(super) fn feed(&mut self, blob: Blob, bytes: &[u8]) -> Result<(), Fault> {
+        if let Some(content) = self.content_of(blob) {
+            return content.feed(bytes);
+        }
         match self.coming(blob) {
             Some((load, _)) => load.feed(bytes),
             None => Ok(()),
@@ -128,11 +141,18 @@ impl<'a> Batches<'a> {
 
     /// A blob is there, and is what its digest says.
     pub(super) fn end(&mut self, blob: Blob) -> Result<(), Fault> {
-        if let Some((load, paths)) = self.coming(blob) {
+        if let Some(content) = self.content_of(blob) {
+            content.end(blob)?;
+        } else if let Some((load, paths)) = self.coming(blob) {
             load.feed(nothing(padding(blob.size)))?;
             paths.remove(&blob.digest);
         }
         self.look()
+    }
+
+    fn content_of(&mut self, blob: Blob) -> Option<&mut ContentStore> {
+        let takes = ContentStore::takes(&blob);
+        self.content.as_mut().filter(|_| takes)
     }
 
     fn coming(&mut self, blob: Blob) -> Option<(&mut Load, &mut HashMap<Digest, String>)> {
@@ -153,27 +173,20 @@ impl<'a> Batches<'a> {
     /// Looks how far the runtime is, and gives it what can be given. A tar that has no end yet
     /// makes no image, so nothing is named that isn't verified.
     pub(super) fn look(&mut self) -> Result<(), Fault> {
-        for number in 0..self.all.len() {
-            let done = |it: &usize| {
-                let batch = self.all.get(*it);
-                batch.is_some_and(|it| matches!(it.step, Step::Done))
-            };
-            let Some(batch) = self.all.get(number) else {
-                break;
-            };
-            let complete = batch.paths.is_empty() && batch.needs.iter().all(done);
-            let store = self.store;
-            let Some(batch) = self.all.get_mut(number) else {
-                break;
-            };
-            if complete {
-                batch.open(store)?;
+        if let Some(content) = &mut self.content {
+            self.there.extend(content.poll()?);
+        }
+        for batch in &mut self.all {
+            if batch.paths.is_empty() && batch.elsewhere.is_subset(&self.there) {
+                batch.open(self.store)?;
                 batch.close()?;
             }
             if let Step::Whole(load) = &mut batch.step
                 && load.poll()?
             {
                 batch.step = Step::Done;
+                let blobs = batch.images.iter().flat_map(Image::blobs);
+                self.there.extend(blobs.map(|it| it.digest));
             }
         }
         Ok(())

@@ -19,11 +19,9 @@ const PIECES: usize = 16;
 const STEP: u64 = 5;
 
 pub(super) fn load(node: &mut Node<'_>, store: &dyn Store, bundles: &Bundles) -> Result<(), Fault> {
+    store.forget_cut_off_loads()?;
+    clear_spool(node.root)?;
     let mut lacking = missing(node, store)?;
-    if !lacking.is_empty() {
-        store.forget_cut_off_loads()?;
-        clear_spool(node.root)?;
-    }
     let mut faults = Vec::new();
     for bundle in &bundles.bundles {
         if lacking.is_empty() {

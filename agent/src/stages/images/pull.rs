@@ -6,7 +6,7 @@ use std::time::Duration;
 use nkd_contract::{Cause, Image, Progress, Unit};
 
 use super::{Fault, Node, Store, missing, refused};
-use crate::system::{Running, alive};
+use crate::system::{Input, Running, alive};
 
 /// How many are pulled at once, as many as containerd fetches layers of one image at once
 /// (containerd, `max_concurrent_downloads`).
@@ -29,7 +29,7 @@ pub(super) fn pull(node: &mut Node<'_>, store: &dyn Store) -> Result<(), Fault> 
                 // Then kubeadm and kubelet pull what they need, and say what they can't.
                 return Ok(());
             };
-            let pull = command.timeout(PULL).start(false);
+            let pull = command.timeout(PULL).start(Input::Nothing);
             let pull = pull.map_err(|error| refused(Cause::ImagesPull, &error))?;
             running.push((image, pull));
         }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use nkd_bundle::{Digest, Image};
+use nkd_bundle::{Blob, Digest, Image};
 use nkd_contract::{Cause, Runtime};
 
 use super::super::refused;
-use super::{Fault, Form, LOAD, Load, Store, crictl};
+use super::{ContentStore, Fault, Form, LOAD, Load, Store, content, crictl};
 use crate::stages::runtime;
 use crate::system::{Command, Root};
 
@@ -17,12 +17,13 @@ const NAMESPACE: &str = "k8s.io";
 /// pinning").
 const PINNED: &str = "io.cri-containerd.pinned=pinned";
 
+#[derive(Debug, Clone)]
 pub(super) struct Containerd {
     pub(super) root: Root,
 }
 
 impl Containerd {
-    fn ctr(&self) -> Command {
+    pub(super) fn ctr(&self) -> Command {
         runtime::client(&self.root, Runtime::Containerd).args(["--namespace", NAMESPACE])
     }
 }
@@ -53,10 +54,15 @@ impl Store for Containerd {
         true
     }
 
+    fn content_store(&self, blobs: &[Blob]) -> Option<ContentStore> {
+        ContentStore::open(self, blobs)
+    }
+
     /// An import that was cut off leaves half-written blobs, held by its lease for a day and named
     /// as in its archive, such as `layer.tar`. containerd would go on writing them from another
     /// archive with the same names, and fail for good. Without their lease they are collected.
     fn forget_cut_off_loads(&self) -> Result<(), Fault> {
+        content::forget_cut_off_loads(self)?;
         let failed = |error| Fault::of_command(Cause::ImagesImport, &error);
         let leases = self.ctr().args(["leases", "list", "--quiet"]).read();
         let leases = leases.map_err(failed)?;

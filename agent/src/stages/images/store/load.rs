@@ -7,7 +7,7 @@ use tempfile::TempPath;
 
 use super::super::refused;
 use super::Fault;
-use crate::system::{Command, Root, Running};
+use crate::system::{Command, Input, Root, Running};
 
 /// Images on their way into a runtime. Dropped before its end it leaves no image behind.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(in super::super) struct Spool {
 impl Load {
     /// A program that takes the tar from its standard input.
     pub(super) fn piped(command: Command) -> Result<Self, Fault> {
-        let running = command.start(true);
+        let running = command.start(Input::Fed);
         let running = running.map_err(|error| refused(Cause::ImagesImport, &error))?;
         Ok(Self::Piped(running))
     }
@@ -43,11 +43,12 @@ impl Load {
         commands: impl FnOnce(&str) -> Vec<Command>,
     ) -> Result<Self, Fault> {
         let directory = root.path(paths::SPOOL);
-        fs::create_dir_all(&directory).map_err(|error| full(&error))?;
+        let full = |error: io::Error| full(paths::SPOOL, &error);
+        fs::create_dir_all(&directory).map_err(full)?;
         let file = tempfile::Builder::new()
             .suffix(".tar")
             .tempfile_in(directory);
-        let (file, path) = file.map_err(|error| full(&error))?.into_parts();
+        let (file, path) = file.map_err(full)?.into_parts();
         Ok(Self::Spooled(Spool {
             file: Some(file),
             then: commands(&path.to_string_lossy()).into(),
@@ -63,7 +64,10 @@ impl Load {
                 .feed(bytes)
                 .map_err(|error| refused(Cause::ImagesImport, &error)),
             Self::Spooled(Spool { file, .. }) => match file {
-                Some(file) => file.write_all(bytes).map_err(|error| full(&error)),
+                Some(file) => {
+                    let written = file.write_all(bytes);
+                    written.map_err(|error| full(paths::SPOOL, &error))
+                }
                 None => Ok(()),
             },
         }
@@ -89,7 +93,7 @@ impl Load {
                     return Ok(false);
                 }
                 let next = spool.then.pop_front();
-                let next = next.map(|command| command.start(false));
+                let next = next.map(|command| command.start(Input::Nothing));
                 spool.running = next.transpose().map_err(refused)?;
                 Ok(spool.running.is_none())
             }
@@ -100,15 +104,16 @@ impl Load {
 /// Removes what a load that was cut off has left.
 pub(in super::super) fn clear_spool(root: &Root) -> Result<(), Fault> {
     match fs::remove_dir_all(root.path(paths::SPOOL)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(full(&error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(full(paths::SPOOL, &error)),
         _ => Ok(()),
     }
 }
 
-fn full(error: &io::Error) -> Fault {
+/// The fault of writing images to a directory.
+pub(super) fn full(directory: &str, error: &io::Error) -> Fault {
     let cause = match error.kind() {
         io::ErrorKind::StorageFull => Cause::ImagesDisk,
         _ => Cause::ImagesImport,
     };
-    Fault::new(cause, format!("{}: {error}", paths::SPOOL))
+    Fault::new(cause, format!("{directory}: {error}"))
 }

@@ -1,6 +1,7 @@
 //! What images are put into: each container runtime by its own means.
 
 mod containerd;
+mod content;
 mod crictl;
 mod crio;
 mod docker;
@@ -12,11 +13,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use nkd_bundle::{Digest, Image};
+use nkd_bundle::{Blob, Digest, Image};
 use nkd_contract::Runtime;
 
 use super::{Fault, Node};
 use crate::system::{Command, Root};
+pub(super) use content::ContentStore;
 pub(super) use form::Form;
 pub(super) use load::{Load, clear_spool};
 
@@ -41,6 +43,11 @@ pub(super) trait Store {
     /// Whether a blob that came with one image is there for the next.
     fn keeps_blobs(&self) -> bool {
         false
+    }
+
+    /// Where large ones of these blobs can be written to directly, if anywhere.
+    fn content_store(&self, _blobs: &[Blob]) -> Option<ContentStore> {
+        None
     }
 
     /// Clears away what loads that were cut off have left and what would harm the next.

@@ -1,0 +1,279 @@
+//! containerd's content store as what it is on disk: a file for each blob, named by its digest.
+//!
+//! Blobs that are imported pass `ctr`, gRPC and containerd, each of which copies and hashes them.
+//! One that is already there under its digest is taken into a namespace without being sent
+//! (containerd, `content_sharing_policy = "shared"`, the default); under any other policy, or if
+//! the file is gone by then, `ctr` sends it. So where the store can be reached, large blobs are
+//! written into it, whole and verified or not at all, and handed over afterwards.
+
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Seek as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::PathBuf;
+
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::linkat;
+use nkd_bundle::{Blob, Digest};
+use nkd_contract::Cause;
+
+use super::super::refused;
+use super::containerd::Containerd;
+use super::load::full;
+use super::{Fault, LOAD};
+use crate::system::{CommandError, Input, Running, alive};
+
+/// From which size on a blob is written by the agent, in bytes. Handing one over takes a program of
+/// its own, in whose time a smaller one is sent.
+const LARGE: u64 = 1 << 20;
+/// After how many bytes the disk is waited for, so that the end of a large blob doesn't wait long.
+const SYNC: u64 = 32 << 20;
+/// Keeps a blob, and what its labels refer to, from containerd's garbage collector (containerd,
+/// docs/garbage-collection.md, "Garbage Collection Labels").
+const GC_ROOT: &str = "containerd.io/gc.root=nkd";
+const GC_REFERENCE: &str = "containerd.io/gc.ref.content";
+
+/// The content store of a running containerd. As long as this lives, the blobs it is made for are
+/// kept, though no image has them yet.
+#[derive(Debug)]
+pub(in super::super) struct ContentStore {
+    containerd: Containerd,
+    directory: PathBuf,
+    /// The blob whose labels refer to all others.
+    root: Digest,
+    coming: Option<Coming>,
+    ingesting: Vec<(Digest, Running)>,
+}
+
+/// A blob that has no name yet, and is gone when this is.
+#[derive(Debug)]
+struct Coming {
+    file: File,
+    unsynced: u64,
+}
+
+impl ContentStore {
+    /// The store, to be filled with the large ones of these blobs. `None` if there are none, or if
+    /// it isn't a directory that this process can write to.
+    pub(super) fn open(containerd: &Containerd, blobs: &[Blob]) -> Option<Self> {
+        let mut seen = HashSet::new();
+        let mut is_new = |it: &&Blob| Self::takes(it) && seen.insert(it.digest);
+        let large: Vec<_> = blobs.iter().filter(|it| is_new(it)).collect();
+        if large.is_empty() {
+            return None;
+        }
+        let opened = directory(containerd).and_then(|directory| {
+            let list: Vec<_> = large.iter().map(|it| it.digest.to_string()).collect();
+            let list = list.join("\n");
+            let store = Self {
+                containerd: containerd.clone(),
+                directory,
+                root: Digest::of(list.as_bytes()),
+                coming: None,
+                ingesting: Vec::new(),
+            };
+            store
+                .keep(&list, &large)
+                .or_else(|_| store.keep(&list, &large))?;
+            store.create()?;
+            Ok(store)
+        });
+        let why = |fault: &Fault| log::info!("large layers are sent to containerd: {fault}");
+        opened.inspect_err(why).ok()
+    }
+
+    /// Makes the garbage collector's root. containerd has made the directory by then, if this is
+    /// its first blob. Until it has its label it may itself be collected, which happens right after
+    /// containerd's start, so a failure is worth another try.
+    fn keep(&self, list: &str, blobs: &[&Blob]) -> Result<(), Fault> {
+        let root = Blob {
+            digest: self.root,
+            size: list.len() as u64,
+        };
+        let failed_here = |error: io::Error| Fault::new(Cause::AgentInternal, error.to_string());
+        let file = in_memory(list).map_err(failed_here)?;
+        let mut ingest = self.ingest(file, root)?;
+        ingest.wait().map_err(|error| failed(&error))?;
+        let references = blobs.iter().enumerate();
+        let references =
+            references.map(|(number, it)| format!("{GC_REFERENCE}.{number}={}", it.digest));
+        let label = self.containerd.ctr().args(["content", "label"]);
+        let label = label.args([root.digest.to_string(), GC_ROOT.to_owned()]);
+        let labelled = label
+            .args(references)
+            .each_line(|line| log::debug!("{line}"));
+        labelled.map_err(|error| failed(&error))
+    }
+
+    /// Whether a blob is to be given here.
+    pub(in super::super) fn takes(blob: &Blob) -> bool {
+        blob.size >= LARGE
+    }
+
+    /// A blob comes.
+    pub(in super::super) fn begin(&mut self) -> Result<(), Fault> {
+        let file = self.create()?;
+        self.coming = Some(Coming { file, unsynced: 0 });
+        Ok(())
+    }
+
+    /// A file without a name.
+    fn create(&self) -> Result<File, Fault> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(OFlag::O_TMPFILE.bits())
+            .open(&self.directory)
+            .map_err(|error| self.fault(&error))
+    }
+
+    /// Bytes of it.
+    pub(in super::super) fn feed(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let Some(coming) = &mut self.coming else {
+            return Ok(());
+        };
+        let written = coming.write(bytes);
+        written.map_err(|error| self.fault(&error))
+    }
+
+    /// It is whole, and is what its digest says.
+    pub(in super::super) fn end(&mut self, blob: Blob) -> Result<(), Fault> {
+        let coming = self.coming.take();
+        let coming = coming.ok_or_else(|| Fault::new(Cause::AgentInternal, "no blob is coming"))?;
+        let file = self.name(coming.file, blob);
+        let file = file.map_err(|error| self.fault(&error))?;
+        let running = self.ingest(file, blob)?;
+        self.ingesting.push((blob.digest, running));
+        Ok(())
+    }
+
+    /// The blobs that containerd has by now, each said once.
+    pub(in super::super) fn poll(&mut self) -> Result<Vec<Digest>, Fault> {
+        let mut there = Vec::new();
+        for (digest, running) in &mut self.ingesting {
+            if running.poll().map_err(|error| failed(&error))?.is_some() {
+                there.push(*digest);
+            }
+        }
+        self.ingesting.retain(|(digest, _)| !there.contains(digest));
+        Ok(there)
+    }
+
+    /// Has containerd take a blob.
+    fn ingest(&self, file: File, blob: Blob) -> Result<Running, Fault> {
+        let digest = blob.digest.to_string();
+        let ingest = self.containerd.ctr().args(["content", "ingest"]);
+        ingest
+            .args(["--expected-digest", &digest])
+            .args(["--expected-size", &blob.size.to_string()])
+            .args([format!("nkd-{}", blob.digest.hex())])
+            .timeout(LOAD)
+            .start(Input::File(file))
+            .map_err(|error| failed(&error))
+    }
+
+    /// Gives a file its name, as containerd would: not before its bytes are on the disk.
+    fn name(&self, mut file: File, blob: Blob) -> io::Result<File> {
+        file.set_permissions(Permissions::from_mode(0o444))?;
+        alive();
+        file.sync_all()?;
+        file.rewind()?;
+        let from = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let to = self.directory.join(blob.digest.hex());
+        match linkat(
+            AT_FDCWD,
+            from.as_str(),
+            AT_FDCWD,
+            &to,
+            AtFlags::AT_SYMLINK_FOLLOW,
+        ) {
+            Err(error) if error != nix::Error::EEXIST => return Err(error.into()),
+            _ => File::open(&self.directory)?.sync_all()?,
+        }
+        Ok(file)
+    }
+
+    fn fault(&self, error: &io::Error) -> Fault {
+        full(&self.directory.to_string_lossy(), error)
+    }
+}
+
+impl Coming {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.unsynced += bytes.len() as u64;
+        if self.unsynced >= SYNC {
+            self.unsynced = 0;
+            alive();
+            self.file.sync_data()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for ContentStore {
+    /// What no image has taken is left to the garbage collector.
+    fn drop(&mut self) {
+        self.ingesting.clear();
+        if let Err(fault) = forget(&self.containerd, &[self.root.to_string()]) {
+            log::warn!("{fault}");
+        }
+    }
+}
+
+/// Lets go what an earlier load has kept that was cut off.
+pub(super) fn forget_cut_off_loads(containerd: &Containerd) -> Result<(), Fault> {
+    let list = containerd.ctr().args(["content", "list"]).read();
+    let list = list.map_err(|error| failed(&error))?;
+    // DIGEST SIZE AGE LABELS
+    let ours = |line: &&str| line.split([',', ' ', '\t']).any(|it| it == GC_ROOT);
+    let roots = list.lines().filter(ours);
+    let roots: Vec<_> = roots
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    if roots.is_empty() {
+        return Ok(());
+    }
+    forget(containerd, &roots)
+}
+
+fn forget<S: AsRef<std::ffi::OsStr>>(containerd: &Containerd, roots: &[S]) -> Result<(), Fault> {
+    let delete = containerd.ctr().args(["content", "delete"]).args(roots);
+    delete.read().map(drop).map_err(|error| failed(&error))
+}
+
+/// Where the store has its blobs, as containerd itself says.
+fn directory(containerd: &Containerd) -> Result<PathBuf, Fault> {
+    let plugin = "type==io.containerd.content.v1,id==content";
+    let plugin = containerd
+        .ctr()
+        .args(["plugins", "list", "--detailed", plugin])
+        .read();
+    let plugin = plugin.map_err(|error| failed(&error))?;
+    let root = plugin.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        words
+            .next()
+            .filter(|it| *it == "root")
+            .and_then(|_| words.next())
+    });
+    let root = root.ok_or_else(|| {
+        let message = "containerd doesn't say where its content store is";
+        Fault::new(Cause::ImagesImport, message)
+    })?;
+    Ok(containerd.root.path(root).join("blobs/sha256"))
+}
+
+/// A file that no disk has.
+fn in_memory(text: &str) -> io::Result<File> {
+    let mut file = File::from(memfd_create("gc-root", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file)
+}
+
+fn failed(error: &CommandError) -> Fault {
+    refused(Cause::ImagesImport, error)
+}
