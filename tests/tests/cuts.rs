@@ -2,9 +2,11 @@
 //! same: once, as a node of the one cluster, with nothing lost and nothing told twice.
 #![allow(clippy::unwrap_used)]
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nkd_contract::{Event, Kind, Stage, paths};
+use serde_json::json;
 use testbed::Machine;
 use testbed::scenario::{Scenario, wait_until_ready};
 
@@ -64,30 +66,49 @@ fn all_cuts() -> Vec<(Blow, Moment)> {
 fn a_node_cut_off_at_a_few_moments_becomes_ready() {
     let at = |kind, stage| Moment::At(kind, stage);
     let into = |stage, seconds| Moment::Into(stage, Duration::from_secs(seconds));
-    let struck = survives(&[
+    let cuts = [
         (Blow::Worker, at(Kind::StageStarted, Stage::Host)),
         (Blow::Reporter, at(Kind::StageDone, Stage::Runtime)),
         (Blow::Power, into(Stage::Images, 3)),
         (Blow::Worker, into(Stage::Kubeadm, 6)),
         (Blow::Power, into(Stage::Kubeadm, 12)),
         (Blow::Power, at(Kind::StageDone, Stage::Kubeadm)),
-    ]);
+    ];
+    let struck = survives(&Scenario::new().unwrap(), None, &cuts);
     assert_eq!(struck, 6);
 }
 
 #[test]
 #[ignore = "long: takes a quarter of an hour"]
 fn a_node_cut_off_at_every_boundary_and_inside_the_long_stages_becomes_ready() {
-    let struck = survives(&all_cuts());
+    let struck = survives(&Scenario::new().unwrap(), None, &all_cuts());
     assert!(struck >= 60, "only {struck} cuts");
 }
 
-/// Cuts the control plane off at these moments and checks how it ends. Gives the number of cuts:
-/// a moment that the installation was past already is none.
-fn survives(cuts: &[(Blow, Moment)]) -> usize {
-    let scenario = Scenario::new().unwrap();
+#[test]
+fn a_node_cut_off_again_and_again_while_it_loads_a_bundle_becomes_ready() {
+    let mut scenario = Scenario::new().unwrap();
+    let bundle = scenario.bundle("images.tar", &[]).unwrap();
+    let source = json!({ "directory": paths::BUNDLES });
+    let images = json!({ "bundles": ["images.tar"], "sources": [source] });
+    scenario.file.set_images(images);
+    let blows = [Blow::Power, Blow::Worker].into_iter().cycle();
+    // Each later than the one before, so that in the end all is loaded.
+    let moments = (1..=20).map(|place| Duration::from_millis(80 * place));
+    let into = |into| Moment::Into(Stage::Images, into);
+    let cuts: Vec<_> = blows.zip(moments.map(into)).collect();
+    let struck = survives(&scenario, Some(&bundle), &cuts);
+    assert!(struck >= 8, "only {struck} cuts");
+}
+
+/// Cuts the control plane, which has this bundle in its image, off at these moments and checks how
+/// it ends. Gives the number of cuts: a moment that the installation was past already is none.
+fn survives(scenario: &Scenario, bundle: Option<&Path>, cuts: &[(Blow, Moment)]) -> usize {
     let cluster = scenario.compile().unwrap();
     let machine = scenario.machine(&cluster, "cp1").unwrap();
+    if let Some(bundle) = bundle {
+        machine.add(bundle, paths::BUNDLES).unwrap();
+    }
     let authority = machine.read("/etc/nkd/pki/ca.crt").unwrap();
     machine.boot().unwrap();
     let start = Instant::now();
@@ -116,6 +137,9 @@ fn survives(cuts: &[(Blow, Moment)]) -> usize {
         machine.read("/etc/kubernetes/pki/ca.crt").unwrap(),
         authority
     );
+    let content = ["ctr", "--namespace", "k8s.io", "content", "list"];
+    let content = machine.check(content).unwrap();
+    assert!(!content.contains("gc.root=nkd"), "{content}");
     let mut nodes = String::new();
     // After a power cut at the end the control plane has to come up again.
     machine
