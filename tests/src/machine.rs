@@ -327,6 +327,14 @@ impl Machine {
             .map(drop)
     }
 
+    /// Has containerd keep all it has on a file system of this size, as `mount` reads it; before the
+    /// machine is booted.
+    pub fn limit_containerd(&self, size: &str) -> Result<()> {
+        let mount = format!("mount -t tmpfs -o size={size} tmpfs /var/lib/containerd");
+        let drop_in = "/etc/systemd/system/containerd.service.d/small.conf";
+        self.write(drop_in, &format!("[Service]\nExecStartPre={mount}\n"))
+    }
+
     /// The peak so far of the resident memory of a service's first process, in KiB.
     pub fn memory(&self, service: &str) -> Result<u64> {
         let show = ["systemctl", "show", "--property=MainPID", "--value"];

@@ -165,6 +165,28 @@ fn a_damaged_stick_and_one_pulled_out_are_named_and_the_next_attempt_works() {
 }
 
 #[test]
+fn a_disk_that_fills_up_half_way_is_named_and_with_more_room_the_node_becomes_ready() {
+    let mut scenario = Scenario::new().unwrap();
+    let bundle = scenario.bundle("cp.tar", &[]).unwrap();
+    let source = json!({ "directory": paths::BUNDLES });
+    let images = json!({ "bundles": ["cp.tar"], "sources": [source] });
+    scenario.file.set_images(images);
+    let cluster = scenario.compile().unwrap();
+    let machine = scenario.machine(&cluster, "cp1").unwrap();
+    machine.add(&bundle, paths::BUNDLES).unwrap();
+    machine.limit_containerd("150m").unwrap();
+    machine.boot().unwrap();
+    let said = says(&machine, Cause::ImagesDisk);
+    assert!(said.contains("/var/lib/containerd"), "{said}");
+    machine
+        .check(["mount", "-o", "remount,size=3g", "/var/lib/containerd"])
+        .unwrap();
+    wait_until_ready(&machine, PATIENCE).unwrap();
+    containerd_has_what_the_plan_pins(&machine);
+    println!("{}", said_of_images(&machine));
+}
+
+#[test]
 fn dockers_images_come_from_a_bundle_too() {
     let mut scenario = Scenario::new().unwrap();
     let bundle = scenario.bundle("images.tar", &[]).unwrap();

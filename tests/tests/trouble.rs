@@ -190,13 +190,9 @@ fn a_kubeadm_that_always_fails_is_named_within_its_budget() {
 fn a_full_disk_is_named_and_does_not_keep_the_node_from_answering() {
     let scenario = Scenario::new().unwrap();
     let machine = control_plane(&scenario);
-    let directory = "etc/systemd/system/containerd.service.d";
-    fs::create_dir_all(machine.root().join(directory)).unwrap();
-    let small = "[Service]\nExecStartPre=mount -t tmpfs -o size=150m tmpfs /var/lib/containerd\n";
-    let drop_in = format!("/{directory}/small.conf");
-    machine.write(&drop_in, small).unwrap();
+    machine.limit_containerd("150m").unwrap();
     shorten(&machine, Stage::Images);
-    let event = stops_because(&scenario, &machine, "cp1", Cause::ImagesImport);
+    let event = stops_because(&scenario, &machine, "cp1", Cause::ImagesDisk);
     assert!(event.message.contains("no space left"), "{event:?}");
 }
 
