@@ -7,7 +7,7 @@ node=$1
 swapoff --all
 sysctl --quiet --load /etc/sysctl.d/90-kubernetes.conf || true
 echo "$node" > /etc/hostname
-echo "$node" > /proc/sys/kernel/hostname
+hostname "$node"
 systemctl enable --quiet --now containerd
 until ctr version > /dev/null 2>&1; do sleep 0.1; done
 for archive in /usr/share/nkd/images/*.tar; do

@@ -47,6 +47,7 @@ pub mod scenario;
 pub mod stick;
 mod teardown;
 pub mod tools;
+pub mod usage;
 pub mod web;
 
 pub use cache::Cache;

@@ -335,16 +335,6 @@ impl Machine {
         self.write(drop_in, &format!("[Service]\nExecStartPre={mount}\n"))
     }
 
-    /// The peak so far of the resident memory of a service's first process, in KiB.
-    pub fn memory(&self, service: &str) -> Result<u64> {
-        let show = ["systemctl", "show", "--property=MainPID", "--value"];
-        let process = self.check(show.into_iter().chain([service]))?;
-        let status = self.check(["cat", &format!("/proc/{}/status", process.trim())])?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let peak = peak.and_then(|peak| peak.split_whitespace().next()?.parse().ok());
-        peak.with_context(|| format!("{service} doesn't run"))
-    }
-
     /// Removes a file from the machine's disk.
     pub fn remove(&self, path: &str) -> Result<()> {
         let path = self.path(path);
@@ -355,7 +345,7 @@ impl Machine {
         self.root().join(path.trim_start_matches('/'))
     }
 
-    fn group(&self) -> String {
+    pub(crate) fn group(&self) -> String {
         format!("{}/{}", self.lab.name(), self.name)
     }
 

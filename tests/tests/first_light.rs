@@ -28,7 +28,8 @@ fn a_cluster_file_becomes_ready_nodes_that_say_so() {
     for machine in &machines {
         machine
             .wait_for("the node to be Ready", PATIENCE, || {
-                peak = peak.max(machine.memory("nkd-agent").unwrap_or(0));
+                let used = machine.usage("/usr/bin/nkd-agent install");
+                peak = peak.max(used.map_or(0, |it| it.memory));
                 Ok(property(machine, "State")? == r#"s "ready""#)
             })
             .unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nkd_contract::{Cause, Event, Kind, Stage, paths};
 use testbed::Machine;
 use testbed::impostor::{Guise, Impostor};
-use testbed::scenario::{Scenario, property};
+use testbed::scenario::{Scenario, property, wait_until_ready};
 
 /// A permanent fault needs no longer than a boot, and another node's when it depends on that.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -206,6 +206,26 @@ fn a_dead_runtime_is_retried_and_then_named() {
     shorten(&machine, Stage::Runtime);
     let event = stops_because(&scenario, &machine, "cp1", Cause::RuntimeStart);
     assert!(event.attempt > 1, "{event:?}");
+}
+
+#[test]
+fn a_name_server_that_does_not_answer_is_named_and_without_it_the_node_needs_only_the_name() {
+    let mut scenario = Scenario::new().unwrap();
+    scenario.file.set_endpoint("api.example.test:6443");
+    let machine = control_plane(&scenario);
+    // Nobody has this address.
+    machine
+        .write("/etc/resolv.conf", "nameserver 10.200.0.254\n")
+        .unwrap();
+    shorten(&machine, Stage::Host);
+    let event = stops_because(&scenario, &machine, "cp1", Cause::HostResolution);
+    assert!(event.message.contains("api.example.test"), "{event:?}");
+
+    let hosts = machine.read("/etc/hosts").unwrap();
+    let hosts = format!("{hosts}\n10.200.0.11 api.example.test\n");
+    machine.write("/etc/hosts", &hosts).unwrap();
+    machine.check(["nkd-agent", "retry"]).unwrap();
+    wait_until_ready(&machine, PATIENCE).unwrap();
 }
 
 #[test]

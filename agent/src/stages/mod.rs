@@ -22,6 +22,9 @@ use crate::install::{Announcer, News};
 use crate::system::{self, CommandError, Root, TICK};
 use hooks::When;
 
+/// When it is looked again after something has changed.
+const SOON: Duration = Duration::from_millis(125);
+
 /// Why an attempt at a stage failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -95,8 +98,8 @@ impl Node<'_> {
         }
     }
 
-    /// Looks once a second until it finds what it wants or the time is over, and says what it
-    /// waits for whenever that changes.
+    /// Looks until it finds what it wants or the time is over, and says what it waits for whenever
+    /// that changes. More often after a change, when the next may be near, then once a second.
     fn poll<T>(
         &mut self,
         window: Duration,
@@ -104,6 +107,7 @@ impl Node<'_> {
     ) -> Result<T, Fault> {
         let deadline = Instant::now() + window.min(self.plan.budget(self.stage));
         let mut said = None;
+        let mut pause = SOON;
         loop {
             let fault = match look(self) {
                 Ok(found) => return Ok(found),
@@ -115,8 +119,10 @@ impl Node<'_> {
             if said.as_ref() != Some(&fault) {
                 self.warn(&fault);
                 said = Some(fault);
+                pause = SOON;
             }
-            system::sleep(TICK);
+            system::sleep(pause);
+            pause = (pause * 2).min(TICK);
         }
     }
 }

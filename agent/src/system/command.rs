@@ -240,13 +240,16 @@ impl Command {
         let mut redactor = Redactor::default();
         let mut tail = VecDeque::new();
         let mut heard_out = false;
+        // Whoever has closed its output mostly ends at once.
+        let mut look = Duration::from_millis(1);
         loop {
             alive();
             if heard_out {
                 if let Some(status) = child.try_wait().map_err(|source| self.io(source))? {
                     return self.judge(status, tail.into());
                 }
-                thread::sleep(Duration::from_millis(10));
+                thread::sleep(look);
+                look = (look * 2).min(Duration::from_millis(50));
             } else {
                 match lines.recv_timeout(TICK) {
                     Ok(line) => {

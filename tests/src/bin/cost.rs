@@ -8,10 +8,11 @@ use nkd_contract::paths;
 use testbed::Machine;
 use testbed::by_hand::{instead_of_nkd, median};
 use testbed::scenario::Scenario;
+use testbed::usage::Usage;
 
 /// How long a control plane may take at most.
 const PATIENCE: Duration = Duration::from_secs(300);
-const TICK: Duration = Duration::from_millis(20);
+const TICK: Duration = Duration::from_millis(50);
 
 /// Boots the demo's control plane with nkd-agent and with a shell script, by turns, and compares
 /// how long each takes until the node is Ready.
@@ -22,16 +23,18 @@ struct Options {
     runs: usize,
 }
 
+/// Whose processor time and memory is told.
+const WORKER: &str = "/usr/bin/nkd-agent install";
+const REPORTER: &str = "/usr/bin/nkd-agent report";
+const SCRIPT: &str = "/bin/sh /etc/nkd-testbed/by-hand.sh cp1";
+
 fn main() -> Result<()> {
     let options = Options::parse();
     let (mut agent, mut script) = (Vec::new(), Vec::new());
     for run in 1..=options.runs {
+        println!("run {run}");
         agent.push(with_agent()?);
         script.push(with_script()?);
-        let last = agent.last().zip(script.last());
-        if let Some((agent, script)) = last {
-            println!("run {run}: agent {agent:.2} s, script {script:.2} s");
-        }
     }
     let (agent, script) = (median(agent), median(script));
     println!("median: agent {agent:.2} s, script {script:.2} s");
@@ -42,18 +45,20 @@ fn main() -> Result<()> {
 fn with_agent() -> Result<f64> {
     let scenario = Scenario::new()?;
     let machine = scenario.machine(&scenario.compile()?, "cp1")?;
-    boot_to_complete(&machine)
+    boot_to_complete(&machine, &[WORKER, REPORTER])
 }
 
 fn with_script() -> Result<f64> {
     let scenario = Scenario::new()?;
     let machine = scenario.machine(&scenario.compile()?, "cp1")?;
     instead_of_nkd(&machine, include_str!("../../overlay/plain.sh"), "cp1")?;
-    boot_to_complete(&machine)
+    boot_to_complete(&machine, &[SCRIPT])
 }
 
-fn boot_to_complete(machine: &Machine) -> Result<f64> {
+/// Gives the seconds it takes, and tells what these processes have used.
+fn boot_to_complete(machine: &Machine, commands: &[&str]) -> Result<f64> {
     let complete = machine.root().join(&paths::COMPLETE[1..]);
+    let mut used = vec![Usage::default(); commands.len()];
     let start = Instant::now();
     machine.boot()?;
     while !complete.exists() {
@@ -61,7 +66,19 @@ fn boot_to_complete(machine: &Machine) -> Result<f64> {
             let journal = machine.journal(&["--lines=60"])?;
             anyhow::bail!("{} isn't Ready\n{journal}", machine.name());
         }
+        for (used, command) in used.iter_mut().zip(commands) {
+            *used = machine.usage(command).unwrap_or(*used);
+        }
         std::thread::sleep(TICK);
     }
-    Ok(start.elapsed().as_secs_f64())
+    let seconds = start.elapsed().as_secs_f64();
+    println!("  {seconds:.2} s");
+    for (used, command) in used.iter().zip(commands) {
+        let (own, children) = (used.processor.as_secs_f64(), used.children.as_secs_f64());
+        let memory = used.memory;
+        println!(
+            "    {command}: {own:.2} s of processor, {memory} KiB; its children {children:.2} s"
+        );
+    }
+    Ok(seconds)
 }

@@ -73,12 +73,11 @@ fn with_agent(from: From) -> Result<(f64, u64)> {
         machine.add(&bundle, paths::BUNDLES)?;
     }
     machine.boot()?;
-    let mut memory = 0;
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
-        memory = memory.max(machine.memory("nkd-agent").unwrap_or(0));
         if let Some(seconds) = stage(&machine) {
-            return Ok((seconds, memory));
+            let used = machine.usage("/usr/bin/nkd-agent install");
+            return Ok((seconds, used.map_or(0, |it| it.memory)));
         }
         std::thread::sleep(TICK);
     }

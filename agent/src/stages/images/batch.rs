@@ -52,18 +52,13 @@ impl<'a> Batches<'a> {
     /// Divides images of a bundle. Where the runtime keeps blobs, each image goes alone and waits
     /// for the blobs that it has in common with others; elsewhere those go together.
     pub(super) fn new(store: &'a dyn Store, contents: &Contents, wanted: &[&str]) -> Self {
-        let images = contents.images.iter();
-        let images = images
-            .filter(|it| wanted.contains(&it.name.as_str()))
-            .cloned();
-        let blobs: Vec<_> = images
-            .clone()
-            .flat_map(|it| it.blobs().collect::<Vec<_>>())
-            .collect();
+        let is_wanted = |it: &&Image| wanted.contains(&it.name.as_str());
+        let images: Vec<_> = contents.images.iter().filter(is_wanted).cloned().collect();
+        let blobs: Vec<_> = images.iter().flat_map(Image::blobs).collect();
         let content = store.content_store(&blobs);
         let goes_there = |blob: &Blob| content.is_some() && ContentStore::takes(blob);
         let groups = if store.keeps_blobs() {
-            images.map(|it| vec![it]).collect()
+            images.into_iter().map(|it| vec![it]).collect()
         } else {
             nkd_bundle::connected(images)
         };

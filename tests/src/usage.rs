@@ -1,0 +1,57 @@
+//! What a process of a machine has used, read on the host, so that looking takes the machine nothing.
+
+use std::fs;
+use std::time::Duration;
+
+use nix::unistd::{SysconfVar, sysconf};
+
+use crate::{Machine, cgroup};
+
+/// What a process has used so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
+    /// Processor time of its own.
+    pub processor: Duration,
+    /// Processor time of its children, as far as they have ended.
+    pub children: Duration,
+    /// The peak of its resident memory, in KiB.
+    pub memory: u64,
+}
+
+impl Machine {
+    /// What the process with this command line has used; `None` if there is none.
+    pub fn usage(&self, command: &str) -> Option<Usage> {
+        let is_it = |process: &i32| {
+            let line = fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
+            line.trim_end_matches('\0').replace('\0', " ") == command
+        };
+        let processes = cgroup::processes(&self.group()).ok()?.into_iter();
+        let process = processes.map(nix::unistd::Pid::as_raw).find(is_it)?;
+        let read = |name| fs::read_to_string(format!("/proc/{process}/{name}")).ok();
+        let (stat, status) = (read("stat")?, read("status")?);
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))?;
+        // After the name, which may have spaces (proc_pid_stat(5)): utime is the 12th.
+        let (_, numbers) = stat.rsplit_once(')')?;
+        let ticks: Vec<u64> = numbers
+            .split_whitespace()
+            .skip(11)
+            .take(4)
+            .map_while(|it| it.parse().ok())
+            .collect();
+        let [user, system, children_user, children_system] = ticks[..] else {
+            return None;
+        };
+        Some(Usage {
+            processor: time(user + system)?,
+            children: time(children_user + children_system)?,
+            memory: peak.split_whitespace().next()?.parse().ok()?,
+        })
+    }
+}
+
+fn time(ticks: u64) -> Option<Duration> {
+    let a_second = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
+    Some(Duration::from_millis(ticks * 1000 / a_second))
+}
