@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use nix::unistd::{SysconfVar, sysconf};
+use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use crate::{Machine, cgroup};
 
@@ -18,16 +18,26 @@ pub struct Usage {
     pub memory: u64,
 }
 
+/// A process of a machine, by the host's number.
+#[derive(Debug, Clone, Copy)]
+pub struct Process(Pid);
+
 impl Machine {
-    /// What the process with this command line has used; `None` if there is none.
-    pub fn usage(&self, command: &str) -> Option<Usage> {
-        let is_it = |process: &i32| {
+    /// The process with this command line.
+    pub fn process(&self, command: &str) -> Option<Process> {
+        let is_it = |process: &Pid| {
             let line = fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
             line.trim_end_matches('\0').replace('\0', " ") == command
         };
-        let processes = cgroup::processes(&self.group()).ok()?.into_iter();
-        let process = processes.map(nix::unistd::Pid::as_raw).find(is_it)?;
-        let read = |name| fs::read_to_string(format!("/proc/{process}/{name}")).ok();
+        let mut processes = cgroup::processes(&self.group()).ok()?.into_iter();
+        processes.find(is_it).map(Process)
+    }
+}
+
+impl Process {
+    /// What it has used; `None` once it has ended.
+    pub fn usage(self) -> Option<Usage> {
+        let read = |name| fs::read_to_string(format!("/proc/{}/{name}", self.0)).ok();
         let (stat, status) = (read("stat")?, read("status")?);
         let peak = status
             .lines()

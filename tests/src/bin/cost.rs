@@ -8,7 +8,7 @@ use nkd_contract::paths;
 use testbed::Machine;
 use testbed::by_hand::{instead_of_nkd, median};
 use testbed::scenario::Scenario;
-use testbed::usage::Usage;
+use testbed::usage::{Process, Usage};
 
 /// How long a control plane may take at most.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -59,6 +59,7 @@ fn with_script() -> Result<f64> {
 fn boot_to_complete(machine: &Machine, commands: &[&str]) -> Result<f64> {
     let complete = machine.root().join(&paths::COMPLETE[1..]);
     let mut used = vec![Usage::default(); commands.len()];
+    let mut processes = vec![None; commands.len()];
     let start = Instant::now();
     machine.boot()?;
     while !complete.exists() {
@@ -66,8 +67,9 @@ fn boot_to_complete(machine: &Machine, commands: &[&str]) -> Result<f64> {
             let journal = machine.journal(&["--lines=60"])?;
             anyhow::bail!("{} isn't Ready\n{journal}", machine.name());
         }
-        for (used, command) in used.iter_mut().zip(commands) {
-            *used = machine.usage(command).unwrap_or(*used);
+        for ((used, process), command) in used.iter_mut().zip(&mut processes).zip(commands) {
+            *process = process.or_else(|| machine.process(command));
+            *used = process.and_then(Process::usage).unwrap_or(*used);
         }
         std::thread::sleep(TICK);
     }
