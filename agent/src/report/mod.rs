@@ -16,6 +16,7 @@ mod signature;
 use std::os::fd::AsFd;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -30,7 +31,9 @@ use callbacks::Callbacks;
 use pulse::Pulse;
 
 /// The longest wait before the bus or the receiver of callbacks is tried again.
-const LONGEST_DELAY: std::time::Duration = std::time::Duration::from_secs(60);
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
+/// How often it is looked whether the start is over: the whole boot waits for that.
+const SOON: Duration = Duration::from_millis(20);
 
 /// Reports until it is asked to stop. Ends with an error when one of its parts does: its unit
 /// starts it anew then, and nothing is lost, for all it knows is on the disk.
@@ -58,7 +61,7 @@ pub fn report(root: &Root) -> anyhow::Result<()> {
             notify(&[NotifyState::Ready]);
             starting = false;
         }
-        if wait(&stop)? {
+        if wait(&stop, if starting { SOON } else { TICK })? {
             notify(&[NotifyState::Stopping]);
             return Ok(());
         }
@@ -84,10 +87,10 @@ fn stop_signals() -> nix::Result<SignalFd> {
     SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)
 }
 
-/// Waits a tick; `true` when the process is asked to end.
-fn wait(stop: &SignalFd) -> anyhow::Result<bool> {
+/// Waits; `true` when the process is asked to end.
+fn wait(stop: &SignalFd, patience: Duration) -> anyhow::Result<bool> {
     let mut wanted = [PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
-    let timeout = PollTimeout::try_from(TICK).unwrap_or(PollTimeout::MAX);
+    let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
     match poll(&mut wanted, timeout) {
         Ok(0) | Err(nix::errno::Errno::EINTR) => Ok(false),
         Ok(_) => Ok(true),

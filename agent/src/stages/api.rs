@@ -1,6 +1,7 @@
 //! The cluster's API, asked by HTTPS and nobody else's.
 
 use std::fmt;
+use std::io::Read;
 use std::time::Duration;
 
 use nkd_contract::{Cause, Plan};
@@ -14,6 +15,8 @@ use super::{Fault, Node};
 const KUBELET_CREDENTIALS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one change is waited for; within [`TIMEOUT`].
+const WATCH: Duration = Duration::from_secs(5);
 
 /// A client that trusts the plan's certificate authority alone.
 pub(super) struct Api {
@@ -70,6 +73,30 @@ impl Api {
     pub(super) fn node(&self, name: &str) -> Result<Value, ApiError> {
         let body = self.get(&format!("/api/v1/nodes/{name}"))?;
         serde_json::from_str(&body).map_err(|error| ApiError::Untrusted(error.to_string()))
+    }
+
+    /// Returns when a Node object isn't as it was any more, or after [`WATCH`] (Kubernetes, "API
+    /// concepts", "Efficient detection of changes"). A kubelet may watch no node but its own.
+    pub(super) fn wait_for_change(&self, node: &Value) -> Result<(), ApiError> {
+        let of = |field: &str| node["metadata"][field].as_str().unwrap_or_default();
+        let (name, version) = (of("name"), of("resourceVersion"));
+        let seconds = WATCH.as_secs();
+        let mut answer = self
+            .agent
+            .get(format!("https://{}/api/v1/nodes", self.endpoint))
+            .query("watch", "true")
+            .query("fieldSelector", format!("metadata.name={name}"))
+            .query("resourceVersion", version)
+            .query("timeoutSeconds", seconds.to_string())
+            .call()?;
+        // A change is a line; its first byte is enough.
+        let mut byte = [0];
+        answer
+            .body_mut()
+            .as_reader()
+            .read(&mut byte)
+            .map_err(ureq::Error::from)?;
+        Ok(())
     }
 }
 

@@ -27,6 +27,9 @@ pub enum Answer {
     Status(u16),
     /// Answers with a status and a header.
     With(u16, &'static str),
+    /// Answers with 200 and a body. The worker's tests alone need it.
+    #[allow(dead_code)]
+    Body(&'static str),
     /// Takes the request and never answers.
     Silence,
     /// Hangs up instead of answering.
@@ -140,9 +143,10 @@ fn serve<S: Stream + 'static>(
     let request = read(&mut stream)?;
     let answer = answers.pop_front().unwrap_or(Answer::Status(204));
     let _ = requests.send(request);
-    let (status, header) = match answer {
-        Answer::Status(status) => (status, "X-Nothing: more"),
-        Answer::With(status, header) => (status, header),
+    let (status, header, body) = match answer {
+        Answer::Status(status) => (status, "X-Nothing: more", "sorry\n"),
+        Answer::With(status, header) => (status, header, "sorry\n"),
+        Answer::Body(body) => (200, "Content-Type: application/json", body),
         Answer::Silence => return Ok(Some(Box::new(stream.into_inner()))),
         Answer::HangUp => return Ok(None),
     };
@@ -151,9 +155,10 @@ fn serve<S: Stream + 'static>(
     if status == 204 {
         write!(stream, "{head}Connection: close\r\n\r\n")?;
     } else {
+        let length = body.len();
         write!(
             stream,
-            "{head}Connection: close\r\nContent-Length: 6\r\n\r\nsorry\n"
+            "{head}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
         )?;
     }
     stream.flush()?;

@@ -1,0 +1,63 @@
+//! Waiting for the node's own object to say that it is Ready.
+
+use nkd_contract::{Cause, Stage};
+use rcgen::{CertificateParams, KeyPair};
+
+use super::machine::Machine;
+use super::receiver::{Answer, Authority, Receiver};
+
+const NOT_READY: Answer = Answer::Body(
+    r#"{"metadata": {"name": "cp1", "resourceVersion": "42"}, "status": {"conditions":
+        [{"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": "no network"}]}}"#,
+);
+const READY: Answer =
+    Answer::Body(r#"{"status": {"conditions": [{"type": "Ready", "status": "True"}]}}"#);
+
+/// A machine whose kubelet has credentials for an API that gives these answers, after its worker
+/// has come to its end.
+fn installed(answers: &[Answer]) -> (Machine, Receiver) {
+    let machine = Machine::new();
+    let authority = Authority::new();
+    let api = Receiver::listen("127.0.0.1:0".parse().unwrap(), answers, Some(&authority));
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(Vec::new()).unwrap();
+    let certificate = certificate.self_signed(&key).unwrap().pem();
+    machine.write(
+        "/var/lib/kubelet/pki/kubelet-client-current.pem",
+        &(certificate + &key.serialize_pem()),
+    );
+    machine.plan(|plan| {
+        plan.certificate_authority.clone_from(&authority.pem);
+        plan.endpoint = api.address.to_string();
+        plan.budgets = [(Stage::Ready, 60)].into();
+    });
+    assert!(machine.install().success());
+    (machine, api)
+}
+
+#[test]
+fn a_change_of_the_node_is_heard_of_rather_than_asked_for() {
+    let change = Answer::Body("{\"type\": \"MODIFIED\"}\n");
+    let (machine, api) = installed(&[NOT_READY, change, READY]);
+    let node = machine.events()[0].node.clone();
+    let object = format!("GET /api/v1/nodes/{node} HTTP/1.1");
+    assert_eq!(api.next().line, object);
+    assert_eq!(
+        api.next().line,
+        "GET /api/v1/nodes?watch=true&fieldSelector=metadata.name%3Dcp1&resourceVersion=42\
+         &timeoutSeconds=5 HTTP/1.1"
+    );
+    assert_eq!(api.next().line, object);
+    let (cause, said) = machine.warnings().pop().unwrap();
+    assert_eq!(cause, Cause::ReadyNotYet);
+    assert_eq!(said, "KubeletNotReady: no network");
+}
+
+#[test]
+fn an_api_that_tells_of_no_changes_is_asked_again() {
+    for trouble in [Answer::Status(403), Answer::HangUp, Answer::Body("")] {
+        let (_, api) = installed(&[NOT_READY, trouble, READY]);
+        let asked: Vec<_> = (0..3).map(|_| api.next().line).collect();
+        assert_eq!(asked[0], asked[2]);
+    }
+}
