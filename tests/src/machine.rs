@@ -17,14 +17,16 @@ use crate::teardown::Scope;
 use crate::{cgroup, command, disk, ignition};
 
 /// Puts itself into the machine's cgroups, hides the host's `/run/systemd` from nspawn so that
-/// nothing is left there, and becomes nspawn in the lab's network.
+/// nothing is left there, and becomes nspawn in the lab's network. There the cable of a machine whose
+/// plug was pulled may still be: the kernel takes a dead network namespace's away in its own time.
 const START: &str = r#"
 set -eu
-groups=$1 network=$2
-shift 2
+groups=$1 network=$2 cable=$3
+shift 3
 for group in $groups; do echo $$ > "$group/cgroup.procs"; done
 mkdir -p /run/systemd
 mount -t tmpfs tmpfs /run/systemd
+nsenter --net="$network" ip link delete "$cable" 2>/dev/null || true
 exec nsenter --net="$network" systemd-nspawn "$@"
 "#;
 
@@ -126,6 +128,7 @@ impl Machine {
             .args(["--mount", "--propagation=private", "sh", "-c", START, "sh"])
             .arg(groups.join(" "))
             .arg(Path::new("/run/netns").join(self.lab.name()))
+            .arg(self.cable())
             .args([
                 "--quiet",
                 "--boot",
@@ -234,10 +237,10 @@ impl Machine {
             if matches!(answer, Ok(true)) {
                 return Ok(());
             }
-            let reason = if !self.is_running() {
-                "it went off"
+            let (reason, last_words) = if !self.is_running() {
+                ("it went off", self.last_of_console())
             } else if start.elapsed() > patience {
-                "the time is up"
+                ("the time is up", self.last_words())
             } else {
                 std::thread::sleep(Duration::from_millis(500));
                 continue;
@@ -247,10 +250,9 @@ impl Machine {
                 .map(|error| format!("; {error:#}"))
                 .unwrap_or_default();
             bail!(
-                "{}: waited {} s for {what}: {reason}{last}\n{}",
+                "{}: waited {} s for {what}: {reason}{last}\n{last_words}",
                 self.name,
                 start.elapsed().as_secs(),
-                self.last_words()
             );
         }
     }
@@ -287,13 +289,16 @@ impl Machine {
     }
 
     /// The bridge's end of the cable, as nspawn names it.
+    fn cable(&self) -> String {
+        format!("vb-{}", self.name)
+    }
+
     fn set_link(&self, state: &str) -> Result<()> {
         let network = Path::new("/run/netns").join(self.lab.name());
-        let port = format!("vb-{}", self.name);
         command::check(
             Command::new("nsenter")
                 .arg(format!("--net={}", network.display()))
-                .args(["ip", "link", "set", &port, state]),
+                .args(["ip", "link", "set", &self.cable(), state]),
         )
         .map(drop)
     }
@@ -360,6 +365,10 @@ impl Machine {
         if !journal.trim().is_empty() {
             return journal;
         }
+        self.last_of_console()
+    }
+
+    fn last_of_console(&self) -> String {
         let console = fs::read(self.console_log()).unwrap_or_default();
         command::tail(&String::from_utf8_lossy(&console), 30)
     }
