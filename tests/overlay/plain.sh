@@ -21,7 +21,6 @@ cp -r /etc/nkd/pki/. /etc/kubernetes/pki/
 systemctl enable --quiet kubelet
 kubeadm init --config /etc/nkd/kubeadm.yaml --skip-token-print
 export KUBECONFIG=/etc/kubernetes/admin.conf
-ready='{.status.conditions[?(@.type=="Ready")].status}'
-until [ "$(kubectl get node "$node" -o "jsonpath=$ready")" = True ]; do sleep 1; done
+kubectl wait --for=condition=Ready --timeout=300s "node/$node"
 mkdir -p /var/lib/nkd
 touch /var/lib/nkd/complete

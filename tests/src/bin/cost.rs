@@ -1,5 +1,7 @@
 //! What the agent costs: boot to Ready with it, against a shell script that does the same steps.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -21,6 +23,10 @@ struct Options {
     /// How often each is booted.
     #[arg(long, default_value_t = 5)]
     runs: usize,
+    /// Keeps the journal of each boot in this directory, which has to be there: `1-agent.log` and
+    /// so on, with the host's monotonic seconds.
+    #[arg(long)]
+    journals: Option<PathBuf>,
 }
 
 /// Whose processor time and memory is told.
@@ -33,8 +39,12 @@ fn main() -> Result<()> {
     let (mut agent, mut script) = (Vec::new(), Vec::new());
     for run in 1..=options.runs {
         println!("run {run}");
-        agent.push(with_agent()?);
-        script.push(with_script()?);
+        let keep = |who: &str| {
+            let directory = options.journals.as_ref()?;
+            Some(directory.join(format!("{run}-{who}.log")))
+        };
+        agent.push(with_agent(keep("agent"))?);
+        script.push(with_script(keep("script"))?);
     }
     let (agent, script) = (median(agent), median(script));
     println!("median: agent {agent:.2} s, script {script:.2} s");
@@ -42,21 +52,21 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn with_agent() -> Result<f64> {
+fn with_agent(journal: Option<PathBuf>) -> Result<f64> {
     let scenario = Scenario::new()?;
     let machine = scenario.machine(&scenario.compile()?, "cp1")?;
-    boot_to_complete(&machine, &[WORKER, REPORTER])
+    boot_to_complete(&machine, &[WORKER, REPORTER], journal)
 }
 
-fn with_script() -> Result<f64> {
+fn with_script(journal: Option<PathBuf>) -> Result<f64> {
     let scenario = Scenario::new()?;
     let machine = scenario.machine(&scenario.compile()?, "cp1")?;
     instead_of_nkd(&machine, include_str!("../../overlay/plain.sh"), "cp1")?;
-    boot_to_complete(&machine, &[SCRIPT])
+    boot_to_complete(&machine, &[SCRIPT], journal)
 }
 
 /// Gives the seconds it takes, and tells what these processes have used.
-fn boot_to_complete(machine: &Machine, commands: &[&str]) -> Result<f64> {
+fn boot_to_complete(machine: &Machine, commands: &[&str], journal: Option<PathBuf>) -> Result<f64> {
     let complete = machine.root().join(&paths::COMPLETE[1..]);
     let mut used = vec![Usage::default(); commands.len()];
     let mut processes = vec![None; commands.len()];
@@ -81,6 +91,9 @@ fn boot_to_complete(machine: &Machine, commands: &[&str]) -> Result<f64> {
         println!(
             "    {command}: {own:.2} s of processor, {memory} KiB; its children {children:.2} s"
         );
+    }
+    if let Some(journal) = journal {
+        fs::write(journal, machine.journal(&["--output=short-monotonic"])?)?;
     }
     Ok(seconds)
 }
