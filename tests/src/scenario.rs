@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
-use nkd_contract::names;
+use nkd_contract::{names, paths};
+use serde_json::json;
 
 use crate::cluster::{Cluster, ClusterFile};
 use crate::programs::workspace;
@@ -60,6 +61,16 @@ impl Scenario {
     pub fn bundle(&self, name: &str, options: &[&str]) -> Result<PathBuf> {
         self.file
             .bundle(&self.programs, &self.kubernetes, name, options)
+    }
+
+    /// The same with all images, which nodes look for in their OS image.
+    pub fn bundle_in_image(&mut self) -> Result<PathBuf> {
+        let name = "images.tar";
+        let bundle = self.bundle(name, &[])?;
+        let source = json!({ "directory": paths::BUNDLES });
+        self.file
+            .set_images(json!({ "bundles": [name], "sources": [source] }));
+        Ok(bundle)
     }
 
     /// Compiles the cluster file.

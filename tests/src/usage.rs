@@ -7,6 +7,9 @@ use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use crate::{Machine, cgroup};
 
+/// The command line of nkd-agent's worker.
+pub const WORKER: &str = "/usr/bin/nkd-agent install";
+
 /// What a process has used so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {

@@ -167,10 +167,7 @@ fn a_damaged_stick_and_one_pulled_out_are_named_and_the_next_attempt_works() {
 #[test]
 fn a_disk_that_fills_up_half_way_is_named_and_with_more_room_the_node_becomes_ready() {
     let mut scenario = Scenario::new().unwrap();
-    let bundle = scenario.bundle("cp.tar", &[]).unwrap();
-    let source = json!({ "directory": paths::BUNDLES });
-    let images = json!({ "bundles": ["cp.tar"], "sources": [source] });
-    scenario.file.set_images(images);
+    let bundle = scenario.bundle_in_image().unwrap();
     let cluster = scenario.compile().unwrap();
     let machine = scenario.machine(&cluster, "cp1").unwrap();
     machine.add(&bundle, paths::BUNDLES).unwrap();

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nkd_contract::{Event, Kind, Stage, paths};
-use serde_json::json;
 use testbed::Machine;
 use testbed::scenario::{Scenario, wait_until_ready};
 
@@ -88,10 +87,7 @@ fn a_node_cut_off_at_every_boundary_and_inside_the_long_stages_becomes_ready() {
 #[test]
 fn a_node_cut_off_again_and_again_while_it_loads_a_bundle_becomes_ready() {
     let mut scenario = Scenario::new().unwrap();
-    let bundle = scenario.bundle("images.tar", &[]).unwrap();
-    let source = json!({ "directory": paths::BUNDLES });
-    let images = json!({ "bundles": ["images.tar"], "sources": [source] });
-    scenario.file.set_images(images);
+    let bundle = scenario.bundle_in_image().unwrap();
     let blows = [Blow::Power, Blow::Worker].into_iter().cycle();
     // Each later than the one before, so that in the end all is loaded.
     let moments = (1..=20).map(|place| Duration::from_millis(80 * place));

@@ -8,7 +8,7 @@ use nkd_contract::{Event, Kind, Stage, paths};
 use testbed::Machine;
 use testbed::cluster::Cluster;
 use testbed::scenario::{Scenario, property};
-use testbed::usage::Process;
+use testbed::usage::{Process, WORKER};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -29,7 +29,7 @@ fn a_cluster_file_becomes_ready_nodes_that_say_so() {
     for machine in &machines {
         machine
             .wait_for("the node to be Ready", PATIENCE, || {
-                let worker = machine.process("/usr/bin/nkd-agent install");
+                let worker = machine.process(WORKER);
                 let used = worker.and_then(Process::usage);
                 peak = peak.max(used.map_or(0, |it| it.memory));
                 Ok(property(machine, "State")? == r#"s "ready""#)

@@ -10,7 +10,7 @@ use nkd_contract::paths;
 use testbed::Machine;
 use testbed::by_hand::{instead_of_nkd, median};
 use testbed::scenario::Scenario;
-use testbed::usage::{Process, Usage};
+use testbed::usage::{Process, Usage, WORKER};
 
 /// How long a control plane may take at most.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -29,8 +29,7 @@ struct Options {
     journals: Option<PathBuf>,
 }
 
-/// Whose processor time and memory is told.
-const WORKER: &str = "/usr/bin/nkd-agent install";
+/// Whose processor time and memory is told, beside the worker's.
 const REPORTER: &str = "/usr/bin/nkd-agent report";
 const SCRIPT: &str = "/bin/sh /etc/nkd-testbed/by-hand.sh cp1";
 

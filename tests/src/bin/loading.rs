@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use testbed::Machine;
 use testbed::by_hand::{instead_of_nkd, median};
 use testbed::scenario::Scenario;
-use testbed::usage::Process;
+use testbed::usage::{Process, WORKER};
 use testbed::web::WebServer;
 
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -77,7 +77,7 @@ fn with_agent(from: From) -> Result<(f64, u64)> {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
         if let Some(seconds) = stage(&machine) {
-            let used = machine.process("/usr/bin/nkd-agent install");
+            let used = machine.process(WORKER);
             let used = used.and_then(Process::usage);
             return Ok((seconds, used.map_or(0, |it| it.memory)));
         }
