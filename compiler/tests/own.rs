@@ -132,3 +132,17 @@ fn hooks_around_stages_are_the_users_own() {
     let config = ignition(&out, "w1");
     assert_eq!(file(&config, hook).unwrap(), "#!/bin/sh");
 }
+
+#[test]
+fn keys_the_user_brings_for_something_else_are_no_business_of_the_proof() {
+    let directory = tempfile::tempdir().unwrap();
+    let more = "
+    - {path: /etc/kubernetes/webhook/client.key, contents: {inline: '-----BEGIN PRIVATE KEY-----'}}
+    - {path: /etc/containerd/certs.d/r.io/client.key, contents: {inline: '-----BEGIN EC PRIVATE KEY-----'}}
+";
+    let out = compiled(directory.path(), "", more);
+    for node in ["cp1", "w1"] {
+        let key = file(&ignition(&out, node), "/etc/kubernetes/webhook/client.key");
+        assert_eq!(key.unwrap(), "-----BEGIN PRIVATE KEY-----");
+    }
+}

@@ -128,7 +128,7 @@ const BROKEN: [(&str, usize, &str, &str, &str); 9] = [
         1,
         KUBEADM,
         "kind: ",
-        "x: PRIVATE KEY\nkind: ",
+        "x: PRIVATE KEY-----\nkind: ",
     ),
     (
         "plan-agrees-with-kubeadm",
@@ -332,6 +332,31 @@ fn what_is_secret_is_roots_alone() {
         file.unwrap()["mode"] = serde_json::json!(0o644);
         *ignition = config.to_string();
     });
+}
+
+#[test]
+fn a_certificate_is_public_whatever_its_text_looks_like() {
+    let certificate = std::fs::read_to_string(tests().join("clusters/full/report-ca.crt")).unwrap();
+    let (head, tail) = certificate.split_at(certificate.find("\n-----END").unwrap() - 40);
+    let text = format!(
+        "\"auth\": the PRIVATE KEY----- is elsewhere\n{head}bootstrapTokens{}",
+        &tail[15..]
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let cluster_file = directory.path().join("cluster.yaml");
+    std::fs::write(directory.path().join("ca.crt"), text).unwrap();
+    let text = std::fs::read_to_string(demo()).unwrap();
+    let registries = "runtime:\n    registries: [{host: registry.example.org, caFile: ca.crt}]\n  ";
+    let text = text.replacen("  nodes:", &format!("  {registries}nodes:"), 1);
+    std::fs::write(&cluster_file, text).unwrap();
+    let cluster = compiled_from(&cluster_file);
+    for node in &cluster.nodes {
+        let config = serde_json::from_str(&node.ignition).unwrap();
+        let path = "/etc/containerd/certs.d/registry.example.org/ca-0.crt";
+        let delivered = common::file(&config, path).unwrap();
+        assert!(delivered.starts_with("-----BEGIN"), "{delivered}");
+        assert!(delivered.contains("bootstrapTokens"), "{delivered}");
+    }
 }
 
 #[test]

@@ -78,12 +78,11 @@ impl Files<'_> {
         manifests
     }
 
-    /// PEM certificates.
+    /// PEM certificates, without what is written around them.
     pub fn certificates(&self, name: &Text, to: &mut Diagnostics) -> Option<String> {
         let source = self.read(name, to)?;
-        let text = to.text(source);
-        if Chain::read(text).is_ok() {
-            return Some(text.to_owned());
+        if let Ok(chain) = Chain::read(to.text(source)) {
+            return Some(chain.to_pem());
         }
         let message = format!("`{}` is not a file of PEM certificates alone", name.value);
         to.report(Code::Certificate, name.span, message);

@@ -43,7 +43,8 @@ pub fn config(
     }
     if role == Role::Init {
         for (manifest, path) in cluster.manifests.iter().zip(&plan.addons) {
-            config.file(path, PUBLIC, &manifest.text);
+            // It may hold Secrets.
+            config.file(path, PRIVATE, &manifest.text);
         }
     }
     if let Some(report) = &cluster.report {

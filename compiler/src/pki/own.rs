@@ -160,11 +160,16 @@ impl Chain {
 
     /// Certificates and key.
     pub fn with(self, key: Key) -> KeyPair {
-        let write = |der: &Vec<u8>| pem::write("CERTIFICATE", der).expose().to_owned();
         KeyPair {
-            public: self.0.iter().map(write).collect(),
+            public: self.to_pem(),
             key: key.pem,
         }
+    }
+
+    /// The certificates and nothing else.
+    pub fn to_pem(&self) -> String {
+        let write = |der: &Vec<u8>| pem::write("CERTIFICATE", der).expose().to_owned();
+        self.0.iter().map(write).collect()
     }
 
     /// Until when all of it is valid, in seconds since the epoch.

@@ -34,11 +34,32 @@ struct Node {
     kubeadm: Vec<Value>,
 }
 
+impl Node {
+    /// What nkd alone has written; keys the user brings for something else are not the cluster's.
+    fn own_files(&self) -> impl Iterator<Item = (&String, &String)> {
+        let files = self.files.iter();
+        files.filter(|(path, _)| !self.of_user.contains(*path))
+    }
+}
+
 /// The cluster as its configs say it is.
 struct Cluster {
     nodes: Vec<Node>,
     kubeconfig: Value,
 }
+
+/// What every PEM private key has, of whatever kind.
+const PRIVATE_KEY: &str = "PRIVATE KEY-----";
+/// What files with secrets have, as nkd writes them. Each has something that neither PEM's base64
+/// nor a URL or name of the user's can have.
+const SECRET_SIGNS: [&str; 6] = [
+    PRIVATE_KEY,
+    "\"auth\": ",
+    "authorization = ",
+    "tlsBootstrapToken: ",
+    "bootstrapTokens:\n",
+    "\"signingKey\": ",
+];
 
 type Rule = fn(&Cluster) -> Result<()>;
 
@@ -300,8 +321,8 @@ fn networks_disjoint(cluster: &Cluster) -> Result<()> {
 fn no_keys_on_workers(cluster: &Cluster) -> Result<()> {
     let workers = cluster.nodes.iter();
     for node in workers.filter(|node| node.plan.role == Role::JoinWorker) {
-        for (path, content) in node.files.iter().filter(|(path, _)| is_nkds(path)) {
-            let key = content.contains("PRIVATE KEY");
+        for (path, content) in node.own_files() {
+            let key = content.contains(PRIVATE_KEY);
             ensure!(!key, "{} has a key in {path}", node.plan.node);
         }
     }
@@ -310,34 +331,14 @@ fn no_keys_on_workers(cluster: &Cluster) -> Result<()> {
 
 /// Keys, tokens and whatever else nkd delivers that is secret is root's alone.
 fn secrets_private(cluster: &Cluster) -> Result<()> {
-    const SIGNS: [&str; 6] = [
-        "\"auth\": ",
-        "authorization = ",
-        "PRIVATE KEY",
-        "tlsBootstrapToken",
-        "bootstrapTokens",
-        "signingKey",
-    ];
     for node in &cluster.nodes {
-        let own = node.files.iter().filter(|(path, _)| is_nkds(path));
-        for (path, content) in own {
-            let secret = SIGNS.iter().any(|sign| content.contains(sign));
+        for (path, content) in node.own_files() {
+            let secret = SECRET_SIGNS.iter().any(|sign| content.contains(sign));
             let open = secret && node.readable.contains(path);
             ensure!(!open, "{} lets others read {path}", node.plan.node);
         }
     }
     Ok(())
-}
-
-/// Keys the user brings for something else are none of the cluster's.
-fn is_nkds(path: &str) -> bool {
-    const ROOTS: [&str; 4] = [
-        "/etc/nkd/",
-        "/etc/kubernetes/",
-        "/etc/containerd/certs.d/",
-        "/etc/crio/",
-    ];
-    ROOTS.iter().any(|root| path.starts_with(root))
 }
 
 /// kubeadm's preflight refuses files it wants to write itself.
