@@ -65,6 +65,9 @@ causes! {
     AgentInternal "agent.internal" Transient
         "Something the agent doesn't expect."
         "Report it, with the journal of nkd-agent.service.";
+    AgentCutOff "agent.cut-off" Transient
+        "Something kills the agent in the middle of a stage, again and again."
+        "Look in `journalctl -u nkd-agent.service` and `journalctl -k` for what did: most often it is too little memory.";
     ClockBehind "clock.behind" Transient
         "The clock is before the cluster's own certificates and couldn't be set."
         "Set the machine's clock, or give it a reachable time server.";

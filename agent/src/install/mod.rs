@@ -60,10 +60,7 @@ fn begin(root: &Root) -> anyhow::Result<Outcome> {
     for event in &state.events {
         announcer.publish(event)?;
     }
-    let began = beginning(&plan, &state, &boot);
-    let rebooted = state.boot != boot;
-    state.boot = boot;
-    state.advance(Input::Restarted { rebooted });
+    let news = restart(&plan, &mut state, boot);
     let mut worker = Worker {
         root,
         plan: &plan,
@@ -71,9 +68,34 @@ fn begin(root: &Root) -> anyhow::Result<Outcome> {
         state,
     };
     if worker.state.step != Step::Ready {
-        worker.save([News::new(Kind::Started, began)])?;
+        worker.save([news])?;
     }
     worker.work()
+}
+
+/// Goes on from where the state was left; gives what there is to say of that.
+fn restart(plan: &Plan, state: &mut State, boot: String) -> News {
+    let began = beginning(plan, state, &boot);
+    let left = state.step;
+    let input = match left {
+        _ if state.boot != boot => Input::Rebooted,
+        Step::Running { stage, .. } => Input::CutOff {
+            since: system::since_boot().saturating_sub(state.at),
+            budget: plan.budget(stage),
+        },
+        _ => Input::Restarted,
+    };
+    state.boot = boot;
+    state.advance(input);
+    match (left, state.step) {
+        (Step::Running { stage, attempt, .. }, Step::Failed { .. }) => {
+            let message = format!("attempt {attempt} was cut off, as others before it");
+            let mut news = News::of(Kind::Failed, stage, attempt, message);
+            news.cause = Some(Cause::AgentCutOff);
+            news
+        }
+        _ => News::new(Kind::Started, began),
+    }
 }
 
 /// How the work begins, for a person.
@@ -208,6 +230,7 @@ impl Worker<'_> {
 
     /// Makes a step last, then tells of it.
     fn save<const N: usize>(&mut self, news: [News; N]) -> anyhow::Result<()> {
+        self.state.at = system::since_boot();
         self.state.events = self.announcer.events(news);
         self.state.save(self.root).context(paths::STATE)?;
         for event in &self.state.events {

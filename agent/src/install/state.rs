@@ -1,6 +1,7 @@
 //! What the worker remembers across crashes and reboots.
 
 use std::io;
+use std::time::Duration;
 
 use nkd_contract::{Event, Stage, paths};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,8 @@ pub struct State {
     pub plan: String,
     /// The boot this was written on.
     pub boot: String,
+    /// How long after its beginning.
+    pub at: Duration,
     /// The furthest stage that was ever due.
     pub reached: Stage,
     /// Where the installation is.
@@ -32,6 +35,7 @@ impl State {
         Self {
             plan,
             boot,
+            at: Duration::ZERO,
             reached: Stage::ALL[0],
             step: Step::FIRST,
             events: Vec::new(),

@@ -42,10 +42,16 @@ pub enum Step {
 /// What happens to an installation.
 #[derive(Debug, Clone, Copy)]
 pub enum Input {
-    /// The worker started: after a reboot, a crash, or because a person asked.
-    Restarted {
-        /// On another boot than before.
-        rebooted: bool,
+    /// The worker started on another boot than before.
+    Rebooted,
+    /// The worker started again on the same boot, between attempts or because a person asked.
+    Restarted,
+    /// The worker started again on the same boot, and its attempt had not ended.
+    CutOff {
+        /// How long ago the attempt began.
+        since: Duration,
+        /// How long its stage may go on failing.
+        budget: Duration,
     },
     /// The attempt that was due begins.
     Begin,
@@ -63,6 +69,11 @@ pub enum Input {
         budget: Duration,
     },
 }
+
+/// An attempt that was cut off uses at most this part of the budget, since nobody knows when it
+/// ended: whoever stops the worker for a night finds it going on, and one that never survives a
+/// stage still comes to its end.
+const CUT_OFF_ATTEMPTS: u32 = 10;
 
 impl Step {
     /// The first step of every installation.
@@ -84,17 +95,20 @@ impl Step {
         match (self, input) {
             (Self::Ready, _) => Self::Ready,
             // The machine below may be another after a reboot: modules, hostname, runtime.
-            (_, Input::Restarted { rebooted: true }) => Self::FIRST,
+            (_, Input::Rebooted) => Self::FIRST,
             (
                 Self::Running {
                     stage,
                     attempt,
                     spent,
                 },
-                Input::Restarted { .. },
-            ) => next_attempt(stage, attempt, 0, spent),
+                Input::CutOff { since, budget },
+            ) => {
+                let took = since.min(budget / CUT_OFF_ATTEMPTS);
+                next_attempt(stage, attempt, spent, (took, Duration::ZERO), budget)
+            }
             // Whoever starts a stopped installation wants it tried again.
-            (Self::Failed { stage }, Input::Restarted { .. }) => Self::first_attempt(stage),
+            (Self::Failed { stage }, Input::Restarted) => Self::first_attempt(stage),
             (
                 Self::Due {
                     stage,
@@ -122,20 +136,30 @@ impl Step {
                     budget,
                 },
             ) => {
-                let spent = spent
-                    .saturating_add(millis(took))
-                    .saturating_add(millis(delay));
-                if class == Class::Permanent || spent > millis(budget) {
+                if class == Class::Permanent {
                     return Self::Failed { stage };
                 }
-                next_attempt(stage, attempt, millis(delay), spent)
+                next_attempt(stage, attempt, spent, (took, delay), budget)
             }
             (step, _) => step,
         }
     }
 }
 
-fn next_attempt(stage: Stage, attempt: u32, delay: u64, spent: u64) -> Step {
+/// The step after an attempt in vain, which took some time and is to be followed by some delay: the
+/// next, as long as the stage's budget has room for both.
+fn next_attempt(
+    stage: Stage,
+    attempt: u32,
+    spent: u64,
+    (took, delay): (Duration, Duration),
+    budget: Duration,
+) -> Step {
+    let delay = millis(delay);
+    let spent = spent.saturating_add(millis(took)).saturating_add(delay);
+    if spent > millis(budget) {
+        return Step::Failed { stage };
+    }
     Step::Due {
         stage,
         attempt: attempt.saturating_add(1),
@@ -180,6 +204,13 @@ mod tests {
         }
     }
 
+    fn cut_off(since: u64) -> Input {
+        Input::CutOff {
+            since: Duration::from_secs(since),
+            budget: Duration::from_secs(60),
+        }
+    }
+
     /// The stages that run in an installation in which nothing fails but the power: `reboots` are
     /// the steps, counted from the beginning, after which it does.
     fn path(reboots: &[usize]) -> Vec<Stage> {
@@ -196,7 +227,7 @@ mod tests {
                 Step::Failed { .. } => panic!("nothing fails here"),
             }
             if reboots.contains(&step) {
-                state.advance(Input::Restarted { rebooted: true });
+                state.advance(Input::Rebooted);
             }
         }
         path
@@ -222,15 +253,29 @@ mod tests {
 
     #[test]
     fn a_crash_is_the_end_of_an_attempt() {
-        let step =
-            running(Stage::Images, 2, 500).on(Input::Restarted { rebooted: false }, Stage::Clock);
+        let step = running(Stage::Images, 2, 500).on(cut_off(3), Stage::Clock);
         let expected = Step::Due {
             stage: Stage::Images,
             attempt: 3,
             delay: 0,
-            spent: 500,
+            spent: 3_500,
         };
         assert_eq!(step, expected);
+    }
+
+    #[test]
+    fn a_worker_that_is_cut_off_again_and_again_uses_up_the_budget_and_at_once_it_does_not() {
+        let night = cut_off(12 * 3600);
+        let mut step = running(Stage::Images, 1, 0);
+        for attempt in 2..=11 {
+            step = step.on(night, Stage::Clock).on(Input::Begin, Stage::Clock);
+            assert_eq!(
+                step,
+                running(Stage::Images, attempt, 6_000 * u64::from(attempt - 1))
+            );
+        }
+        let stage = Stage::Images;
+        assert_eq!(step.on(night, Stage::Clock), Step::Failed { stage });
     }
 
     #[test]
@@ -260,7 +305,7 @@ mod tests {
         let step = Step::Failed {
             stage: Stage::Images,
         }
-        .on(Input::Restarted { rebooted: false }, Stage::Clock);
+        .on(Input::Restarted, Stage::Clock);
         assert_eq!(step, Step::first_attempt(Stage::Images));
     }
 
@@ -268,7 +313,8 @@ mod tests {
     fn a_ready_node_stays_ready_whatever_happens() {
         for input in [
             Input::Begin,
-            Input::Restarted { rebooted: true },
+            Input::Rebooted,
+            Input::Restarted,
             fault(Class::Permanent, 0, 0),
         ] {
             assert_eq!(Step::Ready.on(input, Stage::Clock), Step::Ready);

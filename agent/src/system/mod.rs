@@ -16,6 +16,8 @@ pub use running::{Input, Running};
 
 use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
+
 /// How often a waiting worker looks around; well below the unit's `WatchdogSec=`.
 pub const TICK: Duration = Duration::from_secs(1);
 
@@ -46,6 +48,11 @@ fn kernel_line(path: &str) -> String {
 /// The kernel's id of this boot.
 pub fn boot_id() -> String {
     kernel_line("/proc/sys/kernel/random/boot_id")
+}
+
+/// How long ago this boot began, suspension included.
+pub fn since_boot() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
 }
 
 /// A new random UUID, from the kernel.

@@ -412,3 +412,20 @@ fn a_cut_between_the_end_of_the_last_stage_and_ready_loses_and_doubles_neither()
     assert_eq!(machine.events(), [begun, last.to_vec()].concat());
     assert!(machine.path(paths::COMPLETE).exists());
 }
+
+#[test]
+fn a_worker_that_a_stage_never_survives_stops_with_that_cause() {
+    let machine = Machine::new();
+    machine.plan(|plan| {
+        plan.budgets.insert(Stage::Kubeadm, 1);
+    });
+    machine.program("kubeadm", "sleep 0.1; kill -KILL $PPID");
+    let starts = (1..=100).find(|_| machine.install().code() == Some(STOPPED));
+    assert!(starts.is_some_and(|starts| starts >= 10), "{starts:?}");
+    let (stage, cause, _) = machine.failure();
+    assert_eq!((stage, cause), (Some(Stage::Kubeadm), Cause::AgentCutOff));
+    // A person who has seen to it has it tried again.
+    machine.program("kubeadm", "exit 0");
+    machine.install();
+    assert_eq!(machine.failure().0, Some(Stage::Ready));
+}
