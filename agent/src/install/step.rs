@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_is_cut_off_again_and_again_uses_up_the_budget_and_at_once_it_does_not() {
+    fn a_worker_that_is_cut_off_again_and_again_uses_up_the_budget_bit_by_bit() {
         let night = cut_off(12 * 3600);
         let mut step = running(Stage::Images, 1, 0);
         for attempt in 2..=11 {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod content;
+mod crio;
 #[path = "../machine/mod.rs"]
 mod machine;
 mod sources;

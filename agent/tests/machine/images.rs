@@ -7,6 +7,7 @@ use std::io::Write as _;
 
 use nkd_bundle::{Blob, Digest, Image, Layout};
 use nkd_contract::{Bundle, BundleSource, Bundles, ImageSource, Plan};
+use serde_json::json;
 
 use super::Machine;
 
@@ -20,24 +21,29 @@ pub struct Made {
 /// A bundle of images of these names and layers.
 pub fn bundle(architecture: &str, images: &[(&str, Vec<Vec<u8>>)]) -> Made {
     let mut blobs = BTreeMap::new();
-    let mut keep = |bytes: Vec<u8>| {
-        let digest = Digest::of(&bytes);
-        let size = bytes.len();
+    let media_type = |what: &str| format!("application/vnd.oci.image.{what}");
+    let mut keep = |what: &str, bytes: Vec<u8>| {
+        let (digest, size) = (Digest::of(&bytes), bytes.len());
         blobs.insert(digest, bytes);
-        format!(r#"{{"mediaType":"layer","digest":"{digest}","size":{size}}}"#)
+        json!({"mediaType": media_type(what), "digest": digest.to_string(), "size": size})
     };
     let images = images.iter().map(|(name, layers)| {
-        let config =
-            keep(format!(r#"{{"architecture":"{architecture}","name":"{name}"}}"#).into_bytes());
-        let layers: Vec<_> = layers.iter().map(|it| keep(it.clone())).collect();
-        let layers = layers.join(",");
-        let manifest = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{layers}]}}"#);
-        let (architecture, media_type) = (architecture.to_owned(), "manifest".to_owned());
+        let diff_ids: Vec<_> = layers.iter().map(|it| Digest::of(it).to_string()).collect();
+        let config = json!({
+            "architecture": architecture,
+            "os": "linux",
+            "name": name,
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        });
+        let config = keep("config.v1+json", config.to_string().into_bytes());
+        let layers = layers.iter().map(|it| keep("layer.v1.tar", it.clone()));
+        let layers: Vec<_> = layers.collect();
+        let manifest = json!({"schemaVersion": 2, "config": config, "layers": layers});
         Image::new(
             (*name).to_owned(),
-            architecture,
-            media_type,
-            manifest.into_bytes(),
+            architecture.to_owned(),
+            media_type("manifest.v1+json"),
+            manifest.to_string().into_bytes(),
         )
         .unwrap()
     });
