@@ -31,11 +31,15 @@ fn add_unit(machine: &Machine, name: &str, text: &str) {
     machine
         .write(&format!("/etc/systemd/system/{name}"), text)
         .unwrap();
+    enable(machine, name, &format!("../{name}"));
+}
+
+fn enable(machine: &Machine, name: &str, unit: &str) {
     let wants = machine
         .root()
         .join("etc/systemd/system/multi-user.target.wants");
     fs::create_dir_all(&wants).unwrap();
-    symlink(format!("../{name}"), wants.join(name)).unwrap();
+    symlink(unit, wants.join(name)).unwrap();
 }
 
 fn events(machine: &Machine) -> Vec<Event> {
@@ -93,4 +97,62 @@ fn updates_wait_a_taken_port_is_named_and_hooks_run_on_the_way_to_ready() {
         said.contains(&format!("{hook}: before kubeadm of cp1")),
         "{said}"
     );
+}
+
+#[test]
+fn firewalld_goes_on_running_and_lets_the_cluster_through() {
+    let scenario = Scenario::new().unwrap();
+    let cluster = scenario.compile().unwrap();
+    let machines = ["cp1", "w1"].map(|node| scenario.machine(&cluster, node).unwrap());
+    for machine in &machines {
+        let unit = "firewalld.service";
+        enable(machine, unit, &format!("/usr/lib/systemd/system/{unit}"));
+        machine.boot().unwrap();
+    }
+    let [control_plane, worker] = machines;
+    wait_until_ready(&control_plane, PATIENCE).unwrap();
+    wait_until_ready(&worker, PATIENCE).unwrap();
+
+    let opened = |machine: &Machine| {
+        machine.check(["firewall-cmd", "--state"]).unwrap();
+        machine.check(["firewall-cmd", "--list-ports"]).unwrap()
+    };
+    assert!(opened(&control_plane).contains("6443/tcp"));
+    assert!(opened(&worker).contains("10250/tcp"));
+    // What isn't Kubernetes' stays shut, though something listens there.
+    let listen = ["systemd-run", "--unit=listener", "socat"];
+    let listen = listen
+        .into_iter()
+        .chain(["TCP-LISTEN:9999,fork", "/dev/null"]);
+    worker.check(listen).unwrap();
+    let reaches = |machine: &Machine, address: &str| {
+        let connect = format!("socat -u /dev/null TCP:{address}:9999,connect-timeout=3");
+        machine
+            .run(["sh", "-c", &connect])
+            .unwrap()
+            .status
+            .success()
+    };
+    worker
+        .wait_for("the listener", PATIENCE, || {
+            Ok(reaches(&worker, "127.0.0.1"))
+        })
+        .unwrap();
+    assert!(!reaches(&control_plane, "10.200.0.12"));
+
+    // The API fetches logs from the worker's kubelet, and does so on later boots.
+    let logs = [
+        "--namespace=kube-system",
+        "logs",
+        "--selector=k8s-app=kube-proxy",
+        "--prefix",
+    ];
+    let logs = || cluster.kubectl(&scenario.lab, &scenario.kubernetes, &logs);
+    logs().unwrap();
+    worker.power_off().unwrap();
+    worker.boot().unwrap();
+    worker
+        .wait_for("its kubelet to answer", PATIENCE, || Ok(logs().is_ok()))
+        .unwrap();
+    assert!(opened(&worker).contains("10250/tcp"));
 }

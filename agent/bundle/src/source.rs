@@ -1,5 +1,5 @@
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
 
 /// How compressed bundles begin (RFC 8878, 3.1.1).
 pub const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -37,12 +37,14 @@ impl<S: Source + ?Sized> Source for Box<S> {
 struct Peeked<S> {
     seen: io::Cursor<Vec<u8>>,
     rest: S,
+    /// Whether it couldn't be read.
+    failed: bool,
 }
 
 impl<S: Source> Read for Peeked<S> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self.seen.read(into)? {
-            0 => self.rest.read(into),
+            0 => self.rest.read(into).inspect_err(|_| self.failed = true),
             read => Ok(read),
         }
     }
@@ -55,15 +57,22 @@ impl<S: Source> Source for Peeked<S> {
     }
 }
 
-struct Zstd<R: io::BufRead>(zstd::stream::read::Decoder<'static, R>);
+struct Zstd<S: Source>(zstd::stream::read::Decoder<'static, BufReader<Peeked<S>>>);
 
-impl<R: io::BufRead> Read for Zstd<R> {
+impl<S: Source> Read for Zstd<S> {
+    /// Bytes that can't be uncompressed are invalid data, others than those that can't be read.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.0.read(into)
+        self.0.read(into).map_err(|error| {
+            let unreadable = self.0.get_ref().get_ref().failed;
+            if unreadable || error.kind() == ErrorKind::UnexpectedEof {
+                return error;
+            }
+            io::Error::new(ErrorKind::InvalidData, error)
+        })
     }
 }
 
-impl<R: io::BufRead> Source for Zstd<R> {}
+impl<S: Source> Source for Zstd<S> {}
 
 /// A source's bytes, uncompressed if they are compressed.
 ///
@@ -76,6 +85,7 @@ pub fn open<'a>(mut source: impl Source + Send + 'a) -> io::Result<Box<dyn Sourc
     let peeked = Peeked {
         seen: io::Cursor::new(seen),
         rest: source,
+        failed: false,
     };
     if !compressed {
         return Ok(Box::new(peeked));

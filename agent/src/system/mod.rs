@@ -14,6 +14,8 @@ pub use redact::Redactor;
 pub use root::Root;
 pub use running::{Input, Running};
 
+use std::panic::resume_unwind;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
@@ -36,6 +38,24 @@ pub fn sleep(duration: Duration) {
         std::thread::sleep(step);
         left -= step;
     }
+}
+
+/// Does what may block for longer than a [`TICK`], staying [`alive`]. What is done is to have an end
+/// of its own.
+pub fn attended<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let (sender, done) = std::sync::mpsc::sync_channel(1);
+        let thread = scope.spawn(move || {
+            let result = work();
+            // Wakes the one who waits.
+            let _ = sender.send(());
+            result
+        });
+        while done.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+            alive();
+        }
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 /// A line of the kernel's, such as the boot id; empty when it can't be read.

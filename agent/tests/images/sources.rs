@@ -1,6 +1,10 @@
 //! Where bundles come from.
 
-use nkd_contract::{BundleSource, Cause, Urls};
+use std::os::unix::net::UnixDatagram;
+use std::thread::{sleep, spawn};
+use std::time::{Duration, Instant};
+
+use nkd_contract::{BundleSource, Bundles, Cause, ImageSource, Plan, Stage, Urls};
 
 use super::machine::server::Server;
 use super::{ALL, DIRECTORY, directory, machine, stops, then_works, three};
@@ -99,25 +103,118 @@ fn a_server_without_the_bundle_is_named() {
     let made = three();
     let server = Server::new(made.bytes[..100].to_vec(), true, usize::MAX);
     let machine = machine(&made, urls(&[&server]), |_| {});
-    let message = stops(&machine, Cause::ImagesSource);
+    let message = stops(&machine, Cause::ImagesTruncated);
     assert!(
         message.contains(&server.url) && message.contains("100 bytes there"),
         "{message}"
     );
+    assert_eq!(
+        server.asked.lock().unwrap().len(),
+        1,
+        "asking again is in vain"
+    );
+}
+
+#[test]
+fn a_server_that_never_gets_further_is_given_up() {
+    let made = three();
+    let server = Server::breaking(made.bytes.clone(), true, |_| 150_000);
+    let machine = machine(&made, urls(&[&server]), |_| {});
+    let message = stops(&machine, Cause::ImagesSource);
+    let wanted = "after 150000 bytes: ";
+    assert!(message.contains(wanted), "{message}");
+    let asked = server.asked.lock().unwrap();
+    assert_eq!(*asked, [0, 150_000, 150_000, 150_000, 150_000]);
+}
+
+#[test]
+fn the_worker_shows_that_it_is_alive_while_a_server_is_silent() {
+    let made = three();
+    let server = Server::breaking(made.bytes.clone(), true, |_| {
+        sleep(Duration::from_secs(5));
+        usize::MAX
+    });
+    let machine = machine(&made, urls(&[&server]), |_| {});
+    let manager = UnixDatagram::bind(machine.path("/notify")).unwrap();
+    let signs = spawn(move || {
+        let (mut signs, mut message) = (Vec::new(), [0; 64]);
+        manager
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        while manager.recv(&mut message).is_ok() {
+            signs.push(Instant::now());
+        }
+        signs
+    });
+    let install = machine
+        .command()
+        .env("NOTIFY_SOCKET", machine.path("/notify"))
+        .status();
+    install.unwrap();
+    assert_eq!(machine.names(), ALL);
+    let signs = signs.join().unwrap();
+    let longest = signs.windows(2).map(|pair| pair[1] - pair[0]).max();
+    // The unit has a minute.
+    assert!(longest.unwrap() < Duration::from_secs(3), "{longest:?}");
+}
+
+#[test]
+fn a_damaged_bundle_is_not_covered_for_by_the_registry() {
+    let made = three();
+    let mut bytes = zstd::encode_all(&*made.bytes, 1).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    let machine = machine(&made, directory(), |plan| {
+        bundles(plan).registry = true;
+        bundles(plan).bundles[0].size = bytes.len() as u64;
+    });
+    machine.program("crictl", "exit 0");
+    machine.put(DIRECTORY, &bytes);
+    stops(&machine, Cause::ImagesDigest);
+    // Nor is one that a server has in another length.
+    let server = Server::new(made.bytes.clone(), true, usize::MAX);
+    let machine = super::machine(&made, urls(&[&server]), |plan| {
+        bundles(plan).registry = true;
+        bundles(plan).bundles[0].size -= 1;
+    });
+    stops(&machine, Cause::ImagesBundle);
+}
+
+fn bundles(plan: &mut Plan) -> &mut Bundles {
+    match &mut plan.images.source {
+        ImageSource::Bundles(bundles) => bundles,
+        source => panic!("{source:?}"),
+    }
 }
 
 #[test]
 fn what_no_source_has_is_pulled_where_the_plan_says_so() {
     let made = three();
-    let machine = machine(&made, directory(), |plan| {
-        let nkd_contract::ImageSource::Bundles(bundles) = &mut plan.images.source else {
-            unreachable!()
-        };
-        bundles.registry = true;
-    });
+    let machine = machine(&made, directory(), |plan| bundles(plan).registry = true);
     machine.program("crictl", "exit 0");
     machine.install();
     let pulls = machine.calls_of("crictl");
     let pulls = pulls.iter().filter(|it| it.contains(" pull "));
     assert_eq!(pulls.count(), 3);
+}
+
+#[test]
+fn without_crictl_kubeadm_and_kubelet_are_left_to_pull_and_nothing_is_pinned() {
+    let made = three();
+    let machine = machine(&made, Vec::new(), |plan| {
+        plan.images.source = ImageSource::Registry;
+    });
+    machine.install();
+    assert_eq!(
+        machine.failure().0,
+        Some(Stage::Ready),
+        "{:?}",
+        machine.failure()
+    );
+    assert!(
+        !machine
+            .calls_of("ctr")
+            .iter()
+            .any(|it| it.contains("label"))
+    );
 }

@@ -11,7 +11,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 
 use nkd_contract::{Cause, Event, Image, ImageSource, Images, Kind, Plan, Role, Runtime, Stage};
 use nkd_contract::{Timestamp, paths};
@@ -119,12 +119,14 @@ impl Machine {
 
     /// Runs the worker to its end.
     pub fn install(&self) -> ExitStatus {
-        agent::agent()
-            .arg("--root")
-            .arg(self.root.path())
-            .arg("install")
-            .status()
-            .unwrap()
+        self.command().status().unwrap()
+    }
+
+    /// The worker.
+    pub fn command(&self) -> Command {
+        let mut command = agent::agent();
+        command.arg("--root").arg(self.root.path()).arg("install");
+        command
     }
 
     pub fn events(&self) -> Vec<Event> {

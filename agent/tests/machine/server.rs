@@ -14,6 +14,15 @@ pub struct Server {
 impl Server {
     /// Serves bytes; each answer breaks off after so many.
     pub fn new(bytes: Vec<u8>, ranges: bool, after: usize) -> Self {
+        Self::breaking(bytes, ranges, move |from| from.saturating_add(after))
+    }
+
+    /// Serves bytes; an answer breaks off where this says, which may take its time.
+    pub fn breaking(
+        bytes: Vec<u8>,
+        ranges: bool,
+        until: impl Fn(usize) -> usize + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/b", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -39,6 +48,7 @@ impl Server {
                 } else {
                     (200, 0)
                 };
+                let until = until(from).clamp(from, total);
                 let rest = &bytes[from..];
                 let head = format!(
                     "HTTP/1.1 {status} OK\r\ncontent-length: {}\r\ncontent-range: bytes {from}-{}/{total}\r\nconnection: close\r\n\r\n",
@@ -46,7 +56,7 @@ impl Server {
                     total - 1
                 );
                 let _ = stream.write_all(head.as_bytes());
-                let _ = stream.write_all(&rest[..after.min(rest.len())]);
+                let _ = stream.write_all(&bytes[from..until]);
             }
         });
         Self { url, asked }

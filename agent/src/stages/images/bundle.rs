@@ -1,17 +1,18 @@
 //! Images from bundles: read once, verified as they pass, and given to the runtime.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nkd_bundle::{Blob, Contents, Digest, Error, Reader, Source};
-use nkd_contract::{Bundle, Bundles, Cause, Class, Image, Progress, Unit};
+use nkd_contract::{Bundle, Bundles, Cause, Image, Progress, Unit};
 
 use super::batch::Batches;
 use super::store::clear_spool;
-use super::{Fault, Node, Store, listed, missing, pull, source};
-use crate::system::{TICK, alive};
+use super::{Fault, Node, Store, listed, missing, pull, source, worst};
+use crate::system::{TICK, alive, attended};
 
 /// How many pieces of a bundle wait for the runtime at most; the reader makes them 128 KiB.
 const PIECES: usize = 16;
@@ -78,18 +79,6 @@ fn from_sources(
     }))
 }
 
-/// The fault to act on: one that may pass by itself, if there is any; what isn't only a source
-/// that isn't there, before that. All are told.
-fn worst(faults: Vec<Fault>) -> Option<Fault> {
-    let rank = |fault: &Fault| {
-        let passes = fault.cause.class() == Class::Transient;
-        (!passes, fault.cause == Cause::ImagesSource)
-    };
-    let cause = faults.iter().min_by_key(|it| rank(it))?.cause;
-    let messages: Vec<_> = faults.into_iter().map(|it| it.message).collect();
-    Some(Fault::new(cause, messages.join("; ")))
-}
-
 fn from_source(
     node: &mut Node<'_>,
     store: &dyn Store,
@@ -99,8 +88,8 @@ fn from_source(
 ) -> Result<(), Fault> {
     let pinned = bundle.index.parse::<Digest>();
     let pinned = pinned.map_err(|error| Fault::new(Cause::PlanInvalid, error))?;
-    let source = nkd_bundle::open(source).map_err(|error| fault(&Error::Io(error)))?;
-    let reader = Reader::open(source, Some(&pinned)).map_err(|error| fault(&error))?;
+    let reader = attended(|| Reader::open(nkd_bundle::open(source)?, Some(&pinned)));
+    let reader = reader.map_err(|error| fault(&error))?;
     let contents = reader.contents().clone();
     let wanted = wanted(store, &contents, lacking)?;
     if wanted.is_empty() {
@@ -314,6 +303,8 @@ impl<'a> Telling<'a> {
 /// What is wrong with a bundle, as a cause.
 fn fault(error: &Error) -> Fault {
     let cause = match error {
+        Error::Io(error) if error.kind() == ErrorKind::InvalidData => Cause::ImagesDigest,
+        Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => Cause::ImagesTruncated,
         Error::Io(_) => Cause::ImagesSource,
         Error::Truncated { .. } => Cause::ImagesTruncated,
         Error::NotABundle(_) | Error::Unexpected { at: 0, .. } => Cause::ImagesBundle,

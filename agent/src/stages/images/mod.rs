@@ -10,7 +10,7 @@ mod store;
 
 use std::collections::BTreeMap;
 
-use nkd_contract::{Cause, Image, ImageSource};
+use nkd_contract::{Cause, Class, Image, ImageSource};
 
 use super::{Fault, Node};
 use store::Store;
@@ -24,22 +24,28 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         ImageSource::Directory(directory) => archives::import(node, store, directory)?,
         ImageSource::Bundles(bundles) => bundle::load(node, store, bundles)?,
     }
-    for image in &plan.images.required {
-        store.pin(&image.name)?;
+    // What kubeadm and kubelet are left to pull isn't there yet.
+    for name in present(node, store)?.keys() {
+        store.pin(name)?;
     }
     Ok(())
 }
 
+/// Which of the plan's images the runtime has, and by which digest it knows each.
+fn present(node: &Node<'_>, store: &dyn Store) -> Result<BTreeMap<String, String>, Fault> {
+    let required = node.plan.images.required.iter();
+    let names: Vec<_> = required.map(|it| it.name.as_str()).collect();
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    store.present(&names)
+}
+
 /// The plan's images that the runtime doesn't have, or under whose name it has another.
 fn missing<'a>(node: &Node<'a>, store: &dyn Store) -> Result<Vec<&'a Image>, Fault> {
-    let required = &node.plan.images.required;
-    if required.is_empty() {
-        return Ok(Vec::new());
-    }
-    let names: Vec<_> = required.iter().map(|it| it.name.as_str()).collect();
-    let present = store.present(&names)?;
+    let present = present(node, store)?;
     let lacks = |image: &&Image| !is_there(image, &present);
-    Ok(required.iter().filter(lacks).collect())
+    Ok(node.plan.images.required.iter().filter(lacks).collect())
 }
 
 fn is_there(image: &Image, present: &BTreeMap<String, String>) -> bool {
@@ -51,6 +57,18 @@ fn is_there(image: &Image, present: &BTreeMap<String, String>) -> bool {
 fn listed(images: &[&Image]) -> String {
     let names: Vec<_> = images.iter().map(|it| it.name.as_str()).collect();
     names.join(", ")
+}
+
+/// The fault to act on: one that may pass by itself, if there is any; what isn't only a source
+/// that isn't there, before that. All are told.
+fn worst(faults: Vec<Fault>) -> Option<Fault> {
+    let rank = |fault: &Fault| {
+        let passes = fault.cause.class() == Class::Transient;
+        (!passes, fault.cause == Cause::ImagesSource)
+    };
+    let cause = faults.iter().min_by_key(|it| rank(it))?.cause;
+    let messages: Vec<_> = faults.into_iter().map(|it| it.message).collect();
+    Some(Fault::new(cause, messages.join("; ")))
 }
 
 /// The fault of a command that puts an image into the runtime.

@@ -12,6 +12,7 @@ use ureq::Agent;
 
 use super::super::api;
 use super::{Fault, Node};
+use crate::system::alive;
 
 /// Signed by kubeadm; the joining control plane needs it anyway.
 const CLIENT: &str = "etcd/healthcheck-client";
@@ -25,6 +26,7 @@ pub(super) fn forget_earlier_self(node: &mut Node<'_>) -> Result<(), Fault> {
     let client = client(node)?;
     let mut silent = Vec::new();
     for earlier in &node.plan.control_planes_before {
+        alive();
         let host = earlier
             .rsplit_once(':')
             .map_or(&**earlier, |(host, _)| host);

@@ -7,6 +7,7 @@ use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, BodyReader};
 
+use super::super::worst;
 use super::Fault;
 use crate::system::Backoff;
 
@@ -16,7 +17,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(30);
 /// The longest wait between two tries.
 const WAIT: Duration = Duration::from_secs(10);
-/// How many tries in a row may bring nothing, for each server.
+/// How many tries in a row may bring nothing, for each server: neither an answer nor a byte.
 const TRIES: usize = 4;
 
 /// A file that is read from servers; where one breaks off, the next goes on.
@@ -30,6 +31,10 @@ pub(super) struct Download {
     body: Option<BodyReader<'static>>,
     /// Tries in a row that brought nothing.
     vain: usize,
+    /// What the last of them failed for.
+    last: Option<Fault>,
+    /// Of servers that have another file.
+    others: Vec<Fault>,
     backoff: Backoff,
 }
 
@@ -71,12 +76,16 @@ impl Download {
             at: 0,
             body: None,
             vain: 0,
+            last: None,
+            others: Vec::new(),
             backoff: Backoff::new(WAIT),
         };
         // So that a server that isn't there is told from one that breaks off.
-        download
-            .connect()
-            .map_err(|error| Fault::new(Cause::ImagesSource, error.to_string()))?;
+        while download.body.is_none() {
+            if let Err(fault) = download.ask() {
+                download.go_on(&fault)?;
+            }
+        }
         Ok(download)
     }
 
@@ -87,70 +96,93 @@ impl Download {
             .map_or_else(String::new, |url| public(url))
     }
 
-    /// Asks the servers in turn until one answers.
-    fn connect(&mut self) -> io::Result<()> {
-        loop {
-            let Err(error) = self.ask() else {
-                return Ok(());
-            };
-            let place = self.place();
-            self.vain += 1;
-            self.current = (self.current + 1) % self.urls.len().max(1);
-            let message = format!("{place}: {error}");
-            if self.vain >= TRIES * self.urls.len().max(1) {
-                return Err(io::Error::other(message));
-            }
-            log::warn!("{message}");
-            // The next server isn't to be waited for.
-            if self.vain.is_multiple_of(self.urls.len()) {
-                std::thread::sleep(self.backoff.next(None));
-            }
+    /// Turns to the next server, after a while when all were asked. Fails when too many tries in a
+    /// row have brought nothing.
+    fn go_on(&mut self, fault: &Fault) -> Result<(), Fault> {
+        let message = format!("{}: {}", self.place(), fault.message);
+        let fault = Fault::new(fault.cause, message);
+        log::warn!("{fault}");
+        self.body = None;
+        self.vain += 1;
+        if fault.cause == Cause::ImagesSource {
+            self.current += 1;
+            self.last = Some(fault);
+        } else {
+            // Another file doesn't become the plan's by waiting.
+            self.urls.remove(self.current);
+            self.others.push(fault);
+        }
+        self.current %= self.urls.len().max(1);
+        if self.vain >= TRIES * self.urls.len() {
+            let mut faults = std::mem::take(&mut self.others);
+            faults.extend(self.last.take());
+            return Err(worst(faults).unwrap_or_else(|| unreachable("the plan names no server")));
+        }
+        // The next server isn't to be waited for.
+        if self.vain.is_multiple_of(self.urls.len()) {
+            std::thread::sleep(self.backoff.next(None));
+        }
+        Ok(())
+    }
+
+    fn read_some(&mut self, into: &mut [u8]) -> Result<usize, Fault> {
+        if self.body.is_none() {
+            self.ask()?;
+        }
+        let body = self.body.as_mut().map_or(Ok(0), |body| body.read(into));
+        let broken = |problem| unreachable(format!("after {} bytes: {problem}", self.at));
+        match body {
+            Ok(0) => Err(broken("the server breaks off".to_owned())),
+            Ok(read) => Ok(read),
+            Err(error) => Err(broken(error.to_string())),
         }
     }
 
-    fn ask(&mut self) -> io::Result<()> {
+    fn ask(&mut self) -> Result<(), Fault> {
         let url = self.urls.get(self.current);
-        let url = url.ok_or_else(|| io::Error::other("the plan names no server"))?;
+        let url = url.ok_or_else(|| unreachable("the plan names no server"))?;
         let request = self.agent.get(url);
         let request = match self.at {
             0 => request,
             at => request.header(RANGE, format!("bytes={at}-")),
         };
-        let response = request.call().map_err(io::Error::other)?;
+        let response = request
+            .call()
+            .map_err(|error| unreachable(error.to_string()))?;
         let status = response.status().as_u16();
         let header = |name| {
             let value = response.headers().get(name);
             value.and_then(|it| it.to_str().ok()).unwrap_or_default()
         };
-        let length = header(CONTENT_LENGTH).parse::<u64>().ok();
         let from = match status {
-            200 if length.is_none_or(|length| length == self.size) => 0,
             200 => {
-                let length = length.unwrap_or_default();
-                let message = format!(
-                    "it has {length} bytes there, the plan's bundle has {}",
-                    self.size
-                );
-                return Err(io::Error::other(message));
+                let length = header(CONTENT_LENGTH).parse();
+                length.map_or(Ok(()), |length| super::is_as_long(length, self.size))?;
+                0
             }
             206 => range_start(header(CONTENT_RANGE))
                 .filter(|from| *from == self.at)
                 .ok_or_else(|| {
-                    io::Error::other("the server answers with another range than it was asked for")
+                    unreachable("the server answers with another range than it was asked for")
                 })?,
-            _ => return Err(io::Error::other(format!("the server answers {status}"))),
+            _ => return Err(unreachable(format!("the server answers {status}"))),
         };
         let (_, body): (_, Body) = response.into_parts();
         let mut body = body.into_reader();
         // A server without ranges begins anew.
         let again = self.at - from;
-        let skipped = io::copy(&mut (&mut body).take(again), &mut io::sink())?;
+        let skipped = io::copy(&mut (&mut body).take(again), &mut io::sink());
+        let skipped = skipped.map_err(|error| unreachable(error.to_string()))?;
         if skipped < again {
-            return Err(io::Error::other("the server breaks off"));
+            return Err(unreachable("the server breaks off"));
         }
         self.body = Some(body);
         Ok(())
     }
+}
+
+fn unreachable(why: impl Into<String>) -> Fault {
+    Fault::new(Cause::ImagesSource, why)
 }
 
 /// `bytes 100-199/200`
@@ -179,24 +211,18 @@ impl Read for Download {
             return Ok(0);
         };
         loop {
-            let Some(body) = &mut self.body else {
-                self.connect()?;
-                continue;
-            };
-            let problem = match body.read(into) {
-                Ok(0) => "the server breaks off".to_owned(),
+            match self.read_some(into) {
                 Ok(read) => {
                     self.at += read as u64;
                     self.vain = 0;
+                    self.last = None;
                     self.backoff = Backoff::new(WAIT);
                     return Ok(read);
                 }
-                Err(error) => error.to_string(),
-            };
-            log::warn!("{} after {} bytes: {problem}", self.place(), self.at);
-            self.body = None;
-            self.vain += 1;
-            self.current = (self.current + 1) % self.urls.len().max(1);
+                Err(fault) => self
+                    .go_on(&fault)
+                    .map_err(|fault| io::Error::other(fault.message))?,
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod disk;
 mod http;
 
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io;
 
@@ -10,6 +11,7 @@ use nkd_bundle::Source;
 use nkd_contract::{Bundle, BundleSource, Cause};
 
 use super::{Fault, Node};
+use crate::system::attended;
 use disk::Medium;
 
 /// A bundle's file.
@@ -52,7 +54,7 @@ pub(super) fn open(
             })
         }
         BundleSource::Urls(urls) => {
-            let source = http::Download::new(urls, bundle)?;
+            let source = attended(|| http::Download::new(urls, bundle))?;
             Ok(Opened {
                 place: source.place(),
                 source: Box::new(source),
@@ -66,12 +68,18 @@ fn file(node: &Node<'_>, path: &str, bundle: &Bundle) -> Result<Box<dyn Source +
     let unreadable = |error: io::Error| Fault::new(Cause::ImagesSource, format!("{path}: {error}"));
     let file = File::open(node.root.path(path)).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
-    let cause = match size {
-        _ if size == bundle.size => return Ok(Box::new(file)),
-        _ if size < bundle.size => Cause::ImagesTruncated,
-        _ => Cause::ImagesBundle,
+    is_as_long(size, bundle.size)
+        .map_err(|fault| Fault::new(fault.cause, format!("{path}: {}", fault.message)))?;
+    Ok(Box::new(file))
+}
+
+/// A file of another length isn't the plan's bundle.
+fn is_as_long(size: u64, wanted: u64) -> Result<(), Fault> {
+    let cause = match size.cmp(&wanted) {
+        Ordering::Equal => return Ok(()),
+        Ordering::Less => Cause::ImagesTruncated,
+        Ordering::Greater => Cause::ImagesBundle,
     };
-    let wanted = bundle.size;
-    let message = format!("{path} has {size} bytes, the plan's bundle has {wanted}");
+    let message = format!("it has {size} bytes there, the plan's bundle has {wanted}");
     Err(Fault::new(cause, message))
 }
