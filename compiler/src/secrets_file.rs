@@ -26,7 +26,7 @@ pub fn generate(cluster: &Cluster, to: &mut Diagnostics) -> Result<Option<Secret
 /// would be read too late.
 pub fn read(file: &Path, to: &mut Diagnostics) -> Option<Secrets> {
     let source = to.read(file, None)?;
-    let others = |it: std::fs::Metadata| it.is_file() && it.permissions().mode() & 0o006 != 0;
+    let others = |it: std::fs::Metadata| it.is_file() && it.permissions().mode() & 0o066 != 0;
     if std::fs::metadata(file).is_ok_and(others) {
         let message = format!(
             "others than its owner can read or change {}",

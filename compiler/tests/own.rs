@@ -137,6 +137,7 @@ fn hooks_around_stages_are_the_users_own() {
 fn keys_the_user_brings_for_something_else_are_no_business_of_the_proof() {
     let directory = tempfile::tempdir().unwrap();
     let more = "
+    - {path: /etc/kubernetes/pki-of-mine/ca.crt, contents: {inline: mine}}
     - {path: /etc/kubernetes/webhook/client.key, contents: {inline: '-----BEGIN PRIVATE KEY-----'}}
     - {path: /etc/containerd/certs.d/r.io/client.key, contents: {inline: '-----BEGIN EC PRIVATE KEY-----'}}
 ";

@@ -30,9 +30,9 @@ fn compiled_from(cluster_file: &Path) -> Compiled {
         secrets: None,
         nodes: &[],
     };
-    compile::compile(&request, &mut Diagnostics::new())
-        .unwrap()
-        .unwrap()
+    let mut diagnostics = Diagnostics::new();
+    let compiled = compile::compile(&request, &mut diagnostics).unwrap();
+    compiled.unwrap_or_else(|| panic!("{diagnostics}"))
 }
 
 /// Asserts that a rule fails once the cluster is tampered with.
@@ -128,7 +128,7 @@ const BROKEN: [(&str, usize, &str, &str, &str); 9] = [
         1,
         KUBEADM,
         "kind: ",
-        "x: PRIVATE KEY-----\nkind: ",
+        "x: \"PRIVATE KEY-----\\n\"\nkind: ",
     ),
     (
         "plan-agrees-with-kubeadm",
@@ -356,6 +356,55 @@ fn a_certificate_is_public_whatever_its_text_looks_like() {
         let delivered = common::file(&config, path).unwrap();
         assert!(delivered.starts_with("-----BEGIN"), "{delivered}");
         assert!(delivered.contains("bootstrapTokens"), "{delivered}");
+    }
+}
+
+/// Odd, but nothing is wrong with it: what goes below `spec.kubernetes`, what below `spec`, and an
+/// overlay.
+const ODD: [(&str, &str, &str); 5] = [
+    ("imageRepository: mirrorgcrio", "", ""),
+    (
+        "",
+        "runtime: {sandboxImage: rancher/mirrored-pause:3.9}",
+        "",
+    ),
+    (
+        "",
+        "nodes: [{name: 10.200.0.11, role: control-plane, address: 10.200.0.12}, \
+         {name: w1, role: worker, address: 10.200.0.11}]",
+        "",
+    ),
+    (
+        "",
+        "pools: [{name: p, role: worker, kubelet: {extraArgs: {? LONG : \"a\\x7f\\N\\L\"}}}]",
+        "",
+    ),
+    (
+        "kubeadm: [overlay.yaml]",
+        "",
+        "{apiVersion: kubeadm.k8s.io/v1beta4, kind: InitConfiguration, \
+          nodeRegistration: {kubeletExtraArgs: []}}",
+    ),
+];
+
+#[test]
+fn what_is_odd_but_right_holds_together() {
+    for (kubernetes, spec, overlay) in ODD {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("overlay.yaml"), overlay).unwrap();
+        let mut text = format!(
+            "apiVersion: nkd.openeuler.org/v1alpha1\nkind: Cluster\nmetadata: {{name: odd}}\nspec:\n  \
+             kubernetes:\n    version: v1.31.2\n    {kubernetes}\n  {spec}\n"
+        );
+        if !spec.starts_with("nodes") {
+            text += "  nodes:\n    - {name: cp1, role: control-plane, address: 10.200.0.11}\n";
+        }
+        if spec.starts_with("pools") {
+            text += "    - {name: w1, pool: p, address: 10.200.0.12}\n";
+        }
+        let cluster_file = directory.path().join("cluster.yaml");
+        std::fs::write(&cluster_file, text.replace("LONG", &"x".repeat(1030))).unwrap();
+        compiled_from(&cluster_file);
     }
 }
 

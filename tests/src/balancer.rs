@@ -15,7 +15,9 @@ use nix::sched::{CloneFlags, setns};
 
 use crate::lab::Lab;
 
-const PORT: u16 = 6443;
+/// Another than the API servers', as balancers often have.
+const PORT: u16 = 7443;
+const API_PORT: u16 = 6443;
 const CONNECT: Duration = Duration::from_millis(500);
 
 /// A balancer at the lab's gateway; it ends when it is dropped.
@@ -31,7 +33,7 @@ impl Balancer {
             File::open(network).with_context(|| format!("can't open {}", network.display()))?;
         let targets = control_planes
             .iter()
-            .map(|address| Ok(SocketAddr::new(address.parse()?, PORT)))
+            .map(|address| Ok(SocketAddr::new(address.parse()?, API_PORT)))
             .collect::<Result<Arc<[SocketAddr]>>>()?;
         let ended = Arc::new(AtomicBool::new(false));
         let end = ended.clone();

@@ -73,7 +73,10 @@ fn a_node_cut_off_at_a_few_moments_becomes_ready() {
         (Blow::Power, into(Stage::Kubeadm, 12)),
         (Blow::Power, at(Kind::StageDone, Stage::Kubeadm)),
     ];
-    let struck = survives(&Scenario::new().unwrap(), None, &cuts);
+    let mut scenario = Scenario::new().unwrap();
+    let balancer = scenario.lab.balancer(&["10.200.0.11"]).unwrap();
+    scenario.file.set_endpoint(&balancer.endpoint());
+    let struck = survives(&scenario, None, &cuts);
     assert_eq!(struck, 6);
 }
 

@@ -93,6 +93,16 @@ pub struct Machine {
 
 const WORKER_DISK: u64 = 1024;
 
+/// Where API servers listen by default (Kubernetes, "Ports and Protocols").
+const API_PORT: u16 = 6443;
+
+impl Machine {
+    /// The port of a control plane's API server; others may reach it by another.
+    pub fn api_port(&self) -> u16 {
+        self.api_port.unwrap_or(API_PORT)
+    }
+}
+
 impl Default for Machine {
     fn default() -> Self {
         Self {

@@ -155,6 +155,11 @@ fn once_kubeadm_has_begun_the_ports_are_kubernetes_own() {
     machine.reboot();
     machine.install();
     assert_eq!(machine.failure().0, Some(Stage::Ready));
+    // Nor does it take the agent's memory to know.
+    machine.write("/etc/kubernetes/kubelet.conf", "");
+    machine.write(paths::STATE, "damaged");
+    machine.install();
+    assert_eq!(machine.failure().0, Some(Stage::Ready));
 }
 
 #[test]

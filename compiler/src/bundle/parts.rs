@@ -54,9 +54,11 @@ pub fn is_one(out: &Path, path: &Path) -> bool {
     let (stem, extension) = split(out);
     let (other, same) = split(path);
     let number = other.strip_prefix(&stem);
-    let number = number.map(|it| it.strip_prefix('-').unwrap_or(it));
-    let is_number = number.is_some_and(|it| it.chars().all(|it| it.is_ascii_digit()));
-    directory == of && extension == same && is_number
+    let is_one = number.is_some_and(|number| {
+        let part = number.strip_prefix('-');
+        number.is_empty() || part.is_some_and(|it| it.chars().all(|it| it.is_ascii_digit()))
+    });
+    directory == of && extension == same && is_one
 }
 
 /// Files of an earlier bundle of the name that aren't the new one's.

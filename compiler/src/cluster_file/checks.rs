@@ -316,13 +316,16 @@ pub fn port(text: &Text, to: &mut Diagnostics) {
     }
 }
 
-/// `registry/path@sha256:DIGEST`, with a tag or without: a tag alone may mean another image tomorrow.
+/// `registry/path@sha256:DIGEST`: a tag may mean another image tomorrow, and rpm-ostree's library
+/// takes none beside a digest (containers/image, `docker.ParseReference`).
 pub fn pinned_image(text: Text, to: &mut Diagnostics) -> Option<String> {
     let pinned = text.value.split_once("@sha256:");
     let good = pinned.is_some_and(|(path, digest)| {
         let is_hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+        let last = path.rsplit('/').next().unwrap_or_default();
         is_image_path(path)
             && path.contains('/')
+            && !last.contains(':')
             && digest.len() == 64
             && digest.chars().all(is_hexadecimal)
     });

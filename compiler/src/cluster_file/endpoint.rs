@@ -6,6 +6,7 @@ use super::checks;
 use super::domain::{Endpoint, KubeVip};
 use super::resolved::{Cluster, Node};
 use crate::diagnostics::{Code, Diagnostics, Spanned};
+use crate::images::name::full;
 
 type Text = Spanned<String>;
 
@@ -43,7 +44,7 @@ pub fn endpoint(file: &Cluster, to: &mut Diagnostics) -> (Option<Endpoint>, Opti
         let image = kube_vip.image.as_ref();
         Some(KubeVip {
             interface,
-            image: image.map_or_else(|| KUBE_VIP_IMAGE.to_owned(), |it| it.value.clone()),
+            image: image.map_or_else(|| KUBE_VIP_IMAGE.to_owned(), |it| full(&it.value)),
         })
     });
     (endpoint, kube_vip)

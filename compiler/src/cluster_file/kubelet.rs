@@ -2,27 +2,14 @@
 
 use super::{keys, written};
 use crate::diagnostics::{Code, Diagnostics, Spanned};
+use crate::kubeadm::names::OWNED_ARGS;
 
-/// Arguments that nkd or kubeadm set, and what to use instead.
-const OWNED: [(&str, &str); 15] = [
-    ("bootstrap-kubeconfig", ""),
-    ("cgroup-driver", ""),
-    (
-        "config",
-        "a KubeletConfiguration in `spec.kubernetes.kubeadm`",
-    ),
-    ("container-runtime", "`spec.runtime`"),
-    ("container-runtime-endpoint", "`spec.runtime`"),
-    ("hostname-override", "the node's `name`"),
+/// Arguments that the cluster file has keys for.
+const HAVE_KEYS: [(&str, &str); 4] = [
     ("kube-reserved", "`kubelet.kubeReserved`"),
-    ("kubeconfig", ""),
     ("max-pods", "`kubelet.maxPods`"),
-    ("node-ip", "the node's `address`"),
-    ("node-labels", "`labels`"),
-    ("pod-infra-container-image", "`spec.runtime.sandboxImage`"),
     ("register-with-taints", "`taints`"),
     ("system-reserved", "`kubelet.systemReserved`"),
-    ("volume-plugin-dir", ""),
 ];
 
 /// What can be reserved (Kubernetes, "Reserve Compute Resources for System Daemons").
@@ -71,7 +58,8 @@ fn resources(reserved: &[(Spanned<String>, Spanned<String>)], to: &mut Diagnosti
 }
 
 fn extra_arg(name: &Spanned<String>, to: &mut Diagnostics) {
-    if let Some((_, instead)) = OWNED.iter().find(|(owned, _)| *owned == name.value) {
+    let mut owned = OWNED_ARGS.iter().chain(&HAVE_KEYS);
+    if let Some((_, instead)) = owned.find(|(owned, _)| *owned == name.value) {
         let message = format!("kubelet's argument `{}` belongs to nkd", name.value);
         let help = match *instead {
             "" => "remove it".to_owned(),

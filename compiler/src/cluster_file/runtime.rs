@@ -10,6 +10,7 @@ use super::domain::{Access, DOCKER_HUB, Mirror, Registry, server};
 use super::files::Files;
 use super::{checks, keys, resolved, written};
 use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
+use crate::images::name::full;
 use crate::pki::Secret;
 use crate::version::Version;
 
@@ -23,8 +24,8 @@ pub fn runtime(
     let runtime = name(&file.name, version, to);
     let registries = registries(file.registries, runtime, files, to);
     if let Some(runtime) = runtime {
-        let sandbox = &file.sandbox_image.value;
-        gets_sandbox(&file.name, runtime, sandbox, &registries, to);
+        let sandbox = full(&file.sandbox_image.value);
+        gets_sandbox(&file.name, runtime, &sandbox, &registries, to);
     }
     (runtime, registries)
 }

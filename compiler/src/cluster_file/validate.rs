@@ -15,6 +15,7 @@ use super::{
     addressing, airgap, authorities, checks, endpoint, etcd, host, keys, networks, nodes, runtime,
 };
 use crate::diagnostics::{Code, Diagnostics, Spanned};
+use crate::images::name::full;
 use crate::kubeadm::overlay;
 use crate::version::Version;
 
@@ -38,7 +39,7 @@ pub fn validate(
     let (pool_names, pools) = pools(file.pools, &files, to);
     let level = nodes::Level { host, pools };
     let nodes = nodes::nodes(file.nodes, &level, &files, to);
-    let sandbox_image = file.runtime.sandbox_image.value.clone();
+    let sandbox_image = full(&file.runtime.sandbox_image.value);
     let (runtime, registries) = runtime::runtime(file.runtime, version, &files, to);
     let external_etcd = file.external_etcd;
     let external_etcd = external_etcd.and_then(|it| etcd::external(it, &files, to));

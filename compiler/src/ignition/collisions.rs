@@ -92,6 +92,7 @@ impl Config {
             why: format!("`{}` is nkd's", unit.name),
             with: unit_path(unit.name),
         }));
+        self.colliding_dropins(user, to);
         for mine in &self.units {
             let theirs = user.units().filter(|unit| unit.name == mine.name);
             let dropins = theirs.flat_map(|unit| unit.dropins).filter(|(name, _)| {
@@ -103,6 +104,20 @@ impl Config {
                 why: format!("`{name}` of {} is nkd's", mine.name),
                 with: unit_path(mine.name),
             }));
+        }
+    }
+
+    /// Drop-ins at the paths of files: those of units that come with the OS image. Who overrides one
+    /// names the file.
+    fn colliding_dropins(&self, user: &UserConfig, to: &mut Vec<Collision>) {
+        for unit in user.units() {
+            for (name, span) in unit.dropins {
+                let with = format!("{}.d/{name}", unit_path(unit.name));
+                if self.files.iter().any(|file| file.path == with) {
+                    let why = format!("`{name}` of {} is nkd's", unit.name);
+                    to.push(Collision { span, why, with });
+                }
+            }
         }
     }
 

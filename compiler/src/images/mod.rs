@@ -111,7 +111,7 @@ pub fn default_repository(version: Option<Version>) -> &'static str {
 /// The image of pod sandboxes.
 pub fn sandbox(version: Option<Version>, repository: &str) -> String {
     let pause = version.map_or("3.10", |version| tags_of(version).pause);
-    format!("{repository}/pause:{pause}")
+    name::full(&format!("{repository}/pause:{pause}"))
 }
 
 /// What of kubeadm's configuration decides on images.
@@ -146,7 +146,7 @@ impl Configured {
         let (repository, tag) = &self.etcd;
         let repository = repository.as_ref().unwrap_or(&self.repository);
         let tag = tag.as_deref().unwrap_or(tags_of(self.version).etcd);
-        format!("{repository}/etcd:{tag}")
+        name::full(&format!("{repository}/etcd:{tag}"))
     }
 
     /// From 1.21 `CoreDNS` has a path of its own in Kubernetes' registry, but only there: in any
@@ -161,11 +161,11 @@ impl Configured {
         } else {
             "coredns"
         };
-        format!("{repository}/{path}:{tag}")
+        name::full(&format!("{repository}/{path}:{tag}"))
     }
 }
 
-/// What a node that joins as a worker runs.
+/// What a node that joins as a worker runs, by full names.
 pub fn worker(of: &Configured) -> Vec<String> {
     let Configured {
         version,
@@ -173,13 +173,13 @@ pub fn worker(of: &Configured) -> Vec<String> {
         ..
     } = of;
     vec![
-        format!("{repository}/kube-proxy:{version}"),
+        name::full(&format!("{repository}/kube-proxy:{version}")),
         sandbox(Some(*version), repository),
         of.coredns(),
     ]
 }
 
-/// What a control plane runs.
+/// What a control plane runs, by full names.
 pub fn control_plane(of: &Configured) -> Vec<String> {
     let mut images: Vec<_> = [
         "kube-apiserver",
@@ -187,7 +187,7 @@ pub fn control_plane(of: &Configured) -> Vec<String> {
         "kube-scheduler",
     ]
     .iter()
-    .map(|name| format!("{}/{name}:{}", of.repository, of.version))
+    .map(|name| name::full(&format!("{}/{name}:{}", of.repository, of.version)))
     .collect();
     images.extend(worker(of));
     if !of.external_etcd {

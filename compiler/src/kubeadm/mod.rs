@@ -2,7 +2,7 @@
 //! cluster's Kubernetes takes, with the user's overlay documents on top.
 
 mod convert;
-mod names;
+pub mod names;
 pub mod overlay;
 mod schema;
 
@@ -186,9 +186,7 @@ fn ignore_preflight(document: &mut Value, checks: &[&str]) {
         let Some(ignored) = ignored.as_array_mut() else {
             continue;
         };
-        // kubeadm doesn't take `all` together with others.
-        let is = |name: &str| ignored.iter().any(|it| text_is(it, name));
-        if !is("all") && !is(check) {
+        if !ignored.iter().any(|it| text_is(it, check)) {
             ignored.push(json!(check));
         }
     }

@@ -35,8 +35,7 @@ const JOIN_PHASES: [&str; 7] = [
 
 /// Preflight checks in any version (`cmd/kubeadm/app/preflight`); kubeadm compares them without
 /// case.
-const CHECKS: [&str; 17] = [
-    "all",
+const CHECKS: [&str; 16] = [
     "CRI",
     "ContainerRuntimeVersion",
     "ExternalEtcdClientCertificates",
@@ -106,11 +105,23 @@ const OWNED_COMPONENT_ARGS: [(&str, &str, &str); 7] = [
     ),
 ];
 
+/// Where the components have arguments.
+const ARGS: [&[&str]; 5] = [
+    &["apiServer"],
+    &["controllerManager"],
+    &["scheduler"],
+    &["etcd", "local"],
+    &["nodeRegistration"],
+];
+
 /// Arguments of kubelet that hold nodes and cluster together, and what to use instead.
-const OWNED_ARGS: [(&str, &str); 10] = [
+pub const OWNED_ARGS: [(&str, &str); 11] = [
     ("bootstrap-kubeconfig", ""),
     ("cgroup-driver", ""),
-    ("config", ""),
+    (
+        "config",
+        "a KubeletConfiguration in `spec.kubernetes.kubeadm`",
+    ),
     ("container-runtime", "`spec.runtime`"),
     ("container-runtime-endpoint", "`spec.runtime`"),
     ("hostname-override", "the node's `name`"),
@@ -118,6 +129,7 @@ const OWNED_ARGS: [(&str, &str); 10] = [
     ("node-ip", "the node's `address`"),
     ("node-labels", "the node's `labels`"),
     ("pod-infra-container-image", "`spec.runtime.sandboxImage`"),
+    ("volume-plugin-dir", ""),
 ];
 
 /// Reports the names that kubeadm wouldn't know, and the arguments that aren't the user's.
@@ -137,6 +149,14 @@ pub(super) fn check(kind: &str, document: &Node, to: &mut Diagnostics) {
             let message = format!("without the phase `{text}` there is no node");
             let help = "phases below it can be left out, and addon, preflight and upload-certs";
             to.report_with_help(Code::OverlayPhase, phase.span, message, help);
+        }
+    }
+    for path in ARGS {
+        let component = path.iter().try_fold(document, |node, key| node.get(key));
+        let args =
+            component.and_then(|it| it.get("extraArgs").or_else(|| it.get("kubeletExtraArgs")));
+        if let Some(args) = args {
+            whole_args(args, to);
         }
     }
     for (component, name, instead) in OWNED_COMPONENT_ARGS {
@@ -180,6 +200,20 @@ fn texts(list: Option<&Node>) -> impl Iterator<Item = (&Node, &str)> {
         _ => &[],
     };
     items.iter().filter_map(|it| Some((it, it.as_text()?)))
+}
+
+/// Reports arguments in a list that lack something; a mapping's always have both.
+fn whole_args(args: &Node, to: &mut Diagnostics) {
+    let Value::List(items) = &args.value else {
+        return;
+    };
+    for item in items {
+        let given = |key| item.get(key).and_then(Node::as_text);
+        if given("name").is_none_or(str::is_empty) || given("value").is_none() {
+            let message = "an argument needs a `name`, and a `value`, be it an empty text";
+            to.report(Code::OverlayType, item.span, message);
+        }
+    }
 }
 
 /// Names in both of the forms arguments have.

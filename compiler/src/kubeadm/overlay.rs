@@ -214,7 +214,9 @@ fn merge(base: &mut Value, overlay: Value) {
                 merge(base.entry(key).or_insert(Value::Null), value);
             }
         }
-        (Value::Array(base), Value::Array(overlay)) if are_args(base) && are_args(&overlay) => {
+        (Value::Array(base), Value::Array(overlay))
+            if !base.is_empty() && are_args(base) && are_args(&overlay) =>
+        {
             base.retain(|old| !overlay.iter().any(|new| new["name"] == old["name"]));
             base.extend(overlay);
         }
@@ -228,5 +230,5 @@ fn are_args(list: &[Value]) -> bool {
             map.len() == 2 && map.contains_key("name") && map.contains_key("value")
         })
     };
-    !list.is_empty() && list.iter().all(is_arg)
+    list.iter().all(is_arg)
 }

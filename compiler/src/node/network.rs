@@ -20,12 +20,17 @@ pub(super) fn connections(config: &mut Config, interfaces: &[Interface]) {
 
 fn keyfile(interface: &Interface) -> String {
     let name = &interface.name;
+    // Both together would have to match.
+    let (by_name, by_mac) = match &interface.mac {
+        Some(mac) => (
+            String::new(),
+            format!("mac-address={}\n", mac.to_uppercase()),
+        ),
+        None => (format!("interface-name={name}\n"), String::new()),
+    };
     let mut text = format!(
-        "[connection]\nid={name}\ntype=ethernet\ninterface-name={name}\nautoconnect=true\n\n[ethernet]\n"
+        "[connection]\nid={name}\ntype=ethernet\n{by_name}autoconnect=true\n\n[ethernet]\n{by_mac}"
     );
-    if let Some(mac) = &interface.mac {
-        let _ = writeln!(text, "mac-address={}", mac.to_uppercase());
-    }
     if let Some(mtu) = interface.mtu {
         let _ = writeln!(text, "mtu={mtu}");
     }

@@ -48,12 +48,13 @@ struct Cluster {
     kubeconfig: Value,
 }
 
-/// What every PEM private key has, of whatever kind.
-const PRIVATE_KEY: &str = "PRIVATE KEY-----";
+/// What every PEM private key has, of whatever kind; the second way in JSON.
+const PRIVATE_KEY: [&str; 2] = ["PRIVATE KEY-----\n", "PRIVATE KEY-----\\n"];
 /// What files with secrets have, as nkd writes them. Each has something that neither PEM's base64
 /// nor a URL or name of the user's can have.
-const SECRET_SIGNS: [&str; 6] = [
-    PRIVATE_KEY,
+const SECRET_SIGNS: [&str; 7] = [
+    PRIVATE_KEY[0],
+    PRIVATE_KEY[1],
     "\"auth\": ",
     "authorization = ",
     "tlsBootstrapToken: ",
@@ -215,11 +216,12 @@ fn one_init_node(cluster: &Cluster) -> Result<()> {
 }
 
 fn unique_names_and_addresses(cluster: &Cluster) -> Result<()> {
-    let mut seen = HashSet::new();
+    let (mut names, mut addresses) = (HashSet::new(), HashSet::new());
     for node in &cluster.nodes {
-        let addresses = node.addresses()?.into_iter().map(|it| it.to_string());
-        for text in addresses.chain([node.plan.node.clone()]) {
-            ensure!(seen.insert(text.clone()), "{text} is there twice");
+        let name = &node.plan.node;
+        ensure!(names.insert(name), "{name} is there twice");
+        for address in node.addresses()? {
+            ensure!(addresses.insert(address), "{address} is there twice");
         }
     }
     Ok(())
@@ -322,7 +324,7 @@ fn no_keys_on_workers(cluster: &Cluster) -> Result<()> {
     let workers = cluster.nodes.iter();
     for node in workers.filter(|node| node.plan.role == Role::JoinWorker) {
         for (path, content) in node.own_files() {
-            let key = content.contains(PRIVATE_KEY);
+            let key = PRIVATE_KEY.iter().any(|sign| content.contains(sign));
             ensure!(!key, "{} has a key in {path}", node.plan.node);
         }
     }
@@ -345,7 +347,7 @@ fn secrets_private(cluster: &Cluster) -> Result<()> {
 fn kubernetes_pki_untouched(cluster: &Cluster) -> Result<()> {
     for path in cluster.nodes.iter().flat_map(|node| node.files.keys()) {
         ensure!(
-            !path.starts_with(paths::KUBERNETES_PKI),
+            !Path::new(path).starts_with(paths::KUBERNETES_PKI),
             "{path} is delivered"
         );
     }

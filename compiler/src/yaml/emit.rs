@@ -2,6 +2,9 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
+/// In a longer key readers don't look for its colon (YAML 1.2.2, 7.4.2).
+const LONGEST_KEY: usize = 1024;
+
 /// Writes a value as block YAML that YAML 1.1 readers (Kubernetes' own) understand the same way:
 /// whatever could be taken for something else than text is quoted as in JSON.
 pub fn to_yaml(value: &Value) -> String {
@@ -18,7 +21,11 @@ pub fn to_yaml(value: &Value) -> String {
 fn block(out: &mut String, value: &Value, indent: usize) {
     let pad = " ".repeat(indent);
     for (key, value) in value.as_object().into_iter().flat_map(headed) {
-        let _ = write!(out, "{pad}{}:", text(key));
+        let mut key = text(key);
+        if key.len() > LONGEST_KEY {
+            key = format!("? {key}\n{pad}");
+        }
+        let _ = write!(out, "{pad}{key}:");
         if is_block(value) {
             out.push('\n');
             block(out, value, indent + 2);
@@ -70,8 +77,24 @@ fn text(string: &str) -> String {
     if plain {
         string.to_owned()
     } else {
-        Value::from(string).to_string()
+        let json = Value::from(string).to_string();
+        json.chars().fold(String::new(), escaped)
     }
+}
+
+/// Adds a character of JSON, and as an escape where YAML's readers would take a line break or nothing
+/// printable (YAML 1.1, 5.1 and 5.4).
+fn escaped(mut out: String, c: char) -> String {
+    match c {
+        '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        }
+        c if c.is_control() => {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        }
+        c => out.push(c),
+    }
+    out
 }
 
 #[cfg(test)]
@@ -95,6 +118,12 @@ b:
       d: "x y"
 "#;
         assert_eq!(to_yaml(&value), expected);
+    }
+
+    #[test]
+    fn what_ends_lines_or_is_not_printable_is_escaped() {
+        let value = json!({"a": "\u{7f}\u{85}\u{2028}\u{feff}é\n"});
+        assert_eq!(to_yaml(&value), "a: \"\\u007f\\u0085\\u2028\\ufeffé\\n\"\n");
     }
 
     #[test]

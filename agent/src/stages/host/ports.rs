@@ -4,14 +4,12 @@ use std::fs;
 
 use nkd_contract::{Cause, Role, Stage};
 
-use super::super::{Fault, Node, runs_etcd};
+use super::super::{Fault, Node, kubeadm, runs_etcd};
 
 /// kubelet's API, on every node.
 const KUBELET: u16 = 10250;
 /// kube-proxy's health, which load balancers look at.
 const KUBE_PROXY: u16 = 10256;
-/// Where the API server is, unless the plan says otherwise.
-const API: u16 = 6443;
 /// etcd's clients and peers.
 const ETCD: [u16; 2] = [2379, 2380];
 /// Controller manager and scheduler; asked by the machine itself alone.
@@ -30,7 +28,7 @@ pub(super) fn reached(node: &Node<'_>) -> Vec<String> {
 fn served(node: &Node<'_>) -> Vec<u16> {
     let mut ports = vec![KUBELET];
     if node.plan.role != Role::JoinWorker {
-        ports.push(node.plan.machine.api_port.unwrap_or(API));
+        ports.push(node.plan.machine.api_port());
         if runs_etcd(node) {
             ports.extend(ETCD);
         }
@@ -41,7 +39,7 @@ fn served(node: &Node<'_>) -> Vec<u16> {
 /// That nobody else listens there, as kubeadm will want it; unlike kubeadm it says who. Once kubeadm
 /// has begun, Kubernetes itself does.
 pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
-    if node.reached >= Stage::Kubeadm {
+    if node.reached >= Stage::Kubeadm || kubeadm::has_begun(node) {
         return Ok(());
     }
     let mut needed = served(node);

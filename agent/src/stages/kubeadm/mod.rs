@@ -83,7 +83,7 @@ fn init(node: &mut Node<'_>) -> Result<(), Fault> {
                 "an earlier attempt's control plane runs; kubeadm goes on with it",
                 None,
             );
-            let port = node.plan.endpoint.rsplit(':').next().unwrap_or_default();
+            let port = node.plan.machine.api_port();
             already_there = format!("{ALREADY_THERE},Port-{port}");
             arguments.extend(["--ignore-preflight-errors", &already_there]);
         } else {
@@ -114,6 +114,11 @@ fn join(node: &mut Node<'_>) -> Result<(), Fault> {
         return Ok(());
     }
     joined
+}
+
+/// Whether kubeadm has ever begun here, whatever the agent remembers.
+pub(super) fn has_begun(node: &Node<'_>) -> bool {
+    is_member(node) || has_traces(node)
 }
 
 fn has_traces(node: &Node<'_>) -> bool {
