@@ -91,26 +91,8 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
         let config = node::config(&cluster, &images, node, &secrets)?;
         anyhow::Ok(Draft::new(config, &cluster, node))
     });
-    let mut nodes = Vec::new();
-    let mut users = Users::new(&cluster);
-    for (node, draft) in cluster.nodes.iter().zip(drafts) {
-        let ignition = match draft? {
-            Draft::Whole(text) => text,
-            Draft::Part(own, json) => users.merge(&own, json, node, diagnostics).to_string() + "\n",
-        };
-        nodes.push(CompiledNode {
-            name: node.name.clone(),
-            role: node.role.name(),
-            address: node.address.to_string(),
-            ignition,
-            places: users
-                .places(node)
-                .map(|(path, span)| (path, place(request.cluster_file, span, diagnostics)))
-                .collect(),
-            wanted: request.nodes.is_empty() || request.nodes.contains(&node.name),
-        });
-    }
-    users.report_idle_overrides(diagnostics);
+    let drafts = drafts.into_iter().collect::<Result<_>>()?;
+    let nodes = merged(request, &cluster, drafts, diagnostics);
     if !diagnostics.is_empty() {
         return Ok(None);
     }
@@ -128,6 +110,36 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
     };
     proof::prove(&compiled).context("the compiled cluster doesn't hold together")?;
     Ok(Some(compiled))
+}
+
+/// The nodes with the user's configs merged into nkd's part.
+fn merged(
+    request: &Request<'_>,
+    cluster: &Cluster,
+    drafts: Vec<Draft>,
+    to: &mut Diagnostics,
+) -> Vec<CompiledNode> {
+    let mut nodes = Vec::new();
+    let mut users = Users::new(cluster);
+    for (node, draft) in cluster.nodes.iter().zip(drafts) {
+        let ignition = match draft {
+            Draft::Whole(text) => text,
+            Draft::Part(own, json) => users.merge(&own, json, node, to).to_string() + "\n",
+        };
+        let places = users.places(node);
+        nodes.push(CompiledNode {
+            name: node.name.clone(),
+            role: node.role.name(),
+            address: node.address.to_string(),
+            ignition,
+            places: places
+                .map(|(path, span)| (path, place(request.cluster_file, span, to)))
+                .collect(),
+            wanted: request.nodes.is_empty() || request.nodes.contains(&node.name),
+        });
+    }
+    users.report_idle_overrides(to);
+    nodes
 }
 
 /// nkd's part of a node's config. Encoding it is most of the work, and no node's business but its

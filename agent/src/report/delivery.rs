@@ -4,11 +4,12 @@ use anyhow::{Context, bail};
 use nkd_contract::{Event, ReportTarget, Timestamp};
 use ureq::config::Config;
 use ureq::http::{Response, StatusCode, Uri, header::RETRY_AFTER};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
 
 use super::cloud_event::CloudEvent;
 use super::signature::Signer;
+use crate::system::tls;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -63,10 +64,7 @@ impl Delivery {
         if !matches!(url.scheme_str(), Some("http" | "https")) {
             bail!("the URL is neither http nor https");
         }
-        let roots = match &target.certificate_authority {
-            Some(pem) => certificates(pem)?,
-            None => RootCerts::WebPki,
-        };
+        let roots = tls::roots(target.certificate_authority.as_deref())?;
         let config = Config::builder()
             .timeout_connect(Some(CONNECT))
             .timeout_global(Some(WHOLE))
@@ -119,20 +117,6 @@ impl Delivery {
             },
         }
     }
-}
-
-/// The certificates to trust. None at all are an error: the public web's must not stand in.
-fn certificates(pem: &str) -> anyhow::Result<RootCerts> {
-    let mut certificates = Vec::new();
-    for item in parse_pem(pem.as_bytes()) {
-        if let PemItem::Certificate(certificate) = item.context("the certificate authority")? {
-            certificates.push(certificate);
-        }
-    }
-    if certificates.is_empty() {
-        bail!("the certificate authority has no certificate");
-    }
-    Ok(RootCerts::from(certificates))
 }
 
 /// What an answer means.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use nkd_contract::{Cause, Plan};
 use serde_json::Value;
 use ureq::Agent;
-use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{ClientCert, PemItem, TlsConfig, parse_pem};
 
 use super::{Fault, Node};
+use crate::system::tls;
 
 /// The kubelet's own credentials: certificates and key in one file (kubelet, `--cert-dir`).
 const KUBELET_CREDENTIALS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
@@ -49,7 +50,7 @@ impl Api {
 
     fn new(plan: &Plan, credentials: Option<ClientCert>) -> Result<Self, ApiError> {
         Ok(Self {
-            agent: client(plan.certificate_authority.as_bytes(), credentials)?,
+            agent: client(&plan.certificate_authority, credentials)?,
             endpoint: plan.endpoint.clone(),
         })
     }
@@ -117,16 +118,13 @@ pub(super) fn readiness(node: &Value) -> Result<(), String> {
 
 /// An HTTPS client that trusts these authorities (PEM) and no others.
 pub(super) fn client(
-    authorities: &[u8],
+    authorities: &str,
     credentials: Option<ClientCert>,
 ) -> Result<Agent, ApiError> {
-    let (authorities, _) = pem_items(authorities);
-    if authorities.is_empty() {
-        let missing = "there is no certificate authority to trust";
-        return Err(ApiError::Untrusted(missing.into()));
-    }
+    let roots = tls::roots(Some(authorities));
+    let roots = roots.map_err(|error| ApiError::Untrusted(error.to_string()))?;
     let tls = TlsConfig::builder()
-        .root_certs(RootCerts::from(authorities.into_iter()))
+        .root_certs(roots)
         .client_cert(credentials)
         .build();
     let config = Agent::config_builder()
@@ -140,20 +138,15 @@ pub(super) fn client(
 
 /// Certificates and their key out of PEM; `None` where there is no key.
 pub(super) fn credentials(pem: &[u8]) -> Option<ClientCert> {
-    let (chain, mut keys) = pem_items(pem);
-    Some(ClientCert::new_with_certs(&chain, keys.pop()?))
-}
-
-fn pem_items(pem: &[u8]) -> (Vec<Certificate<'static>>, Vec<PrivateKey<'static>>) {
-    let (mut certificates, mut keys) = (Vec::new(), Vec::new());
+    let (mut chain, mut key) = (Vec::new(), None);
     for item in parse_pem(pem).flatten() {
         match item {
-            PemItem::Certificate(certificate) => certificates.push(certificate),
-            PemItem::PrivateKey(key) => keys.push(key),
+            PemItem::Certificate(certificate) => chain.push(certificate),
+            PemItem::PrivateKey(found) => key = Some(found),
             _ => {}
         }
     }
-    (certificates, keys)
+    Some(ClientCert::new_with_certs(&chain, key?))
 }
 
 impl From<ureq::Error> for ApiError {

@@ -7,6 +7,7 @@ pub mod journal;
 mod redact;
 mod root;
 mod running;
+pub mod tls;
 
 pub use backoff::{Backoff, jittered};
 pub use command::{Command, CommandError};

@@ -32,8 +32,9 @@ pub fn validate(
     let (endpoint, kube_vip) = endpoint::endpoint(&file, to);
     plain_texts(&file, to);
     nodes_together(&file, to);
-    let name = file.name;
-    let name = name.and_then(|it| checks::dns_label(it, "the cluster's name", to));
+    let name = file
+        .name
+        .and_then(|it| checks::dns_label(it, "the cluster's name", to));
     let version = file.version.and_then(|it| version(&it, to));
     let host = host::host(file.os, &files, to);
     let (pool_names, pools) = pools(file.pools, &files, to);

@@ -216,6 +216,23 @@ mod tests {
     }
 
     #[test]
+    fn a_repository_of_dockers_is_named_in_full() {
+        let version = Version {
+            minor: 31,
+            patch: 2,
+        };
+        let short = json!({"imageRepository": "mirror", "dns": {"imageRepository": "other/dns"}});
+        assert_eq!(
+            worker(&Configured::of(&short, version)),
+            [
+                "docker.io/mirror/kube-proxy:v1.31.2",
+                "docker.io/mirror/pause:3.10",
+                "docker.io/other/dns/coredns:v1.11.3",
+            ]
+        );
+    }
+
+    #[test]
     fn images_of_1_20_2_are_what_its_kubeadm_lists() {
         let version = Version {
             minor: 20,

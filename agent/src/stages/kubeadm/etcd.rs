@@ -84,12 +84,13 @@ fn client(node: &Node<'_>) -> Result<Agent, Fault> {
         .map_err(|error| Fault::of_command(Cause::KubeadmFailed, &error))?;
     let read = |name: String| {
         let path = format!("{}/{name}", paths::KUBERNETES_PKI);
-        fs::read(node.root.path(&path)).map_err(|error| fault(format!("{path}: {error}")))
+        fs::read_to_string(node.root.path(&path)).map_err(|error| fault(format!("{path}: {error}")))
     };
     let mut pem = read(format!("{CLIENT}.crt"))?;
-    pem.extend(read(format!("{CLIENT}.key"))?);
+    pem += &read(format!("{CLIENT}.key"))?;
     let authority = read("etcd/ca.crt".to_owned())?;
-    api::client(&authority, api::credentials(&pem)).map_err(|error| fault(error.to_string()))
+    api::client(&authority, api::credentials(pem.as_bytes()))
+        .map_err(|error| fault(error.to_string()))
 }
 
 struct Etcd<'a> {

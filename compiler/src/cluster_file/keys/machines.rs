@@ -58,7 +58,7 @@ static PROXY: Mapping = mapping(
         text("https", "The proxy for https, a URL."),
         texts(
             "noProxy",
-            "What is reached without it; the cluster's own addresses are excepted anyway.",
+            "What else is reached without it than the node itself, the endpoint, and the networks of pods and services.",
         ),
     ]],
 );

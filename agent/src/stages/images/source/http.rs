@@ -4,12 +4,12 @@ use std::time::Duration;
 use nkd_bundle::Source;
 use nkd_contract::{Bundle, Cause, Urls};
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, Body, BodyReader};
 
 use super::super::worst;
 use super::Fault;
-use crate::system::Backoff;
+use crate::system::{Backoff, tls};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -40,19 +40,8 @@ pub(super) struct Download {
 
 impl Download {
     pub(super) fn new(urls: &Urls, bundle: &Bundle) -> Result<Self, Fault> {
-        let roots = match &urls.certificate_authority {
-            Some(pem) => {
-                let items = parse_pem(pem.as_bytes()).flatten();
-                let certificates: Vec<_> = items
-                    .filter_map(|item| match item {
-                        PemItem::Certificate(certificate) => Some(certificate),
-                        _ => None,
-                    })
-                    .collect();
-                RootCerts::from(certificates.into_iter())
-            }
-            None => RootCerts::WebPki,
-        };
+        let roots = tls::roots(urls.certificate_authority.as_deref());
+        let roots = roots.map_err(|error| Fault::new(Cause::PlanInvalid, error.to_string()))?;
         let agent = Agent::config_builder()
             .timeout_connect(Some(CONNECT))
             .timeout_recv_response(Some(SILENCE))
