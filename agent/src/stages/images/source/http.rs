@@ -17,7 +17,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(30);
 /// The longest wait between two tries.
 const WAIT: Duration = Duration::from_secs(10);
-/// How many tries in a row may bring nothing, for each server: neither an answer nor a byte.
+/// How many tries in a row may bring not a byte, for each server.
 const TRIES: usize = 4;
 
 /// A file that is read from servers; where one breaks off, the next goes on.
