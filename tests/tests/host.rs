@@ -140,19 +140,16 @@ fn firewalld_goes_on_running_and_lets_the_cluster_through() {
         .unwrap();
     assert!(!reaches(&control_plane, "10.200.0.12"));
 
-    // The API fetches logs from the worker's kubelet, and does so on later boots.
-    let logs = [
-        "--namespace=kube-system",
-        "logs",
-        "--selector=k8s-app=kube-proxy",
-        "--prefix",
-    ];
-    let logs = || cluster.kubectl(&scenario.lab, &scenario.kubernetes, &logs);
-    logs().unwrap();
+    // The API reaches the worker's kubelet, and does so on later boots.
+    let kubelet_answers = || {
+        let ask = ["get", "--raw", "/api/v1/nodes/w1/proxy/healthz"];
+        let answer = cluster.kubectl(&scenario.lab, &scenario.kubernetes, &ask)?;
+        Ok(answer == "ok")
+    };
+    let reached = "the API to reach the kubelet";
+    worker.wait_for(reached, PATIENCE, kubelet_answers).unwrap();
     worker.power_off().unwrap();
     worker.boot().unwrap();
-    worker
-        .wait_for("its kubelet to answer", PATIENCE, || Ok(logs().is_ok()))
-        .unwrap();
+    worker.wait_for(reached, PATIENCE, kubelet_answers).unwrap();
     assert!(opened(&worker).contains("10250/tcp"));
 }
