@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nkd_contract::{Event, Kind};
 
-use crate::system::files::write_atomic;
+use crate::system::files::{with_reserve, write_atomic};
 
 /// A log larger than this, in bytes, is made half as large. An installation that goes as it should
 /// writes less than a fiftieth of it.
@@ -70,7 +70,12 @@ impl EventLog {
     pub fn append(&mut self, event: &Event) -> io::Result<()> {
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
-        self.file.write_all(&line)?;
+        let length = self.file.metadata()?.len();
+        with_reserve(&self.path, || {
+            let written = self.file.write_all(&line);
+            // What a full disk took of a line would spoil the next.
+            written.or_else(|error| self.file.set_len(length).and(Err(error)))
+        })?;
         self.file.sync_data()?;
         self.last = event.sequence;
         if self.file.metadata()?.len() > BOUND {
@@ -113,8 +118,8 @@ fn lightened(events: &[Event], bound: u64) -> io::Result<Vec<u8>> {
 pub struct EventReader {
     path: PathBuf,
     offset: u64,
-    /// Of the file that was read last.
-    inode: u64,
+    /// The file that was read last, open so that its inode can't become another's.
+    file: Option<File>,
     /// The id of the log's first event.
     log: String,
     /// The last event that was given.
@@ -127,7 +132,7 @@ impl EventReader {
         Self {
             path,
             offset: 0,
-            inode: 0,
+            file: None,
             log: String::new(),
             last: 0,
         }
@@ -145,8 +150,10 @@ impl EventReader {
             Err(error) => return Err(error),
         };
         let metadata = file.metadata()?;
-        if metadata.ino() != self.inode || metadata.len() < self.offset {
-            self.inode = metadata.ino();
+        let earlier = self.file.as_ref().map(File::metadata).transpose()?;
+        let same = earlier.is_some_and(|it| it.ino() == metadata.ino());
+        if !same || metadata.len() < self.offset {
+            self.file = Some(file.try_clone()?);
             self.offset = 0;
         }
         let from_start = self.offset == 0;
@@ -398,6 +405,25 @@ pub(crate) mod tests {
             let line = serde_json::to_string(&first).unwrap() + "\n";
             write_atomic(&path, line.as_bytes(), 0o644).unwrap();
             assert_eq!(reader.read().unwrap(), [first]);
+        }
+    }
+
+    #[test]
+    fn a_log_that_was_made_smaller_again_and_again_loses_nothing_for_its_readers() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("events.jsonl");
+        let mut reader = EventReader::new(path.clone());
+        let first = event(1, Kind::Started);
+        for sequence in 2..50 {
+            // Each time a new file; its inode may be that of one before.
+            for bytes in ["", "x"] {
+                write_atomic(&directory.path().join("other"), bytes.as_bytes(), 0o600).unwrap();
+                let events = [first.clone(), event(sequence, Kind::AttemptFailed)];
+                let lines = lightened(&events, BOUND).unwrap();
+                write_atomic(&path, &lines, 0o644).unwrap();
+            }
+            let read = reader.read().unwrap();
+            assert_eq!(read.last().map(|it| it.sequence), Some(sequence));
         }
     }
 

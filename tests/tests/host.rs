@@ -143,13 +143,13 @@ fn firewalld_goes_on_running_and_lets_the_cluster_through() {
     // The API reaches the worker's kubelet, and does so on later boots.
     let kubelet_answers = || {
         let ask = ["get", "--raw", "/api/v1/nodes/w1/proxy/healthz"];
-        let answer = cluster.kubectl(&scenario.lab, &scenario.kubernetes, &ask)?;
-        Ok(answer == "ok")
+        let said = cluster.kubectl(&scenario.lab, &scenario.kubernetes, &ask)?;
+        Ok(said == "ok")
     };
-    let reached = "the API to reach the kubelet";
-    worker.wait_for(reached, PATIENCE, kubelet_answers).unwrap();
+    let answer = "the API to reach the kubelet";
+    worker.wait_for(answer, PATIENCE, kubelet_answers).unwrap();
     worker.power_off().unwrap();
     worker.boot().unwrap();
-    worker.wait_for(reached, PATIENCE, kubelet_answers).unwrap();
+    worker.wait_for(answer, PATIENCE, kubelet_answers).unwrap();
     assert!(opened(&worker).contains("10250/tcp"));
 }

@@ -59,6 +59,9 @@ causes! {
     PlanChanged "plan.changed" Permanent
         "The plan is not the one this installation began with."
         "Provision the machine afresh: a half-installed node can't change its plan.";
+    PlanVarKept "plan.var-kept" Permanent
+        "/var remembers that this node was installed, but what was in /etc is gone."
+        "Keep both or neither: wipe /var and provision the machine anew, or have /etc last as long as /var.";
     AgentState "agent.state" Transient
         "The agent can't read or write its own state."
         "Look for a full or read-only /var.";
@@ -173,6 +176,12 @@ causes! {
     KubeadmNameTaken "kubeadm.name-taken" Transient
         "The cluster has a Ready node of this name already."
         "Find the other machine that has this node's Ignition file or hostname. After a machine was provisioned anew, the cluster takes some 40 seconds to see that the old node is gone.";
+    KubeadmClusterExists "kubeadm.cluster-exists" Transient
+        "Another control plane serves the cluster already, and this machine, which is to make it, has nothing of it."
+        "To join it again, put another control plane first in the cluster file, compile, and provision this machine with its new file. To have the cluster made anew, switch the others off.";
+    KubeadmControlPlane "kubeadm.control-plane-down" Transient
+        "The control plane that an earlier attempt made on this machine doesn't come up. It isn't reset, for nodes may have joined it."
+        "Read kubelet's journal and the logs of its static pods. If nothing is to be kept of the cluster, `kubeadm reset` and `nkd-agent retry`.";
     KubeadmEtcd "kubeadm.etcd-member" Transient
         "etcd still lists this node as a member from an earlier attempt, and that couldn't be removed."
         "See that etcd on the other control planes is healthy; the message has its words.";

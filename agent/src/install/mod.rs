@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use nkd_contract::{Cause, Kind, Plan, PlanError, Stage, paths};
 
 use crate::stages::{self, Fault, Node};
+use crate::system::files::{give_up_reserve, keep_reserve};
 use crate::system::{self, Root};
 use state::State;
 use step::{Input, Step};
@@ -51,6 +52,7 @@ fn begin(root: &Root) -> anyhow::Result<Outcome> {
         Err(fault) => return stop(&mut announcer, fault),
     };
     announcer.adopt(&plan, &digest);
+    keep_reserve(&root.path(paths::STATE));
     let saved = State::load(root).context(paths::STATE)?;
     let mut state = saved.unwrap_or_else(|| State::new(digest.clone(), boot.clone()));
     if state.plan != digest {
@@ -59,6 +61,10 @@ fn begin(root: &Root) -> anyhow::Result<Outcome> {
     }
     for event in &state.events {
         announcer.publish(event)?;
+    }
+    if state.reached > Stage::Kubeadm && !root.path(stages::MEMBER).exists() {
+        let message = format!("the node was joined, but there is no {}", stages::MEMBER);
+        return stop(&mut announcer, Fault::new(Cause::PlanVarKept, message));
     }
     let news = restart(&plan, &mut state, boot);
     let mut worker = Worker {
@@ -166,6 +172,7 @@ impl Worker<'_> {
                 Step::Running { stage, attempt, .. } => self.attempt(stage, attempt)?,
                 Step::Ready => {
                     ready::tell_others(self.root)?;
+                    give_up_reserve(&self.root.path(paths::STATE));
                     return Ok(Outcome::Ready);
                 }
                 Step::Failed { .. } => return Ok(Outcome::Stopped),

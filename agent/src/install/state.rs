@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::step::{Input, Step};
 use crate::system::Root;
-use crate::system::files::{read_if_exists, write_atomic};
+use crate::system::files::{read_if_exists, with_reserve, write_atomic};
 
 /// `/var/lib/nkd/state.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -69,6 +69,7 @@ impl State {
     /// # Errors
     /// Whatever the file system says.
     pub fn save(&self, root: &Root) -> io::Result<()> {
-        write_atomic(&root.path(paths::STATE), &serde_json::to_vec(self)?, 0o600)
+        let (path, json) = (root.path(paths::STATE), serde_json::to_vec(self)?);
+        with_reserve(&path, || write_atomic(&path, &json, 0o600))
     }
 }

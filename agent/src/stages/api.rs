@@ -7,6 +7,7 @@ use std::time::Duration;
 use nkd_contract::{Cause, Plan};
 use serde_json::Value;
 use ureq::Agent;
+use ureq::http::header::AUTHORIZATION;
 use ureq::tls::{ClientCert, PemItem, TlsConfig, parse_pem};
 
 use super::{Fault, Node};
@@ -23,6 +24,8 @@ const WATCH: Duration = Duration::from_secs(5);
 pub(super) struct Api {
     agent: Agent,
     endpoint: String,
+    /// A bootstrap token, which may read nodes (kubeadm, `kubeadm:get-nodes`).
+    token: Option<String>,
 }
 
 /// Why there is no answer.
@@ -48,10 +51,20 @@ impl Api {
         Some(Self::new(node.plan, Some(credentials(&pem)?)))
     }
 
+    /// A client with a bootstrap token.
+    pub(super) fn with_token(plan: &Plan, token: &str) -> Result<Self, ApiError> {
+        let token = Some(token.to_owned());
+        Ok(Self {
+            token,
+            ..Self::new(plan, None)?
+        })
+    }
+
     fn new(plan: &Plan, credentials: Option<ClientCert>) -> Result<Self, ApiError> {
         Ok(Self {
             agent: client(&plan.certificate_authority, credentials)?,
             endpoint: plan.endpoint.clone(),
+            token: None,
         })
     }
 
@@ -63,10 +76,11 @@ impl Api {
 
     /// The body of a `GET` that is answered with 200.
     pub(super) fn get(&self, path: &str) -> Result<String, ApiError> {
-        let mut answer = self
-            .agent
-            .get(format!("https://{}{path}", self.endpoint))
-            .call()?;
+        let mut request = self.agent.get(format!("https://{}{path}", self.endpoint));
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let mut answer = request.call()?;
         Ok(answer.body_mut().read_to_string()?)
     }
 

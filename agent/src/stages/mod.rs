@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 use nkd_contract::{Cause, Kind, Plan, Progress, Stage};
 
+pub(crate) use kubeadm::MEMBER;
+
 use crate::install::{Announcer, News};
 use crate::system::{self, CommandError, Root, TICK};
 use hooks::When;

@@ -239,15 +239,13 @@ impl Command {
         let deadline = Instant::now() + self.timeout;
         let mut redactor = Redactor::default();
         let mut tail = VecDeque::new();
-        let mut heard_out = false;
+        let (mut heard_out, mut ended) = (false, None);
         // Whoever has closed its output mostly ends at once.
         let mut look = Duration::from_millis(1);
         loop {
             alive();
+            let mut silent = heard_out;
             if heard_out {
-                if let Some(status) = child.try_wait().map_err(|source| self.io(source))? {
-                    return self.judge(status, tail.into());
-                }
                 thread::sleep(look);
                 look = (look * 2).min(Duration::from_millis(50));
             } else {
@@ -257,18 +255,24 @@ impl Command {
                         heard(&line);
                         keep(line, &mut tail);
                     }
-                    // Somebody may hold the pipe open who outlives the child.
-                    Err(RecvTimeoutError::Timeout) => {
-                        if let Some(status) = child.try_wait().map_err(|source| self.io(source))? {
-                            return self.judge(status, tail.into());
-                        }
-                    }
-                    Err(RecvTimeoutError::Disconnected) => heard_out = true,
+                    Err(RecvTimeoutError::Timeout) => silent = true,
+                    Err(RecvTimeoutError::Disconnected) => (heard_out, silent) = (true, true),
                 }
             }
-            if Instant::now() >= deadline {
-                self.kill(&mut child);
-                return Err(self.timed_out(tail.into()));
+            if ended.is_none() {
+                let status = child.try_wait().map_err(|source| self.io(source))?;
+                ended = status.map(|status| (status, Instant::now()));
+            }
+            match ended {
+                // Somebody may hold the pipe open who outlives the child, and talk on.
+                Some((status, at)) if silent || at.elapsed() >= TICK => {
+                    return self.judge(status, tail.into());
+                }
+                None if Instant::now() >= deadline => {
+                    self.kill(&mut child);
+                    return Err(self.timed_out(tail.into()));
+                }
+                _ => {}
             }
         }
     }
@@ -368,6 +372,15 @@ mod tests {
         };
         assert_eq!(status.code(), Some(3));
         assert_eq!(*tail, ["6", "7", "8", "9", "token (secret)"]);
+    }
+
+    #[test]
+    fn who_outlives_a_command_and_talks_on_does_not_hold_it_up() {
+        let before = Instant::now();
+        shell("(for i in $(seq 300); do echo still here; sleep 0.1; done) & echo done")
+            .run()
+            .unwrap();
+        assert!(before.elapsed() < Duration::from_secs(10));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Replaces a file in one step. Its mode is set before anybody can see it; file and directory are
 /// on the disk when this returns. Missing parent directories are made.
@@ -24,6 +24,46 @@ pub fn write_atomic(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
     File::open(directory)?.sync_all()
+}
+
+/// How many bytes are kept in reserve: a state and a few hundred events.
+const RESERVE: usize = 512 << 10;
+
+/// Keeps some room for what is to be written beside a file, if there is any.
+pub fn keep_reserve(beside: &Path) {
+    let path = reserve(beside);
+    if path.exists() {
+        return;
+    }
+    // Zeros could be no room at all where files are compressed.
+    let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..))
+        .take(RESERVE)
+        .collect();
+    if let Err(error) = write_atomic(&path, &noise, 0o600) {
+        log::warn!("{}: {error}", path.display());
+    }
+}
+
+/// Does what needs room beside a file; on a full disk once more, with what was kept in reserve.
+///
+/// # Errors
+/// Whatever it says.
+pub fn with_reserve<T>(beside: &Path, mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    match work() {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull && give_up_reserve(beside) => {
+            work()
+        }
+        done => done,
+    }
+}
+
+/// Makes room of what was kept in reserve, if it still is.
+pub fn give_up_reserve(beside: &Path) -> bool {
+    fs::remove_file(reserve(beside)).is_ok()
+}
+
+fn reserve(beside: &Path) -> PathBuf {
+    beside.with_file_name("reserve")
 }
 
 /// Copies a directory tree of plain files, with their modes, over what is there.
@@ -74,6 +114,22 @@ mod tests {
         );
         let left_over = fs::read_dir(path.parent().unwrap()).unwrap().count();
         assert_eq!(left_over, 1);
+    }
+
+    #[test]
+    fn what_a_full_disk_refuses_gets_the_reserve_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        let full = || Err::<(), _>(io::Error::from(io::ErrorKind::StorageFull));
+        keep_reserve(&path);
+        let mut tries = 0;
+        let done = with_reserve(&path, || {
+            tries += 1;
+            if tries == 1 { full() } else { Ok(()) }
+        });
+        assert!(done.is_ok());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        assert!(with_reserve(&path, full).is_err());
     }
 
     #[test]

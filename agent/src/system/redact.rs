@@ -10,6 +10,8 @@ impl Redactor {
     /// The line without secrets. Lines belong together in the order given: a private key is
     /// several.
     pub fn line(&mut self, line: &str) -> String {
+        // What follows is the text around an error in a manifest (Go, json-iterator).
+        let line = line.split(", error found in #").next().unwrap_or_default();
         if line.contains("-----BEGIN") && line.contains("PRIVATE KEY-----") {
             self.in_private_key = true;
         }
@@ -117,6 +119,13 @@ mod tests {
             redacted("key whsec_bm90IGEga2V5Cg== used"),
             "key (secret) used"
         );
+    }
+
+    #[test]
+    fn what_kubectl_quotes_of_a_manifest_is_left_out() {
+        let line = "unable to decode \"STDIN\": illegal base64, error found in #10 byte of \
+                    ...|hunter2!\"},\"kind\"|..., bigger context ...|\"password\":\"hunter2!\"|...";
+        assert_eq!(redacted(line), "unable to decode \"STDIN\": illegal base64");
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use nkd_contract::{Cause, Kind, Plan, Role, Stage, paths};
+use nkd_contract::{Cause, Image, Kind, Plan, Role, Stage, paths};
 
 use super::machine::Machine;
-use super::receiver::{Authority, Receiver};
+use super::ready::{READY, give_credentials};
+use super::receiver::{Answer, Authority, Receiver};
 
 /// An API that says yes to everything, and the plan of a node that joins there.
 fn api(authority: &Authority) -> Receiver {
@@ -86,4 +87,138 @@ fn a_member_of_another_cluster_is_none_of_this_one() {
         done.map(|event| event.stage)
             .any(|stage| stage == Some(Stage::Kubeadm))
     );
+}
+
+/// The plan of the node that makes the cluster; it has an API server of its own at a port.
+fn makes(plan: &mut Plan, authority: &Authority, endpoint: &str, own_port: u16) {
+    plan.certificate_authority.clone_from(&authority.pem);
+    endpoint.clone_into(&mut plan.endpoint);
+    plan.machine.addresses = vec!["127.0.0.1".parse().unwrap()];
+    plan.machine.api_port = Some(own_port);
+    plan.budgets.insert(Stage::Kubeadm, 0);
+}
+
+/// What an attempt leaves that came to its last phase.
+fn was_made(machine: &Machine) {
+    for name in [
+        "admin.conf",
+        "manifests/kube-apiserver.yaml",
+        "manifests/kube-scheduler.yaml",
+    ] {
+        machine.write(&format!("/etc/kubernetes/{name}"), "");
+    }
+    let kubelet = "client-certificate: /var/lib/kubelet/pki/kubelet-client-current.pem";
+    machine.write("/etc/kubernetes/kubelet.conf", kubelet);
+    machine.write("/var/lib/etcd/member/wal", "");
+}
+
+#[test]
+fn a_cluster_that_others_serve_is_not_made_a_second_time() {
+    let machine = Machine::new();
+    let authority = Authority::new();
+    let others = api(&authority);
+    machine.plan(|plan| makes(plan, &authority, &others.address.to_string(), 1));
+    machine.install();
+    let (stage, cause, message) = machine.failure();
+    assert_eq!(
+        (stage, cause),
+        (Some(Stage::Kubeadm), Cause::KubeadmClusterExists),
+        "{message}"
+    );
+    assert!(machine.calls_of("kubeadm").is_empty());
+}
+
+#[test]
+fn an_init_whose_balancer_is_silent_goes_on_with_its_own_control_plane() {
+    let machine = Machine::new();
+    let authority = Authority::new();
+    let own = api(&authority);
+    was_made(&machine);
+    machine.plan(|plan| makes(plan, &authority, "127.0.0.1:1", own.address.port()));
+    machine.install();
+    let calls = machine.calls_of("kubeadm").join("\n");
+    let port = format!("Port-{}", own.address.port());
+    assert!(
+        calls.contains("--ignore-preflight-errors") && calls.contains(&port),
+        "{calls}"
+    );
+    assert!(!calls.contains("reset"), "{calls}");
+}
+
+#[test]
+fn a_control_plane_that_others_may_have_joined_is_never_reset() {
+    let machine = Machine::new();
+    let authority = Authority::new();
+    was_made(&machine);
+    machine.plan(|plan| makes(plan, &authority, "127.0.0.1:1", 1));
+    machine.install();
+    let (_, cause, message) = machine.failure();
+    assert_eq!(cause, Cause::KubeadmControlPlane, "{message}");
+    assert!(machine.calls_of("kubeadm").is_empty());
+    assert!(machine.path("/var/lib/etcd/member/wal").exists());
+}
+
+#[test]
+fn a_label_of_an_earlier_life_does_not_make_a_control_plane() {
+    let machine = Machine::new();
+    let authority = Authority::new();
+    let labelled =
+        Answer::Body(r#"{"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}}"#);
+    let ok = Answer::Status(200);
+    let any = "127.0.0.1:0".parse().unwrap();
+    let api = Receiver::listen(any, &[ok, ok, labelled], Some(&authority));
+    give_credentials(&machine);
+    machine.program("kubeadm", "touch $ROOT/etc/kubernetes/kubelet.conf; exit 1");
+    machine.plan(|plan| joins(plan, &authority, api.address));
+    machine.install();
+    let (stage, cause, message) = machine.failure();
+    assert_eq!(
+        (stage, cause),
+        (Some(Stage::Kubeadm), Cause::KubeadmFailed),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_name_that_is_taken_stays_among_etcds_members() {
+    let machine = Machine::new();
+    let authority = Authority::new();
+    let ok = Answer::Status(200);
+    let any = "127.0.0.1:0".parse().unwrap();
+    let api = Receiver::listen(any, &[ok, ok, READY], Some(&authority));
+    machine.write(
+        paths::KUBEADM,
+        "discovery:\n  tlsBootstrapToken: abcdef.0123456789abcdef\n",
+    );
+    machine.plan(|plan| {
+        joins(plan, &authority, api.address);
+        plan.images.required.push(Image {
+            name: "example.org/etcd:1".into(),
+            digest: None,
+        });
+    });
+    machine.write("/images/etcd.tar", "example.org/etcd:1\n");
+    machine.install();
+    let (_, cause, message) = machine.failure();
+    assert_eq!(cause, Cause::KubeadmNameTaken, "{message}");
+    assert!(machine.calls_of("kubeadm").is_empty());
+    let asked = [api.next(), api.next(), api.next()];
+    assert_eq!(
+        asked[2].header("authorization"),
+        "Bearer abcdef.0123456789abcdef"
+    );
+}
+
+#[test]
+fn a_var_that_outlives_etc_is_told_of_and_nothing_is_done() {
+    let machine = Machine::new();
+    machine.plan(|_| {});
+    machine.install();
+    assert_eq!(machine.failure().0, Some(Stage::Ready));
+    std::fs::remove_dir_all(machine.path("/etc/kubernetes")).unwrap();
+    machine.reboot();
+    let calls = machine.calls().len();
+    machine.install();
+    assert_eq!(machine.failure().1, Cause::PlanVarKept);
+    assert_eq!(machine.calls().len(), calls);
 }

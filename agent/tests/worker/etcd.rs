@@ -149,7 +149,7 @@ fn machine(etcd: &Etcd, endpoint: &Receiver, authority: &Authority) -> Machine {
     machine.program(
         "kubeadm",
         &format!(
-            r#"case "$*" in "init phase certs etcd-healthcheck-client --cert-dir /etc/kubernetes/pki --kubernetes-version v1.20.2")
+            r#"case "$*" in "init phase certs etcd-healthcheck-client --config /run/nkd/etcd-client.yaml")
             for kind in crt key; do cp {from}/client.$kind $ROOT/etc/kubernetes/pki/etcd/healthcheck-client.$kind; done;;
             esac"#
         ),

@@ -10,7 +10,7 @@ const NOT_READY: Answer = Answer::Body(
     r#"{"metadata": {"name": "cp1", "resourceVersion": "42"}, "status": {"conditions":
         [{"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": "no network"}]}}"#,
 );
-const READY: Answer =
+pub const READY: Answer =
     Answer::Body(r#"{"status": {"conditions": [{"type": "Ready", "status": "True"}]}}"#);
 
 /// A machine whose kubelet has credentials for an API that gives these answers, after its worker
@@ -19,13 +19,7 @@ fn installed(answers: &[Answer]) -> (Machine, Receiver) {
     let machine = Machine::new();
     let authority = Authority::new();
     let api = Receiver::listen("127.0.0.1:0".parse().unwrap(), answers, Some(&authority));
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(Vec::new()).unwrap();
-    let certificate = certificate.self_signed(&key).unwrap().pem();
-    machine.write(
-        "/var/lib/kubelet/pki/kubelet-client-current.pem",
-        &(certificate + &key.serialize_pem()),
-    );
+    give_credentials(&machine);
     machine.plan(|plan| {
         plan.certificate_authority.clone_from(&authority.pem);
         plan.endpoint = api.address.to_string();
@@ -33,6 +27,17 @@ fn installed(answers: &[Answer]) -> (Machine, Receiver) {
     });
     assert!(machine.install().success());
     (machine, api)
+}
+
+/// Gives the machine's kubelet credentials.
+pub fn give_credentials(machine: &Machine) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(Vec::new()).unwrap();
+    let certificate = certificate.self_signed(&key).unwrap().pem();
+    machine.write(
+        "/var/lib/kubelet/pki/kubelet-client-current.pem",
+        &(certificate + &key.serialize_pem()),
+    );
 }
 
 #[test]

@@ -35,7 +35,7 @@ const JOIN_PHASES: [&str; 7] = [
 
 /// Preflight checks in any version (`cmd/kubeadm/app/preflight`); kubeadm compares them without
 /// case.
-const CHECKS: [&str; 16] = [
+const CHECKS: [&str; 17] = [
     "CRI",
     "ContainerRuntimeVersion",
     "ExternalEtcdClientCertificates",
@@ -48,6 +48,7 @@ const CHECKS: [&str; 16] = [
     "IsDockerSystemdCheck",
     "IsPrivilegedUser",
     "KubeletVersion",
+    "KubernetesVersion",
     "Mem",
     "NumCPU",
     "Swap",
@@ -79,13 +80,15 @@ const NEEDED_PHASES: [&str; 11] = [
 ];
 
 /// Arguments of the control plane that say what the cluster file says.
-const OWNED_COMPONENT_ARGS: [(&str, &str, &str); 7] = [
+const OWNED_COMPONENT_ARGS: [(&str, &str, &str); 8] = [
     ("apiServer", "advertise-address", "the node's `address`"),
     (
         "apiServer",
         "etcd-servers",
         "`spec.kubernetes.etcd.external`",
     ),
+    // Nodes that join ask without credentials whether it is ready, and so does its own kubelet.
+    ("apiServer", "anonymous-auth", ""),
     ("apiServer", "secure-port", "`spec.kubernetes.endpoint`"),
     (
         "apiServer",
@@ -115,8 +118,10 @@ const ARGS: [&[&str]; 5] = [
 ];
 
 /// Arguments of kubelet that hold nodes and cluster together, and what to use instead.
-pub const OWNED_ARGS: [(&str, &str); 11] = [
+pub const OWNED_ARGS: [(&str, &str); 13] = [
     ("bootstrap-kubeconfig", ""),
+    // Where the agent finds kubelet's credentials.
+    ("cert-dir", ""),
     ("cgroup-driver", ""),
     (
         "config",
@@ -129,6 +134,7 @@ pub const OWNED_ARGS: [(&str, &str); 11] = [
     ("node-ip", "the node's `address`"),
     ("node-labels", "the node's `labels`"),
     ("pod-infra-container-image", "`spec.runtime.sandboxImage`"),
+    ("rotate-certificates", ""),
     ("volume-plugin-dir", ""),
 ];
 

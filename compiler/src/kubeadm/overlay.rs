@@ -19,7 +19,7 @@ const KUBELET: (&str, &str) = ("kubelet.config.k8s.io/v1beta1", "KubeletConfigur
 const KUBE_PROXY: (&str, &str) = ("kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration");
 
 /// Fields that nkd fills: changing them would break what it proves. With what to use instead.
-const OWNED: [(&str, &str); 25] = [
+const OWNED: [(&str, &str); 26] = [
     ("InitConfiguration.bootstrapTokens", ""),
     ("InitConfiguration.certificateKey", ""),
     (
@@ -72,6 +72,7 @@ const OWNED: [(&str, &str); 25] = [
         "KubeletConfiguration.clusterDomain",
         "`spec.kubernetes.networking.dnsDomain`",
     ),
+    ("KubeletConfiguration.rotateCertificates", ""),
     ("KubeletConfiguration.staticPodPath", ""),
     (
         "KubeProxyConfiguration.clusterCIDR",

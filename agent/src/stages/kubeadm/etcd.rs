@@ -5,18 +5,20 @@
 use std::fs;
 use std::net::IpAddr;
 
-use nkd_contract::{Cause, paths};
+use nkd_contract::{Cause, Runtime, paths};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::Agent;
 
 use super::super::api;
-use super::{Fault, Node};
+use super::{Fault, Node, configured};
 use crate::system::alive;
+use crate::system::files::write_atomic;
 
 /// Signed by kubeadm; the joining control plane needs it anyway.
 const CLIENT: &str = "etcd/healthcheck-client";
 const CLIENT_PHASE: [&str; 4] = ["init", "phase", "certs", "etcd-healthcheck-client"];
+const CLIENT_CONFIG: &str = "/run/nkd/etcd-client.yaml";
 const CLIENT_PORT: u16 = 2379;
 const PEER_PORT: u16 = 2380;
 
@@ -74,12 +76,13 @@ fn peer_url(address: IpAddr) -> String {
 
 /// A client that etcd knows, by the authority that was delivered.
 fn client(node: &Node<'_>) -> Result<Agent, Fault> {
+    let config = node.root.path(CLIENT_CONFIG);
+    write_atomic(&config, client_config(node).as_bytes(), 0o600)
+        .map_err(|error| fault(format!("{CLIENT_CONFIG}: {error}")))?;
     node.root
         .command("kubeadm")
         .args(CLIENT_PHASE)
-        .args(["--cert-dir", paths::KUBERNETES_PKI])
-        // Else it would ask the internet for the newest.
-        .args(["--kubernetes-version", &node.plan.kubernetes_version])
+        .args(["--config", CLIENT_CONFIG])
         .run()
         .map_err(|error| Fault::of_command(Cause::KubeadmFailed, &error))?;
     let read = |name: String| {
@@ -91,6 +94,27 @@ fn client(node: &Node<'_>) -> Result<Agent, Fault> {
     let authority = read("etcd/ca.crt".to_owned())?;
     api::client(&authority, api::credentials(pem.as_bytes()))
         .map_err(|error| fault(error.to_string()))
+}
+
+/// What kubeadm needs to know to sign a certificate. What isn't said it would look for: the newest
+/// version on the internet, an address, and the one CRI socket, of which Docker's nodes have two.
+fn client_config(node: &Node<'_>) -> String {
+    let (plan, api_version) = (node.plan, configured(node, "apiVersion"));
+    let runtime = plan.runtime;
+    let init = json!({
+        "apiVersion": api_version,
+        "kind": "InitConfiguration",
+        "localAPIEndpoint": {"advertiseAddress": plan.machine.addresses.first()},
+        "nodeRegistration": {"criSocket": runtime.cri_endpoint(runtime != Runtime::Docker)},
+    });
+    let cluster = json!({
+        "apiVersion": api_version,
+        "kind": "ClusterConfiguration",
+        "certificatesDir": paths::KUBERNETES_PKI,
+        "kubernetesVersion": plan.kubernetes_version,
+    });
+    // JSON is YAML.
+    format!("{init}\n---\n{cluster}\n")
 }
 
 struct Etcd<'a> {

@@ -5,14 +5,15 @@ mod etcd;
 
 use std::fs;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use nkd_contract::{Cause, Role, Runtime, paths};
+use nkd_contract::{Cause, Plan, Role, Runtime, paths};
 use serde_json::json;
 
-use super::api::{Api, ApiError};
+use super::api::{self, Api, ApiError};
 use super::{Fault, Node, runs_etcd};
 use crate::system::CommandError;
 use crate::system::files::{copy_tree, write_atomic};
@@ -34,7 +35,7 @@ const CONTROL_PLANE_FILES: [&str; 3] = [
 /// Says that kubeadm has come to its end here, and for the cluster of which authority. Whatever
 /// happens later, such a node is never reset again: not when the agent has lost its state, and not
 /// when its cluster is slow to come up.
-const MEMBER: &str = "/etc/kubernetes/nkd-member.crt";
+pub(crate) const MEMBER: &str = "/etc/kubernetes/nkd-member.crt";
 const KUBELET_CONFIG: &str = "/etc/kubernetes/kubelet.conf";
 const ETCD_DATA: &str = "/var/lib/etcd/member";
 /// Whatever kubeadm writes before its end.
@@ -44,7 +45,7 @@ const TRACES: [&str; 4] = [
     "/etc/kubernetes/manifests/kube-apiserver.yaml",
     "/var/lib/kubelet/config.yaml",
 ];
-/// The label that `kubeadm join --control-plane` sets last of all.
+/// The label that `kubeadm join --control-plane` sets when its etcd has joined.
 const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 /// What the preflight of a second `kubeadm init` finds where the first one was cut off.
 const ALREADY_THERE: &str = "FileAvailable--etc-kubernetes-manifests-kube-apiserver.yaml,\
@@ -77,21 +78,46 @@ fn is_member(node: &Node<'_>) -> bool {
 fn init(node: &mut Node<'_>) -> Result<(), Fault> {
     let mut arguments = vec!["init", "--config", paths::KUBEADM, "--skip-token-print"];
     let already_there;
-    if has_traces(node) {
-        if control_plane_runs(node) {
-            node.progress(
-                "an earlier attempt's control plane runs; kubeadm goes on with it",
-                None,
-            );
-            let port = node.plan.machine.api_port();
-            already_there = format!("{ALREADY_THERE},Port-{port}");
-            arguments.extend(["--ignore-preflight-errors", &already_there]);
-        } else {
+    if control_plane_runs(node) {
+        node.progress(
+            "an earlier attempt's control plane runs; kubeadm goes on with it",
+            None,
+        );
+        let port = node.plan.machine.api_port();
+        already_there = format!("{ALREADY_THERE},Port-{port}");
+        arguments.extend(["--ignore-preflight-errors", &already_there]);
+    } else {
+        may_begin(node)?;
+        if has_traces(node) {
             reset(node)?;
         }
     }
     restore(node)?;
     kubeadm(node, &arguments)
+}
+
+/// A cluster is made once: not beside itself, where another control plane serves it already, and not
+/// over its own data, once nodes may have joined.
+fn may_begin(node: &Node<'_>) -> Result<(), Fault> {
+    let plan = node.plan;
+    let answers = |endpoint: &str| {
+        let answer = Api::anonymous(plan).and_then(|api| api.at(endpoint).get("/readyz"));
+        matches!(answer, Ok(_) | Err(ApiError::Status(_)))
+    };
+    let (endpoint, own) = (&plan.endpoint, own_api(plan));
+    if *endpoint != own && answers(endpoint) && !answers(&own) {
+        let message =
+            format!("the cluster is served at {endpoint} already, and not by this machine");
+        return Err(Fault::new(Cause::KubeadmClusterExists, message));
+    }
+    // The last thing but add-ons that init does, after the tokens (kubeadm, `kubelet-finalize`).
+    let kubelet = fs::read_to_string(node.root.path(KUBELET_CONFIG));
+    if kubelet.is_ok_and(|it| it.contains("kubelet-client-current.pem")) {
+        let message = "the control plane of an earlier attempt doesn't come up, and is not reset, for \
+                       nodes may have joined it";
+        return Err(Fault::new(Cause::KubeadmControlPlane, message));
+    }
+    Ok(())
 }
 
 fn join(node: &mut Node<'_>) -> Result<(), Fault> {
@@ -104,6 +130,7 @@ fn join(node: &mut Node<'_>) -> Result<(), Fault> {
     }
     restore(node)?;
     if node.plan.role == Role::JoinControlPlane && runs_etcd(node) {
+        name_is_free(node)?;
         etcd::forget_earlier_self(node)?;
     }
     write_discovery(node)?;
@@ -114,6 +141,34 @@ fn join(node: &mut Node<'_>) -> Result<(), Fault> {
         return Ok(());
     }
     joined
+}
+
+/// The text that a key of the delivered configuration has, as nkd writes it.
+fn configured(node: &Node<'_>, key: &str) -> Option<String> {
+    let config = fs::read_to_string(node.root.path(paths::KUBEADM)).ok()?;
+    let text = |line: &str| {
+        Some(
+            line.trim()
+                .strip_prefix(key)?
+                .strip_prefix(": ")?
+                .to_owned(),
+        )
+    };
+    let text = config.lines().find_map(text)?;
+    Some(text.trim_matches('"').to_owned())
+}
+
+/// As kubeadm will look itself, but before this node's name is taken off etcd's members.
+fn name_is_free(node: &Node<'_>) -> Result<(), Fault> {
+    let name = &node.plan.node;
+    let token = configured(node, "tlsBootstrapToken");
+    // Whatever else is wrong, kubeadm says.
+    let object = token.and_then(|token| Api::with_token(node.plan, &token).ok()?.node(name).ok());
+    if object.is_some_and(|object| api::readiness(&object).is_ok()) {
+        let message = format!("a Ready node {name} is in the cluster");
+        return Err(Fault::new(Cause::KubeadmNameTaken, message));
+    }
+    Ok(())
 }
 
 /// Whether kubeadm has ever begun here, whatever the agent remembers.
@@ -129,8 +184,8 @@ fn has_traces(node: &Node<'_>) -> bool {
         .any(|path| node.root.path(path).exists())
 }
 
-/// Whether the control plane that an earlier attempt began works. Nodes may have joined it, so it
-/// is given time before it is thrown away.
+/// Whether the control plane that an earlier attempt began on this machine works, whoever else is
+/// reached by the endpoint. Nodes may have joined it, so it is given time.
 fn control_plane_runs(node: &mut Node<'_>) -> bool {
     if !CONTROL_PLANE_FILES
         .iter()
@@ -147,29 +202,42 @@ fn control_plane_runs(node: &mut Node<'_>) -> bool {
         log::warn!("{error}");
     }
     let healthy = node.poll(CONTROL_PLANE, |node| {
-        let endpoint = &node.plan.endpoint;
+        let own = own_api(node.plan);
         Api::anonymous(node.plan)
-            .and_then(|api| api.get("/readyz"))
-            .map_err(|error| error.at_gate(endpoint, "/readyz"))
+            .and_then(|api| api.at(&own).get("/readyz"))
+            .map_err(|error| error.at_gate(&own, "/readyz"))
     });
     healthy.is_ok()
 }
 
+/// Where this machine's own API server listens.
+fn own_api(plan: &Plan) -> String {
+    let port = plan.machine.api_port();
+    let address = plan.machine.addresses.first();
+    address.map_or_else(
+        || plan.endpoint.clone(),
+        |address| SocketAddr::new(*address, port).to_string(),
+    )
+}
+
 /// Whether this node is a member of the cluster, by the word of the cluster itself and with the
-/// credentials its kubelet got.
+/// credentials its kubelet got. The label of a control plane may be of an earlier life; it is one
+/// when its own API server works.
 ///
 /// # Errors
 /// The cluster can't be asked. Then nobody knows, and nothing may be thrown away.
-fn has_joined(node: &Node<'_>) -> Result<bool, Fault> {
+fn has_joined(node: &mut Node<'_>) -> Result<bool, Fault> {
     let endpoint = &node.plan.endpoint;
-    let Some(api) = Api::as_kubelet(node) else {
+    let Some(api) = Api::as_kubelet(node).filter(|_| node.root.path(KUBELET_CONFIG).exists())
+    else {
         return Ok(false);
     };
     match api.and_then(|api| api.node(&node.plan.node)) {
-        Ok(object) => Ok(node.plan.role == Role::JoinWorker
-            || object["metadata"]["labels"]
-                .get(CONTROL_PLANE_LABEL)
-                .is_some()),
+        Ok(_) if node.plan.role == Role::JoinWorker => Ok(true),
+        Ok(object) => {
+            let labels = &object["metadata"]["labels"];
+            Ok(labels.get(CONTROL_PLANE_LABEL).is_some() && control_plane_runs(node))
+        }
         Err(ApiError::Status(401 | 403 | 404)) => Ok(false),
         Err(error) => Err(error.at_gate(endpoint, "this node's own object")),
     }
