@@ -31,8 +31,10 @@ pub fn instead_of_nkd(machine: &Machine, script: &str, arguments: &str) -> Resul
     Ok(())
 }
 
-/// The value in the middle.
+/// The value in the middle, or the one between the two there.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
+    let middle = |at: usize| values.get(at).copied().unwrap_or_default();
+    let half = values.len() / 2;
+    f64::midpoint(middle(half), middle(values.len().saturating_sub(1) / 2))
 }

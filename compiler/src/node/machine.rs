@@ -50,7 +50,7 @@ fn ignores(kubeadm: &[Value], check: &str) -> bool {
         .iter()
         .filter_map(|it| it["nodeRegistration"]["ignorePreflightErrors"].as_array());
     let mut names = lists.flatten().filter_map(Value::as_str);
-    names.any(|name| name.eq_ignore_ascii_case(check) || name.eq_ignore_ascii_case("all"))
+    names.any(|name| name.eq_ignore_ascii_case(check))
 }
 
 /// A boolean of kubelet's, as the user set it: an argument of this node's goes before a field of

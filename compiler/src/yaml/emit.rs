@@ -85,14 +85,11 @@ fn text(string: &str) -> String {
 /// Adds a character of JSON, and as an escape where YAML's readers would take a line break or nothing
 /// printable (YAML 1.1, 5.1 and 5.4).
 fn escaped(mut out: String, c: char) -> String {
-    match c {
-        '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
-            let _ = write!(out, "\\u{:04x}", u32::from(c));
-        }
-        c if c.is_control() => {
-            let _ = write!(out, "\\u{:04x}", u32::from(c));
-        }
-        c => out.push(c),
+    const UNPRINTABLE: [char; 5] = ['\u{2028}', '\u{2029}', '\u{feff}', '\u{fffe}', '\u{ffff}'];
+    if c.is_control() || UNPRINTABLE.contains(&c) {
+        let _ = write!(out, "\\u{:04x}", u32::from(c));
+    } else {
+        out.push(c);
     }
     out
 }

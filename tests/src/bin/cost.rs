@@ -35,6 +35,9 @@ const SCRIPT: &str = "/bin/sh /etc/nkd-testbed/by-hand.sh cp1";
 
 fn main() -> Result<()> {
     let options = Options::parse();
+    if let Some(directory) = &options.journals {
+        std::fs::create_dir_all(directory)?;
+    }
     let (mut agent, mut script) = (Vec::new(), Vec::new());
     for run in 1..=options.runs {
         println!("run {run}");

@@ -5,13 +5,13 @@
 use std::fs;
 use std::net::IpAddr;
 
-use nkd_contract::{Cause, Runtime, paths};
+use nkd_contract::{Cause, paths};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::Agent;
 
 use super::super::api;
-use super::{Fault, Node, configured};
+use super::{Fault, Node, configured, cri_socket};
 use crate::system::alive;
 use crate::system::files::write_atomic;
 
@@ -100,12 +100,11 @@ fn client(node: &Node<'_>) -> Result<Agent, Fault> {
 /// version on the internet, an address, and the one CRI socket, of which Docker's nodes have two.
 fn client_config(node: &Node<'_>) -> String {
     let (plan, api_version) = (node.plan, configured(node, "apiVersion"));
-    let runtime = plan.runtime;
     let init = json!({
         "apiVersion": api_version,
         "kind": "InitConfiguration",
         "localAPIEndpoint": {"advertiseAddress": plan.machine.addresses.first()},
-        "nodeRegistration": {"criSocket": runtime.cri_endpoint(runtime != Runtime::Docker)},
+        "nodeRegistration": {"criSocket": cri_socket(plan.runtime)},
     });
     let cluster = json!({
         "apiVersion": api_version,

@@ -146,15 +146,9 @@ fn join(node: &mut Node<'_>) -> Result<(), Fault> {
 /// The text that a key of the delivered configuration has, as nkd writes it.
 fn configured(node: &Node<'_>, key: &str) -> Option<String> {
     let config = fs::read_to_string(node.root.path(paths::KUBEADM)).ok()?;
-    let text = |line: &str| {
-        Some(
-            line.trim()
-                .strip_prefix(key)?
-                .strip_prefix(": ")?
-                .to_owned(),
-        )
-    };
-    let text = config.lines().find_map(text)?;
+    let key = format!("{key}: ");
+    let mut lines = config.lines();
+    let text = lines.find_map(|line| line.trim().strip_prefix(&key))?;
     Some(text.trim_matches('"').to_owned())
 }
 
@@ -243,14 +237,17 @@ fn has_joined(node: &mut Node<'_>) -> Result<bool, Fault> {
     }
 }
 
+/// kubeadm knows dockershim by its bare path alone.
+fn cri_socket(runtime: Runtime) -> String {
+    runtime.cri_endpoint(runtime != Runtime::Docker)
+}
+
 fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
     node.progress("cleaning up after an earlier attempt", None);
-    let runtime = node.plan.runtime;
-    // kubeadm knows dockershim by its bare path alone.
-    let endpoint = runtime.cri_endpoint(runtime != Runtime::Docker);
+    let socket = cri_socket(node.plan.runtime);
     node.root
         .command("kubeadm")
-        .args(["reset", "--force", "--cri-socket", &endpoint])
+        .args(["reset", "--force", "--cri-socket", &socket])
         .timeout(RESET)
         .run()
         .map_err(|error| Fault::of_command(Cause::KubeadmReset, &error))?;
