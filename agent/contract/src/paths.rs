@@ -5,6 +5,8 @@
 pub const PLAN: &str = "/etc/nkd/plan.json";
 /// The kubeadm documents; root only.
 pub const KUBEADM: &str = "/etc/nkd/kubeadm.yaml";
+/// The bootstrap token of a joining node, and nothing else; root only.
+pub const TOKEN: &str = "/etc/nkd/token";
 /// The delivered PKI of a control plane, laid out like `/etc/kubernetes/pki`; root only. Kept
 /// here because `kubeadm reset` empties the other.
 pub const PKI: &str = "/etc/nkd/pki";
@@ -37,8 +39,8 @@ pub const MEDIUM: &str = "/run/nkd/medium";
 pub const SPOOL: &str = "/var/lib/nkd/spool";
 
 /// The kubeconfig by which kubeadm discovers the cluster that a node joins: endpoint and CA of the
-/// plan, no credentials. The worker writes it, because a copy of the CA would be a third of a
-/// worker's Ignition file.
+/// plan, and the bootstrap token; root only. The worker writes it, because a copy of the CA would be
+/// a third of a worker's Ignition file.
 pub const DISCOVERY: &str = "/run/nkd/discovery.yaml";
 /// The line for a person at the console.
 pub const ISSUE: &str = "/run/issue.d/50-nkd.issue";

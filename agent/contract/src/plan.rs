@@ -12,7 +12,7 @@ pub const SCHEMA: u32 = 1;
 
 /// `/etc/nkd/plan.json`: everything the agent's worker needs to know about its node.
 ///
-/// Secrets stay out of it: they are in `/etc/nkd/kubeadm.yaml`, `/etc/nkd/pki` and
+/// Secrets stay out of it: they are in `/etc/nkd/kubeadm.yaml`, `/etc/nkd/token`, `/etc/nkd/pki` and
 /// `/etc/nkd/report.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -38,6 +38,19 @@ pub struct Plan {
     /// first, because etcd takes one new member at a time (further control planes only).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub control_planes_before: Vec<String>,
+    /// The APIs, `host:port`, of the control planes that come after this one (further control
+    /// planes only). After this machine was provisioned anew, they may be the only ones that know
+    /// which etcd members there are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub control_planes_after: Vec<String>,
+    /// Whether kubeadm runs etcd on this node. Where it doesn't, whatever is under `/var/lib/etcd`
+    /// belongs to somebody else and is never touched.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub runs_etcd: bool,
+    /// The `apiVersion` of kubeadm's documents, such as `kubeadm.k8s.io/v1beta3`, for those that the
+    /// agent writes itself (further control planes that run etcd only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubeadm_api: Option<String>,
     /// PEM certificates of the authority that signs the API's certificate.
     pub certificate_authority: String,
     /// What the node's machine must be like.
