@@ -51,6 +51,9 @@ impl EventLog {
         let last = reader.read()?.last().map_or(0, |event| event.sequence);
         file.set_len(reader.offset)?;
         file.sync_all()?;
+        if let Some(directory) = path.parent() {
+            File::open(directory)?.sync_all()?;
+        }
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -224,7 +227,7 @@ impl EventFollower {
     /// # Errors
     /// Whatever the file system says.
     pub fn next(&mut self, patience: Duration) -> io::Result<Vec<Event>> {
-        let events = self.reader.read()?;
+        let events = self.durable()?;
         if !events.is_empty() {
             return Ok(events);
         }
@@ -237,7 +240,17 @@ impl EventFollower {
         }
         // What changed doesn't matter, only that something did.
         while self.changes.read_events().is_ok() {}
-        self.reader.read()
+        self.durable()
+    }
+
+    /// The next events, on the disk. The writer syncs them too, but they can be read before that: one
+    /// that was told and then lost in a power cut would be followed by another with its number.
+    fn durable(&mut self) -> io::Result<Vec<Event>> {
+        let events = self.reader.read()?;
+        if let Some(file) = self.reader.file.as_ref().filter(|_| !events.is_empty()) {
+            file.sync_data()?;
+        }
+        Ok(events)
     }
 }
 

@@ -5,12 +5,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill as send};
 use nix::unistd::Pid;
 
 const ROOT: &str = "/sys/fs/cgroup";
+/// How long a disk may keep a process from freezing.
+const FROZEN: Duration = Duration::from_secs(20);
 
 /// The hierarchies mounted here: those of version 1, and the unified one.
 fn hierarchies() -> Result<Vec<PathBuf>> {
@@ -73,9 +76,33 @@ pub(crate) fn processes(group: &str) -> Result<Vec<Pid>> {
     Ok(all)
 }
 
+/// Stops every process in a machine's cgroups where it is; one that waits for a disk, when it has
+/// its answer. SIGKILL still ends them.
+pub(crate) fn freeze(group: &str) -> Result<()> {
+    for hierarchy in hierarchies()? {
+        let group = hierarchy.join(group);
+        // The unified hierarchy has it, and every process is in that one too.
+        let (freeze, events) = (group.join("cgroup.freeze"), group.join("cgroup.events"));
+        if !freeze.exists() {
+            continue;
+        }
+        fs::write(&freeze, "1").with_context(|| format!("can't write {}", freeze.display()))?;
+        return crate::teardown::retry(FROZEN, || {
+            let events = fs::read_to_string(&events)?;
+            anyhow::ensure!(
+                events.lines().any(|line| line == "frozen 1"),
+                "{} doesn't freeze",
+                group.display()
+            );
+            Ok(())
+        });
+    }
+    bail!("no cgroup hierarchy of version 2 is mounted below {ROOT}")
+}
+
 /// Kills every process in the cgroups, and waits until they are gone.
 pub(crate) fn kill(group: &str) -> Result<()> {
-    crate::teardown::retry(std::time::Duration::from_secs(10), || {
+    crate::teardown::retry(Duration::from_secs(10), || {
         let processes = processes(group)?;
         for pid in &processes {
             // It may be gone by now.

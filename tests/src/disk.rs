@@ -1,28 +1,70 @@
-//! A machine's disk: what it writes, over the image's layers.
+//! A machine's disk: a file system of its own, in a file of the host's. On it is what the machine
+//! writes, over the image's layers.
+//!
+//! It can fail as a disk does whose power is cut: what was not synced by then is gone.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::mount::{MsFlags, mount};
 
 use crate::image::Image;
-use crate::teardown;
+use crate::{command, teardown};
 
 /// Directories that must not be on overlayfs, because containers' own overlayfs is in them.
 const PLAIN: &[&str] = &["var/lib/containerd", "var/lib/docker"];
+/// The file with the file system, and where that is mounted.
+const FILE: &str = "disk.img";
+const MOUNTED: &str = "disk";
+/// Its size in bytes; the file is sparse.
+const SIZE: u64 = 16 << 30;
+/// How long the kernel may take to let go of a file system that nobody uses any more.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a machine's disk is formatted with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FileSystem {
+    /// ext4, Debian's default.
+    #[default]
+    Ext4,
+    /// XFS, the default of NestOS and Fedora CoreOS.
+    Xfs,
+}
+
+impl FileSystem {
+    const fn formatter(self) -> &'static str {
+        match self {
+            Self::Ext4 => "mkfs.ext4",
+            Self::Xfs => "mkfs.xfs",
+        }
+    }
+}
 
 /// Makes the disk in a machine's directory, mounted as `root` there.
 pub(crate) fn make(machine: &Path, image: &Image) -> Result<()> {
-    let [root, upper, work] = ["root", "upper", "work"].map(|name| machine.join(name));
+    let file = machine.join(FILE);
+    File::create(&file)?.set_len(SIZE)?;
+    command::run(image.file_system().formatter(), [Path::new("-q"), &file])?;
+    attach(machine, image)
+}
+
+/// Mounts the disk; after a cut this replays the file system's log.
+pub(crate) fn attach(machine: &Path, image: &Image) -> Result<()> {
+    let disk = machine.join(MOUNTED);
+    fs::create_dir_all(&disk)?;
+    let options = ["-o", "loop"].map(Path::new);
+    command::run(
+        "mount",
+        options.into_iter().chain([&*machine.join(FILE), &disk]),
+    )?;
+    let root = machine.join("root");
+    let [upper, work] = ["upper", "work"].map(|name| disk.join(name));
     for directory in [&root, &upper, &work] {
         fs::create_dir_all(directory)?;
     }
-    let lower: Vec<_> = image
-        .layers()
-        .iter()
-        .map(|layer| layer.display().to_string())
-        .collect();
+    let lower = image.layers().map(|layer| layer.display().to_string());
     let options = format!(
         "lowerdir={},upperdir={},workdir={}",
         lower.join(":"),
@@ -38,7 +80,7 @@ pub(crate) fn make(machine: &Path, image: &Image) -> Result<()> {
     )
     .with_context(|| format!("can't mount {}", root.display()))?;
     for name in PLAIN {
-        let (plain, target) = (machine.join("plain").join(name), root.join(name));
+        let (plain, target) = (disk.join("plain").join(name), root.join(name));
         fs::create_dir_all(&plain)?;
         fs::create_dir_all(&target)?;
         mount(
@@ -53,7 +95,32 @@ pub(crate) fn make(machine: &Path, image: &Image) -> Result<()> {
     Ok(())
 }
 
-/// Unmounts the disk of a machine that is off.
+/// Writes everything to the disk, as an installer does before it reboots.
+pub(crate) fn sync(machine: &Path) -> Result<()> {
+    let arguments = [Path::new("--file-system"), &machine.join(MOUNTED)];
+    command::run("sync", arguments).map(drop)
+}
+
+/// Stops the disk: from now on nothing reaches it, not even what the file system has in its log.
+pub(crate) fn cut(machine: &Path) -> Result<()> {
+    // Without `-f` the log isn't flushed (xfs_io(8)); ext4 has the same request.
+    let arguments = ["-x", "-c", "shutdown"].map(Path::new);
+    let disk = machine.join(MOUNTED);
+    command::run("xfs_io", arguments.into_iter().chain([&*disk])).map(drop)
+}
+
+/// Unmounts the disk of a machine that is off, and waits until the kernel has forgotten it. A file
+/// system that was still alive would go on writing beside its successor.
 pub(crate) fn detach(machine: &Path) -> Result<()> {
-    teardown::unmount(machine)
+    teardown::unmount(machine)?;
+    let file = machine.join(FILE);
+    teardown::retry(PATIENCE, || {
+        let devices = command::run("losetup", [Path::new("--associated"), &file])?;
+        ensure!(
+            devices.trim().is_empty(),
+            "{} is still in use",
+            file.display()
+        );
+        Ok(())
+    })
 }

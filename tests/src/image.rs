@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use crate::cache::Cache;
+use crate::disk::FileSystem;
 use crate::kubernetes::Kubernetes;
 use crate::programs::Programs;
 use crate::teardown::Scope;
@@ -18,6 +19,7 @@ use crate::{command, node};
 pub struct Image {
     layer: Arc<Scope>,
     node: PathBuf,
+    file_system: FileSystem,
 }
 
 impl Image {
@@ -85,7 +87,21 @@ impl Image {
         Ok(Self {
             layer: Arc::new(layer),
             node,
+            file_system: FileSystem::default(),
         })
+    }
+
+    /// The same for machines whose disks have another file system.
+    #[must_use]
+    pub fn on(self, file_system: FileSystem) -> Self {
+        Self {
+            file_system,
+            ..self
+        }
+    }
+
+    pub(crate) fn file_system(&self) -> FileSystem {
+        self.file_system
     }
 
     /// The image's layers, topmost first.

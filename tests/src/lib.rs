@@ -53,6 +53,7 @@ pub mod web;
 pub use cache::Cache;
 pub use callbacks::Callbacks;
 pub use cluster::{Cluster, ClusterFile};
+pub use disk::FileSystem;
 pub use image::Image;
 pub use kubernetes::Kubernetes;
 pub use lab::Lab;

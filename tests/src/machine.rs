@@ -48,7 +48,7 @@ pub struct Machine {
     directory: PathBuf,
     running: Mutex<Option<Child>>,
     devices: Mutex<Vec<PathBuf>>,
-    _image: Image,
+    image: Image,
 }
 
 impl Machine {
@@ -66,7 +66,7 @@ impl Machine {
             directory,
             running: Mutex::new(None),
             devices: Mutex::default(),
-            _image: image.clone(),
+            image: image.clone(),
         };
         disk::make(&machine.directory, image)?;
         ignition::apply(config, &machine.root(), &machine.ignition_log())?;
@@ -105,6 +105,7 @@ impl Machine {
     /// Powers the machine on and waits until systemd answers.
     pub fn boot(&self) -> Result<()> {
         ensure!(!self.is_running(), "{} is already running", self.name);
+        disk::sync(&self.directory)?;
         let child = self
             .start()
             .with_context(|| format!("can't start {}", self.name))?;
@@ -303,9 +304,18 @@ impl Machine {
         .map(drop)
     }
 
-    /// Pulls the plug: every process is killed at once. What was written but not yet synced is
-    /// on the disk nevertheless, because the kernel lives on.
-    pub fn power_off_hard(&self) -> Result<()> {
+    /// Cuts the power: all processes stop at once, and what was not synced to the disk is lost.
+    pub fn cut_power(&self) -> Result<()> {
+        // Frozen, no process sees that its disk is gone, and tells others.
+        cgroup::freeze(&self.group())?;
+        disk::cut(&self.directory)?;
+        self.end()?;
+        disk::detach(&self.directory)?;
+        disk::attach(&self.directory, &self.image)
+    }
+
+    /// Ends every process.
+    fn end(&self) -> Result<()> {
         cgroup::kill(&self.group())?;
         self.wait_until_off(Duration::from_secs(20))
     }
@@ -377,7 +387,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         if let Err(error) = self
-            .power_off_hard()
+            .end()
             .and_then(|()| disk::detach(&self.directory))
         {
             eprintln!("testbed: {}: {error:#}", self.name);

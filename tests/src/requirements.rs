@@ -28,6 +28,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/curl", "curl"),
     ("/usr/sbin/nginx", "nginx-light"),
     ("/usr/sbin/mkfs.ext4", "e2fsprogs"),
+    ("/usr/sbin/mkfs.xfs", "xfsprogs"),
     ("/usr/sbin/losetup", "mount"),
     ("/usr/bin/gcc", "gcc"),
     ("/usr/bin/g++", "g++"),

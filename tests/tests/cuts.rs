@@ -214,7 +214,7 @@ fn strike(machine: &Machine, blow: Blow) {
         Blow::Worker => "nkd-agent",
         Blow::Reporter => "nkd-reporter",
         Blow::Power => {
-            machine.power_off_hard().unwrap();
+            machine.cut_power().unwrap();
             machine.boot().unwrap();
             return;
         }

@@ -148,7 +148,7 @@ fn no_secret_is_left_in_the_open(machine: &Machine) {
 
 fn a_reboot_changes_nothing(machine: &Machine) {
     let before = machine.read(paths::EVENTS).unwrap();
-    machine.power_off_hard().unwrap();
+    machine.cut_power().unwrap();
     machine.boot().unwrap();
     machine
         .wait_for("the reporter", PATIENCE, || {

@@ -76,7 +76,9 @@ fn kubeadm_makes_a_ready_node_that_survives_a_power_cut() {
         .unwrap();
     let first_boot = await_ready(&machine);
 
-    machine.power_off_hard().unwrap();
+    // kubeadm, kubelet and containerd leave it to the kernel when their files reach the disk.
+    machine.check(["sync"]).unwrap();
+    machine.cut_power().unwrap();
     assert!(!machine.is_running());
     machine.boot().unwrap();
     assert_ne!(await_ready(&machine), first_boot);

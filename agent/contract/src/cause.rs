@@ -71,6 +71,9 @@ causes! {
     AgentCutOff "agent.cut-off" Transient
         "Something kills the agent in the middle of a stage, again and again."
         "Look in `journalctl -u nkd-agent.service` and `journalctl -k` for what did: most often it is too little memory.";
+    AgentSync "agent.sync" Transient
+        "What a stage has done could not be written to the disk."
+        "Look for errors of the disk in `journalctl -k`.";
     ClockBehind "clock.behind" Transient
         "The clock is before the cluster's own certificates and couldn't be set."
         "Set the machine's clock, or give it a reachable time server.";

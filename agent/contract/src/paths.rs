@@ -26,6 +26,8 @@ pub const STATE: &str = "/var/lib/nkd/state.json";
 pub const EVENTS: &str = "/var/lib/nkd/events.jsonl";
 /// Exists once the node was Ready.
 pub const COMPLETE: &str = "/var/lib/nkd/complete";
+/// The images that were loaded since the file systems were last synced; root only.
+pub const UNSYNCED: &str = "/var/lib/nkd/unsynced.json";
 /// How often the machine was rebooted for an OS image; root only.
 pub const PIVOT: &str = "/var/lib/nkd/pivot.json";
 /// What the reporter has sent; the reporter's own.

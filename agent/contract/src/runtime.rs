@@ -52,6 +52,16 @@ impl Runtime {
         }
     }
 
+    /// The directory in which it keeps images and containers, unless it is configured otherwise.
+    pub const fn store(self) -> &'static str {
+        match self {
+            Self::Containerd => "/var/lib/containerd",
+            Self::Crio => "/var/lib/containers",
+            Self::Isulad => "/var/lib/isulad",
+            Self::Docker | Self::CriDockerd => "/var/lib/docker",
+        }
+    }
+
     /// Path of its CRI socket, where possible as its own package and kubeadm name it. dockershim's
     /// has to be exactly this one: by it kubeadm before 1.24 knows that it is dockershim.
     pub const fn socket(self) -> &'static str {

@@ -191,7 +191,8 @@ impl Worker<'_> {
             reached: self.state.reached,
             announcer: &mut self.announcer,
         };
-        match stages::run(&mut node) {
+        let durable = stages::run(&mut node).and_then(|()| stages::sync(self.root, self.plan));
+        match durable {
             Ok(()) => {
                 self.state.advance(Input::Succeeded);
                 let message = format!("done in {:.1} s", begun.elapsed().as_secs_f32());

@@ -149,6 +149,15 @@ pub fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     hooks::run(node, When::Post)
 }
 
+/// Makes what stages have done last.
+///
+/// # Errors
+/// The disk refuses it.
+pub fn sync(root: &Root, plan: &Plan) -> Result<(), Fault> {
+    let synced = system::sync(root, plan.runtime);
+    synced.map_err(|error| Fault::new(Cause::AgentSync, error.to_string()))
+}
+
 /// Whether kubeadm runs etcd here. Where it doesn't, etcd's data are somebody else's.
 fn runs_etcd(node: &Node<'_>) -> bool {
     let images = &node.plan.images.required;

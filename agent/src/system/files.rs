@@ -26,6 +26,18 @@ pub fn write_atomic(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// Removes a file, if it is there, so that it stays removed after a power cut.
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        removed => removed?,
+    }
+    File::open(path.parent().unwrap_or_else(|| Path::new("/")))?.sync_all()
+}
+
 /// How many bytes are kept in reserve: a state and a few hundred events.
 const RESERVE: usize = 512 << 10;
 

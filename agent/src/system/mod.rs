@@ -7,6 +7,7 @@ pub mod journal;
 mod redact;
 mod root;
 mod running;
+mod sync;
 pub mod tls;
 
 pub use backoff::{Backoff, jittered};
@@ -14,6 +15,7 @@ pub use command::{Command, CommandError};
 pub use redact::Redactor;
 pub use root::Root;
 pub use running::{Input, Running};
+pub use sync::sync;
 
 use std::panic::resume_unwind;
 use std::sync::mpsc::RecvTimeoutError;

@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
-use nkd_contract::{Cause, Progress, Unit};
+use nkd_contract::{Cause, Image, Progress, Unit};
 
-use super::{Fault, Node, Store, listed, missing};
+use super::{Fault, Node, Store, listed};
 
-pub(super) fn import(node: &mut Node<'_>, store: &dyn Store, directory: &str) -> Result<(), Fault> {
-    let mut missing = missing(node, store)?;
+pub(super) fn import<'a>(
+    node: &mut Node<'a>,
+    store: &dyn Store,
+    directory: &str,
+    mut missing: Vec<&'a Image>,
+) -> Result<(), Fault> {
     if missing.is_empty() {
         return Ok(());
     }

@@ -19,10 +19,14 @@ const PIECES: usize = 16;
 /// Progress is told when so much more of a hundred is there, and not more often than every second.
 const STEP: u64 = 5;
 
-pub(super) fn load(node: &mut Node<'_>, store: &dyn Store, bundles: &Bundles) -> Result<(), Fault> {
+pub(super) fn load<'a>(
+    node: &mut Node<'a>,
+    store: &dyn Store,
+    bundles: &Bundles,
+    mut lacking: Vec<&'a Image>,
+) -> Result<(), Fault> {
     store.forget_cut_off_loads()?;
     clear_spool(node.root)?;
-    let mut lacking = missing(node, store)?;
     let mut faults = Vec::new();
     for bundle in &bundles.bundles {
         if lacking.is_empty() {
@@ -37,7 +41,7 @@ pub(super) fn load(node: &mut Node<'_>, store: &dyn Store, bundles: &Bundles) ->
         return Ok(());
     }
     if bundles.registry && faults.iter().all(|it| it.cause == Cause::ImagesSource) {
-        return pull::pull(node, store);
+        return pull::pull(node, store, lacking);
     }
     Err(worst(faults).unwrap_or_else(|| {
         let message = format!("in none of the plan's bundles: {}", listed(&lacking));

@@ -7,28 +7,51 @@ mod bundle;
 mod pull;
 mod source;
 mod store;
+mod unsynced;
 
 use std::collections::BTreeMap;
 
 use nkd_contract::{Cause, Class, Image, ImageSource};
 
-use super::{Fault, Node};
+use super::{Fault, Node, kubeadm, sync};
 use store::Store;
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     let store = store::of(node);
     let store = store.as_ref();
     let plan = node.plan;
+    // Once kubeadm has begun, containers may have these images: a reset comes first.
+    if !kubeadm::has_begun(node) {
+        unsynced::discard(node, store)?;
+    }
+    let missing = missing(node, store)?;
+    if !missing.is_empty() {
+        unsynced::begin(node, &missing)?;
+    }
     match &plan.images.source {
-        ImageSource::Registry => pull::pull(node, store)?,
-        ImageSource::Directory(directory) => archives::import(node, store, directory)?,
-        ImageSource::Bundles(bundles) => bundle::load(node, store, bundles)?,
+        ImageSource::Registry => pull::pull(node, store, missing)?,
+        ImageSource::Directory(directory) => archives::import(node, store, directory, missing)?,
+        ImageSource::Bundles(bundles) => bundle::load(node, store, bundles, missing)?,
     }
     // What kubeadm and kubelet are left to pull isn't there yet.
     for name in present(node, store)?.keys() {
         store.pin(name)?;
     }
-    Ok(())
+    sync(node.root, plan)?;
+    unsynced::settle(node, store)
+}
+
+/// Removes the images that an attempt at `kubeadm` pulled before the power was cut; when no container
+/// has them any more.
+pub(super) fn discard_unsynced(node: &mut Node<'_>) -> Result<(), Fault> {
+    let store = store::of(node);
+    unsynced::discard(node, store.as_ref())
+}
+
+/// Crosses out the images that kubeadm has pulled; after a sync.
+pub(super) fn settle_unsynced(node: &Node<'_>) -> Result<(), Fault> {
+    let store = store::of(node);
+    unsynced::settle(node, store.as_ref())
 }
 
 /// Which of the plan's images the runtime has, and by which digest it knows each.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nkd_contract::{Cause, Image, Progress, Unit};
 
-use super::{Fault, Node, Store, missing, refused};
+use super::{Fault, Node, Store, refused};
 use crate::system::{Input, Running, alive};
 
 /// How many are pulled at once, as many as containerd fetches layers of one image at once
@@ -15,8 +15,11 @@ const AT_ONCE: usize = 3;
 const PULL: Duration = Duration::from_secs(30 * 60);
 const LOOK: Duration = Duration::from_millis(50);
 
-pub(super) fn pull(node: &mut Node<'_>, store: &dyn Store) -> Result<(), Fault> {
-    let missing = missing(node, store)?;
+pub(super) fn pull(
+    node: &mut Node<'_>,
+    store: &dyn Store,
+    missing: Vec<&Image>,
+) -> Result<(), Fault> {
     let total = missing.len() as u64;
     let mut waiting: VecDeque<&Image> = missing.into();
     let mut running: Vec<(&Image, Running)> = Vec::new();

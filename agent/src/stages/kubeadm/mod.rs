@@ -14,7 +14,7 @@ use nkd_contract::{Cause, Plan, Role, Runtime, paths};
 use serde_json::json;
 
 use super::api::{self, Api, ApiError};
-use super::{Fault, Node, runs_etcd};
+use super::{Fault, Node, images, runs_etcd, sync};
 use crate::system::CommandError;
 use crate::system::files::{copy_tree, write_atomic};
 
@@ -63,6 +63,9 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         Role::Init => init(node),
         Role::JoinControlPlane | Role::JoinWorker => join(node),
     }?;
+    // The mark must not outlive what it stands for.
+    sync(node.root, node.plan)?;
+    images::settle_unsynced(node)?;
     let authority = node.plan.certificate_authority.as_bytes();
     write_atomic(&node.root.path(MEMBER), authority, 0o644)
         .map_err(|error| Fault::new(Cause::KubeadmFailed, format!("{MEMBER}: {error}")))
@@ -251,6 +254,7 @@ fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
         .timeout(RESET)
         .run()
         .map_err(|error| Fault::of_command(Cause::KubeadmReset, &error))?;
+    images::discard_unsynced(node)?;
     // A reset that was cut off has taken etcd's manifest away; the next one then takes the data for
     // somebody else's and leaves them, and init refuses to begin.
     if !runs_etcd(node) {

@@ -1,0 +1,96 @@
+//! Which images would be damaged by a power cut.
+//!
+//! A runtime records an image as unpacked before the files of its layers are on the disk. After a
+//! power cut it lists such an image, whose programs are empty, and never unpacks it again. So the
+//! images that are about to be loaded are written down first. Those that are still written down on
+//! another boot are removed, and loaded anew; images that others have loaded are left alone.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use nkd_contract::{Cause, Image, paths};
+use serde::{Deserialize, Serialize};
+
+use super::{Fault, Node, Store, missing};
+use crate::system::files::{read_if_exists, remove, write_atomic};
+use crate::system::{Root, boot_id};
+
+/// `/var/lib/nkd/unsynced.json`.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Unsynced {
+    /// The boot on which their loading began.
+    boot: String,
+    images: BTreeSet<String>,
+}
+
+/// Writes down the images that are about to be loaded. Those of an earlier boot that are yet to be
+/// removed keep their boot, and so have these removed as well.
+pub(super) fn begin(node: &Node<'_>, images: &[&Image]) -> Result<(), Fault> {
+    let mut unsynced = load(node.root)?;
+    if unsynced.images.is_empty() {
+        unsynced.boot = boot_id();
+    }
+    let names = images.iter().map(|image| image.name.clone());
+    unsynced.images.extend(names);
+    save(node.root, &unsynced)
+}
+
+/// Crosses out the images that are in the runtime, after the file systems were synced. Others may
+/// still be pulled by kubeadm or kubelet.
+pub(super) fn settle(node: &Node<'_>, store: &dyn Store) -> Result<(), Fault> {
+    let mut unsynced = load(node.root)?;
+    if unsynced.images.is_empty() || unsynced.boot != boot_id() {
+        return Ok(());
+    }
+    let missing = missing(node, store)?;
+    unsynced
+        .images
+        .retain(|name| missing.iter().any(|image| image.name == *name));
+    save(node.root, &unsynced)
+}
+
+/// Removes the images that were not synced before the last power cut. Idempotent, as they are crossed
+/// out last.
+pub(super) fn discard(node: &mut Node<'_>, store: &dyn Store) -> Result<(), Fault> {
+    let unsynced = load(node.root)?;
+    if unsynced.images.is_empty() || unsynced.boot == boot_id() {
+        return Ok(());
+    }
+    store.forget_cut_off_loads()?;
+    let names: Vec<_> = unsynced.images.iter().map(String::as_str).collect();
+    let present = store.present(&names)?;
+    for name in present.keys() {
+        store.remove(name)?;
+    }
+    if !present.is_empty() {
+        let message = format!(
+            "unpacking {} images again that may be damaged by a power cut",
+            present.len()
+        );
+        node.progress(message, None);
+    }
+    save(node.root, &Unsynced::default())
+}
+
+/// A file that can't be read is one that was never used: it is replaced as a whole.
+fn load(root: &Root) -> Result<Unsynced, Fault> {
+    let json = read_if_exists(&root.path(paths::UNSYNCED)).map_err(|error| fault(&error))?;
+    let unsynced = json.map(|json| serde_json::from_slice(&json));
+    Ok(unsynced.and_then(Result::ok).unwrap_or_default())
+}
+
+fn save(root: &Root, unsynced: &Unsynced) -> Result<(), Fault> {
+    let path = root.path(paths::UNSYNCED);
+    let saved = if unsynced.images.is_empty() {
+        remove(&path)
+    } else {
+        serde_json::to_vec(unsynced)
+            .map_err(io::Error::from)
+            .and_then(|json| write_atomic(&path, &json, 0o600))
+    };
+    saved.map_err(|error| fault(&error))
+}
+
+fn fault(error: &io::Error) -> Fault {
+    Fault::new(Cause::AgentState, format!("{}: {error}", paths::UNSYNCED))
+}

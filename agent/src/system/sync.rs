@@ -1,0 +1,46 @@
+//! Makes work durable that others have done without syncing it.
+//!
+//! kubeadm, kubelet and the container runtimes leave most of their files to the kernel, which writes
+//! them within half a minute. After a power cut before that, such a file exists but is empty
+//! (containerd issue 5854). So the agent syncs whole file systems before it records such work as
+//! done.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+use nix::unistd::syncfs;
+use nkd_contract::Runtime;
+
+use super::{Root, attended};
+
+/// Directories that Kubernetes writes to. Each may be a file system of its own.
+const DIRECTORIES: [&str; 5] = [
+    "/etc",
+    "/var",
+    "/var/lib/nkd",
+    "/var/lib/kubelet",
+    "/var/lib/etcd",
+];
+
+/// Writes to the disk whatever was written to the node's file systems; it is there when this
+/// returns. Keeps the watchdog content meanwhile.
+///
+/// # Errors
+/// The first file system that can't be opened or synced, with the directory that led to it.
+pub fn sync(root: &Root, runtime: Runtime) -> io::Result<()> {
+    let mut synced = HashSet::new();
+    for directory in DIRECTORIES.into_iter().chain([runtime.store()]) {
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{directory}: {error}"));
+        let file = match File::open(root.path(directory)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(named(error)),
+        };
+        if synced.insert(file.metadata().map_err(named)?.dev()) {
+            attended(|| syncfs(&file)).map_err(|error| named(error.into()))?;
+        }
+    }
+    Ok(())
+}
