@@ -17,15 +17,22 @@ use crate::teardown::Scope;
 use crate::{cgroup, command, disk, ignition};
 
 /// Puts itself into the machine's cgroups, hides the host's `/run/systemd` from nspawn so that
-/// nothing is left there, and becomes nspawn in the lab's network. There the cable of a machine whose
-/// plug was pulled may still be: the kernel takes a dead network namespace's away in its own time.
+/// nothing is left there, lets go of the other machines' disks, and becomes nspawn in the lab's
+/// network. There the cable of a machine whose power was cut may still be: the kernel takes a dead
+/// network namespace's away in its own time.
 const START: &str = r#"
 set -eu
-groups=$1 network=$2 cable=$3
-shift 3
+groups=$1 network=$2 cable=$3 machine=$4
+shift 4
 for group in $groups; do echo $$ > "$group/cgroup.procs"; done
 mkdir -p /run/systemd
 mount -t tmpfs tmpfs /run/systemd
+while read -r _ _ _ _ place _; do
+    case $place in
+        "$machine"/*) ;;
+        "${machine%/*}"/*) umount --lazy "$place" 2>/dev/null || true ;;
+    esac
+done < /proc/self/mountinfo
 nsenter --net="$network" ip link delete "$cable" 2>/dev/null || true
 exec nsenter --net="$network" systemd-nspawn "$@"
 "#;
@@ -130,6 +137,7 @@ impl Machine {
             .arg(groups.join(" "))
             .arg(Path::new("/run/netns").join(self.lab.name()))
             .arg(self.cable())
+            .arg(&self.directory)
             .args([
                 "--quiet",
                 "--boot",

@@ -1,0 +1,289 @@
+//! A table of cuts: what is done to a node, when, and how it must end.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use nkd_contract::{Event, Kind, Stage, paths};
+use testbed::scenario::{Scenario, wait_until_ready};
+use testbed::{Cluster, Machine};
+
+/// How long anything may take that isn't cut.
+const PATIENCE: Duration = Duration::from_secs(400);
+/// How long systemd takes to start the worker again, and a little.
+const RESTART: Duration = Duration::from_secs(8);
+/// How long after power-on the power is cut at random. Longer than a resumed installation takes, so
+/// that it comes to its end, too.
+const UPTIME: Duration = Duration::from_secs(32);
+/// Chooses the random moments; printed, and taken from here if it is set.
+const SEED: &str = "NKD_TESTBED_SEED";
+
+/// What is done to the node.
+#[derive(Debug, Clone, Copy)]
+pub enum Blow {
+    /// SIGKILL to the worker.
+    Worker,
+    /// SIGKILL to the reporter.
+    Reporter,
+    /// The power is cut, and switched on again.
+    Power,
+}
+
+/// When it is done.
+#[derive(Debug, Clone, Copy)]
+pub enum Moment {
+    /// As soon as the log has this.
+    At(Kind, Stage),
+    /// So long after the stage began.
+    Into(Stage, Duration),
+}
+
+/// What the node is to its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It makes the cluster.
+    Init,
+    /// It joins as a control plane.
+    JoinControlPlane,
+    /// It joins as a worker.
+    JoinWorker,
+}
+
+/// Every boundary of every stage, by each kind of blow, and moments inside the long stages.
+pub fn all_boundaries(role: Role) -> Vec<(Blow, Moment)> {
+    let mut cuts = Vec::new();
+    let others = [Blow::Worker, Blow::Reporter].into_iter().cycle();
+    for (stage, other) in Stage::ALL.into_iter().zip(others) {
+        let begun = Moment::At(Kind::StageStarted, stage);
+        cuts.extend([(other, begun), (Blow::Power, begun)]);
+        let inside: &[u64] = match (stage, role) {
+            (Stage::Images, _) => &[500, 1_000, 2_000],
+            (Stage::Kubeadm, Role::JoinWorker) => &[1_000, 2_000, 4_000],
+            (Stage::Kubeadm, _) => &[1_000, 3_000, 6_000, 9_000, 12_000],
+            _ => &[],
+        };
+        cuts.extend(inside.iter().map(|millis| {
+            let into = Duration::from_millis(*millis);
+            (Blow::Power, Moment::Into(stage, into))
+        }));
+        cuts.push((Blow::Power, Moment::At(Kind::StageDone, stage)));
+    }
+    cuts
+}
+
+/// A node that is cut off, and the cluster it belongs to.
+pub struct Table<'a> {
+    scenario: &'a Scenario,
+    cluster: &'a Cluster,
+    node: &'a str,
+    /// Its machine.
+    pub machine: Machine,
+    authority: String,
+    started: Cell<bool>,
+}
+
+impl<'a> Table<'a> {
+    /// A node whose machine is off.
+    pub fn new(scenario: &'a Scenario, cluster: &'a Cluster, node: &'a str) -> Self {
+        let machine = scenario.machine(cluster, node).unwrap();
+        // A worker is given none.
+        let authority = machine.read("/etc/nkd/pki/ca.crt").unwrap_or_default();
+        Self {
+            scenario,
+            cluster,
+            node,
+            machine,
+            authority,
+            started: Cell::new(false),
+        }
+    }
+
+    fn start(&self) {
+        if !self.started.replace(true) {
+            self.machine.boot().unwrap();
+        }
+    }
+
+    /// Strikes at these moments, and gives how many that were: a moment that the installation was past
+    /// for good is none.
+    pub fn cut_at(&self, cuts: &[(Blow, Moment)]) -> usize {
+        self.start();
+        let start = Instant::now();
+        let (mut struck, mut seen) = (0, 0);
+        for (blow, moment) in cuts {
+            if let Some(place) = self.wait(*moment, seen) {
+                seen = place + 1;
+                self.strike(*blow);
+                struck += 1;
+                println!("{:5} s  {blow:?} {moment:?}", start.elapsed().as_secs());
+            }
+        }
+        struck
+    }
+
+    /// Cuts the power at random moments until the node is Ready, or so many times. Gives how many
+    /// times.
+    pub fn cut_at_random(&self, role: Role, most: usize) -> usize {
+        let seed = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+        println!("{role:?}: {SEED}={seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        self.start();
+        let start = Instant::now();
+        for struck in 0..most {
+            let uptime = UPTIME.mul_f64(random.f64());
+            let deadline = Instant::now() + uptime;
+            while Instant::now() < deadline {
+                if has_happened(&self.log(), Kind::Ready) {
+                    return struck;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let last = self.log().last().map(|event| (event.kind, event.stage));
+            self.strike(Blow::Power);
+            println!(
+                "{:5} s  {:.1} s after power-on, last {last:?}",
+                start.elapsed().as_secs(),
+                uptime.as_secs_f32(),
+            );
+        }
+        most
+    }
+
+    /// The node becomes Ready, in a cluster of so many nodes.
+    pub fn ends_well(&self, nodes: usize) {
+        self.start();
+        wait_until_ready(&self.machine, PATIENCE).unwrap();
+        self.told_once_and_in_order();
+        let delivered = self.machine.read("/etc/kubernetes/pki/ca.crt").unwrap();
+        assert!(self.authority.is_empty() || delivered == self.authority);
+        let content = ["ctr", "--namespace", "k8s.io", "content", "list"];
+        let content = self.machine.check(content).unwrap();
+        assert!(!content.contains("gc.root=nkd"), "{content}");
+        // After a power cut at the end everything has to come up again.
+        self.await_kubectl("all nodes", &["get", "nodes", "--no-headers"], |list| {
+            list.lines().count() == nodes && list.matches(" Ready ").count() == nodes
+        });
+        let all = format!("--field-selector=spec.nodeName={}", self.node);
+        let pods = ["get", "pods", "-A", "--no-headers", &all, "-o", CONTAINERS];
+        self.await_kubectl("every container of the node", &pods, |states| {
+            !states.is_empty() && !states.contains("false")
+        });
+    }
+
+    fn told_once_and_in_order(&self) {
+        let told = || self.scenario.callbacks.received_from(self.node);
+        let last_is_ready = || told().last().is_some_and(|event| event.kind == Kind::Ready);
+        self.machine
+            .wait_for("the last callback", PATIENCE, || Ok(last_is_ready()))
+            .unwrap();
+        let written = self.log();
+        assert_eq!(told(), written, "every event is told once and in order");
+        nothing_is_doubled_or_lost(&written);
+    }
+
+    fn await_kubectl(&self, what: &str, words: &[&str], is_it: impl Fn(&str) -> bool) {
+        let (lab, kubernetes) = (&self.scenario.lab, &self.scenario.kubernetes);
+        let mut answer = String::new();
+        let awaited = self.machine.wait_for(what, PATIENCE, || {
+            answer = self.cluster.kubectl(lab, kubernetes, words)?;
+            Ok(is_it(&answer))
+        });
+        assert!(awaited.is_ok(), "{what}: {answer}\n{awaited:?}");
+    }
+
+    fn log(&self) -> Vec<Event> {
+        let log = self.machine.read(paths::EVENTS).unwrap_or_default();
+        log.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// Waits for the moment among the events after those seen and gives its event's place in the log;
+    /// `None` when the installation is past it for good.
+    fn wait(&self, moment: Moment, seen: usize) -> Option<usize> {
+        let (kind, stage, more) = match moment {
+            Moment::At(kind, stage) => (kind, stage, Duration::ZERO),
+            Moment::Into(stage, more) => (Kind::StageStarted, stage, more),
+        };
+        let is_it = |event: &&Event| event.kind == kind && event.stage == Some(stage);
+        let (begun, mut start) = (Instant::now(), Instant::now());
+        loop {
+            let events = self.log();
+            let new = events.iter().skip(seen).position(|event| is_it(&event));
+            // An attempt that has begun before is as good for a moment inside it.
+            let last = events
+                .iter()
+                .rposition(|event| event.kind != Kind::Progress);
+            let runs = last.filter(|place| !more.is_zero() && is_it(&&events[*place]));
+            if let Some(place) = new.map(|place| seen + place).or(runs) {
+                std::thread::sleep(more);
+                return Some(place);
+            }
+            // A gate is passed once, other stages come again with every boot.
+            let passed = |event: &Event| {
+                event.kind == Kind::Ready
+                    || event.kind == Kind::StageDone
+                        && event.stage == Some(Stage::Gate)
+                        && stage == Stage::Gate
+            };
+            if events.iter().any(passed) {
+                return None;
+            }
+            let beyond = events.iter().skip(seen).any(|event| event.stage > Some(stage));
+            if beyond && start.elapsed() > RESTART {
+                self.strike(Blow::Power);
+                start = Instant::now();
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "waited for {moment:?}\n{}",
+                self.journal()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn journal(&self) -> String {
+        let arguments = ["--unit=nkd-agent", "--lines=40"];
+        self.machine.journal(&arguments).unwrap_or_default()
+    }
+
+    fn strike(&self, blow: Blow) {
+        let unit = match blow {
+            Blow::Worker => "nkd-agent",
+            Blow::Reporter => "nkd-reporter",
+            Blow::Power => {
+                self.machine.cut_power().unwrap();
+                self.machine.boot().unwrap();
+                return;
+            }
+        };
+        // It may be down already, from the blow before.
+        let signal = ["--signal=SIGKILL", "--kill-who=main"];
+        let kill = ["systemctl", "kill"].into_iter().chain(signal);
+        let _ = self.machine.run(kill.chain([unit])).unwrap();
+    }
+}
+
+/// Of each pod whether its containers are ready.
+const CONTAINERS: &str = "custom-columns=READY:.status.containerStatuses[*].ready";
+
+fn has_happened(events: &[Event], kind: Kind) -> bool {
+    events.iter().any(|event| event.kind == kind)
+}
+
+fn nothing_is_doubled_or_lost(events: &[Event]) {
+    let sequences: Vec<_> = events.iter().map(|event| event.sequence).collect();
+    assert_eq!(sequences, (1..=events.len() as u64).collect::<Vec<_>>());
+    assert!(!has_happened(events, Kind::Failed));
+    let happened = |kind, stage| {
+        let is_it = |event: &&Event| event.kind == kind && event.stage == stage;
+        events.iter().filter(is_it).count()
+    };
+    for stage in Stage::ALL {
+        let done = happened(Kind::StageDone, Some(stage));
+        assert!(done >= 1, "{stage}");
+        assert!(stage != Stage::Gate || done == 1, "{stage}: {done}");
+    }
+    assert_eq!(happened(Kind::Ready, None), 1);
+}
