@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use common::{assert_ignition_takes, compile, ignition, tests, text};
+use nkd_contract::paths;
 use serde_json::Value;
 
 /// A Kubernetes version for each version of kubeadm's API.
@@ -47,6 +48,40 @@ fn every_runtime_is_set_up_in_its_own_way() {
         ("docker", "v1.31.2", "v1beta4"),
     ] {
         on_record(&format!("runtimes/{runtime}"), version, api, &["cp1"]);
+    }
+}
+
+/// An add-on with an etcd of its own, which is not the cluster's.
+const OTHER_ETCD: &str = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: other}
+spec: {containers: [{name: etcd, image: docker.io/bitnami/etcd:3.5.16}]}
+";
+
+#[test]
+fn etcd_is_run_where_kubeadm_runs_it_whatever_images_there_are() {
+    for (cluster, control_planes, workers, runs) in [
+        ("external", &["cp1"][..], &["w1"][..], false),
+        ("ha", &["cp1", "cp2", "cp3"], &["w1"], true),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let cluster_file = copy_cluster(directory.path(), cluster, "v1.31.2", "v1beta4");
+        std::fs::write(directory.path().join("other.yaml"), OTHER_ETCD).unwrap();
+        let text = std::fs::read_to_string(&cluster_file).unwrap();
+        let network = "  network: {manifests: [other.yaml]}\n  nodes:\n";
+        std::fs::write(&cluster_file, text.replace("  nodes:\n", network)).unwrap();
+        let out = directory.path().join("out");
+        compile(&cluster_file, &out, &[]);
+        let with = control_planes.iter().map(|node| (node, runs));
+        let without = workers.iter().map(|node| (node, false));
+        for (node, runs) in with.chain(without) {
+            let plan = common::file(&ignition(&out, node), paths::PLAN).unwrap();
+            assert!(plan.contains("docker.io/bitnami/etcd:3.5.16"), "{plan}");
+            let plan: Value = serde_json::from_str(&plan).unwrap();
+            let expected = runs.then_some(Value::Bool(true));
+            assert_eq!(plan.get("runsEtcd"), expected.as_ref(), "{node}");
+        }
     }
 }
 

@@ -87,7 +87,7 @@ const KUBEADM: &str = "/etc/nkd/kubeadm.yaml";
 const PLAN: &str = "/etc/nkd/plan.json";
 
 /// Rule, node, file, what stands there, and what instead breaks the rule.
-const BROKEN: [(&str, usize, &str, &str, &str); 9] = [
+const BROKEN: [(&str, usize, &str, &str, &str); 12] = [
     (
         "images-complete",
         1,
@@ -101,6 +101,27 @@ const BROKEN: [(&str, usize, &str, &str, &str); 9] = [
         KUBEADM,
         "BootstrapToken: ",
         "BootstrapToken: x",
+    ),
+    (
+        "etcd-as-planned",
+        0,
+        PLAN,
+        "\"runsEtcd\": true",
+        "\"runsEtcd\": false",
+    ),
+    (
+        "etcd-as-planned",
+        1,
+        PLAN,
+        "\"schema\": 1,",
+        "\"schema\": 1, \"runsEtcd\": true,",
+    ),
+    (
+        "etcd-as-planned",
+        0,
+        KUBEADM,
+        "imageRepository: ",
+        "etcd: {local: {dataDir: /srv/etcd}}\nimageRepository: ",
     ),
     (
         "names-cover-api",
@@ -161,7 +182,7 @@ fn what_one_node_says_holds_for_the_others() {
 }
 
 /// The same for several control planes.
-const BROKEN_CONTROL_PLANES: [(&str, usize, &str, &str, &str); 6] = [
+const BROKEN_CONTROL_PLANES: [(&str, usize, &str, &str, &str); 11] = [
     (
         "names-cover-api",
         0,
@@ -184,6 +205,41 @@ const BROKEN_CONTROL_PLANES: [(&str, usize, &str, &str, &str); 6] = [
         "10.200.0.13",
     ),
     ("control-planes-in-order", 2, KUBEADM, "8443", "6443"),
+    (
+        "control-planes-in-order",
+        2,
+        PLAN,
+        "10.200.0.13",
+        "10.200.0.12",
+    ),
+    (
+        "control-planes-in-order",
+        0,
+        PLAN,
+        "\"schema\": 1,",
+        "\"schema\": 1, \"controlPlanesAfter\": [\"10.200.0.12:8443\"],",
+    ),
+    (
+        "etcd-as-planned",
+        2,
+        PLAN,
+        "\"runsEtcd\": true",
+        "\"runsEtcd\": false",
+    ),
+    (
+        "etcd-as-planned",
+        0,
+        KUBEADM,
+        "imageRepository: ",
+        "etcd: {external: {endpoints: []}}\nimageRepository: ",
+    ),
+    (
+        "etcd-as-planned",
+        3,
+        PLAN,
+        "kubeadm.k8s.io/v1beta3",
+        "kubeadm.k8s.io/v1beta4",
+    ),
     (
         "virtual-address",
         0,

@@ -20,6 +20,10 @@ use crate::yaml;
 /// /usr.
 const VOLUME_PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
 
+/// Where kubeadm's etcd has its data by default, in kubeadm's `v1beta4.DefaultEtcdDataDir`. The agent
+/// expects them there.
+pub const ETCD_DATA: &str = "/var/lib/etcd";
+
 /// The documents for the init node, with all tokens there are.
 pub fn init(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Vec<Value>> {
     let mut documents = init_draft(cluster, node)?;
@@ -38,10 +42,10 @@ pub fn init_draft(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
     );
     document(&mut documents, "InitConfiguration")?["localAPIEndpoint"]["bindPort"] =
         json!(cluster.bind_port());
-    document(&mut documents, "ClusterConfiguration")?["apiServer"] =
-        json!({"certSANs": cert_sans(cluster)});
+    let configuration = document(&mut documents, "ClusterConfiguration")?;
+    configuration["apiServer"] = json!({"certSANs": cert_sans(cluster)});
     if let Some(etcd) = &cluster.external_etcd {
-        document(&mut documents, "ClusterConfiguration")?["etcd"]["external"] = json!({
+        configuration["etcd"]["external"] = json!({
             "endpoints": etcd.endpoints,
             "caFile": format!("{}/etcd/ca.crt", paths::KUBERNETES_PKI),
             "certFile": format!("{}/apiserver-etcd-client.crt", paths::KUBERNETES_PKI),

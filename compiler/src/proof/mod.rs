@@ -65,7 +65,7 @@ const SECRET_SIGNS: [&str; 7] = [
 type Rule = fn(&Cluster) -> Result<()>;
 
 /// Every rule, with its name.
-const RULES: [(&str, Rule); 16] = [
+const RULES: [(&str, Rule); 17] = [
     ("one-init-node", one_init_node),
     ("unique-names-and-addresses", unique_names_and_addresses),
     ("one-authority", one_authority),
@@ -79,6 +79,7 @@ const RULES: [(&str, Rule); 16] = [
     ("images-complete", images_complete),
     ("control-planes-share-pki", control_planes::share_pki),
     ("control-planes-in-order", control_planes::in_order),
+    ("etcd-as-planned", control_planes::etcd_as_planned),
     ("virtual-address", control_planes::virtual_address),
     ("runtime-agrees", runtime::agrees),
     ("sandbox-image", runtime::has_sandbox_image),
