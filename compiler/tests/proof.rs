@@ -85,9 +85,10 @@ fn replace(cluster: &mut Compiled, node: usize, path: &str, from: &str, to: &str
 
 const KUBEADM: &str = "/etc/nkd/kubeadm.yaml";
 const PLAN: &str = "/etc/nkd/plan.json";
+const TOKEN: &str = "/etc/nkd/token";
 
 /// Rule, node, file, what stands there, and what instead breaks the rule.
-const BROKEN: [(&str, usize, &str, &str, &str); 12] = [
+const BROKEN: [(&str, usize, &str, &str, &str); 13] = [
     (
         "images-complete",
         1,
@@ -95,12 +96,13 @@ const BROKEN: [(&str, usize, &str, &str, &str); 12] = [
         "kube-proxy:v1.20.2",
         "kube-proxy:v1.20.3",
     ),
+    ("token-known", 1, TOKEN, ".", ".x"),
     (
         "token-known",
         1,
         KUBEADM,
-        "BootstrapToken: ",
-        "BootstrapToken: x",
+        "discovery:\n",
+        "discovery:\n  tlsBootstrapToken: abcdef.0123456789abcdef\n",
     ),
     (
         "etcd-as-planned",
@@ -380,14 +382,16 @@ fn kubelet_kubeadm_and_the_runtime_mean_the_same() {
 
 #[test]
 fn what_is_secret_is_roots_alone() {
-    breaks("secrets-private", |cluster| {
-        let ignition = &mut cluster.nodes[1].ignition;
-        let mut config: serde_json::Value = serde_json::from_str(ignition).unwrap();
-        let files = config["storage"]["files"].as_array_mut().unwrap();
-        let file = files.iter_mut().find(|file| file["path"] == KUBEADM);
-        file.unwrap()["mode"] = serde_json::json!(0o644);
-        *ignition = config.to_string();
-    });
+    for (node, path) in [(0, KUBEADM), (1, TOKEN)] {
+        breaks("secrets-private", |cluster| {
+            let ignition = &mut cluster.nodes[node].ignition;
+            let mut config: serde_json::Value = serde_json::from_str(ignition).unwrap();
+            let files = config["storage"]["files"].as_array_mut().unwrap();
+            let file = files.iter_mut().find(|file| file["path"] == path);
+            file.unwrap()["mode"] = serde_json::json!(0o644);
+            *ignition = config.to_string();
+        });
+    }
 }
 
 #[test]

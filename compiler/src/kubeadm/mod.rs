@@ -34,7 +34,7 @@ pub fn init(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Vec<Val
 
 /// The same with a place for a token, for those who need none.
 pub fn init_draft(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
-    let mut documents = template(fragments::KUBEADM_INIT, cluster, node, "${token}")?;
+    let mut documents = template(fragments::KUBEADM_INIT, cluster, node)?;
     registration(
         document(&mut documents, "InitConfiguration")?,
         cluster,
@@ -55,10 +55,10 @@ pub fn init_draft(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
     finish(documents, cluster, node)
 }
 
-/// The documents for any other node.
-pub fn join(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Vec<Value>> {
-    let token = secrets.token(&cluster.token_scope(node))?;
-    let mut documents = template(fragments::KUBEADM_JOIN, cluster, node, token.expose())?;
+/// The documents for any other node. They have no token: kubeadm takes it from the kubeconfig of its
+/// file discovery, which the agent writes.
+pub fn join(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
+    let mut documents = template(fragments::KUBEADM_JOIN, cluster, node)?;
     let join = document(&mut documents, "JoinConfiguration")?;
     registration(join, cluster, node);
     if node.role == Role::ControlPlane {
@@ -111,7 +111,7 @@ fn bootstrap_tokens(like: &Value, cluster: &Cluster, secrets: &Secrets) -> Resul
     tokens.collect()
 }
 
-fn template(text: &str, cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
+fn template(text: &str, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
     let mut documents = yaml::fragment(text)?;
     let cri_socket = cluster
         .runtime
@@ -130,7 +130,7 @@ fn template(text: &str, cluster: &Cluster, node: &Node, token: &str) -> Result<V
         ("podSubnet", &joined(&cluster.pod_subnets)),
         ("serviceSubnet", &joined(&cluster.service_subnets)),
         ("scope", "${scope}"),
-        ("token", token),
+        ("token", "${token}"),
         ("tokenTtl", &go_duration(cluster.tokens.ttl)),
         ("version", &cluster.version.to_string()),
         ("volumePlugins", VOLUME_PLUGINS),

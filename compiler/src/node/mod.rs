@@ -28,7 +28,7 @@ pub fn config(
     let documents = if role == Role::Init {
         kubeadm::init(cluster, node, secrets)?
     } else {
-        kubeadm::join(cluster, node, secrets)?
+        kubeadm::join(cluster, node)?
     };
     let plan = plan(cluster, images, node, secrets, &documents);
     config.file(
@@ -37,6 +37,10 @@ pub fn config(
         serde_json::to_string_pretty(&plan)? + "\n",
     );
     config.file(paths::KUBEADM, PRIVATE, kubeadm::to_yaml(&documents));
+    if role != Role::Init {
+        let token = secrets.token(&cluster.token_scope(node))?;
+        config.file(paths::TOKEN, PRIVATE, token.expose());
+    }
     if role != Role::JoinWorker {
         pki(&mut config, cluster, secrets);
         kube_vip(&mut config, cluster, role)?;
