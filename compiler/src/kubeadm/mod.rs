@@ -51,6 +51,11 @@ pub fn init_draft(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
             "certFile": format!("{}/apiserver-etcd-client.crt", paths::KUBERNETES_PKI),
             "keyFile": format!("{}/apiserver-etcd-client.key", paths::KUBERNETES_PKI),
         });
+    } else if cluster.version.has_learner_mode_off() {
+        // kubeadm adds a joining control plane's etcd to the members before it starts it. As a
+        // learner it has no vote. As a full member it costs a cluster of one member its quorum, and
+        // so its API, when the join is cut off in between.
+        configuration["featureGates"] = json!({"EtcdLearnerMode": true});
     }
     finish(documents, cluster, node)
 }
