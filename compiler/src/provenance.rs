@@ -52,6 +52,7 @@ fn note(node: &Node, name: &str, depth: u8, to: &mut impl FnMut(String, usize)) 
 const CAUSES: &[(&str, &str)] = &[
     (paths::PLAN, "spec.nodes[NODE]"),
     (paths::KUBEADM, "spec.kubernetes"),
+    (paths::TOKEN, "spec.kubernetes.bootstrapTokens"),
     (paths::PKI, "spec.pki"),
     (
         "/etc/nkd/pki/apiserver-etcd-client",

@@ -99,6 +99,12 @@ impl Version {
         self.minor < 26
     }
 
+    /// Whether kubeadm can add etcd members as learners first, but does so only where the feature gate
+    /// `EtcdLearnerMode` asks for it (alpha in 1.27 and 1.28, on by default from 1.29).
+    pub const fn has_learner_mode_off(self) -> bool {
+        matches!(self.minor, 27 | 28)
+    }
+
     /// Whether kubelet refuses version 1 of cgroups unless its `failCgroupV1` is false (kubelet 1.35).
     pub const fn refuses_cgroups_v1(self) -> bool {
         self.minor >= 35

@@ -357,13 +357,7 @@ fn no_command_shows_a_secret_whether_it_succeeds_or_not() {
 
 /// The token by which a node joins.
 fn joins_by(out: &Path, node: &str) -> String {
-    let documents = file(&ignition(out, node), paths::KUBEADM).unwrap();
-    let line = documents
-        .lines()
-        .find(|line| line.contains("tlsBootstrapToken"));
-    let token = line.unwrap().split(": ").nth(1).unwrap();
-    // Some look like numbers.
-    token.trim_matches('"').to_owned()
+    file(&ignition(out, node), paths::TOKEN).unwrap()
 }
 
 const POOLS: &str = "\

@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use common::{assert_ignition_takes, compile, ignition, tests, text};
-use serde_json::Value;
+use nkd_contract::paths;
+use serde_json::{Value, json};
 
 /// A Kubernetes version for each version of kubeadm's API.
 const VERSIONS: [(&str, &str); 3] = [
@@ -48,6 +49,78 @@ fn every_runtime_is_set_up_in_its_own_way() {
     ] {
         on_record(&format!("runtimes/{runtime}"), version, api, &["cp1"]);
     }
+}
+
+/// An add-on with an etcd of its own, which is not the cluster's.
+const OTHER_ETCD: &str = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: other}
+spec: {containers: [{name: etcd, image: docker.io/bitnami/etcd:3.5.16}]}
+";
+
+#[test]
+fn etcd_is_run_where_kubeadm_runs_it_whatever_images_there_are() {
+    for (cluster, control_planes, workers, runs) in [
+        ("external", &["cp1"][..], &["w1"][..], false),
+        ("ha", &["cp1", "cp2", "cp3"], &["w1"], true),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let cluster_file = copy_cluster(directory.path(), cluster, "v1.31.2", "v1beta4");
+        std::fs::write(directory.path().join("other.yaml"), OTHER_ETCD).unwrap();
+        let text = std::fs::read_to_string(&cluster_file).unwrap();
+        let network = "  network: {manifests: [other.yaml]}\n  nodes:\n";
+        std::fs::write(&cluster_file, text.replace("  nodes:\n", network)).unwrap();
+        let out = directory.path().join("out");
+        compile(&cluster_file, &out, &[]);
+        let with = control_planes.iter().map(|node| (node, runs));
+        let without = workers.iter().map(|node| (node, false));
+        for (node, runs) in with.chain(without) {
+            let plan = common::file(&ignition(&out, node), paths::PLAN).unwrap();
+            assert!(plan.contains("docker.io/bitnami/etcd:3.5.16"), "{plan}");
+            let plan: Value = serde_json::from_str(&plan).unwrap();
+            let expected = runs.then_some(Value::Bool(true));
+            assert_eq!(plan.get("runsEtcd"), expected.as_ref(), "{node}");
+        }
+    }
+}
+
+/// The feature gates that the init node's kubeadm is given, with an overlay's.
+fn feature_gates(cluster: &str, version: &str, api: &str, overlay: &str) -> Value {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster_file = copy_cluster(directory.path(), cluster, version, api);
+    let text = std::fs::read_to_string(&cluster_file).unwrap();
+    let version_line = format!("    version: {version}\n");
+    let overlaid = format!("{version_line}    kubeadm: [gates.yaml]\n");
+    std::fs::write(&cluster_file, text.replace(&version_line, &overlaid)).unwrap();
+    let overlay = format!(
+        "apiVersion: kubeadm.k8s.io/{api}\nkind: ClusterConfiguration\nfeatureGates: {overlay}\n"
+    );
+    std::fs::write(directory.path().join("gates.yaml"), overlay).unwrap();
+    let out = directory.path().join("out");
+    compile(&cluster_file, &out, &[]);
+    let documents = common::file(&ignition(&out, "cp1"), paths::KUBEADM).unwrap();
+    let documents = nkd::yaml::fragment(&documents).unwrap();
+    let kind = |it: &&Value| it["kind"] == "ClusterConfiguration";
+    documents.iter().find(kind).unwrap()["featureGates"].clone()
+}
+
+#[test]
+fn etcd_takes_learners_wherever_kubeadm_can_be_told_to() {
+    let gates = |version, api, overlay| feature_gates("ha", version, api, overlay);
+    let on = json!({"EtcdLearnerMode": true});
+    assert_eq!(gates("v1.26.15", "v1beta3", "{}"), json!({}));
+    assert_eq!(gates("v1.27.16", "v1beta3", "{}"), on);
+    assert_eq!(gates("v1.28.7", "v1beta3", "{}"), on);
+    assert_eq!(gates("v1.29.0", "v1beta3", "{}"), json!({}));
+    assert_eq!(
+        gates("v1.28.7", "v1beta3", "{RootlessControlPlane: true}"),
+        json!({"EtcdLearnerMode": true, "RootlessControlPlane": true})
+    );
+    let off = gates("v1.28.7", "v1beta3", "{EtcdLearnerMode: false}");
+    assert_eq!(off, json!({"EtcdLearnerMode": false}));
+    let external = feature_gates("external", "v1.28.7", "v1beta3", "{}");
+    assert_eq!(external, json!({}));
 }
 
 #[test]

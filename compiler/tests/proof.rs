@@ -85,9 +85,10 @@ fn replace(cluster: &mut Compiled, node: usize, path: &str, from: &str, to: &str
 
 const KUBEADM: &str = "/etc/nkd/kubeadm.yaml";
 const PLAN: &str = "/etc/nkd/plan.json";
+const TOKEN: &str = "/etc/nkd/token";
 
 /// Rule, node, file, what stands there, and what instead breaks the rule.
-const BROKEN: [(&str, usize, &str, &str, &str); 9] = [
+const BROKEN: [(&str, usize, &str, &str, &str); 13] = [
     (
         "images-complete",
         1,
@@ -95,12 +96,34 @@ const BROKEN: [(&str, usize, &str, &str, &str); 9] = [
         "kube-proxy:v1.20.2",
         "kube-proxy:v1.20.3",
     ),
+    ("token-known", 1, TOKEN, ".", ".x"),
     (
         "token-known",
         1,
         KUBEADM,
-        "BootstrapToken: ",
-        "BootstrapToken: x",
+        "discovery:\n",
+        "discovery:\n  tlsBootstrapToken: abcdef.0123456789abcdef\n",
+    ),
+    (
+        "etcd-as-planned",
+        0,
+        PLAN,
+        "\"runsEtcd\": true",
+        "\"runsEtcd\": false",
+    ),
+    (
+        "etcd-as-planned",
+        1,
+        PLAN,
+        "\"schema\": 1,",
+        "\"schema\": 1, \"runsEtcd\": true,",
+    ),
+    (
+        "etcd-as-planned",
+        0,
+        KUBEADM,
+        "imageRepository: ",
+        "etcd: {local: {dataDir: /srv/etcd}}\nimageRepository: ",
     ),
     (
         "names-cover-api",
@@ -161,7 +184,7 @@ fn what_one_node_says_holds_for_the_others() {
 }
 
 /// The same for several control planes.
-const BROKEN_CONTROL_PLANES: [(&str, usize, &str, &str, &str); 6] = [
+const BROKEN_CONTROL_PLANES: [(&str, usize, &str, &str, &str); 11] = [
     (
         "names-cover-api",
         0,
@@ -184,6 +207,41 @@ const BROKEN_CONTROL_PLANES: [(&str, usize, &str, &str, &str); 6] = [
         "10.200.0.13",
     ),
     ("control-planes-in-order", 2, KUBEADM, "8443", "6443"),
+    (
+        "control-planes-in-order",
+        2,
+        PLAN,
+        "10.200.0.13",
+        "10.200.0.12",
+    ),
+    (
+        "control-planes-in-order",
+        0,
+        PLAN,
+        "\"schema\": 1,",
+        "\"schema\": 1, \"controlPlanesAfter\": [\"10.200.0.12:8443\"],",
+    ),
+    (
+        "etcd-as-planned",
+        2,
+        PLAN,
+        "\"runsEtcd\": true",
+        "\"runsEtcd\": false",
+    ),
+    (
+        "etcd-as-planned",
+        0,
+        KUBEADM,
+        "imageRepository: ",
+        "etcd: {external: {endpoints: []}}\nimageRepository: ",
+    ),
+    (
+        "etcd-as-planned",
+        3,
+        PLAN,
+        "kubeadm.k8s.io/v1beta3",
+        "kubeadm.k8s.io/v1beta4",
+    ),
     (
         "virtual-address",
         0,
@@ -324,14 +382,16 @@ fn kubelet_kubeadm_and_the_runtime_mean_the_same() {
 
 #[test]
 fn what_is_secret_is_roots_alone() {
-    breaks("secrets-private", |cluster| {
-        let ignition = &mut cluster.nodes[1].ignition;
-        let mut config: serde_json::Value = serde_json::from_str(ignition).unwrap();
-        let files = config["storage"]["files"].as_array_mut().unwrap();
-        let file = files.iter_mut().find(|file| file["path"] == KUBEADM);
-        file.unwrap()["mode"] = serde_json::json!(0o644);
-        *ignition = config.to_string();
-    });
+    for (node, path) in [(0, KUBEADM), (1, TOKEN)] {
+        breaks("secrets-private", |cluster| {
+            let ignition = &mut cluster.nodes[node].ignition;
+            let mut config: serde_json::Value = serde_json::from_str(ignition).unwrap();
+            let files = config["storage"]["files"].as_array_mut().unwrap();
+            let file = files.iter_mut().find(|file| file["path"] == path);
+            file.unwrap()["mode"] = serde_json::json!(0o644);
+            *ignition = config.to_string();
+        });
+    }
 }
 
 #[test]

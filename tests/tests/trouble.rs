@@ -121,13 +121,8 @@ fn a_token_the_cluster_does_not_know_is_told_apart_from_a_cluster_that_is_not_up
     let cluster = scenario.compile().unwrap();
     let control_plane = scenario.machine(&cluster, "cp1").unwrap();
     let worker = scenario.machine(&cluster, "w1").unwrap();
-    let documents = worker.read(paths::KUBEADM).unwrap();
-    let token = documents
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("tlsBootstrapToken: "))
-        .unwrap();
-    let other = documents.replace(token, "unknow.0123456789abcdef");
-    worker.write(paths::KUBEADM, &other).unwrap();
+    let other = "unknow.0123456789abcdef";
+    worker.write(paths::TOKEN, other).unwrap();
     control_plane.boot().unwrap();
     let event = stops_because(&scenario, &worker, "w1", Cause::KubeadmToken);
     assert!(event.message.contains("Unauthorized"), "{}", event.message);

@@ -5,7 +5,8 @@
 pub const PLAN: &str = "/etc/nkd/plan.json";
 /// The kubeadm documents; root only.
 pub const KUBEADM: &str = "/etc/nkd/kubeadm.yaml";
-/// The bootstrap token of a joining node, and nothing else; root only.
+/// The bootstrap token of a joining node; root only. The file that is delivered has nothing else in it,
+/// not even a newline; a person who writes another token there may end it with one.
 pub const TOKEN: &str = "/etc/nkd/token";
 /// The delivered PKI of a control plane, laid out like `/etc/kubernetes/pki`; root only. Kept
 /// here because `kubeadm reset` empties the other.

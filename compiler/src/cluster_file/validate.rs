@@ -113,6 +113,8 @@ fn all_overlays(
     overlay::check(all.iter().copied(), version, to);
     if external_etcd {
         overlay::check_no_local_etcd(all.into_iter(), to);
+    } else {
+        overlay::check_local_etcd(all.into_iter(), to);
     }
 }
 

@@ -20,6 +20,10 @@ use crate::yaml;
 /// /usr.
 const VOLUME_PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
 
+/// Where kubeadm's etcd has its data by default, in kubeadm's `v1beta4.DefaultEtcdDataDir`. The agent
+/// expects them there.
+pub const ETCD_DATA: &str = "/var/lib/etcd";
+
 /// The documents for the init node, with all tokens there are.
 pub fn init(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Vec<Value>> {
     let mut documents = init_draft(cluster, node)?;
@@ -30,7 +34,7 @@ pub fn init(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Vec<Val
 
 /// The same with a place for a token, for those who need none.
 pub fn init_draft(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
-    let mut documents = template(fragments::KUBEADM_INIT, cluster, node, "${token}")?;
+    let mut documents = template(fragments::KUBEADM_INIT, cluster, node)?;
     registration(
         document(&mut documents, "InitConfiguration")?,
         cluster,
@@ -38,23 +42,28 @@ pub fn init_draft(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
     );
     document(&mut documents, "InitConfiguration")?["localAPIEndpoint"]["bindPort"] =
         json!(cluster.bind_port());
-    document(&mut documents, "ClusterConfiguration")?["apiServer"] =
-        json!({"certSANs": cert_sans(cluster)});
+    let configuration = document(&mut documents, "ClusterConfiguration")?;
+    configuration["apiServer"] = json!({"certSANs": cert_sans(cluster)});
     if let Some(etcd) = &cluster.external_etcd {
-        document(&mut documents, "ClusterConfiguration")?["etcd"]["external"] = json!({
+        configuration["etcd"]["external"] = json!({
             "endpoints": etcd.endpoints,
             "caFile": format!("{}/etcd/ca.crt", paths::KUBERNETES_PKI),
             "certFile": format!("{}/apiserver-etcd-client.crt", paths::KUBERNETES_PKI),
             "keyFile": format!("{}/apiserver-etcd-client.key", paths::KUBERNETES_PKI),
         });
+    } else if cluster.version.has_learner_mode_off() {
+        // kubeadm adds a joining control plane's etcd to the members before it starts it. As a
+        // learner it has no vote. As a full member it costs a cluster of one member its quorum, and
+        // so its API, when the join is cut off in between.
+        configuration["featureGates"] = json!({"EtcdLearnerMode": true});
     }
     finish(documents, cluster, node)
 }
 
-/// The documents for any other node.
-pub fn join(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Vec<Value>> {
-    let token = secrets.token(&cluster.token_scope(node))?;
-    let mut documents = template(fragments::KUBEADM_JOIN, cluster, node, token.expose())?;
+/// The documents for any other node. They have no token: kubeadm takes it from the kubeconfig of its
+/// file discovery, which the agent writes.
+pub fn join(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
+    let mut documents = template(fragments::KUBEADM_JOIN, cluster, node)?;
     let join = document(&mut documents, "JoinConfiguration")?;
     registration(join, cluster, node);
     if node.role == Role::ControlPlane {
@@ -107,7 +116,7 @@ fn bootstrap_tokens(like: &Value, cluster: &Cluster, secrets: &Secrets) -> Resul
     tokens.collect()
 }
 
-fn template(text: &str, cluster: &Cluster, node: &Node, token: &str) -> Result<Vec<Value>> {
+fn template(text: &str, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
     let mut documents = yaml::fragment(text)?;
     let cri_socket = cluster
         .runtime
@@ -126,7 +135,7 @@ fn template(text: &str, cluster: &Cluster, node: &Node, token: &str) -> Result<V
         ("podSubnet", &joined(&cluster.pod_subnets)),
         ("serviceSubnet", &joined(&cluster.service_subnets)),
         ("scope", "${scope}"),
-        ("token", token),
+        ("token", "${token}"),
         ("tokenTtl", &go_duration(cluster.tokens.ttl)),
         ("version", &cluster.version.to_string()),
         ("volumePlugins", VOLUME_PLUGINS),

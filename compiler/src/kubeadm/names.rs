@@ -79,8 +79,13 @@ const NEEDED_PHASES: [&str; 11] = [
     "control-plane-join",
 ];
 
-/// Arguments of the control plane that say what the cluster file says.
-const OWNED_COMPONENT_ARGS: [(&str, &str, &str); 8] = [
+/// Phases in which kubeadm runs the cluster's own etcd, on the init node and on control planes that
+/// join.
+const ETCD_PHASES: [&str; 2] = ["etcd/local", "control-plane-join/etcd"];
+
+/// Arguments of the control plane that say what the cluster file says, and the one that says where
+/// etcd's data are.
+const OWNED_COMPONENT_ARGS: [(&str, &str, &str); 9] = [
     ("apiServer", "advertise-address", "the node's `address`"),
     (
         "apiServer",
@@ -106,6 +111,7 @@ const OWNED_COMPONENT_ARGS: [(&str, &str, &str); 8] = [
         "service-cluster-ip-range",
         "`spec.kubernetes.networking.serviceSubnet`",
     ),
+    ("etcd.local", "data-dir", ""),
 ];
 
 /// Where the components have arguments.
@@ -166,7 +172,8 @@ pub(super) fn check(kind: &str, document: &Node, to: &mut Diagnostics) {
         }
     }
     for (component, name, instead) in OWNED_COMPONENT_ARGS {
-        let args = document.get(component).and_then(|it| it.get("extraArgs"));
+        let mut path = component.split('.').chain(["extraArgs"]);
+        let args = path.try_fold(document, |node, key| node.get(key));
         let named = args.map(arg_names).into_iter().flatten();
         for (_, span) in named.filter(|(it, _)| *it == name) {
             owned(
@@ -196,6 +203,18 @@ pub(super) fn check(kind: &str, document: &Node, to: &mut Diagnostics) {
             if let Some((_, instead)) = OWNED_ARGS.iter().find(|(owned, _)| *owned == name) {
                 owned(&format!("kubelet's argument `{name}`"), instead, span, to);
             }
+        }
+    }
+}
+
+/// Reports skipped phases without which kubeadm runs no etcd; for clusters whose etcd isn't external.
+pub(super) fn check_etcd_phases(document: &Node, to: &mut Diagnostics) {
+    for (phase, text) in texts(document.get("skipPhases")) {
+        if ETCD_PHASES.contains(&text) {
+            let message = format!("without the phase `{text}` the cluster has no etcd");
+            let help =
+                "remove it; for an etcd that others run, use `spec.kubernetes.etcd.external`";
+            to.report_with_help(Code::OverlayPhase, phase.span, message, help);
         }
     }
 }

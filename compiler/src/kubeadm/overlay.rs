@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{names, schema};
+use super::{ETCD_DATA, names, schema};
 use crate::cluster_file::domain::Overlay;
 use crate::diagnostics::{Code, Diagnostics};
 use crate::version::Version;
@@ -134,6 +134,26 @@ pub fn check_no_local_etcd<'a>(overlays: impl Iterator<Item = &'a Overlay>, to: 
         let message = "`etcd.local` is for control planes that run etcd, and here they don't";
         let help = "remove it, or `spec.kubernetes.etcd.external`";
         to.report_with_help(Code::OverlayOwned, local.span, message, help);
+    }
+}
+
+/// Reports settings by which kubeadm would run no etcd on the control planes, or keep its data in
+/// another directory than the agent expects. The agent would then remove data that aren't the
+/// cluster's, or leave those that are.
+pub fn check_local_etcd<'a>(overlays: impl Iterator<Item = &'a Overlay>, to: &mut Diagnostics) {
+    for document in overlays.map(|overlay| &overlay.document) {
+        let local = document.get("etcd").and_then(|it| it.get("local"));
+        let data = local.and_then(|it| it.get("dataDir"));
+        let other = |it: &&Node| {
+            it.as_text()
+                .is_some_and(|it| !["", ETCD_DATA].contains(&it))
+        };
+        if let Some(data) = data.filter(other) {
+            let message = format!("`etcd.local.dataDir` can't be other than {ETCD_DATA}");
+            let help = format!("remove it; a disk of etcd's own is mounted at {ETCD_DATA}");
+            to.report_with_help(Code::OverlayOwned, data.span, message, help);
+        }
+        names::check_etcd_phases(document, to);
     }
 }
 

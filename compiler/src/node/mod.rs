@@ -28,7 +28,7 @@ pub fn config(
     let documents = if role == Role::Init {
         kubeadm::init(cluster, node, secrets)?
     } else {
-        kubeadm::join(cluster, node, secrets)?
+        kubeadm::join(cluster, node)?
     };
     let plan = plan(cluster, images, node, secrets, &documents);
     config.file(
@@ -37,6 +37,10 @@ pub fn config(
         serde_json::to_string_pretty(&plan)? + "\n",
     );
     config.file(paths::KUBEADM, PRIVATE, kubeadm::to_yaml(&documents));
+    if role != Role::Init {
+        let token = secrets.token(&cluster.token_scope(node))?;
+        config.file(paths::TOKEN, PRIVATE, token.expose());
+    }
     if role != Role::JoinWorker {
         pki(&mut config, cluster, secrets);
         kube_vip(&mut config, cluster, role)?;
@@ -147,17 +151,16 @@ fn role(cluster: &Cluster, node: &Node) -> Role {
     }
 }
 
-/// The APIs of the control planes that join before a node that is one itself.
-fn control_planes_before(cluster: &Cluster, node: &Node) -> Vec<String> {
-    if node.role != domain::Role::ControlPlane {
-        return Vec::new();
+/// The APIs of the control planes before and after a node that joins as one itself.
+fn other_control_planes(cluster: &Cluster, node: &Node) -> (Vec<String>, Vec<String>) {
+    if role(cluster, node) != Role::JoinControlPlane {
+        return (Vec::new(), Vec::new());
     }
-    let before = cluster
-        .control_planes()
-        .take_while(|it| it.name != node.name);
-    before
-        .map(|it| it.api(cluster.bind_port()).to_string())
-        .collect()
+    let api = |it: &Node| it.api(cluster.bind_port()).to_string();
+    let mut all = cluster.control_planes();
+    let before = all.by_ref().take_while(|it| it.name != node.name);
+    let before = before.map(api).collect();
+    (before, all.map(api).collect())
 }
 
 fn plan(
@@ -173,6 +176,9 @@ fn plan(
         format!("{}/{index:02}-{}", paths::ADDONS, manifest.name)
     };
     let addons = cluster.manifests.iter().enumerate().map(addon);
+    let (control_planes_before, control_planes_after) = other_control_planes(cluster, node);
+    let runs_etcd = cluster.runs_etcd(node);
+    let kubeadm_api = cluster.version.kubeadm_api().api_version();
     Plan {
         schema: SCHEMA,
         cluster: cluster.name.clone(),
@@ -182,10 +188,10 @@ fn plan(
         kubernetes_version: cluster.version.to_string(),
         runtime: cluster.runtime,
         endpoint: cluster.endpoint.to_string(),
-        control_planes_before: control_planes_before(cluster, node),
-        control_planes_after: Vec::new(),
-        runs_etcd: false,
-        kubeadm_api: None,
+        control_planes_before,
+        control_planes_after,
+        runs_etcd,
+        kubeadm_api: (runs_etcd && !is_init).then(|| kubeadm_api.to_owned()),
         certificate_authority: secrets.authorities.kubernetes.public.clone(),
         machine: machine::machine(cluster, node, kubeadm),
         os_image: node.host.release_image.clone(),

@@ -7,6 +7,7 @@ use nkd_contract::{Role, paths};
 use serde_json::Value;
 
 use super::{Cluster, Node};
+use crate::kubeadm;
 use crate::version::Version;
 
 fn pki(node: &Node) -> BTreeMap<&str, &str> {
@@ -26,42 +27,79 @@ pub(super) fn share_pki(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// etcd takes one new member at a time, so each waits for all that come before it.
+/// etcd takes one new member at a time, so each waits for all that come before it; and each can ask
+/// all others who the members are.
 pub(super) fn in_order(cluster: &Cluster) -> Result<()> {
-    let mut before = Vec::new();
-    for node in cluster.control_planes() {
-        let kind = if node.is_init() {
-            "/localAPIEndpoint"
-        } else {
-            "/controlPlane/localAPIEndpoint"
-        };
+    let apis = cluster.control_planes().map(own_api);
+    let apis = apis.collect::<Result<Vec<_>>>()?;
+    for (index, node) in cluster.control_planes().enumerate() {
         let name = &node.plan.node;
+        let (role, before, after) = if index == 0 {
+            (Role::Init, &[][..], &[][..])
+        } else {
+            (Role::JoinControlPlane, &apis[..index], &apis[index + 1..])
+        };
+        ensure!(
+            node.plan.role == role,
+            "{name} is not the first, and makes the cluster"
+        );
         ensure!(
             node.plan.control_planes_before == before,
             "{name} doesn't wait for the control planes before it"
         );
         ensure!(
-            node.plan.role
-                == if before.is_empty() {
-                    Role::Init
-                } else {
-                    Role::JoinControlPlane
-                },
-            "{name} is not the first, and makes the cluster"
+            node.plan.control_planes_after == after,
+            "{name}'s plan lacks control planes after it"
         );
-        let local = node
-            .kubeadm
-            .iter()
-            .find_map(|document| document.pointer(kind))
-            .with_context(|| format!("{name} has no API of its own"))?;
-        before.push(api(local)?);
     }
     let worker = |node: &&Node| node.plan.role == Role::JoinWorker;
-    for node in cluster.nodes.iter().filter(worker) {
-        let waits = !node.plan.control_planes_before.is_empty();
-        ensure!(!waits, "{} waits for control planes", node.plan.node);
+    for Node { plan, .. } in cluster.nodes.iter().filter(worker) {
+        let waits = !plan.control_planes_before.is_empty() || !plan.control_planes_after.is_empty();
+        ensure!(!waits, "{} waits for control planes", plan.node);
     }
     Ok(())
+}
+
+/// The agent decides by the plan whether to remove etcd's data, so the plan agrees with what kubeadm
+/// is told.
+pub(super) fn etcd_as_planned(cluster: &Cluster) -> Result<()> {
+    let etcd = &cluster.init()?.document("ClusterConfiguration")?["etcd"];
+    let data = etcd["local"]["dataDir"].as_str().unwrap_or_default();
+    ensure!(
+        ["", kubeadm::ETCD_DATA].contains(&data),
+        "etcd's data are in {data}"
+    );
+    for node in &cluster.nodes {
+        let plan = &node.plan;
+        let runs = plan.role != Role::JoinWorker && !etcd["external"].is_object();
+        ensure!(
+            plan.runs_etcd == runs,
+            "kubeadm and the plan of {} differ on whether it runs etcd",
+            plan.node
+        );
+        let api = if runs && !node.is_init() {
+            node.document("JoinConfiguration")?["apiVersion"].as_str()
+        } else {
+            None
+        };
+        ensure!(
+            plan.kubeadm_api.as_deref() == api,
+            "{} has documents of another version than its plan names",
+            plan.node
+        );
+    }
+    Ok(())
+}
+
+fn own_api(node: &Node) -> Result<String> {
+    let kind = if node.is_init() {
+        "/localAPIEndpoint"
+    } else {
+        "/controlPlane/localAPIEndpoint"
+    };
+    let mut documents = node.kubeadm.iter();
+    let local = documents.find_map(|document| document.pointer(kind));
+    api(local.with_context(|| format!("{} has no API of its own", node.plan.node))?)
 }
 
 fn api(local: &Value) -> Result<String> {

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 use nkd_contract::{Plan, Role, paths};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::compile::Compiled;
 use crate::diagnostics::Diagnostics;
@@ -52,12 +52,11 @@ struct Cluster {
 const PRIVATE_KEY: [&str; 2] = ["PRIVATE KEY-----\n", "PRIVATE KEY-----\\n"];
 /// What files with secrets have, as nkd writes them. Each has something that neither PEM's base64
 /// nor a URL or name of the user's can have.
-const SECRET_SIGNS: [&str; 7] = [
+const SECRET_SIGNS: [&str; 6] = [
     PRIVATE_KEY[0],
     PRIVATE_KEY[1],
     "\"auth\": ",
     "authorization = ",
-    "tlsBootstrapToken: ",
     "bootstrapTokens:\n",
     "\"signingKey\": ",
 ];
@@ -65,7 +64,7 @@ const SECRET_SIGNS: [&str; 7] = [
 type Rule = fn(&Cluster) -> Result<()>;
 
 /// Every rule, with its name.
-const RULES: [(&str, Rule); 16] = [
+const RULES: [(&str, Rule); 17] = [
     ("one-init-node", one_init_node),
     ("unique-names-and-addresses", unique_names_and_addresses),
     ("one-authority", one_authority),
@@ -79,6 +78,7 @@ const RULES: [(&str, Rule); 16] = [
     ("images-complete", images_complete),
     ("control-planes-share-pki", control_planes::share_pki),
     ("control-planes-in-order", control_planes::in_order),
+    ("etcd-as-planned", control_planes::etcd_as_planned),
     ("virtual-address", control_planes::virtual_address),
     ("runtime-agrees", runtime::agrees),
     ("sandbox-image", runtime::has_sandbox_image),
@@ -256,17 +256,23 @@ fn one_authority(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// Every joining node has a token that the init node makes, and kubeadm takes it from the file that
+/// the agent writes.
 fn token_known(cluster: &Cluster) -> Result<()> {
     let known = &cluster.init()?.document("InitConfiguration")?["bootstrapTokens"];
     for node in cluster.nodes.iter().filter(|node| !node.is_init()) {
-        let token = &node.document("JoinConfiguration")?["discovery"]["tlsBootstrapToken"];
+        let name = &node.plan.node;
+        let token = node.files.get(paths::TOKEN);
+        let token = token.with_context(|| format!("{name} has no token"))?;
         let is_known = known
             .as_array()
-            .is_some_and(|all| all.iter().any(|it| it["token"] == *token));
+            .is_some_and(|all| all.iter().any(|it| it["token"] == **token));
+        ensure!(is_known, "{name} has an unknown token");
+        let discovery = &node.document("JoinConfiguration")?["discovery"];
         ensure!(
-            token.is_string() && is_known,
-            "{} has an unknown token",
-            node.plan.node
+            *discovery == json!({"file": {"kubeConfigPath": paths::DISCOVERY}}),
+            "{name}'s kubeadm discovers the cluster otherwise than by {}",
+            paths::DISCOVERY
         );
     }
     Ok(())
@@ -335,7 +341,8 @@ fn no_keys_on_workers(cluster: &Cluster) -> Result<()> {
 fn secrets_private(cluster: &Cluster) -> Result<()> {
     for node in &cluster.nodes {
         for (path, content) in node.own_files() {
-            let secret = SECRET_SIGNS.iter().any(|sign| content.contains(sign));
+            let secret =
+                path == paths::TOKEN || SECRET_SIGNS.iter().any(|sign| content.contains(sign));
             let open = secret && node.readable.contains(path);
             ensure!(!open, "{} lets others read {path}", node.plan.node);
         }

@@ -126,6 +126,12 @@ impl Cluster {
         self.init_node().is_some_and(|init| init.name == node.name)
     }
 
+    /// Whether kubeadm runs etcd on a node. No overlay changes that: one that sets `etcd.external` or
+    /// skips a phase that runs etcd is refused.
+    pub fn runs_etcd(&self, node: &Node) -> bool {
+        node.role == Role::ControlPlane && self.external_etcd.is_none()
+    }
+
     /// Whether iSulad speaks CRI's v1, which Kubernetes needs from 1.26 (changelog 1.26, "CRI
     /// v1alpha2 removed"). It came with iSulad 2.1.5, as did systemd's cgroups; older ones have
     /// neither, and pass over what they don't know.
