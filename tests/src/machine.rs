@@ -394,10 +394,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        if let Err(error) = self
-            .end()
-            .and_then(|()| disk::detach(&self.directory))
-        {
+        if let Err(error) = self.end().and_then(|()| disk::detach(&self.directory)) {
             eprintln!("testbed: {}: {error:#}", self.name);
         }
     }

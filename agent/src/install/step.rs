@@ -244,7 +244,9 @@ mod tests {
         for done in 0..Stage::ALL.len() {
             let (before, _) = Stage::ALL.split_at(done);
             let passed = before.contains(&Stage::Gate);
-            let again = Stage::ALL.iter().filter(|stage| !passed || **stage != Stage::Gate);
+            let again = Stage::ALL
+                .iter()
+                .filter(|stage| !passed || **stage != Stage::Gate);
             let expected: Vec<_> = before.iter().chain(again).copied().collect();
             // Each stage is two steps: it begins, and it is done.
             assert_eq!(path(&[2 * done]), expected);

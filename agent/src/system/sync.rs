@@ -32,7 +32,8 @@ const DIRECTORIES: [&str; 5] = [
 pub fn sync(root: &Root, runtime: Runtime) -> io::Result<()> {
     let mut synced = HashSet::new();
     for directory in DIRECTORIES.into_iter().chain([runtime.store()]) {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{directory}: {error}"));
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("{directory}: {error}"));
         let file = match File::open(root.path(directory)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

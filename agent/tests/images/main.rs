@@ -7,6 +7,7 @@ mod crio;
 #[path = "../machine/mod.rs"]
 mod machine;
 mod sources;
+mod unsynced;
 
 use std::fs;
 

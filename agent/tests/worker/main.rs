@@ -12,6 +12,7 @@ mod install;
 #[path = "../machine/mod.rs"]
 mod machine;
 mod pivot;
+mod power_cut;
 mod ready;
 #[path = "../common/receiver.rs"]
 #[allow(dead_code)] // The reporter's tests use the rest.

@@ -27,6 +27,9 @@ struct Options {
     /// so on, with the host's monotonic seconds.
     #[arg(long)]
     journals: Option<PathBuf>,
+    /// Boots with this agent as well, such as one of an earlier commit.
+    #[arg(long, value_name = "FILE")]
+    other_agent: Option<PathBuf>,
 }
 
 /// Whose processor time and memory is told, beside the worker's.
@@ -38,25 +41,38 @@ fn main() -> Result<()> {
     if let Some(directory) = &options.journals {
         std::fs::create_dir_all(directory)?;
     }
-    let (mut agent, mut script) = (Vec::new(), Vec::new());
+    let (mut agent, mut other, mut script) = (Vec::new(), Vec::new(), Vec::new());
     for run in 1..=options.runs {
         println!("run {run}");
         let keep = |who: &str| {
             let directory = options.journals.as_ref()?;
             Some(directory.join(format!("{run}-{who}.log")))
         };
-        agent.push(with_agent(keep("agent"))?);
+        agent.push(with_agent(None, keep("agent"))?);
+        if let Some(file) = &options.other_agent {
+            other.push(with_agent(Some(file), keep("other"))?);
+        }
         script.push(with_script(keep("script"))?);
     }
     let (agent, script) = (median(agent), median(script));
     println!("median: agent {agent:.2} s, script {script:.2} s");
     println!("the agent takes {:.3} of the script's time", agent / script);
+    if !other.is_empty() {
+        let other = median(other);
+        println!(
+            "and {:.3} of the other agent's, {other:.2} s",
+            agent / other
+        );
+    }
     Ok(())
 }
 
-fn with_agent(journal: Option<PathBuf>) -> Result<f64> {
+fn with_agent(other: Option<&PathBuf>, journal: Option<PathBuf>) -> Result<f64> {
     let scenario = Scenario::new()?;
     let machine = scenario.machine(&scenario.compile()?, "cp1")?;
+    if let Some(other) = other {
+        fs::copy(other, machine.root().join("usr/bin/nkd-agent"))?;
+    }
     boot_to_complete(&machine, &[WORKER, REPORTER], journal)
 }
 

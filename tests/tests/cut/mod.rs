@@ -164,7 +164,10 @@ impl<'a> Table<'a> {
             list.lines().count() == nodes && list.matches(" Ready ").count() == nodes
         });
         let all = format!("--field-selector=spec.nodeName={}", self.node);
-        let pods = ["get", "pods", "-A", "--no-headers", &all, "-o", CONTAINERS];
+        // Not the static pods: kubelet is slow to tell of those, and a Ready node has them.
+        let add_ons = ["-l", "k8s-app", &all, "-o", CONTAINERS];
+        let pods = ["get", "pods", "-A", "--no-headers"];
+        let pods: Vec<_> = pods.into_iter().chain(add_ons).collect();
         self.await_kubectl("every container of the node", &pods, |states| {
             !states.is_empty() && !states.contains("false")
         });
@@ -229,7 +232,10 @@ impl<'a> Table<'a> {
             if events.iter().any(passed) {
                 return None;
             }
-            let beyond = events.iter().skip(seen).any(|event| event.stage > Some(stage));
+            let beyond = events
+                .iter()
+                .skip(seen)
+                .any(|event| event.stage > Some(stage));
             if beyond && start.elapsed() > RESTART {
                 self.strike(Blow::Power);
                 start = Instant::now();

@@ -1,0 +1,68 @@
+//! Images whose layers may not have reached the disk before the power was cut.
+
+use nkd_contract::paths;
+
+use super::{ALL, directory, machine, then_works, three};
+
+/// The runtime has all three by their right digests, and these were being loaded on a boot.
+fn loaded_on(boot: &str, names: &[&str]) -> (super::Machine, super::Made) {
+    let made = three();
+    let machine = machine(&made, directory(), |_| {});
+    let line = |image: &nkd_bundle::Image| {
+        format!("{} manifest {} 1KB\n", image.name, image.manifest.digest)
+    };
+    let store: String = made.images.iter().map(line).collect();
+    machine.write("/store", &store);
+    let unsynced = serde_json::json!({ "boot": boot, "images": names });
+    machine.write(paths::UNSYNCED, &unsynced.to_string());
+    (machine, made)
+}
+
+#[test]
+fn an_image_that_was_being_loaded_when_the_power_was_cut_is_loaded_anew_and_no_other() {
+    let (machine, made) = loaded_on(
+        "an earlier boot",
+        &["example.org/a:1", "example.org/gone:1"],
+    );
+    then_works(&machine, &made);
+    let calls = machine.calls_of("ctr");
+    let calls = |words: &str| calls.iter().filter(|call| call.contains(words)).count();
+    assert_eq!(calls("images remove --sync example.org/a:1"), 1);
+    assert_eq!(calls("images remove"), 1);
+    assert_eq!(calls("images import -"), 1);
+    assert!(!machine.path(paths::UNSYNCED).exists());
+}
+
+#[test]
+fn what_was_loaded_on_the_same_boot_is_only_synced() {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let (machine, made) = loaded_on(boot.trim(), &ALL);
+    then_works(&machine, &made);
+    assert!(
+        !machine
+            .calls()
+            .iter()
+            .any(|call| call.contains("images remove"))
+    );
+    assert!(!machine.path(paths::UNSYNCED).exists());
+}
+
+#[test]
+fn what_is_about_to_be_loaded_is_written_down_first() {
+    let made = three();
+    let machine = machine(&made, directory(), |_| {});
+    // The first thing that loading does is to look for leases; by then it is written down.
+    machine.program(
+        "ctr",
+        &format!(
+            "case \"$*\" in *images\\ list*) cat \"$STORE\";; \
+             *leases*) cp $ROOT{} $ROOT/seen; exit 1;; esac",
+            paths::UNSYNCED
+        ),
+    );
+    machine.put(super::DIRECTORY, &made.bytes);
+    machine.install();
+    for name in ALL {
+        assert!(machine.read("/seen").contains(name));
+    }
+}
