@@ -1,6 +1,8 @@
 //! `pivot`: the machine runs the OS image of the plan, given by its digest. rpm-ostree deploys it,
 //! the machine reboots, and the installation goes on in the new OS once it is seen to be the one.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::time::Duration;
 
 use nkd_contract::{Cause, paths};
@@ -8,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Fault, Node};
 use crate::system;
-use crate::system::files::{read_if_exists, write_atomic};
+use crate::system::files::{read_if_exists, remove, write_atomic};
 
 /// Gigabytes over a slow line.
 const REBASE: Duration = Duration::from_secs(30 * 60);
@@ -16,7 +18,7 @@ const REBASE: Duration = Duration::from_secs(30 * 60);
 const REBOOT: Duration = Duration::from_secs(5 * 60);
 /// A power cut between deployment and shutdown loses the deployment, so one reboot isn't enough to
 /// know that the image doesn't boot.
-const REBOOTS: u32 = 3;
+const REBOOTS: usize = 3;
 /// An image by its digest from a registry. Its digest vouches for it (ostree-rs-ext,
 /// "`ContainerImageReference`").
 const TRANSPORT: &str = "ostree-unverified-registry:";
@@ -31,17 +33,22 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         node.progress(format!("the machine runs {image}"), None);
         return Ok(());
     }
-    let reboots = reboots(node, image);
-    if reboots >= REBOOTS {
+    let reboots = Reboots::load(node, image);
+    if reboots.done() >= REBOOTS {
         let booted = booted.map_or("something else", |it| it.name());
-        let message = format!("after {reboots} reboots for {image} the machine runs {booted}");
+        let message = format!(
+            "after {} reboots for {image} the machine runs {booted}",
+            reboots.done()
+        );
+        // Whoever has it tried again has seen to the cause.
+        reboots.forget(node)?;
         return Err(Fault::new(Cause::PivotNotBooted, message));
     }
     // What boots next comes first.
     if !deployments.first().is_some_and(|it| it.is_of(image)) {
         rebase(node, image)?;
     }
-    reboot(node, image, reboots + 1)
+    reboot(node, image, reboots)
 }
 
 /// `rpm-ostree status --json`
@@ -102,35 +109,51 @@ fn rebase(node: &mut Node<'_>, image: &str) -> Result<(), Fault> {
 }
 
 /// `/var/lib/nkd/pivot.json`; `/var` is the same in every deployment.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Reboots {
     image: String,
-    reboots: u32,
+    /// The boots on which a reboot was ordered. An order that fails is none.
+    boots: BTreeSet<String>,
 }
 
-/// How often the machine was rebooted for an image.
-fn reboots(node: &Node<'_>, image: &str) -> u32 {
-    let json = read_if_exists(&node.root.path(paths::PIVOT)).ok().flatten();
-    let saved = json.and_then(|json| serde_json::from_slice::<Reboots>(&json).ok());
-    saved.map_or(0, |saved| {
-        if saved.image == image {
-            saved.reboots
-        } else {
-            0
-        }
-    })
+impl Reboots {
+    /// Those for an image.
+    fn load(node: &Node<'_>, image: &str) -> Self {
+        let json = read_if_exists(&node.root.path(paths::PIVOT)).ok().flatten();
+        let saved = json.and_then(|json| serde_json::from_slice::<Self>(&json).ok());
+        saved
+            .filter(|saved| saved.image == image)
+            .unwrap_or_else(|| Self {
+                image: image.to_owned(),
+                ..Self::default()
+            })
+    }
+
+    /// How often the machine was rebooted for the image.
+    fn done(&self) -> usize {
+        let this = system::boot_id();
+        self.boots.iter().filter(|boot| **boot != this).count()
+    }
+
+    fn order(mut self, node: &Node<'_>) -> Result<(), Fault> {
+        self.boots.insert(system::boot_id());
+        let json = serde_json::to_vec(&self).unwrap_or_default();
+        let saved = write_atomic(&node.root.path(paths::PIVOT), &json, 0o600);
+        saved.map_err(|error| unkept(&error))
+    }
+
+    fn forget(self, node: &Node<'_>) -> Result<(), Fault> {
+        remove(&node.root.path(paths::PIVOT)).map_err(|error| unkept(&error))
+    }
+}
+
+fn unkept(error: &io::Error) -> Fault {
+    Fault::new(Cause::PivotReboot, format!("{}: {error}", paths::PIVOT))
 }
 
 /// Doesn't come back when all goes well: the machine goes down with the agent.
-fn reboot(node: &mut Node<'_>, image: &str, reboots: u32) -> Result<(), Fault> {
-    let failed = |why: String| Fault::new(Cause::PivotReboot, why);
-    let count = Reboots {
-        image: image.to_owned(),
-        reboots,
-    };
-    let json = serde_json::to_vec(&count).unwrap_or_default();
-    write_atomic(&node.root.path(paths::PIVOT), &json, 0o600)
-        .map_err(|error| failed(format!("{}: {error}", paths::PIVOT)))?;
+fn reboot(node: &mut Node<'_>, image: &str, reboots: Reboots) -> Result<(), Fault> {
+    reboots.order(node)?;
     node.progress(format!("rebooting into {image}"), None);
     node.root
         .command("systemctl")
@@ -141,7 +164,6 @@ fn reboot(node: &mut Node<'_>, image: &str, reboots: u32) -> Result<(), Fault> {
     let patience = REBOOT.min(node.plan.budget(node.stage));
     system::sleep(patience);
     let seconds = patience.as_secs();
-    Err(failed(format!(
-        "still up {seconds} s after a reboot was ordered"
-    )))
+    let message = format!("still up {seconds} s after a reboot was ordered");
+    Err(Fault::new(Cause::PivotReboot, message))
 }

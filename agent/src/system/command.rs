@@ -21,7 +21,7 @@ const TAIL_LINES: usize = 5;
 /// A longer line is cut: nobody reads it and it must not fill the memory.
 const LINE_BYTES: u64 = 4096;
 /// What [`Command::read`] takes at most.
-const READ_BYTES: u64 = 1 << 20;
+const READ_BYTES: usize = 1 << 20;
 /// How long a killed command may take to die.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -170,18 +170,21 @@ impl Command {
         let (stdout, writer) = io::pipe().map_err(|source| self.io(source))?;
         let (stderr, error_writer) = io::pipe().map_err(|source| self.io(source))?;
         let child = self.spawn(Stdio::null(), writer.into(), error_writer.into())?;
-        let output = thread::spawn(move || {
-            let mut text = String::new();
-            stdout
-                .take(READ_BYTES)
-                .read_to_string(&mut text)
-                .map(|_| text)
-        });
+        let output = read_pieces(stdout);
         self.supervise(child, stderr, |line| log::info!("{}: {line}", self.name))?;
-        output
-            .join()
-            .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
-            .map_err(|source| self.io(source))
+        // A process that outlives the child may hold the pipe open.
+        let deadline = Instant::now() + TICK;
+        let mut bytes = Vec::new();
+        while let Ok(piece) = output.recv_timeout(deadline - Instant::now()) {
+            bytes.extend(piece);
+        }
+        let text = if bytes.len() > READ_BYTES {
+            let message = format!("it wrote more than {READ_BYTES} bytes");
+            Err(io::Error::new(io::ErrorKind::FileTooLarge, message))
+        } else {
+            String::from_utf8(bytes).map_err(io::Error::other)
+        };
+        text.map_err(|source| self.io(source))
     }
 
     /// Its name.
@@ -322,6 +325,23 @@ pub(super) fn keep(line: String, tail: &mut VecDeque<String>) {
     tail.push_back(line);
 }
 
+/// Output of a child, read to its end whoever takes it: a child must not die of a full pipe. Little more
+/// than [`READ_BYTES`] is kept.
+fn read_pieces(mut output: PipeReader) -> Receiver<Vec<u8>> {
+    let (sender, pieces) = mpsc::channel();
+    thread::spawn(move || {
+        let (mut piece, mut total) = (vec![0; 64 << 10], 0);
+        while let Ok(length @ 1..) = output.read(&mut piece) {
+            if total <= READ_BYTES {
+                let read = piece.get(..length).unwrap_or_default();
+                let _ = sender.send(read.to_vec());
+            }
+            total += length;
+        }
+    });
+    pieces
+}
+
 /// Lines of a child, read in a thread so that waiting for one can time out.
 pub(super) fn read_lines(output: PipeReader) -> Receiver<String> {
     let (sender, lines) = mpsc::sync_channel(64);
@@ -399,6 +419,22 @@ mod tests {
         let before = Instant::now();
         shell("sleep 30 & exit 0").run().unwrap();
         assert!(before.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn what_is_read_does_not_wait_for_a_daemon_that_holds_the_pipe() {
+        let before = Instant::now();
+        let output = shell("echo said; sleep 30 2>/dev/null & exit 0").read();
+        assert_eq!(output.unwrap(), "said\n");
+        assert!(before.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_command_that_writes_too_much_is_heard_out_and_then_refused() {
+        let error = shell("head -c 3000000 /dev/zero && echo its end >&2").read();
+        let error = error.unwrap_err();
+        assert!(matches!(error, CommandError::Io { .. }), "{error}");
+        assert!(error.to_string().contains("more than 1048576 bytes"));
     }
 
     #[test]

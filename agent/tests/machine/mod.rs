@@ -12,6 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nkd_contract::{Cause, Event, Image, ImageSource, Images, Kind, Plan, Role, Runtime, Stage};
 use nkd_contract::{Timestamp, paths};
@@ -146,8 +147,16 @@ impl Machine {
         (event.stage, event.cause.unwrap(), event.message)
     }
 
-    /// As if the machine had been switched off and on again.
+    /// As if the machine had been switched off and on again: what was done on this boot was done on
+    /// another one.
     pub fn reboot(&self) {
+        static BOOTS: AtomicU32 = AtomicU32::new(1);
+        let this = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        let another = format!("boot {}", BOOTS.fetch_add(1, Ordering::Relaxed));
+        let pivot = self.read(paths::PIVOT).replace(this.trim(), &another);
+        if !pivot.is_empty() {
+            self.write(paths::PIVOT, &pivot);
+        }
         let mut state: serde_json::Value = serde_json::from_str(&self.read(paths::STATE)).unwrap();
         state["boot"] = "another boot".into();
         self.write(paths::STATE, &state.to_string());

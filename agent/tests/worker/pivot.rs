@@ -125,6 +125,36 @@ fn an_image_that_never_boots_stops_it_instead_of_the_machine_rebooting_for_ever(
 }
 
 #[test]
+fn a_reboot_that_is_refused_is_none_and_is_ordered_again() {
+    let machine = machine();
+    let script = "[ \"$1\" != reboot ] || { echo 'a job holds it up' >&2; exit 1; }";
+    machine.program("systemctl", script);
+    for _ in 0..5 {
+        machine.install();
+        let (stage, cause, message) = machine.failure();
+        assert_eq!((stage, cause), (Some(Stage::Pivot), Cause::PivotReboot));
+        assert!(message.contains("a job holds it up"), "{message}");
+    }
+}
+
+#[test]
+fn after_an_image_that_never_boots_a_retry_reboots_again() {
+    let machine = machine();
+    let fall_back = || {
+        let old = r#"{"deployments": [{"booted": true, "checksum": "c0ffee"}]}"#;
+        machine.write("/deployments", old);
+        machine.reboot();
+    };
+    for _ in 0..4 {
+        machine.install();
+        fall_back();
+    }
+    assert_eq!(machine.failure().1, Cause::PivotNotBooted);
+    machine.install();
+    assert_eq!(machine.failure().1, Cause::PivotReboot);
+}
+
+#[test]
 fn a_registry_that_does_not_answer_is_told_in_rpm_ostrees_words() {
     let machine = machine();
     machine.program(

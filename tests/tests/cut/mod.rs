@@ -11,9 +11,6 @@ use testbed::{Cluster, Machine};
 const PATIENCE: Duration = Duration::from_secs(400);
 /// How long systemd takes to start the worker again, and a little.
 const RESTART: Duration = Duration::from_secs(8);
-/// How long after power-on the power is cut at random. Longer than a resumed installation takes, so
-/// that it comes to its end, too.
-const UPTIME: Duration = Duration::from_secs(32);
 /// Chooses the random moments; printed, and taken from here if it is set.
 const SEED: &str = "NKD_TESTBED_SEED";
 
@@ -46,6 +43,17 @@ pub enum Role {
     JoinControlPlane,
     /// It joins as a worker.
     JoinWorker,
+}
+
+impl Role {
+    /// How long after power-on the power is cut at most: longer than a resumed installation takes, so
+    /// that it is struck in its last stages, too.
+    const fn longest_uptime(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Init | Self::JoinControlPlane => 32,
+            Self::JoinWorker => 20,
+        })
+    }
 }
 
 /// Every boundary of every stage, by each kind of blow, and moments inside the long stages.
@@ -130,7 +138,8 @@ impl<'a> Table<'a> {
         self.start();
         let start = Instant::now();
         for struck in 0..most {
-            let uptime = UPTIME.mul_f64(random.f64());
+            // Half of the moments are in the first quarter, or nothing would be left to cut soon.
+            let uptime = role.longest_uptime().mul_f64(random.f64().powi(2));
             let deadline = Instant::now() + uptime;
             while Instant::now() < deadline {
                 if has_happened(&self.log(), Kind::Ready) {

@@ -33,6 +33,7 @@ const SYNC: u64 = 32 << 20;
 /// Keeps a blob, and what its labels refer to, from containerd's garbage collector (containerd,
 /// docs/garbage-collection.md, "Garbage Collection Labels").
 const GC_ROOT: &str = "containerd.io/gc.root=nkd";
+const GC_ROOT_FILTER: &str = r#"labels."containerd.io/gc.root"==nkd"#;
 const GC_REFERENCE: &str = "containerd.io/gc.ref.content";
 
 /// The content store of a running containerd. As long as this lives, the blobs it is made for are
@@ -225,14 +226,11 @@ impl Drop for ContentStore {
 
 /// Lets go what an earlier load has kept that was cut off.
 pub(super) fn forget_cut_off_loads(containerd: &Containerd) -> Result<(), Fault> {
-    let list = containerd.ctr().args(["content", "list"]).read();
+    // All content is a line for each layer of each image, with its labels.
+    let list = ["content", "list", "--quiet", GC_ROOT_FILTER];
+    let list = containerd.ctr().args(list).read();
     let list = list.map_err(|error| failed(&error))?;
-    // DIGEST SIZE AGE LABELS
-    let ours = |line: &&str| line.split([',', ' ', '\t']).any(|it| it == GC_ROOT);
-    let roots = list.lines().filter(ours);
-    let roots: Vec<_> = roots
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
+    let roots: Vec<_> = list.split_whitespace().collect();
     if roots.is_empty() {
         return Ok(());
     }
