@@ -34,7 +34,7 @@ enum Command {
     ///
     /// Started by nkd-agent.service. Goes on where it was cut off; starting it again after it
     /// stopped for good tries the failed stage again. Exit status: 0 Ready, 4 stopped for good,
-    /// 1 anything else.
+    /// 1 anything else, such as another process that is installing the node.
     Install,
     /// Report on D-Bus and by HTTP callbacks what the event log says.
     ///
@@ -68,7 +68,7 @@ fn run(root: &Root, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Install => {
             journal::init("nkd-agent")?;
-            Ok(match install::install(root) {
+            Ok(match install::install(root)? {
                 Outcome::Ready => ExitCode::SUCCESS,
                 Outcome::Stopped => ExitCode::from(STOPPED),
                 Outcome::Lost => ExitCode::FAILURE,

@@ -45,6 +45,8 @@ pub const SPOOL: &str = "/var/lib/nkd/spool";
 /// plan, and the bootstrap token; root only. The worker writes it, because a copy of the CA would be
 /// a third of a worker's Ignition file.
 pub const DISCOVERY: &str = "/run/nkd/discovery.yaml";
+/// Locked by the worker for as long as it lives; holds its process id.
+pub const LOCK: &str = "/run/nkd/install.lock";
 /// The line for a person at the console.
 pub const ISSUE: &str = "/run/issue.d/50-nkd.issue";
 /// Cluster API's sign of a successful bootstrap (Cluster API, "Bootstrap provider contract",

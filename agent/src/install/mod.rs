@@ -1,6 +1,7 @@
 //! The worker: takes the node from its plan to Ready, through everything that happens on the way.
 
 mod announcer;
+mod lock;
 mod ready;
 mod state;
 mod step;
@@ -33,11 +34,15 @@ pub enum Outcome {
 }
 
 /// Installs the node, or goes on with it.
-pub fn install(root: &Root) -> Outcome {
-    begin(root).unwrap_or_else(|error| {
+///
+/// # Errors
+/// Another process does so already, or nobody can tell.
+pub fn install(root: &Root) -> anyhow::Result<Outcome> {
+    let _lock = lock::take(root)?;
+    Ok(begin(root).unwrap_or_else(|error| {
         announcer::tell_of_lost_state(root, &error);
         Outcome::Lost
-    })
+    }))
 }
 
 /// # Errors

@@ -9,6 +9,7 @@ mod etcd;
 mod hooks;
 mod host;
 mod install;
+mod lock;
 #[path = "../machine/mod.rs"]
 mod machine;
 mod pivot;
