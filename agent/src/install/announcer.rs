@@ -112,7 +112,8 @@ impl Announcer {
             attempt: news.attempt,
             progress: news.progress,
             cause: news.cause,
-            message: news.message,
+            // Some of it is from the cluster's API and from servers.
+            message: system::printable(&news.message),
             retry_after: news.retry_after,
         }
     }

@@ -8,6 +8,7 @@ mod redact;
 mod root;
 mod running;
 mod sync;
+mod text;
 pub mod tls;
 
 pub use backoff::{Backoff, jittered};
@@ -16,6 +17,7 @@ pub use redact::Redactor;
 pub use root::Root;
 pub use running::{Input, Running};
 pub use sync::sync;
+pub use text::printable;
 
 use std::panic::resume_unwind;
 use std::sync::mpsc::RecvTimeoutError;

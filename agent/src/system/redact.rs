@@ -1,4 +1,7 @@
-/// Takes secrets out of lines that others wrote: bootstrap tokens, webhook keys and private keys.
+use super::printable;
+
+/// Takes secrets out of lines that others wrote: bootstrap tokens, webhook keys and private keys. What
+/// can't be printed goes first, for it could hide one.
 #[derive(Debug, Default)]
 pub struct Redactor {
     in_private_key: bool,
@@ -10,6 +13,7 @@ impl Redactor {
     /// The line without secrets. Lines belong together in the order given: a private key is
     /// several.
     pub fn line(&mut self, line: &str) -> String {
+        let line = printable(line);
         // What follows is the text around an error in a manifest (Go, json-iterator).
         let line = line.split(", error found in #").next().unwrap_or_default();
         if line.contains("-----BEGIN") && line.contains("PRIVATE KEY-----") {
@@ -111,6 +115,12 @@ mod tests {
             redacted(text),
             "before\n(secret)\n(secret)\n(secret)\nafter"
         );
+    }
+
+    #[test]
+    fn a_colour_in_a_token_does_not_hide_it() {
+        let line = "abcdef.\u{1b}[1m0123456789abcdef";
+        assert_eq!(redacted(line), "(secret)");
     }
 
     #[test]

@@ -95,3 +95,17 @@ fn a_hook_that_cannot_be_executed_is_not_passed_over() {
     assert_eq!(cause, Cause::HookFailed);
     assert!(message.ends_with("rtc is no executable file"), "{message}");
 }
+
+#[test]
+fn what_a_program_writes_to_a_terminal_reaches_no_event() {
+    let machine = Machine::new();
+    machine.plan(|plan| drop(plan.budgets.insert(Stage::Kubeadm, 0)));
+    machine.program(
+        "kubeadm",
+        r"printf '\033[31merror: a\000b\033[0m\n' >&2; exit 1",
+    );
+    machine.install();
+    assert_eq!(machine.failure().2, "error: a b");
+    assert!(!machine.read(paths::EVENTS).contains("\\u00"));
+    assert!(!machine.read(paths::ISSUE).contains('\u{1b}'));
+}
