@@ -97,6 +97,7 @@ impl Announcer {
     }
 
     fn event(&self, sequence: u64, news: News) -> Event {
+        let News { message, .. } = news;
         let plan = self.plan.as_ref();
         Event {
             sequence,
@@ -113,7 +114,7 @@ impl Announcer {
             progress: news.progress,
             cause: news.cause,
             // Some of it is from the cluster's API and from servers.
-            message: system::printable(&news.message),
+            message: system::printable(&message),
             retry_after: news.retry_after,
         }
     }

@@ -41,7 +41,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
             reboots.done()
         );
         // Whoever has it tried again has seen to the cause.
-        reboots.forget(node)?;
+        remove(&node.root.path(paths::PIVOT)).map_err(|error| unkept(&error))?;
         return Err(Fault::new(Cause::PivotNotBooted, message));
     }
     // What boots next comes first.
@@ -140,10 +140,6 @@ impl Reboots {
         let json = serde_json::to_vec(&self).unwrap_or_default();
         let saved = write_atomic(&node.root.path(paths::PIVOT), &json, 0o600);
         saved.map_err(|error| unkept(&error))
-    }
-
-    fn forget(self, node: &Node<'_>) -> Result<(), Fault> {
-        remove(&node.root.path(paths::PIVOT)).map_err(|error| unkept(&error))
     }
 }
 

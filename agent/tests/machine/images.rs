@@ -139,7 +139,9 @@ case "$*" in
         cat $dir/store > $STORE) 9> $ROOT/store.lock
     done || exit 1
     rm -r $dir;;
-*images\ remove*) for last; do :; done; grep -v "^$last " $STORE > $ROOT/rest; mv $ROOT/rest $STORE;;
+*images\ remove*)
+    while [ "$1" != --sync ]; do shift; done; shift
+    for name; do grep -v "^$name " $STORE > $ROOT/rest; mv $ROOT/rest $STORE; done;;
 *import*) for last; do :; done; sed 's/$/ manifest sha256:0/' "$last" >> "$STORE";;
 esac"#;
 

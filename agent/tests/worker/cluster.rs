@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use nkd_contract::{Cause, Image, Kind, Plan, Role, Stage, paths};
+use nkd_contract::{Cause, Kind, Plan, Role, Stage, paths};
 
 use super::machine::Machine;
 use super::ready::{READY, give_credentials};
@@ -51,7 +51,7 @@ fn a_control_plane_that_never_comes_up_is_gone_on_without_after_its_time() {
 fn a_node_that_kubeadm_was_done_with_is_never_reset_again() {
     let machine = Machine::new();
     machine.plan(|_| {});
-    machine.program("kubeadm", "touch $ROOT/etc/kubernetes/kubelet.conf");
+    machine.program("kubeadm", "echo whole > $ROOT/etc/kubernetes/kubelet.conf");
     machine.install();
     assert_eq!(machine.failure().0, Some(Stage::Ready));
     // The agent forgets all it knew, and the cluster doesn't answer.
@@ -98,15 +98,22 @@ fn makes(plan: &mut Plan, authority: &Authority, endpoint: &str, own_port: u16) 
     plan.budgets.insert(Stage::Kubeadm, 0);
 }
 
-/// What an attempt leaves that came to its last phase.
-fn was_made(machine: &Machine) {
+/// What a control plane comes up from.
+pub fn write_control_plane(machine: &Machine) {
     for name in [
         "admin.conf",
+        "manifests/etcd.yaml",
         "manifests/kube-apiserver.yaml",
+        "manifests/kube-controller-manager.yaml",
         "manifests/kube-scheduler.yaml",
     ] {
-        machine.write(&format!("/etc/kubernetes/{name}"), "");
+        machine.write(&format!("/etc/kubernetes/{name}"), "whole");
     }
+}
+
+/// What an attempt leaves that came to its last phase.
+fn was_made(machine: &Machine) {
+    write_control_plane(machine);
     let kubelet = "client-certificate: /var/lib/kubelet/pki/kubelet-client-current.pem";
     machine.write("/etc/kubernetes/kubelet.conf", kubelet);
     machine.write("/var/lib/etcd/member/wal", "");
@@ -158,17 +165,22 @@ fn a_control_plane_that_others_may_have_joined_is_never_reset() {
     assert!(machine.path("/var/lib/etcd/member/wal").exists());
 }
 
+/// The Node object of a control plane.
+pub const LABELLED: Answer =
+    Answer::Body(r#"{"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}}"#);
+
 #[test]
 fn a_label_of_an_earlier_life_does_not_make_a_control_plane() {
     let machine = Machine::new();
     let authority = Authority::new();
-    let labelled =
-        Answer::Body(r#"{"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}}"#);
     let ok = Answer::Status(200);
     let any = "127.0.0.1:0".parse().unwrap();
-    let api = Receiver::listen(any, &[ok, ok, labelled], Some(&authority));
+    let api = Receiver::listen(any, &[ok, ok, LABELLED], Some(&authority));
     give_credentials(&machine);
-    machine.program("kubeadm", "touch $ROOT/etc/kubernetes/kubelet.conf; exit 1");
+    machine.program(
+        "kubeadm",
+        "echo whole > $ROOT/etc/kubernetes/kubelet.conf; exit 1",
+    );
     machine.plan(|plan| joins(plan, &authority, api.address));
     machine.install();
     let (stage, cause, message) = machine.failure();
@@ -180,24 +192,37 @@ fn a_label_of_an_earlier_life_does_not_make_a_control_plane() {
 }
 
 #[test]
+fn a_labelled_control_plane_that_does_not_come_up_is_not_reset() {
+    let machine = Machine::new();
+    let authority = Authority::new();
+    let ok = Answer::Status(200);
+    let any = "127.0.0.1:0".parse().unwrap();
+    let api = Receiver::listen(any, &[ok, ok, LABELLED], Some(&authority));
+    give_credentials(&machine);
+    was_made(&machine);
+    machine.plan(|plan| {
+        joins(plan, &authority, api.address);
+        plan.machine.addresses = vec!["127.0.0.1".parse().unwrap()];
+        plan.machine.api_port = Some(1);
+    });
+    machine.install();
+    let (_, cause, message) = machine.failure();
+    assert_eq!(cause, Cause::KubeadmControlPlane, "{message}");
+    assert!(machine.calls_of("kubeadm").is_empty());
+}
+
+#[test]
 fn a_name_that_is_taken_stays_among_etcds_members() {
     let machine = Machine::new();
     let authority = Authority::new();
     let ok = Answer::Status(200);
     let any = "127.0.0.1:0".parse().unwrap();
     let api = Receiver::listen(any, &[ok, ok, READY], Some(&authority));
-    machine.write(
-        paths::KUBEADM,
-        "discovery:\n  tlsBootstrapToken: abcdef.0123456789abcdef\n",
-    );
+    machine.write(paths::TOKEN, "abcdef.0123456789abcdef\n");
     machine.plan(|plan| {
         joins(plan, &authority, api.address);
-        plan.images.required.push(Image {
-            name: "example.org/etcd:1".into(),
-            digest: None,
-        });
+        plan.runs_etcd = true;
     });
-    machine.write("/images/etcd.tar", "example.org/etcd:1\n");
     machine.install();
     let (_, cause, message) = machine.failure();
     assert_eq!(cause, Cause::KubeadmNameTaken, "{message}");
@@ -207,6 +232,56 @@ fn a_name_that_is_taken_stays_among_etcds_members() {
         asked[2].header("authorization"),
         "Bearer abcdef.0123456789abcdef"
     );
+}
+
+#[test]
+fn a_node_joins_by_the_token_in_its_discovery_file_alone() {
+    let machine = Machine::new();
+    let authority = Authority::new();
+    let api = api(&authority);
+    machine.write(paths::TOKEN, "abcdef.0123456789abcdef\n");
+    machine.program(
+        "kubeadm",
+        r#"stat -c %a $ROOT/run/nkd/discovery.yaml > $ROOT/mode
+        echo "the token abcdef.0123456789abcdef is refused" >&2; exit 1"#,
+    );
+    machine.plan(|plan| {
+        joins(plan, &authority, api.address);
+        plan.role = Role::JoinWorker;
+    });
+    machine.install();
+    assert_eq!(machine.read("/mode"), "600\n");
+    let config: serde_json::Value = serde_json::from_str(&machine.read(paths::DISCOVERY)).unwrap();
+    let context = &config["contexts"][0];
+    assert_eq!(config["current-context"], context["name"]);
+    assert_eq!(context["context"]["user"], config["users"][0]["name"]);
+    assert_eq!(context["context"]["cluster"], config["clusters"][0]["name"]);
+    assert_eq!(
+        config["users"][0]["user"]["token"],
+        "abcdef.0123456789abcdef"
+    );
+    let said = machine.read(paths::EVENTS) + &machine.calls().join("\n");
+    assert!(said.contains("the token (secret) is refused"), "{said}");
+    assert!(!said.contains("0123456789abcdef"), "{said}");
+}
+
+#[test]
+fn a_token_that_the_cluster_refuses_is_told_before_kubeadm_tries_it_for_minutes() {
+    let machine = Machine::new();
+    let authority = Authority::new();
+    let ok = Answer::Status(200);
+    let any = "127.0.0.1:0".parse().unwrap();
+    let api = Receiver::listen(any, &[ok, ok, Answer::Status(401)], Some(&authority));
+    machine.write(paths::TOKEN, "abcdef.0123456789abcdef");
+    machine.plan(|plan| {
+        joins(plan, &authority, api.address);
+        plan.role = Role::JoinWorker;
+    });
+    machine.install();
+    let (stage, cause, message) = machine.failure();
+    let expected = (Some(Stage::Kubeadm), Cause::KubeadmToken);
+    assert_eq!((stage, cause), expected, "{message}");
+    assert!(machine.calls_of("kubeadm").is_empty());
 }
 
 #[test]

@@ -60,7 +60,7 @@ pub(super) fn discard(node: &mut Node<'_>, store: &dyn Store) -> Result<(), Faul
     let names: Vec<_> = unsynced.images.iter().map(String::as_str).collect();
     let present = store.present(&names)?;
     for name in present.keys() {
-        store.remove(name)?;
+        store.discard(name)?;
     }
     if !present.is_empty() {
         let message = format!(

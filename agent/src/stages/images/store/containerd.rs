@@ -26,20 +26,42 @@ impl Containerd {
     pub(super) fn ctr(&self) -> Command {
         runtime::client(&self.root, Runtime::Containerd).args(["--namespace", NAMESPACE])
     }
-}
 
-impl Store for Containerd {
-    fn present(&self, names: &[&str]) -> Result<BTreeMap<String, String>, Fault> {
+    /// The names of all images, each with its digest.
+    fn list(&self) -> Result<Vec<(String, String)>, Fault> {
         let list = self.ctr().args(["images", "list"]).read();
         let list = list.map_err(|error| Fault::of_command(Cause::ImagesImport, &error))?;
         // REF TYPE DIGEST SIZE PLATFORMS LABELS
         let rows = list.lines().filter_map(|line| {
             let mut columns = line.split_whitespace();
-            let name = columns.next().filter(|it| names.contains(it))?;
+            let name = columns.next()?;
             let digest = columns.nth(1).unwrap_or_default();
             Some((name.to_owned(), digest.to_owned()))
         });
         Ok(rows.collect())
+    }
+
+    fn remove_all(&self, names: &[&str]) -> Result<(), Fault> {
+        self.ctr()
+            .args(["images", "remove", "--sync"])
+            .args(names)
+            .read()
+            .map(drop)
+            .map_err(|error| Fault::of_command(Cause::ImagesImport, &error))
+    }
+}
+
+/// Whether the CRI plugin has made a name by itself, for an image that has another: by its id, or by
+/// its digest in a repository.
+fn is_made_by_cri(name: &str) -> bool {
+    name.starts_with("sha256:") || name.contains("@sha256:")
+}
+
+impl Store for Containerd {
+    fn present(&self, names: &[&str]) -> Result<BTreeMap<String, String>, Fault> {
+        let mut images = self.list()?;
+        images.retain(|(name, _)| names.contains(&name.as_str()));
+        Ok(images.into_iter().collect())
     }
 
     fn digest(&self, image: &Image) -> Digest {
@@ -103,10 +125,20 @@ impl Store for Containerd {
     }
 
     fn remove(&self, name: &str) -> Result<(), Fault> {
-        self.ctr()
-            .args(["images", "remove", "--sync", name])
-            .read()
-            .map(drop)
-            .map_err(|error| Fault::of_command(Cause::ImagesImport, &error))
+        self.remove_all(&[name])
+    }
+
+    /// What was unpacked stays for as long as the image has any name.
+    fn discard(&self, name: &str) -> Result<(), Fault> {
+        let images = self.list()?;
+        let digest = images.iter().find(|(listed, _)| listed == name);
+        let Some((_, digest)) = digest else {
+            return Ok(());
+        };
+        let names = images
+            .iter()
+            .filter(|(listed, of)| listed == name || of == digest && is_made_by_cri(listed));
+        let names: Vec<_> = names.map(|(listed, _)| listed.as_str()).collect();
+        self.remove_all(&names)
     }
 }

@@ -71,6 +71,11 @@ pub(super) trait Store {
 
     /// Takes a name away.
     fn remove(&self, name: &str) -> Result<(), Fault>;
+
+    /// Takes an image away with everything that was unpacked for it.
+    fn discard(&self, name: &str) -> Result<(), Fault> {
+        self.remove(name)
+    }
 }
 
 /// The runtime of a node.
