@@ -29,7 +29,7 @@ pub enum FileSystem {
     /// ext4, Debian's default.
     #[default]
     Ext4,
-    /// XFS, the default of NestOS and Fedora CoreOS.
+    /// XFS, the default of NestOS and Fedora `CoreOS`.
     Xfs,
 }
 
