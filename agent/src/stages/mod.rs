@@ -158,12 +158,6 @@ pub fn sync(root: &Root, plan: &Plan) -> Result<(), Fault> {
     synced.map_err(|error| Fault::new(Cause::AgentSync, error.to_string()))
 }
 
-/// Whether kubeadm runs etcd here. Where it doesn't, etcd's data are somebody else's.
-fn runs_etcd(node: &Node<'_>) -> bool {
-    let images = &node.plan.images.required;
-    images.iter().any(|image| image.name.contains("/etcd:"))
-}
-
 /// The longest delay between two attempts. The stages that only wait for somebody else do so
 /// within their attempts already.
 pub const fn longest_delay(stage: Stage) -> Duration {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use nkd_contract::{Cause, Image, Kind, Plan, Role, Stage, paths};
+use nkd_contract::{Cause, Kind, Plan, Role, Stage, paths};
 
 use super::machine::Machine;
 use super::ready::{READY, give_credentials};
@@ -192,12 +192,8 @@ fn a_name_that_is_taken_stays_among_etcds_members() {
     );
     machine.plan(|plan| {
         joins(plan, &authority, api.address);
-        plan.images.required.push(Image {
-            name: "example.org/etcd:1".into(),
-            digest: None,
-        });
+        plan.runs_etcd = true;
     });
-    machine.write("/images/etcd.tar", "example.org/etcd:1\n");
     machine.install();
     let (_, cause, message) = machine.failure();
     assert_eq!(cause, Cause::KubeadmNameTaken, "{message}");

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use nkd_contract::{Cause, Image, Role, Stage, paths};
+use nkd_contract::{Cause, Role, Stage, paths};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
@@ -143,8 +143,6 @@ fn certificates(directory: &Path, address: &str) {
 /// A further control plane whose earlier one is where etcd is.
 fn machine(etcd: &Etcd, endpoint: &Receiver, authority: &Authority) -> Machine {
     let machine = Machine::new();
-    let image = "example.org/etcd:1".to_owned();
-    machine.write("/images/etcd.tar", &format!("{image}\n"));
     let from = etcd.directory.path().display();
     machine.program(
         "kubeadm",
@@ -162,10 +160,7 @@ fn machine(etcd: &Etcd, endpoint: &Receiver, authority: &Authority) -> Machine {
         plan.endpoint = endpoint.address.to_string();
         plan.control_planes_before = vec![format!("{}:6443", etcd.address)];
         plan.machine.addresses = vec!["127.0.0.1".parse().unwrap()];
-        plan.images.required.push(Image {
-            name: image,
-            digest: None,
-        });
+        plan.runs_etcd = true;
         // Nobody serves the API where etcd is.
         plan.budgets.extend([(Stage::Gate, 1), (Stage::Kubeadm, 0)]);
     });

@@ -7,6 +7,7 @@ use std::path::Path;
 use nkd_contract::{Cause, Event, Image, ImageSource, Kind, Role, Runtime, Stage, paths};
 
 use super::machine::{Machine, STOPPED};
+use super::receiver::{Authority, Receiver};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -251,14 +252,7 @@ fn what_kubeadm_says_of_its_failure_becomes_the_cause() {
 #[test]
 fn etcd_data_that_a_cut_off_reset_left_behind_do_not_stop_the_next_attempt() {
     let machine = Machine::new();
-    let etcd = "example.org/etcd:1";
-    machine.plan(|plan| {
-        plan.images.required.push(Image {
-            name: etcd.into(),
-            digest: None,
-        });
-    });
-    machine.write("/images/etcd.tar", &format!("{etcd}\n"));
+    machine.plan(|plan| plan.runs_etcd = true);
     machine.write("/var/lib/etcd/member/snap/db", "");
     machine.program(
         "kubeadm",
@@ -271,13 +265,55 @@ fn etcd_data_that_a_cut_off_reset_left_behind_do_not_stop_the_next_attempt() {
 
 #[test]
 fn an_etcd_that_is_not_kubeadms_keeps_its_data() {
+    for role in [Role::Init, Role::JoinControlPlane, Role::JoinWorker] {
+        let machine = Machine::new();
+        let authority = Authority::new();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let endpoint = Receiver::listen(any, &[], Some(&authority));
+        // An add-on's image is named like etcd's.
+        let image = "example.org/etcd:1";
+        machine.write("/images/etcd.tar", &format!("{image}\n"));
+        machine.plan(|plan| {
+            plan.role = role;
+            plan.certificate_authority.clone_from(&authority.pem);
+            plan.endpoint = endpoint.address.to_string();
+            plan.machine.addresses = vec!["127.0.0.1".parse().unwrap()];
+            plan.machine.api_port = Some(endpoint.address.port());
+            plan.images.required.push(Image {
+                name: image.into(),
+                digest: None,
+            });
+        });
+        machine.write("/var/lib/etcd/member/snap/db", "precious");
+        machine.write("/var/lib/etcd/foreign", "precious, too");
+        // As kubeadm does from 1.24 on where it finds no manifest of etcd, unless it is told not to.
+        machine.program(
+            "kubeadm",
+            r#"case "$*" in
+            reset*--skip-phases=remove-etcd-member*) rm -r $ROOT/etc/kubernetes;;
+            reset*) rm -r $ROOT/etc/kubernetes $ROOT/var/lib/etcd/*;;
+            *) [ -e $ROOT/second ] && exit 0
+                touch $ROOT/second; echo half > $ROOT/etc/kubernetes/kubelet.conf; exit 1;;
+            esac"#,
+        );
+        machine.install();
+        assert_eq!(machine.failure().0, Some(Stage::Ready), "{role:?}");
+        let calls = machine.calls_of("kubeadm");
+        assert_eq!(calls.len(), 3, "{calls:?}");
+        assert!(calls[1].starts_with("kubeadm reset"), "{calls:?}");
+        assert!(calls[1].contains("--skip-phases=remove-etcd-member"));
+        assert_eq!(machine.read("/var/lib/etcd/member/snap/db"), "precious");
+        assert_eq!(machine.read("/var/lib/etcd/foreign"), "precious, too");
+    }
+}
+
+#[test]
+fn etcds_data_alone_are_no_trace_where_kubeadm_does_not_run_it() {
     let machine = Machine::new();
     machine.plan(|_| {});
-    machine.write("/etc/kubernetes/kubelet.conf", "");
     machine.write("/var/lib/etcd/member/snap/db", "precious");
     machine.install();
-    let calls = machine.calls_of("kubeadm").join("\n");
-    assert!(calls.contains("reset"), "{calls}");
+    assert_eq!(machine.calls_of("kubeadm").len(), 1);
     assert_eq!(machine.read("/var/lib/etcd/member/snap/db"), "precious");
 }
 
@@ -296,7 +332,7 @@ fn a_node_that_may_have_joined_is_not_reset_while_nobody_can_be_asked() {
         .read(paths::STATE)
         .replace(r#""gate""#, r#""kubeadm""#);
     machine.write(paths::STATE, &gated);
-    machine.write("/etc/kubernetes/kubelet.conf", "");
+    machine.write("/etc/kubernetes/kubelet.conf", "whole");
     let credentials = signed.cert.pem() + &signed.signing_key.serialize_pem();
     machine.write(
         "/var/lib/kubelet/pki/kubelet-client-current.pem",

@@ -4,7 +4,7 @@ use std::fs;
 
 use nkd_contract::{Cause, Role, Stage};
 
-use super::super::{Fault, Node, kubeadm, runs_etcd};
+use super::super::{Fault, Node, kubeadm};
 
 /// kubelet's API, on every node.
 const KUBELET: u16 = 10250;
@@ -29,7 +29,7 @@ fn served(node: &Node<'_>) -> Vec<u16> {
     let mut ports = vec![KUBELET];
     if node.plan.role != Role::JoinWorker {
         ports.push(node.plan.machine.api_port());
-        if runs_etcd(node) {
+        if node.plan.runs_etcd {
             ports.extend(ETCD);
         }
     }

@@ -14,7 +14,7 @@ use nkd_contract::{Cause, Plan, Role, Runtime, paths};
 use serde_json::json;
 
 use super::api::{self, Api, ApiError};
-use super::{Fault, Node, images, runs_etcd, sync};
+use super::{Fault, Node, images, sync};
 use crate::system::CommandError;
 use crate::system::files::{copy_tree, write_atomic};
 
@@ -132,7 +132,7 @@ fn join(node: &mut Node<'_>) -> Result<(), Fault> {
         reset(node)?;
     }
     restore(node)?;
-    if node.plan.role == Role::JoinControlPlane && runs_etcd(node) {
+    if node.plan.role == Role::JoinControlPlane && node.plan.runs_etcd {
         name_is_free(node)?;
         etcd::forget_earlier_self(node)?;
     }
@@ -174,7 +174,7 @@ pub(super) fn has_begun(node: &Node<'_>) -> bool {
 }
 
 fn has_traces(node: &Node<'_>) -> bool {
-    let own_etcd = runs_etcd(node).then_some(ETCD_DATA);
+    let own_etcd = node.plan.runs_etcd.then_some(ETCD_DATA);
     TRACES
         .into_iter()
         .chain(own_etcd)
@@ -251,13 +251,15 @@ fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
     node.root
         .command("kubeadm")
         .args(["reset", "--force", "--cri-socket", &socket])
+        // Without a manifest of etcd's, this phase would empty /var/lib/etcd, whoever has data there.
+        .args(["--skip-phases=remove-etcd-member"])
         .timeout(RESET)
         .run()
         .map_err(|error| Fault::of_command(Cause::KubeadmReset, &error))?;
     images::discard_unsynced(node)?;
     // A reset that was cut off has taken etcd's manifest away; the next one then takes the data for
     // somebody else's and leaves them, and init refuses to begin.
-    if !runs_etcd(node) {
+    if !node.plan.runs_etcd {
         return Ok(());
     }
     match fs::remove_dir_all(node.root.path(ETCD_DATA)) {
