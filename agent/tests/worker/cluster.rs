@@ -186,10 +186,7 @@ fn a_name_that_is_taken_stays_among_etcds_members() {
     let ok = Answer::Status(200);
     let any = "127.0.0.1:0".parse().unwrap();
     let api = Receiver::listen(any, &[ok, ok, READY], Some(&authority));
-    machine.write(
-        paths::KUBEADM,
-        "discovery:\n  tlsBootstrapToken: abcdef.0123456789abcdef\n",
-    );
+    machine.write(paths::TOKEN, "abcdef.0123456789abcdef\n");
     machine.plan(|plan| {
         joins(plan, &authority, api.address);
         plan.runs_etcd = true;
@@ -203,6 +200,37 @@ fn a_name_that_is_taken_stays_among_etcds_members() {
         asked[2].header("authorization"),
         "Bearer abcdef.0123456789abcdef"
     );
+}
+
+#[test]
+fn a_node_joins_by_the_token_in_its_discovery_file_alone() {
+    let machine = Machine::new();
+    let authority = Authority::new();
+    let api = api(&authority);
+    machine.write(paths::TOKEN, "abcdef.0123456789abcdef\n");
+    machine.program(
+        "kubeadm",
+        r#"stat -c %a $ROOT/run/nkd/discovery.yaml > $ROOT/mode
+        echo "the token abcdef.0123456789abcdef is refused" >&2; exit 1"#,
+    );
+    machine.plan(|plan| {
+        joins(plan, &authority, api.address);
+        plan.role = Role::JoinWorker;
+    });
+    machine.install();
+    assert_eq!(machine.read("/mode"), "600\n");
+    let config: serde_json::Value = serde_json::from_str(&machine.read(paths::DISCOVERY)).unwrap();
+    let context = &config["contexts"][0];
+    assert_eq!(config["current-context"], context["name"]);
+    assert_eq!(context["context"]["user"], config["users"][0]["name"]);
+    assert_eq!(context["context"]["cluster"], config["clusters"][0]["name"]);
+    assert_eq!(
+        config["users"][0]["user"]["token"],
+        "abcdef.0123456789abcdef"
+    );
+    let said = machine.read(paths::EVENTS) + &machine.calls().join("\n");
+    assert!(said.contains("the token (secret) is refused"), "{said}");
+    assert!(!said.contains("0123456789abcdef"), "{said}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use ureq::Agent;
 
 use super::super::api;
-use super::{Fault, Node, configured, cri_socket};
+use super::{Fault, Node, cri_socket};
 use crate::system::alive;
 use crate::system::files::write_atomic;
 
@@ -99,15 +99,15 @@ fn client(node: &Node<'_>) -> Result<Agent, Fault> {
 /// What kubeadm needs to know to sign a certificate. What isn't said it would look for: the newest
 /// version on the internet, an address, and the one CRI socket, of which Docker's nodes have two.
 fn client_config(node: &Node<'_>) -> String {
-    let (plan, api_version) = (node.plan, configured(node, "apiVersion"));
+    let plan = node.plan;
     let init = json!({
-        "apiVersion": api_version,
+        "apiVersion": plan.kubeadm_api,
         "kind": "InitConfiguration",
         "localAPIEndpoint": {"advertiseAddress": plan.machine.addresses.first()},
         "nodeRegistration": {"criSocket": cri_socket(plan.runtime)},
     });
     let cluster = json!({
-        "apiVersion": api_version,
+        "apiVersion": plan.kubeadm_api,
         "kind": "ClusterConfiguration",
         "certificatesDir": paths::KUBERNETES_PKI,
         "kubernetesVersion": plan.kubernetes_version,

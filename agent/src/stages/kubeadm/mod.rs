@@ -1,6 +1,7 @@
 //! `kubeadm`: `kubeadm init` or `kubeadm join`, again and again from a clean start, and never
 //! against a node that works.
 
+mod discovery;
 mod etcd;
 
 use std::fs;
@@ -8,10 +9,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use nkd_contract::{Cause, Plan, Role, Runtime, paths};
-use serde_json::json;
 
 use super::api::{self, Api, ApiError};
 use super::{Fault, Node, images, sync};
@@ -136,7 +134,7 @@ fn join(node: &mut Node<'_>) -> Result<(), Fault> {
         name_is_free(node)?;
         etcd::forget_earlier_self(node)?;
     }
-    write_discovery(node)?;
+    discovery::write(node)?;
     let joined = kubeadm(node, &["join", "--config", paths::KUBEADM]);
     // kubeadm may give up on a kubelet that is only slow.
     if joined.is_err() && has_joined(node).unwrap_or(false) {
@@ -146,19 +144,10 @@ fn join(node: &mut Node<'_>) -> Result<(), Fault> {
     joined
 }
 
-/// The text that a key of the delivered configuration has, as nkd writes it.
-fn configured(node: &Node<'_>, key: &str) -> Option<String> {
-    let config = fs::read_to_string(node.root.path(paths::KUBEADM)).ok()?;
-    let key = format!("{key}: ");
-    let mut lines = config.lines();
-    let text = lines.find_map(|line| line.trim().strip_prefix(&key))?;
-    Some(text.trim_matches('"').to_owned())
-}
-
 /// As kubeadm will look itself, but before this node's name is taken off etcd's members.
 fn name_is_free(node: &Node<'_>) -> Result<(), Fault> {
     let name = &node.plan.node;
-    let token = configured(node, "tlsBootstrapToken");
+    let token = discovery::token(node);
     // Whatever else is wrong, kubeadm says.
     let object = token.and_then(|token| Api::with_token(node.plan, &token).ok()?.node(name).ok());
     if object.is_some_and(|object| api::readiness(&object).is_ok()) {
@@ -288,34 +277,6 @@ fn restore(node: &Node<'_>) -> Result<(), Fault> {
         })?;
     }
     Ok(())
-}
-
-/// Says to kubeadm where the cluster is and whom to trust, like the `ConfigMap` `cluster-info`.
-fn write_discovery(node: &Node<'_>) -> Result<(), Fault> {
-    let config = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{
-            "name": "",
-            "cluster": {
-                "server": format!("https://{}", node.plan.endpoint),
-                "certificate-authority-data": STANDARD.encode(&node.plan.certificate_authority),
-            },
-        }],
-        "contexts": [],
-        "current-context": "",
-        "users": [],
-    });
-    // JSON is YAML.
-    write_atomic(
-        &node.root.path(paths::DISCOVERY),
-        config.to_string().as_bytes(),
-        0o600,
-    )
-    .map_err(|error| {
-        let message = format!("{}: {error}", paths::DISCOVERY);
-        Fault::new(Cause::KubeadmFailed, message)
-    })
 }
 
 fn kubeadm(node: &Node<'_>, arguments: &[&str]) -> Result<(), Fault> {

@@ -1,0 +1,51 @@
+//! The kubeconfig by which kubeadm discovers the cluster that a node joins.
+
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use nkd_contract::{Cause, paths};
+use serde_json::json;
+
+use super::{Fault, Node};
+use crate::system::files::write_atomic;
+
+/// The bootstrap token; a person who has replaced it may have ended it with a newline.
+pub(super) fn token(node: &Node<'_>) -> Option<String> {
+    let text = fs::read_to_string(node.root.path(paths::TOKEN)).ok()?;
+    Some(text.trim().to_owned()).filter(|token| !token.is_empty())
+}
+
+/// Writes the cluster's endpoint and authority, as the `ConfigMap` `cluster-info` has them, and the
+/// bootstrap token. kubeadm joins with the credentials of this file, unless its configuration has
+/// others (kubeadm, `discovery.For`).
+pub(super) fn write(node: &Node<'_>) -> Result<(), Fault> {
+    let user = token(node).map_or_else(|| json!({}), |token| json!({ "token": token }));
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{
+            "name": "kubernetes",
+            "cluster": {
+                "server": format!("https://{}", node.plan.endpoint),
+                "certificate-authority-data": STANDARD.encode(&node.plan.certificate_authority),
+            },
+        }],
+        "users": [{"name": "bootstrap", "user": user}],
+        "contexts": [{
+            "name": "bootstrap@kubernetes",
+            "context": {"cluster": "kubernetes", "user": "bootstrap"},
+        }],
+        "current-context": "bootstrap@kubernetes",
+    });
+    // JSON is YAML.
+    write_atomic(
+        &node.root.path(paths::DISCOVERY),
+        config.to_string().as_bytes(),
+        0o600,
+    )
+    .map_err(|error| {
+        let message = format!("{}: {error}", paths::DISCOVERY);
+        Fault::new(Cause::KubeadmFailed, message)
+    })
+}
