@@ -183,11 +183,14 @@ causes! {
         "Another control plane serves the cluster already, and this machine, which is to make it, has nothing of it."
         "To join it again, put another control plane first in the cluster file, compile, and provision this machine with its new file. To have the cluster made anew, switch the others off.";
     KubeadmControlPlane "kubeadm.control-plane-down" Transient
-        "The control plane that an earlier attempt made on this machine doesn't come up. It isn't reset, for nodes may have joined it."
-        "Read kubelet's journal and the logs of its static pods. If nothing is to be kept of the cluster, `kubeadm reset` and `nkd-agent retry`.";
+        "The control plane that an earlier attempt made on this machine doesn't come up. It isn't reset, for the cluster may depend on it."
+        "Read kubelet's journal and the logs of its static pods. `kubeadm reset` and `nkd-agent retry` begin anew; on the node that makes the cluster, nothing is kept of the cluster then.";
     KubeadmEtcd "kubeadm.etcd-member" Transient
-        "etcd still lists this node as a member from an earlier attempt, and that couldn't be removed."
+        "etcd may still list this node as a member from an earlier attempt: nobody says so, or the member couldn't be removed. Nothing is reset meanwhile."
         "See that etcd on the other control planes is healthy; the message has its words.";
+    KubeadmEtcdQuorum "kubeadm.etcd-quorum" Transient
+        "Too few of etcd's members answer for it to have a leader, so no member can join or be removed. The node is left as it is until they do."
+        "Start the other control planes, or see why etcd doesn't run on them. If one of them never comes back, restore etcd from a snapshot or by `--force-new-cluster` (etcd, \"Disaster recovery\").";
     KubeadmTimeout "kubeadm.timeout" Transient
         "kubeadm didn't finish in time and was stopped."
         "Read its output and kubelet's in the journal.";

@@ -11,10 +11,10 @@ use ureq::http::header::AUTHORIZATION;
 use ureq::tls::{ClientCert, PemItem, TlsConfig, parse_pem};
 
 use super::{Fault, Node};
-use crate::system::tls;
+use crate::system::{boot_id, tls};
 
 /// The kubelet's own credentials: certificates and key in one file (kubelet, `--cert-dir`).
-const KUBELET_CREDENTIALS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+pub(super) const KUBELET_CREDENTIALS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one change is waited for; within [`TIMEOUT`].
@@ -128,6 +128,12 @@ pub(super) fn readiness(node: &Value) -> Result<(), String> {
     }
     let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
     Err(format!("{}: {}", text("reason"), text("message")))
+}
+
+/// Whether the kubelet that last spoke for a Node object runs on this machine, since its last boot.
+pub(super) fn is_of_this_boot(node: &Value) -> bool {
+    let boot = boot_id();
+    !boot.is_empty() && node["status"]["nodeInfo"]["bootID"] == boot.as_str()
 }
 
 /// An HTTPS client that trusts these authorities (PEM) and no others.

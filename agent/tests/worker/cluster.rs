@@ -51,7 +51,7 @@ fn a_control_plane_that_never_comes_up_is_gone_on_without_after_its_time() {
 fn a_node_that_kubeadm_was_done_with_is_never_reset_again() {
     let machine = Machine::new();
     machine.plan(|_| {});
-    machine.program("kubeadm", "touch $ROOT/etc/kubernetes/kubelet.conf");
+    machine.program("kubeadm", "echo whole > $ROOT/etc/kubernetes/kubelet.conf");
     machine.install();
     assert_eq!(machine.failure().0, Some(Stage::Ready));
     // The agent forgets all it knew, and the cluster doesn't answer.
@@ -98,15 +98,22 @@ fn makes(plan: &mut Plan, authority: &Authority, endpoint: &str, own_port: u16) 
     plan.budgets.insert(Stage::Kubeadm, 0);
 }
 
-/// What an attempt leaves that came to its last phase.
-fn was_made(machine: &Machine) {
+/// What a control plane comes up from.
+pub fn write_control_plane(machine: &Machine) {
     for name in [
         "admin.conf",
+        "manifests/etcd.yaml",
         "manifests/kube-apiserver.yaml",
+        "manifests/kube-controller-manager.yaml",
         "manifests/kube-scheduler.yaml",
     ] {
-        machine.write(&format!("/etc/kubernetes/{name}"), "");
+        machine.write(&format!("/etc/kubernetes/{name}"), "whole");
     }
+}
+
+/// What an attempt leaves that came to its last phase.
+fn was_made(machine: &Machine) {
+    write_control_plane(machine);
     let kubelet = "client-certificate: /var/lib/kubelet/pki/kubelet-client-current.pem";
     machine.write("/etc/kubernetes/kubelet.conf", kubelet);
     machine.write("/var/lib/etcd/member/wal", "");
@@ -158,17 +165,22 @@ fn a_control_plane_that_others_may_have_joined_is_never_reset() {
     assert!(machine.path("/var/lib/etcd/member/wal").exists());
 }
 
+/// The Node object of a control plane.
+pub const LABELLED: Answer =
+    Answer::Body(r#"{"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}}"#);
+
 #[test]
 fn a_label_of_an_earlier_life_does_not_make_a_control_plane() {
     let machine = Machine::new();
     let authority = Authority::new();
-    let labelled =
-        Answer::Body(r#"{"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}}"#);
     let ok = Answer::Status(200);
     let any = "127.0.0.1:0".parse().unwrap();
-    let api = Receiver::listen(any, &[ok, ok, labelled], Some(&authority));
+    let api = Receiver::listen(any, &[ok, ok, LABELLED], Some(&authority));
     give_credentials(&machine);
-    machine.program("kubeadm", "touch $ROOT/etc/kubernetes/kubelet.conf; exit 1");
+    machine.program(
+        "kubeadm",
+        "echo whole > $ROOT/etc/kubernetes/kubelet.conf; exit 1",
+    );
     machine.plan(|plan| joins(plan, &authority, api.address));
     machine.install();
     let (stage, cause, message) = machine.failure();
@@ -177,6 +189,26 @@ fn a_label_of_an_earlier_life_does_not_make_a_control_plane() {
         (Some(Stage::Kubeadm), Cause::KubeadmFailed),
         "{message}"
     );
+}
+
+#[test]
+fn a_labelled_control_plane_that_does_not_come_up_is_not_reset() {
+    let machine = Machine::new();
+    let authority = Authority::new();
+    let ok = Answer::Status(200);
+    let any = "127.0.0.1:0".parse().unwrap();
+    let api = Receiver::listen(any, &[ok, ok, LABELLED], Some(&authority));
+    give_credentials(&machine);
+    was_made(&machine);
+    machine.plan(|plan| {
+        joins(plan, &authority, api.address);
+        plan.machine.addresses = vec!["127.0.0.1".parse().unwrap()];
+        plan.machine.api_port = Some(1);
+    });
+    machine.install();
+    let (_, cause, message) = machine.failure();
+    assert_eq!(cause, Cause::KubeadmControlPlane, "{message}");
+    assert!(machine.calls_of("kubeadm").is_empty());
 }
 
 #[test]

@@ -16,3 +16,4 @@ mod ready;
 #[path = "../common/receiver.rs"]
 #[allow(dead_code)] // The reporter's tests use the rest.
 mod receiver;
+mod torn;

@@ -1,0 +1,87 @@
+//! etcd's JSON gateway (etcd, "gRPC gateway").
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use ureq::Agent;
+
+const CLIENT_PORT: u16 = 2379;
+
+/// The etcd of one control plane.
+pub(super) struct Etcd<'a> {
+    client: &'a Agent,
+    pub(super) url: String,
+}
+
+#[derive(Deserialize)]
+struct Members {
+    #[serde(default)]
+    members: Vec<Member>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Member {
+    /// A number of 64 bits, as text.
+    #[serde(rename = "ID")]
+    pub(super) id: String,
+    /// Empty until it has started.
+    #[serde(default)]
+    pub(super) name: String,
+    #[serde(rename = "peerURLs", default)]
+    pub(super) peers: Vec<String>,
+    /// A learner has no vote.
+    #[serde(rename = "isLearner", default)]
+    pub(super) is_learner: bool,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    /// A member's number as text; the gateway leaves out what is 0.
+    #[serde(default)]
+    leader: Option<String>,
+}
+
+impl<'a> Etcd<'a> {
+    /// The etcd of a control plane, by the `host:port` of its API.
+    pub(super) fn beside(api: &str, client: &'a Agent) -> Self {
+        let host = api.rsplit_once(':').map_or(api, |(host, _)| host);
+        let url = format!("https://{host}:{CLIENT_PORT}");
+        Self { client, url }
+    }
+
+    /// Whether it knows a leader: without one nothing can be changed.
+    pub(super) fn has_leader(&self) -> Result<bool, String> {
+        let status: Status = self.ask("maintenance/status", &json!({}))?;
+        Ok(status
+            .leader
+            .is_some_and(|leader| !leader.is_empty() && leader != "0"))
+    }
+
+    /// The members as the cluster has agreed on, or as this etcd alone knows them, which it says without
+    /// a quorum too. etcd 3.4 doesn't know the difference, and always says what it knows itself.
+    pub(super) fn members(&self, linearizable: bool) -> Result<Vec<Member>, String> {
+        let question = json!({ "linearizable": linearizable });
+        let answer: Members = self.ask("cluster/member/list", &question)?;
+        Ok(answer.members)
+    }
+
+    pub(super) fn remove(&self, member: &Member) -> Result<(), String> {
+        let question = json!({ "ID": member.id });
+        self.ask::<Value>("cluster/member/remove", &question)
+            .map(drop)
+    }
+
+    /// An answer that isn't 200 has etcd's reason in it.
+    fn ask<T: DeserializeOwned>(&self, what: &str, question: &Value) -> Result<T, String> {
+        let url = format!("{}/v3/{what}", self.url);
+        let request = self.client.post(url).config().http_status_as_error(false);
+        let answer = request.build().send(question.to_string());
+        let mut answer = answer.map_err(|error| error.to_string())?;
+        let text = answer.body_mut().read_to_string();
+        let text = text.map_err(|error| error.to_string())?;
+        if !answer.status().is_success() {
+            return Err(format!("{} {text}", answer.status()));
+        }
+        serde_json::from_str(&text).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,210 @@
+//! The members of etcd, as the other control planes know them.
+//!
+//! etcd goes on counting a member whose join was cut off, or whose machine lost its disk. It has the
+//! name and address of the node that is to join now, and each that never comes back costs quorum. So
+//! it is removed before anything of this node is, and is seen to be gone. kubeadm's reset would only
+//! warn when it can't remove it, and throw its data away all the same.
+
+mod config;
+mod gateway;
+
+use std::fs;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use nkd_contract::{Cause, paths};
+use ureq::Agent;
+
+use super::super::api;
+use super::{Fault, Node, execute, files, join, restore_pki};
+use crate::system::alive;
+use crate::system::files::write_atomic;
+use gateway::{Etcd, Member};
+
+/// Signed by kubeadm; the joining control plane needs it anyway.
+const CLIENT: &str = "etcd/healthcheck-client";
+const CLIENT_PHASE: [&str; 4] = ["init", "phase", "certs", "etcd-healthcheck-client"];
+const CLIENT_CONFIG: &str = "/run/nkd/etcd-client.yaml";
+const PEER_PORT: u16 = 2380;
+/// How long etcd may refuse to remove a member. It does so for five seconds after a member has come up,
+/// since it counts none as healthy before (etcd, `HealthInterval`).
+const REMOVAL: Duration = Duration::from_secs(30);
+
+/// Removes the member that this node was before, and sees that it is gone: only then may its data go,
+/// and the node join anew.
+///
+/// # Errors
+/// Nobody says which members there are, though this node may be one; or the member can't be removed.
+/// Nothing may be thrown away then.
+pub(super) fn leave(node: &mut Node<'_>, traces: bool) -> Result<(), Fault> {
+    let client = client(node)?;
+    let survey = Survey::of(node, &client);
+    let Some(view) = survey.best() else {
+        let fault = survey.silence();
+        if traces {
+            return Err(fault);
+        }
+        // There is nothing to lose, and kubeadm says what is wrong.
+        node.warn(&fault);
+        return Ok(());
+    };
+    if !view.has_leader {
+        return Err(lost_quorum(&view.etcd));
+    }
+    if view.selves(node).next().is_none() {
+        return Ok(());
+    }
+    join::name_is_free(node)?;
+    remove(node, &view.etcd)
+}
+
+/// Whether etcd has this node as a member that has started.
+///
+/// # Errors
+/// Nobody says which members there are.
+pub(super) fn is_started_member(node: &Node<'_>) -> Result<bool, Fault> {
+    let client = client(node)?;
+    let survey = Survey::of(node, &client);
+    let view = survey.best().ok_or_else(|| survey.silence())?;
+    let mut selves = view.selves(node);
+    Ok(selves.any(|member| !member.name.is_empty()))
+}
+
+fn remove(node: &mut Node<'_>, etcd: &Etcd<'_>) -> Result<(), Fault> {
+    let mut removed = Vec::new();
+    let gone = node.poll(REMOVAL, |node| {
+        let refused =
+            |error: String| fault(format!("{} doesn't remove this node: {error}", etcd.url));
+        let members = etcd.members(true).map_err(refused)?;
+        let selves: Vec<_> = members.iter().filter(|it| is_self(node, it)).collect();
+        for member in &selves {
+            etcd.remove(member).map_err(refused)?;
+            removed.push(member.id.clone());
+        }
+        let members = etcd.members(true).map_err(refused)?;
+        if members.iter().any(|member| is_self(node, member)) {
+            return Err(refused("it still lists the member".to_owned()));
+        }
+        Ok(())
+    });
+    for id in removed {
+        let message = format!("removed member {id} of an earlier attempt from etcd");
+        node.progress(message, None);
+    }
+    gone
+}
+
+/// What the etcds of the other control planes say.
+struct Survey<'a> {
+    views: Vec<View<'a>>,
+    /// Those that don't answer, and why.
+    silent: Vec<String>,
+}
+
+/// What one etcd says.
+struct View<'a> {
+    etcd: Etcd<'a>,
+    has_leader: bool,
+    members: Vec<Member>,
+}
+
+impl<'a> Survey<'a> {
+    fn of(node: &Node<'_>, client: &'a Agent) -> Self {
+        let (mut views, mut silent) = (Vec::new(), Vec::new());
+        let plan = node.plan;
+        let others = plan.control_planes_before.iter();
+        for other in others.chain(&plan.control_planes_after) {
+            alive();
+            let etcd = Etcd::beside(other, client);
+            let said = etcd.has_leader().and_then(|has_leader| {
+                // Where there is a quorum, it is the quorum's word that counts.
+                Ok((has_leader, etcd.members(has_leader)?))
+            });
+            match said {
+                Ok((has_leader, members)) => views.push(View {
+                    etcd,
+                    has_leader,
+                    members,
+                }),
+                Err(error) => silent.push(format!("{}: {error}", etcd.url)),
+            }
+        }
+        Self { views, silent }
+    }
+
+    /// The word of an etcd that has a leader, or else of one that answers.
+    fn best(&self) -> Option<&View<'a>> {
+        let with_leader = self.views.iter().find(|view| view.has_leader);
+        with_leader.or_else(|| self.views.first())
+    }
+
+    fn silence(&self) -> Fault {
+        let silent = self.silent.join(", ");
+        fault(format!("nobody says who etcd's members are: {silent}"))
+    }
+}
+
+impl View<'_> {
+    /// The members that are this node.
+    fn selves(&self, node: &Node<'_>) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| is_self(node, member))
+    }
+}
+
+/// By its name, or by its address where it never started.
+fn is_self(node: &Node<'_>, member: &Member) -> bool {
+    member.name == node.plan.node || is_at_own_address(node, member)
+}
+
+fn is_at_own_address(node: &Node<'_>, member: &Member) -> bool {
+    let address = node.plan.machine.addresses.first();
+    address.is_some_and(|address| member.peers.contains(&peer_url(*address)))
+}
+
+fn fault(message: String) -> Fault {
+    Fault::new(Cause::KubeadmEtcd, message)
+}
+
+fn lost_quorum(etcd: &Etcd<'_>) -> Fault {
+    let message = format!(
+        "{} answers, but etcd has no leader; this node is left as it is",
+        etcd.url
+    );
+    Fault::new(Cause::KubeadmEtcdQuorum, message)
+}
+
+fn peer_url(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("https://{address}:{PEER_PORT}"),
+        IpAddr::V6(address) => format!("https://[{address}]:{PEER_PORT}"),
+    }
+}
+
+/// A client that etcd knows, by the authority that was delivered.
+fn client(node: &Node<'_>) -> Result<Agent, Fault> {
+    files::remove_torn_pairs(node).map_err(|error| fault(error.to_string()))?;
+    restore_pki(node)?;
+    phase(
+        node,
+        &CLIENT_PHASE,
+        CLIENT_CONFIG,
+        &config::of_client(node.plan),
+    )?;
+    let read = |name: String| {
+        let path = format!("{}/{name}", paths::KUBERNETES_PKI);
+        fs::read_to_string(node.root.path(&path)).map_err(|error| fault(format!("{path}: {error}")))
+    };
+    let mut pem = read(format!("{CLIENT}.crt"))?;
+    pem += &read(format!("{CLIENT}.key"))?;
+    let authority = read("etcd/ca.crt".to_owned())?;
+    api::client(&authority, api::credentials(pem.as_bytes()))
+        .map_err(|error| fault(error.to_string()))
+}
+
+/// Runs a phase of kubeadm's with a configuration of its own.
+fn phase(node: &Node<'_>, phase: &[&str], path: &str, config: &str) -> Result<(), Fault> {
+    write_atomic(&node.root.path(path), config.as_bytes(), 0o600)
+        .map_err(|error| fault(format!("{path}: {error}")))?;
+    let arguments: Vec<_> = phase.iter().copied().chain(["--config", path]).collect();
+    execute(node, &arguments)
+}

@@ -1,0 +1,206 @@
+//! The files that kubeadm and kubelet write, and what a power cut leaves of them.
+//!
+//! Neither syncs them. A file that was written in the last half minute before a power cut may exist
+//! without its contents: it is empty, or full of zero bytes. Such a file is called torn here. kubeadm and
+//! kubelet take it for a file of a person's that is wrong, and stop.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use nkd_contract::paths;
+
+use super::super::Node;
+use super::super::api::KUBELET_CREDENTIALS;
+use crate::system::files::{remove, write_atomic};
+
+/// Says that kubeadm has come to its end here, and for the cluster of which authority. Whatever
+/// happens later, such a node is never reset again: not when the agent has lost its state, and not
+/// when its cluster is slow to come up.
+pub(crate) const MEMBER: &str = "/etc/kubernetes/nkd-member.crt";
+/// Says that files of an earlier `kubeadm init` were torn. They may have said that nodes have joined, so
+/// etcd's data are never thrown away.
+pub(super) const INIT_REPAIR: &str = "/etc/kubernetes/nkd-init-repair";
+
+pub(super) const KUBELET_CONFIG: &str = "/etc/kubernetes/kubelet.conf";
+const KUBELET_SETTINGS: &str = "/var/lib/kubelet/config.yaml";
+pub(super) const ETCD_DATA: &str = "/var/lib/etcd/member";
+pub(super) const ETCD_MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
+
+/// What a control plane comes up from by itself, besides etcd's manifest.
+const CONTROL_PLANE: [&str; 4] = [
+    "/etc/kubernetes/admin.conf",
+    "/etc/kubernetes/manifests/kube-apiserver.yaml",
+    "/etc/kubernetes/manifests/kube-controller-manager.yaml",
+    "/etc/kubernetes/manifests/kube-scheduler.yaml",
+];
+/// What else kubeadm and kubelet can't go on with when it is torn.
+const OTHERS: [&str; 9] = [
+    KUBELET_CONFIG,
+    KUBELET_SETTINGS,
+    KUBELET_CREDENTIALS,
+    "/etc/kubernetes/bootstrap-kubelet.conf",
+    "/etc/kubernetes/super-admin.conf",
+    "/etc/kubernetes/controller-manager.conf",
+    "/etc/kubernetes/scheduler.conf",
+    "/var/lib/kubelet/kubeadm-flags.env",
+    "/var/lib/kubelet/pki/kubelet-server-current.pem",
+];
+/// Certificates with their keys, by the path without `.crt` and `.key`. kubeadm stops at half a pair.
+const PAIRS: [&str; 8] = [
+    "/etc/kubernetes/pki/apiserver",
+    "/etc/kubernetes/pki/apiserver-kubelet-client",
+    "/etc/kubernetes/pki/apiserver-etcd-client",
+    "/etc/kubernetes/pki/front-proxy-client",
+    "/etc/kubernetes/pki/etcd/server",
+    "/etc/kubernetes/pki/etcd/peer",
+    "/etc/kubernetes/pki/etcd/healthcheck-client",
+    "/var/lib/kubelet/pki/kubelet",
+];
+/// Whatever kubeadm writes before its end, and the agent for it.
+const TRACES: [&str; 5] = [
+    KUBELET_CONFIG,
+    "/etc/kubernetes/bootstrap-kubelet.conf",
+    "/etc/kubernetes/manifests/kube-apiserver.yaml",
+    KUBELET_SETTINGS,
+    INIT_REPAIR,
+];
+
+/// Whether a file has contents.
+pub(super) fn is_whole(node: &Node<'_>, path: &str) -> bool {
+    let contents = fs::read(node.root.path(path));
+    contents.is_ok_and(|bytes| bytes.iter().any(|byte| *byte != 0))
+}
+
+/// Whether a file, or a link to one, exists but has no contents.
+fn is_torn(node: &Node<'_>, path: &str) -> bool {
+    fs::symlink_metadata(node.root.path(path)).is_ok() && !is_whole(node, path)
+}
+
+/// Whether kubeadm was done here, for this cluster. A person's own `kubeadm reset` takes kubelet's file
+/// away, and without its contents there is no node.
+pub(super) fn is_member(node: &Node<'_>) -> bool {
+    let authority = fs::read(node.root.path(MEMBER));
+    authority.is_ok_and(|pem| pem == node.plan.certificate_authority.as_bytes())
+        && is_whole(node, KUBELET_CONFIG)
+}
+
+/// Whether there is anything of an attempt. A torn file is a trace like any other: kubeadm stumbles
+/// over it.
+pub(super) fn has_traces(node: &Node<'_>) -> bool {
+    let own_etcd = node.plan.runs_etcd.then_some(ETCD_DATA);
+    TRACES
+        .into_iter()
+        .chain(own_etcd)
+        .any(|path| exists(node, path))
+}
+
+/// Whether kubeadm's etcd has data here.
+pub(super) fn has_etcd_data(node: &Node<'_>) -> bool {
+    node.plan.runs_etcd && exists(node, ETCD_DATA)
+}
+
+/// Whether a file or directory exists.
+pub(super) fn exists(node: &Node<'_>, path: &str) -> bool {
+    node.root.path(path).exists()
+}
+
+fn control_plane(node: &Node<'_>) -> impl Iterator<Item = &'static str> {
+    let etcd = node.plan.runs_etcd.then_some(ETCD_MANIFEST);
+    CONTROL_PLANE.into_iter().chain(etcd)
+}
+
+/// Whether a control plane can come up from the files that are here.
+pub(super) fn control_plane_is_whole(node: &Node<'_>) -> bool {
+    control_plane(node).all(|path| is_whole(node, path))
+}
+
+/// Whether a power cut has torn anything that kubeadm or kubelet has written.
+pub(super) fn is_anything_torn(node: &Node<'_>) -> bool {
+    kubeadms().chain(OTHERS).any(|path| is_torn(node, path))
+        || PAIRS
+            .into_iter()
+            .flat_map(halves)
+            .any(|half| is_torn(node, &half))
+}
+
+fn kubeadms() -> impl Iterator<Item = &'static str> {
+    CONTROL_PLANE.into_iter().chain([ETCD_MANIFEST])
+}
+
+/// Whether kubelet can run from the files that are here.
+pub(super) fn kubelet_is_whole(node: &Node<'_>) -> bool {
+    is_whole(node, KUBELET_CONFIG) && is_whole(node, KUBELET_SETTINGS) && !lacks_credentials(node)
+}
+
+/// Whether kubelet's kubeconfig names the file with its credentials, as it does once it has got them from
+/// the cluster, but these are gone.
+fn lacks_credentials(node: &Node<'_>) -> bool {
+    let config = fs::read_to_string(node.root.path(KUBELET_CONFIG)).unwrap_or_default();
+    config.contains(KUBELET_CREDENTIALS) && !is_whole(node, KUBELET_CREDENTIALS)
+}
+
+/// Removes torn files of kubeadm's and kubelet's, so that they write them anew; and with them what is of
+/// no use without them: the other half of a pair, and a kubeconfig whose credentials are gone.
+///
+/// # Errors
+/// Whatever the file system says, with the path.
+pub(super) fn remove_torn(node: &Node<'_>) -> io::Result<()> {
+    if lacks_credentials(node) {
+        remove_named(node, KUBELET_CONFIG)?;
+    }
+    for path in kubeadms().chain(OTHERS) {
+        if is_torn(node, path) {
+            remove_named(node, path)?;
+        }
+    }
+    remove_torn_pairs(node)
+}
+
+fn halves(pair: &str) -> [String; 2] {
+    ["crt", "key"].map(|kind| format!("{pair}.{kind}"))
+}
+
+/// Removes torn certificates and keys that kubeadm makes itself, and what is left of a pair that lacks
+/// its other half. What was delivered stays: it is copied again.
+///
+/// # Errors
+/// Whatever the file system says, with the path.
+pub(super) fn remove_torn_pairs(node: &Node<'_>) -> io::Result<()> {
+    for pair in PAIRS {
+        let halves = halves(pair);
+        if halves.iter().all(|half| is_whole(node, half)) || is_delivered(node, &halves[0]) {
+            continue;
+        }
+        for half in &halves {
+            remove_named(node, half)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file below kubeadm's PKI was delivered.
+fn is_delivered(node: &Node<'_>, path: &str) -> bool {
+    let name = Path::new(path).strip_prefix(paths::KUBERNETES_PKI);
+    name.is_ok_and(|name| node.root.path(paths::PKI).join(name).exists())
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// Whatever the file system says, with the path.
+pub(super) fn remove_named(node: &Node<'_>, path: &str) -> io::Result<()> {
+    remove(&node.root.path(path)).map_err(|error| named(path, &error))
+}
+
+/// Writes a mark that is there after a power cut.
+///
+/// # Errors
+/// Whatever the file system says, with the path.
+pub(super) fn mark(node: &Node<'_>, path: &str) -> io::Result<()> {
+    write_atomic(&node.root.path(path), b"", 0o600).map_err(|error| named(path, &error))
+}
+
+fn named(path: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{path}: {error}"))
+}

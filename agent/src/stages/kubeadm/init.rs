@@ -1,0 +1,88 @@
+//! The node that makes the cluster.
+
+use std::fs;
+
+use nkd_contract::{Cause, paths};
+
+use super::files::{self, INIT_REPAIR, KUBELET_CONFIG};
+use super::{Api, Fault, Node, control_plane_runs, kubeadm, own_api, reset, restore};
+use crate::stages::api::ApiError;
+
+/// What the preflight of a second `kubeadm init` finds where the first one was cut off.
+const ALREADY_THERE: &str = "FileAvailable--etc-kubernetes-manifests-kube-apiserver.yaml,\
+    FileAvailable--etc-kubernetes-manifests-kube-controller-manager.yaml,\
+    FileAvailable--etc-kubernetes-manifests-kube-scheduler.yaml,\
+    FileAvailable--etc-kubernetes-manifests-etcd.yaml,\
+    DirAvailable--var-lib-etcd,Port-10250,Port-10257,Port-10259,Port-2379,Port-2380";
+
+pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
+    let mut arguments = vec!["init", "--config", paths::KUBEADM, "--skip-token-print"];
+    let already_there = format!("{ALREADY_THERE},Port-{}", node.plan.machine.api_port());
+    if goes_on(node)? {
+        arguments.extend(["--ignore-preflight-errors", &already_there]);
+    }
+    restore(node)?;
+    kubeadm(node, &arguments)
+}
+
+/// Whether kubeadm is to go on with what an earlier attempt has made. Otherwise there is nothing left
+/// of that when this returns.
+fn goes_on(node: &mut Node<'_>) -> Result<bool, Fault> {
+    if control_plane_runs(node) {
+        let message = "an earlier attempt's control plane runs; kubeadm goes on with it";
+        node.progress(message, None);
+        return Ok(true);
+    }
+    if needs_repair(node) {
+        repair(node)?;
+        return Ok(true);
+    }
+    may_begin(node)?;
+    if files::has_traces(node) {
+        reset(node)?;
+    }
+    Ok(false)
+}
+
+/// Whether etcd has data here, but a power cut has torn files that the control plane would come up from.
+/// kubelet's may be one of them, and with it the sign that nodes may have joined.
+fn needs_repair(node: &Node<'_>) -> bool {
+    files::has_etcd_data(node)
+        && (files::is_anything_torn(node) || files::exists(node, INIT_REPAIR))
+}
+
+/// Removes the torn files, so that `kubeadm init` writes them anew over etcd's data: all its phases
+/// can be repeated. From then on this is what is tried, for the new files can't say any more whether
+/// nodes have joined.
+fn repair(node: &mut Node<'_>) -> Result<(), Fault> {
+    let message = "a power cut has emptied files of an earlier attempt; kubeadm writes them anew over \
+                   etcd's data";
+    node.progress(message, None);
+    files::mark(node, INIT_REPAIR)
+        .and_then(|()| files::remove_torn(node))
+        .map_err(|error| Fault::new(Cause::KubeadmFailed, error.to_string()))
+}
+
+/// A cluster is made once: not beside itself, where another control plane serves it already, and not
+/// over its own data, once nodes may have joined.
+fn may_begin(node: &Node<'_>) -> Result<(), Fault> {
+    let plan = node.plan;
+    let answers = |endpoint: &str| {
+        let answer = Api::anonymous(plan).and_then(|api| api.at(endpoint).get("/readyz"));
+        matches!(answer, Ok(_) | Err(ApiError::Status(_)))
+    };
+    let (endpoint, own) = (&plan.endpoint, own_api(plan));
+    if *endpoint != own && answers(endpoint) && !answers(&own) {
+        let message =
+            format!("the cluster is served at {endpoint} already, and not by this machine");
+        return Err(Fault::new(Cause::KubeadmClusterExists, message));
+    }
+    // The last thing but add-ons that init does, after the tokens (kubeadm, `kubelet-finalize`).
+    let kubelet = fs::read_to_string(node.root.path(KUBELET_CONFIG));
+    if kubelet.is_ok_and(|text| text.contains("kubelet-client-current.pem")) {
+        let message = "the control plane of an earlier attempt doesn't come up, and is not reset, for \
+                       nodes may have joined it";
+        return Err(Fault::new(Cause::KubeadmControlPlane, message));
+    }
+    Ok(())
+}

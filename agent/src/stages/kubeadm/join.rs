@@ -1,0 +1,105 @@
+//! A node that joins the cluster.
+
+use nkd_contract::{Cause, Role, paths};
+
+use super::files::{self, KUBELET_CONFIG};
+use super::{
+    Api, Fault, Node, control_plane_runs, discovery, etcd, kubeadm, own_api_answers, reset, restore,
+};
+use crate::stages::api::{self, ApiError};
+
+/// The label that `kubeadm join --control-plane` sets when its etcd has joined.
+const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
+
+pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
+    let traces = files::has_traces(node);
+    if traces && has_joined(node)? {
+        node.progress("the node has joined already", None);
+        return Ok(());
+    }
+    if is_stacked(node) {
+        name_is_free(node)?;
+        etcd::leave(node, traces)?;
+    }
+    if traces {
+        reset(node)?;
+    }
+    restore(node)?;
+    discovery::write(node)?;
+    let joined = kubeadm(node, &["join", "--config", paths::KUBEADM]);
+    // kubeadm may give up on a kubelet that is only slow.
+    if joined.is_err() && has_joined(node).unwrap_or(false) {
+        node.progress("kubeadm failed, but the node has joined", None);
+        return Ok(());
+    }
+    joined
+}
+
+/// Whether kubeadm runs an etcd here that joins those of other control planes.
+fn is_stacked(node: &Node<'_>) -> bool {
+    node.plan.role == Role::JoinControlPlane && node.plan.runs_etcd
+}
+
+/// As kubeadm will look itself, but before this node's name is taken off etcd's members. The kubelet of
+/// an attempt that was cut off may have made this machine a Ready node.
+pub(super) fn name_is_free(node: &Node<'_>) -> Result<(), Fault> {
+    let name = &node.plan.node;
+    let token = discovery::token(node);
+    // Whatever else is wrong, kubeadm says.
+    let object = token.and_then(|token| Api::with_token(node.plan, &token).ok()?.node(name).ok());
+    let taken = |object| api::readiness(object).is_ok() && !api::is_of_this_boot(object);
+    if object.as_ref().is_some_and(taken) {
+        let message = format!("a Ready node {name} is in the cluster");
+        return Err(Fault::new(Cause::KubeadmNameTaken, message));
+    }
+    Ok(())
+}
+
+/// Whether this node is a member of the cluster, by the word of the cluster itself and with the
+/// credentials its kubelet got. Without these, kubelet can't run, and it is none.
+///
+/// # Errors
+/// The cluster can't be asked, or the node is one of its control planes and doesn't come up. Nothing
+/// may be thrown away then.
+fn has_joined(node: &mut Node<'_>) -> Result<bool, Fault> {
+    let endpoint = &node.plan.endpoint;
+    if !files::is_whole(node, KUBELET_CONFIG) {
+        return Ok(false);
+    }
+    let Some(api) = Api::as_kubelet(node) else {
+        return Ok(false);
+    };
+    match api.and_then(|api| api.node(&node.plan.node)) {
+        Ok(_) if node.plan.role == Role::JoinWorker => Ok(true),
+        Ok(object) => {
+            let labels = &object["metadata"]["labels"];
+            if labels.get(CONTROL_PLANE_LABEL).is_none() {
+                return Ok(false);
+            }
+            labelled_has_joined(node)
+        }
+        Err(ApiError::Status(401 | 403 | 404)) => Ok(false),
+        Err(error) => Err(error.at_gate(endpoint, "this node's own object")),
+    }
+}
+
+/// Whether a node that is labelled a control plane is one. It isn't where etcd doesn't list it as a member
+/// that has started, or its data are gone: then the label is of an earlier life of the machine. Nor can
+/// it be one again where a power cut has torn its files.
+fn labelled_has_joined(node: &mut Node<'_>) -> Result<bool, Fault> {
+    if files::control_plane_is_whole(node) && own_api_answers(node).is_ok() {
+        return Ok(true);
+    }
+    if files::is_anything_torn(node) {
+        return Ok(false);
+    }
+    if is_stacked(node) && !(files::has_etcd_data(node) && etcd::is_started_member(node)?) {
+        return Ok(false);
+    }
+    if control_plane_runs(node) {
+        return Ok(true);
+    }
+    let message = "this node is a control plane of the cluster, but its API server doesn't come up; it is \
+                   not reset";
+    Err(Fault::new(Cause::KubeadmControlPlane, message))
+}
