@@ -7,7 +7,7 @@ use std::time::Duration;
 use nkd_contract::Role;
 
 use super::api::Api;
-use super::{Fault, Node};
+use super::{Fault, Node, kubeadm};
 
 /// How long one attempt looks.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -24,7 +24,13 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     if node.plan.role == Role::Init {
         return Ok(());
     }
-    node.poll(WINDOW, endpoint_is_ready)?;
+    if let Err(fault) = node.poll(WINDOW, endpoint_is_ready) {
+        // The API waits for etcd, and that may wait for this very node.
+        if !kubeadm::repair_quorum(node)? {
+            return Err(fault);
+        }
+        node.poll(WINDOW, endpoint_is_ready)?;
+    }
     let plan = node.plan;
     for earlier in &plan.control_planes_before {
         await_earlier(node, earlier);

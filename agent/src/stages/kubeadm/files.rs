@@ -18,6 +18,9 @@ use crate::system::files::{remove, write_atomic};
 /// happens later, such a node is never reset again: not when the agent has lost its state, and not
 /// when its cluster is slow to come up.
 pub(crate) const MEMBER: &str = "/etc/kubernetes/nkd-member.crt";
+/// Says that this node's etcd was started only so that the cluster's etcd has a quorum again. The node
+/// hasn't joined by that: it is to be removed from etcd, reset and joined.
+pub(super) const QUORUM_REPAIR: &str = "/etc/kubernetes/nkd-quorum-repair";
 /// Says that files of an earlier `kubeadm init` were torn. They may have said that nodes have joined, so
 /// etcd's data are never thrown away.
 pub(super) const INIT_REPAIR: &str = "/etc/kubernetes/nkd-init-repair";
@@ -58,11 +61,12 @@ const PAIRS: [&str; 8] = [
     "/var/lib/kubelet/pki/kubelet",
 ];
 /// Whatever kubeadm writes before its end, and the agent for it.
-const TRACES: [&str; 5] = [
+const TRACES: [&str; 6] = [
     KUBELET_CONFIG,
     "/etc/kubernetes/bootstrap-kubelet.conf",
     "/etc/kubernetes/manifests/kube-apiserver.yaml",
     KUBELET_SETTINGS,
+    QUORUM_REPAIR,
     INIT_REPAIR,
 ];
 

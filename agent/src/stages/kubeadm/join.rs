@@ -2,7 +2,7 @@
 
 use nkd_contract::{Cause, Role, paths};
 
-use super::files::{self, KUBELET_CONFIG};
+use super::files::{self, KUBELET_CONFIG, QUORUM_REPAIR};
 use super::{
     Api, Fault, Node, control_plane_runs, discovery, etcd, kubeadm, own_api_answers, reset, restore,
 };
@@ -13,7 +13,7 @@ const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     let traces = files::has_traces(node);
-    if traces && has_joined(node)? {
+    if traces && is_done(node)? {
         node.progress("the node has joined already", None);
         return Ok(());
     }
@@ -21,7 +21,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         name_is_free(node)?;
         etcd::leave(node, traces)?;
     }
-    if traces {
+    if traces || files::has_traces(node) {
         reset(node)?;
     }
     restore(node)?;
@@ -36,8 +36,23 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
 }
 
 /// Whether kubeadm runs an etcd here that joins those of other control planes.
-fn is_stacked(node: &Node<'_>) -> bool {
+pub(super) fn is_stacked(node: &Node<'_>) -> bool {
     node.plan.role == Role::JoinControlPlane && node.plan.runs_etcd
+}
+
+/// Whether the node has joined. Where the API doesn't say, because etcd waits for this very node, etcd
+/// is helped first.
+fn is_done(node: &mut Node<'_>) -> Result<bool, Fault> {
+    match has_joined(node) {
+        Err(fault) if is_stacked(node) && fault.cause != Cause::KubeadmControlPlane => {
+            if etcd::repair_quorum(node)? {
+                has_joined(node)
+            } else {
+                Err(fault)
+            }
+        }
+        joined => joined,
+    }
 }
 
 /// As kubeadm will look itself, but before this node's name is taken off etcd's members. The kubelet of
@@ -47,8 +62,9 @@ pub(super) fn name_is_free(node: &Node<'_>) -> Result<(), Fault> {
     let token = discovery::token(node);
     // Whatever else is wrong, kubeadm says.
     let object = token.and_then(|token| Api::with_token(node.plan, &token).ok()?.node(name).ok());
-    let taken = |object| api::readiness(object).is_ok() && !api::is_of_this_boot(object);
-    if object.as_ref().is_some_and(taken) {
+    let is_ready_elsewhere =
+        |object| api::readiness(object).is_ok() && !api::is_of_this_boot(object);
+    if object.as_ref().is_some_and(is_ready_elsewhere) {
         let message = format!("a Ready node {name} is in the cluster");
         return Err(Fault::new(Cause::KubeadmNameTaken, message));
     }
@@ -63,7 +79,7 @@ pub(super) fn name_is_free(node: &Node<'_>) -> Result<(), Fault> {
 /// may be thrown away then.
 fn has_joined(node: &mut Node<'_>) -> Result<bool, Fault> {
     let endpoint = &node.plan.endpoint;
-    if !files::is_whole(node, KUBELET_CONFIG) {
+    if files::exists(node, QUORUM_REPAIR) || !files::is_whole(node, KUBELET_CONFIG) {
         return Ok(false);
     }
     let Some(api) = Api::as_kubelet(node) else {

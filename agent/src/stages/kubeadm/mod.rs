@@ -18,7 +18,7 @@ use super::api::Api;
 use super::{Fault, Node, images, sync};
 use crate::system::CommandError;
 use crate::system::files::{copy_tree, write_atomic};
-use files::{ETCD_DATA, INIT_REPAIR};
+use files::{ETCD_DATA, INIT_REPAIR, QUORUM_REPAIR};
 
 pub(crate) use files::MEMBER;
 
@@ -49,6 +49,15 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
 /// Whether kubeadm has ever begun here, whatever the agent remembers.
 pub(super) fn has_begun(node: &Node<'_>) -> bool {
     files::is_member(node) || files::has_traces(node)
+}
+
+/// Gives etcd its quorum back where it waits for this node alone, so that the cluster's API can come up;
+/// whether there was anything to do.
+///
+/// # Errors
+/// etcd still has no leader.
+pub(super) fn repair_quorum(node: &mut Node<'_>) -> Result<bool, Fault> {
+    Ok(join::is_stacked(node) && etcd::repair_quorum(node)?)
 }
 
 /// Whether the control plane that an earlier attempt began on this machine works, whoever else is
@@ -125,7 +134,10 @@ fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
     // After a power cut, the data of a member that is no more must not be found beside those of the
     // next.
     sync(node.root, node.plan)?;
-    files::remove_named(node, INIT_REPAIR).map_err(failed)
+    for mark in [QUORUM_REPAIR, INIT_REPAIR] {
+        files::remove_named(node, mark).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// kubeadm must find the cluster's own authorities, or it would make others, and kubelet the static

@@ -1,14 +1,34 @@
 //! What kubeadm's phases are given that run without a cluster.
 
-use nkd_contract::{Plan, paths};
+use nkd_contract::{Plan, Runtime, paths};
 use serde_json::{Value, json};
 
 use super::super::cri_socket;
+use super::gateway::Member;
+use super::peer_url;
+
+/// kubeadm's oldest API whose `extraArgs` are a list of names and values.
+const LISTED_ARGUMENTS: &str = "kubeadm.k8s.io/v1beta4";
 
 /// What kubeadm needs to sign a certificate. What isn't said it would look for: the newest version on
 /// the internet, an address, and the one CRI socket, of which Docker's nodes have two.
 pub(super) fn of_client(plan: &Plan) -> String {
     yaml(&[init(plan), cluster(plan)])
+}
+
+/// What kubeadm needs to run this node's etcd as the member that it is, and a kubelet for that.
+pub(super) fn of_member(plan: &Plan, members: &[Member]) -> String {
+    let mut cluster = cluster(plan);
+    let mut etcd = json!({"extraArgs": arguments(plan, members)});
+    if let Some((repository, tag)) = image(plan, "etcd") {
+        etcd["imageRepository"] = json!(repository);
+        etcd["imageTag"] = json!(tag);
+    }
+    cluster["etcd"] = json!({ "local": etcd });
+    if let Some((repository, _)) = image(plan, "kube-apiserver") {
+        cluster["imageRepository"] = json!(repository);
+    }
+    yaml(&[init(plan), cluster, kubelet(plan)])
 }
 
 fn yaml(documents: &[Value]) -> String {
@@ -29,6 +49,7 @@ fn init(plan: &Plan) -> Value {
     })
 }
 
+/// It has no endpoint: kubelet would make this machine a node of the cluster, and is to run etcd alone.
 fn cluster(plan: &Plan) -> Value {
     json!({
         "apiVersion": plan.kubeadm_api,
@@ -36,4 +57,165 @@ fn cluster(plan: &Plan) -> Value {
         "certificatesDir": paths::KUBERNETES_PKI,
         "kubernetesVersion": plan.kubernetes_version,
     })
+}
+
+/// What the machine demands of a kubelet. The cluster's own configuration can't be had without its API.
+fn kubelet(plan: &Plan) -> Value {
+    let minor = plan.kubernetes_version.split('.').nth(1);
+    let minor = minor
+        .and_then(|minor| minor.parse().ok())
+        .unwrap_or(u32::MAX);
+    // As the runtime is configured: iSulad has systemd's cgroups since it has CRI's v1.
+    let driver = match plan.runtime {
+        Runtime::Isulad if minor < 26 => "cgroupfs",
+        _ => "systemd",
+    };
+    let mut kubelet = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "cgroupDriver": driver,
+        "failSwapOn": !plan.machine.keep_swap,
+    });
+    // kubelet refuses version 1 of cgroups from 1.35 on; a plan that takes any was told otherwise.
+    if minor >= 35 && plan.machine.cgroups.is_empty() {
+        kubelet["failCgroupV1"] = json!(false);
+    }
+    kubelet
+}
+
+/// What makes etcd join its cluster instead of making one.
+fn arguments(plan: &Plan, members: &[Member]) -> Value {
+    let own = plan.machine.addresses.first().map(|own| peer_url(*own));
+    let name = |member: &Member| {
+        if own.as_ref().is_some_and(|own| member.peers.contains(own)) {
+            plan.node.clone()
+        } else if member.name.is_empty() {
+            // It needs any name, and only its address counts.
+            member.id.clone()
+        } else {
+            member.name.clone()
+        }
+    };
+    let urls = members.iter().flat_map(|member| {
+        let name = name(member);
+        let named = move |url: &String| format!("{name}={url}");
+        member.peers.iter().map(named)
+    });
+    let urls: Vec<_> = urls.collect();
+    let arguments = [
+        ("initial-cluster", urls.join(",")),
+        ("initial-cluster-state", "existing".to_owned()),
+    ];
+    let api = plan.kubeadm_api.as_deref();
+    if api.is_some_and(|api| api >= LISTED_ARGUMENTS) {
+        arguments
+            .iter()
+            .map(|(name, value)| json!({ "name": name, "value": value }))
+            .collect()
+    } else {
+        arguments
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value)))
+            .collect()
+    }
+}
+
+/// Repository and tag of the plan's image with this name.
+fn image<'a>(plan: &'a Plan, name: &str) -> Option<(&'a str, &'a str)> {
+    plan.images.required.iter().find_map(|image| {
+        let (repository, rest) = image.name.rsplit_once('/')?;
+        let (found, tag) = rest.split_once(':')?;
+        (found == name).then_some((repository, tag))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use nkd_contract::{Image, Plan, SCHEMA};
+
+    use super::*;
+
+    fn plan(api: &str, address: &str) -> Plan {
+        let plan = json!({
+            "schema": SCHEMA,
+            "cluster": "demo",
+            "node": "cp2",
+            "role": "join-control-plane",
+            "clockFloor": "2026-01-01T00:00:00Z",
+            "kubernetesVersion": "v1.31.2",
+            "runtime": "isulad",
+            "endpoint": "10.0.0.1:6443",
+            "runsEtcd": true,
+            "kubeadmApi": api,
+            "certificateAuthority": "",
+            "machine": {"addresses": [address], "keepSwap": true},
+            "images": {"source": "registry", "required": []},
+        });
+        let mut plan = Plan::parse(plan.to_string().as_bytes()).unwrap();
+        for name in [
+            "r.example.org:5000/k8s/kube-apiserver:v1.31.2",
+            "r.example.org:5000/own/etcd:3.5.15-0",
+        ] {
+            plan.images.required.push(Image {
+                name: name.to_owned(),
+                digest: None,
+            });
+        }
+        plan
+    }
+
+    fn members(own: &str) -> Vec<Member> {
+        let members = json!([
+            {"ID": "1", "name": "cp1", "peerURLs": ["https://10.0.0.1:2380"]},
+            {"ID": "2", "peerURLs": [own]},
+        ]);
+        serde_json::from_value(members).unwrap()
+    }
+
+    fn documents(text: &str) -> Vec<Value> {
+        let documents = text.split("---\n");
+        documents
+            .map(|json| serde_json::from_str(json).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn etcd_comes_up_as_the_member_that_is_listed() {
+        let plan = plan("kubeadm.k8s.io/v1beta3", "10.0.0.2");
+        let members = members("https://10.0.0.2:2380");
+        let documents = documents(&of_member(&plan, &members));
+        assert_eq!(documents[0]["nodeRegistration"]["name"], "cp2");
+        let cluster = &documents[1];
+        assert_eq!(cluster["imageRepository"], "r.example.org:5000/k8s");
+        assert_eq!(
+            cluster["etcd"]["local"],
+            json!({
+                "imageRepository": "r.example.org:5000/own",
+                "imageTag": "3.5.15-0",
+                "extraArgs": {
+                    "initial-cluster": "cp1=https://10.0.0.1:2380,cp2=https://10.0.0.2:2380",
+                    "initial-cluster-state": "existing",
+                },
+            })
+        );
+        assert_eq!(documents[2]["cgroupDriver"], "systemd");
+        assert_eq!(documents[2]["failSwapOn"], false);
+    }
+
+    #[test]
+    fn from_v1beta4_on_arguments_are_a_list() {
+        let plan = plan("kubeadm.k8s.io/v1beta4", "fd00::2");
+        let members = members("https://[fd00::2]:2380");
+        let documents = documents(&of_member(&plan, &members));
+        assert_eq!(
+            documents[1]["etcd"]["local"]["extraArgs"],
+            json!([
+                {
+                    "name": "initial-cluster",
+                    "value": "cp1=https://10.0.0.1:2380,cp2=https://[fd00::2]:2380",
+                },
+                {"name": "initial-cluster-state", "value": "existing"},
+            ])
+        );
+    }
 }

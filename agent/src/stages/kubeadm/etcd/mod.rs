@@ -7,6 +7,7 @@
 
 mod config;
 mod gateway;
+mod repair;
 
 use std::fs;
 use std::net::IpAddr;
@@ -31,14 +32,18 @@ const PEER_PORT: u16 = 2380;
 const REMOVAL: Duration = Duration::from_secs(30);
 
 /// Removes the member that this node was before, and sees that it is gone: only then may its data go,
-/// and the node join anew.
+/// and the node join anew. A quorum that waits for this node is restored first.
 ///
 /// # Errors
 /// Nobody says which members there are, though this node may be one; or the member can't be removed.
 /// Nothing may be thrown away then.
 pub(super) fn leave(node: &mut Node<'_>, traces: bool) -> Result<(), Fault> {
     let client = client(node)?;
-    let survey = Survey::of(node, &client);
+    let mut survey = Survey::of(node, &client);
+    if repair::is_possible(node, &survey) {
+        repair::run(node, &client, &survey)?;
+        survey = Survey::of(node, &client);
+    }
     let Some(view) = survey.best() else {
         let fault = survey.silence();
         if traces {
@@ -56,6 +61,18 @@ pub(super) fn leave(node: &mut Node<'_>, traces: bool) -> Result<(), Fault> {
     }
     join::name_is_free(node)?;
     remove(node, &view.etcd)
+}
+
+/// Has this node's etcd give the cluster its quorum back, where it waits for nobody else; whether there
+/// was anything to do.
+pub(super) fn repair_quorum(node: &mut Node<'_>) -> Result<bool, Fault> {
+    let client = client(node)?;
+    let survey = Survey::of(node, &client);
+    let is_possible = repair::is_possible(node, &survey);
+    if is_possible {
+        repair::run(node, &client, &survey)?;
+    }
+    Ok(is_possible)
 }
 
 /// Whether etcd has this node as a member that has started.
@@ -76,7 +93,10 @@ fn remove(node: &mut Node<'_>, etcd: &Etcd<'_>) -> Result<(), Fault> {
         let refused =
             |error: String| fault(format!("{} doesn't remove this node: {error}", etcd.url));
         let members = etcd.members(true).map_err(refused)?;
-        let selves: Vec<_> = members.iter().filter(|it| is_self(node, it)).collect();
+        let selves: Vec<_> = members
+            .iter()
+            .filter(|member| is_self(node, member))
+            .collect();
         for member in &selves {
             etcd.remove(member).map_err(refused)?;
             removed.push(member.id.clone());
