@@ -93,7 +93,10 @@ fn remove(node: &mut Node<'_>, etcd: &Etcd<'_>) -> Result<(), Fault> {
         let refused =
             |error: String| fault(format!("{} doesn't remove this node: {error}", etcd.url));
         let members = etcd.members(true).map_err(refused)?;
-        let selves: Vec<_> = members.iter().filter(|it| is_self(node, it)).collect();
+        let selves: Vec<_> = members
+            .iter()
+            .filter(|member| is_self(node, member))
+            .collect();
         for member in &selves {
             etcd.remove(member).map_err(refused)?;
             removed.push(member.id.clone());
