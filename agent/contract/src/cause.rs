@@ -175,7 +175,7 @@ causes! {
         "Give the machine what kubeadm asks for, or take what is in its way off the OS image.";
     KubeadmToken "kubeadm.token-refused" Permanent
         "The cluster refuses this node's bootstrap token: it has expired, or it was never known."
-        "Tokens live for a week after the cluster's first boot, or as long as the cluster file says: make a new one on the control plane with kubeadm token create, or compile again and provision the node anew.";
+        "Tokens live for a week after the cluster's first boot, or as long as the cluster file says. Make a new one on a control plane with `kubeadm token create`, write it to /etc/nkd/token on this node, and run `nkd-agent retry`.";
     KubeadmNameTaken "kubeadm.name-taken" Transient
         "The cluster has a Ready node of this name already."
         "Find the other machine that has this node's Ignition file or hostname. After a machine was provisioned anew, the cluster takes some 40 seconds to see that the old node is gone.";
