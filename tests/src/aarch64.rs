@@ -1,6 +1,5 @@
 //! The agent's tests as programs for aarch64, run by qemu-user on this machine.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
@@ -19,18 +18,10 @@ const PROFILE: &str = "aarch64";
 
 /// Why they can't be run here; `None` when they can.
 pub fn hindrance() -> Option<&'static str> {
-    let library = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", TARGET])
-        .current_dir(workspace())
-        .output();
-    let has_target = library.is_ok_and(|output| {
-        let path = String::from_utf8_lossy(&output.stdout);
-        output.status.success() && Path::new(path.trim()).is_dir()
-    });
-    if has_target {
+    if tools::ensure_target(TARGET).is_ok() {
         return None;
     }
-    Some("the target isn't installed; `rustup target add aarch64-unknown-linux-musl`")
+    Some("the Rust target aarch64-unknown-linux-musl can't be installed")
 }
 
 /// The command that builds and runs them.
