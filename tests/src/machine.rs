@@ -17,8 +17,8 @@ use crate::teardown::Scope;
 use crate::{cgroup, command, disk, ignition};
 
 /// Puts itself into the machine's cgroups, hides the host's `/run/systemd` from nspawn so that
-/// nothing is left there, lets go of the other machines' disks, and becomes nspawn in the lab's
-/// network. There the cable of a machine whose power was cut may still be: the kernel takes a dead
+/// nothing is left there, lets go of the disks of all other machines of all labs, and becomes nspawn in
+/// the lab's network. There the cable of a machine whose power was cut may still be: the kernel takes a dead
 /// network namespace's away in its own time.
 const START: &str = r#"
 set -eu
@@ -30,7 +30,7 @@ mount -t tmpfs tmpfs /run/systemd
 while read -r _ _ _ _ place _; do
     case $place in
         "$machine"/*) ;;
-        "${machine%/*}"/*) umount --lazy "$place" 2>/dev/null || true ;;
+        "${machine%/*/*/*}"/*) umount --lazy "$place" 2>/dev/null || true ;;
     esac
 done < /proc/self/mountinfo
 nsenter --net="$network" ip link delete "$cable" 2>/dev/null || true
