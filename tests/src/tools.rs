@@ -6,7 +6,6 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::cache::{Cache, lock};
-use crate::command;
 
 /// A tool of crates.io's, at the version the project is checked with.
 struct Tool {
@@ -41,15 +40,6 @@ pub fn deny(cache: &Cache) -> Result<Command> {
 /// The runner of fuzz targets.
 pub fn fuzz(cache: &Cache) -> Result<Command> {
     tool(cache, &FUZZ)
-}
-
-/// Sees that the standard library of a Rust target is there.
-pub fn ensure_target(target: &str) -> Result<()> {
-    if !command::run("rustup", ["target", "list", "--installed"])?.contains(target) {
-        eprintln!("testbed: adding the Rust target {target}");
-        command::run("rustup", ["target", "add", target])?;
-    }
-    Ok(())
 }
 
 /// Cargo, told nothing of the package whose program this is: build scripts that look at such
