@@ -29,7 +29,7 @@ pub const EVENTS: &str = "/var/lib/nkd/events.jsonl";
 pub const COMPLETE: &str = "/var/lib/nkd/complete";
 /// The images that were loaded since the file systems were last synced; root only.
 pub const UNSYNCED: &str = "/var/lib/nkd/unsynced.json";
-/// How often the machine was rebooted for an OS image; root only.
+/// The boots on which a reboot into an OS image was ordered; root only.
 pub const PIVOT: &str = "/var/lib/nkd/pivot.json";
 /// What the reporter has sent; the reporter's own.
 pub const DELIVERED: &str = "/var/lib/nkd-reporter/delivered.json";

@@ -81,8 +81,8 @@ pub(super) fn run(node: &mut Node<'_>, client: &Agent, survey: &Survey<'_>) -> R
     })
 }
 
-/// Cut off anywhere, or done over what the cut-off attempt has left, this is done again from its start. The mark comes first: what has started here is
-/// not the etcd of a node that has joined.
+/// Starts this node's etcd. All steps can be repeated, also over what a cut-off attempt has left. The mark
+/// comes first: what is started here is not the etcd of a node that has joined.
 fn start(node: &Node<'_>, members: &[Member]) -> Result<(), Fault> {
     // kubelet waits for an API while its credentials in an earlier file aren't whole.
     files::mark(node, QUORUM_REPAIR)
