@@ -184,7 +184,7 @@ fn what_one_node_says_holds_for_the_others() {
 }
 
 /// The same for several control planes.
-const BROKEN_CONTROL_PLANES: [(&str, usize, &str, &str, &str); 11] = [
+const BROKEN_CONTROL_PLANES: [(&str, usize, &str, &str, &str); 12] = [
     (
         "names-cover-api",
         0,
@@ -241,6 +241,13 @@ const BROKEN_CONTROL_PLANES: [(&str, usize, &str, &str, &str); 11] = [
         PLAN,
         "kubeadm.k8s.io/v1beta3",
         "kubeadm.k8s.io/v1beta4",
+    ),
+    (
+        "etcd-as-planned",
+        3,
+        PLAN,
+        "\"etcdImage\": \"",
+        "\"etcdImage\": \"another.",
     ),
     (
         "virtual-address",

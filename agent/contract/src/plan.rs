@@ -47,10 +47,10 @@ pub struct Plan {
     /// belongs to somebody else and is never touched.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub runs_etcd: bool,
-    /// The `apiVersion` of kubeadm's documents, such as `kubeadm.k8s.io/v1beta3`, for those that the
-    /// agent writes itself (further control planes that run etcd only).
+    /// What the documents contain that the agent writes for kubeadm (further control planes that run
+    /// etcd only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kubeadm_api: Option<String>,
+    pub kubeadm: Option<Kubeadm>,
     /// PEM certificates of the authority that signs the API's certificate.
     pub certificate_authority: String,
     /// What the node's machine must be like.
@@ -67,6 +67,20 @@ pub struct Plan {
     /// Seconds a stage may go on failing transiently, where not the stage's own default.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub budgets: BTreeMap<Stage, u64>,
+}
+
+/// The part of the cluster's kubeadm configuration that a further control plane needs to run its etcd
+/// before it can ask the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Kubeadm {
+    /// The `apiVersion` of its documents, such as `kubeadm.k8s.io/v1beta3`.
+    pub api_version: String,
+    /// The repository of Kubernetes' own images, such as `registry.k8s.io`.
+    pub image_repository: String,
+    /// The image of etcd, `REPOSITORY/etcd:TAG`.
+    pub etcd_image: String,
 }
 
 /// What a node's machine must be like, as far as that differs from node to node.

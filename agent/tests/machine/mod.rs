@@ -102,7 +102,7 @@ impl Machine {
             control_planes_before: Vec::new(),
             control_planes_after: Vec::new(),
             runs_etcd: false,
-            kubeadm_api: None,
+            kubeadm: None,
             certificate_authority: String::new(),
             machine: nkd_contract::Machine::default(),
             os_image: None,

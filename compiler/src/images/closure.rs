@@ -10,8 +10,10 @@ use crate::cluster_file::domain::{Cluster, Role};
 use crate::kubeadm;
 
 /// The images of a cluster's nodes, by what they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Closure {
+    /// What kubeadm is told about images.
+    pub configured: Configured,
     control_plane: Vec<String>,
     worker: Vec<String>,
     /// The pause image of kubeadm, where pod sandboxes have another.
@@ -43,6 +45,7 @@ impl Closure {
                 kube_vip.chain(everywhere.iter().copied()),
             ),
             worker: with(worker, everywhere.iter().copied()),
+            configured,
             other_pause: (pause != cluster.sandbox_image).then_some(pause),
         })
     }

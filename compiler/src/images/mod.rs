@@ -142,11 +142,20 @@ impl Configured {
         }
     }
 
-    fn etcd(&self) -> String {
+    /// The repository of Kubernetes' own images.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The image of the etcd that kubeadm runs, if it does.
+    pub fn etcd(&self) -> Option<String> {
+        if self.external_etcd {
+            return None;
+        }
         let (repository, tag) = &self.etcd;
         let repository = repository.as_ref().unwrap_or(&self.repository);
         let tag = tag.as_deref().unwrap_or(tags_of(self.version).etcd);
-        name::full(&format!("{repository}/etcd:{tag}"))
+        Some(name::full(&format!("{repository}/etcd:{tag}")))
     }
 
     /// From 1.21 `CoreDNS` has a path of its own in Kubernetes' registry, but only there: in any
@@ -190,9 +199,7 @@ pub fn control_plane(of: &Configured) -> Vec<String> {
     .map(|name| name::full(&format!("{}/{name}:{}", of.repository, of.version)))
     .collect();
     images.extend(worker(of));
-    if !of.external_etcd {
-        images.push(of.etcd());
-    }
+    images.extend(of.etcd());
     images
 }
 

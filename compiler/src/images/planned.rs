@@ -1,6 +1,6 @@
 //! The images in the nodes' plans: the closure, held against the bundles.
 
-use nkd_contract::{Bundles, Image, ImageSource, Images, Runtime};
+use nkd_contract::{Bundles, Image, ImageSource, Images, Kubeadm, Runtime};
 
 use super::Closure;
 use crate::bundle::Bundle;
@@ -10,6 +10,8 @@ use crate::diagnostics::{Code, Diagnostics, Span};
 /// What the plans of control planes and of workers have.
 #[derive(Debug, Clone)]
 pub struct Planned {
+    /// What a further control plane needs to run its etcd, where kubeadm runs it.
+    pub kubeadm: Option<Kubeadm>,
     control_plane: Images,
     worker: Images,
 }
@@ -28,7 +30,14 @@ impl Planned {
             };
             images(cluster, closure.of_role(role), to)
         };
+        let configured = &closure.configured;
+        let kubeadm = configured.etcd().map(|etcd_image| Kubeadm {
+            api_version: cluster.version.kubeadm_api().api_version().to_owned(),
+            image_repository: configured.repository().to_owned(),
+            etcd_image,
+        });
         Self {
+            kubeadm,
             control_plane: of_role(Role::ControlPlane),
             worker: of_role(Role::Worker),
         }

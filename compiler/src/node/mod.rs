@@ -177,8 +177,7 @@ fn plan(
     };
     let addons = cluster.manifests.iter().enumerate().map(addon);
     let (control_planes_before, control_planes_after) = other_control_planes(cluster, node);
-    let runs_etcd = cluster.runs_etcd(node);
-    let kubeadm_api = cluster.version.kubeadm_api().api_version();
+    let joins_etcd = role == Role::JoinControlPlane;
     Plan {
         schema: SCHEMA,
         cluster: cluster.name.clone(),
@@ -190,8 +189,8 @@ fn plan(
         endpoint: cluster.endpoint.to_string(),
         control_planes_before,
         control_planes_after,
-        runs_etcd,
-        kubeadm_api: (runs_etcd && !is_init).then(|| kubeadm_api.to_owned()),
+        runs_etcd: cluster.runs_etcd(node),
+        kubeadm: images.kubeadm.clone().filter(|_| joins_etcd),
         certificate_authority: secrets.authorities.kubernetes.public.clone(),
         machine: machine::machine(cluster, node, kubeadm),
         os_image: node.host.release_image.clone(),

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use nkd_contract::{Role, paths};
+use nkd_contract::{Kubeadm, Role, paths};
 use serde_json::Value;
 
 use super::{Cluster, Node};
+use crate::images::Configured;
 use crate::kubeadm;
 use crate::version::Version;
 
@@ -63,7 +64,8 @@ pub(super) fn in_order(cluster: &Cluster) -> Result<()> {
 /// The agent decides by the plan whether to remove etcd's data, so the plan agrees with what kubeadm
 /// is told.
 pub(super) fn etcd_as_planned(cluster: &Cluster) -> Result<()> {
-    let etcd = &cluster.init()?.document("ClusterConfiguration")?["etcd"];
+    let configuration = cluster.init()?.document("ClusterConfiguration")?;
+    let etcd = &configuration["etcd"];
     let data = etcd["local"]["dataDir"].as_str().unwrap_or_default();
     ensure!(
         ["", kubeadm::ETCD_DATA].contains(&data),
@@ -77,14 +79,22 @@ pub(super) fn etcd_as_planned(cluster: &Cluster) -> Result<()> {
             "kubeadm and the plan of {} differ on whether it runs etcd",
             plan.node
         );
-        let api = if runs && !node.is_init() {
-            node.document("JoinConfiguration")?["apiVersion"].as_str()
+        let expected = if runs && !node.is_init() {
+            let version = Version::parse(&plan.kubernetes_version);
+            let version = version.map_err(|problem| anyhow!(problem))?;
+            let configured = Configured::of(configuration, version);
+            let api = node.document("JoinConfiguration")?["apiVersion"].as_str();
+            Some(Kubeadm {
+                api_version: api.unwrap_or_default().to_owned(),
+                image_repository: configured.repository().to_owned(),
+                etcd_image: configured.etcd().unwrap_or_default(),
+            })
         } else {
             None
         };
         ensure!(
-            plan.kubeadm_api.as_deref() == api,
-            "{} has documents of another version than its plan names",
+            plan.kubeadm == expected,
+            "{}'s plan describes another kubeadm configuration than its cluster's",
             plan.node
         );
     }

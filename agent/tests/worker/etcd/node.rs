@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use nkd_contract::{Image, Role, Stage, paths};
+use nkd_contract::{Image, Kubeadm, Role, Stage, paths};
 
 use super::super::machine::Machine;
 use super::super::receiver::{Answer, Authority, Receiver};
@@ -45,7 +45,11 @@ impl ControlPlane {
             plan.control_planes_before = apis.by_ref().take(1).collect();
             plan.control_planes_after = apis.collect();
             plan.runs_etcd = true;
-            plan.kubeadm_api = Some("kubeadm.k8s.io/v1beta2".to_owned());
+            plan.kubeadm = Some(Kubeadm {
+                api_version: "kubeadm.k8s.io/v1beta2".to_owned(),
+                image_repository: "example.org".to_owned(),
+                etcd_image: image.to_owned(),
+            });
             plan.machine.addresses = vec![OWN.parse().unwrap()];
             plan.images.required.push(Image {
                 name: image.to_owned(),

@@ -20,15 +20,19 @@ pub(super) fn of_client(plan: &Plan) -> String {
 pub(super) fn of_member(plan: &Plan, members: &[Member]) -> String {
     let mut cluster = cluster(plan);
     let mut etcd = json!({"extraArgs": arguments(plan, members)});
-    if let Some((repository, tag)) = image(plan, "etcd") {
-        etcd["imageRepository"] = json!(repository);
-        etcd["imageTag"] = json!(tag);
+    if let Some(kubeadm) = &plan.kubeadm {
+        cluster["imageRepository"] = json!(kubeadm.image_repository);
+        if let Some((repository, tag)) = kubeadm.etcd_image.split_once("/etcd:") {
+            etcd["imageRepository"] = json!(repository);
+            etcd["imageTag"] = json!(tag);
+        }
     }
     cluster["etcd"] = json!({ "local": etcd });
-    if let Some((repository, _)) = image(plan, "kube-apiserver") {
-        cluster["imageRepository"] = json!(repository);
-    }
     yaml(&[init(plan), cluster, kubelet(plan)])
+}
+
+fn api_version(plan: &Plan) -> Option<&str> {
+    plan.kubeadm.as_ref().map(|it| it.api_version.as_str())
 }
 
 fn yaml(documents: &[Value]) -> String {
@@ -39,7 +43,7 @@ fn yaml(documents: &[Value]) -> String {
 
 fn init(plan: &Plan) -> Value {
     json!({
-        "apiVersion": plan.kubeadm_api,
+        "apiVersion": api_version(plan),
         "kind": "InitConfiguration",
         "localAPIEndpoint": {
             "advertiseAddress": plan.machine.addresses.first(),
@@ -52,7 +56,7 @@ fn init(plan: &Plan) -> Value {
 /// It has no endpoint: kubelet would make this machine a node of the cluster, and is to run etcd alone.
 fn cluster(plan: &Plan) -> Value {
     json!({
-        "apiVersion": plan.kubeadm_api,
+        "apiVersion": api_version(plan),
         "kind": "ClusterConfiguration",
         "certificatesDir": paths::KUBERNETES_PKI,
         "kubernetesVersion": plan.kubernetes_version,
@@ -106,7 +110,7 @@ fn arguments(plan: &Plan, members: &[Member]) -> Value {
         ("initial-cluster", urls.join(",")),
         ("initial-cluster-state", "existing".to_owned()),
     ];
-    let api = plan.kubeadm_api.as_deref();
+    let api = api_version(plan);
     if api.is_some_and(|api| api >= LISTED_ARGUMENTS) {
         arguments
             .iter()
@@ -118,15 +122,6 @@ fn arguments(plan: &Plan, members: &[Member]) -> Value {
             .map(|(name, value)| ((*name).to_owned(), json!(value)))
             .collect()
     }
-}
-
-/// Repository and tag of the plan's image with this name.
-fn image<'a>(plan: &'a Plan, name: &str) -> Option<(&'a str, &'a str)> {
-    plan.images.required.iter().find_map(|image| {
-        let (repository, rest) = image.name.rsplit_once('/')?;
-        let (found, tag) = rest.split_once(':')?;
-        (found == name).then_some((repository, tag))
-    })
 }
 
 #[cfg(test)]
@@ -146,21 +141,21 @@ mod tests {
             "runtime": "isulad",
             "endpoint": "10.0.0.1:6443",
             "runsEtcd": true,
-            "kubeadmApi": api,
+            "kubeadm": {
+                "apiVersion": api,
+                "imageRepository": "r.example.org:5000/k8s",
+                "etcdImage": "r.example.org:5000/own/etcd:3.5.15-0",
+            },
             "certificateAuthority": "",
             "machine": {"addresses": [address], "keepSwap": true},
             "images": {"source": "registry", "required": []},
         });
         let mut plan = Plan::parse(plan.to_string().as_bytes()).unwrap();
-        for name in [
-            "r.example.org:5000/k8s/kube-apiserver:v1.31.2",
-            "r.example.org:5000/own/etcd:3.5.15-0",
-        ] {
-            plan.images.required.push(Image {
-                name: name.to_owned(),
-                digest: None,
-            });
-        }
+        // An add-on of the user's brings an etcd of its own.
+        plan.images.required.push(Image {
+            name: "add-on.example.org/etcd:3.5.16".to_owned(),
+            digest: None,
+        });
         plan
     }
 
