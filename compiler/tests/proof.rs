@@ -5,9 +5,8 @@ mod common;
 
 use std::path::Path;
 
-use common::{demo, tests};
-use nkd::compile::{self, Compiled, Request};
-use nkd::diagnostics::Diagnostics;
+use common::{compiled_from, demo, tests};
+use nkd::compile::Compiled;
 use nkd::proof::prove;
 
 /// The example, with secrets of its own.
@@ -21,18 +20,6 @@ fn highly_available(directory: &Path) -> Compiled {
     let cluster_file = directory.join("cluster.yaml");
     std::fs::write(&cluster_file, text.replace("VERSION", "v1.29.0")).unwrap();
     compiled_from(&cluster_file)
-}
-
-fn compiled_from(cluster_file: &Path) -> Compiled {
-    let request = Request {
-        cluster_file,
-        out: None,
-        secrets: None,
-        nodes: &[],
-    };
-    let mut diagnostics = Diagnostics::new();
-    let compiled = compile::compile(&request, &mut diagnostics).unwrap();
-    compiled.unwrap_or_else(|| panic!("{diagnostics}"))
 }
 
 /// Asserts that a rule fails once the cluster is tampered with.
@@ -277,6 +264,40 @@ fn what_one_control_plane_says_holds_for_the_others() {
     }
 }
 
+const PROXY: &str = "/etc/systemd/system/kubelet.service.d/20-nkd-proxy.conf";
+
+/// The same for nodes with an address of each IP version, behind a proxy.
+const BROKEN_DUAL_STACK: [(&str, usize, &str, &str, &str); 3] = [
+    (
+        "names-cover-api",
+        0,
+        KUBEADM,
+        "- \"fd00::11\"",
+        "- \"fd00::99\"",
+    ),
+    ("proxy-spares-node", 1, PROXY, ",fd00::12", ""),
+    ("proxy-spares-node", 1, PROXY, "10.200.0.11,", ""),
+];
+
+#[test]
+fn every_address_of_a_node_is_in_certificates_and_spared_by_the_proxy() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster_file = directory.path().join("cluster.yaml");
+    let text = "apiVersion: nkd.openeuler.org/v1alpha1\nkind: Cluster\nmetadata: {name: dual}\nspec:\n  \
+         kubernetes:\n    version: v1.31.2\n    networking: {podSubnet: \"10.244.0.0/16,fd00:10:244::/56\", \
+         serviceSubnet: \"10.96.0.0/16,fd00:10:96::/112\"}\n  \
+         os: {proxy: {http: \"http://10.200.0.1:3128\"}}\n  nodes:\n    \
+         - {name: cp1, role: control-plane, address: \"10.200.0.11,fd00::11\"}\n    \
+         - {name: w1, role: worker, address: \"10.200.0.12,fd00::12\"}\n";
+    std::fs::write(&cluster_file, text).unwrap();
+    for (rule, node, path, from, to) in BROKEN_DUAL_STACK {
+        let mut cluster = compiled_from(&cluster_file);
+        replace(&mut cluster, node, path, from, to);
+        let error = format!("{:#}", prove(&cluster).unwrap_err());
+        assert!(error.starts_with(&format!("rule {rule}: ")), "{error}");
+    }
+}
+
 /// The same for container runtimes: name, Kubernetes version, rule, file, and so on.
 const BROKEN_RUNTIMES: [(&str, &str, &str, &str, &str, &str); 11] = [
     (
@@ -398,80 +419,6 @@ fn what_is_secret_is_roots_alone() {
             file.unwrap()["mode"] = serde_json::json!(0o644);
             *ignition = config.to_string();
         });
-    }
-}
-
-#[test]
-fn a_certificate_is_public_whatever_its_text_looks_like() {
-    let certificate = std::fs::read_to_string(tests().join("clusters/full/report-ca.crt")).unwrap();
-    let (head, tail) = certificate.split_at(certificate.find("\n-----END").unwrap() - 40);
-    let text = format!(
-        "\"auth\": the PRIVATE KEY----- is elsewhere\n{head}bootstrapTokens{}",
-        &tail[15..]
-    );
-    let directory = tempfile::tempdir().unwrap();
-    let cluster_file = directory.path().join("cluster.yaml");
-    std::fs::write(directory.path().join("ca.crt"), text).unwrap();
-    let text = std::fs::read_to_string(demo()).unwrap();
-    let registries = "runtime:\n    registries: [{host: registry.example.org, caFile: ca.crt}]\n  ";
-    let text = text.replacen("  nodes:", &format!("  {registries}nodes:"), 1);
-    std::fs::write(&cluster_file, text).unwrap();
-    let cluster = compiled_from(&cluster_file);
-    for node in &cluster.nodes {
-        let config = serde_json::from_str(&node.ignition).unwrap();
-        let path = "/etc/containerd/certs.d/registry.example.org/ca-0.crt";
-        let delivered = common::file(&config, path).unwrap();
-        assert!(delivered.starts_with("-----BEGIN"), "{delivered}");
-        assert!(delivered.contains("bootstrapTokens"), "{delivered}");
-    }
-}
-
-/// Odd, but nothing is wrong with it: what goes below `spec.kubernetes`, what below `spec`, and an
-/// overlay.
-const ODD: [(&str, &str, &str); 5] = [
-    ("imageRepository: mirrorgcrio", "", ""),
-    (
-        "",
-        "runtime: {sandboxImage: rancher/mirrored-pause:3.9}",
-        "",
-    ),
-    (
-        "",
-        "nodes: [{name: 10.200.0.11, role: control-plane, address: 10.200.0.12}, \
-         {name: w1, role: worker, address: 10.200.0.11}]",
-        "",
-    ),
-    (
-        "",
-        "pools: [{name: p, role: worker, kubelet: {extraArgs: {? LONG : \"a\\x7f\\N\\L\"}}}]",
-        "",
-    ),
-    (
-        "kubeadm: [overlay.yaml]",
-        "",
-        "{apiVersion: kubeadm.k8s.io/v1beta4, kind: InitConfiguration, \
-          nodeRegistration: {kubeletExtraArgs: []}}",
-    ),
-];
-
-#[test]
-fn what_is_odd_but_right_holds_together() {
-    for (kubernetes, spec, overlay) in ODD {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("overlay.yaml"), overlay).unwrap();
-        let mut text = format!(
-            "apiVersion: nkd.openeuler.org/v1alpha1\nkind: Cluster\nmetadata: {{name: odd}}\nspec:\n  \
-             kubernetes:\n    version: v1.31.2\n    {kubernetes}\n  {spec}\n"
-        );
-        if !spec.starts_with("nodes") {
-            text += "  nodes:\n    - {name: cp1, role: control-plane, address: 10.200.0.11}\n";
-        }
-        if spec.starts_with("pools") {
-            text += "    - {name: w1, pool: p, address: 10.200.0.12}\n";
-        }
-        let cluster_file = directory.path().join("cluster.yaml");
-        std::fs::write(&cluster_file, text.replace("LONG", &"x".repeat(1030))).unwrap();
-        compiled_from(&cluster_file);
     }
 }
 

@@ -89,7 +89,8 @@ pub fn to_yaml(documents: &[Value]) -> String {
 /// Every name and address the API is reached by besides Kubernetes' own.
 pub fn cert_sans(cluster: &Cluster) -> Vec<String> {
     let mut sans = vec![cluster.endpoint.host.clone()];
-    sans.extend(cluster.control_planes().map(|it| it.address.to_string()));
+    let addresses = cluster.control_planes().flat_map(Node::each_address);
+    sans.extend(addresses.map(|address| address.to_string()));
     sans.extend(cluster.cert_sans.iter().cloned());
     let mut seen = std::collections::HashSet::new();
     sans.retain(|san| seen.insert(san.clone()));

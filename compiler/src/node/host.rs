@@ -12,6 +12,9 @@ use crate::ignition::{Config, PRIVATE, PUBLIC, Unit};
 /// Where `update-ca-trust` takes authorities from (its manual page).
 const ANCHORS: &str = "/etc/pki/ca-trust/source/anchors";
 
+/// The drop-in of units that fetch through a proxy.
+pub const PROXY_DROPIN: &str = "20-nkd-proxy.conf";
+
 /// Everything but the proxy.
 pub(super) fn files(config: &mut Config, node: &Node) -> Result<()> {
     let host = &node.host;
@@ -91,10 +94,9 @@ pub(super) fn proxy(config: &mut Config, cluster: &Cluster, node: &Node, proxy: 
         "127.0.0.0/8".to_owned(),
         "::1".to_owned(),
         cluster.endpoint.host.clone(),
-        node.address.to_string(),
-        ".svc".to_owned(),
-        format!(".{}", cluster.dns_domain),
     ];
+    direct.extend(node.each_address().map(|address| address.to_string()));
+    direct.extend([".svc".to_owned(), format!(".{}", cluster.dns_domain)]);
     for network in cluster.pod_subnets.iter().chain(&cluster.service_subnets) {
         direct.push(network.to_string());
     }
@@ -113,7 +115,7 @@ pub(super) fn proxy(config: &mut Config, cluster: &Cluster, node: &Node, proxy: 
     let pulls = cluster.runtime.units().iter().take(1);
     for unit in pulls.chain(&["kubelet.service"]) {
         // A proxy's URL may hold a password.
-        let path = format!("/etc/systemd/system/{unit}.d/20-nkd-proxy.conf");
+        let path = format!("/etc/systemd/system/{unit}.d/{PROXY_DROPIN}");
         config.file(path, PRIVATE, &*text);
     }
 }

@@ -25,10 +25,7 @@ pub(super) fn machine(cluster: &Cluster, node: &Node, kubeadm: &[Value]) -> Mach
         && kubelet_setting(cluster, node, kubeadm, "failCgroupV1", "fail-cgroupv1") != Some(false);
     let with_swap = kubelet_setting(cluster, node, kubeadm, "failSwapOn", "fail-swap-on");
     let mut machine = Machine {
-        addresses: [node.address]
-            .into_iter()
-            .chain(node.second_address)
-            .collect(),
+        addresses: node.each_address().collect(),
         api_port: is_control_plane.then(|| cluster.bind_port()),
         min_cpus: at_least(CPUS),
         min_memory: at_least(MEMORY),

@@ -16,6 +16,8 @@ use crate::images::Planned;
 use crate::kubeadm;
 use crate::pki::Secrets;
 
+pub use host::PROXY_DROPIN;
+
 /// A node's configuration, without the user's own.
 pub fn config(
     cluster: &Cluster,

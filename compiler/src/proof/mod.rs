@@ -64,12 +64,13 @@ const SECRET_SIGNS: [&str; 6] = [
 type Rule = fn(&Cluster) -> Result<()>;
 
 /// Every rule, with its name.
-const RULES: [(&str, Rule); 17] = [
+const RULES: [(&str, Rule); 18] = [
     ("one-init-node", one_init_node),
     ("unique-names-and-addresses", unique_names_and_addresses),
     ("one-authority", one_authority),
     ("token-known", token_known),
     ("names-cover-api", names_cover_api),
+    ("proxy-spares-node", runtime::proxy_spares_node),
     ("networks-disjoint", networks_disjoint),
     ("no-keys-on-workers", no_keys_on_workers),
     ("secrets-private", secrets_private),
@@ -154,6 +155,13 @@ impl Node {
         self.plan.role == Role::Init
     }
 
+    /// The cluster's endpoint without its port.
+    fn endpoint_host(&self) -> Result<&str> {
+        let host = self.plan.endpoint.rsplit_once(':');
+        let (host, _) = host.context("endpoint without port")?;
+        Ok(host.trim_matches(['[', ']']))
+    }
+
     /// The static pods that are delivered.
     fn manifests(&self) -> Result<Vec<Value>> {
         let all = self.files.iter();
@@ -169,12 +177,6 @@ impl Node {
             "JoinConfiguration"
         };
         Ok(&self.document(kind)?["nodeRegistration"])
-    }
-
-    /// The address by which the node is known.
-    fn address(&self) -> Result<String> {
-        let all = self.addresses()?.into_iter();
-        all.map(|it| it.to_string()).next().context("no address")
     }
 
     /// An argument of kubelet, in both of the forms arguments have.
@@ -281,15 +283,9 @@ fn token_known(cluster: &Cluster) -> Result<()> {
 fn names_cover_api(cluster: &Cluster) -> Result<()> {
     let init = cluster.init()?;
     let sans = &init.document("ClusterConfiguration")?["apiServer"]["certSANs"];
-    let endpoint = init
-        .plan
-        .endpoint
-        .rsplit_once(':')
-        .context("endpoint without port")?
-        .0;
-    let mut names = vec![endpoint.trim_matches(['[', ']']).to_owned()];
+    let mut names = vec![init.endpoint_host()?.to_owned()];
     for node in cluster.control_planes() {
-        names.push(node.address()?);
+        names.extend(node.addresses()?.iter().map(ToString::to_string));
     }
     for name in names {
         let covered = sans

@@ -5,6 +5,7 @@ use nkd_contract::Runtime;
 use serde_json::Value;
 
 use super::{Cluster, Node};
+use crate::node::PROXY_DROPIN;
 use crate::version::Version;
 
 /// kubelet, kubeadm and the runtime mean the same socket and the same cgroups.
@@ -44,6 +45,30 @@ pub(super) fn has_sandbox_image(cluster: &Cluster) -> Result<()> {
         };
         let planned = node.plan.images.required.iter().any(|it| it.name == image);
         ensure!(planned, "{}'s plan lacks {image}", node.plan.node);
+    }
+    Ok(())
+}
+
+/// Where units fetch through a proxy, the proxy is used neither for the API nor for any of the node's own
+/// addresses: kubelet would ask the proxy for its own control plane.
+pub(super) fn proxy_spares_node(cluster: &Cluster) -> Result<()> {
+    for node in &cluster.nodes {
+        let mut spared = vec![node.endpoint_host()?.to_owned()];
+        spared.extend(node.addresses()?.iter().map(ToString::to_string));
+        for (path, text) in node
+            .own_files()
+            .filter(|(path, _)| path.ends_with(PROXY_DROPIN))
+        {
+            let direct = between(text, "NO_PROXY=", "\"").context("no NO_PROXY")?;
+            for host in &spared {
+                let is_spared = direct.split(',').any(|it| it == host);
+                ensure!(
+                    is_spared,
+                    "{} has {host} go through the proxy by {path}",
+                    node.plan.node
+                );
+            }
+        }
     }
     Ok(())
 }

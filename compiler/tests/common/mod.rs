@@ -6,6 +6,8 @@ pub mod images;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nkd::compile::{self, Compiled, Request};
+use nkd::diagnostics::Diagnostics;
 use serde_json::Value;
 
 /// Broken input.
@@ -80,6 +82,19 @@ pub fn compile(cluster_file: &Path, out: &Path, more: &[&str]) -> Run {
     let run = nkd(Path::new("/"), &arguments);
     assert_eq!(run.status, Some(0), "{}", run.stderr);
     run
+}
+
+/// Compiles without writing anything, with new secrets.
+pub fn compiled_from(cluster_file: &Path) -> Compiled {
+    let request = Request {
+        cluster_file,
+        out: None,
+        secrets: None,
+        nodes: &[],
+    };
+    let mut diagnostics = Diagnostics::new();
+    let compiled = compile::compile(&request, &mut diagnostics).unwrap();
+    compiled.unwrap_or_else(|| panic!("{diagnostics}"))
 }
 
 /// A node's Ignition config.

@@ -45,6 +45,11 @@ impl Node {
         }
     }
 
+    /// Its address and, in clusters of both IP versions, its second address.
+    pub fn each_address(&self) -> impl Iterator<Item = IpAddr> {
+        [self.address].into_iter().chain(self.second_address)
+    }
+
     /// Where its own API server is reached, if it is a control plane.
     pub fn api(&self, port: u16) -> Endpoint {
         let host = self.address.to_string();
