@@ -73,6 +73,15 @@ fn every_carrier_gets_what_ignition_takes_outside_and_inside() {
     }
     let boot = read(&out.join("pxe/boot.ipxe"));
     assert!(boot.contains("chain ${hostname}.ipxe"), "{boot}");
+    // What the advice has people serve is where the scripts look.
+    let live = "http://10.0.0.1:8080/live";
+    assert!(read(&out.join("pxe/w1.ipxe")).contains(&format!("set live {live}\n")));
+    for advice in [
+        format!("rootfs.img at {live},"),
+        "nodes at http://10.0.0.1:8080,".to_owned(),
+    ] {
+        assert!(run.stdout.contains(&advice), "{}", run.stdout);
+    }
     let by_mac = read(&out.join("pxe/mac-52-54-00-ab-cd-ef.ipxe"));
     assert!(by_mac.contains("chain w1.ipxe"), "{by_mac}");
     let script = read(&out.join("pxe/w1.ipxe"));

@@ -270,9 +270,12 @@ fn one_node_can_be_asked_for() {
         out,
     } = compile_demo();
     let worker = fs::read(out.join("nodes/w1.ign")).unwrap();
-    compile(&demo(), &out, &["--node", "w1"]);
-    assert_eq!(fs::read_dir(out.join("nodes")).unwrap().count(), 1);
-    assert_eq!(fs::read(out.join("nodes/w1.ign")).unwrap(), worker);
+    let other = out.with_file_name("other");
+    let secrets = out.join("secrets.json");
+    let secrets = ["--secrets", secrets.to_str().unwrap()];
+    compile(&demo(), &other, &[&["--node", "w1"], &secrets[..]].concat());
+    assert_eq!(fs::read_dir(other.join("nodes")).unwrap().count(), 1);
+    assert_eq!(fs::read(other.join("nodes/w1.ign")).unwrap(), worker);
     let (demo, out) = (demo(), out.to_str().unwrap().to_owned());
     refuses(
         &[
@@ -297,22 +300,8 @@ fn a_directory_of_somebody_else_is_left_alone() {
         &["compile", demo.to_str().unwrap(), "-o", target],
         "NKD0403",
     );
-    let Compiled {
-        directory: _keep,
-        out,
-    } = compile_demo();
-    fs::write(out.join("thesis.txt"), "years of work").unwrap();
-    refuses(
-        &[
-            "compile",
-            demo.to_str().unwrap(),
-            "-o",
-            out.to_str().unwrap(),
-        ],
-        "NKD0403",
-    );
     assert_eq!(
-        fs::read_to_string(out.join("thesis.txt")).unwrap(),
+        fs::read_to_string(directory.path().join("thesis.txt")).unwrap(),
         "years of work"
     );
 }
@@ -377,35 +366,4 @@ fn errors_of_nkd_and_of_usage_have_their_own_status() {
     let run = nkd(Path::new("/"), &arguments);
     assert_eq!(run.status, Some(1), "{}", run.stderr);
     assert!(run.stderr.starts_with("error: "), "{}", run.stderr);
-}
-
-#[test]
-fn what_killed_runs_left_is_removed_and_nothing_else() {
-    use std::os::unix::fs::{DirBuilderExt as _, symlink};
-    let directory = tempfile::tempdir().unwrap();
-    let path = |name: &str| directory.path().join(name);
-    for name in [".nkd-stale", ".nkd-held", "kept"] {
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(path(name))
-            .unwrap();
-        fs::write(path(name).join("secrets.json"), "{}").unwrap();
-    }
-    fs::write(path(".nkd-file"), "").unwrap();
-    symlink(path("kept"), path(".nkd-link")).unwrap();
-    let held = fs::File::open(path(".nkd-held")).unwrap();
-    held.lock().unwrap();
-    compile(&demo(), &path("out"), &[]);
-    assert!(!path(".nkd-stale").exists());
-    for name in [
-        ".nkd-held/secrets.json",
-        "kept/secrets.json",
-        ".nkd-file",
-        ".nkd-link",
-    ] {
-        assert!(path(name).exists(), "{name}");
-    }
-    drop(held);
-    compile(&demo(), &path("out"), &[]);
-    assert!(!path(".nkd-held").exists());
 }

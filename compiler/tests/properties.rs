@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use common::{demo, takes, tests};
 use nkd::compile::{self, Request};
 use nkd::diagnostics::Diagnostics;
-use nkd::output;
+use nkd::output::{self, Held};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -274,7 +274,8 @@ fn compile(directory: &Path, text: &[u8], secrets: Option<&Path>) -> (bool, Stri
     };
     let compiled = compile::compile(&request, &mut diagnostics).unwrap();
     if let Some(compiled) = &compiled {
-        output::write(&directory.join("out"), compiled, Vec::new()).unwrap();
+        let held = Held::take(&directory.join("out"), || {}).unwrap();
+        output::write(&held, compiled, Vec::new(), &mut Diagnostics::new()).unwrap();
     }
     (compiled.is_some(), diagnostics.to_string())
 }

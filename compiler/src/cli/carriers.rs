@@ -41,6 +41,7 @@ impl Carriers {
             _ => Vec::new(),
         };
         Ok(Loads {
+            url: server.map(|server| server.url).unwrap_or_default(),
             targets,
             carried,
             scripts,
@@ -75,6 +76,7 @@ impl Carriers {
 
 /// What the carriers get.
 pub struct Loads {
+    url: String,
     targets: Vec<Target>,
     carried: Vec<Carried>,
     scripts: Vec<(String, String)>,
@@ -166,8 +168,10 @@ impl Loads {
                 }
                 Some(command) => lines.push(format!("{name}{limit}: {command}")),
                 None if *target == Target::Pxe => lines.push(format!(
-                    "{name}: serve {out}/{name} with the live image's files in live/, and \
-                     {out}/nodes to these machines only: they hold keys"
+                    "{name}: serve {out}/nodes at {url}, to these machines only, because its files \
+                     hold keys. Serve the live image's kernel, initramfs.img and rootfs.img at \
+                     {url}/live, and {out}/{name} anywhere.",
+                    url = self.url
                 )),
                 None => {}
             }

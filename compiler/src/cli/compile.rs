@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::compile::{self, Compiled, Request};
 use crate::diagnostics::Diagnostics;
-use crate::output;
+use crate::output::{self, Held, Written};
 
 use super::answer::Answer;
 use super::carriers::{self, Carriers, Loads};
@@ -16,9 +16,10 @@ use super::table::table;
 /// Compile a cluster file into a directory of Ignition files
 ///
 /// OUT gets nodes/NAME.ign for each machine, kubeconfig for the administrator, secrets.json and
-/// cluster.lock, and for each carrier asked for a directory of its own. All files are private to you: they hold the cluster's keys. An OUT of an earlier
-/// compilation is replaced as a whole, and its secrets are used again, so that machines which have
-/// booted already and new ones belong to the same cluster.
+/// cluster.lock, and for each carrier asked for a directory of its own. All files are private to you:
+/// they hold the cluster's keys. The secrets of an earlier compilation in OUT are used again, so that
+/// machines which have booted already and new ones belong to the same cluster. Its other files are
+/// replaced or removed; files that nkd did not write stay.
 #[derive(Args)]
 pub struct Compile {
     /// The cluster file
@@ -30,7 +31,8 @@ pub struct Compile {
     /// Use these secrets instead of OUT/secrets.json or new ones
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
-    /// Write this node's file only; can be given more than once
+    /// Write only this node's files, and leave those of other nodes as they are; can be given more
+    /// than once
     #[arg(long = "node", value_name = "NAME")]
     nodes: Vec<String>,
     #[command(flatten)]
@@ -38,7 +40,24 @@ pub struct Compile {
 }
 
 impl Compile {
-    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer> {
+    /// `quiet` leaves standard error to what is wrong.
+    pub(super) fn run(&self, quiet: bool, diagnostics: &mut Diagnostics) -> Result<Answer> {
+        loop {
+            if let Some(answer) = self.attempt(quiet, diagnostics)? {
+                return Ok(answer);
+            }
+            *diagnostics = Diagnostics::new();
+        }
+    }
+
+    /// `None` if another run has made the output first.
+    fn attempt(&self, quiet: bool, diagnostics: &mut Diagnostics) -> Result<Option<Answer>> {
+        let held = Held::take(&self.out, || {
+            if !quiet {
+                let out = self.out.display();
+                eprintln!("note: another nkd is at work on {out}; this one waits until it ends");
+            }
+        })?;
         let request = Request {
             cluster_file: &self.cluster_file,
             out: Some(&self.out),
@@ -46,14 +65,18 @@ impl Compile {
             nodes: &self.nodes,
         };
         let Some(compiled) = compile::compile(&request, diagnostics)? else {
-            return Ok(Answer::document(""));
+            return Ok(Some(Answer::document("")));
         };
         let loads = self.carriers.carry(&compiled, diagnostics)?;
         if !diagnostics.is_empty() {
-            return Ok(Answer::document(""));
+            return Ok(Some(Answer::document("")));
         }
-        output::write(&self.out, &compiled, loads.files())?;
-        summarize(&compiled, &loads, &self.out.display().to_string())
+        match output::write(&held, &compiled, loads.files(), diagnostics)? {
+            Written::Overtaken => Ok(None),
+            Written::Done => {
+                summarize(&compiled, &loads, &self.out.display().to_string()).map(Some)
+            }
+        }
     }
 }
 

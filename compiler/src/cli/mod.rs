@@ -74,7 +74,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::New(new) => new.run(),
         Command::Schema(schema) => schema.run(),
-        Command::Compile(compile) => compile.run(&mut diagnostics),
+        Command::Compile(compile) => compile.run(cli.format == Format::Json, &mut diagnostics),
         Command::Validate(validate) => validate.run(&mut diagnostics),
         Command::Butane(butane) => Ok(butane.run(&mut diagnostics)),
         Command::Explain(explain) => explain.run(&mut diagnostics),

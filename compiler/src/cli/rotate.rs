@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::answer::Answer;
 use crate::diagnostics::{Code, Diagnostics};
+use crate::output::{self, Held};
 use crate::pki::{Part, outlives_admin};
 use crate::secrets_file;
 
@@ -67,6 +68,11 @@ pub(super) fn rotate(file: &Path, what: &[What], to: &mut Diagnostics) -> Result
             Err(reason) => to.report_nowhere(Code::NotRotatable, reason),
         }
     }
+    // A compilation that runs now would put the old secrets back.
+    let _held = match file.parent() {
+        Some(directory) if output::is_output(directory) => Some(Held::take(directory, || {})?),
+        _ => None,
+    };
     let Some(mut secrets) = secrets_file::read(file, to) else {
         return Ok(Answer::document(""));
     };

@@ -1,25 +1,28 @@
-//! The output directory: whole or not at all.
+//! The output directory: a new one appears whole or not at all, and in an earlier one nkd changes only
+//! what it has written there. The lock file lists that.
 
+mod held;
 mod read;
+mod replace;
 mod staging;
 
-use std::fs::{self, File, OpenOptions};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-use nix::unistd::syncfs;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::carrier::Target;
 use crate::compile::Compiled;
 use crate::diagnostics::{Code, Diagnostics};
 use staging::Staging;
 
+pub use held::Held;
 pub use read::{Lock, read_lock, read_node, read_nodes};
 
 /// Says what was compiled from what; marks a directory as nkd's.
@@ -30,6 +33,9 @@ const SECRETS: &str = "secrets.json";
 const KUBECONFIG: &str = "kubeconfig";
 /// The nodes' Ignition files.
 const NODES: &str = "nodes";
+
+/// What the root directory of a file system may have before anybody writes to it (mke2fs).
+const LOST_AND_FOUND: &str = "lost+found";
 
 /// Looks at what is where the output shall go: nothing, an empty directory, or an earlier output,
 /// whose secrets file is then the one to use. Anything else is reported and stays.
@@ -43,73 +49,114 @@ pub fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
             return None;
         }
     };
-    let names: Vec<String> = entries
-        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+    let names =
+        entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+    let names: Vec<String> = names
+        .filter(|name| name != LOST_AND_FOUND && !staging::is_named_so(name))
         .collect();
-    if names.is_empty() {
-        return None;
+    if names.iter().any(|name| name == LOCK) {
+        return read::parse_lock(out, to).map(|_| out.join(SECRETS));
     }
-    let foreign = names.iter().find(|name| !is_ours(name));
-    let problem = match foreign {
-        Some(name) => format!("it holds `{name}`"),
-        None if !names.iter().any(|name| name == LOCK) => format!("it has no `{LOCK}`"),
-        None => return Some(out.join(SECRETS)),
-    };
-    let message = format!("{} is not an output of nkd: {problem}", out.display());
-    to.report_nowhere(Code::ForeignOutput, message);
+    if let Some(name) = names.first() {
+        let message = format!(
+            "{} is not an output of nkd: it holds `{name}` and no `{LOCK}`",
+            out.display()
+        );
+        to.report_nowhere(Code::ForeignOutput, message);
+    }
     None
 }
 
-fn is_ours(name: &str) -> bool {
-    [LOCK, SECRETS, KUBECONFIG, NODES].contains(&name)
-        || Target::ALL.iter().any(|target| target.name() == name)
+/// Whether a directory has a lock file.
+pub fn is_output(directory: &Path) -> bool {
+    directory.join(LOCK).is_file()
 }
 
 /// Further files by their path in the output, such as carriers'.
 pub type More = Vec<(String, String)>;
 
-/// Writes everything, at once as far as anyone can see.
-pub fn write(out: &Path, compiled: &Compiled, more: More) -> Result<()> {
-    let (parent, target) = place(out)?;
-    let staging = Staging::new_in(&parent)?;
-    let fresh = staging.path().join("out");
-    private_directory(&fresh)?;
-    for (name, content) in files(compiled, more)? {
-        let path = fresh.join(&name);
-        let directory = path.parent().unwrap_or(&fresh);
-        if !directory.exists() {
-            private_directory(directory)?;
-        }
-        write_private(&path, content.as_bytes()).with_context(|| format!("can't write {name}"))?;
-    }
-    // One call for all files: one each is what a thousand nodes would wait for.
-    let on_disk = File::open(&fresh).map(syncfs).context("can't write")?;
-    on_disk.context("can't write")?;
-    put(&fresh, &target)
-        .with_context(|| format!("can't put the output at {}", target.display()))?;
-    sync(&parent)?;
-    staging.close().context("can't remove the earlier output")
+/// What became of an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It is there, or the diagnostics say why not.
+    Done,
+    /// Another run has made an output there in the meantime. Its secrets are to be used, so everything
+    /// has to be compiled again.
+    Overtaken,
 }
 
-/// Moves the output to its place. An earlier one comes to be where it was, and goes with that.
-fn put(fresh: &Path, target: &Path) -> Result<()> {
-    if target.exists() {
-        // An exchange leaves no moment without an output and its secrets.
-        let done = renameat2(
-            AT_FDCWD,
-            fresh,
-            AT_FDCWD,
-            target,
-            RenameFlags::RENAME_EXCHANGE,
+/// Writes an output. A new one appears as a whole. In an earlier one, files of nodes that were not asked
+/// for stay, and so does everything that nkd has not written.
+pub fn write(
+    held: &Held,
+    compiled: &Compiled,
+    more: More,
+    to: &mut Diagnostics,
+) -> Result<Written> {
+    let Some(out) = held.directory() else {
+        let mut files = compiled_files(compiled, more)?;
+        files.push((LOCK.to_owned(), lock(compiled, &files, &BTreeMap::new())?));
+        return create(held.path(), &files);
+    };
+    let earlier = if is_output(out) {
+        let lock = read::parse_lock(out, to).context("the lock file is gone")?;
+        lock.outputs
+    } else {
+        BTreeMap::new()
+    };
+    let mut fresh = compiled_files(compiled, more)?;
+    let names: BTreeSet<&str> = fresh.iter().map(|(name, _)| name.as_str()).collect();
+    let (stale, kept): (BTreeMap<_, _>, BTreeMap<_, _>) = earlier
+        .clone()
+        .into_iter()
+        .filter(|(name, _)| !names.contains(name.as_str()) && replace::stays_inside(name))
+        .partition(|(name, _)| is_stale(name, compiled));
+    fresh.push((LOCK.to_owned(), lock(compiled, &fresh, &kept)?));
+    let in_the_way = foreign(out, &fresh, &earlier)?;
+    for name in &in_the_way {
+        let message = format!(
+            "{} holds `{name}`, which nkd has not written and would have to replace",
+            out.display()
         );
-        return match done {
-            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => bail!(
-                "its file system can't exchange directories: give another with `-o`, and this \
-                 one's secrets with `--secrets`"
-            ),
-            done => Ok(done?),
-        };
+        let way_out = "move it elsewhere, or give another directory with `-o`";
+        to.report_with_help_nowhere(Code::ForeignOutput, message, way_out);
     }
+    if in_the_way.is_empty() {
+        replace::replace(out, fresh, stale)?;
+    }
+    Ok(Written::Done)
+}
+
+/// Makes an output where there is nothing yet.
+fn create(target: &Path, files: &[(String, String)]) -> Result<Written> {
+    let parent = match target.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(parent).with_context(|| format!("can't make {}", parent.display()))?;
+    replace::clean(parent);
+    let staging = Staging::new_in(parent)?;
+    let fresh = staging.path().join("out");
+    replace::write_all(&fresh, files)?;
+    if !put(&fresh, target)
+        .with_context(|| format!("can't put the output at {}", target.display()))?
+    {
+        ensure!(
+            target.exists(),
+            "{} is a link that leads nowhere",
+            target.display()
+        );
+        return Ok(Written::Overtaken);
+    }
+    replace::sync(parent)?;
+    staging
+        .close()
+        .context("can't remove the staging directory")?;
+    Ok(Written::Done)
+}
+
+/// Moves a new output to its place. False if somebody else's is there.
+fn put(fresh: &Path, target: &Path) -> Result<bool> {
     let done = renameat2(
         AT_FDCWD,
         fresh,
@@ -117,30 +164,74 @@ fn put(fresh: &Path, target: &Path) -> Result<()> {
         target,
         RenameFlags::RENAME_NOREPLACE,
     );
-    match done {
+    let done = match done {
         // A plain rename replaces nothing but an empty directory.
-        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => Ok(fs::rename(fresh, target)?),
-        done => Ok(done?),
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => fs::rename(fresh, target)
+            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default())),
+        done => done,
+    };
+    match done {
+        Err(Errno::EEXIST | Errno::ENOTEMPTY) => Ok(false),
+        done => Ok(done.map(|()| true)?),
     }
 }
 
-/// The directory the output is in, and its own path with links followed.
-fn place(out: &Path) -> Result<(PathBuf, PathBuf)> {
-    let target = if out.exists() {
-        out.canonicalize()?
-    } else {
-        out.to_owned()
-    };
-    let parent = match target.parent() {
-        Some(parent) if parent != Path::new("") => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    fs::create_dir_all(&parent).with_context(|| format!("can't make {}", parent.display()))?;
-    Ok((parent, target))
+/// Whether a file of an earlier output is of no use any more: all that weren't compiled, or only those
+/// of the nodes that were asked for.
+fn is_stale(name: &str, compiled: &Compiled) -> bool {
+    let mut wanted = compiled.nodes.iter().filter(|node| node.wanted);
+    if wanted.clone().count() == compiled.nodes.len() {
+        return true;
+    }
+    let path = Path::new(name);
+    let of_a_node = path
+        .extension()
+        .is_some_and(|extension| extension == "ign" || extension == "ipxe");
+    of_a_node
+        && wanted.any(|node| {
+            path.file_stem()
+                .is_some_and(|stem| stem == node.name.as_str())
+        })
 }
 
-/// All files by their name in the output.
-fn files(compiled: &Compiled, more: More) -> Result<Vec<(String, String)>> {
+/// What is where files shall go, and was not written by nkd.
+fn foreign(
+    out: &Path,
+    fresh: &[(String, String)],
+    earlier: &BTreeMap<String, String>,
+) -> Result<BTreeSet<String>> {
+    let device = fs::metadata(out)?.dev();
+    let mut found = BTreeSet::new();
+    for (name, text) in fresh {
+        if let Some((directory, _)) = name.split_once('/')
+            && let Ok(metadata) = fs::metadata(out.join(directory))
+        {
+            if !metadata.is_dir() {
+                found.insert(directory.to_owned());
+                continue;
+            }
+            ensure!(
+                metadata.dev() == device,
+                "{} is on another file system than {}, so its files can't be replaced at once",
+                out.join(directory).display(),
+                out.display()
+            );
+        }
+        let path = out.join(name);
+        let Ok(metadata) = fs::symlink_metadata(&path) else {
+            continue;
+        };
+        let is_nkds = name == LOCK || earlier.contains_key(name);
+        let is_same = || fs::read(&path).is_ok_and(|bytes| bytes == text.as_bytes());
+        if metadata.is_dir() || !is_nkds && !is_same() {
+            found.insert(name.clone());
+        }
+    }
+    Ok(found)
+}
+
+/// All files but the lock file.
+fn compiled_files(compiled: &Compiled, more: More) -> Result<Vec<(String, String)>> {
     let wanted = compiled.nodes.iter().filter(|node| node.wanted);
     let mut files: Vec<_> = wanted
         .map(|node| (format!("{NODES}/{}.ign", node.name), node.ignition.clone()))
@@ -148,18 +239,26 @@ fn files(compiled: &Compiled, more: More) -> Result<Vec<(String, String)>> {
     files.extend(more);
     files.push((KUBECONFIG.to_owned(), compiled.kubeconfig.clone()));
     files.push((SECRETS.to_owned(), compiled.secrets.to_json()?));
-    let lock = lock(compiled, &files)?;
-    files.push((LOCK.to_owned(), lock));
     Ok(files)
 }
 
-fn lock(compiled: &Compiled, outputs: &[(String, String)]) -> Result<String> {
+/// The lock file's text; `kept` are files of an earlier output that stay.
+fn lock(
+    compiled: &Compiled,
+    outputs: &[(String, String)],
+    kept: &BTreeMap<String, String>,
+) -> Result<String> {
     let digests = |files: &[(String, String)]| -> serde_json::Map<_, _> {
         files
             .iter()
             .map(|(name, text)| (name.clone(), json!(digest(text))))
             .collect()
     };
+    let mut outputs = digests(outputs);
+    outputs.extend(
+        kept.iter()
+            .map(|(name, digest)| (name.clone(), json!(digest))),
+    );
     let nodes = compiled.nodes.iter();
     let configs: serde_json::Map<_, _> = nodes
         .filter(|node| !node.places.is_empty())
@@ -174,7 +273,7 @@ fn lock(compiled: &Compiled, outputs: &[(String, String)]) -> Result<String> {
         "keys": compiled.keys,
         "nodeConfigs": configs,
         "inputs": digests(&compiled.inputs),
-        "outputs": digests(outputs),
+        "outputs": outputs,
     });
     Ok(serde_json::to_string_pretty(&lock)? + "\n")
 }
@@ -200,10 +299,4 @@ fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
         .mode(0o600)
         .open(path)?;
     file.write_all(content)
-}
-
-fn sync(directory: &Path) -> Result<()> {
-    File::open(directory)
-        .and_then(|it| it.sync_all())
-        .with_context(|| format!("can't write {}", directory.display()))
 }

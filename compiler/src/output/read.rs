@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{LOCK, NODES};
+use super::{Held, LOCK, NODES};
 use crate::diagnostics::{Code, Diagnostics};
 use crate::provenance::Lines;
 
@@ -12,6 +12,12 @@ use crate::provenance::Lines;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lock {
+    /// The version of nkd that wrote it: another program's lock file has no such key.
+    #[serde(rename = "nkd")]
+    _nkd: String,
+    /// The files that nkd has written, by their path in the output, and their digests.
+    #[serde(default)]
+    pub(super) outputs: BTreeMap<String, String>,
     #[serde(default)]
     cluster_file: String,
     /// Lines of the cluster file by the key that is there.
@@ -33,8 +39,20 @@ impl Lock {
     }
 }
 
-/// An output's lock file; what is wrong with it is reported.
+/// An output's lock file; what is wrong with it is reported. What a killed run has begun to write is
+/// finished first.
 pub fn read_lock(out: &Path, to: &mut Diagnostics) -> Option<Lock> {
+    match Held::take(out, || {}) {
+        Ok(_held) => parse_lock(out, to),
+        Err(error) => {
+            to.report_nowhere(Code::Unreadable, format!("{error:#}"));
+            None
+        }
+    }
+}
+
+/// The same for those who hold the output.
+pub(super) fn parse_lock(out: &Path, to: &mut Diagnostics) -> Option<Lock> {
     let problem = match fs::read(out.join(LOCK)) {
         Ok(bytes) => match serde_json::from_slice(&bytes) {
             Ok(lock) => return Some(lock),
@@ -66,15 +84,16 @@ pub fn read_node(out: &Path, node: &str, to: &mut Diagnostics) -> Option<String>
 
 /// All nodes' configs in an output, by name.
 pub fn read_nodes(out: &Path, to: &mut Diagnostics) -> Option<BTreeMap<String, String>> {
-    read_lock(out, to)?;
+    let lock = read_lock(out, to)?;
+    let nodes = lock.outputs.keys().filter_map(|name| {
+        let file = name.strip_prefix(NODES)?.strip_prefix('/')?;
+        file.strip_suffix(".ign")
+    });
     let read = || -> std::io::Result<BTreeMap<String, String>> {
-        let mut nodes = BTreeMap::new();
-        for entry in fs::read_dir(out.join(NODES))? {
-            let path = entry?.path();
-            let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            nodes.insert(name.into_owned(), fs::read_to_string(&path)?);
-        }
-        Ok(nodes)
+        let text = |node: &str| fs::read_to_string(out.join(NODES).join(format!("{node}.ign")));
+        nodes
+            .map(|node| Ok((node.to_owned(), text(node)?)))
+            .collect()
     };
     match read() {
         Ok(nodes) => Some(nodes),
