@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use nkd_contract::Timestamp;
 use serde_json::Value;
 
 use crate::cluster_file::{
@@ -49,6 +50,8 @@ pub struct Compiled {
     pub keys: Lines,
     /// The input files by their path relative to the cluster file, and their text.
     pub inputs: Vec<(String, String)>,
+    /// What people should know, though nothing is wrong.
+    pub notes: Vec<String>,
 }
 
 /// One node's file.
@@ -79,12 +82,14 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
         None => None,
     };
     let secrets_file = request.secrets.map(Path::to_owned).or(earlier.clone());
-    let Some(secrets) = secrets(&cluster, secrets_file, diagnostics)? else {
+    let Some(mut secrets) = secrets(&cluster, secrets_file, diagnostics)? else {
         return Ok(None);
     };
     if let Some(earlier) = earlier {
         keep_earlier(&earlier, &secrets, diagnostics);
     }
+    let now = Timestamp::now();
+    let mut remarks = secrets_file::report_ends(&secrets, cluster.tokens.ttl, now, diagnostics);
     let closure = Closure::of(&cluster)?;
     let images = Planned::of(&cluster, &closure, diagnostics);
     let drafts = parallel::map(&cluster.nodes, |node| {
@@ -96,6 +101,7 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
     if !diagnostics.is_empty() {
         return Ok(None);
     }
+    remarks.extend(renew_admin(&mut secrets, now)?);
     let admin = secrets.admin(cluster.version.admin_group())?;
     let authority = &secrets.authorities.kubernetes.public;
     let kubeconfig = kubeconfig::admin(&cluster.name, &cluster.endpoint, authority, admin);
@@ -107,9 +113,19 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
         nodes,
         keys: std::mem::take(&mut diagnostics.keys),
         inputs,
+        notes: remarks,
     };
     proof::prove(&compiled).context("the compiled cluster doesn't hold together")?;
     Ok(Some(compiled))
+}
+
+/// Makes the administrator's certificates anew in good time; a note says so.
+fn renew_admin(secrets: &mut Secrets, now: Timestamp) -> Result<Option<String>> {
+    let until = secrets.renew_admin(now)?;
+    Ok(until.map(|until| {
+        let until = Timestamp::from_unix(u64::try_from(until).unwrap_or(0));
+        format!("the kubeconfig has a new administrator's certificate; the old one ends at {until}")
+    }))
 }
 
 /// The nodes with the user's configs merged into nkd's part.

@@ -5,10 +5,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
+use nkd_contract::Timestamp;
 
 use crate::cluster_file::domain::{Cluster, OwnKeys};
 use crate::diagnostics::{Code, Diagnostics};
+use crate::pki::own::Chain;
+use crate::pki::verify::{self, PartProblem};
 use crate::pki::{Secrets, outlives_admin};
+
+/// The way out where a part is damaged or somebody else's.
+const RESTORE: &str = "restore the file as nkd wrote it; new secrets are those of another cluster";
+
+/// How early an authority's end is noted.
+const SOON: Duration = Duration::from_secs(90 * 86_400);
 
 /// New secrets for a cluster, unless an authority of its own ends too early.
 pub fn generate(cluster: &Cluster, to: &mut Diagnostics) -> Result<Option<Secrets>> {
@@ -36,7 +45,7 @@ pub fn read(file: &Path, to: &mut Diagnostics) -> Option<Secrets> {
         return None;
     }
     match Secrets::parse(to.text(source)) {
-        Ok(secrets) => Some(secrets),
+        Ok(secrets) => report_problems(file, &secrets, Timestamp::now(), to).then_some(secrets),
         Err(problem) => {
             let message = format!("{} can't be used: {problem}", file.display());
             to.report_nowhere(Code::SecretsInvalid, message);
@@ -45,10 +54,56 @@ pub fn read(file: &Path, to: &mut Diagnostics) -> Option<Secrets> {
     }
 }
 
+/// Reports what is wrong with the secrets themselves; true if nothing is.
+fn report_problems(file: &Path, secrets: &Secrets, now: Timestamp, to: &mut Diagnostics) -> bool {
+    let problems = verify::problems(secrets, now);
+    for PartProblem { part, problem } in &problems {
+        let message = format!("{}: `{part}` {}", file.display(), problem.message);
+        if problem.code == Code::AuthorityDates {
+            to.report_nowhere(Code::SecretsExpired, message);
+        } else {
+            to.report_with_help_nowhere(Code::SecretsInvalid, message, RESTORE);
+        }
+    }
+    problems.is_empty()
+}
+
+/// Reports authorities that end before the last bootstrap token does, and returns notes on those that
+/// end soon.
+pub fn report_ends(
+    secrets: &Secrets,
+    tokens: Duration,
+    now: Timestamp,
+    to: &mut Diagnostics,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (part, pair) in secrets.authorities.each() {
+        let end = Chain::read(&pair.public).map_or(0, |chain| chain.valid_until());
+        let left = Duration::from_secs(u64::try_from(end).unwrap_or(0).saturating_sub(now.unix()));
+        let end = Timestamp::from_unix(u64::try_from(end).unwrap_or(0));
+        if left < tokens {
+            let message = format!(
+                "the authority in `{part}` ends at {end}, before bootstrap tokens that are made now"
+            );
+            let help = "shorten `spec.kubernetes.bootstrapTokens.ttl`; for a new cluster, use an \
+                        authority that is valid longer (`spec.pki.validity`)";
+            to.report_with_help_nowhere(Code::SecretsExpired, message, help);
+        } else if left < SOON {
+            let days = left.as_secs() / 86_400;
+            notes.push(format!(
+                "the authority in `{part}` of the secrets ends in {days} days, at {end}; it can't be \
+                 renewed, so a new cluster has to take the place of this one by then"
+            ));
+        }
+    }
+    notes
+}
+
 /// Reports what doesn't fit the cluster file: with other secrets than it began with, a cluster's
 /// nodes no longer know each other.
 pub fn report_mismatches(file: &Path, secrets: &Secrets, cluster: &Cluster, to: &mut Diagnostics) {
     own_keys(file, secrets, &cluster.own_keys, to);
+    swapped(file, secrets, &cluster.own_keys, to);
     if cluster.version.needs_rsa_service_account() && !secrets.has_rsa_service_account() {
         let message = format!(
             "{} has a service account key that Kubernetes {} doesn't take: before 1.26 it is RSA",
@@ -95,6 +150,24 @@ fn own_keys(file: &Path, secrets: &Secrets, own: &OwnKeys, to: &mut Diagnostics)
         {
             let message = format!("{} was made with another key than this", file.display());
             to.report(Code::SecretsMismatch, own.span, message);
+        }
+    }
+}
+
+/// Reports authorities in each other's place. The user's own have names of their own.
+fn swapped(file: &Path, secrets: &Secrets, own: &OwnKeys, to: &mut Diagnostics) {
+    for (part, name) in verify::swapped(&secrets.authorities) {
+        let given = match part {
+            "authorities.kubernetes" => &own.kubernetes,
+            "authorities.etcd" => &own.etcd,
+            _ => &own.front_proxy,
+        };
+        if given.is_none() {
+            let message = format!(
+                "{}: `{part}.public` is the certificate of another authority, `{name}`",
+                file.display()
+            );
+            to.report_with_help_nowhere(Code::SecretsInvalid, message, RESTORE);
         }
     }
 }

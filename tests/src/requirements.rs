@@ -24,6 +24,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ),
     ("/usr/bin/qemu-aarch64-static", "qemu-user-static"),
     ("/usr/bin/openssl", "openssl"),
+    ("/usr/bin/faketime", "faketime"),
     ("/usr/bin/dbus-daemon", "dbus-daemon"),
     ("/usr/bin/curl", "curl"),
     ("/usr/sbin/nginx", "nginx-light"),

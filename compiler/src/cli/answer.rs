@@ -58,7 +58,9 @@ impl Answer {
             _ => &self.text,
         };
         if let (Some(note), Format::Text) = (&self.note, format) {
-            eprintln!("note: {note}");
+            for line in note.lines() {
+                eprintln!("note: {line}");
+            }
         }
         match std::io::stdout().lock().write_all(text.as_bytes()) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),

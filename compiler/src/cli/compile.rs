@@ -96,5 +96,10 @@ fn summarize(compiled: &Compiled, loads: &Loads, out: &str) -> Result<Answer> {
         text,
         "Then: kubectl --kubeconfig {out}/kubeconfig get nodes"
     )?;
-    Ok(Answer::new(text, json!({"nodes": loads.to_json(compiled)})))
+    let answer = Answer::new(text, json!({"nodes": loads.to_json(compiled)}));
+    Ok(if compiled.notes.is_empty() {
+        answer
+    } else {
+        answer.with_note(compiled.notes.join("\n"))
+    })
 }

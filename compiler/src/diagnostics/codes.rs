@@ -214,6 +214,8 @@ codes! {
         "`chmod 600` it; if others had access to it, have new secrets made";
     NotRotatable "NKD0408" "A secret can't be changed while nodes run with it."
         "for new ones, compile into another directory with new secrets, and install all nodes anew";
+    SecretsExpired "NKD0409" "An authority in the secrets file has expired, or ends before the bootstrap tokens."
+        "nodes can't join without it: compile into another directory for new secrets, and install all nodes anew";
     // Image bundles.
     BundleUnusable "NKD0501" "A file is not an image bundle that can be used."
         "`nkd bundle create` makes bundles, and `nkd bundle verify` says what is wrong with one";

@@ -66,10 +66,20 @@ impl Authority {
         Ok(Self { pair, issuer })
     }
 
-    /// Signs a new client certificate.
-    pub fn client(&self, name: &str, group: &str, created: Timestamp) -> Result<KeyPair> {
+    /// Signs a new client certificate. It ends after [`ADMIN_VALIDITY`], or at `until`, in seconds since
+    /// the epoch, if that is earlier: nobody accepts it after its authority has expired.
+    pub fn client(
+        &self,
+        name: &str,
+        group: &str,
+        created: Timestamp,
+        until: i64,
+    ) -> Result<KeyPair> {
         let key = generate_key(Algorithm::EcdsaP256)?;
         let mut params = params(name, created, ADMIN_VALIDITY)?;
+        if until < params.not_after.unix_timestamp() {
+            params.not_after = OffsetDateTime::from_unix_timestamp(until)?;
+        }
         params
             .distinguished_name
             .push(DnType::OrganizationName, group);

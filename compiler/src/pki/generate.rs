@@ -15,7 +15,14 @@ use crate::diagnostics::Spanned;
 
 /// Groups an administrator can be in; which of them depends on the Kubernetes version, and the
 /// secrets outlive a version.
-const ADMIN_GROUPS: [&str; 2] = ["system:masters", "kubeadm:cluster-admins"];
+pub(super) const ADMIN_GROUPS: [&str; 2] = ["system:masters", "kubeadm:cluster-admins"];
+
+/// The names (CN) of the authorities that nkd makes, as kubeadm's, in the order of
+/// [`Authorities::each`].
+pub(super) const NAMES: [&str; 3] = ["kubernetes", "etcd-ca", "front-proxy-ca"];
+
+/// How many bytes a seed has.
+pub(super) const SEED_BYTES: usize = 32;
 
 impl Secrets {
     /// Makes new secrets around the authorities and keys that are there already.
@@ -27,7 +34,7 @@ impl Secrets {
             Some(own) => Ok(own.value.clone()),
             None => Ok(Authority::new(name, pki.algorithm, created, pki.validity)?.pair),
         };
-        let kubernetes: Result<_> = authority(&own.kubernetes, "kubernetes");
+        let kubernetes: Result<_> = authority(&own.kubernetes, NAMES[0]);
         let kubernetes = kubernetes?;
         Ok(Self {
             schema: SCHEMA,
@@ -38,8 +45,8 @@ impl Secrets {
             admin: admins(&kubernetes, created)?,
             authorities: Authorities {
                 kubernetes,
-                etcd: authority(&own.etcd, "etcd-ca")?,
-                front_proxy: authority(&own.front_proxy, "front-proxy-ca")?,
+                etcd: authority(&own.etcd, NAMES[1])?,
+                front_proxy: authority(&own.front_proxy, NAMES[2])?,
             },
             service_account: match &own.service_account {
                 Some(own) => own.value.clone(),
@@ -61,8 +68,9 @@ pub fn outlives_admin(authority: &KeyPair) -> bool {
 /// New client certificates of the administrator, one for each group.
 pub(super) fn admins(kubernetes: &KeyPair, created: Timestamp) -> Result<Vec<Admin>> {
     let authority = Authority::of(kubernetes)?;
+    let until = Chain::read(&kubernetes.public).map_or(i64::MAX, |chain| chain.valid_until());
     let admin = |group: &&str| {
-        let pair = authority.client("nkd-admin", group, created)?;
+        let pair = authority.client("nkd-admin", group, created, until)?;
         Ok(Admin {
             group: (*group).to_owned(),
             pair,
@@ -84,7 +92,7 @@ fn service_account(cluster: &Cluster) -> Result<KeyPair> {
 
 /// A new seed, in base64.
 pub(super) fn seed() -> Result<Secret> {
-    let bytes = Zeroizing::new(random::<32>()?);
+    let bytes = Zeroizing::new(random::<SEED_BYTES>()?);
     Ok(Secret::new(STANDARD.encode(bytes)))
 }
 

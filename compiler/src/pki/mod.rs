@@ -8,6 +8,7 @@ mod pem;
 mod rotate;
 mod secret;
 mod secrets;
+pub mod verify;
 
 pub use generate::outlives_admin;
 pub use rotate::Part;

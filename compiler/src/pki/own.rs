@@ -21,7 +21,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(code: Code, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
         let message = message.into();
         Self { code, message }
     }
@@ -75,6 +75,16 @@ impl Key {
     /// Whether it is of RSA.
     pub fn is_rsa(&self) -> bool {
         self.pair.is_compatible(&rcgen::PKCS_RSA_SHA256)
+    }
+
+    /// Its public key, as PEM.
+    pub fn public(&self) -> String {
+        self.pair.public_key_pem()
+    }
+
+    /// Whether it is the same key.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.pair.public_key_raw() == other.pair.public_key_raw()
     }
 
     /// With its public key.
@@ -156,6 +166,35 @@ impl Chain {
             let public = &it.public_key().subject_public_key;
             *public.data == *key.pair.public_key_raw()
         })
+    }
+
+    /// Whether the first certificate is issued by the first of an authority.
+    pub fn is_issued_below(&self, authority: &Self) -> bool {
+        let issuer = authority.certificates().next();
+        let first = self.certificates().next();
+        first
+            .zip(issuer)
+            .is_some_and(|(first, issuer)| is_issued_by(&first, &issuer))
+    }
+
+    /// The common name (CN) of the first certificate.
+    pub fn common_name(&self) -> Option<String> {
+        let first = self.certificates().next()?;
+        let name = first.subject().iter_common_name().next()?.as_str().ok()?;
+        Some(name.to_owned())
+    }
+
+    /// The organization (O) of the first certificate: the group that Kubernetes takes from it.
+    pub fn organization(&self) -> Option<String> {
+        let first = self.certificates().next()?;
+        let name = first.subject().iter_organization().next()?.as_str().ok()?;
+        Some(name.to_owned())
+    }
+
+    /// From when on the first certificate is valid, in seconds since the epoch.
+    pub fn valid_from(&self) -> i64 {
+        let first = self.certificates().next();
+        first.map_or(0, |first| first.validity().not_before.timestamp())
     }
 
     /// Certificates and key.

@@ -5,6 +5,7 @@ use nkd_contract::Timestamp;
 
 use super::Secrets;
 use super::generate::{admins, seed};
+use super::own::Chain;
 
 /// What can be rotated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,26 @@ impl Part {
 }
 
 impl Secrets {
+    /// Makes the administrator's certificates anew once two thirds of their life are over, as kubelet
+    /// does with its own (it rotates after 70 to 90 percent). Returns until when the old ones are valid,
+    /// in seconds since the epoch, if it did.
+    pub fn renew_admin(&mut self, now: Timestamp) -> Result<Option<i64>> {
+        let seconds = i64::try_from(now.unix())?;
+        let lives = self.admin.iter().filter_map(|admin| {
+            let chain = Chain::read(&admin.pair.public).ok()?;
+            Some((chain.valid_from(), chain.valid_until()))
+        });
+        let due = lives.filter(|(from, until)| seconds >= until - (until - from) / 3);
+        let Some(until) = due.map(|(_, until)| until).min() else {
+            return Ok(None);
+        };
+        self.admin = admins(
+            &self.authorities.kubernetes,
+            Timestamp::from_unix(now.unix()),
+        )?;
+        Ok(Some(until))
+    }
+
     /// Makes a part anew; everything else stays, the time of making too.
     pub fn rotate(&mut self, part: Part) -> Result<()> {
         match part {

@@ -71,6 +71,17 @@ pub struct Admin {
     pub pair: KeyPair,
 }
 
+impl Authorities {
+    /// Each with its path in the JSON document.
+    pub fn each(&self) -> [(&'static str, &KeyPair); 3] {
+        [
+            ("authorities.kubernetes", &self.kubernetes),
+            ("authorities.etcd", &self.etcd),
+            ("authorities.frontProxy", &self.front_proxy),
+        ]
+    }
+}
+
 impl Secrets {
     /// Reads a secrets file. The error doesn't repeat its content.
     pub fn parse(json: &str) -> Result<Self, String> {

@@ -1,0 +1,189 @@
+//! Whether the parts of a secrets file are what they are meant to be, and fit each other. The file may
+//! have been edited, merged or restored by hand, and nodes compiled with it would only fail at boot.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use nkd_contract::Timestamp;
+use zeroize::Zeroizing;
+
+use super::generate::{ADMIN_GROUPS, NAMES, SEED_BYTES};
+use super::own::{Chain, Key, Problem};
+use super::{Authorities, KeyPair, Secret, Secrets, pem};
+use crate::diagnostics::Code;
+
+/// The least number of different bytes in a seed. Less than one random seed in 10^12 has fewer, or is
+/// printable text.
+const DIFFERENT_BYTES: usize = 16;
+
+/// What is wrong with a part of a secrets file.
+pub struct PartProblem {
+    /// The part, as a path in the JSON document.
+    pub part: String,
+    /// What it is. Its message goes on after the part's name.
+    pub problem: Problem,
+}
+
+/// Everything that is wrong with the secrets at a point in time, apart from an administrator's
+/// certificate that has expired, which is made anew.
+pub fn problems(secrets: &Secrets, now: Timestamp) -> Vec<PartProblem> {
+    let mut found = Found(Vec::new());
+    let mut keys: Vec<(&str, Key)> = Vec::new();
+    for (part, pair) in secrets.authorities.each() {
+        if let Some(chain) = found.chain(&format!("{part}.public"), &pair.public) {
+            for problem in chain.problems(now) {
+                found.add(format!("{part}.public"), problem);
+            }
+            if let Some(key) = found.key(part, pair) {
+                found.pair(part, &chain, &key);
+                keys.push((part, key));
+            }
+        }
+    }
+    let account = &secrets.service_account;
+    if let Some(key) = found.key("serviceAccount", account) {
+        if !is_public_key(&account.public, &key) {
+            let message = "is not the public key of `serviceAccount.key`";
+            found.invalid("serviceAccount.public", message);
+        }
+        keys.push(("serviceAccount", key));
+    }
+    for (index, (part, key)) in keys.iter().enumerate() {
+        let mut earlier = keys.iter().take(index);
+        if let Some((other, _)) = earlier.find(|(_, other)| other.is_same(key)) {
+            found.invalid(
+                format!("{part}.key"),
+                format!("is the key of `{other}` too"),
+            );
+        }
+    }
+    found.admins(secrets);
+    found.seeds(secrets);
+    found.0
+}
+
+/// The parts whose certificate has the name that nkd gives to another authority's, and that name.
+pub fn swapped(authorities: &Authorities) -> Vec<(&'static str, &'static str)> {
+    let named = |pair: &KeyPair| Chain::read(&pair.public).ok()?.common_name();
+    let parts = authorities.each().into_iter().zip(NAMES);
+    let swapped = parts.filter_map(|((part, pair), own)| {
+        let name = named(pair)?;
+        let other = NAMES
+            .iter()
+            .find(|other| **other == name && **other != own)?;
+        Some((part, *other))
+    });
+    swapped.collect()
+}
+
+struct Found(Vec<PartProblem>);
+
+impl Found {
+    fn add(&mut self, part: impl Into<String>, problem: Problem) {
+        let part = part.into();
+        self.0.push(PartProblem { part, problem });
+    }
+
+    fn invalid(&mut self, part: impl Into<String>, message: impl Into<String>) {
+        self.add(part, Problem::new(Code::SecretsInvalid, message));
+    }
+
+    fn chain(&mut self, part: &str, text: &str) -> Option<Chain> {
+        let problems = match Chain::read(text) {
+            Ok(chain) => return Some(chain),
+            Err(problems) => problems,
+        };
+        for problem in problems {
+            self.add(part, problem);
+        }
+        None
+    }
+
+    fn key(&mut self, part: &str, pair: &KeyPair) -> Option<Key> {
+        match Key::read(pair.key.expose()) {
+            Ok(key) => Some(key),
+            Err(problem) => {
+                self.add(format!("{part}.key"), problem);
+                None
+            }
+        }
+    }
+
+    fn pair(&mut self, part: &str, chain: &Chain, key: &Key) {
+        if !chain.is_of(key) {
+            let message = format!("is not the private key of the certificate in `{part}.public`");
+            self.invalid(format!("{part}.key"), message);
+        }
+    }
+
+    fn admins(&mut self, secrets: &Secrets) {
+        for group in ADMIN_GROUPS {
+            if !secrets.admin.iter().any(|admin| admin.group == group) {
+                self.invalid(
+                    "admin",
+                    format!("has no certificate for the group `{group}`"),
+                );
+            }
+        }
+        let authority = Chain::read(&secrets.authorities.kubernetes.public).ok();
+        for (index, admin) in secrets.admin.iter().enumerate() {
+            let part = format!("admin[{index}].pair");
+            let public = format!("{part}.public");
+            let Some(chain) = self.chain(&public, &admin.pair.public) else {
+                continue;
+            };
+            if let Some(key) = self.key(&part, &admin.pair) {
+                self.pair(&part, &chain, &key);
+            }
+            if chain.organization().as_deref() != Some(&admin.group) {
+                let message = "is a certificate for another group than the one beside it";
+                self.invalid(&public, message);
+            }
+            if authority
+                .as_ref()
+                .is_some_and(|it| !chain.is_issued_below(it))
+            {
+                let message = "is not issued by the authority in `authorities.kubernetes`";
+                self.invalid(&public, message);
+            }
+        }
+    }
+
+    /// Tokens and callback keys are as secret as the seeds. Who gets the one seed to verify callbacks
+    /// must not be able to make tokens.
+    fn seeds(&mut self, secrets: &Secrets) {
+        for (part, seed) in [
+            ("tokenSeed", &secrets.token_seed),
+            ("callbackSeed", &secrets.callback_seed),
+        ] {
+            if let Some(message) = seed_problem(seed) {
+                self.invalid(part, message);
+            }
+        }
+        if secrets.token_seed == secrets.callback_seed {
+            self.invalid("callbackSeed", "is the same as `tokenSeed`");
+        }
+    }
+}
+
+fn seed_problem(seed: &Secret) -> Option<String> {
+    let Ok(bytes) = STANDARD.decode(seed.expose()).map(Zeroizing::new) else {
+        return Some("is not base64".to_owned());
+    };
+    if bytes.len() != SEED_BYTES {
+        let message = format!("has {} bytes instead of {SEED_BYTES}", bytes.len());
+        return Some(message);
+    }
+    let different: std::collections::HashSet<_> = bytes.iter().collect();
+    let steps: std::collections::HashSet<_> = bytes
+        .windows(2)
+        .map(|two| two[1].wrapping_sub(two[0]))
+        .collect();
+    let is_text = bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    let random = different.len() >= DIFFERENT_BYTES && steps.len() > 1 && !is_text;
+    (!random).then(|| "is not random, so anybody could compute what is derived from it".to_owned())
+}
+
+fn is_public_key(text: &str, key: &Key) -> bool {
+    let (given, expected) = (pem::blocks(text), pem::blocks(&key.public()));
+    given.is_some() && given == expected
+}
