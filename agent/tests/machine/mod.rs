@@ -21,6 +21,17 @@ use tempfile::TempDir;
 /// Exit status of a worker that only a person can help.
 pub const STOPPED: i32 = 4;
 
+/// What systemd says of a unit: what a test has written to `/units/UNIT`, else that the unit starts the
+/// program of its own name.
+const SHOW: &str = r#"if [ "$1" = show ]; then
+    for unit; do :; done
+    [ ! -e $ROOT/units/$unit ] || exec cat $ROOT/units/$unit
+    program=/usr/bin/${unit%.service}
+    echo LoadState=loaded
+    echo "ExecStart={ path=$program ; argv[]=$program --flag ; ignore_errors=no ; status=0/0 }"
+    exit
+fi"#;
+
 /// A machine of files.
 pub struct Machine {
     pub root: TempDir,
@@ -45,7 +56,9 @@ impl Machine {
         machine.write("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1\n");
         machine.program("timedatectl", "echo NTP=yes; echo NTPSynchronized=yes");
         machine.write("/proc/filesystems", "nodev\tproc\nnodev\toverlay\n");
-        for program in ["systemctl", "kubelet", "kubeadm", "kubectl"] {
+        let runtimes = ["containerd", "crio", "isulad", "cri-docker"];
+        let programs = ["systemctl", "kubelet", "kubeadm", "kubectl"];
+        for program in programs.into_iter().chain(runtimes) {
             machine.program(program, "exit 0");
         }
         machine.program("ctr", r#"case "$*" in *images\ list*) cat "$STORE";; *import*) for last; do :; done; sed 's/$/ manifest sha256:0/' "$last" >> "$STORE";; esac"#);
@@ -77,13 +90,15 @@ impl Machine {
         fs::read_to_string(self.path(absolute)).unwrap_or_default()
     }
 
-    /// A program that says in `/calls` how it was called and then does as the script says.
+    /// A program that says in `/calls` how it was called and then does as the script says. `systemctl show`
+    /// answers whatever the script says.
     pub fn program(&self, name: &str, script: &str) {
         let path = format!("/usr/bin/{name}");
         let root = self.root.path().display();
+        let show = if name == "systemctl" { SHOW } else { "" };
         let text = format!(
             "#!/bin/sh\nROOT={root} STORE={root}/store PATH=/usr/bin:/bin\n\
-             echo \"{name} $*\" >> {root}/calls\n{script}\n"
+             echo \"{name} $*\" >> {root}/calls\n{show}\n{script}\n"
         );
         self.write(&path, &text);
         fs::set_permissions(self.path(&path), fs::Permissions::from_mode(0o755)).unwrap();

@@ -1,6 +1,6 @@
 //! What a machine must be like, and who is told when it isn't.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use nkd_contract::{Cause, Plan, Role, Stage, paths};
 
@@ -268,6 +268,64 @@ fn all_that_is_wrong_is_said_at_once() {
     assert_eq!(cause, Cause::HostProgram);
     for part in ["kubelet", "cockpit-ws", "/dev/zram0", "[host.swap]"] {
         assert!(message.contains(part), "{message}");
+    }
+}
+
+/// As systemd shows a unit that starts a program.
+fn unit(machine: &Machine, name: &str, program: &str) {
+    let text = format!(
+        "LoadState=loaded\nExecStart={{ path={program} ; argv[]={program} $ARGS ; ignore_errors=no }}\n"
+    );
+    machine.write(&format!("/units/{name}"), &text);
+}
+
+/// A machine on which a program is in another place than its unit names in the image.
+fn moved(program: &str, to: &str) -> Machine {
+    let machine = Machine::new();
+    let (from, to) = (
+        machine.path(&format!("/usr/bin/{program}")),
+        machine.path(to),
+    );
+    std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+    std::fs::rename(from, to).unwrap();
+    machine
+}
+
+#[test]
+fn a_program_counts_where_its_unit_looks_for_it_and_nowhere_else() {
+    for program in ["kubelet", "containerd"] {
+        let machine = moved(program, &format!("/usr/local/bin/{program}"));
+        let (cause, message) = stops_at_host(&machine, |_| {});
+        assert_eq!(cause, Cause::HostProgram);
+        let place = format!("/usr/bin/{program} ({program}.service starts it)");
+        assert_eq!(message, format!("not in this OS image: {place}"));
+        // A unit may start it from a place that is on no search path.
+        let place = format!("/opt/kubernetes/{program}");
+        let machine = moved(program, &place);
+        unit(&machine, &format!("{program}.service"), &place);
+        passes_host(&machine, |_| {});
+    }
+}
+
+#[test]
+fn a_program_that_cannot_be_executed_is_none() {
+    let machine = Machine::new();
+    let path = machine.path("/usr/bin/kubelet");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let (cause, message) = stops_at_host(&machine, |_| {});
+    assert_eq!(cause, Cause::HostProgram);
+    assert!(message.contains("/usr/bin/kubelet"), "{message}");
+}
+
+#[test]
+fn a_unit_that_cannot_be_started_is_named_with_its_state() {
+    for state in ["not-found", "masked"] {
+        let machine = Machine::new();
+        machine.write("/units/containerd.service", &format!("LoadState={state}\n"));
+        let (cause, message) = stops_at_host(&machine, |_| {});
+        assert_eq!(cause, Cause::HostProgram);
+        let expected = format!("not in this OS image: containerd.service (its state is {state})");
+        assert_eq!(message, expected);
     }
 }
 
