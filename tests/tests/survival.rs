@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use nkd_contract::{Event, Kind, Stage, paths};
-use testbed::Machine;
 use testbed::callbacks::Mood;
 use testbed::scenario::{Scenario, property, wait_until_ready};
+use testbed::{FileSystem, Machine};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -205,4 +205,52 @@ fn without_a_bus_at_the_start_the_node_is_there_as_soon_as_the_bus_is() {
         })
         .unwrap();
     all_is_told(&scenario, &machine);
+}
+
+/// Joins, and is held up for good when kubelet has its credentials, the first time alone.
+const HELD_UP: &str = r#"if [ "$1" = join ] && mkdir /var/tmp/once 2>/dev/null; then
+    $real "$@" &
+    until [ -s /etc/kubernetes/kubelet.conf ]; do sleep 0.01; done
+    kill -STOP $!
+    wait
+fi"#;
+
+#[test]
+fn a_worker_whose_power_is_cut_before_kubeadms_last_step_gets_its_cri_socket_annotated() {
+    let mut scenario = Scenario::new().unwrap();
+    scenario.image = scenario.image.on(FileSystem::Xfs);
+    let cluster = scenario.compile().unwrap();
+    let machines = ["cp1", "w1"].map(|node| scenario.machine(&cluster, node).unwrap());
+    let worker = &machines[1];
+    wrap(worker, "kubeadm", HELD_UP);
+    for machine in &machines {
+        machine.boot().unwrap();
+    }
+    wait_until_ready(&machines[0], PATIENCE).unwrap();
+    let kubectl = |words: &[&str]| cluster.kubectl(&scenario.lab, &scenario.kubernetes, words);
+    let annotation = || {
+        kubectl(&[
+            "get",
+            "node",
+            "w1",
+            "--output=jsonpath={.metadata.annotations}",
+        ])
+    };
+    worker
+        .wait_for("kubelet to register the node", PATIENCE, || {
+            Ok(annotation().is_ok())
+        })
+        .unwrap();
+    let registered = annotation().unwrap();
+    assert!(!registered.contains("cri-socket"), "{registered}");
+    worker.check(["sync"]).unwrap();
+    worker.cut_power().unwrap();
+    worker.boot().unwrap();
+    wait_until_ready(worker, PATIENCE).unwrap();
+    let annotations = annotation().unwrap();
+    let socket = r#""kubeadm.alpha.kubernetes.io/cri-socket":"/run/containerd/containerd.sock""#;
+    assert!(annotations.contains(socket), "{annotations}");
+    let reset = "cleaning up after an earlier attempt";
+    let events = all_is_told(&scenario, worker);
+    assert!(events.iter().all(|event| event.message != reset));
 }

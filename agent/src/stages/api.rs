@@ -90,6 +90,16 @@ impl Api {
         serde_json::from_str(&body).map_err(|error| ApiError::Untrusted(error.to_string()))
     }
 
+    /// Merges a change into a Node object (RFC 7396). A kubelet may change no node but its own.
+    pub(super) fn patch_node(&self, name: &str, change: &Value) -> Result<(), ApiError> {
+        let url = format!("https://{}/api/v1/nodes/{name}", self.endpoint);
+        self.agent
+            .patch(url)
+            .content_type("application/merge-patch+json")
+            .send(change.to_string())?;
+        Ok(())
+    }
+
     /// Returns when a Node object isn't as it was any more, or after [`WATCH`] (Kubernetes, "API
     /// concepts", "Efficient detection of changes"). A kubelet may watch no node but its own.
     pub(super) fn wait_for_change(&self, node: &Value) -> Result<(), ApiError> {

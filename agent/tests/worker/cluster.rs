@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use nkd_contract::{Cause, Kind, Plan, Role, Stage, paths};
+use serde_json::json;
 
 use super::machine::Machine;
 use super::ready::{READY, give_credentials};
-use super::receiver::{Answer, Authority, Receiver};
+use super::receiver::{self, Answer, Authority, Receiver};
 
 /// An API that says yes to everything, and the plan of a node that joins there.
 fn api(authority: &Authority) -> Receiver {
@@ -282,6 +283,120 @@ fn a_token_that_the_cluster_refuses_is_told_before_kubeadm_tries_it_for_minutes(
     let expected = (Some(Stage::Kubeadm), Cause::KubeadmToken);
     assert_eq!((stage, cause), expected, "{message}");
     assert!(machine.calls_of("kubeadm").is_empty());
+}
+
+/// The Node object of a worker whose join came to its end.
+const ANNOTATED: Answer = Answer::Body(
+    r#"{"metadata": {"annotations": {"kubeadm.alpha.kubernetes.io/cri-socket": "/run/x.sock"}}}"#,
+);
+/// The Node object of a worker that kubelet has registered, and nobody has changed since.
+const REGISTERED: Answer = Answer::Body(r#"{"metadata": {"annotations": {"a": "b"}}}"#);
+
+const BOOTSTRAP_CONFIG: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
+
+/// A worker whose join was cut off when its kubelet had credentials, and an API that gives these answers
+/// to the stage `kubeadm`.
+fn cut_off_worker(version: &str, answers: &[Answer]) -> (Machine, Receiver) {
+    let machine = Machine::new();
+    let authority = Authority::new();
+    // The gate asks twice.
+    let answers: Vec<_> = [Answer::Status(200); 2]
+        .iter()
+        .chain(answers)
+        .copied()
+        .collect();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let api = Receiver::listen(any, &answers, Some(&authority));
+    give_credentials(&machine);
+    machine.write("/etc/kubernetes/kubelet.conf", "whole");
+    machine.write(BOOTSTRAP_CONFIG, "a token");
+    machine.plan(|plan| {
+        joins(plan, &authority, api.address);
+        plan.role = Role::JoinWorker;
+        version.clone_into(&mut plan.kubernetes_version);
+    });
+    (machine, api)
+}
+
+/// The requests of the stage `kubeadm`.
+fn asked<const COUNT: usize>(api: &Receiver) -> [receiver::Request; COUNT] {
+    for _ in 0..2 {
+        api.next();
+    }
+    std::array::from_fn(|_| api.next())
+}
+
+#[test]
+fn a_worker_cut_off_before_kubeadms_last_step_gets_its_cri_socket_annotated() {
+    for (version, socket) in [
+        ("v1.20.2", "/run/containerd/containerd.sock"),
+        ("v1.24.0", "unix:///run/containerd/containerd.sock"),
+    ] {
+        let ok = Answer::Body("{}");
+        let (machine, api) = cut_off_worker(version, &[REGISTERED, REGISTERED, ok]);
+        machine.install();
+        assert_eq!(machine.failure().0, Some(Stage::Ready));
+        let node = &machine.events()[0].node;
+        let [_, _, change] = asked(&api);
+        assert_eq!(change.line, format!("PATCH /api/v1/nodes/{node} HTTP/1.1"));
+        assert_eq!(
+            change.header("content-type"),
+            "application/merge-patch+json"
+        );
+        let annotations = json!({"kubeadm.alpha.kubernetes.io/cri-socket": socket});
+        let expected = json!({"metadata": {"annotations": annotations}});
+        assert_eq!(change.json(), expected);
+        // A Ready node is neither reset nor joined again.
+        assert!(machine.calls_of("kubeadm").is_empty());
+        assert!(!machine.path(BOOTSTRAP_CONFIG).exists());
+        assert!(machine.path("/etc/kubernetes/nkd-member.crt").exists());
+    }
+}
+
+#[test]
+fn a_worker_has_not_joined_until_its_cri_socket_is_annotated() {
+    let refused = Answer::Status(503);
+    let (machine, _api) = cut_off_worker("v1.20.2", &[REGISTERED, REGISTERED, refused]);
+    machine.install();
+    let (stage, cause, message) = machine.failure();
+    let expected = (Some(Stage::Kubeadm), Cause::GateNotReady);
+    assert_eq!((stage, cause), expected, "{message}");
+    assert!(!machine.path("/etc/kubernetes/nkd-member.crt").exists());
+    assert!(machine.path(BOOTSTRAP_CONFIG).exists());
+    assert!(machine.calls_of("kubeadm").is_empty());
+}
+
+#[test]
+fn a_cri_socket_that_kubeadm_has_kept_is_left_as_it_is() {
+    let (annotated, api) = cut_off_worker("v1.31.2", &[ANNOTATED, ANNOTATED]);
+    annotated.install();
+    assert_eq!(annotated.failure().0, Some(Stage::Ready));
+    let [.., after] = asked::<3>(&api);
+    assert!(after.line.starts_with("GET "), "{}", after.line);
+
+    // Kubernetes 1.32 and later may keep it on the node's disk.
+    let (local, api) = cut_off_worker("v1.34.0", &[REGISTERED]);
+    local.write("/var/lib/kubelet/instance-config.yaml", "whole");
+    local.install();
+    assert_eq!(local.failure().0, Some(Stage::Ready));
+    let [.., after] = asked::<2>(&api);
+    assert!(after.line.starts_with("GET "), "{}", after.line);
+}
+
+#[test]
+fn a_worker_whose_kubeadm_gave_up_too_early_gets_its_cri_socket_annotated() {
+    let ok = Answer::Body("{}");
+    let (machine, api) = cut_off_worker("v1.20.2", &[REGISTERED, REGISTERED, ok]);
+    // Nothing of an earlier attempt: it is this one that fails.
+    std::fs::remove_dir_all(machine.path("/etc/kubernetes")).unwrap();
+    machine.program(
+        "kubeadm",
+        "mkdir -p $ROOT/etc/kubernetes; echo whole > $ROOT/etc/kubernetes/kubelet.conf; exit 1",
+    );
+    machine.install();
+    assert_eq!(machine.failure().0, Some(Stage::Ready));
+    let [_, _, change] = asked(&api);
+    assert!(change.line.starts_with("PATCH "), "{}", change.line);
 }
 
 #[test]

@@ -26,7 +26,11 @@ pub(super) const QUORUM_REPAIR: &str = "/etc/kubernetes/nkd-quorum-repair";
 pub(super) const INIT_REPAIR: &str = "/etc/kubernetes/nkd-init-repair";
 
 pub(super) const KUBELET_CONFIG: &str = "/etc/kubernetes/kubelet.conf";
+pub(super) const KUBELET_BOOTSTRAP_CONFIG: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
 const KUBELET_SETTINGS: &str = "/var/lib/kubelet/config.yaml";
+/// The kubelet settings of this node alone. Where its feature gate `NodeLocalCRISocket` is on, kubeadm
+/// writes the CRI socket here, before it starts kubelet, and not into the Node object.
+pub(super) const INSTANCE_SETTINGS: &str = "/var/lib/kubelet/instance-config.yaml";
 pub(super) const ETCD_DATA: &str = "/var/lib/etcd/member";
 pub(super) const ETCD_MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
 
@@ -38,11 +42,12 @@ const CONTROL_PLANE: [&str; 4] = [
     "/etc/kubernetes/manifests/kube-scheduler.yaml",
 ];
 /// What else kubeadm and kubelet can't go on with when it is torn.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 10] = [
     KUBELET_CONFIG,
     KUBELET_SETTINGS,
+    INSTANCE_SETTINGS,
     KUBELET_CREDENTIALS,
-    "/etc/kubernetes/bootstrap-kubelet.conf",
+    KUBELET_BOOTSTRAP_CONFIG,
     "/etc/kubernetes/super-admin.conf",
     "/etc/kubernetes/controller-manager.conf",
     "/etc/kubernetes/scheduler.conf",
@@ -63,7 +68,7 @@ const PAIRS: [&str; 8] = [
 /// Whatever kubeadm writes before its end, and the agent for it.
 const TRACES: [&str; 6] = [
     KUBELET_CONFIG,
-    "/etc/kubernetes/bootstrap-kubelet.conf",
+    KUBELET_BOOTSTRAP_CONFIG,
     "/etc/kubernetes/manifests/kube-apiserver.yaml",
     KUBELET_SETTINGS,
     QUORUM_REPAIR,
@@ -77,7 +82,7 @@ pub(super) fn is_whole(node: &Node<'_>, path: &str) -> bool {
 }
 
 /// Whether a file, or a link to one, exists but has no contents.
-fn is_torn(node: &Node<'_>, path: &str) -> bool {
+pub(super) fn is_torn(node: &Node<'_>, path: &str) -> bool {
     fs::symlink_metadata(node.root.path(path)).is_ok() && !is_whole(node, path)
 }
 

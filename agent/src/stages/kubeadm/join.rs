@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use nkd_contract::{Cause, Role, paths};
+use nkd_contract::{Cause, Plan, Role, paths};
+use serde_json::json;
 
-use super::files::{self, KUBELET_CONFIG, QUORUM_REPAIR};
+use super::files::{
+    self, INSTANCE_SETTINGS, KUBELET_BOOTSTRAP_CONFIG, KUBELET_CONFIG, QUORUM_REPAIR,
+};
 use super::{
-    Api, Fault, Node, control_plane_runs, discovery, etcd, kubeadm, own_api_answers, reset, restore,
+    Api, Fault, Node, control_plane_runs, cri_socket, discovery, etcd, kubeadm, own_api_answers,
+    reset, restore,
 };
 use crate::stages::api::{self, ApiError};
 
@@ -14,12 +18,15 @@ use crate::stages::api::{self, ApiError};
 const TOKEN: Duration = Duration::from_secs(15);
 /// The label that `kubeadm join --control-plane` sets when its etcd has joined.
 const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
+/// The annotation by which later runs of kubeadm know a node's CRI socket (kubeadm,
+/// `constants.AnnotationKubeadmCRISocket`).
+const CRI_SOCKET: &str = "kubeadm.alpha.kubernetes.io/cri-socket";
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     let traces = files::has_traces(node);
     if traces && is_done(node)? {
         node.progress("the node has joined already", None);
-        return Ok(());
+        return finish_worker(node);
     }
     if is_stacked(node) {
         name_is_free(node)?;
@@ -35,9 +42,55 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     // kubeadm may give up on a kubelet that is only slow.
     if joined.is_err() && has_joined(node).unwrap_or(false) {
         node.progress("kubeadm failed, but the node has joined", None);
-        return Ok(());
+        return finish_worker(node);
     }
     joined
+}
+
+/// Does what `kubeadm join` does on a worker after kubelet has its credentials, for a join that was cut
+/// off in between: the node's CRI socket goes into its Node object, which `kubeadm upgrade node` can't do
+/// without, and the bootstrap token of kubelet off the disk. Joining anew would be refused for as long as
+/// the node is Ready, and a reset would end the pods that run here by now.
+fn finish_worker(node: &mut Node<'_>) -> Result<(), Fault> {
+    if node.plan.role != Role::JoinWorker {
+        // Its label comes after all that.
+        return Ok(());
+    }
+    if !files::is_whole(node, INSTANCE_SETTINGS) {
+        annotate_cri_socket(node)?;
+    }
+    files::remove_named(node, KUBELET_BOOTSTRAP_CONFIG)
+        .map_err(|error| Fault::new(Cause::KubeadmFailed, error.to_string()))
+}
+
+fn annotate_cri_socket(node: &mut Node<'_>) -> Result<(), Fault> {
+    let Some(api) = Api::as_kubelet(node) else {
+        let message = "kubelet's credentials are gone";
+        return Err(Fault::new(Cause::KubeadmFailed, message));
+    };
+    let plan = node.plan;
+    let own = |error: ApiError| error.at_gate(&plan.endpoint, "this node's own object");
+    let api = api.map_err(own)?;
+    let object = api.node(&plan.node).map_err(own)?;
+    if object["metadata"]["annotations"][CRI_SOCKET].is_string() {
+        return Ok(());
+    }
+    node.progress("kubeadm was cut off before its last step; doing that", None);
+    let annotations = json!({CRI_SOCKET: annotated_socket(plan)});
+    let change = json!({"metadata": {"annotations": annotations}});
+    api.patch_node(&plan.node, &change)
+        .map_err(|error| error.at_gate(&plan.endpoint, "a change of this node's own object"))
+}
+
+/// A node's CRI socket as kubeadm of its version writes it: from 1.24 on with a scheme.
+fn annotated_socket(plan: &Plan) -> String {
+    let minor = plan.kubernetes_version.split('.').nth(1);
+    let minor: Option<u32> = minor.and_then(|minor| minor.parse().ok());
+    if minor.is_some_and(|minor| minor < 24) {
+        plan.runtime.cri_endpoint(false)
+    } else {
+        cri_socket(plan.runtime)
+    }
 }
 
 /// Whether kubeadm runs an etcd here that joins those of other control planes.
@@ -102,7 +155,10 @@ pub(super) fn name_is_free(node: &Node<'_>) -> Result<(), Fault> {
 /// may be thrown away then.
 fn has_joined(node: &mut Node<'_>) -> Result<bool, Fault> {
     let endpoint = &node.plan.endpoint;
-    if files::exists(node, QUORUM_REPAIR) || !files::is_whole(node, KUBELET_CONFIG) {
+    if files::exists(node, QUORUM_REPAIR)
+        || !files::is_whole(node, KUBELET_CONFIG)
+        || files::is_torn(node, INSTANCE_SETTINGS)
+    {
         return Ok(false);
     }
     let Some(api) = Api::as_kubelet(node) else {
