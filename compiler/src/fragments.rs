@@ -30,6 +30,8 @@ fragments! {
     CONTAINERD "runtime/containerd/config.toml";
     /// CRI-O's configuration.
     CRIO "runtime/crio/90-nkd.conf";
+    /// Images that CRI-O pins.
+    CRIO_PINNED "runtime/crio/91-nkd-pinned.conf";
     /// Where CRI-O looks for images.
     CRIO_REGISTRIES "runtime/crio/registries.conf";
     /// iSulad's configuration.

@@ -63,6 +63,7 @@ const CAUSES: &[(&str, &str)] = &[
     (paths::ADDONS, "spec.network.manifests"),
     ("/etc/containerd/", "spec.runtime"),
     ("/etc/crio/", "spec.runtime"),
+    ("/etc/crio/crio.conf.d/91-nkd-pinned.conf", "spec.airgap"),
     ("/etc/containers/", "spec.runtime.registries"),
     ("/etc/isulad/", "spec.runtime"),
     ("/etc/docker/", "spec.runtime"),

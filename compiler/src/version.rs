@@ -110,6 +110,19 @@ impl Version {
         self.minor >= 35
     }
 
+    /// Whether kubelet keeps images that the runtime calls pinned. It was meant to from 1.23 on, but lost
+    /// what the runtime said until kubernetes#119986, in 1.29 and the last patches before it.
+    pub const fn keeps_pinned_images(self) -> bool {
+        match self.minor {
+            ..=24 => false,
+            25 => self.patch >= 14,
+            26 => self.patch >= 9,
+            27 => self.patch >= 6,
+            28 => self.patch >= 2,
+            _ => true,
+        }
+    }
+
     /// The group kubeadm binds to cluster-admin. Before 1.29 admins are `system:masters`, which
     /// no RBAC can take rights from.
     pub const fn admin_group(self) -> &'static str {

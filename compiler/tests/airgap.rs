@@ -118,6 +118,112 @@ fn kubeadm_may_pull_nothing_where_its_version_can_be_told() {
     }
 }
 
+/// kubelet's configuration in what the init node's kubeadm is given.
+fn kubelet(kubeadm: &str) -> Value {
+    let documents = nkd::yaml::fragment(kubeadm).unwrap();
+    let is_kubelets = |it: &Value| it["kind"] == "KubeletConfiguration";
+    documents.into_iter().find(is_kubelets).unwrap()
+}
+
+/// The images that CRI-O pins on a node, if it is told any.
+fn pinned_by_crio(site: &Site, node: &str) -> Option<Vec<String>> {
+    let config = common::ignition(&site.path("out"), node);
+    let text = common::file(&config, "/etc/crio/crio.conf.d/91-nkd-pinned.conf")?;
+    let (_, list) = text
+        .split_once("[crio.image]\npinned_images = [\n")
+        .unwrap();
+    let names = list.strip_suffix("]\n").unwrap().lines();
+    let unquoted = |line: &str| {
+        let name = line.strip_prefix("  \"")?.strip_suffix("\",")?;
+        Some(name.to_owned())
+    };
+    Some(names.map(|line| unquoted(line).unwrap()).collect())
+}
+
+#[test]
+fn images_that_no_registry_brings_back_are_pinned_or_never_collected() {
+    const FALLBACK: &str = "  airgap: {bundles: [bundle.tar], fallback: registry}\n";
+    const DIRECTORY: &str = "  airgap: {images: /usr/share/nkd/images}\n";
+    for (runtime, version, airgap, crio_pins, collects) in [
+        // kubelet heeds what is pinned, and the agent pins it.
+        ("containerd", "v1.28.2", BUNDLE, false, true),
+        ("containerd", "v1.28.1", BUNDLE, false, false),
+        ("containerd", "v1.25.14", BUNDLE, false, true),
+        ("containerd", "v1.25.13", DIRECTORY, false, false),
+        ("crio", "v1.28.2", BUNDLE, true, true),
+        ("crio", "v1.31.2", DIRECTORY, true, true),
+        ("crio", "v1.27.6", BUNDLE, false, false),
+        ("docker", "v1.31.2", BUNDLE, false, false),
+        ("isulad", "v1.31.2", DIRECTORY, false, false),
+        // A registry brings them back.
+        ("crio", "v1.31.2", FALLBACK, false, true),
+        ("docker", "v1.20.2", FALLBACK, false, true),
+        ("docker", "v1.20.2", "", false, true),
+    ] {
+        let case = format!("{runtime} {version} {airgap}");
+        let site = closed(
+            version,
+            &format!("  runtime: {{name: {runtime}}}\n{airgap}"),
+        );
+        let (plan, kubeadm) = compiled(&site, "cp1");
+        let kubelet = kubelet(&kubeadm);
+        if collects {
+            assert_eq!(
+                kubelet["imageGCHighThresholdPercent"],
+                Value::Null,
+                "{case}"
+            );
+            assert_eq!(kubelet["evictionHard"], Value::Null, "{case}");
+        } else {
+            assert_eq!(kubelet["imageGCHighThresholdPercent"], 100, "{case}");
+            let evicts = &kubelet["evictionHard"];
+            assert_eq!(evicts["imagefs.available"], "5%", "{case}");
+            assert_eq!(evicts["nodefs.available"], "5%", "{case}");
+            assert_eq!(evicts["memory.available"], "100Mi", "{case}");
+        }
+        let required = plan["images"]["required"].as_array().unwrap().iter();
+        let mut required: Vec<_> = required
+            .map(|it| it["name"].as_str().unwrap().to_owned())
+            .collect();
+        required.sort();
+        assert_eq!(
+            pinned_by_crio(&site, "cp1"),
+            crio_pins.then_some(required),
+            "{case}"
+        );
+        assert_eq!(pinned_by_crio(&site, "w1").is_some(), crio_pins, "{case}");
+    }
+}
+
+#[test]
+fn a_users_own_thresholds_of_image_collection_stay() {
+    for (own, percent, memory) in [
+        ("imageGCHighThresholdPercent: 90", json!(90), Value::Null),
+        (
+            "evictionHard: {memory.available: 1Gi}",
+            json!(100),
+            json!("1Gi"),
+        ),
+        ("maxPods: 50", json!(100), json!("100Mi")),
+    ] {
+        let site = closed("v1.20.2", BUNDLE);
+        let file = fs::read_to_string(site.path("cluster.yaml")).unwrap();
+        let version = "kubernetes: {version: v1.20.2";
+        assert!(file.contains(version), "{file}");
+        let with = format!("{version}, kubeadm: [kubelet.yaml]");
+        fs::write(site.path("cluster.yaml"), file.replace(version, &with)).unwrap();
+        let head = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration";
+        fs::write(site.path("kubelet.yaml"), format!("{head}\n{own}\n")).unwrap();
+        let (_, kubeadm) = compiled(&site, "cp1");
+        let kubelet = kubelet(&kubeadm);
+        assert_eq!(kubelet["imageGCHighThresholdPercent"], percent, "{own}");
+        assert_eq!(kubelet["evictionHard"]["memory.available"], memory, "{own}");
+        let only_memory = own.starts_with("evictionHard");
+        let image = &kubelet["evictionHard"]["imagefs.available"];
+        assert_eq!(image.is_null(), only_memory || percent == 90, "{own}");
+    }
+}
+
 #[test]
 fn a_node_gets_the_smallest_bundle_that_has_all_it_runs() {
     let site = closed("v1.31.2", "  airgap: {bundles: [bundle.tar, worker.tar]}\n");

@@ -390,22 +390,40 @@ const BROKEN_RUNTIMES: [(&str, &str, &str, &str, &str, &str); 11] = [
     ),
 ];
 
+/// The demo with another runtime and version, and what else `spec` is to hold.
+fn compiled_with(runtime: &str, version: &str, more: &str) -> Compiled {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster_file = directory.path().join("cluster.yaml");
+    let text = std::fs::read_to_string(demo()).unwrap();
+    let text = text.replace("v1.20.2", version).replace(
+        "spec:\n",
+        &format!("spec:\n  runtime: {{name: {runtime}}}\n{more}"),
+    );
+    std::fs::write(&cluster_file, text).unwrap();
+    compiled_from(&cluster_file)
+}
+
+/// Asserts that a rule fails once a file of the first node is changed.
+fn breaks_when_changed(mut cluster: Compiled, rule: &str, path: &str, from: &str, to: &str) {
+    prove(&cluster).unwrap();
+    replace(&mut cluster, 0, path, from, to);
+    let error = format!("{:#}", prove(&cluster).unwrap_err());
+    assert!(error.starts_with(&format!("rule {rule}: ")), "{error}");
+}
+
 #[test]
 fn kubelet_kubeadm_and_the_runtime_mean_the_same() {
     for (runtime, version, rule, path, from, to) in BROKEN_RUNTIMES {
-        let directory = tempfile::tempdir().unwrap();
-        let cluster_file = directory.path().join("cluster.yaml");
-        let text = std::fs::read_to_string(demo()).unwrap();
-        let text = text.replace("v1.20.2", version).replace(
-            "spec:\n",
-            &format!("spec:\n  runtime: {{name: {runtime}}}\n"),
-        );
-        std::fs::write(&cluster_file, text).unwrap();
-        let mut cluster = compiled_from(&cluster_file);
-        replace(&mut cluster, 0, path, from, to);
-        let error = format!("{:#}", prove(&cluster).unwrap_err());
-        assert!(error.starts_with(&format!("rule {rule}: ")), "{error}");
+        breaks_when_changed(compiled_with(runtime, version, ""), rule, path, from, to);
     }
+}
+
+#[test]
+fn an_image_that_no_registry_brings_back_is_pinned() {
+    let closed = "  airgap: {images: /usr/share/nkd/images}\n";
+    let cluster = compiled_with("crio", "v1.31.2", closed);
+    let pinned = "/etc/crio/crio.conf.d/91-nkd-pinned.conf";
+    breaks_when_changed(cluster, "images-kept", pinned, "coredns:", "coredns-other:");
 }
 
 #[test]

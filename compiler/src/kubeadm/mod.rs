@@ -2,6 +2,7 @@
 //! cluster's Kubernetes takes, with the user's overlay documents on top.
 
 mod convert;
+mod image_gc;
 pub mod names;
 pub mod overlay;
 mod schema;
@@ -56,6 +57,10 @@ pub fn init_draft(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
         // learner it has no vote. As a full member it costs a cluster of one member its quorum, and
         // so its API, when the join is cut off in between.
         configuration["featureGates"] = json!({"EtcdLearnerMode": true});
+    }
+    if cluster.images_from.is_closed() && !cluster.pins_images() {
+        let kubelet = document(&mut documents, "KubeletConfiguration")?;
+        image_gc::turn_off(kubelet, cluster.overlays_of(node));
     }
     finish(documents, cluster, node)
 }

@@ -65,17 +65,17 @@ pub fn config(
             serde_json::to_string_pretty(&target)? + "\n",
         );
     }
-    host(&mut config, cluster, node)?;
+    host(&mut config, cluster, &plan, node)?;
     config.disk.clone_from(&node.install_disk);
     config.keep_swap = plan.machine.keep_swap;
     Ok(config)
 }
 
 /// kubelet's unit, the runtime's configuration and the operating system's.
-fn host(config: &mut Config, cluster: &Cluster, node: &Node) -> Result<()> {
+fn host(config: &mut Config, cluster: &Cluster, plan: &Plan, node: &Node) -> Result<()> {
     host::files(config, node)?;
     network::connections(config, &node.interfaces);
-    runtime::files(config, cluster)?;
+    runtime::files(config, cluster, &plan.images)?;
     if let Some(proxy) = &node.host.proxy {
         host::proxy(config, cluster, node, proxy);
     }

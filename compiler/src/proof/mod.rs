@@ -83,6 +83,7 @@ const RULES: [(&str, Rule); 18] = [
     ("virtual-address", control_planes::virtual_address),
     ("runtime-agrees", runtime::agrees),
     ("sandbox-image", runtime::has_sandbox_image),
+    ("images-kept", runtime::keeps_images),
 ];
 
 /// The names of all rules.

@@ -1,7 +1,7 @@
 //! Rules about the container runtime. A file that the user has overridden is the user's word.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use nkd_contract::Runtime;
+use nkd_contract::{ImageSource, Runtime};
 use serde_json::Value;
 
 use super::{Cluster, Node};
@@ -72,6 +72,34 @@ pub(super) fn proxy_spares_node(cluster: &Cluster) -> Result<()> {
     }
     Ok(())
 }
+
+/// Where nothing is ever pulled, kubelet's garbage collection removes none of the plan's images, unless
+/// the user wants it to. What containerd pins, only the node shows.
+pub(super) fn keeps_images(cluster: &Cluster) -> Result<()> {
+    let collects =
+        &cluster.init()?.document("KubeletConfiguration")?["imageGCHighThresholdPercent"];
+    for node in &cluster.nodes {
+        let is_closed = match &node.plan.images.source {
+            ImageSource::Registry => false,
+            ImageSource::Directory(_) => true,
+            ImageSource::Bundles(bundles) => !bundles.registry,
+        };
+        if !is_closed || !collects.is_null() || node.plan.runtime == Runtime::Containerd {
+            continue;
+        }
+        let Some(pinned) = nkds_file(node, CRIO_PINNED)? else {
+            continue;
+        };
+        for image in &node.plan.images.required {
+            let is_pinned = pinned.contains(&format!("\"{}\"", image.name));
+            ensure!(is_pinned, "{} doesn't pin {}", node.plan.node, image.name);
+        }
+    }
+    Ok(())
+}
+
+/// The images that CRI-O pins.
+const CRIO_PINNED: &str = "/etc/crio/crio.conf.d/91-nkd-pinned.conf";
 
 /// The file that configures a runtime.
 const fn file_of(runtime: Runtime) -> &'static str {

@@ -147,6 +147,18 @@ impl Cluster {
         }
     }
 
+    /// Whether images of the nodes' plans are kept by being pinned. containerd reads the agent's label,
+    /// CRI-O its own configuration, which has had such a list since 1.28 (and CRI-O has Kubernetes'
+    /// numbers). No other runtime can pin an image.
+    pub const fn pins_images(&self) -> bool {
+        self.version.keeps_pinned_images()
+            && match self.runtime {
+                Runtime::Containerd => true,
+                Runtime::Crio => self.version.minor >= 28,
+                Runtime::Isulad | Runtime::Docker | Runtime::CriDockerd => false,
+            }
+    }
+
     /// Whether kubelet alone has credentials for registries, and neither kubeadm nor the runtime.
     pub fn only_kubelet_authenticates(&self) -> bool {
         let by_kubelet = match self.runtime {

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use nkd_contract::Images;
 
 use super::registries;
 use crate::cluster_file::domain::{Cluster, Mirror};
@@ -12,13 +13,21 @@ use crate::ignition::{Config, PRIVATE, PUBLIC};
 
 const CREDENTIALS: &str = "/etc/crio/nkd-auth.json";
 
-pub(super) fn files(config: &mut Config, cluster: &Cluster) -> Result<()> {
+pub(super) fn files(config: &mut Config, cluster: &Cluster, images: &Images) -> Result<()> {
     let values = [
         ("credentials", CREDENTIALS),
         ("sandboxImage", &cluster.sandbox_image),
     ];
     let runtime = fragments::fill(fragments::CRIO, &values)?;
     config.file("/etc/crio/crio.conf.d/90-nkd.conf", PUBLIC, runtime);
+    if cluster.images_from.is_closed() && cluster.pins_images() {
+        let mut names: Vec<_> = images.required.iter().map(|it| &*it.name).collect();
+        names.sort_unstable();
+        let lines: Vec<_> = names.iter().map(|it| format!("  \"{it}\",")).collect();
+        let values = [("images", &*lines.join("\n"))];
+        let pinned = fragments::fill(fragments::CRIO_PINNED, &values)?;
+        config.file("/etc/crio/crio.conf.d/91-nkd-pinned.conf", PUBLIC, pinned);
+    }
     let mut mirrors = fragments::CRIO_REGISTRIES.to_owned();
     for registry in cluster
         .registries

@@ -7,15 +7,16 @@ mod isulad;
 mod registries;
 
 use anyhow::Result;
-use nkd_contract::Runtime;
+use nkd_contract::{Images, Runtime};
 
 use crate::cluster_file::domain::Cluster;
 use crate::ignition::Config;
 
-pub(super) fn files(config: &mut Config, cluster: &Cluster) -> Result<()> {
+/// `images` are those of the node's plan.
+pub(super) fn files(config: &mut Config, cluster: &Cluster, images: &Images) -> Result<()> {
     match cluster.runtime {
         Runtime::Containerd => containerd::files(config, cluster),
-        Runtime::Crio => crio::files(config, cluster),
+        Runtime::Crio => crio::files(config, cluster, images),
         Runtime::Isulad => isulad::files(config, cluster),
         Runtime::Docker | Runtime::CriDockerd => docker::files(config, cluster),
     }

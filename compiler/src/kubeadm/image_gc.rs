@@ -1,0 +1,38 @@
+//! kubelet's garbage collection of images, where no registry brings back what it removes.
+
+use serde_json::{Value, json};
+
+use crate::cluster_file::domain::Overlay;
+
+/// The threshold at which kubelet collects no images (kubelet, `StartGarbageCollection`).
+const NEVER: u64 = 100;
+
+/// When less than this is free, kubelet removes unused images all the same, before it evicts pods. Its own
+/// defaults are 15 percent of the images' file system and 10 of its own. The former is reached at the same
+/// moment as the collection's threshold, so turning the collection off alone would change nothing (kubelet,
+/// `eviction.buildSignalToNodeReclaimFuncs`).
+const FREE_SPACE: &str = "5%";
+
+/// Turns the collection off and lowers the eviction thresholds at which unused images are removed, as far as
+/// no overlay sets these fields. `evictionHard` replaces all of kubelet's defaults, so it repeats those for
+/// memory and inodes.
+pub(super) fn turn_off<'a>(kubelet: &mut Value, overlays: impl Iterator<Item = &'a Overlay>) {
+    let overlays = overlays.map(Overlay::to_json);
+    let overlays: Vec<_> = overlays
+        .filter(|it| it["kind"] == "KubeletConfiguration")
+        .collect();
+    let is_set = |field: &str| overlays.iter().any(|it| !it[field].is_null());
+    if is_set("imageGCHighThresholdPercent") {
+        return;
+    }
+    kubelet["imageGCHighThresholdPercent"] = json!(NEVER);
+    if !is_set("evictionHard") {
+        kubelet["evictionHard"] = json!({
+            "imagefs.available": FREE_SPACE,
+            "imagefs.inodesFree": "5%",
+            "memory.available": "100Mi",
+            "nodefs.available": FREE_SPACE,
+            "nodefs.inodesFree": "5%",
+        });
+    }
+}
