@@ -32,6 +32,8 @@ fragments! {
     CRIO "runtime/crio/90-nkd.conf";
     /// Images that CRI-O pins.
     CRIO_PINNED "runtime/crio/91-nkd-pinned.conf";
+    /// CRI-O's separation of containers by SELinux.
+    CRIO_SELINUX "runtime/crio/92-nkd-selinux.conf";
     /// Where CRI-O looks for images.
     CRIO_REGISTRIES "runtime/crio/registries.conf";
     /// iSulad's configuration.
@@ -52,6 +54,8 @@ fragments! {
     KUBEADM_INIT "kubeadm/init.yaml";
     /// kubeadm's documents for joining nodes.
     KUBEADM_JOIN "kubeadm/join.yaml";
+    /// The patch of static pods where containers are separated by SELinux.
+    KUBEADM_SPC "kubeadm/spc.yaml";
 }
 
 /// Fills the places of a text. Every place must have a value.

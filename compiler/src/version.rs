@@ -110,6 +110,11 @@ impl Version {
         self.minor >= 35
     }
 
+    /// Whether kubeadm's configuration can name a directory of patches (`patches.directory`, v1beta3).
+    pub fn takes_patches(self) -> bool {
+        self.kubeadm_api() >= KubeadmApi::V1Beta3
+    }
+
     /// Whether kubelet keeps images that the runtime calls pinned. It was meant to from 1.23 on, but lost
     /// what the runtime said until kubernetes#119986, in 1.29 and the last patches before it.
     pub const fn keeps_pinned_images(self) -> bool {

@@ -37,6 +37,80 @@ fn two_ip_versions_and_an_etcd_of_others_are_as_kubeadm_wants_them() {
 }
 
 #[test]
+fn where_selinux_separates_containers_the_control_planes_pods_reach_the_host() {
+    on_record("selinux", "v1.28.7", "v1beta3", &["cp1", "cp2", "w1"]);
+}
+
+/// Whether a runtime separates containers on a node of a cluster, by its own words.
+fn separates(runtime: &str, version: &str, selinux: &str) -> [bool; 2] {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster_file = copy_cluster(directory.path(), "selinux", version, "");
+    let text = std::fs::read_to_string(&cluster_file).unwrap();
+    let os = "  os: {selinux: container-separation, ignition: [patch.ign]}\n";
+    assert!(text.contains(os));
+    let spec = format!("  runtime: {{name: {runtime}}}\n{selinux}");
+    std::fs::write(&cluster_file, text.replace(os, &spec)).unwrap();
+    let out = directory.path().join("out");
+    compile(&cluster_file, &out, &[]);
+    ["cp1", "w1"].map(|node| {
+        let config = ignition(&out, node);
+        let (path, words) = match runtime {
+            "containerd" => ("/etc/containerd/config.toml", "  enable_selinux = true\n"),
+            "crio" => (
+                "/etc/crio/crio.conf.d/92-nkd-selinux.conf",
+                "selinux = true\n",
+            ),
+            "isulad" => ("/etc/isulad/daemon.json", "\"selinux-enabled\": true"),
+            _ => ("/etc/docker/daemon.json", "\"selinux-enabled\": true"),
+        };
+        let text = common::file(&config, path);
+        text.is_some_and(|text| text.contains(words))
+    })
+}
+
+#[test]
+fn every_runtime_can_separate_containers_and_does_so_only_when_asked() {
+    let on = "  os: {selinux: container-separation}\n";
+    for runtime in ["containerd", "crio", "isulad", "docker"] {
+        assert_eq!(separates(runtime, "v1.31.2", on), [true; 2], "{runtime}");
+        assert_eq!(separates(runtime, "v1.31.2", ""), [false; 2], "{runtime}");
+    }
+    // Workers need no patches, which older versions can't be told of.
+    let pool = "  pools: [{name: a, role: worker, os: {selinux: container-separation}}]\n";
+    let directory = tempfile::tempdir().unwrap();
+    let cluster_file = copy_cluster(directory.path(), "selinux", "v1.21.14", "");
+    let text = std::fs::read_to_string(&cluster_file).unwrap();
+    let os = "  os: {selinux: container-separation, ignition: [patch.ign]}\n";
+    let text = text
+        .replace(os, pool)
+        .replace("w1, role: worker", "w1, pool: a");
+    std::fs::write(&cluster_file, text).unwrap();
+    let out = directory.path().join("out");
+    compile(&cluster_file, &out, &[]);
+    for (node, on) in [("cp1", false), ("w1", true)] {
+        let text = common::file(&ignition(&out, node), "/etc/containerd/config.toml").unwrap();
+        assert_eq!(text.contains("enable_selinux"), on, "{node}");
+        let kubeadm = common::file(&ignition(&out, node), paths::KUBEADM).unwrap();
+        assert!(!kubeadm.contains("patches"), "{node}");
+    }
+}
+
+#[test]
+fn an_etcd_of_others_needs_no_patch() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster_file = copy_cluster(directory.path(), "external", "v1.31.2", "v1beta4");
+    let text = std::fs::read_to_string(&cluster_file).unwrap();
+    let os = "  os: {selinux: container-separation}\n  nodes:\n";
+    std::fs::write(&cluster_file, text.replace("  nodes:\n", os)).unwrap();
+    let out = directory.path().join("out");
+    compile(&cluster_file, &out, &[]);
+    let config = ignition(&out, "cp1");
+    let patch =
+        |pod: &str| common::file(&config, &format!("/etc/nkd/patches/{pod}+strategic.yaml"));
+    assert!(patch("kube-apiserver").is_some() && patch("etcd").is_none());
+}
+
+#[test]
 fn every_runtime_is_set_up_in_its_own_way() {
     for (runtime, version, api) in [
         ("crio", "v1.31.2", "v1beta4"),

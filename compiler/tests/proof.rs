@@ -427,6 +427,40 @@ fn an_image_that_no_registry_brings_back_is_pinned() {
 }
 
 #[test]
+fn a_separated_control_plane_reaches_the_files_of_the_host() {
+    let text = std::fs::read_to_string(tests().join("clusters/selinux/cluster.yaml")).unwrap();
+    let text = text.replace("VERSION", "v1.31.2");
+    let text = text.replace(", ignition: [patch.ign]", "");
+    for runtime in ["containerd", "crio", "isulad", "docker"] {
+        for (path, from, to) in [
+            (
+                KUBEADM,
+                "directory: /etc/nkd/patches",
+                "directory: /etc/nkd/other",
+            ),
+            (
+                "/etc/nkd/patches/etcd+strategic.yaml",
+                "spc_t",
+                "container_t",
+            ),
+            (
+                "/etc/nkd/patches/kube-scheduler+strategic.yaml",
+                "spc_t",
+                "container_t",
+            ),
+            ("/etc/nkd/manifests/kube-vip.yaml", "spc_t", "container_t"),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let cluster_file = directory.path().join("cluster.yaml");
+            let with = format!("spec:\n  runtime: {{name: {runtime}}}\n");
+            std::fs::write(&cluster_file, text.replace("spec:\n", &with)).unwrap();
+            let cluster = compiled_from(&cluster_file);
+            breaks_when_changed(cluster, "containers-separated", path, from, to);
+        }
+    }
+}
+
+#[test]
 fn what_is_secret_is_roots_alone() {
     for (node, path) in [(0, KUBEADM), (1, TOKEN)] {
         breaks("secrets-private", |cluster| {

@@ -23,6 +23,7 @@ spec:
     apiServer: {certSANs: [\"*.example.org\"]}
     kubeadm: [overlay.yaml]
   runtime: {name: RUNTIME}
+  airgap: {images: /usr/share/nkd/images}
   pki: PKI
   pools:
     - name: gpu
@@ -73,24 +74,11 @@ impl Compiled {
             .replace("VERSION", kubernetes.version())
             .replace("RUNTIME", runtime)
             .replace("PKI", pki);
-        let cluster_file = directory.path().join("cluster.yaml");
-        fs::write(&cluster_file, text).unwrap();
         fs::write(directory.path().join("overlay.yaml"), OVERLAY).unwrap();
-        let request = Request {
-            cluster_file: &cluster_file,
-            out: None,
-            secrets: None,
-            nodes: &[],
-        };
-        let mut diagnostics = Diagnostics::new();
-        let compiled = compile::compile(&request, &mut diagnostics).unwrap();
-        let compiled = compiled.unwrap_or_else(|| panic!("{diagnostics}"));
-        for node in &compiled.nodes {
-            unpack(&directory.path().join(&node.name), &node.ignition);
-        }
+        let kubeconfig = unpack_nodes(directory.path(), &text);
         // The agent makes it of the plan; kubeadm wants the file to be there.
         let discovery = directory.path().join("discovery.yaml");
-        fs::write(discovery, &compiled.kubeconfig).unwrap();
+        fs::write(discovery, kubeconfig).unwrap();
         let programs = kubernetes.program("kubeadm");
         let programs = programs.parent().unwrap().to_owned();
         Self {
@@ -114,6 +102,26 @@ impl Compiled {
         assert!(output.status.success(), "{script}\n{text}");
         text
     }
+}
+
+/// Compiles a cluster file and unpacks each node's files into a directory of its name. Gives the
+/// administrator's kubeconfig.
+fn unpack_nodes(directory: &Path, cluster_file: &str) -> String {
+    let path = directory.join("cluster.yaml");
+    fs::write(&path, cluster_file).unwrap();
+    let request = Request {
+        cluster_file: &path,
+        out: None,
+        secrets: None,
+        nodes: &[],
+    };
+    let mut diagnostics = Diagnostics::new();
+    let compiled = compile::compile(&request, &mut diagnostics).unwrap();
+    let compiled = compiled.unwrap_or_else(|| panic!("{diagnostics}"));
+    for node in &compiled.nodes {
+        unpack(&directory.join(&node.name), &node.ignition);
+    }
+    compiled.kubeconfig
 }
 
 fn unpack(root: &Path, ignition: &str) {
@@ -249,4 +257,53 @@ fn kubeadm_signs_with_authorities_of_the_users_own() {
         assert!(openssl.status().unwrap().success());
     });
     signs(&cluster, "Signature Algorithm: sha256WithRSAEncryption");
+}
+
+/// A version whose kubeadm takes `patches.directory`.
+const SEPARATED: &str = "\
+apiVersion: nkd.openeuler.org/v1alpha1
+kind: Cluster
+metadata: {name: separated}
+spec:
+  kubernetes: {version: v1.31.2}
+  os: {selinux: container-separation}
+  nodes:
+    - {name: patched, role: control-plane, address: 10.200.0.11}
+";
+
+/// kubeadm 1.20 takes patches by an argument alone, which is experimental; they are the same files.
+const PATCHED: &str = r"
+cp -r cp1/etc/nkd/pki /etc/kubernetes/pki
+for phase in 'control-plane all' 'etcd local'; do
+    kubeadm init phase $phase --config cp1/etc/nkd/kubeadm.yaml \
+        --experimental-patches patched/etc/nkd/patches
+done
+for pod in etcd kube-apiserver kube-controller-manager kube-scheduler; do
+    cp /etc/kubernetes/manifests/$pod.yaml .
+done
+";
+
+#[test]
+fn kubeadms_static_pods_get_the_type_that_reaches_the_host() {
+    let cluster = Compiled::new("containerd", "{}", |_| {});
+    let directory = cluster.directory.path();
+    unpack_nodes(directory, SEPARATED);
+    let said = cluster.run(PATCHED);
+    for pod in [
+        "etcd",
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+    ] {
+        let pod = fs::read_to_string(directory.join(format!("{pod}.yaml"))).unwrap();
+        let pod = nkd::yaml::fragment(&pod).unwrap().remove(0);
+        let spec = &pod["spec"];
+        assert_eq!(
+            spec["securityContext"]["seLinuxOptions"]["type"], "spc_t",
+            "{said}"
+        );
+        // What kubeadm itself says of the pod is still there.
+        assert_eq!(spec["hostNetwork"], true);
+        assert_eq!(spec["containers"].as_array().unwrap().len(), 1);
+    }
 }

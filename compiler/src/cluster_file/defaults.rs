@@ -27,6 +27,8 @@ pub const ALGORITHM: &str = Algorithm::EcdsaP256.name();
 pub const VALIDITY: &str = "10y";
 /// What a taint can do.
 pub const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+/// `os.selinux`; without it the runtime's own default holds.
+pub const SELINUX: [&str; 1] = ["container-separation"];
 /// How many pods a node can run.
 pub const MAX_PODS: RangeInclusive<u64> = 1..=10_000;
 /// The largest packet: the kernel's smallest for IPv6, and the largest there is.

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::checks;
 use super::domain::{Host, Names, Own, Proxy, User};
 use super::files::Files;
 use super::written;
+use super::{checks, keys};
 use crate::diagnostics::{Code, Diagnostics, Spanned};
 use crate::pki::Secret;
 
@@ -47,6 +47,10 @@ pub fn host(mut file: written::Os, files: &Files<'_>, to: &mut Diagnostics) -> H
         proxy: file.proxy.map(|it| proxy(it, to)),
         hosts: names.filter_map(|it| entry(it, to)).collect(),
         trust: files.trust(&file.trust.unwrap_or_default(), to),
+        container_separation: file.selinux.and_then(|it| {
+            // There is one word, and so one thing to ask for.
+            checks::choice(&it, keys::SELINUX, |word| word, to).map(|_| it.span)
+        }),
     };
     HostLevel { host, own }
 }

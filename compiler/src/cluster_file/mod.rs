@@ -21,6 +21,7 @@ mod nodes;
 pub mod resolved;
 mod runtime;
 pub mod schema;
+mod selinux;
 mod validate;
 pub mod written;
 

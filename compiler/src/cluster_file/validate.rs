@@ -13,6 +13,7 @@ use super::resolved;
 use super::written;
 use super::{
     addressing, airgap, authorities, checks, endpoint, etcd, host, keys, networks, nodes, runtime,
+    selinux,
 };
 use crate::diagnostics::{Code, Diagnostics, Spanned};
 use crate::images::name::full;
@@ -107,6 +108,7 @@ fn all_overlays(
         let is_init = init.is_some_and(|init| init.name == node.name);
         overlay::check_node(&node.overlays, is_init, to);
     }
+    selinux::check(nodes, pools, cluster, version, to);
     let pools = pools.iter().flat_map(|pool| &pool.overlays);
     let nodes = nodes.iter().flatten().flat_map(|node| &node.overlays);
     let all: Vec<_> = cluster.iter().chain(pools).chain(nodes).collect();

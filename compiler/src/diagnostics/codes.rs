@@ -158,6 +158,9 @@ codes! {
         "first the authority itself, then each one's issuer, and a self-signed root last";
     SharedAuthority "NKD0157" "Two authorities are the same, or one is of no use."
         "Kubernetes, etcd and the front proxy need keys of their own: who is known to one must not be known to the others";
+    // SELinux.
+    Selinux "NKD0160" "Containers can't be separated by SELinux like this."
+        "leave `os.selinux` out: then the container runtime's own default holds";
     // kubeadm overlay documents.
     OverlayKind "NKD0201" "A document is not one that kubeadm of this version takes."
         "see kubeadm's configuration reference for this Kubernetes version";

@@ -1,4 +1,4 @@
-//! The only place below `/etc/nkd` that is the user's: hooks around the agent's stages.
+//! The place below `/etc/nkd` that is always the user's: hooks around the agent's stages.
 
 use nkd_contract::{Stage, paths};
 

@@ -70,6 +70,8 @@ pub struct Config {
     pub disk: Option<String>,
     /// Whether kubelet was told to put up with swap.
     pub keep_swap: bool,
+    /// Whether patches of the user's own for kubeadm's static pods may be beside nkd's.
+    pub takes_patches: bool,
 }
 
 impl Config {

@@ -36,6 +36,9 @@ pub fn down(documents: &mut [Value], api: KubeadmApi) -> Result<()> {
             }
             control_plane_timeout = move_timeouts(document)?.or(control_plane_timeout);
         }
+        if api < KubeadmApi::V1Beta3 && document.get("patches").is_some() {
+            bail!("patches can't be expressed in {}", api.api_version());
+        }
         let registration = document
             .get_mut("nodeRegistration")
             .and_then(Value::as_object_mut);
@@ -146,6 +149,7 @@ mod tests {
             document("timeouts", json!({"etcdAPICall": "9m"})),
             document("apiServer", twice),
             document("nodeRegistration", json!({"imagePullPolicy": "Always"})),
+            document("patches", json!({"directory": "/etc/nkd/patches"})),
         ] {
             assert!(
                 down(&mut documents, KubeadmApi::V1Beta2).is_err(),

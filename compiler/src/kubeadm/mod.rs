@@ -25,6 +25,17 @@ const VOLUME_PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
 /// expects them there.
 pub const ETCD_DATA: &str = "/var/lib/etcd";
 
+/// The static pods that kubeadm makes on every control plane, as patches name them. etcd's comes on top where
+/// kubeadm runs it.
+pub const STATIC_PODS: [&str; 3] = [
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+];
+
+/// Where kubeadm takes patches for its static pods from, if it is to patch them.
+pub const PATCHES: &str = "/etc/nkd/patches";
+
 /// The documents for the init node, with all tokens there are.
 pub fn init(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Vec<Value>> {
     let mut documents = init_draft(cluster, node)?;
@@ -41,8 +52,9 @@ pub fn init_draft(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
         cluster,
         node,
     );
-    document(&mut documents, "InitConfiguration")?["localAPIEndpoint"]["bindPort"] =
-        json!(cluster.bind_port());
+    let init = document(&mut documents, "InitConfiguration")?;
+    init["localAPIEndpoint"]["bindPort"] = json!(cluster.bind_port());
+    patch_static_pods(init, node);
     let configuration = document(&mut documents, "ClusterConfiguration")?;
     configuration["apiServer"] = json!({"certSANs": cert_sans(cluster)});
     if let Some(etcd) = &cluster.external_etcd {
@@ -78,6 +90,7 @@ pub fn join(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
             "advertiseAddress": node.address.to_string(),
             "bindPort": cluster.bind_port(),
         }});
+        patch_static_pods(join, node);
     }
     finish(documents, cluster, node)
 }
@@ -210,6 +223,13 @@ fn ignore_preflight(document: &mut Value, checks: &[&str]) {
 fn text_is(value: &Value, name: &str) -> bool {
     let text = value.as_str();
     text.is_some_and(|text| text.eq_ignore_ascii_case(name))
+}
+
+/// Has kubeadm patch its static pods with the files in [`PATCHES`], where the node has them.
+fn patch_static_pods(document: &mut Value, node: &Node) {
+    if node.host.container_separation.is_some() {
+        document["patches"] = json!({"directory": PATCHES});
+    }
 }
 
 /// A node's own labels, taints and kubelet settings. The last are arguments, because kubeadm keeps one

@@ -15,6 +15,7 @@ use crate::ignition::{Config, PRIVATE, PUBLIC, Unit};
 use crate::images::Planned;
 use crate::kubeadm;
 use crate::pki::Secrets;
+use crate::yaml;
 
 pub use host::PROXY_DROPIN;
 
@@ -45,7 +46,8 @@ pub fn config(
     }
     if role != Role::JoinWorker {
         pki(&mut config, cluster, secrets);
-        kube_vip(&mut config, cluster, role)?;
+        kube_vip(&mut config, cluster, node, role)?;
+        patches(&mut config, cluster, node);
     }
     if role == Role::Init {
         for (manifest, path) in cluster.manifests.iter().zip(&plan.addons) {
@@ -68,6 +70,8 @@ pub fn config(
     host(&mut config, cluster, &plan, node)?;
     config.disk.clone_from(&node.install_disk);
     config.keep_swap = plan.machine.keep_swap;
+    // On workers as well: what is for all nodes needs no pool of its own.
+    config.takes_patches = node.host.container_separation.is_some();
     Ok(config)
 }
 
@@ -75,7 +79,7 @@ pub fn config(
 fn host(config: &mut Config, cluster: &Cluster, plan: &Plan, node: &Node) -> Result<()> {
     host::files(config, node)?;
     network::connections(config, &node.interfaces);
-    runtime::files(config, cluster, &plan.images)?;
+    runtime::files(config, cluster, node, &plan.images)?;
     if let Some(proxy) = &node.host.proxy {
         host::proxy(config, cluster, node, proxy);
     }
@@ -120,7 +124,7 @@ fn pki(config: &mut Config, cluster: &Cluster, secrets: &Secrets) {
 }
 
 /// The static pod that carries the endpoint's address.
-fn kube_vip(config: &mut Config, cluster: &Cluster, role: Role) -> Result<()> {
+fn kube_vip(config: &mut Config, cluster: &Cluster, node: &Node, role: Role) -> Result<()> {
     let Some(kube_vip) = &cluster.kube_vip else {
         return Ok(());
     };
@@ -140,9 +144,34 @@ fn kube_vip(config: &mut Config, cluster: &Cluster, role: Role) -> Result<()> {
             if host.contains(':') { "128" } else { "32" },
         ),
     ];
-    let pod = fragments::fill(fragments::KUBE_VIP, &values)?;
+    let mut pod = fragments::fill(fragments::KUBE_VIP, &values)?;
+    if node.host.container_separation.is_some() {
+        pod = host_files_allowed(&pod)?;
+    }
     config.file(format!("{}/kube-vip.yaml", paths::MANIFESTS), PRIVATE, pod);
     Ok(())
+}
+
+/// A static pod of nkd's own with what kubeadm's get as a patch.
+fn host_files_allowed(pod: &str) -> Result<String> {
+    let mut documents = yaml::fragment(pod)?;
+    let patches = yaml::fragment(fragments::KUBEADM_SPC)?;
+    for (document, patch) in documents.iter_mut().zip(&patches) {
+        document["spec"]["securityContext"] = patch["spec"]["securityContext"].clone();
+    }
+    Ok(kubeadm::to_yaml(&documents))
+}
+
+/// Patches for the static pods that kubeadm makes on a control plane.
+fn patches(config: &mut Config, cluster: &Cluster, node: &Node) {
+    if node.host.container_separation.is_none() {
+        return;
+    }
+    let etcd = cluster.runs_etcd(node).then_some("etcd");
+    for pod in kubeadm::STATIC_PODS.into_iter().chain(etcd) {
+        let path = format!("{}/{pod}+strategic.yaml", kubeadm::PATCHES);
+        config.file(path, PUBLIC, fragments::KUBEADM_SPC);
+    }
 }
 
 fn role(cluster: &Cluster, node: &Node) -> Role {

@@ -64,7 +64,7 @@ const SECRET_SIGNS: [&str; 6] = [
 type Rule = fn(&Cluster) -> Result<()>;
 
 /// Every rule, with its name.
-const RULES: [(&str, Rule); 18] = [
+const RULES: [(&str, Rule); 19] = [
     ("one-init-node", one_init_node),
     ("unique-names-and-addresses", unique_names_and_addresses),
     ("one-authority", one_authority),
@@ -84,6 +84,7 @@ const RULES: [(&str, Rule); 18] = [
     ("runtime-agrees", runtime::agrees),
     ("sandbox-image", runtime::has_sandbox_image),
     ("images-kept", runtime::keeps_images),
+    ("containers-separated", runtime::separates_containers),
 ];
 
 /// The names of all rules.
@@ -171,13 +172,17 @@ impl Node {
             .collect()
     }
 
-    fn registration(&self) -> Result<&Value> {
-        let kind = if self.is_init() {
+    /// What this node's own kubeadm is told to do.
+    fn configuration(&self) -> Result<&Value> {
+        self.document(if self.is_init() {
             "InitConfiguration"
         } else {
             "JoinConfiguration"
-        };
-        Ok(&self.document(kind)?["nodeRegistration"])
+        })
+    }
+
+    fn registration(&self) -> Result<&Value> {
+        Ok(&self.configuration()?["nodeRegistration"])
     }
 
     /// An argument of kubelet, in both of the forms arguments have.

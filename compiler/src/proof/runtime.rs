@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::{Cluster, Node};
 use crate::node::PROXY_DROPIN;
+use crate::kubeadm::{PATCHES, STATIC_PODS};
 use crate::version::Version;
+use crate::yaml;
 
 /// kubelet, kubeadm and the runtime mean the same socket and the same cgroups.
 pub(super) fn agrees(cluster: &Cluster) -> Result<()> {
@@ -97,6 +99,55 @@ pub(super) fn keeps_images(cluster: &Cluster) -> Result<()> {
     }
     Ok(())
 }
+
+/// Where SELinux separates containers, the control plane's own reach the files of the host.
+pub(super) fn separates_containers(cluster: &Cluster) -> Result<()> {
+    for node in cluster.control_planes() {
+        if !separates(node)? {
+            continue;
+        }
+        let name = &node.plan.node;
+        let directory = &node.configuration()?["patches"]["directory"];
+        ensure!(*directory == PATCHES, "{name}'s kubeadm patches no pods");
+        let etcd = node.plan.runs_etcd.then_some("etcd");
+        for pod in STATIC_PODS.into_iter().chain(etcd) {
+            let file = format!("{PATCHES}/{pod}+strategic.yaml");
+            let text = node.files.get(&file);
+            let text = text.with_context(|| format!("{name} has no {file}"))?;
+            ensure!(reaches_host(&yaml::fragment(text)?), "{name}: {file}");
+        }
+        ensure!(
+            node.manifests()?
+                .iter()
+                .all(|pod| reaches_host(std::slice::from_ref(pod))),
+            "a static pod of {name} can't reach the files of the host"
+        );
+    }
+    Ok(())
+}
+
+fn reaches_host(pods: &[Value]) -> bool {
+    let kind = |pod: &Value| pod["spec"]["securityContext"]["seLinuxOptions"]["type"] == "spc_t";
+    pods.iter().all(kind) && !pods.is_empty()
+}
+
+/// Whether nkd has the runtime separate containers. What the user's own file says nobody knows.
+fn separates(node: &Node) -> Result<bool> {
+    let runtime = node.plan.runtime;
+    if runtime == Runtime::Crio {
+        return Ok(node.files.contains_key(CRIO_SELINUX));
+    }
+    let Some(text) = nkds_file(node, file_of(runtime))? else {
+        return Ok(false);
+    };
+    Ok(match runtime {
+        Runtime::Containerd => text.contains("enable_selinux = true\n"),
+        _ => json(text)?["selinux-enabled"] == true,
+    })
+}
+
+/// CRI-O's separation of containers.
+const CRIO_SELINUX: &str = "/etc/crio/crio.conf.d/92-nkd-selinux.conf";
 
 /// The images that CRI-O pins.
 const CRIO_PINNED: &str = "/etc/crio/crio.conf.d/91-nkd-pinned.conf";

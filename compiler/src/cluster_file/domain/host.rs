@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::diagnostics::Spanned;
+use crate::diagnostics::{Span, Spanned};
 use crate::ignition::user::UserConfig;
 use crate::pki::Secret;
 
@@ -21,6 +21,9 @@ pub struct Host {
     pub hosts: Vec<Names>,
     /// Certificate authorities the whole system trusts: file name and PEM.
     pub trust: Vec<(String, String)>,
+    /// Where the cluster file asks for containers that SELinux separates from the host and from each other,
+    /// if it does.
+    pub container_separation: Option<Span>,
 }
 
 impl Host {
@@ -42,6 +45,7 @@ impl Host {
         }
         self.release_image = self.release_image.or_else(|| outer.release_image.clone());
         self.proxy = self.proxy.or_else(|| outer.proxy.clone());
+        self.container_separation = self.container_separation.or(outer.container_separation);
         self
     }
 }

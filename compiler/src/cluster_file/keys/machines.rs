@@ -1,6 +1,8 @@
 //! Nodes, pools, and their operating system.
 
-use super::{EFFECTS, MAX_PODS, MTU, ROLES, map, mapping, maps, number, pairs, text, texts, word};
+use super::{
+    EFFECTS, MAX_PODS, MTU, ROLES, SELINUX, map, mapping, maps, number, pairs, text, texts, word,
+};
 use crate::yaml::{Key, Mapping};
 
 pub(super) static OS: Mapping = mapping(
@@ -31,6 +33,11 @@ pub(super) static OS: Mapping = mapping(
         texts(
             "trust",
             "Files of PEM certificates that the whole system trusts.",
+        ),
+        word(
+            "selinux",
+            &SELINUX,
+            "Has the container runtime give each container an SELinux label of its own; the control plane's pods get the type spc_t, for they need the host's files. Without it the runtime's own default holds. Control planes need Kubernetes 1.22.",
         ),
     ]],
 );

@@ -27,6 +27,8 @@ pub struct Os {
     pub hosts: Option<Vec<Host>>,
     /// `trust`
     pub trust: Texts,
+    /// `selinux`
+    pub selinux: Text,
 }
 
 /// An item of `os.users`
@@ -84,6 +86,7 @@ impl Os {
                 names: it.text_list("names", to),
             }),
             trust: fields.text_list("trust", to),
+            selinux: fields.text("selinux", to),
         }
     }
 }

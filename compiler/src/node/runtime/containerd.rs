@@ -11,10 +11,16 @@ use crate::ignition::{Config, PRIVATE, PUBLIC};
 /// One directory for each registry.
 const REGISTRIES: &str = "/etc/containerd/certs.d";
 
-pub(super) fn files(config: &mut Config, cluster: &Cluster) -> Result<()> {
+pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> Result<()> {
+    let selinux = if separate {
+        "\n  enable_selinux = true"
+    } else {
+        ""
+    };
     let values = [
         ("registries", REGISTRIES),
         ("sandboxImage", &cluster.sandbox_image),
+        ("selinux", selinux),
     ];
     let runtime = fragments::fill(fragments::CONTAINERD, &values)?;
     config.file("/etc/containerd/config.toml", PUBLIC, runtime);

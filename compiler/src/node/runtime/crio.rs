@@ -13,7 +13,12 @@ use crate::ignition::{Config, PRIVATE, PUBLIC};
 
 const CREDENTIALS: &str = "/etc/crio/nkd-auth.json";
 
-pub(super) fn files(config: &mut Config, cluster: &Cluster, images: &Images) -> Result<()> {
+pub(super) fn files(
+    config: &mut Config,
+    cluster: &Cluster,
+    images: &Images,
+    separate: bool,
+) -> Result<()> {
     let values = [
         ("credentials", CREDENTIALS),
         ("sandboxImage", &cluster.sandbox_image),
@@ -27,6 +32,10 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster, images: &Images) -> 
         let values = [("images", &*lines.join("\n"))];
         let pinned = fragments::fill(fragments::CRIO_PINNED, &values)?;
         config.file("/etc/crio/crio.conf.d/91-nkd-pinned.conf", PUBLIC, pinned);
+    }
+    if separate {
+        let selinux = fragments::CRIO_SELINUX;
+        config.file("/etc/crio/crio.conf.d/92-nkd-selinux.conf", PUBLIC, selinux);
     }
     let mut mirrors = fragments::CRIO_REGISTRIES.to_owned();
     for registry in cluster

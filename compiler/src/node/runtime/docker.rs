@@ -9,11 +9,14 @@ use crate::cluster_file::domain::Cluster;
 use crate::fragments;
 use crate::ignition::{Config, PUBLIC};
 
-pub(super) fn files(config: &mut Config, cluster: &Cluster) -> Result<()> {
+pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> Result<()> {
     let mut daemon: Value = serde_json::from_str(fragments::DOCKER)?;
     let mirrors: Vec<_> = registries::mirrors(cluster).map(|it| &it.url).collect();
     if !mirrors.is_empty() {
         daemon["registry-mirrors"] = json!(mirrors);
+    }
+    if separate {
+        daemon["selinux-enabled"] = json!(true);
     }
     let daemon = serde_json::to_string_pretty(&daemon)? + "\n";
     config.file("/etc/docker/daemon.json", PUBLIC, daemon);

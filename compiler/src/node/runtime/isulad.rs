@@ -9,7 +9,7 @@ use crate::cluster_file::domain::Cluster;
 use crate::fragments;
 use crate::ignition::{Config, PUBLIC};
 
-pub(super) fn files(config: &mut Config, cluster: &Cluster) -> Result<()> {
+pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> Result<()> {
     let mut daemon: Value = serde_json::from_str(fragments::ISULAD)?;
     let values = [
         ("sandboxImage", &*cluster.sandbox_image),
@@ -24,6 +24,9 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster) -> Result<()> {
         // Only with runc as the runtime.
         daemon["systemd-cgroup"] = json!(true);
         daemon["default-runtime"] = json!("runc");
+    }
+    if separate {
+        daemon["selinux-enabled"] = json!(true);
     }
     let daemon = serde_json::to_string_pretty(&daemon)? + "\n";
     config.file("/etc/isulad/daemon.json", PUBLIC, daemon);

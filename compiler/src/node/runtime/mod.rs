@@ -9,15 +9,21 @@ mod registries;
 use anyhow::Result;
 use nkd_contract::{Images, Runtime};
 
-use crate::cluster_file::domain::Cluster;
+use crate::cluster_file::domain::{Cluster, Node};
 use crate::ignition::Config;
 
 /// `images` are those of the node's plan.
-pub(super) fn files(config: &mut Config, cluster: &Cluster, images: &Images) -> Result<()> {
+pub(super) fn files(
+    config: &mut Config,
+    cluster: &Cluster,
+    node: &Node,
+    images: &Images,
+) -> Result<()> {
+    let separate = node.host.container_separation.is_some();
     match cluster.runtime {
-        Runtime::Containerd => containerd::files(config, cluster),
-        Runtime::Crio => crio::files(config, cluster, images),
-        Runtime::Isulad => isulad::files(config, cluster),
-        Runtime::Docker | Runtime::CriDockerd => docker::files(config, cluster),
+        Runtime::Containerd => containerd::files(config, cluster, separate),
+        Runtime::Crio => crio::files(config, cluster, images, separate),
+        Runtime::Isulad => isulad::files(config, cluster, separate),
+        Runtime::Docker | Runtime::CriDockerd => docker::files(config, cluster, separate),
     }
 }
