@@ -64,7 +64,8 @@ pub(crate) fn attach(machine: &Path, image: &Image) -> Result<()> {
     for directory in [&root, &upper, &work] {
         fs::create_dir_all(directory)?;
     }
-    let lower = image.layers().map(|layer| layer.display().to_string());
+    let lower = image.layers().into_iter();
+    let lower: Vec<_> = lower.map(|layer| layer.display().to_string()).collect();
     let options = format!(
         "lowerdir={},upperdir={},workdir={}",
         lower.join(":"),

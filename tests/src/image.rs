@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use crate::cache::Cache;
+use crate::containerd::Containerd;
 use crate::disk::FileSystem;
 use crate::kubernetes::Kubernetes;
 use crate::programs::Programs;
@@ -18,6 +19,7 @@ use crate::{command, node};
 #[derive(Debug, Clone)]
 pub struct Image {
     layer: Arc<Scope>,
+    containerd: Option<PathBuf>,
     node: PathBuf,
     file_system: FileSystem,
 }
@@ -86,6 +88,7 @@ impl Image {
         }
         Ok(Self {
             layer: Arc::new(layer),
+            containerd: None,
             node,
             file_system: FileSystem::default(),
         })
@@ -100,13 +103,26 @@ impl Image {
         }
     }
 
+    /// The same with another containerd than the node's own.
+    pub fn with_containerd(self, cache: &Cache, containerd: Containerd) -> Result<Self> {
+        Ok(Self {
+            containerd: Some(containerd.layer(cache)?),
+            ..self
+        })
+    }
+
     pub(crate) fn file_system(&self) -> FileSystem {
         self.file_system
     }
 
     /// The image's layers, topmost first.
-    pub(crate) fn layers(&self) -> [PathBuf; 2] {
-        [self.layer.directory().join("root"), self.node.clone()]
+    pub(crate) fn layers(&self) -> Vec<PathBuf> {
+        let top = self.layer.directory().join("root");
+        let containerd = self.containerd.clone();
+        [Some(top), containerd, Some(self.node.clone())]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 

@@ -20,6 +20,7 @@ pub struct Kubernetes {
     version: String,
     binaries: PathBuf,
     images: Vec<PathBuf>,
+    names: Vec<String>,
 }
 
 impl Kubernetes {
@@ -65,7 +66,10 @@ impl Kubernetes {
 
     fn new(binaries: &Path, images: &Path) -> Result<Self> {
         let kubeadm = binaries.join("kubeadm");
-        let version = command::run(&kubeadm.to_string_lossy(), ["version", "-o", "short"])?;
+        let kubeadm = |words: &[&str]| command::run(&kubeadm.to_string_lossy(), words);
+        let version = kubeadm(&["version", "-o", "short"])?.trim().to_owned();
+        let list = ["config", "images", "list", "--kubernetes-version", &version];
+        let names = kubeadm(&list)?;
         let images = files(images)?
             .into_iter()
             .filter(|path| path.extension().is_some_and(|extension| extension == "tar"))
@@ -75,9 +79,10 @@ impl Kubernetes {
             "there are no image archives for Kubernetes {version}"
         );
         Ok(Self {
-            version: version.trim().to_owned(),
+            version,
             binaries: binaries.to_owned(),
             images,
+            names: names.lines().map(str::to_owned).collect(),
         })
     }
 
@@ -102,6 +107,33 @@ impl Kubernetes {
     /// The host's path of one of its programs.
     pub fn program(&self, name: &str) -> PathBuf {
         self.binaries.join(name)
+    }
+
+    /// The name of one of its images, by the last part of its repository, such as `pause`.
+    pub fn image(&self, component: &str) -> Result<String> {
+        let mut names = self.names.iter();
+        let end = format!("/{component}:");
+        let name = names.find(|name| name.contains(&end));
+        let version = &self.version;
+        name.cloned()
+            .with_context(|| format!("Kubernetes {version} has no image {component}"))
+    }
+
+    /// The host whose images these are, such as `registry.k8s.io`.
+    pub fn registry(&self) -> Result<String> {
+        let name = self.image("pause")?;
+        let (host, _) = name.split_once('/').context("an image without a host")?;
+        Ok(host.to_owned())
+    }
+
+    /// The `apiVersion` that its kubeadm writes.
+    pub fn kubeadm_api(&self) -> Result<String> {
+        let kubeadm = self.program("kubeadm");
+        let words = ["config", "print", "init-defaults"];
+        let defaults = command::run(&kubeadm.to_string_lossy(), words)?;
+        let mut lines = defaults.lines();
+        let api = lines.find_map(|line| line.strip_prefix("apiVersion: "));
+        Ok(api.context("kubeadm prints no apiVersion")?.to_owned())
     }
 
     /// Docker or OCI archives of the images.

@@ -3,9 +3,10 @@
 //!
 //! ```no_run
 //! # use std::path::Path;
-//! # use testbed::{Cache, Image, Kubernetes, Lab, Programs, requirements};
+//! # use testbed::requirements::{self, Purpose};
+//! # use testbed::{Cache, Image, Kubernetes, Lab, Programs};
 //! # fn main() -> anyhow::Result<()> {
-//! requirements::ensure()?;
+//! requirements::ensure(Purpose::Machines)?;
 //! let cache = Cache::open()?;
 //! let kubernetes = Kubernetes::built_in(&cache)?;
 //! let image = Image::build(&cache, &kubernetes, &Programs::build()?)?;
@@ -28,9 +29,11 @@ pub mod callbacks;
 mod cgroup;
 pub mod cluster;
 mod command;
+pub mod containerd;
 mod daemon;
 mod disk;
 pub mod emulator;
+pub mod events;
 pub mod ignition;
 pub mod image;
 pub mod impostor;
@@ -53,6 +56,7 @@ pub mod web;
 pub use cache::Cache;
 pub use callbacks::Callbacks;
 pub use cluster::{Cluster, ClusterFile};
+pub use containerd::Containerd;
 pub use disk::FileSystem;
 pub use image::Image;
 pub use kubernetes::Kubernetes;

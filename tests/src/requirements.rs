@@ -8,45 +8,78 @@ use anyhow::{Context, Result, bail};
 
 use crate::command;
 
+/// What is to be done on the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To build a release and an image, and to boot machines from it: what the demo does.
+    Machines,
+    /// To run the tests, which have machines, and registries, servers and other disks beside them.
+    Tests,
+    /// To build and run the agent's tests for aarch64.
+    Aarch64,
+}
+
 /// A file that shows whether a Debian package is there, and the package.
-const PACKAGES: &[(&str, &str)] = &[
+type Packages = &'static [(&'static str, &'static str)];
+
+const MACHINES: Packages = &[
     ("/usr/bin/mmdebstrap", "mmdebstrap"),
     ("/usr/bin/systemd-nspawn", "systemd-container"),
     ("/usr/bin/ignition-validate", "ignition"),
     ("/usr/sbin/ip", "iproute2"),
-    ("/usr/bin/skopeo", "skopeo"),
-    ("/usr/bin/docker-registry", "docker-registry"),
-    ("/usr/bin/etcd", "etcd-server"),
-    ("/usr/bin/aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
-    (
-        "/usr/aarch64-linux-gnu/include/stdio.h",
-        "libc6-dev-arm64-cross",
-    ),
-    ("/usr/bin/qemu-aarch64-static", "qemu-user-static"),
     ("/usr/bin/openssl", "openssl"),
-    ("/usr/bin/faketime", "faketime"),
-    ("/usr/bin/dbus-daemon", "dbus-daemon"),
-    ("/usr/bin/curl", "curl"),
-    ("/usr/sbin/nginx", "nginx-light"),
     ("/usr/sbin/mkfs.ext4", "e2fsprogs"),
-    ("/usr/sbin/mkfs.xfs", "xfsprogs"),
     ("/usr/sbin/losetup", "mount"),
     ("/usr/bin/gcc", "gcc"),
-    ("/usr/bin/g++", "g++"),
     ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev"),
     (
         "/usr/share/keyrings/debian-archive-keyring.gpg",
         "debian-archive-keyring",
     ),
     ("/usr/bin/dpkg-source", "dpkg-dev"),
-    ("/usr/bin/python3", "python3"),
 ];
 
-/// Says in one line what is missing that a package can't give, and installs the packages.
-pub fn ensure() -> Result<()> {
+const TESTS: Packages = &[
+    ("/usr/bin/skopeo", "skopeo"),
+    ("/usr/bin/docker-registry", "docker-registry"),
+    ("/usr/bin/etcd", "etcd-server"),
+    ("/usr/bin/dbus-daemon", "dbus-daemon"),
+    ("/usr/bin/curl", "curl"),
+    ("/usr/sbin/nginx", "nginx-light"),
+    ("/usr/sbin/mkfs.xfs", "xfsprogs"),
+    ("/usr/bin/g++", "g++"),
+    ("/usr/bin/python3", "python3"),
+    ("/usr/bin/faketime", "faketime"),
+];
+
+const AARCH64: Packages = &[
+    ("/usr/bin/aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+    (
+        "/usr/aarch64-linux-gnu/include/stdio.h",
+        "libc6-dev-arm64-cross",
+    ),
+    ("/usr/bin/qemu-aarch64-static", "qemu-user-static"),
+];
+
+impl Purpose {
+    const fn packages(self) -> &'static [Packages] {
+        match self {
+            Self::Machines => &[MACHINES],
+            Self::Tests => &[MACHINES, TESTS],
+            Self::Aarch64 => &[AARCH64],
+        }
+    }
+}
+
+/// Installs the packages that are missing.
+///
+/// # Errors
+/// Something is missing that no package has: root, Debian 12, an x86-64 machine. Or a package can't be
+/// installed.
+pub fn ensure(purpose: Purpose) -> Result<()> {
     system()?;
-    let missing: Vec<&str> = PACKAGES
-        .iter()
+    let all = purpose.packages().iter().copied().flatten();
+    let missing: Vec<&str> = all
         .filter(|(file, _)| !Path::new(file).exists())
         .map(|(_, package)| *package)
         .collect();
@@ -82,4 +115,24 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
             .env("DEBIAN_FRONTEND", "noninteractive"),
     )
     .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_installs_neither_cross_compilers_nor_servers() {
+        let asks = |purpose: Purpose, package: &str| {
+            let all = purpose.packages().iter().copied().flatten();
+            all.into_iter().any(|(_, name)| *name == package)
+        };
+        for package in ["docker-registry", "nginx-light", "skopeo"] {
+            assert!(asks(Purpose::Tests, package) && !asks(Purpose::Machines, package));
+        }
+        for package in ["gcc-aarch64-linux-gnu", "qemu-user-static"] {
+            assert!(asks(Purpose::Aarch64, package));
+            assert!(!asks(Purpose::Tests, package) && !asks(Purpose::Machines, package));
+        }
+    }
 }

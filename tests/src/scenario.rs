@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use nkd_contract::{names, paths};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, ClusterFile};
 use crate::programs::workspace;
-use crate::{Cache, Callbacks, Image, Kubernetes, Lab, Machine, Programs, requirements};
+use crate::registry::Registry;
+use crate::requirements::{self, Purpose};
+use crate::{Cache, Callbacks, Image, Kubernetes, Lab, Machine, Programs};
 
 /// A lab with a receiver of callbacks, and a cluster file that isn't compiled yet.
 #[derive(Debug)]
@@ -37,7 +39,7 @@ impl Scenario {
 
     /// The same with another of the examples.
     pub fn of(example: &str) -> Result<Self> {
-        requirements::ensure()?;
+        requirements::ensure(Purpose::Tests)?;
         let cache = Cache::open()?;
         let kubernetes = Kubernetes::chosen(&cache)?;
         let programs = Programs::build()?;
@@ -71,6 +73,19 @@ impl Scenario {
         self.file
             .set_images(json!({ "bundles": [name], "sources": [source] }));
         Ok(bundle)
+    }
+
+    /// An entry of `spec.runtime.registries`: images of Kubernetes' own registry come from this one, whose
+    /// authority and user it names.
+    pub fn mirror(&self, registry: &Registry) -> Result<Value> {
+        self.file.add("registry-ca.pem", registry.ca_pem())?;
+        self.file.add("password", Registry::PASSWORD)?;
+        let mirror = json!({
+            "url": format!("https://{}", Registry::host()),
+            "caFile": "registry-ca.pem",
+            "auth": { "username": Registry::USER, "passwordFile": "password" },
+        });
+        Ok(json!({ "host": self.kubernetes.registry()?, "mirrors": [mirror] }))
     }
 
     /// Compiles the cluster file.

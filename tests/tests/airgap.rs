@@ -6,9 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nkd_contract::{Cause, Event, ImageSource, Plan, paths};
+use nkd_contract::{Cause, Kind, Stage, paths};
 use serde_json::json;
 use testbed::Machine;
+use testbed::containerd::has_what_the_plan_pins;
+use testbed::events::{await_event, events, is};
 use testbed::registry::Registry;
 use testbed::scenario::{Scenario, wait_until_ready};
 use testbed::web::WebServer;
@@ -21,28 +23,6 @@ fn said_of_images(machine: &Machine) -> String {
     machine
         .journal(&["--output=cat", "NKD_STAGE=images"])
         .unwrap()
-}
-
-/// Every image has the digest that the plan pins, and is kept from the kubelet's garbage collector.
-fn containerd_has_what_the_plan_pins(machine: &Machine) {
-    let plan: Plan = serde_json::from_str(&machine.read(paths::PLAN).unwrap()).unwrap();
-    assert!(matches!(plan.images.source, ImageSource::Bundles(_)));
-    let listed = machine
-        .check(["ctr", "--namespace", "k8s.io", "images", "list"])
-        .unwrap();
-    for image in &plan.images.required {
-        let digest = image.digest.as_deref().unwrap();
-        let mut rows = listed
-            .lines()
-            .map(|row| row.split_whitespace().collect::<Vec<_>>());
-        let row = rows.find(|row| row[0] == image.name).unwrap();
-        assert_eq!(row[2], digest, "{listed}");
-        let labels = row.last().unwrap();
-        assert!(
-            labels.contains("io.cri-containerd.pinned=pinned"),
-            "{listed}"
-        );
-    }
 }
 
 #[test]
@@ -78,7 +58,7 @@ fn nodes_find_their_bundles_on_a_stick_in_the_image_or_on_a_server() {
     }
     for machine in [&cp1, &w1, &w2] {
         wait_until_ready(machine, PATIENCE).unwrap();
-        containerd_has_what_the_plan_pins(machine);
+        has_what_the_plan_pins(machine).unwrap();
         println!("{}", said_of_images(machine));
     }
     let requests = server.requests().unwrap();
@@ -98,17 +78,8 @@ fn damaged(bundle: &Path, directory: &Path) -> PathBuf {
 
 /// Waits for an event with a cause, and returns what it says.
 fn says(machine: &Machine, cause: Cause) -> String {
-    let said = || {
-        let log = machine.read(paths::EVENTS).unwrap_or_default();
-        let events = log.lines().map(serde_json::from_str::<Event>);
-        let event = events.flatten().find(|event| event.cause == Some(cause));
-        event.map(|event| event.message)
-    };
-    let what = format!("an event with {cause}");
-    machine
-        .wait_for(&what, PATIENCE, || Ok(said().is_some()))
-        .unwrap();
-    said().unwrap()
+    let event = await_event(machine, 0, PATIENCE, |event| event.cause == Some(cause));
+    event.unwrap().message
 }
 
 #[test]
@@ -138,29 +109,24 @@ fn a_damaged_stick_and_one_pulled_out_are_named_and_the_next_attempt_works() {
     let names = loaded.lines().filter(|name| said.contains(name));
     assert_eq!(names.count(), 0, "{said}\n{loaded}");
 
+    let seen = events(&machine).len();
     stick.plug_in(&[&whole]).unwrap();
     // Other bytes don't get better by waiting: a person who has seen to it starts the agent again.
     machine
         .check(["systemctl", "start", "--no-block", "nkd-agent"])
         .unwrap();
-    machine
-        .wait_for("the next attempt to be half done", PATIENCE, || {
-            let said = said_of_images(&machine);
-            let since = said.rsplit(Cause::ImagesDigest.code()).next();
-            let read = since.unwrap_or_default().lines().filter_map(|line| {
-                let read = line.strip_prefix("images: loading cp.tar (")?;
-                read.split(' ').next()?.parse::<u64>().ok()
-            });
-            Ok(read.max() > Some(100))
-        })
-        .unwrap();
+    // The first bytes have come; how fast the others would come is the machine's affair.
+    await_event(&machine, seen, PATIENCE, |event| {
+        is(event, Kind::Progress, Stage::Images) && event.message.contains("loading cp.tar")
+    })
+    .unwrap();
     stick.pull_out().unwrap();
     let said = says(&machine, Cause::ImagesSource);
     assert!(said.contains(LABEL), "{said}");
 
     stick.plug_in(&[&whole]).unwrap();
     wait_until_ready(&machine, PATIENCE).unwrap();
-    containerd_has_what_the_plan_pins(&machine);
+    has_what_the_plan_pins(&machine).unwrap();
     println!("{}", said_of_images(&machine));
 }
 
@@ -179,7 +145,7 @@ fn a_disk_that_fills_up_half_way_is_named_and_with_more_room_the_node_becomes_re
         .check(["mount", "-o", "remount,size=3g", "/var/lib/containerd"])
         .unwrap();
     wait_until_ready(&machine, PATIENCE).unwrap();
-    containerd_has_what_the_plan_pins(&machine);
+    has_what_the_plan_pins(&machine).unwrap();
     println!("{}", said_of_images(&machine));
 }
 
@@ -214,20 +180,11 @@ fn a_registry_with_an_authority_and_a_user_of_its_own_gives_the_images() {
     for archive in scenario.kubernetes.image_archives() {
         registry.push(&scenario.lab, archive).unwrap();
     }
+    let mirrors = scenario.mirror(&registry).unwrap();
+    scenario.file.set_images(json!({}));
     scenario
         .file
-        .add("registry-ca.pem", registry.ca_pem())
-        .unwrap();
-    scenario.file.add("password", Registry::PASSWORD).unwrap();
-    let mirror = json!({
-        "url": format!("https://{}", Registry::host()),
-        "caFile": "registry-ca.pem",
-        "auth": { "username": Registry::USER, "passwordFile": "password" },
-    });
-    scenario.file.set_images(json!({}));
-    scenario.file.set_runtime(json!({
-        "registries": [{ "host": "k8s.gcr.io", "mirrors": [mirror] }],
-    }));
+        .set_runtime(json!({ "registries": [mirrors] }));
     let cluster = scenario.compile().unwrap();
     let machines = ["cp1", "w1"].map(|node| scenario.machine(&cluster, node).unwrap());
     for machine in &machines {

@@ -7,7 +7,7 @@ mod cut;
 
 use std::time::Duration;
 
-use cut::{Blow, Moment, Role, Table, all_boundaries};
+use cut::{Blow, ETCD, MANIFEST, Moment, Role, Table, all_boundaries};
 use nkd_contract::{Kind, Stage, paths};
 use testbed::FileSystem;
 use testbed::scenario::Scenario;
@@ -18,15 +18,15 @@ const RANDOM: usize = 60;
 #[test]
 fn a_node_cut_off_at_a_few_moments_becomes_ready() {
     let at = |kind, stage| Moment::At(kind, stage);
-    let into = |stage, seconds| Moment::Into(stage, Duration::from_secs(seconds));
+    let written = |file| Moment::Written(Stage::Kubeadm, file);
     let cuts = [
         (Blow::Worker, at(Kind::StageStarted, Stage::Host)),
         (Blow::Power, at(Kind::StageStarted, Stage::Runtime)),
         (Blow::Reporter, at(Kind::StageDone, Stage::Runtime)),
-        (Blow::Power, into(Stage::Images, 2)),
+        (Blow::Power, Moment::Told(Stage::Images, 3)),
         (Blow::Power, at(Kind::StageDone, Stage::Images)),
-        (Blow::Worker, into(Stage::Kubeadm, 6)),
-        (Blow::Power, into(Stage::Kubeadm, 12)),
+        (Blow::Worker, written(MANIFEST)),
+        (Blow::Power, written(ETCD)),
         (Blow::Power, at(Kind::StageDone, Stage::Kubeadm)),
     ];
     let mut scenario = Scenario::new().unwrap();
@@ -61,8 +61,10 @@ fn an_init_node_cut_off_at_every_boundary_becomes_ready() {
     let scenario = Scenario::new().unwrap();
     let cluster = scenario.compile().unwrap();
     let table = Table::new(&scenario, &cluster, "cp1");
-    let struck = table.cut_at(&all_boundaries(Role::Init));
-    assert!(struck >= 24, "only {struck} cuts");
+    let cuts = all_boundaries(Role::Init);
+    let struck = table.cut_at(&cuts);
+    // A gate is passed once, so its start may not come again.
+    assert!(struck + 1 >= cuts.len(), "only {struck} cuts");
     table.ends_well(1);
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nkd_contract::{Cause, Event, Kind, paths};
 use testbed::Machine;
+use testbed::events::await_event;
 use testbed::scenario::{Scenario, wait_until_ready};
 
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -42,14 +43,6 @@ fn enable(machine: &Machine, name: &str, unit: &str) {
     symlink(unit, wants.join(name)).unwrap();
 }
 
-fn events(machine: &Machine) -> Vec<Event> {
-    let log = machine.read(paths::EVENTS).unwrap_or_default();
-    let lines = log.lines();
-    lines
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect()
-}
-
 #[test]
 fn updates_wait_a_taken_port_is_named_and_hooks_run_on_the_way_to_ready() {
     let scenario = Scenario::new().unwrap();
@@ -65,17 +58,9 @@ fn updates_wait_a_taken_port_is_named_and_hooks_run_on_the_way_to_ready() {
     fs::set_permissions(at, fs::Permissions::from_mode(0o755)).unwrap();
     machine.boot().unwrap();
 
-    let squatter = || {
-        let events = events(&machine).into_iter();
-        let mut failed = events.filter(|event| event.kind == Kind::AttemptFailed);
-        failed.find(|event| event.cause == Some(Cause::HostPort))
-    };
-    machine
-        .wait_for("the port to be missed", PATIENCE, || {
-            Ok(squatter().is_some())
-        })
-        .unwrap();
-    let message = squatter().unwrap().message;
+    let taken =
+        |event: &Event| event.kind == Kind::AttemptFailed && event.cause == Some(Cause::HostPort);
+    let message = await_event(&machine, 0, PATIENCE, taken).unwrap().message;
     assert!(
         message.contains("port 10250 is taken by socat (process ")
             && message.contains(" of squatter.service)"),

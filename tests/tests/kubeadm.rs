@@ -8,8 +8,10 @@ use std::process::Command;
 
 use nkd::compile::{self, Request};
 use nkd::diagnostics::Diagnostics;
-use serde_json::Value;
-use testbed::{Cache, Kubernetes, requirements};
+use nkd::version::{KubeadmApi, Version};
+use serde_json::{Value, json};
+use testbed::requirements::{self, Purpose};
+use testbed::{Cache, Kubernetes};
 
 /// Three control planes behind kube-vip, with much that can be said of a node.
 const CLUSTER: &str = "\
@@ -37,16 +39,26 @@ spec:
     - {name: w1, pool: gpu, address: 10.200.0.21}
 ";
 
-const OVERLAY: &str = "\
-apiVersion: kubeadm.k8s.io/v1beta2
-kind: ClusterConfiguration
-apiServer: {extraArgs: {audit-log-maxage: \"7\"}}
-etcd: {local: {extraArgs: {quota-backend-bytes: \"4294967296\"}}}
----
-apiVersion: kubelet.config.k8s.io/v1beta1
-kind: KubeletConfiguration
-containerLogMaxFiles: 3
-";
+/// Documents of the user's own, as kubeadm of this version reads them.
+fn overlay(version: Version) -> String {
+    let api = version.kubeadm_api();
+    let argument = |name: &str, value: &str| match api {
+        KubeadmApi::V1Beta2 | KubeadmApi::V1Beta3 => json!({ name: value }),
+        KubeadmApi::V1Beta4 => json!([{ "name": name, "value": value }]),
+    };
+    let cluster = json!({
+        "apiVersion": api.api_version(),
+        "kind": "ClusterConfiguration",
+        "apiServer": { "extraArgs": argument("audit-log-maxage", "7") },
+        "etcd": { "local": { "extraArgs": argument("quota-backend-bytes", "4294967296") } },
+    });
+    let kubelet = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "containerLogMaxFiles": 3,
+    });
+    format!("{cluster}\n---\n{kubelet}\n")
+}
 
 /// Runs in a mount namespace of its own, with the files of a node where the agent would put them.
 const SANDBOX: &str = r#"
@@ -66,15 +78,16 @@ struct Compiled {
 
 impl Compiled {
     fn new(runtime: &str, pki: &str, prepare: impl FnOnce(&Path)) -> Self {
-        requirements::ensure().unwrap();
-        let kubernetes = Kubernetes::built_in(&Cache::open().unwrap()).unwrap();
+        requirements::ensure(Purpose::Tests).unwrap();
+        let kubernetes = Kubernetes::chosen(&Cache::open().unwrap()).unwrap();
         let directory = tempfile::tempdir().unwrap();
         prepare(directory.path());
         let text = CLUSTER
             .replace("VERSION", kubernetes.version())
             .replace("RUNTIME", runtime)
             .replace("PKI", pki);
-        fs::write(directory.path().join("overlay.yaml"), OVERLAY).unwrap();
+        let version = Version::parse(kubernetes.version()).unwrap();
+        fs::write(directory.path().join("overlay.yaml"), overlay(version)).unwrap();
         let kubeconfig = unpack_nodes(directory.path(), &text);
         // The agent makes it of the plan; kubeadm wants the file to be there.
         let discovery = directory.path().join("discovery.yaml");
@@ -171,7 +184,9 @@ fn a_dry_run_of_init_goes_through() {
         assert!(said.contains(expected), "no `{expected}` in\n{said}");
     }
     // The user says that the control plane may run everything.
-    assert!(!said.contains("node-role.kubernetes.io/master:NoSchedule"));
+    for role in ["master", "control-plane"] {
+        assert!(!said.contains(&format!("node-role.kubernetes.io/{role}:NoSchedule")));
+    }
 }
 
 /// kubeadm's part of the PKI, from the authorities a control plane is given.

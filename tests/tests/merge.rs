@@ -9,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use nkd::diagnostics::Diagnostics;
 use nkd::ignition::{json as source, merge::merge, tree};
 use serde_json::{Value, json};
-use testbed::{ignition, requirements};
+use testbed::ignition;
+use testbed::requirements::{self, Purpose};
 
 /// What nkd makes of a parent and a child.
 fn by_nkd(parent: &Value, child: &Value) -> Value {
@@ -76,7 +77,7 @@ fn without_empty(value: Value) -> Value {
 
 #[test]
 fn nkd_merges_every_rule_of_the_table_as_ignition_does() {
-    requirements::ensure().unwrap();
+    requirements::ensure(Purpose::Tests).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let table = include_str!("../../compiler/tests/merge/rules.json");
     let rules: Vec<Value> = serde_json::from_str(table).unwrap();
@@ -92,7 +93,7 @@ fn nkd_merges_every_rule_of_the_table_as_ignition_does() {
 
 #[test]
 fn nkd_merges_any_two_rules_together_as_ignition_does() {
-    requirements::ensure().unwrap();
+    requirements::ensure(Purpose::Tests).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let table = include_str!("../../compiler/tests/merge/rules.json");
     let rules: Vec<Value> = serde_json::from_str(table).unwrap();

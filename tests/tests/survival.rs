@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use nkd_contract::{Event, Kind, Stage, paths};
 use testbed::callbacks::Mood;
+use testbed::events::{await_event, await_soon, events, is};
 use testbed::scenario::{Scenario, property, wait_until_ready};
 use testbed::{FileSystem, Machine};
 
@@ -47,22 +48,6 @@ fn all_is_told(scenario: &Scenario, machine: &Machine) -> Vec<Event> {
     events
 }
 
-fn events(machine: &Machine) -> Vec<Event> {
-    let log = machine.read(paths::EVENTS).unwrap_or_default();
-    log.lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect()
-}
-
-fn wait_for_event(machine: &Machine, kind: Kind, stage: Stage) {
-    let is_it = |event: &Event| event.kind == kind && event.stage == Some(stage);
-    machine
-        .wait_for("an event", PATIENCE, || {
-            Ok(events(machine).iter().any(is_it))
-        })
-        .unwrap();
-}
-
 /// How many attempts at a stage failed.
 fn failed_attempts(events: &[Event], stage: Stage) -> usize {
     let is_it = |event: &&Event| event.kind == Kind::AttemptFailed && event.stage == Some(stage);
@@ -100,7 +85,8 @@ fn containerd_dies_during_the_import_and_kubeadm_fails_once() {
 fi"#;
     wrap(&machine, "kubeadm", script);
     let events = becomes_ready(&scenario, &machine, |machine| {
-        wait_for_event(machine, Kind::Progress, Stage::Images);
+        let importing = |event: &_| is(event, Kind::Progress, Stage::Images);
+        await_event(machine, 0, PATIENCE, importing).unwrap();
         kill(machine, "containerd");
     });
     assert!(failed_attempts(&events, Stage::Images) >= 1);
@@ -112,8 +98,11 @@ fi"#;
 fn containerd_dies_during_kubeadm() {
     let (scenario, machine) = control_plane();
     becomes_ready(&scenario, &machine, |machine| {
-        wait_for_event(machine, Kind::StageStarted, Stage::Kubeadm);
-        std::thread::sleep(Duration::from_secs(8));
+        let manifest = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+        await_soon(machine, manifest, PATIENCE, || {
+            machine.read(manifest).is_ok()
+        })
+        .unwrap();
         kill(machine, "containerd");
     });
 }

@@ -13,7 +13,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use nkd_contract::{Cause, Event, NodeStatus, Stage, State};
 use testbed::cluster::ClusterFile;
 use testbed::programs::workspace;
-use testbed::{Cache, Callbacks, Image, Kubernetes, Lab, Machine, Programs, requirements};
+use testbed::requirements::{self, Purpose};
+use testbed::{Cache, Callbacks, Image, Kubernetes, Lab, Machine, Programs};
 
 /// Compiles examples/demo, boots its control plane and its worker from the compiled files alone,
 /// and shows both becoming Ready.
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
 }
 
 fn demo(options: &Options) -> Result<()> {
-    requirements::ensure()?;
+    requirements::ensure(Purpose::Machines)?;
     let cache = Cache::open()?;
     let kubernetes = match &options.kubernetes {
         Some(directory) => Kubernetes::from_directory(directory)?,

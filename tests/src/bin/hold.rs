@@ -4,10 +4,11 @@ use std::io::Write;
 
 use anyhow::Result;
 use testbed::overlay::{self, Node};
-use testbed::{Cache, Image, Kubernetes, Lab, requirements};
+use testbed::requirements::{self, Purpose};
+use testbed::{Cache, Image, Kubernetes, Lab};
 
 fn main() -> Result<()> {
-    requirements::ensure()?;
+    requirements::ensure(Purpose::Machines)?;
     let cache = Cache::open()?;
     let image = Image::without_product(&cache, &Kubernetes::chosen(&cache)?)?;
     let lab = Lab::new(&cache)?;

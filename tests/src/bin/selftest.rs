@@ -12,7 +12,8 @@ use testbed::emulator::Emulator;
 use testbed::image::Image;
 use testbed::kubernetes::{self, Kubernetes};
 use testbed::programs::{Programs, workspace};
-use testbed::{aarch64, requirements, tools};
+use testbed::requirements::{self, Purpose};
+use testbed::{aarch64, tools};
 
 /// Runs all tests: unit, golden, command line, contract, and real clusters in the testbed.
 ///
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
 
 fn selftest(options: &Options) -> Result<()> {
     let start = Instant::now();
-    requirements::ensure()?;
+    requirements::ensure(Purpose::Tests)?;
     let cache = Cache::open()?;
     prepare(&cache, options.kubernetes.as_deref())?;
     eprintln!("selftest: set up after {} s", start.elapsed().as_secs());
@@ -53,6 +54,7 @@ fn selftest(options: &Options) -> Result<()> {
         steps.push(("licences, bans and sources of dependencies", deny(&cache)?));
         steps.push(("fuzz targets", fuzz(&cache, options.long)?));
         if aarch64::hindrance().is_none() {
+            requirements::ensure(Purpose::Aarch64)?;
             let name = "the agent for aarch64, in qemu-user";
             steps.push((name, run(&mut aarch64::tests(&cache)?)?));
         }

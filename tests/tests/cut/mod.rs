@@ -1,14 +1,16 @@
 //! A table of cuts: what is done to a node, when, and how it must end.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use nkd_contract::{Event, Kind, Stage, paths};
+use nkd_contract::{Event, Kind, Stage};
+use testbed::events::{events, is};
 use testbed::scenario::{Scenario, wait_until_ready};
 use testbed::{Cluster, Machine};
 
 /// How long anything may take that isn't cut.
 const PATIENCE: Duration = Duration::from_secs(400);
+const TICK: Duration = Duration::from_millis(5);
 /// How long systemd takes to start the worker again, and a little.
 const RESTART: Duration = Duration::from_secs(8);
 /// Chooses the random moments; printed, and taken from here if it is set.
@@ -30,8 +32,31 @@ pub enum Blow {
 pub enum Moment {
     /// As soon as the log has this.
     At(Kind, Stage),
+    /// As soon as an attempt at the stage has told so often how far it is.
+    Told(Stage, usize),
+    /// As soon as this file was written since the last blow, by an attempt at the stage.
+    Written(Stage, &'static str),
     /// So long after the stage began.
     Into(Stage, Duration),
+}
+
+impl Moment {
+    const fn stage(self) -> Stage {
+        match self {
+            Self::At(_, stage)
+            | Self::Told(stage, _)
+            | Self::Written(stage, _)
+            | Self::Into(stage, _) => stage,
+        }
+    }
+
+    /// What the log has when its stage begins, or when it is there.
+    const fn kind(self) -> Kind {
+        match self {
+            Self::At(kind, _) => kind,
+            _ => Kind::StageStarted,
+        }
+    }
 }
 
 /// What the node is to its cluster.
@@ -56,6 +81,22 @@ impl Role {
     }
 }
 
+/// What kubeadm writes on its way, in its order, whatever its release.
+const OF_INIT: [&str; 4] = [
+    "/etc/kubernetes/pki/apiserver.crt",
+    "/etc/kubernetes/admin.conf",
+    MANIFEST,
+    ETCD,
+];
+const OF_JOIN: [&str; 2] = [
+    "/var/lib/kubelet/config.yaml",
+    "/var/lib/kubelet/pki/kubelet-client-current.pem",
+];
+/// The last of the static pods that kubeadm writes before it waits for them.
+pub const MANIFEST: &str = "/etc/kubernetes/manifests/kube-scheduler.yaml";
+/// Of the etcd that runs here.
+pub const ETCD: &str = "/var/lib/etcd/member/wal";
+
 /// Every boundary of every stage, by each kind of blow, and moments inside the long stages.
 pub fn all_boundaries(role: Role) -> Vec<(Blow, Moment)> {
     let mut cuts = Vec::new();
@@ -63,19 +104,22 @@ pub fn all_boundaries(role: Role) -> Vec<(Blow, Moment)> {
     for (stage, other) in Stage::ALL.into_iter().zip(others) {
         let begun = Moment::At(Kind::StageStarted, stage);
         cuts.extend([(other, begun), (Blow::Power, begun)]);
-        let inside: &[u64] = match (stage, role) {
-            (Stage::Images, _) => &[500, 1_000, 2_000],
-            (Stage::Kubeadm, Role::JoinWorker) => &[1_000, 2_000, 4_000],
-            (Stage::Kubeadm, _) => &[1_000, 3_000, 6_000, 9_000, 12_000],
-            _ => &[],
+        let inside: Vec<_> = match (stage, role) {
+            (Stage::Images, _) => [1, 3, 5].map(|times| Moment::Told(stage, times)).into(),
+            (Stage::Kubeadm, Role::JoinWorker) => written(&OF_JOIN),
+            (Stage::Kubeadm, Role::JoinControlPlane) => written(&[OF_JOIN[0], MANIFEST, ETCD]),
+            (Stage::Kubeadm, Role::Init) => written(&OF_INIT),
+            _ => Vec::new(),
         };
-        cuts.extend(inside.iter().map(|millis| {
-            let into = Duration::from_millis(*millis);
-            (Blow::Power, Moment::Into(stage, into))
-        }));
+        cuts.extend(inside.into_iter().map(|moment| (Blow::Power, moment)));
         cuts.push((Blow::Power, Moment::At(Kind::StageDone, stage)));
     }
     cuts
+}
+
+fn written(files: &[&'static str]) -> Vec<Moment> {
+    let written = |file: &&'static str| Moment::Written(Stage::Kubeadm, file);
+    files.iter().map(written).collect()
 }
 
 /// A node that is cut off, and the cluster it belongs to.
@@ -87,6 +131,7 @@ pub struct Table<'a> {
     pub machine: Machine,
     authority: String,
     started: Cell<bool>,
+    last_blow: Cell<SystemTime>,
 }
 
 impl<'a> Table<'a> {
@@ -102,6 +147,7 @@ impl<'a> Table<'a> {
             machine,
             authority,
             started: Cell::new(false),
+            last_blow: Cell::new(SystemTime::now()),
         }
     }
 
@@ -123,6 +169,8 @@ impl<'a> Table<'a> {
                 self.strike(*blow);
                 struck += 1;
                 println!("{:5} s  {blow:?} {moment:?}", start.elapsed().as_secs());
+            } else {
+                println!("{:5} s  past {moment:?}", start.elapsed().as_secs());
             }
         }
         struck
@@ -204,20 +252,14 @@ impl<'a> Table<'a> {
     }
 
     fn log(&self) -> Vec<Event> {
-        let log = self.machine.read(paths::EVENTS).unwrap_or_default();
-        log.lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
+        events(&self.machine)
     }
 
     /// Waits for the moment among the events after those seen and gives its event's place in the log;
     /// `None` when the installation is past it for good.
     fn wait(&self, moment: Moment, seen: usize) -> Option<usize> {
-        let (kind, stage, more) = match moment {
-            Moment::At(kind, stage) => (kind, stage, Duration::ZERO),
-            Moment::Into(stage, more) => (Kind::StageStarted, stage, more),
-        };
-        let is_it = |event: &&Event| event.kind == kind && event.stage == Some(stage);
+        let (kind, stage) = (moment.kind(), moment.stage());
+        let is_it = |event: &&Event| is(event, kind, stage);
         let (begun, mut start) = (Instant::now(), Instant::now());
         loop {
             let events = self.log();
@@ -226,10 +268,10 @@ impl<'a> Table<'a> {
             let last = events
                 .iter()
                 .rposition(|event| event.kind != Kind::Progress);
-            let runs = last.filter(|place| !more.is_zero() && is_it(&&events[*place]));
+            let inside = !matches!(moment, Moment::At(..));
+            let runs = last.filter(|place| inside && is_it(&&events[*place]));
             if let Some(place) = new.map(|place| seen + place).or(runs) {
-                std::thread::sleep(more);
-                return Some(place);
+                return self.wait_inside(moment, place).then_some(place);
             }
             // A gate is passed once, other stages come again with every boot.
             let passed = |event: &Event| {
@@ -254,8 +296,46 @@ impl<'a> Table<'a> {
                 "waited for {moment:?}\n{}",
                 self.journal()
             );
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(TICK);
         }
+    }
+
+    /// Waits for the moment after its stage began, which is at this place in the log; not if the stage is
+    /// done by then.
+    fn wait_inside(&self, moment: Moment, begun: usize) -> bool {
+        let stage = moment.stage();
+        let told = |events: &[Event], kind| {
+            let mut events = events.iter().skip(begun);
+            events
+                .by_ref()
+                .filter(|event| is(event, kind, stage))
+                .count()
+        };
+        let start = Instant::now();
+        loop {
+            let events = self.log();
+            let is_there = match moment {
+                Moment::At(..) => true,
+                Moment::Told(_, times) => told(&events, Kind::Progress) >= times,
+                Moment::Written(_, file) => self.is_new(file),
+                Moment::Into(_, more) => start.elapsed() >= more,
+            };
+            if is_there || told(&events, Kind::StageDone) > 0 {
+                return is_there;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "waited for {moment:?}\n{}",
+                self.journal()
+            );
+            std::thread::sleep(TICK);
+        }
+    }
+
+    fn is_new(&self, file: &str) -> bool {
+        let written = self.machine.root().join(&file[1..]).symlink_metadata();
+        let written = written.and_then(|metadata| metadata.modified());
+        written.is_ok_and(|written| written > self.last_blow.get())
     }
 
     fn journal(&self) -> String {
@@ -264,6 +344,7 @@ impl<'a> Table<'a> {
     }
 
     fn strike(&self, blow: Blow) {
+        self.last_blow.set(SystemTime::now());
         let unit = match blow {
             Blow::Worker => "nkd-agent",
             Blow::Reporter => "nkd-reporter",

@@ -1,0 +1,182 @@
+//! Nodes with other containerds than Debian 12's, which take the same configuration and the same bundles.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use nkd::version::Version;
+use nkd_contract::{Kind, Stage, paths};
+use serde_json::json;
+use testbed::containerd::{CTR, has_what_the_plan_pins};
+use testbed::events::{await_event, await_soon, events, is};
+use testbed::registry::Registry;
+use testbed::scenario::{Scenario, wait_until_ready};
+use testbed::{Cache, Containerd, Kubernetes, Machine};
+
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A scenario whose image has another containerd.
+fn scenario(containerd: Containerd) -> Scenario {
+    let mut scenario = Scenario::new().unwrap();
+    let cache = Cache::open().unwrap();
+    scenario.image = scenario.image.with_containerd(&cache, containerd).unwrap();
+    scenario
+}
+
+/// containerd is of the series, and has taken the whole of its configuration without a complaint.
+fn takes_its_configuration(machine: &Machine, containerd: Containerd, pause: &str) {
+    let version = machine.check(["containerd", "--version"]).unwrap();
+    let (series, number) = (containerd.series(), version.split_whitespace().nth(2));
+    let number = number.unwrap().trim_start_matches('v');
+    assert!(number.starts_with(&format!("{series}.")), "{version}");
+    let dump = machine.check(["containerd", "config", "dump"]).unwrap();
+    // Version 3 of the configuration has single quotes, and another name for the sandbox's image.
+    let dump = dump.replace('\'', "\"");
+    for expected in [
+        "SystemdCgroup = true".to_owned(),
+        "config_path = \"/etc/containerd/certs.d\"".to_owned(),
+        format!("= \"{pause}\""),
+    ] {
+        assert!(dump.contains(&expected), "no `{expected}` in\n{dump}");
+    }
+    let said = machine.journal(&["--unit=containerd", "--output=cat"]);
+    let said = said.unwrap();
+    // The kubelet's CRI is no matter of the configuration.
+    let is_told = |line: &&str| {
+        (line.contains("level=warning") || line.contains("level=error"))
+            && !line.contains("CRI API")
+    };
+    for line in said.lines().filter(is_told) {
+        println!("{line}");
+        let complaints = ["unknown key", "deprecat", "imports", "toml"];
+        assert!(
+            !complaints
+                .iter()
+                .any(|word| line.to_lowercase().contains(word))
+        );
+    }
+    let deprecated = machine.check(["ctr", "deprecations", "list"]).unwrap();
+    println!("{deprecated}");
+    assert!(
+        !deprecated.to_lowercase().contains("config"),
+        "{deprecated}"
+    );
+}
+
+/// Programs of the images run: what was unpacked is whole.
+fn images_run(machine: &Machine, kubernetes: &Kubernetes) {
+    for component in ["kube-apiserver", "kube-controller-manager", "kube-proxy"] {
+        let image = kubernetes.image(component).unwrap();
+        let run = ["run", "--rm", &image, component, component, "--version"];
+        let said = machine.check(CTR.into_iter().chain(run)).unwrap();
+        assert!(said.contains(kubernetes.version()), "{image}: {said}");
+    }
+}
+
+/// Nothing is left of how the images came.
+fn nothing_is_left_of_the_load(machine: &Machine) {
+    let root = r#"labels."containerd.io/gc.root"==nkd"#;
+    for words in [
+        &["leases", "list", "--quiet"][..],
+        &["content", "list", "--quiet", root],
+        &["content", "active"],
+    ] {
+        let left = machine.check(CTR.iter().chain(words)).unwrap();
+        let left: Vec<_> = left
+            .lines()
+            .filter(|line| !line.starts_with("REF"))
+            .collect();
+        assert_eq!(left, Vec::<&str>::new(), "{words:?}");
+    }
+}
+
+#[test]
+fn nodes_on_containerd_1_7_become_ready_from_a_bundle() {
+    let mut scenario = scenario(Containerd::V1_7);
+    let bundle = scenario.bundle_in_image().unwrap();
+    let cluster = scenario.compile().unwrap();
+    let machines = ["cp1", "w1"].map(|node| scenario.machine(&cluster, node).unwrap());
+    for machine in &machines {
+        machine.add(&bundle, paths::BUNDLES).unwrap();
+        machine.boot().unwrap();
+    }
+    let pause = scenario.kubernetes.image("pause").unwrap();
+    for machine in &machines {
+        wait_until_ready(machine, PATIENCE).unwrap();
+        takes_its_configuration(machine, Containerd::V1_7, &pause);
+        has_what_the_plan_pins(machine).unwrap();
+        nothing_is_left_of_the_load(machine);
+    }
+}
+
+/// With a kubelet before 1.23, which can't speak CRI's v1, the node can't come further than `kubeadm`.
+#[test]
+fn containerd_2_loads_a_bundle_again_after_a_power_cut_and_knows_the_mirrors() {
+    let mut scenario = scenario(Containerd::V2);
+    let bundle = scenario.bundle_in_image().unwrap();
+    let mirror = mirror(&mut scenario);
+    let cluster = scenario.compile().unwrap();
+    let machine = scenario.machine(&cluster, "cp1").unwrap();
+    machine.add(&bundle, paths::BUNDLES).unwrap();
+    machine.boot().unwrap();
+    // At the latest then something is named whose files aren't on the disk.
+    await_soon(&machine, "an image", PATIENCE, || {
+        let list = CTR.into_iter().chain(["images", "list", "--quiet"]);
+        machine.check(list).is_ok_and(|names| !names.is_empty())
+    })
+    .unwrap();
+    machine.cut_power().unwrap();
+    let seen = events(&machine);
+    assert!(
+        !seen
+            .iter()
+            .any(|event| is(event, Kind::StageDone, Stage::Images))
+    );
+    machine.boot().unwrap();
+    let done = |event: &_| is(event, Kind::StageDone, Stage::Images);
+    await_event(&machine, seen.len(), PATIENCE, done).unwrap();
+    let told = events(&machine);
+    let again = told.iter().skip(seen.len()).any(|event| {
+        is(event, Kind::Progress, Stage::Images) && event.message.starts_with("unpacking")
+    });
+    assert!(again, "{told:?}");
+
+    let pause = scenario.kubernetes.image("pause").unwrap();
+    takes_its_configuration(&machine, Containerd::V2, &pause);
+    has_what_the_plan_pins(&machine).unwrap();
+    nothing_is_left_of_the_load(&machine);
+    images_run(&machine, &scenario.kubernetes);
+    // As another namespace, for it has nothing yet.
+    let pull = [
+        "ctr",
+        "images",
+        "pull",
+        "--hosts-dir",
+        "/etc/containerd/certs.d",
+    ];
+    machine.check(pull.into_iter().chain([&*pause])).unwrap();
+    drop(mirror);
+
+    let version = Version::parse(scenario.kubernetes.version()).unwrap();
+    if version.minor >= 23 {
+        return wait_until_ready(&machine, PATIENCE).unwrap();
+    }
+    machine
+        .wait_for("the kubelet to miss CRI's v1alpha2", PATIENCE, || {
+            let said = machine.journal(&["--unit=kubelet", "--output=cat"])?;
+            Ok(said.contains("unknown service runtime.v1alpha2"))
+        })
+        .unwrap();
+}
+
+/// A registry with an authority and a user of its own, which has the sandbox's image alone.
+fn mirror(scenario: &mut Scenario) -> Registry {
+    let registry = scenario.lab.registry().unwrap();
+    let archives = scenario.kubernetes.image_archives().iter();
+    let mut pause = archives.filter(|path| path.to_string_lossy().contains("/pause"));
+    registry.push(&scenario.lab, pause.next().unwrap()).unwrap();
+    let mirrors = scenario.mirror(&registry).unwrap();
+    scenario
+        .file
+        .set_runtime(json!({ "registries": [mirrors] }));
+    registry
+}
