@@ -1,6 +1,6 @@
-# The operating system of a node: Debian 12, made to start as an image-based system does: no
-# machine-id, nothing enabled that a preset doesn't ask for, programs in /usr.
-# Out: $OUT/root.
+# The operating system of a node: Debian, made to start as an image-based system does: no machine-id,
+# nothing enabled that a preset doesn't ask for, programs in /usr.
+# In: SUITE (such as bookworm). Out: $OUT/root.
 
 mirror=$(debian_mirror)
 packages=systemd,systemd-sysv,dbus,udev,kmod,iproute2,iptables,conntrack,ethtool,socat,ca-certificates
@@ -9,9 +9,9 @@ mmdebstrap --quiet --variant=minbase --include="$packages" \
     --aptopt='Acquire::Languages "none"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
-    bookworm "$OUT/root" \
-    "deb [signed-by=$keyring] $mirror bookworm main" \
-    "deb [signed-by=$keyring] $mirror bookworm-updates main"
+    "$SUITE" "$OUT/root" \
+    "deb [signed-by=$keyring] $mirror $SUITE main" \
+    "deb [signed-by=$keyring] $mirror $SUITE-updates main"
 root=$OUT/root
 
 # systemd applies presets only where there is no machine-id at all.

@@ -7,7 +7,7 @@ mod cut;
 
 use std::time::Duration;
 
-use cut::{Blow, ETCD, MANIFEST, Moment, Role, Table, all_boundaries};
+use cut::{Blow, MANIFEST, Moment, Role, Table, UP, all_boundaries};
 use nkd_contract::{Kind, Stage, paths};
 use testbed::FileSystem;
 use testbed::scenario::Scenario;
@@ -18,15 +18,14 @@ const RANDOM: usize = 60;
 #[test]
 fn a_node_cut_off_at_a_few_moments_becomes_ready() {
     let at = |kind, stage| Moment::At(kind, stage);
-    let written = |file| Moment::Written(Stage::Kubeadm, file);
     let cuts = [
         (Blow::Worker, at(Kind::StageStarted, Stage::Host)),
         (Blow::Power, at(Kind::StageStarted, Stage::Runtime)),
         (Blow::Reporter, at(Kind::StageDone, Stage::Runtime)),
         (Blow::Power, Moment::Told(Stage::Images, 3)),
         (Blow::Power, at(Kind::StageDone, Stage::Images)),
-        (Blow::Worker, written(MANIFEST)),
-        (Blow::Power, written(ETCD)),
+        (Blow::Worker, Moment::Written(Stage::Kubeadm, MANIFEST)),
+        (Blow::Power, Moment::Logged(Stage::Kubeadm, UP)),
         (Blow::Power, at(Kind::StageDone, Stage::Kubeadm)),
     ];
     let mut scenario = Scenario::new().unwrap();

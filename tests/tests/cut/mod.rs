@@ -36,6 +36,8 @@ pub enum Moment {
     Told(Stage, usize),
     /// As soon as this file was written since the last blow, by an attempt at the stage.
     Written(Stage, &'static str),
+    /// As soon as the stage has logged this since the last blow.
+    Logged(Stage, &'static str),
     /// So long after the stage began.
     Into(Stage, Duration),
 }
@@ -46,6 +48,7 @@ impl Moment {
             Self::At(_, stage)
             | Self::Told(stage, _)
             | Self::Written(stage, _)
+            | Self::Logged(stage, _)
             | Self::Into(stage, _) => stage,
         }
     }
@@ -81,21 +84,10 @@ impl Role {
     }
 }
 
-/// What kubeadm writes on its way, in its order, whatever its release.
-const OF_INIT: [&str; 4] = [
-    "/etc/kubernetes/pki/apiserver.crt",
-    "/etc/kubernetes/admin.conf",
-    MANIFEST,
-    ETCD,
-];
-const OF_JOIN: [&str; 2] = [
-    "/var/lib/kubelet/config.yaml",
-    "/var/lib/kubelet/pki/kubelet-client-current.pem",
-];
 /// The last of the static pods that kubeadm writes before it waits for them.
 pub const MANIFEST: &str = "/etc/kubernetes/manifests/kube-scheduler.yaml";
-/// Of the etcd that runs here.
-pub const ETCD: &str = "/var/lib/etcd/member/wal";
+/// What kubeadm says of the first phase after the control plane is up.
+pub const UP: &str = "kubeadm: [upload-config]";
 
 /// Every boundary of every stage, by each kind of blow, and moments inside the long stages.
 pub fn all_boundaries(role: Role) -> Vec<(Blow, Moment)> {
@@ -106,9 +98,7 @@ pub fn all_boundaries(role: Role) -> Vec<(Blow, Moment)> {
         cuts.extend([(other, begun), (Blow::Power, begun)]);
         let inside: Vec<_> = match (stage, role) {
             (Stage::Images, _) => [1, 3, 5].map(|times| Moment::Told(stage, times)).into(),
-            (Stage::Kubeadm, Role::JoinWorker) => written(&OF_JOIN),
-            (Stage::Kubeadm, Role::JoinControlPlane) => written(&[OF_JOIN[0], MANIFEST, ETCD]),
-            (Stage::Kubeadm, Role::Init) => written(&OF_INIT),
+            (Stage::Kubeadm, role) => inside_kubeadm(role).into(),
             _ => Vec::new(),
         };
         cuts.extend(inside.into_iter().map(|moment| (Blow::Power, moment)));
@@ -117,9 +107,29 @@ pub fn all_boundaries(role: Role) -> Vec<(Blow, Moment)> {
     cuts
 }
 
-fn written(files: &[&'static str]) -> Vec<Moment> {
-    let written = |file: &&'static str| Moment::Written(Stage::Kubeadm, file);
-    files.iter().map(written).collect()
+/// What kubeadm does on its way, in its order.
+const fn inside_kubeadm(role: Role) -> [Moment; 4] {
+    let stage = Stage::Kubeadm;
+    match role {
+        Role::Init => [
+            Moment::Written(stage, "/etc/kubernetes/pki/apiserver.crt"),
+            Moment::Written(stage, "/etc/kubernetes/admin.conf"),
+            Moment::Written(stage, MANIFEST),
+            Moment::Logged(stage, UP),
+        ],
+        Role::JoinControlPlane => [
+            Moment::Written(stage, "/etc/kubernetes/pki/apiserver.crt"),
+            Moment::Written(stage, MANIFEST),
+            Moment::Logged(stage, "kubeadm: [etcd]"),
+            Moment::Logged(stage, "kubeadm: [mark-control-plane]"),
+        ],
+        Role::JoinWorker => [
+            Moment::Logged(stage, "kubeadm: [preflight]"),
+            Moment::Written(stage, "/etc/kubernetes/bootstrap-kubelet.conf"),
+            Moment::Written(stage, "/var/lib/kubelet/config.yaml"),
+            Moment::Written(stage, "/var/lib/kubelet/pki/kubelet-client-current.pem"),
+        ],
+    }
 }
 
 /// A node that is cut off, and the cluster it belongs to.
@@ -318,6 +328,7 @@ impl<'a> Table<'a> {
                 Moment::At(..) => true,
                 Moment::Told(_, times) => told(&events, Kind::Progress) >= times,
                 Moment::Written(_, file) => self.is_new(file),
+                Moment::Logged(_, text) => self.has_logged(text),
                 Moment::Into(_, more) => start.elapsed() >= more,
             };
             if is_there || told(&events, Kind::StageDone) > 0 {
@@ -336,6 +347,14 @@ impl<'a> Table<'a> {
         let written = self.machine.root().join(&file[1..]).symlink_metadata();
         let written = written.and_then(|metadata| metadata.modified());
         written.is_ok_and(|written| written > self.last_blow.get())
+    }
+
+    fn has_logged(&self, text: &str) -> bool {
+        let since = self.last_blow.get().duration_since(SystemTime::UNIX_EPOCH);
+        let since = format!("--since=@{}", since.unwrap_or_default().as_secs());
+        let arguments = ["--unit=nkd-agent", "--boot=0", "--output=cat", &since];
+        let log = self.machine.journal(&arguments);
+        log.is_ok_and(|log| log.contains(text))
     }
 
     fn journal(&self) -> String {

@@ -6,7 +6,7 @@ use crate::yaml::{Key, Mapping};
 pub(super) static RUNTIME: Mapping = mapping(
     "runtime",
     &[&[
-        word("name", &RUNTIMES, "Which one; it has to be in the OS image. From Kubernetes 1.24 docker needs cri-dockerd there too, and from 1.26 isulad has to be 2.1.5 or later.").or(RUNTIMES[0]),
+        word("name", &RUNTIMES, "Which one; it has to be in the OS image. containerd has to be older than 2.0 before Kubernetes 1.23, and 1.6 or later from 1.26. From 1.24 docker needs cri-dockerd there too, and from 1.26 isulad has to be 2.1.5 or later.").or(RUNTIMES[0]),
         text(
             "sandboxImage",
             "The image that holds a pod together; by default the one of the Kubernetes version.",
