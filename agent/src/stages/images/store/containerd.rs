@@ -16,6 +16,9 @@ const NAMESPACE: &str = "k8s.io";
 /// The label that keeps an image from garbage collection (containerd, CRI plugin, "Image
 /// pinning").
 const PINNED: &str = "io.cri-containerd.pinned=pinned";
+/// Leases that expire, as those of imports do (containerd, docs/garbage-collection.md, "Garbage Collection
+/// Labels"). The CRI plugin of containerd 2 has one for each pod, which doesn't.
+const EXPIRE: &str = r#"labels."containerd.io/gc.expire""#;
 
 #[derive(Debug, Clone)]
 pub(super) struct Containerd {
@@ -86,7 +89,8 @@ impl Store for Containerd {
     fn forget_cut_off_loads(&self) -> Result<(), Fault> {
         content::forget_cut_off_loads(self)?;
         let failed = |error| Fault::of_command(Cause::ImagesImport, &error);
-        let leases = self.ctr().args(["leases", "list", "--quiet"]).read();
+        let leases = ["leases", "list", "--quiet", EXPIRE];
+        let leases = self.ctr().args(leases).read();
         let leases = leases.map_err(failed)?;
         let leases = leases.lines().map(str::trim);
         for lease in leases.filter(|lease| !lease.is_empty()) {
