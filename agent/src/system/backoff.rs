@@ -5,17 +5,19 @@ use std::time::Duration;
 /// The first wait is at most this long.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// A wait after so many failures in a row, drawn evenly from nothing to a bound that doubles with
-/// each, up to the longest: full jitter, so that a thousand nodes that were refused together don't
-/// come back together.
+/// A time drawn evenly from nothing to a bound: full jitter, so that a thousand nodes that began to wait
+/// together don't end together.
+pub fn random(bound: Duration) -> Duration {
+    bound.mul_f64(fastrand::f64())
+}
+
+/// A [`random`] wait after so many failures in a row, to a bound that doubles with each, up to the
+/// longest.
 pub fn jittered(failures: u32, longest: Duration) -> Duration {
     let doubled = 1_u32
         .checked_shl(failures.saturating_sub(1))
         .unwrap_or(u32::MAX);
-    FIRST
-        .saturating_mul(doubled)
-        .min(longest)
-        .mul_f64(fastrand::f64())
+    random(FIRST.saturating_mul(doubled).min(longest))
 }
 
 /// Counts the failures in a row.
@@ -34,12 +36,12 @@ impl Backoff {
         }
     }
 
-    /// The wait after another failure; at least what the other side asks for, within the longest.
+    /// The wait after another failure. Where the other side asks for a time, up to the longest, it is at
+    /// least that time, and at most twice as long: it has asked many for the same.
     pub fn next(&mut self, asked: Option<Duration>) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        jittered(self.failures, self.longest)
-            .max(asked.unwrap_or_default())
-            .min(self.longest)
+        let asked = asked.unwrap_or_default().min(self.longest);
+        jittered(self.failures, self.longest).max(asked + random(asked))
     }
 }
 
@@ -62,6 +64,18 @@ mod tests {
     fn what_the_other_side_asks_for_is_honoured_within_the_longest() {
         let mut backoff = Backoff::new(LONGEST);
         assert!(backoff.next(Some(Duration::from_secs(7))) >= Duration::from_secs(7));
-        assert_eq!(backoff.next(Some(Duration::from_secs(3600))), LONGEST);
+        let longer = backoff.next(Some(Duration::from_secs(3600)));
+        assert!(longer >= LONGEST && longer <= 2 * LONGEST, "{longer:?}");
+    }
+
+    #[test]
+    fn those_who_were_asked_for_the_same_time_wait_for_different_times() {
+        let asked = Duration::from_secs(30);
+        let waits = [(); 8].map(|()| Backoff::new(LONGEST).next(Some(asked)));
+        let (shortest, longest) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+        assert!(
+            longest.abs_diff(*shortest) > Duration::from_secs(3),
+            "{waits:?}"
+        );
     }
 }

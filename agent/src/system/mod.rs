@@ -11,7 +11,7 @@ mod sync;
 mod text;
 pub mod tls;
 
-pub use backoff::{Backoff, jittered};
+pub use backoff::{Backoff, jittered, random};
 pub use command::{Command, CommandError};
 pub use redact::Redactor;
 pub use root::Root;

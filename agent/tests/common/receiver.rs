@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver as Channel, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nkd_contract::ReportTarget;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -39,6 +39,8 @@ pub enum Answer {
 /// What somebody sent.
 #[derive(Debug)]
 pub struct Request {
+    /// When its head had come.
+    pub at: Instant,
     pub line: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -165,7 +167,8 @@ fn serve<S: Stream + 'static>(
     Ok(None)
 }
 
-fn read(stream: &mut impl BufRead) -> io::Result<Request> {
+/// Reads a request with its body.
+pub fn read(stream: &mut impl BufRead) -> io::Result<Request> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
@@ -181,6 +184,7 @@ fn read(stream: &mut impl BufRead) -> io::Result<Request> {
     let headers = lines.iter().filter_map(|line| line.split_once(": "));
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let mut request = Request {
+        at: Instant::now(),
         line,
         headers: headers.collect(),
         body: Vec::new(),
@@ -218,7 +222,8 @@ impl Authority {
         }
     }
 
-    fn server(&self) -> Arc<ServerConfig> {
+    /// What a server needs to be believed by those who trust this authority.
+    pub fn server(&self) -> Arc<ServerConfig> {
         let key = PrivatePkcs8KeyDer::from(self.key.serialize_der());
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -123,7 +124,43 @@ fn an_event_is_sent_until_it_is_taken_and_later_ones_wait() {
     let requests: Vec<_> = (0..5).map(|_| receiver.next()).collect();
     let sequences: Vec<_> = requests.iter().map(Request::sequence).collect();
     assert_eq!(sequences, [1, 1, 1, 1, 2]);
+    let after_retry_after = requests[2].at - requests[1].at;
+    assert!(after_retry_after >= Duration::from_secs(1));
     assert!(requests.iter().all(is_signed));
+}
+
+#[test]
+fn nodes_that_are_turned_away_together_come_back_apart_and_never_before_retry_after() {
+    const NODES: usize = 8;
+    let busy = [Answer::With(429, "Retry-After: 1"); NODES];
+    let receiver = Receiver::start(&busy);
+    let reporters: Vec<_> = (0..NODES)
+        .map(|node| {
+            let mut target = receiver.target();
+            target.url = format!("http://{}/{node}", receiver.address);
+            let machine = Machine::reporting_to(&target);
+            machine.log(&events(1..=1));
+            let reporter = machine.report_without_bus();
+            (machine, reporter)
+        })
+        .collect();
+    let requests: Vec<_> = (0..2 * NODES).map(|_| receiver.next()).collect();
+    drop(reporters);
+    let waits: Vec<_> = (0..NODES)
+        .map(|node| {
+            let line = format!("POST /{node} HTTP/1.1");
+            let mut attempts = requests.iter().filter(|request| request.line == line);
+            let (first, second) = (attempts.next().unwrap(), attempts.next().unwrap());
+            second.at - first.at
+        })
+        .collect();
+    let (shortest, longest) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+    assert!(*shortest >= Duration::from_secs(1), "{waits:?}");
+    assert!(*longest < Duration::from_secs(4), "{waits:?}");
+    assert!(
+        longest.abs_diff(*shortest) > Duration::from_millis(200),
+        "{waits:?}"
+    );
 }
 
 #[test]
