@@ -159,6 +159,30 @@ fn etcd_is_run_where_kubeadm_runs_it_whatever_images_there_are() {
     }
 }
 
+#[test]
+fn the_workers_of_a_large_cluster_spread_their_joins_in_proportion_to_its_nodes() {
+    for (more, spread) in [(0, None), (15, None), (16, Some(1)), (96, Some(5))] {
+        let directory = tempfile::tempdir().unwrap();
+        let cluster_file = copy_cluster(directory.path(), "ha", "v1.31.2", "v1beta4");
+        let mut text = std::fs::read_to_string(&cluster_file).unwrap();
+        for node in 1..=more {
+            let _ = writeln!(
+                text,
+                "    - {{name: more{node}, role: worker, address: 10.200.1.{node}}}"
+            );
+        }
+        std::fs::write(&cluster_file, text).unwrap();
+        let out = directory.path().join("out");
+        compile(&cluster_file, &out, &[]);
+        for (node, spread) in [("cp1", None), ("cp2", None), ("w1", spread)] {
+            let plan = common::file(&ignition(&out, node), paths::PLAN).unwrap();
+            let plan: Value = serde_json::from_str(&plan).unwrap();
+            let expected = spread.map(Value::from);
+            assert_eq!(plan.get("joinSpread"), expected.as_ref(), "{more} {node}");
+        }
+    }
+}
+
 /// The feature gates that the init node's kubeadm is given, with an overlay's.
 fn feature_gates(cluster: &str, version: &str, api: &str, overlay: &str) -> Value {
     let directory = tempfile::tempdir().unwrap();

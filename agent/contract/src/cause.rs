@@ -167,6 +167,9 @@ causes! {
     GateNotReady "gate.api-not-ready" Transient
         "The cluster's API answers but isn't ready for this node."
         "Wait for the init node; look at its own state when it stays so.";
+    GateToken "gate.token-unknown" Transient
+        "The cluster's API does not know this node's bootstrap token: `kubeadm init` has not created it yet, or it has expired."
+        "Wait for the init node, which creates the tokens last. If the cluster has been up for longer, make a new token on a control plane with `kubeadm token create` and write it to /etc/nkd/token on this node; a node that still waits uses it within a minute.";
     KubeadmFailed "kubeadm.failed" Transient
         "kubeadm failed."
         "Read its output in the journal of nkd-agent.service.";

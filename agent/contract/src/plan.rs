@@ -64,6 +64,10 @@ pub struct Plan {
     /// Manifest files on the node, applied in this order once the API is up (init node only).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addons: Vec<String>,
+    /// Seconds over which workers that have waited for the cluster spread their joins, each by a random
+    /// delay; absent in a cluster so small that they can join at once (workers only).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub join_spread: u64,
     /// Seconds a stage may go on failing transiently, where not the stage's own default.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub budgets: BTreeMap<Stage, u64>,

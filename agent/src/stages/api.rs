@@ -20,7 +20,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one change is waited for; within [`TIMEOUT`].
 const WATCH: Duration = Duration::from_secs(5);
 
-/// A client that trusts the plan's certificate authority alone.
+/// A client that trusts the plan's certificate authority alone. It keeps its connections for further
+/// questions, also those of its clones.
+#[derive(Clone)]
 pub(super) struct Api {
     agent: Agent,
     endpoint: String,
@@ -35,7 +37,7 @@ pub(super) enum ApiError {
     Unreachable(String),
     /// What answers isn't this cluster.
     Untrusted(String),
-    /// The answer is another status than 200.
+    /// The answer is no success.
     Status(u16),
 }
 
@@ -74,14 +76,26 @@ impl Api {
         Self { endpoint, ..self }
     }
 
-    /// The body of a `GET` that is answered with 200.
+    /// The same client, without its bootstrap token.
+    pub(super) fn without_token(self) -> Self {
+        let token = None;
+        Self { token, ..self }
+    }
+
+    /// The body of a `GET` that is answered with success.
     pub(super) fn get(&self, path: &str) -> Result<String, ApiError> {
-        let mut request = self.agent.get(format!("https://{}{path}", self.endpoint));
+        let request = self.agent.get(format!("https://{}{path}", self.endpoint));
+        // A refusal has to be read to its end, or the connection couldn't be used again.
+        let mut request = request.config().http_status_as_error(false).build();
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
         let mut answer = request.call()?;
-        Ok(answer.body_mut().read_to_string()?)
+        let body = answer.body_mut().read_to_string();
+        if !answer.status().is_success() {
+            return Err(ApiError::Status(answer.status().as_u16()));
+        }
+        Ok(body?)
     }
 
     /// This node's own Node object.

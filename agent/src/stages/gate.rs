@@ -4,70 +4,164 @@
 
 use std::time::Duration;
 
-use nkd_contract::Role;
+use nkd_contract::{Cause, Plan, Role};
 
-use super::api::Api;
+use super::api::{Api, ApiError};
 use super::{Fault, Node, kubeadm};
+use crate::system::{self, TICK};
 
-/// How long one attempt looks.
+/// How long one attempt looks. Its connection is kept as long and no longer: behind a load balancer,
+/// the next attempt may reach an API server that works.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// What `kubeadm init` publishes last of all that a join needs; until then a join would only use
-/// up its own patience.
+const READY: &str = "/readyz";
+
+/// Tokens may read this once `kubeadm init` lets them request certificates, which it does after it has
+/// made the tokens themselves, and after it has published its configuration and kubelet's (kubeadm,
+/// phases `upload-config` and `bootstrap-token`, the same from 1.20 to 1.35). Until then a join would
+/// only use up its own patience.
+const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests?limit=1";
+
+/// What `kubeadm init` publishes last of all, for those without credentials. RBAC keeps it from
+/// tokens.
 const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
 
 /// A control plane that never comes up may use as much of the gate's budget, one in so many parts;
 /// then those after it go on without it.
 const PARTS: u32 = 6;
 
+/// The longest pause between two looks, in any cluster.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The longest pause is one in so many parts of the time that the joins are spread over: a cluster's
+/// nodes ask some 200 times a second then, together.
+const PAUSES: u32 = 5;
+
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     if node.plan.role == Role::Init {
         return Ok(());
     }
-    if let Err(fault) = node.poll(WINDOW, endpoint_is_ready) {
-        // The API waits for etcd, and that may wait for this very node.
-        if !kubeadm::repair_quorum(node)? {
-            return Err(fault);
-        }
-        node.poll(WINDOW, endpoint_is_ready)?;
+    let gate = node.poll(WINDOW, Gate::new)?;
+    let mut has_waited = false;
+    let mut open = gate.await_endpoint(node, &mut has_waited);
+    // The API waits for etcd, and that may wait for this very node.
+    if open.is_err() && kubeadm::repair_quorum(node)? {
+        open = gate.await_endpoint(node, &mut has_waited);
     }
+    open?;
     let plan = node.plan;
     for earlier in &plan.control_planes_before {
-        await_earlier(node, earlier);
+        gate.await_earlier(node, earlier);
     }
-    if plan.control_planes_before.is_empty() {
-        return Ok(());
+    if !plan.control_planes_before.is_empty() {
+        // etcd's new members may have shaken it.
+        gate.await_endpoint(node, &mut has_waited)?;
     }
-    // etcd's new members may have shaken it.
-    node.poll(WINDOW, endpoint_is_ready)
-}
-
-fn endpoint_is_ready(node: &Node<'_>) -> Result<(), Fault> {
-    let endpoint = &node.plan.endpoint;
-    let api = Api::anonymous(node.plan).map_err(|error| error.at_gate(endpoint, "TLS"))?;
-    for path in ["/readyz", CLUSTER_INFO] {
-        api.get(path)
-            .map_err(|error| error.at_gate(endpoint, path))?;
+    if has_waited || node.attempt > 1 {
+        step_aside(node);
     }
     Ok(())
 }
 
-/// Waits for a control plane that joins before this one, for etcd takes one new member at a time.
-/// Each is waited for by itself, so that those that come after a dead one still take turns.
-fn await_earlier(node: &mut Node<'_>, earlier: &str) {
-    let patience = node.plan.budget(node.stage) / PARTS;
-    let ready = node.poll(patience, |node| {
-        // A control plane is ready when its etcd member is.
-        Api::anonymous(node.plan)
-            .and_then(|api| api.at(earlier).get("/readyz"))
-            .map_err(|error| error.at_gate(earlier, "/readyz"))
-    });
-    if let Err(fault) = ready {
-        let seconds = patience.as_secs();
-        let message = format!(
-            "going on after {seconds} s without a control plane: {}",
-            fault.message
-        );
-        node.warn(&Fault::new(fault.cause, message));
+/// Nodes that have waited for the same moment join one after another. One that finds the cluster up has
+/// been synchronized with nobody.
+fn step_aside(node: &mut Node<'_>) {
+    let delay = system::random(Duration::from_secs(node.plan.join_spread));
+    if delay < TICK {
+        return;
     }
+    let message = format!(
+        "joining in {} s, for other nodes have waited too",
+        delay.as_secs()
+    );
+    node.progress(message, None);
+    system::sleep(delay);
+}
+
+/// How long two looks are apart at most.
+fn longest_pause(plan: &Plan) -> Duration {
+    let spread = Duration::from_secs(plan.join_spread);
+    (spread / PAUSES).clamp(TICK, LONGEST_PAUSE)
+}
+
+/// What a node asks with: its bootstrap token, where it has one.
+struct Gate {
+    api: Api,
+    has_token: bool,
+}
+
+impl Gate {
+    fn new(node: &Node<'_>) -> Result<Self, Fault> {
+        let token = kubeadm::token(node);
+        let has_token = token.is_some();
+        let api = token.map_or_else(
+            || Api::anonymous(node.plan),
+            |token| Api::with_token(node.plan, &token),
+        );
+        let api = api.map_err(|error| error.at_gate(&node.plan.endpoint, "TLS"))?;
+        Ok(Self { api, has_token })
+    }
+
+    fn await_endpoint(&self, node: &mut Node<'_>, has_waited: &mut bool) -> Result<(), Fault> {
+        let longest = longest_pause(node.plan);
+        node.poll_shared(WINDOW, longest, |node| {
+            let endpoint = &node.plan.endpoint;
+            let open = self.look(endpoint, &[READY, REQUESTS], &[READY, CLUSTER_INFO]);
+            *has_waited |= open.is_err();
+            open
+        })
+    }
+
+    /// Waits for a control plane that joins before this one, for etcd takes one new member at a time.
+    /// Each is waited for by itself, so that those that come after a dead one still take turns.
+    fn await_earlier(&self, node: &mut Node<'_>, earlier: &str) {
+        let patience = node.plan.budget(node.stage) / PARTS;
+        let longest = longest_pause(node.plan);
+        // A control plane is ready when its etcd member is.
+        let ready = node.poll_shared(patience, longest, |_| {
+            self.look(earlier, &[READY], &[READY])
+        });
+        if let Err(fault) = ready {
+            let seconds = patience.as_secs();
+            let message = format!(
+                "going on after {seconds} s without a control plane: {}",
+                fault.message
+            );
+            node.warn(&Fault::new(fault.cause, message));
+        }
+    }
+
+    /// Whether an API server answers all of this.
+    ///
+    /// One that refuses the token is asked what it answers to anybody. If it has all that a join needs,
+    /// the token is refused for good, and that is for the stage `kubeadm` to report. If it doesn't tell,
+    /// the token may still come.
+    fn look(&self, endpoint: &str, with_token: &[&str], to_anybody: &[&str]) -> Result<(), Fault> {
+        let api = self.api.clone().at(endpoint);
+        if self.has_token {
+            match all(&api, with_token) {
+                Err((_, ApiError::Status(401))) => {}
+                answered => return answered.map_err(|(path, error)| error.at_gate(endpoint, path)),
+            }
+        }
+        all(&api.without_token(), to_anybody).map_err(|(path, error)| match error {
+            ApiError::Status(401 | 403 | 404) if self.has_token => token_is_unknown(endpoint),
+            error => error.at_gate(endpoint, path),
+        })
+    }
+}
+
+/// The first path that isn't answered, and why.
+fn all<'a>(api: &Api, paths: &[&'a str]) -> Result<(), (&'a str, ApiError)> {
+    for path in paths {
+        api.get(path).map_err(|error| (*path, error))?;
+    }
+    Ok(())
+}
+
+fn token_is_unknown(endpoint: &str) -> Fault {
+    let message = format!(
+        "{endpoint} answers 401 to this node's bootstrap token: `kubeadm init` has not created it yet, \
+         or it has expired"
+    );
+    Fault::new(Cause::GateToken, message)
 }

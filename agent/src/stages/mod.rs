@@ -21,7 +21,7 @@ use nkd_contract::{Cause, Kind, Plan, Progress, Stage};
 pub(crate) use kubeadm::MEMBER;
 
 use crate::install::{Announcer, News};
-use crate::system::{self, CommandError, Root, TICK};
+use crate::system::{self, Backoff, CommandError, Root, TICK};
 use hooks::When;
 
 /// When it is looked again after something has changed.
@@ -105,26 +105,63 @@ impl Node<'_> {
     fn poll<T>(
         &mut self,
         window: Duration,
+        look: impl FnMut(&Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut pause = SOON;
+        let pauses = |change| {
+            if change {
+                pause = SOON;
+            }
+            let now = pause;
+            pause = (pause * 2).min(TICK);
+            now
+        };
+        self.look_until(window, pauses, look)
+    }
+
+    /// The same for a question that many nodes may ask together: pauses are random, and grow to the
+    /// longest until something changes.
+    fn poll_shared<T>(
+        &mut self,
+        window: Duration,
+        longest: Duration,
+        look: impl FnMut(&Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut backoff = Backoff::new(longest);
+        let pauses = |change| {
+            if change {
+                backoff = Backoff::new(longest);
+            }
+            backoff.next(None)
+        };
+        self.look_until(window, pauses, look)
+    }
+
+    /// Looks until it finds what it wants or the time is over, with these pauses, which depend on
+    /// whether something has changed.
+    fn look_until<T>(
+        &mut self,
+        window: Duration,
+        mut pauses: impl FnMut(bool) -> Duration,
         mut look: impl FnMut(&Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let deadline = Instant::now() + window.min(self.plan.budget(self.stage));
         let mut said = None;
-        let mut pause = SOON;
         loop {
             let fault = match look(self) {
                 Ok(found) => return Ok(found),
                 Err(fault) => fault,
             };
-            if Instant::now() >= deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return Err(fault);
             }
-            if said.as_ref() != Some(&fault) {
+            let change = said.as_ref() != Some(&fault);
+            if change {
                 self.warn(&fault);
                 said = Some(fault);
-                pause = SOON;
             }
-            system::sleep(pause);
-            pause = (pause * 2).min(TICK);
+            system::sleep(pauses(change).min(left));
         }
     }
 }

@@ -129,6 +129,7 @@ impl Machine {
                 }],
             },
             addons: Vec::new(),
+            join_spread: 0,
             // Nobody serves the API here, so the last stage fails, and does so at once.
             budgets: [(Stage::Ready, 0)].into(),
         };

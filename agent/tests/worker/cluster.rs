@@ -154,6 +154,21 @@ fn an_init_whose_balancer_is_silent_goes_on_with_its_own_control_plane() {
 }
 
 #[test]
+fn an_init_whose_api_server_refuses_anonymous_requests_goes_on_with_its_own_control_plane() {
+    let machine = Machine::new();
+    let authority = Authority::new();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let own = Receiver::listen(any, &[Answer::Status(401)], Some(&authority));
+    was_made(&machine);
+    give_credentials(&machine);
+    machine.plan(|plan| makes(plan, &authority, "127.0.0.1:1", own.address.port()));
+    machine.install();
+    let calls = machine.calls_of("kubeadm").join("\n");
+    assert!(calls.contains("kubeadm init"), "{calls}");
+    assert!(!calls.contains("reset"), "{calls}");
+}
+
+#[test]
 fn a_control_plane_that_others_may_have_joined_is_never_reset() {
     let machine = Machine::new();
     let authority = Authority::new();

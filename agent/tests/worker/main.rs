@@ -3,9 +3,11 @@
 //! doings in trouble.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod api_server;
 mod clock;
 mod cluster;
 mod etcd;
+mod gate;
 mod hooks;
 mod host;
 mod install;

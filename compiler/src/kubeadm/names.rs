@@ -92,7 +92,7 @@ const OWNED_COMPONENT_ARGS: [(&str, &str, &str); 9] = [
         "etcd-servers",
         "`spec.kubernetes.etcd.external`",
     ),
-    // Nodes that join ask without credentials whether it is ready, and so does its own kubelet.
+    // The probes that kubeadm gives it are sent by kubelet without credentials.
     ("apiServer", "anonymous-auth", ""),
     ("apiServer", "secure-port", "`spec.kubernetes.endpoint`"),
     (

@@ -194,6 +194,15 @@ fn other_control_planes(cluster: &Cluster, node: &Node) -> (Vec<String>, Vec<Str
     (before, all.map(api).collect())
 }
 
+/// How many nodes join in a second when a large cluster is powered on at once. The controller manager
+/// approves the certificates of no more (kube-controller-manager, `--kube-api-qps`, default 20).
+const JOINS: usize = 20;
+
+/// The seconds that a cluster's workers spread their joins over.
+fn join_spread(cluster: &Cluster) -> u64 {
+    u64::try_from(cluster.nodes.len() / JOINS).unwrap_or(u64::MAX)
+}
+
 fn plan(
     cluster: &Cluster,
     images: &Planned,
@@ -230,6 +239,10 @@ fn plan(
             addons.collect()
         } else {
             Vec::new()
+        },
+        join_spread: match role {
+            Role::JoinWorker => join_spread(cluster),
+            Role::Init | Role::JoinControlPlane => 0,
         },
         budgets: cluster.budgets.clone(),
     }

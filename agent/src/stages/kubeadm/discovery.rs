@@ -11,7 +11,7 @@ use super::{Fault, Node};
 use crate::system::files::write_atomic;
 
 /// The bootstrap token; a person who has replaced it may have ended it with a newline.
-pub(super) fn token(node: &Node<'_>) -> Option<String> {
+pub(in crate::stages) fn token(node: &Node<'_>) -> Option<String> {
     let text = fs::read_to_string(node.root.path(paths::TOKEN)).ok()?;
     Some(text.trim().to_owned()).filter(|token| !token.is_empty())
 }

@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use nkd_contract::{Cause, Plan, Role, Runtime, paths};
 
-use super::api::Api;
+use super::api::{Api, ApiError};
 use super::{Fault, Node, images, sync};
 use crate::system::CommandError;
 use crate::system::files::{copy_tree, write_atomic};
 use files::{ETCD_DATA, INIT_REPAIR, QUORUM_REPAIR};
 
+pub(super) use discovery::token;
 pub(crate) use files::MEMBER;
 
 /// A healthy `kubeadm init` takes less than a minute; on slow disks it takes many.
@@ -73,7 +74,14 @@ fn control_plane_runs(node: &mut Node<'_>) -> bool {
 
 fn own_api_answers(node: &Node<'_>) -> Result<(), Fault> {
     let own = own_api(node.plan);
-    let answer = Api::anonymous(node.plan).and_then(|api| api.at(&own).get("/readyz"));
+    let ask = |api: Api| api.at(&own).get("/readyz");
+    let mut answer = Api::anonymous(node.plan).and_then(ask);
+    // An API server that refuses anonymous requests answers its kubelet.
+    if matches!(answer, Err(ApiError::Status(401 | 403)))
+        && let Some(kubelet) = Api::as_kubelet(node)
+    {
+        answer = kubelet.and_then(ask);
+    }
     answer
         .map(drop)
         .map_err(|error| error.at_gate(&own, "/readyz"))
