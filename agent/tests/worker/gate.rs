@@ -205,7 +205,7 @@ fn a_node_that_finds_the_cluster_up_joins_at_once() {
     let authority = Authority::new();
     let api = ApiServer::start(&authority, Cluster::closed(Init::Done));
     let machine = worker(&authority, &api, TOKEN, 60);
-    change_plan(&machine, |plan| plan.join_spread = 3600);
+    change_plan(&machine, |plan| plan.join_spread = 300);
     machine.install();
     assert_eq!(machine.calls_of("kubeadm").len(), 1);
     let delay = before_join(&machine, *api.looks(TOKEN).last().unwrap());
