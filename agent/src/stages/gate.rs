@@ -30,10 +30,11 @@ const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-in
 /// then those after it go on without it.
 const PARTS: u32 = 6;
 
-/// The longest pause between two looks, in any cluster.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// The longest pause is one in so many parts of the time that the joins are spread over: a cluster's
-/// nodes ask some 200 times a second then, together.
+/// The bounds of the longest pause between two looks, which is twice as long as the mean one.
+const SMALL_CLUSTER: Duration = Duration::from_secs(2);
+const LARGE_CLUSTER: Duration = Duration::from_secs(10);
+/// The longest pause is one in so many parts of the time that the joins are spread over: a large
+/// cluster's nodes look some 200 times a second then, together.
 const PAUSES: u32 = 5;
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
@@ -80,7 +81,7 @@ fn step_aside(node: &mut Node<'_>) {
 /// How long two looks are apart at most.
 fn longest_pause(plan: &Plan) -> Duration {
     let spread = Duration::from_secs(plan.join_spread);
-    (spread / PAUSES).clamp(TICK, LONGEST_PAUSE)
+    (spread / PAUSES).clamp(SMALL_CLUSTER, LARGE_CLUSTER)
 }
 
 /// What a node asks with: its bootstrap token, where it has one.

@@ -103,7 +103,7 @@ fn a_token_that_never_exists_ends_the_wait_with_the_gates_budget_over_one_connec
     assert!(message.contains("bootstrap token"), "{message}");
     assert!(!message.contains(TOKEN), "{message}");
     let looks = api.looks(TOKEN).len();
-    assert!(looks > 4, "{looks}");
+    assert!(looks > 2, "{looks}");
     assert_eq!(api.connections(), 1);
 }
 
@@ -151,19 +151,19 @@ fn pauses(join_spread: u64, budget: u64) -> Vec<Duration> {
 }
 
 #[test]
-fn the_pauses_between_looks_are_random_and_in_a_small_cluster_no_longer_than_a_second() {
+fn the_pauses_between_looks_are_random_and_in_a_small_cluster_no_longer_than_two_seconds() {
     let pauses = pauses(0, 8);
     let longest = pauses.iter().max().unwrap();
     let spread = longest.abs_diff(*pauses.iter().min().unwrap());
     assert!(spread > Duration::from_millis(300), "{pauses:?}");
-    assert!(*longest < Duration::from_millis(1500), "{pauses:?}");
-    assert!(pauses.len() > 8, "{pauses:?}");
+    assert!(*longest < Duration::from_millis(2500), "{pauses:?}");
+    assert!(pauses.len() > 3, "{pauses:?}");
 }
 
 #[test]
 fn the_pauses_between_looks_grow_in_a_large_cluster() {
-    let pauses = pauses(50, 10);
-    assert!(pauses.len() < 10, "{pauses:?}");
+    let pauses = pauses(50, 20);
+    assert!(pauses.len() < 13, "{pauses:?}");
 }
 
 #[test]
