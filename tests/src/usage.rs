@@ -26,11 +26,13 @@ pub struct Usage {
 pub struct Process(Pid);
 
 impl Machine {
-    /// The process with this command line.
+    /// The process whose command line begins with these words.
     pub fn process(&self, command: &str) -> Option<Process> {
         let is_it = |process: &Pid| {
             let line = fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
-            line.trim_end_matches('\0').replace('\0', " ") == command
+            let line = line.replace('\0', " ");
+            let rest = line.strip_prefix(command);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
         };
         let mut processes = cgroup::processes(&self.group()).ok()?.into_iter();
         processes.find(is_it).map(Process)
