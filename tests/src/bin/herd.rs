@@ -172,7 +172,11 @@ const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-in
 fn old_gate(plan: &Plan) {
     loop {
         let agent = agent(plan);
-        let answers = |path| agent.get(url(plan, path)).call().is_ok();
+        let answers = |path| {
+            // Read, so that both questions of a look go over one connection, as they did.
+            let answer = agent.get(url(plan, path)).call();
+            answer.is_ok_and(|mut answer| answer.body_mut().read_to_string().is_ok())
+        };
         if answers("/readyz") && answers(CLUSTER_INFO) {
             return;
         }
