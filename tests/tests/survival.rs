@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use nkd_contract::{Event, Kind, Stage, paths};
+use nkd_contract::{Event, Kind, Stage};
 use testbed::callbacks::Mood;
 use testbed::events::{await_event, await_soon, events, is};
 use testbed::scenario::{Scenario, property, wait_until_ready};

@@ -5,8 +5,8 @@ use nkd_contract::{ImageSource, Runtime};
 use serde_json::Value;
 
 use super::{Cluster, Node};
-use crate::node::PROXY_DROPIN;
 use crate::kubeadm::{PATCHES, STATIC_PODS};
+use crate::node::PROXY_DROPIN;
 use crate::version::Version;
 use crate::yaml;
 
