@@ -50,6 +50,27 @@ fn a_worker_whose_kubelet_has_no_credentials_left_is_reset() {
 }
 
 #[test]
+fn what_kubeadm_could_not_go_on_with_is_reset_though_it_had_come_to_nothing_else() {
+    let all = [
+        ("/etc/kubernetes/admin.conf", TORN[0]),
+        ("/etc/kubernetes/scheduler.conf", TORN[1]),
+        ("/etc/kubernetes/pki/apiserver.key", TORN[0]),
+        // Its key had no name yet.
+        ("/etc/kubernetes/pki/apiserver.crt", "whole"),
+    ];
+    for (path, left) in all {
+        let machine = Machine::new();
+        let _api = worker(&machine, &[]);
+        machine.write(path, left);
+        machine.install();
+        assert_eq!(machine.failure().0, Some(Stage::Ready), "{path}");
+        let calls = machine.calls_of("kubeadm");
+        assert_eq!(calls.len(), 2, "{path}: {calls:?}");
+        assert!(calls[0].starts_with("kubeadm reset"), "{path}: {calls:?}");
+    }
+}
+
+#[test]
 fn a_mark_does_not_count_without_kubelets_file() {
     for torn in TORN {
         let machine = Machine::new();

@@ -94,14 +94,23 @@ pub(super) fn is_member(node: &Node<'_>) -> bool {
         && is_whole(node, KUBELET_CONFIG)
 }
 
-/// Whether there is anything of an attempt. A torn file is a trace like any other: kubeadm stumbles
-/// over it.
+/// Whether there is anything of an attempt that kubeadm stumbles over. Whole certificates and kubeconfigs
+/// it takes as they are; torn ones, and half a pair, it doesn't.
 pub(super) fn has_traces(node: &Node<'_>) -> bool {
     let own_etcd = node.plan.runs_etcd.then_some(ETCD_DATA);
     TRACES
         .into_iter()
         .chain(own_etcd)
         .any(|path| exists(node, path))
+        || is_anything_torn(node)
+        || PAIRS.into_iter().any(|pair| is_half_there(node, pair))
+}
+
+/// Whether one file of a pair that kubeadm makes itself is there without the other.
+fn is_half_there(node: &Node<'_>, pair: &str) -> bool {
+    let halves = halves(pair);
+    let there = halves.iter().filter(|half| exists(node, half)).count();
+    there == 1 && !is_delivered(node, &halves[0])
 }
 
 /// Whether kubeadm's etcd has data here.
