@@ -123,7 +123,6 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
 fn renew_admin(secrets: &mut Secrets, now: Timestamp) -> Result<Option<String>> {
     let until = secrets.renew_admin(now)?;
     Ok(until.map(|until| {
-        let until = Timestamp::from_unix(u64::try_from(until).unwrap_or(0));
         format!("the kubeconfig has a new administrator's certificate; the old one ends at {until}")
     }))
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use nkd_contract::paths;
 
 use crate::kubeadm::PATCHES;
+use crate::node::crio;
 use crate::yaml::{Node, Value};
 
 /// Lines of the cluster file by the full name of the key that is there. Nodes and pools are
@@ -64,11 +65,8 @@ const CAUSES: &[(&str, &str)] = &[
     (paths::ADDONS, "spec.network.manifests"),
     ("/etc/containerd/", "spec.runtime"),
     ("/etc/crio/", "spec.runtime"),
-    ("/etc/crio/crio.conf.d/91-nkd-pinned.conf", "spec.airgap"),
-    (
-        "/etc/crio/crio.conf.d/92-nkd-selinux.conf",
-        "spec.os.selinux",
-    ),
+    (crio::PINNED, "spec.airgap"),
+    (crio::SELINUX, "spec.os.selinux"),
     (PATCHES, "spec.os.selinux"),
     ("/etc/containers/", "spec.runtime.registries"),
     ("/etc/isulad/", "spec.runtime"),

@@ -79,8 +79,8 @@ pub fn report_ends(
     let mut notes = Vec::new();
     for (part, pair) in secrets.authorities.each() {
         let end = Chain::read(&pair.public).map_or(0, |chain| chain.valid_until());
-        let left = Duration::from_secs(u64::try_from(end).unwrap_or(0).saturating_sub(now.unix()));
         let end = Timestamp::from_unix(u64::try_from(end).unwrap_or(0));
+        let left = Duration::from_secs(end.unix().saturating_sub(now.unix()));
         if left < tokens {
             let message = format!(
                 "the authority in `{part}` ends at {end}, before bootstrap tokens that are made now"
@@ -156,13 +156,11 @@ fn own_keys(file: &Path, secrets: &Secrets, own: &OwnKeys, to: &mut Diagnostics)
 
 /// Reports authorities in each other's place. The user's own have names of their own.
 fn swapped(file: &Path, secrets: &Secrets, own: &OwnKeys, to: &mut Diagnostics) {
-    for (part, name) in verify::swapped(&secrets.authorities) {
-        let given = match part {
-            "authorities.kubernetes" => &own.kubernetes,
-            "authorities.etcd" => &own.etcd,
-            _ => &own.front_proxy,
-        };
-        if given.is_none() {
+    let given = [&own.kubernetes, &own.etcd, &own.front_proxy];
+    let authorities = &secrets.authorities;
+    let parts = authorities.each().into_iter().zip(given);
+    for (((part, _), given), another) in parts.zip(verify::swapped(authorities)) {
+        if let (None, Some(name)) = (given, another) {
             let message = format!(
                 "{}: `{part}.public` is the certificate of another authority, `{name}`",
                 file.display()

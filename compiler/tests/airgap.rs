@@ -183,7 +183,7 @@ fn images_that_no_registry_brings_back_are_pinned_or_never_collected() {
         }
         let required = plan["images"]["required"].as_array().unwrap().iter();
         let mut required: Vec<_> = required
-            .map(|it| it["name"].as_str().unwrap().to_owned())
+            .map(|image| image["name"].as_str().unwrap().to_owned())
             .collect();
         required.sort();
         assert_eq!(

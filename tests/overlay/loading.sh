@@ -23,5 +23,7 @@ done
 for image in $(ctr --namespace k8s.io images list --quiet); do
     ctr --namespace k8s.io images label "$image" io.cri-containerd.pinned=pinned
 done
+# The agent's stage is on the disk before it is done.
+sync
 echo $(($(date +%s%N) - start)) > /var/lib/loaded.new
 mv /var/lib/loaded.new /var/lib/loaded

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use nkd_contract::{Cause, Event, paths};
+use nkd_contract::{Cause, paths};
 use serde_json::{Value, json};
 use testbed::Machine;
+use testbed::events::events;
 use testbed::scenario::{Scenario, wait_until_ready};
 
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -83,9 +84,6 @@ fn anonymous_answer(control_plane: &Machine) -> String {
 
 /// The causes that a node has told of.
 fn causes(machine: &Machine) -> Vec<Cause> {
-    let log = machine.read(paths::EVENTS).unwrap_or_default();
-    let events = log
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Event>(line).ok());
+    let events = events(machine).into_iter();
     events.filter_map(|event| event.cause).collect()
 }

@@ -316,6 +316,14 @@ impl Plan {
         base16ct::lower::encode_string(&Sha256::digest(json))
     }
 
+    /// The minor version of Kubernetes; the newest there could be where the version can't be read.
+    pub fn kubernetes_minor(&self) -> u32 {
+        let minor = self.kubernetes_version.split('.').nth(1);
+        minor
+            .and_then(|minor| minor.parse().ok())
+            .unwrap_or(u32::MAX)
+    }
+
     /// How long a stage may go on failing transiently before that is final.
     pub fn budget(&self, stage: Stage) -> Duration {
         self.budgets.get(&stage).map_or_else(

@@ -47,9 +47,9 @@ pub fn host(mut file: written::Os, files: &Files<'_>, to: &mut Diagnostics) -> H
         proxy: file.proxy.map(|it| proxy(it, to)),
         hosts: names.filter_map(|it| entry(it, to)).collect(),
         trust: files.trust(&file.trust.unwrap_or_default(), to),
-        container_separation: file.selinux.and_then(|it| {
+        container_separation: file.selinux.and_then(|mode| {
             // There is one word, and so one thing to ask for.
-            checks::choice(&it, keys::SELINUX, |word| word, to).map(|_| it.span)
+            checks::choice(&mode, keys::SELINUX, |word| word, to).map(|_| mode.span)
         }),
     };
     HostLevel { host, own }

@@ -19,9 +19,9 @@ const FREE_SPACE: &str = "5%";
 pub(super) fn turn_off<'a>(kubelet: &mut Value, overlays: impl Iterator<Item = &'a Overlay>) {
     let overlays = overlays.map(Overlay::to_json);
     let overlays: Vec<_> = overlays
-        .filter(|it| it["kind"] == "KubeletConfiguration")
+        .filter(|overlay| overlay["kind"] == "KubeletConfiguration")
         .collect();
-    let is_set = |field: &str| overlays.iter().any(|it| !it[field].is_null());
+    let is_set = |field: &str| overlays.iter().any(|overlay| !overlay[field].is_null());
     if is_set("imageGCHighThresholdPercent") {
         return;
     }

@@ -18,6 +18,7 @@ use crate::pki::Secrets;
 use crate::yaml;
 
 pub use host::PROXY_DROPIN;
+pub use runtime::crio;
 
 /// A node's configuration, without the user's own.
 pub fn config(

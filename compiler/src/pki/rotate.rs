@@ -45,8 +45,8 @@ impl Part {
 impl Secrets {
     /// Makes the administrator's certificates anew once two thirds of their life are over, as kubelet
     /// does with its own (it rotates after 70 to 90 percent). Returns until when the old ones are valid,
-    /// in seconds since the epoch, if it did.
-    pub fn renew_admin(&mut self, now: Timestamp) -> Result<Option<i64>> {
+    /// if it did.
+    pub fn renew_admin(&mut self, now: Timestamp) -> Result<Option<Timestamp>> {
         let seconds = i64::try_from(now.unix())?;
         let lives = self.admin.iter().filter_map(|admin| {
             let chain = Chain::read(&admin.pair.public).ok()?;
@@ -60,7 +60,9 @@ impl Secrets {
             &self.authorities.kubernetes,
             Timestamp::from_unix(now.unix()),
         )?;
-        Ok(Some(until))
+        Ok(Some(Timestamp::from_unix(
+            u64::try_from(until).unwrap_or(0),
+        )))
     }
 
     /// Makes a part anew; everything else stays, the time of making too.

@@ -61,18 +61,21 @@ pub fn problems(secrets: &Secrets, now: Timestamp) -> Vec<PartProblem> {
     found.0
 }
 
-/// The parts whose certificate has the name that nkd gives to another authority's, and that name.
-pub fn swapped(authorities: &Authorities) -> Vec<(&'static str, &'static str)> {
-    let named = |pair: &KeyPair| Chain::read(&pair.public).ok()?.common_name();
-    let parts = authorities.each().into_iter().zip(NAMES);
-    let swapped = parts.filter_map(|((part, pair), own)| {
-        let name = named(pair)?;
-        let other = NAMES
-            .iter()
-            .find(|other| **other == name && **other != own)?;
-        Some((part, *other))
-    });
-    swapped.collect()
+/// Whose name an authority's certificate has, if that is the name that nkd gives to another authority;
+/// in the order of [`Authorities::each`].
+pub fn swapped(authorities: &Authorities) -> [Option<&'static str>; 3] {
+    let [kubernetes, etcd, front_proxy] = authorities.each().map(|(_, pair)| pair);
+    let another = |pair: &KeyPair, own: &str| {
+        let name = Chain::read(&pair.public).ok()?.common_name()?;
+        NAMES
+            .into_iter()
+            .find(|other| *other == name && *other != own)
+    };
+    [
+        another(kubernetes, NAMES[0]),
+        another(etcd, NAMES[1]),
+        another(front_proxy, NAMES[2]),
+    ]
 }
 
 struct Found(Vec<PartProblem>);
@@ -140,7 +143,7 @@ impl Found {
             }
             if authority
                 .as_ref()
-                .is_some_and(|it| !chain.is_issued_below(it))
+                .is_some_and(|authority| !chain.is_issued_below(authority))
             {
                 let message = "is not issued by the authority in `authorities.kubernetes`";
                 self.invalid(&public, message);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Cluster, Node};
 use crate::kubeadm::{PATCHES, STATIC_PODS};
-use crate::node::PROXY_DROPIN;
+use crate::node::{PROXY_DROPIN, crio};
 use crate::version::Version;
 use crate::yaml;
 
@@ -63,7 +63,7 @@ pub(super) fn proxy_spares_node(cluster: &Cluster) -> Result<()> {
         {
             let direct = between(text, "NO_PROXY=", "\"").context("no NO_PROXY")?;
             for host in &spared {
-                let is_spared = direct.split(',').any(|it| it == host);
+                let is_spared = direct.split(',').any(|direct| direct == host);
                 ensure!(
                     is_spared,
                     "{} has {host} go through the proxy by {path}",
@@ -89,7 +89,7 @@ pub(super) fn keeps_images(cluster: &Cluster) -> Result<()> {
         if !is_closed || !collects.is_null() || node.plan.runtime == Runtime::Containerd {
             continue;
         }
-        let Some(pinned) = nkds_file(node, CRIO_PINNED)? else {
+        let Some(pinned) = nkds_file(node, crio::PINNED)? else {
             continue;
         };
         for image in &node.plan.images.required {
@@ -135,7 +135,7 @@ fn reaches_host(pods: &[Value]) -> bool {
 fn separates(node: &Node) -> Result<bool> {
     let runtime = node.plan.runtime;
     if runtime == Runtime::Crio {
-        return Ok(node.files.contains_key(CRIO_SELINUX));
+        return Ok(node.files.contains_key(crio::SELINUX));
     }
     let Some(text) = nkds_file(node, file_of(runtime))? else {
         return Ok(false);
@@ -145,12 +145,6 @@ fn separates(node: &Node) -> Result<bool> {
         _ => json(text)?["selinux-enabled"] == true,
     })
 }
-
-/// CRI-O's separation of containers.
-const CRIO_SELINUX: &str = "/etc/crio/crio.conf.d/92-nkd-selinux.conf";
-
-/// The images that CRI-O pins.
-const CRIO_PINNED: &str = "/etc/crio/crio.conf.d/91-nkd-pinned.conf";
 
 /// The file that configures a runtime.
 const fn file_of(runtime: Runtime) -> &'static str {

@@ -12,6 +12,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use testbed::Machine;
 use testbed::by_hand::{instead_of_nkd, median};
+use testbed::events::{events, is};
 use testbed::scenario::Scenario;
 use testbed::usage::{Process, WORKER};
 use testbed::web::WebServer;
@@ -91,14 +92,8 @@ fn with_agent(from: From) -> Result<(f64, u64)> {
 
 /// How long the stage took, once it is over.
 fn stage(machine: &Machine) -> Option<f64> {
-    let log = machine.read(paths::EVENTS).ok()?;
-    let events = log
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Event>(line).ok());
-    let mut done = events.filter(|event| event.kind == Kind::StageDone);
-    let message = done
-        .find(|event| event.stage == Some(Stage::Images))?
-        .message;
+    let done = |event: &Event| is(event, Kind::StageDone, Stage::Images);
+    let message = events(machine).into_iter().find(done)?.message;
     message
         .strip_prefix("done in ")?
         .strip_suffix(" s")?

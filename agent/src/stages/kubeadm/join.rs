@@ -84,9 +84,7 @@ fn annotate_cri_socket(node: &mut Node<'_>) -> Result<(), Fault> {
 
 /// A node's CRI socket as kubeadm of its version writes it: from 1.24 on with a scheme.
 fn annotated_socket(plan: &Plan) -> String {
-    let minor = plan.kubernetes_version.split('.').nth(1);
-    let minor: Option<u32> = minor.and_then(|minor| minor.parse().ok());
-    if minor.is_some_and(|minor| minor < 24) {
+    if plan.kubernetes_minor() < 24 {
         plan.runtime.cri_endpoint(false)
     } else {
         cri_socket(plan.runtime)

@@ -12,6 +12,10 @@ use crate::fragments;
 use crate::ignition::{Config, PRIVATE, PUBLIC};
 
 const CREDENTIALS: &str = "/etc/crio/nkd-auth.json";
+/// The images that CRI-O pins.
+pub const PINNED: &str = "/etc/crio/crio.conf.d/91-nkd-pinned.conf";
+/// CRI-O's separation of containers.
+pub const SELINUX: &str = "/etc/crio/crio.conf.d/92-nkd-selinux.conf";
 
 pub(super) fn files(
     config: &mut Config,
@@ -26,16 +30,16 @@ pub(super) fn files(
     let runtime = fragments::fill(fragments::CRIO, &values)?;
     config.file("/etc/crio/crio.conf.d/90-nkd.conf", PUBLIC, runtime);
     if cluster.images_from.is_closed() && cluster.pins_images() {
-        let mut names: Vec<_> = images.required.iter().map(|it| &*it.name).collect();
+        let mut names: Vec<_> = images.required.iter().map(|image| &*image.name).collect();
         names.sort_unstable();
-        let lines: Vec<_> = names.iter().map(|it| format!("  \"{it}\",")).collect();
+        let lines: Vec<_> = names.iter().map(|name| format!("  \"{name}\",")).collect();
         let values = [("images", &*lines.join("\n"))];
         let pinned = fragments::fill(fragments::CRIO_PINNED, &values)?;
-        config.file("/etc/crio/crio.conf.d/91-nkd-pinned.conf", PUBLIC, pinned);
+        config.file(PINNED, PUBLIC, pinned);
     }
     if separate {
         let selinux = fragments::CRIO_SELINUX;
-        config.file("/etc/crio/crio.conf.d/92-nkd-selinux.conf", PUBLIC, selinux);
+        config.file(SELINUX, PUBLIC, selinux);
     }
     let mut mirrors = fragments::CRIO_REGISTRIES.to_owned();
     for registry in cluster

@@ -1,7 +1,7 @@
 //! The container runtime's configuration.
 
 mod containerd;
-mod crio;
+pub mod crio;
 mod docker;
 mod isulad;
 mod registries;

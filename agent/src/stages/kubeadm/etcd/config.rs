@@ -32,7 +32,9 @@ pub(super) fn of_member(plan: &Plan, members: &[Member]) -> String {
 }
 
 fn api_version(plan: &Plan) -> Option<&str> {
-    plan.kubeadm.as_ref().map(|it| it.api_version.as_str())
+    plan.kubeadm
+        .as_ref()
+        .map(|kubeadm| kubeadm.api_version.as_str())
 }
 
 fn yaml(documents: &[Value]) -> String {
@@ -65,10 +67,7 @@ fn cluster(plan: &Plan) -> Value {
 
 /// What the machine demands of a kubelet. The cluster's own configuration can't be had without its API.
 fn kubelet(plan: &Plan) -> Value {
-    let minor = plan.kubernetes_version.split('.').nth(1);
-    let minor = minor
-        .and_then(|minor| minor.parse().ok())
-        .unwrap_or(u32::MAX);
+    let minor = plan.kubernetes_minor();
     // As the runtime is configured: iSulad has systemd's cgroups since it has CRI's v1.
     let driver = match plan.runtime {
         Runtime::Isulad if minor < 26 => "cgroupfs",
