@@ -164,6 +164,26 @@ fn an_init_that_had_torn_files_never_throws_etcds_data_away() {
 }
 
 #[test]
+fn an_init_whose_etcd_had_written_nothing_yet_begins_anew() {
+    let machine = init(&["kubelet.conf"]);
+    std::fs::remove_file(machine.path("/var/lib/etcd/member/wal/0")).unwrap();
+    // The first record of a log, a checksum, and space that is set aside.
+    let mut log = vec![4, 0, 0, 0, 0, 0, 0, 0x84, 8, 4, 0x10, 0];
+    log.resize(4096, 0);
+    std::fs::write(machine.path("/var/lib/etcd/member/wal/0-0.wal"), log).unwrap();
+    machine.program(
+        "kubeadm",
+        "[ \"$1\" = init ] || rm -r $ROOT/var/lib/etcd/member",
+    );
+    machine.install();
+    assert_eq!(machine.failure().0, Some(Stage::Ready));
+    let calls = machine.calls_of("kubeadm");
+    assert!(calls[0].starts_with("kubeadm reset"), "{calls:?}");
+    assert!(calls[1].starts_with("kubeadm init"), "{calls:?}");
+    assert!(!machine.path("/var/lib/etcd/member").exists());
+}
+
+#[test]
 fn an_init_that_had_torn_files_begins_anew_after_a_persons_reset() {
     let machine = init(&["kubelet.conf"]);
     machine.program("kubeadm", "exit 1");

@@ -98,7 +98,7 @@ pub fn all_boundaries(role: Role) -> Vec<(Blow, Moment)> {
         cuts.extend([(other, begun), (Blow::Power, begun)]);
         let inside: Vec<_> = match (stage, role) {
             (Stage::Images, _) => [1, 3, 5].map(|times| Moment::Told(stage, times)).into(),
-            (Stage::Kubeadm, role) => inside_kubeadm(role).into(),
+            (Stage::Kubeadm, role) => inside_kubeadm(role),
             _ => Vec::new(),
         };
         cuts.extend(inside.into_iter().map(|moment| (Blow::Power, moment)));
@@ -108,22 +108,24 @@ pub fn all_boundaries(role: Role) -> Vec<(Blow, Moment)> {
 }
 
 /// What kubeadm does on its way, in its order.
-const fn inside_kubeadm(role: Role) -> [Moment; 4] {
+fn inside_kubeadm(role: Role) -> Vec<Moment> {
     let stage = Stage::Kubeadm;
     match role {
-        Role::Init => [
+        Role::Init => vec![
             Moment::Written(stage, "/etc/kubernetes/pki/apiserver.crt"),
             Moment::Written(stage, "/etc/kubernetes/admin.conf"),
             Moment::Written(stage, MANIFEST),
+            // etcd names its log when it is created, and writes to it afterwards.
+            Moment::Written(stage, "/var/lib/etcd/member/wal"),
             Moment::Logged(stage, UP),
         ],
-        Role::JoinControlPlane => [
+        Role::JoinControlPlane => vec![
             Moment::Written(stage, "/etc/kubernetes/pki/apiserver.crt"),
             Moment::Written(stage, MANIFEST),
             Moment::Logged(stage, "kubeadm: [etcd]"),
             Moment::Logged(stage, "kubeadm: [mark-control-plane]"),
         ],
-        Role::JoinWorker => [
+        Role::JoinWorker => vec![
             Moment::Logged(stage, "kubeadm: [preflight]"),
             Moment::Written(stage, "/etc/kubernetes/bootstrap-kubelet.conf"),
             Moment::Written(stage, "/var/lib/kubelet/config.yaml"),

@@ -32,6 +32,7 @@ const KUBELET_SETTINGS: &str = "/var/lib/kubelet/config.yaml";
 /// writes the CRI socket here, before it starts kubelet, and not into the Node object.
 pub(super) const INSTANCE_SETTINGS: &str = "/var/lib/kubelet/instance-config.yaml";
 pub(super) const ETCD_DATA: &str = "/var/lib/etcd/member";
+pub(super) const ETCD_LOG: &str = "/var/lib/etcd/member/wal";
 pub(super) const ETCD_MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
 
 /// What a control plane comes up from by itself, besides etcd's manifest.

@@ -4,8 +4,8 @@ use std::fs;
 
 use nkd_contract::{Cause, paths};
 
-use super::files::{self, INIT_REPAIR, KUBELET_CONFIG};
-use super::{Api, Fault, Node, control_plane_runs, kubeadm, own_api, reset, restore};
+use super::files::{self, ETCD_LOG, INIT_REPAIR, KUBELET_CONFIG};
+use super::{Api, Fault, Node, control_plane_runs, etcd, kubeadm, own_api, reset, restore};
 use crate::stages::api::ApiError;
 
 /// What the preflight of a second `kubeadm init` finds where the first one was cut off.
@@ -45,9 +45,11 @@ fn goes_on(node: &mut Node<'_>) -> Result<bool, Fault> {
 }
 
 /// Whether etcd has data here, but a power cut has torn files that the control plane would come up from.
-/// kubelet's may be one of them, and with it the sign that nodes may have joined.
+/// kubelet's may be one of them, and with it the sign that nodes may have joined. None has joined an etcd
+/// whose log is blank.
 fn needs_repair(node: &Node<'_>) -> bool {
     files::has_etcd_data(node)
+        && !etcd::is_blank(&node.root.path(ETCD_LOG))
         && (files::is_anything_torn(node) || files::exists(node, INIT_REPAIR))
 }
 

@@ -8,6 +8,7 @@
 mod config;
 mod gateway;
 mod repair;
+mod wal;
 
 use std::fs;
 use std::net::IpAddr;
@@ -21,6 +22,8 @@ use super::{Fault, Node, execute, files, join, restore_pki};
 use crate::system::alive;
 use crate::system::files::write_atomic;
 use gateway::{Etcd, Member};
+
+pub(super) use wal::is_blank;
 
 /// Signed by kubeadm; the joining control plane needs it anyway.
 const CLIENT: &str = "etcd/healthcheck-client";
