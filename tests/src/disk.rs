@@ -21,7 +21,7 @@ const MOUNTED: &str = "disk";
 /// Its size in bytes; the file is sparse.
 const SIZE: u64 = 16 << 30;
 /// How long the kernel may take to let go of a file system that nobody uses any more.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a machine's disk is formatted with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
