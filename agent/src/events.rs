@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nkd_contract::{Event, Kind};
 
+use crate::system::attended;
 use crate::system::files::{with_reserve, write_atomic};
 
 /// A log larger than this, in bytes, is made half as large. An installation that goes as it should
@@ -49,11 +50,12 @@ impl EventLog {
         file.set_permissions(fs::Permissions::from_mode(0o644))?;
         let mut reader = EventReader::new(path.to_owned());
         let last = reader.read()?.last().map_or(0, |event| event.sequence);
-        file.set_len(reader.offset)?;
-        file.sync_all()?;
-        if let Some(directory) = path.parent() {
-            File::open(directory)?.sync_all()?;
-        }
+        attended(|| {
+            file.set_len(reader.offset)?;
+            file.sync_all()?;
+            path.parent()
+                .map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+        })?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -73,13 +75,7 @@ impl EventLog {
     pub fn append(&mut self, event: &Event) -> io::Result<()> {
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
-        let length = self.file.metadata()?.len();
-        with_reserve(&self.path, || {
-            let written = self.file.write_all(&line);
-            // What a full disk took of a line would spoil the next.
-            written.or_else(|error| self.file.set_len(length).and(Err(error)))
-        })?;
-        self.file.sync_data()?;
+        attended(|| self.append_line(&line))?;
         self.last = event.sequence;
         if self.file.metadata()?.len() > BOUND {
             let events = EventReader::new(self.path.clone()).read()?;
@@ -87,6 +83,16 @@ impl EventLog {
             self.file = append_to(&self.path)?;
         }
         Ok(())
+    }
+
+    fn append_line(&mut self, line: &[u8]) -> io::Result<()> {
+        let length = self.file.metadata()?.len();
+        with_reserve(&self.path, || {
+            let written = self.file.write_all(line);
+            // What a full disk took of a line would spoil the next.
+            written.or_else(|error| self.file.set_len(length).and(Err(error)))
+        })?;
+        self.file.sync_data()
     }
 }
 
@@ -248,7 +254,7 @@ impl EventFollower {
     fn durable(&mut self) -> io::Result<Vec<Event>> {
         let events = self.reader.read()?;
         if let Some(file) = self.reader.file.as_ref().filter(|_| !events.is_empty()) {
-            file.sync_data()?;
+            attended(|| file.sync_data())?;
         }
         Ok(events)
     }

@@ -11,7 +11,7 @@ use ureq::http::header::AUTHORIZATION;
 use ureq::tls::{ClientCert, PemItem, TlsConfig, parse_pem};
 
 use super::{Fault, Node};
-use crate::system::{boot_id, tls};
+use crate::system::{alive, boot_id, tls};
 
 /// The kubelet's own credentials: certificates and key in one file (kubelet, `--cert-dir`).
 pub(super) const KUBELET_CREDENTIALS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
@@ -84,6 +84,8 @@ impl Api {
 
     /// The body of a `GET` that is answered with success.
     pub(super) fn get(&self, path: &str) -> Result<String, ApiError> {
+        // Several may be asked in a row, and each may be silent.
+        alive();
         let request = self.agent.get(format!("https://{}{path}", self.endpoint));
         // A refusal has to be read to its end, or the connection couldn't be used again.
         let mut request = request.config().http_status_as_error(false).build();

@@ -5,12 +5,18 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::attended;
+
 /// Replaces a file in one step. Its mode is set before anybody can see it; file and directory are
 /// on the disk when this returns. Missing parent directories are made.
 ///
 /// # Errors
 /// Whatever the file system says; the old file is whole then.
 pub fn write_atomic(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+    attended(|| replace(path, contents, mode))
+}
+
+fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     let directory = path.parent().unwrap_or_else(|| Path::new("/"));
     fs::create_dir_all(directory)?;
     let mut file = tempfile::Builder::new()
@@ -31,11 +37,13 @@ pub fn write_atomic(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
 /// # Errors
 /// Whatever the file system says.
 pub fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        removed => removed?,
-    }
-    File::open(path.parent().unwrap_or_else(|| Path::new("/")))?.sync_all()
+    attended(|| {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            removed => removed?,
+        }
+        File::open(path.parent().unwrap_or_else(|| Path::new("/")))?.sync_all()
+    })
 }
 
 /// How many bytes are kept in reserve: a state and a few hundred events.

@@ -122,7 +122,10 @@ impl Running {
         self.input = None;
         loop {
             match self.poll() {
-                Ok(None) => std::thread::sleep(LOOK),
+                Ok(None) => {
+                    alive();
+                    std::thread::sleep(LOOK);
+                }
                 Ok(Some(())) => {
                     let source = io::Error::other("it ended before it was fed");
                     return self.command.io(source);

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
+use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -103,8 +104,11 @@ fn from_source(
     let blobs = batches.blobs();
     let (sender, pieces) = sync_channel(PIECES);
     let loaded = thread::scope(|scope| {
-        scope.spawn(move || read(reader, &blobs, &sender));
-        take(node, bundle, batches, pieces)
+        let reading = scope.spawn(move || read(reader, &blobs, &sender));
+        let loaded = take(node, bundle, batches, pieces);
+        // After a fault the thread may still wait for its source.
+        attended(|| reading.join()).unwrap_or_else(|panic| resume_unwind(panic));
+        loaded
     });
     verify(store, lacking, &wanted).and(loaded)
 }

@@ -16,8 +16,8 @@ use nkd_contract::{Cause, Plan, Role, Runtime, paths};
 
 use super::api::{Api, ApiError};
 use super::{Fault, Node, images, sync};
-use crate::system::CommandError;
 use crate::system::files::{copy_tree, write_atomic};
+use crate::system::{CommandError, attended};
 use files::{ETCD_DATA, INIT_REPAIR, QUORUM_REPAIR};
 
 pub(super) use discovery::token;
@@ -131,7 +131,7 @@ fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
     images::discard_unsynced(node)?;
     let failed = |error: io::Error| Fault::new(Cause::KubeadmReset, error.to_string());
     if node.plan.runs_etcd {
-        match fs::remove_dir_all(node.root.path(ETCD_DATA)) {
+        match attended(|| fs::remove_dir_all(node.root.path(ETCD_DATA))) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 let message = format!("{ETCD_DATA}: {error}");
                 return Err(Fault::new(Cause::KubeadmReset, message));

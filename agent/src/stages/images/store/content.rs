@@ -23,7 +23,7 @@ use super::super::refused;
 use super::containerd::Containerd;
 use super::load::full;
 use super::{Fault, LOAD};
-use crate::system::{CommandError, Input, Running, alive};
+use crate::system::{CommandError, Input, Running, attended};
 
 /// From which size on a blob is written by the agent, in bytes. Handing one over takes a program of
 /// its own, in whose time a smaller one is sent.
@@ -178,8 +178,7 @@ impl ContentStore {
     /// Gives a file its name, as containerd would: not before its bytes are on the disk.
     fn name(&self, mut file: File, blob: Blob) -> io::Result<File> {
         file.set_permissions(Permissions::from_mode(0o444))?;
-        alive();
-        file.sync_all()?;
+        attended(|| file.sync_all())?;
         file.rewind()?;
         let from = format!("/proc/self/fd/{}", file.as_raw_fd());
         let to = self.directory.join(blob.digest.hex());
@@ -191,7 +190,7 @@ impl ContentStore {
             AtFlags::AT_SYMLINK_FOLLOW,
         ) {
             Err(error) if error != nix::Error::EEXIST => return Err(error.into()),
-            _ => File::open(&self.directory)?.sync_all()?,
+            _ => attended(|| File::open(&self.directory)?.sync_all())?,
         }
         Ok(file)
     }
@@ -203,12 +202,11 @@ impl ContentStore {
 
 impl Coming {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
+        attended(|| self.file.write_all(bytes))?;
         self.unsynced += bytes.len() as u64;
         if self.unsynced >= SYNC {
             self.unsynced = 0;
-            alive();
-            self.file.sync_data()?;
+            attended(|| self.file.sync_data())?;
         }
         Ok(())
     }

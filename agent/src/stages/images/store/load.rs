@@ -7,7 +7,7 @@ use tempfile::TempPath;
 
 use super::super::refused;
 use super::Fault;
-use crate::system::{Command, Input, Root, Running};
+use crate::system::{Command, Input, Root, Running, attended};
 
 /// Images on their way into a runtime. Dropped before its end it leaves no image behind.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl Load {
                 .map_err(|error| refused(Cause::ImagesImport, &error)),
             Self::Spooled(Spool { file, .. }) => match file {
                 Some(file) => {
-                    let written = file.write_all(bytes);
+                    let written = attended(|| file.write_all(bytes));
                     written.map_err(|error| full(paths::SPOOL, &error))
                 }
                 None => Ok(()),

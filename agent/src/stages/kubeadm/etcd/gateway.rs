@@ -5,6 +5,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use ureq::Agent;
 
+use crate::system::alive;
+
 const CLIENT_PORT: u16 = 2379;
 
 /// The etcd of one control plane.
@@ -73,6 +75,8 @@ impl<'a> Etcd<'a> {
 
     /// An answer that isn't 200 has etcd's reason in it.
     fn ask<T: DeserializeOwned>(&self, what: &str, question: &Value) -> Result<T, String> {
+        // Several may be asked in a row, and each may be silent.
+        alive();
         let url = format!("{}/v3/{what}", self.url);
         let request = self.client.post(url).config().http_status_as_error(false);
         let answer = request.build().send(question.to_string());

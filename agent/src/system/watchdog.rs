@@ -1,0 +1,54 @@
+//! Tells systemd's watchdog that the process isn't stuck.
+//!
+//! What may be stuck is the agent's own code, and it reports in while it waits: [`alive`]. A disk that
+//! takes minutes for an fsync is slow, and a restart would only make it slower: while [`attended`] work
+//! runs, a thread reports in instead.
+
+use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::TICK;
+
+/// How much attended work runs at this moment.
+static ATTENDED: AtomicUsize = AtomicUsize::new(0);
+
+/// Tells systemd that the process isn't stuck; to be called at least every [`TICK`] while waiting.
+pub fn alive() {
+    // Without a manager to tell there is nothing to do.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+}
+
+/// Does what the kernel may block for longer than the watchdog's time, such as an fsync, and stays
+/// [`alive`] meanwhile. The work waits for nothing but the kernel.
+pub fn attended<T>(work: impl FnOnce() -> T) -> T {
+    static THREAD: Once = Once::new();
+    THREAD.call_once(|| {
+        thread::spawn(|| {
+            loop {
+                thread::sleep(TICK);
+                if ATTENDED.load(Ordering::Relaxed) > 0 {
+                    alive();
+                }
+            }
+        });
+    });
+    let _running = Running::begin();
+    work()
+}
+
+/// Counts as attended work while it exists, also when that panics.
+struct Running;
+
+impl Running {
+    fn begin() -> Self {
+        ATTENDED.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        ATTENDED.fetch_sub(1, Ordering::Relaxed);
+    }
+}
