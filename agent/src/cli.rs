@@ -32,17 +32,18 @@ struct Cli {
 enum Command {
     /// Install the node: run the stages of /etc/nkd/plan.json until it is Ready.
     ///
-    /// Started by nkd-agent.service. Goes on where it was cut off; starting it again after it
-    /// stopped for good tries the failed stage again. Exit status: 0 Ready, 4 stopped for good,
-    /// 1 anything else, such as another process that is installing the node.
+    /// Started by nkd-agent.service. Goes on where it was cut off. A stage whose budget is used up is
+    /// tried again every few minutes. Started again after a failure, it begins that stage's budget anew.
+    /// Exit status: 0 Ready, 4 only a person can help, 1 anything else, such as another process that is
+    /// installing the node.
     Install,
     /// Report on D-Bus and by HTTP callbacks what the event log says.
     ///
     /// Started by nkd-reporter.service as an unprivileged user.
     Report,
-    /// Try the stage again in which the installation has stopped.
+    /// Try the stage again at once in which the installation has failed.
     ///
-    /// Starts nkd-agent.service, which needs root. Exit status: 0 started, 1 there is nothing to try
+    /// Restarts nkd-agent.service, which needs root. Exit status: 0 started, 1 there is nothing to try
     /// again or it can't be started.
     Retry,
     /// Say how far the installation is.

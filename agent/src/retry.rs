@@ -1,4 +1,4 @@
-//! Goes on with an installation that has stopped for good, when a person has seen to the cause.
+//! Goes on at once with an installation that has failed, when a person has seen to the cause.
 
 use anyhow::{Context as _, bail};
 use nkd_contract::{NodeStatus, State, paths};
@@ -6,13 +6,13 @@ use nkd_contract::{NodeStatus, State, paths};
 use crate::events::EventReader;
 use crate::system::Root;
 
-/// The worker's unit: starting it tries the failed stage again.
+/// The worker's unit: starting it tries the failed stage again, with its whole budget.
 const UNIT: &str = "nkd-agent.service";
 
 /// Has the worker try again.
 ///
 /// # Errors
-/// The installation hasn't stopped, or its unit can't be started.
+/// The installation hasn't failed, or its unit can't be started.
 pub fn retry(root: &Root) -> anyhow::Result<()> {
     let path = root.path(paths::EVENTS);
     let events = EventReader::new(path.clone()).read();
@@ -25,11 +25,11 @@ pub fn retry(root: &Root) -> anyhow::Result<()> {
         State::Waiting => bail!("the installation hasn't begun; see `systemctl status {UNIT}`"),
         State::Ready => bail!("{node} is Ready: there is nothing to try again"),
         State::Installing | State::Retrying => {
-            bail!("the installation of {node} hasn't stopped; see `nkd-agent status`")
+            bail!("the installation of {node} hasn't failed; see `nkd-agent status`")
         }
     }
     root.command("systemctl")
-        .args(["start", "--no-block", UNIT])
+        .args(["restart", "--no-block", UNIT])
         .run()?;
     match status.stage {
         Some(stage) => println!("{node} tries {stage} again"),

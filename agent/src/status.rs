@@ -15,14 +15,14 @@ use crate::system::{Root, TICK};
 /// Say how far the installation is.
 ///
 /// Anybody may ask. Exit status: 0 said, whatever the state is; 1 it can't be found out. With
-/// --follow: 0 the node is Ready, 1 the installation has stopped for good.
+/// --follow: 0 the node is Ready, 1 the installation has failed.
 #[derive(Debug, Clone, Args)]
 pub struct Status {
     /// Write JSON: one object with the state; with --follow one object per event.
     #[arg(long)]
     json: bool,
     /// Write all events from the first, and each new one as it comes, until the node is Ready or
-    /// the installation has stopped for good.
+    /// the installation has failed.
     #[arg(long)]
     follow: bool,
 }
@@ -31,7 +31,7 @@ impl Status {
     /// Writes the state to standard output. Quietly ends when nobody reads it any more.
     ///
     /// # Errors
-    /// The event log can't be read; when following, the installation has stopped for good.
+    /// The event log can't be read; when following, the installation has failed.
     pub fn run(&self, root: &Root) -> anyhow::Result<()> {
         let mut output = io::stdout().lock();
         let written = if self.follow {
@@ -82,10 +82,10 @@ impl Status {
             if is_unread(output) {
                 return Ok(());
             }
-            // After all that is there: a stopped installation may have been started again.
+            // After all that is there: a failed installation may have gone on since.
             match status.state {
                 State::Ready => return Ok(()),
-                State::Failed => bail!("the installation of {} has stopped", status.node),
+                State::Failed => bail!("the installation of {} has failed", status.node),
                 _ => {}
             }
         }

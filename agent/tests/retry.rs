@@ -1,4 +1,4 @@
-//! `nkd-agent retry`: what has stopped begins again, and nothing else.
+//! `nkd-agent retry`: what has failed begins again, and nothing else.
 #![allow(clippy::unwrap_used)]
 
 #[path = "common/agent.rs"]
@@ -54,19 +54,19 @@ fn retry(history: &[Kind]) -> (Output, String) {
 }
 
 #[test]
-fn a_stopped_installation_is_started_again() {
+fn a_failed_installation_is_started_again() {
     let (output, calls) = retry(&[Kind::Started, Kind::StageStarted, Kind::Failed]);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(output.stdout, b"cp1 tries images again\n");
-    assert_eq!(calls, "start --no-block nkd-agent.service\n");
+    assert_eq!(calls, "restart --no-block nkd-agent.service\n");
 }
 
 #[test]
-fn what_has_not_stopped_is_left_alone() {
+fn what_has_not_failed_is_left_alone() {
     for (history, words) in [
         (&[][..], "hasn't begun"),
-        (&[Kind::Started, Kind::StageStarted], "hasn't stopped"),
-        (&[Kind::Started, Kind::AttemptFailed], "hasn't stopped"),
+        (&[Kind::Started, Kind::StageStarted], "hasn't failed"),
+        (&[Kind::Started, Kind::AttemptFailed], "hasn't failed"),
         (&[Kind::Started, Kind::Ready], "cp1 is Ready"),
     ] {
         let (output, calls) = retry(history);

@@ -4,7 +4,7 @@
 //! It can fail as a disk does whose power is cut: what was not synced by then is gone.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -108,6 +108,26 @@ pub(crate) fn cut(machine: &Path) -> Result<()> {
     let arguments = ["-x", "-c", "shutdown"].map(Path::new);
     let disk = machine.join(MOUNTED);
     command::run("xfs_io", arguments.into_iter().chain([&*disk])).map(drop)
+}
+
+/// A disk that takes nothing: whoever writes to it or syncs it waits until this is dropped.
+#[derive(Debug)]
+pub struct Stalled(PathBuf);
+
+/// Lets the disk take nothing for now (fsfreeze(8)).
+pub(crate) fn stall(machine: &Path) -> Result<Stalled> {
+    let disk = machine.join(MOUNTED);
+    command::run("fsfreeze", [Path::new("--freeze"), &disk])?;
+    Ok(Stalled(disk))
+}
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        let thawed = command::run("fsfreeze", [Path::new("--unfreeze"), &self.0]);
+        if let Err(error) = thawed {
+            eprintln!("testbed: {error:#}");
+        }
+    }
 }
 
 /// Unmounts the disk of a machine that is off, and waits until the kernel has forgotten it. A file

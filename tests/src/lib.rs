@@ -57,7 +57,7 @@ pub use cache::Cache;
 pub use callbacks::Callbacks;
 pub use cluster::{Cluster, ClusterFile};
 pub use containerd::Containerd;
-pub use disk::FileSystem;
+pub use disk::{FileSystem, Stalled};
 pub use image::Image;
 pub use kubernetes::Kubernetes;
 pub use lab::Lab;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::Pid;
 
+use crate::disk::Stalled;
 use crate::image::Image;
 use crate::stick::Stick;
 use crate::teardown::Scope;
@@ -320,6 +321,11 @@ impl Machine {
         self.end()?;
         disk::detach(&self.directory)?;
         disk::attach(&self.directory, &self.image)
+    }
+
+    /// Lets the disk take nothing until the result is dropped.
+    pub fn stall_disk(&self) -> Result<Stalled> {
+        disk::stall(&self.directory)
     }
 
     /// Ends every process.

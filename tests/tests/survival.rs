@@ -5,9 +5,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use nkd_contract::{Event, Kind, Stage};
+use nkd_contract::{Cause, Event, Kind, Stage, paths};
 use testbed::callbacks::Mood;
-use testbed::events::{await_soon, events};
+use testbed::events::{await_event, await_soon, events, is};
 use testbed::scenario::{Scenario, property, wait_until_ready};
 use testbed::{FileSystem, Machine};
 
@@ -95,6 +95,51 @@ fi;; esac"#;
     let events = becomes_ready(&scenario, &machine, |_| {});
     assert!(failed_attempts(&events, Stage::Images) >= 1);
     assert_eq!(failed_attempts(&events, Stage::Kubeadm), 1);
+}
+
+#[test]
+fn a_disk_that_stalls_and_a_network_add_on_that_comes_late_are_waited_for() {
+    let (scenario, machine) = control_plane();
+    let network = "/etc/cni/net.d/10-testbed.conflist";
+    let add_on = machine.read(network).unwrap();
+    machine.remove(network).unwrap();
+    let drop_in = "/etc/systemd/system/nkd-agent.service.d";
+    fs::create_dir_all(machine.root().join(&drop_in[1..])).unwrap();
+    // Longer than a question to the API may take.
+    let hasty = "[Service]\nWatchdogSec=15s\n";
+    machine
+        .write(&format!("{drop_in}/hasty.conf"), hasty)
+        .unwrap();
+    let mut plan: serde_json::Value =
+        serde_json::from_str(&machine.read(paths::PLAN).unwrap()).unwrap();
+    plan["budgets"] = serde_json::json!({ "ready": 5 });
+    machine.write(paths::PLAN, &plan.to_string()).unwrap();
+
+    let events = becomes_ready(&scenario, &machine, |machine| {
+        let images = |event: &Event| is(event, Kind::StageStarted, Stage::Images);
+        await_event(machine, 0, PATIENCE, images).unwrap();
+        let stalled = machine.stall_disk().unwrap();
+        std::thread::sleep(Duration::from_secs(25));
+        drop(stalled);
+        let cause = || property(machine, "Cause");
+        machine
+            .wait_for("the node to miss its network", PATIENCE, || {
+                Ok(cause()? == format!("s {:?}", Cause::ReadyNoNetwork.code()))
+            })
+            .unwrap();
+        // Twice its budget.
+        std::thread::sleep(Duration::from_secs(10));
+        assert_eq!(property(machine, "State").unwrap(), r#"s "installing""#);
+        machine.write(network, &add_on).unwrap();
+    });
+    assert_eq!(failed_attempts(&events, Stage::Ready), 0);
+    let restarts = ["systemctl", "show", "--property=NRestarts", "nkd-agent"];
+    let journal = machine.journal(&["--unit=nkd-agent"]).unwrap();
+    assert_eq!(
+        machine.check(restarts).unwrap().trim(),
+        "NRestarts=0",
+        "{journal}"
+    );
 }
 
 #[test]

@@ -203,9 +203,12 @@ causes! {
     AddonsApply "addons.apply" Transient
         "A manifest couldn't be applied."
         "Read kubectl's output in the journal; mend the manifest in the cluster file.";
+    ReadyNoNetwork "ready.no-network" Transient
+        "The node has joined and waits for the cluster's network add-on, for as long as it takes."
+        "Apply a network add-on, or name its manifest in the cluster file; the node goes on by itself. Where there is one, see why its pod doesn't run on this node.";
     ReadyNotYet "ready.not-yet" Transient
         "The node has joined but isn't Ready."
-        "Most often the network add-on is missing or broken; the message has the node's own reason.";
+        "The message has the node's own reason.";
     ReadyUnreachable "ready.api-unreachable" Transient
         "The node can't see its own Node object."
         "See that the cluster's API is up and that kubelet has its credentials.";

@@ -66,7 +66,9 @@ pub enum Kind {
     StageDone,
     /// The node is Ready.
     Ready,
-    /// The installation stopped for good; a person is needed.
+    /// The installation failed. With `retryAfter`, the stage's budget is used up, and the agent tries it
+    /// again after pauses, of which it reports no attempt until one succeeds. Without, it has stopped, and a
+    /// person is needed.
     Failed,
 }
 

@@ -48,7 +48,7 @@ pub enum State {
     Retrying,
     /// The node is Ready.
     Ready,
-    /// Stopped for good; a person is needed.
+    /// A person is needed, or a stage's budget is used up; see [`crate::Kind::Failed`].
     Failed,
 }
 

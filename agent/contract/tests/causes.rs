@@ -9,10 +9,12 @@ fn the_page_of_causes_is_current() {
     let mut page = String::from(
         "# Why a node isn't Ready\n\n\
          Every failure of `nkd-agent` has one of these causes: as `NKD_CAUSE` in the journal, `Cause`\n\
-         on D-Bus, and `cause` in callbacks and in `nkd-agent status --json`. A *transient* one is\n\
-         tried again by itself, with growing random delays, until the budget of its stage is used\n\
-         up. A *permanent* one, or a budget used up, stops the installation; when it is seen to,\n\
-         `nkd-agent retry` goes on with the stage that failed.\n\n\
+         on D-Bus, and `cause` in callbacks and in `nkd-agent status --json`.\n\n\
+         After a *transient* cause the agent tries the stage again, with growing random delays. When the\n\
+         budget of the stage is used up, the node is reported as failed. The agent then tries the stage\n\
+         every few minutes, and goes on by itself once the cause is gone. A *permanent* cause stops the\n\
+         installation. When you have followed the remedy, `nkd-agent retry` goes on with the stage that\n\
+         failed; after a transient cause it tries at once.\n\n\
          This page is generated from the contract (`agent/contract/src/cause.rs`).\n\n\
          | cause | what it means | what to do | |\n|---|---|---|---|\n",
     );

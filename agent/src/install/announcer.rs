@@ -62,6 +62,8 @@ pub struct Announcer {
     /// The plan and its digest, once there is one.
     plan: Option<(Plan, String)>,
     hostname: String,
+    /// Whether only the journal hears of progress.
+    quiet: bool,
 }
 
 impl Announcer {
@@ -77,7 +79,13 @@ impl Announcer {
             boot,
             plan: None,
             hostname,
+            quiet: false,
         })
+    }
+
+    /// Lets only the journal hear of progress from now on, or everybody again.
+    pub fn set_quiet(&mut self, quiet: bool) {
+        self.quiet = quiet;
     }
 
     /// Speaks in the name of the plan's node from now on.
@@ -124,6 +132,10 @@ impl Announcer {
     /// # Errors
     /// The event log can't be written.
     pub fn announce(&mut self, news: News) -> io::Result<()> {
+        if self.quiet {
+            log::info!("{}", news.message);
+            return Ok(());
+        }
         let event = self.event(self.log.last() + 1, news);
         self.publish(&event)
     }

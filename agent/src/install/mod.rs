@@ -5,21 +5,22 @@ mod lock;
 mod ready;
 mod state;
 mod step;
+mod worker;
 
 pub use announcer::{Announcer, News};
 
 use std::fs;
 use std::io;
-use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use nkd_contract::{Cause, Kind, Plan, PlanError, Stage, paths};
 
-use crate::stages::{self, Fault, Node};
-use crate::system::files::{give_up_reserve, keep_reserve};
+use crate::stages::{self, Fault};
+use crate::system::files::keep_reserve;
 use crate::system::{self, Root};
 use state::State;
 use step::{Input, Step};
+use worker::Worker;
 
 /// How an installation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,16 +73,8 @@ fn begin(root: &Root) -> anyhow::Result<Outcome> {
         return stop(&mut announcer, Fault::new(Cause::PlanVarKept, message));
     }
     let news = restart(&plan, &mut state, boot);
-    let mut worker = Worker {
-        root,
-        plan: &plan,
-        announcer,
-        state,
-    };
-    if worker.state.step != Step::Ready {
-        worker.save([news])?;
-    }
-    worker.work()
+    let mut worker = Worker::new(root, &plan, announcer, state);
+    worker.work(news)
 }
 
 /// Goes on from where the state was left; gives what there is to say of that.
@@ -116,7 +109,9 @@ fn beginning(plan: &Plan, state: &State, boot: &str) -> String {
             let role = plan.role.name();
             format!("installing {} as {role} of {}", plan.node, plan.cluster)
         }
-        Step::Failed { stage } => format!("trying {stage} again, where it had stopped"),
+        Step::Failed { stage } | Step::Exhausted { stage, .. } => {
+            format!("trying {stage} again, where it had stopped")
+        }
         _ if state.boot != boot => "going on after a reboot".to_owned(),
         _ => "going on where it was cut off".to_owned(),
     }
@@ -151,104 +146,4 @@ fn read_plan(root: &Root) -> Result<(Plan, String), Fault> {
 /// As much of a digest as a person compares.
 fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
-}
-
-struct Worker<'a> {
-    root: &'a Root,
-    plan: &'a Plan,
-    announcer: Announcer,
-    state: State,
-}
-
-impl Worker<'_> {
-    fn work(&mut self) -> anyhow::Result<Outcome> {
-        loop {
-            match self.state.step {
-                Step::Due {
-                    stage,
-                    attempt,
-                    delay,
-                    ..
-                } => {
-                    system::sleep(Duration::from_millis(delay));
-                    self.state.advance(Input::Begin);
-                    self.save([News::of(Kind::StageStarted, stage, attempt, "started")])?;
-                }
-                Step::Running { stage, attempt, .. } => self.attempt(stage, attempt)?,
-                Step::Ready => {
-                    ready::tell_others(self.root)?;
-                    give_up_reserve(&self.root.path(paths::STATE));
-                    return Ok(Outcome::Ready);
-                }
-                Step::Failed { .. } => return Ok(Outcome::Stopped),
-            }
-        }
-    }
-
-    /// Runs a stage once and takes in how it went.
-    fn attempt(&mut self, stage: Stage, attempt: u32) -> anyhow::Result<()> {
-        let begun = Instant::now();
-        let mut node = Node {
-            root: self.root,
-            plan: self.plan,
-            stage,
-            attempt,
-            reached: self.state.reached,
-            announcer: &mut self.announcer,
-        };
-        let durable = stages::run(&mut node).and_then(|()| stages::sync(self.root, self.plan));
-        match durable {
-            Ok(()) => {
-                self.state.advance(Input::Succeeded);
-                let message = format!("done in {:.1} s", begun.elapsed().as_secs_f32());
-                let done = News::of(Kind::StageDone, stage, attempt, message);
-                if self.state.step != Step::Ready {
-                    return self.save([done]);
-                }
-                let message = format!(
-                    "{} is a Ready node of {}",
-                    self.plan.node, self.plan.cluster
-                );
-                self.save([done, News::new(Kind::Ready, message)])
-            }
-            Err(fault) => self.fault(stage, attempt, begun.elapsed(), fault),
-        }
-    }
-
-    fn fault(
-        &mut self,
-        stage: Stage,
-        attempt: u32,
-        took: Duration,
-        fault: Fault,
-    ) -> anyhow::Result<()> {
-        let class = fault.cause.class();
-        self.state.advance(Input::Faulted {
-            class,
-            took,
-            delay: system::jittered(attempt, stages::longest_delay(stage)),
-            budget: self.plan.budget(stage),
-        });
-        let mut news = match self.state.step {
-            Step::Due { delay, .. } => {
-                let mut news = News::of(Kind::AttemptFailed, stage, attempt, fault.message);
-                news.retry_after = Some(delay);
-                news
-            }
-            _ => News::of(Kind::Failed, stage, attempt, fault.message),
-        };
-        news.cause = Some(fault.cause);
-        self.save([news])
-    }
-
-    /// Makes a step last, then tells of it.
-    fn save<const N: usize>(&mut self, news: [News; N]) -> anyhow::Result<()> {
-        self.state.at = system::since_boot();
-        self.state.events = self.announcer.events(news);
-        self.state.save(self.root).context(paths::STATE)?;
-        for event in &self.state.events {
-            self.announcer.publish(event).context(paths::EVENTS)?;
-        }
-        Ok(())
-    }
 }

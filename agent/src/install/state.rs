@@ -24,6 +24,9 @@ pub struct State {
     pub reached: Stage,
     /// Where the installation is.
     pub step: Step,
+    /// The least that was ever left to do in this stage, where it is counted.
+    #[serde(default)]
+    pub left: Option<u64>,
     /// The events that say so. They are kept here first and in the log second, so that a crash
     /// between the two neither loses nor doubles one.
     pub events: Vec<Event>,
@@ -38,6 +41,7 @@ impl State {
             at: Duration::ZERO,
             reached: Stage::ALL[0],
             step: Step::FIRST,
+            left: None,
             events: Vec::new(),
         }
     }
@@ -45,8 +49,11 @@ impl State {
     /// Takes the step that follows on this.
     pub fn advance(&mut self, input: Input) {
         self.step = self.step.on(input, self.reached);
-        if let Step::Due { stage, .. } = self.step {
+        if let Step::Due { stage, attempt, .. } = self.step {
             self.reached = self.reached.max(stage);
+            if attempt == 1 {
+                self.left = None;
+            }
         }
     }
 

@@ -30,6 +30,16 @@ pub enum Step {
         /// What the stage had used of its budget before.
         spent: u64,
     },
+    /// The budget is used up. The node counts as failed, but the stage is still tried now and then, for
+    /// what it fails for may be repaired elsewhere.
+    Exhausted {
+        /// The stage.
+        stage: Stage,
+        /// The attempt that is next.
+        attempt: u32,
+        /// How long to wait first.
+        delay: u64,
+    },
     /// The node is Ready.
     Ready,
     /// Stopped for good.
@@ -58,16 +68,24 @@ pub enum Input {
     /// The running attempt succeeded.
     Succeeded,
     /// The running attempt failed.
-    Faulted {
-        /// Whether trying again can help.
-        class: Class,
-        /// How long the attempt took.
-        took: Duration,
-        /// How long to wait before the next.
-        delay: Duration,
-        /// How long the stage may go on failing.
-        budget: Duration,
-    },
+    Faulted(Failure),
+}
+
+/// A failed attempt, and what is to follow.
+#[derive(Debug, Clone, Copy)]
+pub struct Failure {
+    /// Whether trying again can help.
+    pub class: Class,
+    /// How long the attempt took.
+    pub took: Duration,
+    /// Whether the stage got further than in any attempt before, which gives it its budget anew.
+    pub advanced: bool,
+    /// How long the stage may go on failing.
+    pub budget: Duration,
+    /// How long to wait before the next attempt.
+    pub delay: Duration,
+    /// How long to wait when the budget is used up.
+    pub pause: Duration,
 }
 
 /// An attempt that was cut off uses at most this part of the budget, since nobody knows when it
@@ -105,10 +123,16 @@ impl Step {
                 Input::CutOff { since, budget },
             ) => {
                 let took = since.min(budget / CUT_OFF_ATTEMPTS);
-                next_attempt(stage, attempt, spent, (took, Duration::ZERO), budget)
+                let spent = spent.saturating_add(millis(took));
+                if spent > millis(budget) {
+                    return Self::Failed { stage };
+                }
+                Self::due(stage, attempt, spent, 0)
             }
             // Whoever starts a stopped installation wants it tried again.
-            (Self::Failed { stage }, Input::Restarted) => Self::first_attempt(stage),
+            (Self::Failed { stage } | Self::Exhausted { stage, .. }, Input::Restarted) => {
+                Self::first_attempt(stage)
+            }
             (
                 Self::Due {
                     stage,
@@ -122,49 +146,53 @@ impl Step {
                 attempt,
                 spent,
             },
-            (Self::Running { stage, .. }, Input::Succeeded) => after(stage, reached),
-            (
-                Self::Running {
-                    stage,
-                    attempt,
-                    spent,
-                },
-                Input::Faulted {
-                    class,
-                    took,
-                    delay,
-                    budget,
-                },
-            ) => {
-                if class == Class::Permanent {
-                    return Self::Failed { stage };
-                }
-                next_attempt(stage, attempt, spent, (took, delay), budget)
+            (Self::Running { stage, .. } | Self::Exhausted { stage, .. }, Input::Succeeded) => {
+                after(stage, reached)
             }
+            (_, Input::Faulted(failure)) => self.failed(failure),
             (step, _) => step,
         }
     }
-}
 
-/// The step after an attempt in vain, which took some time and is to be followed by some delay: the
-/// next, as long as the stage's budget has room for both.
-fn next_attempt(
-    stage: Stage,
-    attempt: u32,
-    spent: u64,
-    (took, delay): (Duration, Duration),
-    budget: Duration,
-) -> Step {
-    let delay = millis(delay);
-    let spent = spent.saturating_add(millis(took)).saturating_add(delay);
-    if spent > millis(budget) {
-        return Step::Failed { stage };
+    /// The step after an attempt in vain. Within any budget there is one more after the first: that may
+    /// have taken all of the budget, and met what passes in a moment.
+    fn failed(self, failure: Failure) -> Self {
+        let Failure { budget, delay, .. } = failure;
+        let (stage, attempt, spent) = match self {
+            Self::Running {
+                stage,
+                attempt,
+                spent,
+            } => (stage, attempt, spent),
+            Self::Exhausted { stage, attempt, .. } => (stage, attempt, u64::MAX),
+            step => return step,
+        };
+        let was_exhausted = matches!(self, Self::Exhausted { .. });
+        let used = spent.saturating_add(millis(failure.took));
+        let delay = millis(delay.min(budget));
+        let spent = if failure.advanced { 0 } else { used }.saturating_add(delay);
+        let is_retry = attempt > 1 || budget.is_zero();
+        match failure.class {
+            Class::Permanent => Self::Failed { stage },
+            Class::Transient if was_exhausted || spent >= millis(budget) && is_retry => {
+                Self::Exhausted {
+                    stage,
+                    attempt: attempt.saturating_add(1),
+                    delay: millis(failure.pause),
+                }
+            }
+            Class::Transient => Self::due(stage, attempt, spent, delay),
+        }
     }
-    Step::Due {
-        stage,
-        attempt: attempt.saturating_add(1),
-        delay,
-        spent,
+
+    /// The attempt after another.
+    fn due(stage: Stage, attempt: u32, spent: u64, delay: u64) -> Self {
+        Self::Due {
+            stage,
+            attempt: attempt.saturating_add(1),
+            delay,
+            spent,
+        }
     }
 }
 
@@ -197,11 +225,21 @@ mod tests {
     }
 
     fn fault(class: Class, took: u64, delay: u64) -> Input {
-        Input::Faulted {
+        Input::Faulted(Failure {
             class,
             took: Duration::from_secs(took),
-            delay: Duration::from_secs(delay),
+            advanced: false,
             budget: Duration::from_secs(60),
+            delay: Duration::from_secs(delay),
+            pause: Duration::from_secs(100),
+        })
+    }
+
+    fn exhausted(attempt: u32) -> Step {
+        Step::Exhausted {
+            stage: Stage::Host,
+            attempt,
+            delay: 100_000,
         }
     }
 
@@ -225,7 +263,7 @@ mod tests {
                     state.advance(Input::Succeeded);
                 }
                 Step::Ready => break,
-                Step::Failed { .. } => panic!("nothing fails here"),
+                Step::Exhausted { .. } | Step::Failed { .. } => panic!("nothing fails here"),
             }
             if reboots.contains(&step) {
                 state.advance(Input::Rebooted);
@@ -294,7 +332,42 @@ mod tests {
         let again = step
             .on(Input::Begin, Stage::Clock)
             .on(fault(Class::Transient, 10, 21), Stage::Clock);
-        assert_eq!(again, Step::Failed { stage: Stage::Host });
+        assert_eq!(again, exhausted(3));
+    }
+
+    #[test]
+    fn a_first_attempt_that_takes_longer_than_the_budget_is_followed_by_a_second() {
+        let fault = fault(Class::Transient, 3_600, 5);
+        let step = running(Stage::Host, 1, 0).on(fault, Stage::Clock);
+        assert!(matches!(step, Step::Due { attempt: 2, .. }));
+        let step = step.on(Input::Begin, Stage::Clock);
+        assert_eq!(step.on(fault, Stage::Clock), exhausted(3));
+    }
+
+    #[test]
+    fn an_attempt_that_got_further_gives_the_stage_its_budget_anew() {
+        let mut fault = fault(Class::Transient, 3_600, 5);
+        if let Input::Faulted(failure) = &mut fault {
+            failure.advanced = true;
+        }
+        let mut step = running(Stage::Images, 1, 0);
+        for attempt in 2..100 {
+            step = step.on(fault, Stage::Clock).on(Input::Begin, Stage::Clock);
+            assert_eq!(step, running(Stage::Images, attempt, 5_000));
+        }
+    }
+
+    #[test]
+    fn a_stage_whose_budget_is_used_up_is_tried_on_until_it_succeeds() {
+        let transient = fault(Class::Transient, 1, 1);
+        let step = exhausted(7).on(transient, Stage::Clock);
+        assert_eq!(step, exhausted(8));
+        let next = Stage::Host.next().unwrap();
+        let done = step.on(Input::Succeeded, Stage::Clock);
+        assert_eq!(done, Step::first_attempt(next));
+        let permanent = fault(Class::Permanent, 1, 1);
+        let stopped = step.on(permanent, Stage::Clock);
+        assert_eq!(stopped, Step::Failed { stage: Stage::Host });
     }
 
     #[test]
@@ -305,11 +378,11 @@ mod tests {
 
     #[test]
     fn a_stopped_installation_tries_the_failed_stage_again_when_started() {
-        let step = Step::Failed {
-            stage: Stage::Images,
+        let stage = Stage::Host;
+        for step in [Step::Failed { stage }, exhausted(9)] {
+            let again = step.on(Input::Restarted, Stage::Clock);
+            assert_eq!(again, Step::first_attempt(stage));
         }
-        .on(Input::Restarted, Stage::Clock);
-        assert_eq!(step, Step::first_attempt(Stage::Images));
     }
 
     #[test]

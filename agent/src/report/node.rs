@@ -129,7 +129,7 @@ impl Node {
     #[zbus(signal)]
     pub(super) async fn ready(emitter: &SignalEmitter<'_>) -> zbus::Result<()>;
 
-    /// The installation has stopped for good; a person is needed.
+    /// The installation has failed: a person is needed, or the stage's budget is used up.
     #[zbus(signal)]
     pub(super) async fn failed(
         emitter: &SignalEmitter<'_>,

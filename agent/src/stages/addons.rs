@@ -16,6 +16,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     let plan = node.plan;
     let total = plan.addons.len() as u64;
     for (done, manifest) in (0..).zip(&plan.addons) {
+        node.count_left(total - done);
         let unit = Unit::Manifests;
         node.progress(
             format!("applying {manifest}"),

@@ -74,6 +74,10 @@ pub struct Node<'a> {
     pub attempt: u32,
     /// The furthest stage that was ever due.
     pub reached: Stage,
+    /// The least that was ever left to do in this stage, where it is counted.
+    pub left: Option<u64>,
+    /// Whether this attempt got further than any before it.
+    pub advanced: bool,
     /// Hears of progress.
     pub announcer: &'a mut Announcer,
 }
@@ -93,6 +97,13 @@ impl Node<'_> {
         self.tell(news);
     }
 
+    /// Counts what is left to do. Less than ever before is progress, and a stage that makes progress
+    /// isn't given up: its budget begins anew.
+    fn count_left(&mut self, left: u64) {
+        self.advanced |= self.left.is_some_and(|least| left < least);
+        self.left = Some(self.left.map_or(left, |least| least.min(left)));
+    }
+
     fn tell(&mut self, news: News) {
         // The next transition needs the log too and says so when it can't be written.
         if let Err(error) = self.announcer.announce(news) {
@@ -107,6 +118,16 @@ impl Node<'_> {
         window: Duration,
         look: impl FnMut(&Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
+        let deadline = self.deadline(window);
+        self.poll_until(|_| deadline, look)
+    }
+
+    /// The same, with a deadline that depends on what is found instead.
+    fn poll_until<T>(
+        &mut self,
+        deadline: impl FnMut(&Fault) -> Instant,
+        look: impl FnMut(&Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let mut pause = SOON;
         let pauses = |change| {
             if change {
@@ -116,11 +137,11 @@ impl Node<'_> {
             pause = (pause * 2).min(TICK);
             now
         };
-        self.look_until(window, pauses, look)
+        self.look_until(deadline, pauses, look)
     }
 
-    /// The same for a question that many nodes may ask together: pauses are random, and grow to the
-    /// longest until something changes.
+    /// The same as [`Self::poll`] for a question that many nodes may ask together: pauses are random, and
+    /// grow to the longest until something changes.
     fn poll_shared<T>(
         &mut self,
         window: Duration,
@@ -134,25 +155,30 @@ impl Node<'_> {
             }
             backoff.next(None)
         };
-        self.look_until(window, pauses, look)
+        let deadline = self.deadline(window);
+        self.look_until(|_| deadline, pauses, look)
+    }
+
+    /// The end of a window that begins now, and at most of the stage's budget.
+    fn deadline(&self, window: Duration) -> Instant {
+        Instant::now() + window.min(self.plan.budget(self.stage))
     }
 
     /// Looks until it finds what it wants or the time is over, with these pauses, which depend on
     /// whether something has changed.
     fn look_until<T>(
         &mut self,
-        window: Duration,
+        mut deadline: impl FnMut(&Fault) -> Instant,
         mut pauses: impl FnMut(bool) -> Duration,
         mut look: impl FnMut(&Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let deadline = Instant::now() + window.min(self.plan.budget(self.stage));
         let mut said = None;
         loop {
             let fault = match look(self) {
                 Ok(found) => return Ok(found),
                 Err(fault) => fault,
             };
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline(&fault).saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(fault);
             }

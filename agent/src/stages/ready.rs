@@ -1,6 +1,6 @@
 //! `ready`: the node's own Node object is Ready, seen through the kubelet's credentials.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nkd_contract::Cause;
 use serde_json::Value;
@@ -11,25 +11,50 @@ use super::{Fault, Node};
 /// How long one attempt looks.
 const WINDOW: Duration = Duration::from_secs(60);
 
+/// In the words of a kubelet whose runtime has no network (kubelet, `runtimeState.networkErrors`; CRI,
+/// `NetworkReady`).
+const NO_NETWORK: &str = "NetworkReady=false";
+
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
+    let window = WINDOW.min(node.plan.budget(node.stage));
+    let mut deadline = Instant::now() + window;
+    let mut has_waited = false;
     let mut not_ready: Option<(Api, Value)> = None;
-    node.poll(WINDOW, |node| {
-        let api = match not_ready.take() {
-            Some((api, object)) => {
-                // What goes wrong here, the question after it finds and says.
-                let _ = api.wait_for_change(&object);
-                api
+    let ready = node.poll_until(
+        |fault| {
+            // Whoever applies a network add-on by hand may come at any time.
+            if fault.cause == Cause::ReadyNoNetwork {
+                has_waited = true;
+                deadline = Instant::now() + window;
             }
-            None => Api::as_kubelet(node)
-                .ok_or_else(|| {
-                    Fault::new(Cause::ReadyUnreachable, "kubelet has no credentials yet")
-                })?
-                .map_err(ApiError::at_ready)?,
+            deadline
+        },
+        |node| look(node, &mut not_ready),
+    );
+    node.advanced |= has_waited;
+    ready
+}
+
+/// Looks once; `not_ready` is how the node was the last time, if it was seen.
+fn look(node: &Node<'_>, not_ready: &mut Option<(Api, Value)>) -> Result<(), Fault> {
+    let api = match not_ready.take() {
+        Some((api, object)) => {
+            // What goes wrong here, the question after it finds and says.
+            let _ = api.wait_for_change(&object);
+            api
+        }
+        None => Api::as_kubelet(node)
+            .ok_or_else(|| Fault::new(Cause::ReadyUnreachable, "kubelet has no credentials yet"))?
+            .map_err(ApiError::at_ready)?,
+    };
+    let object = api.node(&node.plan.node).map_err(ApiError::at_ready)?;
+    readiness(&object).map_err(|reason| {
+        *not_ready = Some((api, object));
+        let cause = if reason.contains(NO_NETWORK) {
+            Cause::ReadyNoNetwork
+        } else {
+            Cause::ReadyNotYet
         };
-        let object = api.node(&node.plan.node).map_err(ApiError::at_ready)?;
-        readiness(&object).map_err(|reason| {
-            not_ready = Some((api, object));
-            Fault::new(Cause::ReadyNotYet, reason)
-        })
+        Fault::new(cause, reason)
     })
 }

@@ -12,7 +12,7 @@ mod unsynced;
 use std::fs;
 
 use machine::images::{Made, bundle};
-use machine::{Machine, STOPPED};
+use machine::{End, Machine};
 use nkd_bundle::Layout;
 use nkd_contract::{BundleSource, Cause, Kind, Plan, Runtime, Stage, Unit};
 
@@ -54,7 +54,7 @@ fn machine(made: &Made, sources: Vec<BundleSource>, change: impl FnOnce(&mut Pla
 
 /// The stage stops for a cause, and nothing is in the runtime under any name.
 fn stops(machine: &Machine, cause: Cause) -> String {
-    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.install(), End::of(cause));
     let (stage, found, message) = machine.failure();
     assert_eq!((stage, found), (Some(Stage::Images), cause), "{message}");
     message

@@ -146,11 +146,8 @@ fn the_worker_shows_that_it_is_alive_while_a_server_is_silent() {
         }
         signs
     });
-    let install = machine
-        .command()
-        .env("NOTIFY_SOCKET", machine.path("/notify"))
-        .status();
-    install.unwrap();
+    let notify = machine.path("/notify");
+    machine.end(machine.command().env("NOTIFY_SOCKET", notify));
     assert_eq!(machine.names(), ALL);
     let signs = signs.join().unwrap();
     let longest = signs.windows(2).map(|pair| pair[1] - pair[0]).max();

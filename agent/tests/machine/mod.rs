@@ -11,15 +11,39 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
 
-use nkd_contract::{Cause, Event, Image, ImageSource, Images, Kind, Plan, Role, Runtime, Stage};
+use nkd_contract::{
+    Cause, Class, Event, Image, ImageSource, Images, Kind, Plan, Role, Runtime, Stage,
+};
 use nkd_contract::{Timestamp, paths};
 use tempfile::TempDir;
 
-/// Exit status of a worker that only a person can help.
-pub const STOPPED: i32 = 4;
+/// How a worker ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The node is Ready.
+    Ready,
+    /// Only a person can help.
+    Stopped,
+    /// A stage's budget was used up; the worker would have tried it again after a pause.
+    Exhausted,
+    /// It ended in another way, with this status unless it was killed.
+    Other(Option<i32>),
+}
+
+impl End {
+    /// How a worker ends that fails for a cause again and again.
+    pub fn of(cause: Cause) -> Self {
+        match cause.class() {
+            Class::Transient => Self::Exhausted,
+            Class::Permanent => Self::Stopped,
+        }
+    }
+}
 
 /// What systemd says of a unit: what a test has written to `/units/UNIT`, else that the unit starts the
 /// program of its own name.
@@ -137,9 +161,47 @@ impl Machine {
         self.write(paths::PLAN, &serde_json::to_string(&plan).unwrap());
     }
 
-    /// Runs the worker to its end.
-    pub fn install(&self) -> ExitStatus {
-        self.command().status().unwrap()
+    /// Runs the worker to its end, or until a stage's budget is used up.
+    pub fn install(&self) -> End {
+        self.end(&mut self.command())
+    }
+
+    /// Runs a worker like [`Self::install`].
+    pub fn end(&self, worker: &mut Command) -> End {
+        let before = self.events().len();
+        self.end_of(worker.spawn().unwrap(), before)
+    }
+
+    /// How a worker ends that began after so many events.
+    pub fn end_of(&self, worker: Child, before: usize) -> End {
+        let exhausted = |event: &Event| event.kind == Kind::Failed && event.retry_after.is_some();
+        self.end_at(worker, before, exhausted)
+    }
+
+    /// Runs the worker until an attempt fails, and not the one after that.
+    pub fn attempt(&self) -> End {
+        let before = self.events().len();
+        let worker = self.command().spawn().unwrap();
+        self.end_at(worker, before, |event| event.retry_after.is_some())
+    }
+
+    /// How a worker ends that is killed at an event after so many.
+    fn end_at(&self, mut worker: Child, before: usize, is_it: impl Fn(&Event) -> bool) -> End {
+        loop {
+            if let Some(status) = worker.try_wait().unwrap() {
+                return match status.code() {
+                    Some(0) => End::Ready,
+                    Some(4) => End::Stopped,
+                    other => End::Other(other),
+                };
+            }
+            if self.events().iter().skip(before).any(&is_it) {
+                worker.kill().unwrap();
+                worker.wait().unwrap();
+                return End::Exhausted;
+            }
+            sleep(Duration::from_millis(10));
+        }
     }
 
     /// The worker.
@@ -151,15 +213,17 @@ impl Machine {
 
     pub fn events(&self) -> Vec<Event> {
         let log = self.read(paths::EVENTS);
-        log.lines()
+        // The last line may be on its way.
+        log.split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
     }
 
-    /// How the installation stopped.
+    /// How the installation or its last attempt failed.
     pub fn failure(&self) -> (Option<Stage>, Cause, String) {
         let event = self.events().pop().unwrap();
-        assert_eq!(event.kind, Kind::Failed);
+        assert!(matches!(event.kind, Kind::Failed | Kind::AttemptFailed));
         (event.stage, event.cause.unwrap(), event.message)
     }
 

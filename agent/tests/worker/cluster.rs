@@ -198,7 +198,7 @@ fn a_label_of_an_earlier_life_does_not_make_a_control_plane() {
         "echo whole > $ROOT/etc/kubernetes/kubelet.conf; exit 1",
     );
     machine.plan(|plan| joins(plan, &authority, api.address));
-    machine.install();
+    machine.attempt();
     let (stage, cause, message) = machine.failure();
     assert_eq!(
         (stage, cause),
@@ -221,7 +221,7 @@ fn a_labelled_control_plane_that_does_not_come_up_is_not_reset() {
         plan.machine.addresses = vec!["127.0.0.1".parse().unwrap()];
         plan.machine.api_port = Some(1);
     });
-    machine.install();
+    machine.attempt();
     let (_, cause, message) = machine.failure();
     assert_eq!(cause, Cause::KubeadmControlPlane, "{message}");
     assert!(machine.calls_of("kubeadm").is_empty());
@@ -239,7 +239,7 @@ fn a_name_that_is_taken_stays_among_etcds_members() {
         joins(plan, &authority, api.address);
         plan.runs_etcd = true;
     });
-    machine.install();
+    machine.attempt();
     let (_, cause, message) = machine.failure();
     assert_eq!(cause, Cause::KubeadmNameTaken, "{message}");
     assert!(machine.calls_of("kubeadm").is_empty());
@@ -372,7 +372,7 @@ fn a_worker_cut_off_before_kubeadms_last_step_gets_its_cri_socket_annotated() {
 fn a_worker_has_not_joined_until_its_cri_socket_is_annotated() {
     let refused = Answer::Status(503);
     let (machine, _api) = cut_off_worker("v1.20.2", &[REGISTERED, REGISTERED, refused]);
-    machine.install();
+    machine.attempt();
     let (stage, cause, message) = machine.failure();
     let expected = (Some(Stage::Kubeadm), Cause::GateNotReady);
     assert_eq!((stage, cause), expected, "{message}");

@@ -62,7 +62,7 @@ fn a_cluster_that_answers_nobody_without_credentials_is_joined() {
         plan.role = Role::JoinControlPlane;
         plan.control_planes_before = vec![earlier.address.to_string()];
     });
-    machine.install();
+    machine.attempt();
     let (_, cause, message) = machine.failure();
     assert_eq!(cause, Cause::KubeadmFailed, "{message}");
     assert_eq!(machine.warnings(), []);
@@ -76,7 +76,7 @@ fn a_node_waits_for_its_token_and_for_what_kubeadm_publishes_after_it() {
     let api = ApiServer::start(&authority, Cluster::closed(Init::Starting));
     let machine = worker(&authority, &api, TOKEN, 60);
     thread::scope(|scope| {
-        scope.spawn(|| machine.install());
+        scope.spawn(|| machine.attempt());
         for next in [Init::Tokens, Init::Done] {
             wait_for_looks(&api, TOKEN, api.looks(TOKEN).len() + 2);
             assert!(machine.calls_of("kubeadm").is_empty());
@@ -97,7 +97,7 @@ fn a_token_that_never_exists_ends_the_wait_with_the_gates_budget_over_one_connec
     let authority = Authority::new();
     let api = ApiServer::start(&authority, Cluster::closed(Init::Serving));
     let machine = worker(&authority, &api, TOKEN, 5);
-    machine.install();
+    machine.attempt();
     let (stage, cause, message) = machine.failure();
     assert_eq!((stage, cause), (Some(Stage::Gate), Cause::GateToken));
     assert!(message.contains("bootstrap token"), "{message}");
@@ -145,7 +145,7 @@ fn pauses(join_spread: u64, budget: u64) -> Vec<Duration> {
     );
     let machine = worker(&authority, &api, TOKEN, budget);
     change_plan(&machine, |plan| plan.join_spread = join_spread);
-    machine.install();
+    machine.attempt();
     let looks = api.looks(TOKEN);
     looks.windows(2).map(|pair| pair[1] - pair[0]).collect()
 }
@@ -206,7 +206,7 @@ fn a_node_that_finds_the_cluster_up_joins_at_once() {
     let api = ApiServer::start(&authority, Cluster::closed(Init::Done));
     let machine = worker(&authority, &api, TOKEN, 60);
     change_plan(&machine, |plan| plan.join_spread = 300);
-    machine.install();
+    machine.attempt();
     assert_eq!(machine.calls_of("kubeadm").len(), 1);
     let delay = before_join(&machine, *api.looks(TOKEN).last().unwrap());
     assert!(delay < Duration::from_secs(2), "{delay:?}");

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use nkd_contract::{Cause, Kind, Stage, paths};
 
-use super::machine::{Machine, STOPPED};
+use super::machine::{End, Machine};
 
 fn hook(machine: &Machine, name: &str, script: &str, mode: u32) {
     let path = format!("{}/{name}", paths::HOOKS);
@@ -55,7 +55,7 @@ fn a_hook_that_fails_is_tried_again_with_its_stage_and_then_stops_it() {
         "echo the disk is not encrypted; exit 3",
         0o755,
     );
-    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.install(), End::Exhausted);
     let (stage, cause, message) = machine.failure();
     assert_eq!((stage, cause), (Some(Stage::Runtime), Cause::HookFailed));
     assert_eq!(
@@ -90,7 +90,7 @@ fn a_hook_that_cannot_be_executed_is_not_passed_over() {
         plan.budgets.insert(Stage::Clock, 0);
     });
     hook(&machine, "pre-clock.d/rtc", "exit 0", 0o644);
-    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.install(), End::Exhausted);
     let (_, cause, message) = machine.failure();
     assert_eq!(cause, Cause::HookFailed);
     assert!(message.ends_with("rtc is no executable file"), "{message}");

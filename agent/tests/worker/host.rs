@@ -4,7 +4,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use nkd_contract::{Cause, Plan, Role, Stage, paths};
 
-use super::machine::{Machine, STOPPED};
+use super::machine::{End, Machine};
 
 /// Runs the worker on a machine that is told to be something; it doesn't try again.
 fn stops_at_host(machine: &Machine, change: impl FnOnce(&mut Plan)) -> (Cause, String) {
@@ -12,8 +12,9 @@ fn stops_at_host(machine: &Machine, change: impl FnOnce(&mut Plan)) -> (Cause, S
         plan.budgets.insert(Stage::Host, 0);
         change(plan);
     });
-    assert_eq!(machine.install().code(), Some(STOPPED));
+    let end = machine.install();
     let (stage, cause, message) = machine.failure();
+    assert_eq!(end, End::of(cause));
     assert_eq!(stage, Some(Stage::Host), "{message}");
     (cause, message)
 }

@@ -3,10 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use nkd_contract::{Cause, Event, Image, ImageSource, Kind, Role, Runtime, Stage, paths};
 
-use super::machine::{Machine, STOPPED};
+use super::machine::{End, Machine};
 use super::receiver::{Authority, Receiver};
 
 fn mode(path: &Path) -> u32 {
@@ -16,7 +18,7 @@ fn mode(path: &Path) -> u32 {
 #[test]
 fn without_a_plan_it_says_so_and_stops() {
     let machine = Machine::new();
-    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.install(), End::Stopped);
     let (stage, cause, message) = machine.failure();
     assert_eq!((stage, cause), (None, Cause::PlanMissing));
     assert!(message.contains("/etc/nkd/plan.json"), "{message}");
@@ -27,7 +29,7 @@ fn without_a_plan_it_says_so_and_stops() {
 fn a_plan_of_a_newer_schema_is_called_that() {
     let machine = Machine::new();
     machine.write(paths::PLAN, r#"{"schema": 99, "something": "new"}"#);
-    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.install(), End::Stopped);
     let (_, cause, message) = machine.failure();
     assert_eq!(cause, Cause::PlanSchema);
     assert_eq!(
@@ -40,7 +42,7 @@ fn a_plan_of_a_newer_schema_is_called_that() {
 fn a_plan_that_is_no_json_is_called_that() {
     let machine = Machine::new();
     machine.write(paths::PLAN, "schema: 1");
-    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.install(), End::Stopped);
     assert_eq!(machine.failure().1, Cause::PlanInvalid);
 }
 
@@ -50,7 +52,7 @@ fn another_plan_than_the_one_it_began_with_is_refused() {
     machine.plan(|_| {});
     machine.install();
     machine.plan(|plan| plan.cluster = "another".into());
-    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.install(), End::Stopped);
     assert_eq!(machine.failure().1, Cause::PlanChanged);
 }
 
@@ -59,7 +61,7 @@ fn a_missing_program_is_the_images_fault_and_not_tried_again() {
     let machine = Machine::new();
     machine.plan(|_| {});
     fs::remove_file(machine.path("/usr/bin/kubeadm")).unwrap();
-    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.install(), End::Stopped);
     let (stage, cause, message) = machine.failure();
     assert_eq!((stage, cause), (Some(Stage::Host), Cause::HostProgram));
     assert!(message.contains("kubeadm"), "{message}");
@@ -77,7 +79,7 @@ fn a_dead_runtime_is_tried_again_until_its_budget_is_used_up() {
         "systemctl",
         "echo 'containerd.service is broken' >&2; exit 1",
     );
-    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.install(), End::Exhausted);
     let (stage, cause, message) = machine.failure();
     assert_eq!((stage, cause), (Some(Stage::Runtime), Cause::RuntimeStart));
     assert!(
@@ -89,6 +91,78 @@ fn a_dead_runtime_is_tried_again_until_its_budget_is_used_up() {
         .into_iter()
         .filter(|event| event.kind == Kind::AttemptFailed);
     assert!(again.count() >= 1);
+}
+
+#[test]
+fn a_node_whose_budget_is_used_up_stays_failed_until_the_cause_is_gone_and_then_goes_on_by_itself()
+{
+    let machine = Machine::new();
+    machine.plan(|plan| {
+        plan.budgets.insert(Stage::Runtime, 1);
+    });
+    machine.program(
+        "systemctl",
+        "[ -e $ROOT/repaired ] || { echo broken >&2; exit 1; }",
+    );
+    let mut worker = machine.command().spawn().unwrap();
+    let failed = || {
+        let events = machine.events();
+        events.iter().position(|event| event.kind == Kind::Failed)
+    };
+    let calls = || machine.calls_of("systemctl").len();
+    while failed().is_none() {
+        sleep(Duration::from_millis(20));
+    }
+    // It is looked at again and again, and nobody hears of that.
+    let before = calls();
+    while calls() < before + 2 {
+        sleep(Duration::from_millis(20));
+    }
+    assert!(worker.try_wait().unwrap().is_none());
+    let failed = failed().unwrap();
+    assert_eq!(machine.events().len(), failed + 1);
+
+    machine.write("/repaired", "");
+    assert_eq!(machine.end_of(worker, failed + 1), End::Exhausted);
+    let events = machine.events();
+    let kinds: Vec<_> = events[failed..]
+        .iter()
+        .map(|event| (event.kind, event.stage))
+        .collect();
+    let stage = Some(Stage::Runtime);
+    assert_eq!(
+        kinds[..4],
+        [
+            (Kind::Failed, stage),
+            (Kind::Started, stage),
+            (Kind::StageDone, stage),
+            (Kind::StageStarted, Some(Stage::Images)),
+        ]
+    );
+    assert_eq!(machine.failure().0, Some(Stage::Ready));
+}
+
+#[test]
+fn a_node_that_fails_for_another_cause_after_its_budget_tells_that_one() {
+    let machine = Machine::new();
+    machine.plan(|plan| {
+        plan.budgets.insert(Stage::Runtime, 1);
+    });
+    machine.program("systemctl", "[ -e $ROOT/starts ]");
+    let worker = machine.command().spawn().unwrap();
+    while !machine
+        .events()
+        .iter()
+        .any(|event| event.kind == Kind::Failed)
+    {
+        sleep(Duration::from_millis(20));
+    }
+    let before = machine.events().len();
+    machine.write("/starts", "");
+    machine.program("ctr", "exit 1");
+    assert_eq!(machine.end_of(worker, before), End::Exhausted);
+    let (stage, cause, _) = machine.failure();
+    assert_eq!((stage, cause), (Some(Stage::Runtime), Cause::RuntimeSocket));
 }
 
 #[test]
@@ -148,7 +222,7 @@ fn a_runtime_that_does_not_answer_is_said_by_its_socket() {
         plan.budgets.insert(Stage::Runtime, 0);
     });
     machine.program("crictl", "exit 0");
-    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.install(), End::Exhausted);
     let (stage, cause, message) = machine.failure();
     assert_eq!((stage, cause), (Some(Stage::Runtime), Cause::RuntimeSocket));
     assert!(message.contains("/run/crio/crio.sock"), "{message}");
@@ -172,7 +246,7 @@ fn archives_are_imported_until_all_images_are_there_and_then_pinned() {
 fn an_image_that_is_in_no_archive_stops_it_by_name() {
     let machine = Machine::new();
     machine.plan(|plan| plan.images.required[0].name = "example.org/c:1".into());
-    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.install(), End::Stopped);
     let (stage, cause, message) = machine.failure();
     assert_eq!((stage, cause), (Some(Stage::Images), Cause::ImagesMissing));
     assert!(message.contains("example.org/c:1"), "{message}");
@@ -243,7 +317,7 @@ fn what_kubeadm_says_of_its_failure_becomes_the_cause() {
             plan.budgets.insert(Stage::Kubeadm, 0);
         });
         machine.program("kubeadm", &format!("echo '{words}' >&2; exit 1"));
-        assert_eq!(machine.install().code(), Some(STOPPED));
+        assert_eq!(machine.install(), End::of(cause));
         let (stage, why, message) = machine.failure();
         assert_eq!((stage, why), (Some(Stage::Kubeadm), cause));
         assert!(message.contains(words), "{message}");
@@ -339,7 +413,7 @@ fn a_node_that_may_have_joined_is_not_reset_while_nobody_can_be_asked() {
         "/var/lib/kubelet/pki/kubelet-client-current.pem",
         &credentials,
     );
-    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.install(), End::Exhausted);
     let (stage, cause, _) = machine.failure();
     assert_eq!(
         (stage, cause),
@@ -360,7 +434,7 @@ fn a_gate_that_nobody_keeps_names_the_endpoint() {
         plan.certificate_authority = authority;
         plan.budgets.insert(Stage::Gate, 0);
     });
-    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.install(), End::Exhausted);
     let (stage, cause, message) = machine.failure();
     assert_eq!((stage, cause), (Some(Stage::Gate), Cause::GateUnreachable));
     assert!(message.contains("127.0.0.1:1"), "{message}");
@@ -372,7 +446,7 @@ fn started_again_after_a_stop_it_tries_only_the_failed_stage_again() {
     machine.plan(|_| {});
     machine.install();
     let before = machine.events().len();
-    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.attempt(), End::Exhausted);
     let stages: Vec<_> = machine.events()[before..]
         .iter()
         .filter(|event| event.kind == Kind::StageStarted)
@@ -404,7 +478,7 @@ fn a_state_that_cannot_be_kept_is_said_on_the_console_and_left_to_systemd() {
     machine.plan(|_| {});
     // As unwritable as a full disk.
     machine.write("/var/lib/nkd", "");
-    assert_eq!(machine.install().code(), Some(1));
+    assert_eq!(machine.install(), End::Other(Some(1)));
     let line = machine.read(paths::ISSUE);
     assert!(
         line.contains("/var/lib/nkd/events.jsonl") && line.contains("[agent.state]"),
@@ -445,7 +519,7 @@ fn a_cut_between_the_end_of_the_last_stage_and_ready_loses_and_doubles_neither()
     let done = serde_json::to_string(&last[0]).unwrap();
     machine.write(paths::EVENTS, &(machine.read(paths::EVENTS) + &done + "\n"));
 
-    assert_eq!(machine.install().code(), Some(0));
+    assert_eq!(machine.install(), End::Ready);
     assert_eq!(machine.events(), [begun, last.to_vec()].concat());
     assert!(machine.path(paths::COMPLETE).exists());
 }
@@ -457,7 +531,7 @@ fn a_worker_that_a_stage_never_survives_stops_with_that_cause() {
         plan.budgets.insert(Stage::Kubeadm, 1);
     });
     machine.program("kubeadm", "sleep 0.1; kill -KILL $PPID");
-    let starts = (1..=100).find(|_| machine.install().code() == Some(STOPPED));
+    let starts = (1..=100).find(|_| machine.install() == End::Stopped);
     assert!(starts.is_some_and(|starts| starts >= 10), "{starts:?}");
     let (stage, cause, _) = machine.failure();
     assert_eq!((stage, cause), (Some(Stage::Kubeadm), Cause::AgentCutOff));

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::machine::Machine;
+use super::machine::{End, Machine};
 
 #[test]
 fn a_second_worker_names_the_first_and_touches_nothing() {
@@ -11,7 +11,7 @@ fn a_second_worker_names_the_first_and_touches_nothing() {
     machine.plan(|_| {});
     // The first is in the middle of a stage until it is told to go on.
     machine.program("systemctl", "while [ ! -e $ROOT/go ]; do sleep 0.05; done");
-    let mut first = machine.command().spawn().unwrap();
+    let first = machine.command().spawn().unwrap();
     let start = Instant::now();
     let waits = |call: &String| call.starts_with("systemctl enable");
     while !machine.calls().iter().any(waits) {
@@ -30,6 +30,6 @@ fn a_second_worker_names_the_first_and_touches_nothing() {
     assert_eq!((machine.calls(), machine.events()), before);
 
     machine.write("/go", "");
-    first.wait().unwrap();
-    assert_ne!(machine.install().code(), Some(1));
+    machine.end_of(first, before.1.len());
+    assert_ne!(machine.install(), End::Other(Some(1)));
 }

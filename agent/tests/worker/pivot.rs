@@ -3,7 +3,7 @@
 
 use nkd_contract::{Cause, Kind, Stage, paths};
 
-use super::machine::{Machine, STOPPED};
+use super::machine::{End, Machine};
 
 const IMAGE: &str = "registry.example.org/nestos@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -52,7 +52,7 @@ fn the_image_is_deployed_by_its_digest_and_booted_before_anything_is_looked_at()
     let machine = machine();
     // The image is what brings kubeadm.
     std::fs::remove_file(machine.path("/usr/bin/kubeadm")).unwrap();
-    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.attempt(), End::Exhausted);
     let (stage, cause, message) = machine.failure();
     assert_eq!(
         (stage, cause),
@@ -98,9 +98,9 @@ fn what_an_image_list_led_to_is_known_by_its_digest() {
 #[test]
 fn an_image_that_is_deployed_already_only_needs_the_reboot() {
     let machine = machine();
-    machine.install();
+    machine.attempt();
     machine.reboot();
-    machine.install();
+    machine.attempt();
     let rebases = machine.calls_of("rpm-ostree").into_iter();
     assert_eq!(rebases.filter(|call| call.contains("rebase")).count(), 1);
     assert_eq!(machine.calls_of("systemctl").len(), 2);
@@ -110,7 +110,7 @@ fn an_image_that_is_deployed_already_only_needs_the_reboot() {
 fn an_image_that_never_boots_stops_it_instead_of_the_machine_rebooting_for_ever() {
     let machine = machine();
     for _ in 0..4 {
-        machine.install();
+        machine.attempt();
         // The boot loader falls back to the old one.
         machine.write(
             "/deployments",
@@ -164,7 +164,7 @@ fn a_registry_that_does_not_answer_is_told_in_rpm_ostrees_words() {
         rebase) echo "error: Creating importer: failed to invoke method OpenImage: pinging container registry" >&2; exit 1;;
         esac"#,
     );
-    assert_eq!(machine.install().code(), Some(STOPPED));
+    assert_eq!(machine.install(), End::Exhausted);
     let (_, cause, message) = machine.failure();
     assert_eq!(cause, Cause::PivotRebase);
     assert!(message.contains("pinging container registry"), "{message}");

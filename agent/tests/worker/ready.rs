@@ -3,7 +3,7 @@
 use nkd_contract::{Cause, Stage};
 use rcgen::{CertificateParams, KeyPair};
 
-use super::machine::Machine;
+use super::machine::{End, Machine};
 use super::receiver::{Answer, Authority, Receiver};
 
 const NOT_READY: Answer = Answer::Body(
@@ -13,9 +13,23 @@ const NOT_READY: Answer = Answer::Body(
 pub const READY: Answer =
     Answer::Body(r#"{"status": {"conditions": [{"type": "Ready", "status": "True"}]}}"#);
 
+const NO_NETWORK: Answer = Answer::Body(
+    r#"{"metadata": {"name": "cp1", "resourceVersion": "42"}, "status": {"conditions":
+        [{"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message":
+          "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady"}]}}"#,
+);
+const CHANGE: Answer = Answer::Body("{\"type\": \"MODIFIED\"}\n");
+
 /// A machine whose kubelet has credentials for an API that gives these answers, after its worker
-/// has come to its end.
+/// has made it Ready.
 fn installed(answers: &[Answer]) -> (Machine, Receiver) {
+    let (machine, api, end) = installed_within(60, answers);
+    assert_eq!(end, End::Ready);
+    (machine, api)
+}
+
+/// The same with so many seconds for the stage `ready`, and how it ended.
+fn installed_within(budget: u64, answers: &[Answer]) -> (Machine, Receiver, End) {
     let machine = Machine::new();
     let authority = Authority::new();
     let api = Receiver::listen("127.0.0.1:0".parse().unwrap(), answers, Some(&authority));
@@ -23,10 +37,27 @@ fn installed(answers: &[Answer]) -> (Machine, Receiver) {
     machine.plan(|plan| {
         plan.certificate_authority.clone_from(&authority.pem);
         plan.endpoint = api.address.to_string();
-        plan.budgets = [(Stage::Ready, 60)].into();
+        plan.budgets = [(Stage::Ready, budget)].into();
     });
-    assert!(machine.install().success());
-    (machine, api)
+    let end = machine.install();
+    (machine, api, end)
+}
+
+#[test]
+fn a_network_add_on_is_waited_for_past_the_budget_and_any_other_trouble_is_not() {
+    let with = |not_ready, looks| {
+        let waits = [not_ready, CHANGE].repeat(looks);
+        installed_within(1, &[&waits[..], &[READY]].concat())
+    };
+    let (machine, _, end) = with(NO_NETWORK, 6);
+    assert_eq!(end, End::Ready);
+    let told = machine.warnings();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].0, Cause::ReadyNoNetwork);
+
+    let (machine, _, end) = with(NOT_READY, 100);
+    assert_eq!(end, End::Exhausted);
+    assert_eq!(machine.failure().1, Cause::ReadyNotYet);
 }
 
 /// Gives the machine's kubelet credentials.
@@ -42,8 +73,7 @@ pub fn give_credentials(machine: &Machine) {
 
 #[test]
 fn a_change_of_the_node_is_heard_of_rather_than_asked_for() {
-    let change = Answer::Body("{\"type\": \"MODIFIED\"}\n");
-    let (machine, api) = installed(&[NOT_READY, change, READY]);
+    let (machine, api) = installed(&[NOT_READY, CHANGE, READY]);
     let node = machine.events()[0].node.clone();
     let object = format!("GET /api/v1/nodes/{node} HTTP/1.1");
     assert_eq!(api.next().line, object);

@@ -155,6 +155,8 @@ fn gate(plan: &Plan, root: &Root) {
             stage: Stage::Gate,
             attempt,
             reached: Stage::Gate,
+            left: None,
+            advanced: false,
             announcer: &mut announcer,
         };
         if stages::run(&mut node).is_ok() {

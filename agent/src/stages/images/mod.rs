@@ -24,14 +24,22 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     if !kubeadm::has_begun(node) {
         unsynced::discard(node, store)?;
     }
-    let missing = missing(node, store)?;
-    if !missing.is_empty() {
-        unsynced::begin(node, &missing)?;
+    let lacking = missing(node, store)?;
+    node.count_left(lacking.len() as u64);
+    if !lacking.is_empty() {
+        unsynced::begin(node, &lacking)?;
     }
-    match &plan.images.source {
-        ImageSource::Registry => pull::pull(node, store, missing)?,
-        ImageSource::Directory(directory) => archives::import(node, store, directory, missing)?,
-        ImageSource::Bundles(bundles) => bundle::load(node, store, bundles, missing)?,
+    let loaded = match &plan.images.source {
+        ImageSource::Registry => pull::pull(node, store, lacking),
+        ImageSource::Directory(directory) => archives::import(node, store, directory, lacking),
+        ImageSource::Bundles(bundles) => bundle::load(node, store, bundles, lacking),
+    };
+    if let Err(fault) = loaded {
+        // Some may have been loaded before it failed.
+        if let Ok(left) = missing(node, store) {
+            node.count_left(left.len() as u64);
+        }
+        return Err(fault);
     }
     // What kubeadm and kubelet are left to pull isn't there yet.
     for name in present(node, store)?.keys() {

@@ -97,7 +97,7 @@ fn a_labelled_control_plane_whose_etcd_has_started_is_never_reset() {
     let node = node.with_traces().with_data();
     give_credentials(&node.machine);
     write_control_plane(&node.machine);
-    node.machine.install();
+    node.machine.attempt();
     let (_, cause, message) = node.machine.failure();
     assert_eq!(cause, Cause::KubeadmControlPlane, "{message}");
     assert!(node.kubeadm().is_empty());

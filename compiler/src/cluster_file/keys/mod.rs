@@ -83,7 +83,7 @@ static SPEC: Mapping = mapping(
         map(
             "budgets",
             &budgets::BUDGETS,
-            "How long each stage of the installation may go on failing before it stops for good, such as 90s, 30m or 2h.",
+            "How long each stage of the installation may go on failing before the node is reported as failed, such as 90s, 30m or 2h.",
         ),
         maps(
             "pools",

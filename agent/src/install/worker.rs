@@ -1,0 +1,200 @@
+//! Runs one stage after another and records how each attempt went.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use nkd_contract::{Cause, Kind, Plan, Stage, paths};
+
+use super::state::State;
+use super::step::{Failure, Input, Step};
+use super::{Announcer, News, Outcome, ready};
+use crate::stages::{self, Fault, Node};
+use crate::system::files::give_up_reserve;
+use crate::system::{self, Root};
+
+/// The pause before a stage is tried again whose budget is used up is as long as the budget, within these.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+
+pub(super) struct Worker<'a> {
+    root: &'a Root,
+    plan: &'a Plan,
+    announcer: Announcer,
+    state: State,
+    /// Why the last attempt failed.
+    cause: Option<Cause>,
+}
+
+/// An attempt that is over.
+struct Ended {
+    stage: Stage,
+    attempt: u32,
+    took: Duration,
+    /// Whether it got further than any before it.
+    advanced: bool,
+    result: Result<(), Fault>,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(root: &'a Root, plan: &'a Plan, announcer: Announcer, state: State) -> Self {
+        Self {
+            root,
+            plan,
+            announcer,
+            state,
+            cause: None,
+        }
+    }
+
+    /// Works from the step where the installation is to its end; `news` is how it begins.
+    ///
+    /// # Errors
+    /// The agent's own state can't be written.
+    pub(super) fn work(&mut self, news: News) -> anyhow::Result<Outcome> {
+        if self.state.step != Step::Ready {
+            self.save([news])?;
+        }
+        loop {
+            match self.state.step {
+                Step::Due {
+                    stage,
+                    attempt,
+                    delay,
+                    ..
+                } => {
+                    system::sleep(Duration::from_millis(delay));
+                    self.state.advance(Input::Begin);
+                    self.save([News::of(Kind::StageStarted, stage, attempt, "started")])?;
+                }
+                Step::Running { stage, attempt, .. } => self.attempt(stage, attempt)?,
+                Step::Exhausted {
+                    stage,
+                    attempt,
+                    delay,
+                } => {
+                    system::sleep(Duration::from_millis(delay));
+                    self.attempt_quietly(stage, attempt)?;
+                }
+                Step::Ready => {
+                    ready::tell_others(self.root)?;
+                    give_up_reserve(&self.root.path(paths::STATE));
+                    return Ok(Outcome::Ready);
+                }
+                Step::Failed { .. } => return Ok(Outcome::Stopped),
+            }
+        }
+    }
+
+    fn attempt(&mut self, stage: Stage, attempt: u32) -> anyhow::Result<()> {
+        let ended = self.run(stage, attempt);
+        match &ended.result {
+            Ok(()) => self.succeeded(&ended, None),
+            Err(fault) => {
+                let news = self.failed(&ended, fault);
+                self.save([news])
+            }
+        }
+    }
+
+    /// Tries a stage whose budget is used up. The node has failed for everybody who listens until the stage
+    /// succeeds. They hear of another cause, but of no attempt.
+    fn attempt_quietly(&mut self, stage: Stage, attempt: u32) -> anyhow::Result<()> {
+        self.announcer.set_quiet(true);
+        let ended = self.run(stage, attempt);
+        self.announcer.set_quiet(false);
+        match &ended.result {
+            Ok(()) => {
+                let message = format!("{stage} succeeded after its budget had been used up");
+                let again = News::of(Kind::Started, stage, attempt, message);
+                self.succeeded(&ended, Some(again))
+            }
+            Err(fault) => {
+                let before = self.cause;
+                let news = self.failed(&ended, fault);
+                let stopped = matches!(self.state.step, Step::Failed { .. });
+                let is_news = stopped || before != Some(fault.cause);
+                self.save(Some(news).filter(|_| is_news))
+            }
+        }
+    }
+
+    /// Runs a stage once.
+    fn run(&mut self, stage: Stage, attempt: u32) -> Ended {
+        let begun = Instant::now();
+        let mut node = Node {
+            root: self.root,
+            plan: self.plan,
+            stage,
+            attempt,
+            reached: self.state.reached,
+            left: self.state.left,
+            advanced: false,
+            announcer: &mut self.announcer,
+        };
+        let result = stages::run(&mut node).and_then(|()| stages::sync(self.root, self.plan));
+        self.state.left = node.left;
+        Ended {
+            stage,
+            attempt,
+            took: begun.elapsed(),
+            advanced: node.advanced,
+            result,
+        }
+    }
+
+    /// Records a success; `first` is what there is to say before it.
+    fn succeeded(&mut self, ended: &Ended, first: Option<News>) -> anyhow::Result<()> {
+        self.state.advance(Input::Succeeded);
+        let message = format!("done in {:.1} s", ended.took.as_secs_f32());
+        let done = News::of(Kind::StageDone, ended.stage, ended.attempt, message);
+        let ready = (self.state.step == Step::Ready).then(|| {
+            let Plan { node, cluster, .. } = self.plan;
+            News::new(Kind::Ready, format!("{node} is a Ready node of {cluster}"))
+        });
+        self.save(first.into_iter().chain([done]).chain(ready))
+    }
+
+    /// Takes the step that follows on a failure; gives what there is to say of it.
+    fn failed(&mut self, ended: &Ended, fault: &Fault) -> News {
+        let (stage, attempt) = (ended.stage, ended.attempt);
+        let budget = self.plan.budget(stage);
+        self.cause = Some(fault.cause);
+        self.state.advance(Input::Faulted(Failure {
+            class: fault.cause.class(),
+            took: ended.took,
+            advanced: ended.advanced,
+            budget,
+            delay: system::jittered(attempt, stages::longest_delay(stage)),
+            pause: pause(budget),
+        }));
+        let (kind, retry_after) = match self.state.step {
+            Step::Due { delay, .. } => (Kind::AttemptFailed, Some(delay)),
+            Step::Exhausted { delay, .. } => (Kind::Failed, Some(delay)),
+            _ => (Kind::Failed, None),
+        };
+        let mut news = News::of(kind, stage, attempt, &*fault.message);
+        news.cause = Some(fault.cause);
+        news.retry_after = retry_after;
+        news
+    }
+
+    /// Makes a step last, then tells of it.
+    fn save(&mut self, news: impl IntoIterator<Item = News>) -> anyhow::Result<()> {
+        self.state.at = system::since_boot();
+        let events = self.announcer.events(news);
+        if !events.is_empty() {
+            self.state.events = events;
+        }
+        self.state.save(self.root).context(paths::STATE)?;
+        for event in &self.state.events {
+            self.announcer.publish(event).context(paths::EVENTS)?;
+        }
+        Ok(())
+    }
+}
+
+/// Another pause for each node, so that those that failed together don't come back together.
+fn pause(budget: Duration) -> Duration {
+    let longest = budget.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+    longest.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
