@@ -237,7 +237,7 @@ fn following_in_json_writes_the_events_themselves() {
 }
 
 #[test]
-fn following_ends_with_status_1_when_the_installation_has_stopped_for_good() {
+fn following_ends_with_status_1_when_the_installation_has_failed() {
     let machine = Machine::new(&[event(1, Kind::Started), event(2, Kind::Failed)]);
     let output = machine.output(&["--follow"]);
     assert_eq!(output.status.code(), Some(1));
@@ -245,7 +245,7 @@ fn following_ends_with_status_1_when_the_installation_has_stopped_for_good() {
         String::from_utf8(output.stderr).unwrap(),
         str![[r#"
 ...
-nkd-agent: the installation of cp1 has stopped
+nkd-agent: the installation of cp1 has failed
 
 "#]]
     );

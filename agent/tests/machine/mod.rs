@@ -90,6 +90,8 @@ impl Machine {
         machine.write("/images/a.tar", "example.org/a:1\n");
         machine.write("/images/b.tar", "example.org/b:1\n");
         machine.write("/etc/nkd/pki/ca.key", "the delivered key");
+        let key = machine.path("/etc/nkd/pki/ca.key");
+        fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
         machine
     }
 
@@ -225,6 +227,27 @@ impl Machine {
         let event = self.events().pop().unwrap();
         assert!(matches!(event.kind, Kind::Failed | Kind::AttemptFailed));
         (event.stage, event.cause.unwrap(), event.message)
+    }
+
+    /// The node is all that it can be where nobody serves its API: the last attempt failed in `ready`, and
+    /// what the stages before that are for is there.
+    pub fn lacks_only_its_api(&self) {
+        let (stage, cause, message) = self.failure();
+        assert_eq!(stage, Some(Stage::Ready), "{cause} {message}");
+        let events = self.events();
+        for stage in Stage::ALL
+            .into_iter()
+            .filter(|stage| *stage != Stage::Ready)
+        {
+            let done = |event: &Event| (event.kind, event.stage) == (Kind::StageDone, Some(stage));
+            assert!(events.iter().any(done), "{stage} isn't done");
+        }
+        let plan = Plan::parse(self.read(paths::PLAN).as_bytes()).unwrap();
+        let member = self.read("/etc/kubernetes/nkd-member.crt");
+        assert_eq!(member, plan.certificate_authority, "of a finished kubeadm");
+        let enabled = self.calls_of("systemctl");
+        let kubelet = "systemctl enable kubelet.service";
+        assert!(enabled.iter().any(|call| call == kubelet), "{enabled:?}");
     }
 
     /// As if the machine had been switched off and on again: what was done on this boot was done on

@@ -34,7 +34,7 @@ fn a_control_plane_that_never_comes_up_is_gone_on_without_after_its_time() {
         plan.control_planes_before = vec![dead, alive.address.to_string()];
     });
     machine.install();
-    assert_eq!(machine.failure().0, Some(Stage::Ready));
+    machine.lacks_only_its_api();
     assert_eq!(machine.calls_of("kubeadm").len(), 1);
     let (cause, said) = machine.warnings().pop().unwrap();
     assert_eq!(cause, Cause::GateUnreachable);
@@ -54,12 +54,12 @@ fn a_node_that_kubeadm_was_done_with_is_never_reset_again() {
     machine.plan(|_| {});
     machine.program("kubeadm", "echo whole > $ROOT/etc/kubernetes/kubelet.conf");
     machine.install();
-    assert_eq!(machine.failure().0, Some(Stage::Ready));
+    machine.lacks_only_its_api();
     // The agent forgets all it knew, and the cluster doesn't answer.
     std::fs::remove_file(machine.path(paths::STATE)).unwrap();
     machine.write("/etc/kubernetes/manifests/kube-apiserver.yaml", "");
     machine.install();
-    assert_eq!(machine.failure().0, Some(Stage::Ready));
+    machine.lacks_only_its_api();
     assert_eq!(machine.calls_of("kubeadm").len(), 1);
 
     // A person's own reset is understood.
@@ -350,7 +350,7 @@ fn a_worker_cut_off_before_kubeadms_last_step_gets_its_cri_socket_annotated() {
         let ok = Answer::Body("{}");
         let (machine, api) = cut_off_worker(version, &[REGISTERED, REGISTERED, ok]);
         machine.install();
-        assert_eq!(machine.failure().0, Some(Stage::Ready));
+        machine.lacks_only_its_api();
         let node = &machine.events()[0].node;
         let [_, _, change] = asked(&api);
         assert_eq!(change.line, format!("PATCH /api/v1/nodes/{node} HTTP/1.1"));
@@ -385,7 +385,7 @@ fn a_worker_has_not_joined_until_its_cri_socket_is_annotated() {
 fn a_cri_socket_that_kubeadm_has_kept_is_left_as_it_is() {
     let (annotated, api) = cut_off_worker("v1.31.2", &[ANNOTATED, ANNOTATED]);
     annotated.install();
-    assert_eq!(annotated.failure().0, Some(Stage::Ready));
+    annotated.lacks_only_its_api();
     let [.., after] = asked::<3>(&api);
     assert!(after.line.starts_with("GET "), "{}", after.line);
 
@@ -393,9 +393,41 @@ fn a_cri_socket_that_kubeadm_has_kept_is_left_as_it_is() {
     let (local, api) = cut_off_worker("v1.34.0", &[REGISTERED]);
     local.write("/var/lib/kubelet/instance-config.yaml", "whole");
     local.install();
-    assert_eq!(local.failure().0, Some(Stage::Ready));
+    local.lacks_only_its_api();
     let [.., after] = asked::<2>(&api);
     assert!(after.line.starts_with("GET "), "{}", after.line);
+}
+
+#[test]
+fn a_name_that_is_taken_is_named_by_every_attempt() {
+    let machine = Machine::new();
+    let authority = Authority::new();
+    let api = api(&authority);
+    machine.plan(|plan| {
+        joins(plan, &authority, api.address);
+        plan.role = Role::JoinWorker;
+        plan.budgets.insert(Stage::Kubeadm, 1);
+    });
+    machine.write("/ca.crt", &authority.pem);
+    machine.program(
+        "kubeadm",
+        r#"authority=$ROOT/etc/kubernetes/pki/ca.crt
+        case "$1" in
+        reset) rm -r $ROOT/etc/kubernetes;;
+        join)
+            [ ! -e $authority ] || { echo "[ERROR FileAvailable]: $authority already exists" >&2; exit 1; }
+            mkdir -p ${authority%/*}
+            cp $ROOT/ca.crt $authority
+            echo "a Node with this name already exists in the cluster" >&2
+            exit 1;;
+        esac"#,
+    );
+    machine.install();
+    assert!(machine.calls_of("kubeadm").len() >= 3);
+    for event in machine.events() {
+        let cause = event.cause.unwrap_or(Cause::KubeadmNameTaken);
+        assert_eq!(cause, Cause::KubeadmNameTaken, "{}", event.message);
+    }
 }
 
 #[test]
@@ -409,7 +441,7 @@ fn a_worker_whose_kubeadm_gave_up_too_early_gets_its_cri_socket_annotated() {
         "mkdir -p $ROOT/etc/kubernetes; echo whole > $ROOT/etc/kubernetes/kubelet.conf; exit 1",
     );
     machine.install();
-    assert_eq!(machine.failure().0, Some(Stage::Ready));
+    machine.lacks_only_its_api();
     let [_, _, change] = asked(&api);
     assert!(change.line.starts_with("PATCH "), "{}", change.line);
 }
@@ -419,7 +451,7 @@ fn a_var_that_outlives_etc_is_told_of_and_nothing_is_done() {
     let machine = Machine::new();
     machine.plan(|_| {});
     machine.install();
-    assert_eq!(machine.failure().0, Some(Stage::Ready));
+    machine.lacks_only_its_api();
     std::fs::remove_dir_all(machine.path("/etc/kubernetes")).unwrap();
     machine.reboot();
     let calls = machine.calls().len();

@@ -71,7 +71,7 @@ fn the_image_is_deployed_by_its_digest_and_booted_before_anything_is_looked_at()
     machine.program("kubeadm", "exit 0");
     boot_the_first(&machine);
     machine.install();
-    assert_eq!(machine.failure().0, Some(Stage::Ready));
+    machine.lacks_only_its_api();
     let runs = machine.events().into_iter().filter(|event| {
         event.kind == Kind::Progress && event.message == format!("the machine runs {IMAGE}")
     });
@@ -92,7 +92,7 @@ fn what_an_image_list_led_to_is_known_by_its_digest() {
         ),
     );
     machine.install();
-    assert_eq!(machine.failure().0, Some(Stage::Ready));
+    machine.lacks_only_its_api();
 }
 
 #[test]

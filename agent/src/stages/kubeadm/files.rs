@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use nkd_contract::paths;
+use nkd_contract::{Role, paths};
 
 use super::super::Node;
 use super::super::api::KUBELET_CREDENTIALS;
@@ -31,6 +31,7 @@ const KUBELET_SETTINGS: &str = "/var/lib/kubelet/config.yaml";
 /// The kubelet settings of this node alone. Where its feature gate `NodeLocalCRISocket` is on, kubeadm
 /// writes the CRI socket here, before it starts kubelet, and not into the Node object.
 pub(super) const INSTANCE_SETTINGS: &str = "/var/lib/kubelet/instance-config.yaml";
+const AUTHORITY: &str = "/etc/kubernetes/pki/ca.crt";
 pub(super) const ETCD_DATA: &str = "/var/lib/etcd/member";
 pub(super) const ETCD_LOG: &str = "/var/lib/etcd/member/wal";
 pub(super) const ETCD_MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
@@ -104,7 +105,17 @@ pub(super) fn has_traces(node: &Node<'_>) -> bool {
         .chain(own_etcd)
         .any(|path| exists(node, path))
         || is_anything_torn(node)
+        || has_workers_authority(node)
         || PAIRS.into_iter().any(|pair| is_half_there(node, pair))
+}
+
+/// Whether a worker has the cluster's authority. kubeadm writes it before it asks whether the node's name is
+/// free, and then stops at it the next time.
+fn has_workers_authority(node: &Node<'_>) -> bool {
+    let authority = fs::read_to_string(node.root.path(AUTHORITY)).unwrap_or_default();
+    node.plan.role == Role::JoinWorker
+        && authority.trim() == node.plan.certificate_authority.trim()
+        && !authority.is_empty()
 }
 
 /// Whether one file of a pair that kubeadm makes itself is there without the other.

@@ -35,6 +35,12 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         node.progress("kubeadm has done its work here already", None);
         return Ok(());
     }
+    // kubeadm starts kubelet, but leaves it to others to have it started on later boots.
+    let enable = node.root.command("systemctl");
+    enable
+        .args(["enable", "kubelet.service"])
+        .run()
+        .map_err(|error| Fault::of_command(Cause::KubeadmFailed, &error))?;
     match node.plan.role {
         Role::Init => init::run(node),
         Role::JoinControlPlane | Role::JoinWorker => join::run(node),
@@ -171,16 +177,6 @@ fn copy_delivered(node: &Node<'_>, delivered: &str, place: &str) -> Result<(), F
 }
 
 fn kubeadm(node: &Node<'_>, arguments: &[&str]) -> Result<(), Fault> {
-    // kubeadm starts the kubelet, but leaves it to others to have it started on later boots.
-    node.root
-        .command("systemctl")
-        .args(["enable", "kubelet.service"])
-        .run()
-        .map_err(|error| Fault::of_command(Cause::KubeadmFailed, &error))?;
-    execute(node, arguments)
-}
-
-fn execute(node: &Node<'_>, arguments: &[&str]) -> Result<(), Fault> {
     node.root
         .command("kubeadm")
         .args(arguments)

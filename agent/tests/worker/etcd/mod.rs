@@ -24,7 +24,7 @@ fn a_member_that_never_started_is_removed_before_the_node_joins_anew() {
     assert_eq!(etcd.peers().len(), 2);
     let node = ControlPlane::beside(&pki, &[&etcd]);
     node.machine.install();
-    assert_eq!(node.machine.failure().0, Some(Stage::Ready));
+    node.machine.lacks_only_its_api();
     assert_eq!(etcd.peers(), ["https://127.0.0.9:2380"]);
     let said = node.machine.read(paths::EVENTS);
     assert!(said.contains("of an earlier attempt from etcd"), "{said}");
@@ -40,7 +40,7 @@ fn a_third_member_that_never_started_is_gone_before_the_reset() {
     let node = ControlPlane::beside(&pki, &[&first, &second]);
     let node = node.with_traces().with_data();
     node.machine.install();
-    assert_eq!(node.machine.failure().0, Some(Stage::Ready));
+    node.machine.lacks_only_its_api();
     assert_eq!(node.kubeadm(), ["reset", "join"]);
     let members = node.machine.read("/members-at-reset");
     assert!(members.contains("127.0.0.12"), "{members}");
@@ -55,7 +55,7 @@ fn the_data_of_a_member_that_is_gone_go_with_the_next_reset() {
     let etcd = Etcd::first(&pki, "127.0.0.13");
     let node = ControlPlane::beside(&pki, &[&etcd]).with_data();
     node.machine.install();
-    assert_eq!(node.machine.failure().0, Some(Stage::Ready));
+    node.machine.lacks_only_its_api();
     assert_eq!(node.kubeadm(), ["reset", "join"]);
     assert!(!node.data_are_here());
     let mut calls = node.machine.calls_of("kubeadm");
@@ -85,7 +85,7 @@ fn an_etcd_that_cannot_be_asked_is_left_to_kubeadm_where_there_is_nothing_to_los
     etcd.stop();
     let node = ControlPlane::beside(&pki, &[&etcd]);
     node.machine.install();
-    assert_eq!(node.machine.failure().0, Some(Stage::Ready));
+    node.machine.lacks_only_its_api();
     let warned = node.machine.warnings().into_iter();
     let warned: Vec<_> = warned
         .filter(|(cause, _)| *cause == Cause::KubeadmEtcd)

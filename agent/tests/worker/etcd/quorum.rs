@@ -34,14 +34,29 @@ fn a_cut_between_the_second_member_and_its_etcd_is_repaired() {
     etcd.add(OWN);
     let node = ControlPlane::beside(&pki, &[&etcd]);
     node.machine.install();
-    let (stage, cause, message) = node.machine.failure();
-    assert_eq!(stage, Some(Stage::Ready), "{cause} {message}");
+    node.machine.lacks_only_its_api();
     assert_eq!(node.kubeadm(), REPAIRED);
     let members = node.machine.read("/members-at-reset");
     assert!(!members.contains(&own_peer()), "{members}");
     assert_eq!(etcd.peers(), ["https://127.0.0.21:2380"]);
     assert!(etcd.has("precious"));
     assert!(!node.data_are_here());
+}
+
+#[test]
+fn an_etcd_that_was_restarted_while_it_waits_for_this_node_is_repaired() {
+    let _own = own_address();
+    let pki = Pki::new(&["127.0.0.30"]);
+    let mut etcd = Etcd::first(&pki, "127.0.0.30");
+    etcd.add(OWN);
+    // From now on it serves no clients.
+    etcd.stop();
+    etcd.start();
+    let node = ControlPlane::beside(&pki, &[&etcd]).with_traces();
+    node.machine.install();
+    node.machine.lacks_only_its_api();
+    assert_eq!(node.kubeadm(), REPAIRED);
+    assert_eq!(etcd.peers(), ["https://127.0.0.30:2380"]);
 }
 
 #[test]
@@ -62,8 +77,7 @@ fn a_second_member_whose_machine_lost_its_disk_is_replaced() {
         });
         node.machine.install();
     });
-    let (stage, cause, message) = node.machine.failure();
-    assert_eq!(stage, Some(Stage::Ready), "{cause} {message}");
+    node.machine.lacks_only_its_api();
     assert_eq!(node.kubeadm(), REPAIRED);
     assert_eq!(etcd.peers(), ["https://127.0.0.22:2380"]);
 }
@@ -79,8 +93,7 @@ fn an_api_that_fails_for_want_of_this_nodes_etcd_does_not_keep_it_from_the_repai
     let node = ControlPlane::whose_endpoint_says(&pki, &[&etcd], &answers).with_traces();
     give_credentials(&node.machine);
     node.machine.install();
-    let (stage, cause, message) = node.machine.failure();
-    assert_eq!(stage, Some(Stage::Ready), "{cause} {message}");
+    node.machine.lacks_only_its_api();
     assert_eq!(node.kubeadm(), REPAIRED);
     assert_eq!(etcd.peers(), ["https://127.0.0.26:2380"]);
 }
@@ -119,8 +132,7 @@ fn a_label_without_data_is_of_an_earlier_life() {
     give_credentials(&node.machine);
     write_control_plane(&node.machine);
     node.machine.install();
-    let (stage, cause, message) = node.machine.failure();
-    assert_eq!(stage, Some(Stage::Ready), "{cause} {message}");
+    node.machine.lacks_only_its_api();
     assert_eq!(node.kubeadm(), ["reset", "join"]);
     assert_eq!(first.peers().len(), 2);
 }
@@ -143,8 +155,7 @@ fn a_repair_that_was_cut_off_is_done_again_over_what_it_left() {
     }
     fs::remove_file(node.machine.path("/no-etcd")).unwrap();
     node.machine.install();
-    let (stage, cause, message) = node.machine.failure();
-    assert_eq!(stage, Some(Stage::Ready), "{cause} {message}");
+    node.machine.lacks_only_its_api();
     assert_eq!(etcd.peers(), ["https://127.0.0.23:2380"]);
     assert!(
         node.kubeadm()
@@ -177,7 +188,7 @@ fn with_three_members_and_two_down_nothing_is_thrown_away() {
     second.start();
     second.put("second", "is back");
     node.machine.install();
-    assert_eq!(node.machine.failure().0, Some(Stage::Ready));
+    node.machine.lacks_only_its_api();
     assert_eq!(node.kubeadm(), ["reset", "join"]);
     assert_eq!(first.peers().len(), 2);
 }

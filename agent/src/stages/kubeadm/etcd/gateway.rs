@@ -1,4 +1,4 @@
-//! etcd's JSON gateway (etcd, "gRPC gateway").
+//! etcd's JSON gateway (etcd, "gRPC gateway"), and what it tells its peers.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -8,10 +8,12 @@ use ureq::Agent;
 use crate::system::alive;
 
 const CLIENT_PORT: u16 = 2379;
+pub(super) const PEER_PORT: u16 = 2380;
 
 /// The etcd of one control plane.
 pub(super) struct Etcd<'a> {
     client: &'a Agent,
+    host: String,
     pub(super) url: String,
 }
 
@@ -36,6 +38,18 @@ pub(super) struct Member {
     pub(super) is_learner: bool,
 }
 
+/// A member as peers are told of it.
+#[derive(Deserialize)]
+struct Peer {
+    id: u64,
+    #[serde(default)]
+    name: String,
+    #[serde(rename = "peerURLs", default)]
+    peers: Vec<String>,
+    #[serde(rename = "isLearner", default)]
+    is_learner: bool,
+}
+
 #[derive(Deserialize)]
 struct Status {
     /// A member's number as text; the gateway leaves out what is 0.
@@ -48,7 +62,8 @@ impl<'a> Etcd<'a> {
     pub(super) fn beside(api: &str, client: &'a Agent) -> Self {
         let host = api.rsplit_once(':').map_or(api, |(host, _)| host);
         let url = format!("https://{host}:{CLIENT_PORT}");
-        Self { client, url }
+        let host = host.to_owned();
+        Self { client, host, url }
     }
 
     /// Whether it knows a leader: without one nothing can be changed.
@@ -65,6 +80,25 @@ impl<'a> Etcd<'a> {
         let question = json!({ "linearizable": linearizable });
         let answer: Members = self.ask("cluster/member/list", &question)?;
         Ok(answer.members)
+    }
+
+    /// The members as this etcd alone knows them, by its port for peers. After a start it serves nobody else
+    /// until it has a leader (etcd, `embed.StartEtcd`).
+    pub(super) fn members_for_peers(&self) -> Result<Vec<Member>, String> {
+        alive();
+        let url = format!("https://{}:{PEER_PORT}/members", self.host);
+        let answer = self.client.get(url).call();
+        let mut answer = answer.map_err(|error| error.to_string())?;
+        let text = answer.body_mut().read_to_string();
+        let text = text.map_err(|error| error.to_string())?;
+        let peers: Vec<Peer> = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let members = peers.into_iter().map(|peer| Member {
+            id: peer.id.to_string(),
+            name: peer.name,
+            peers: peer.peers,
+            is_learner: peer.is_learner,
+        });
+        Ok(members.collect())
     }
 
     pub(super) fn remove(&self, member: &Member) -> Result<(), String> {

@@ -18,10 +18,10 @@ use nkd_contract::{Cause, paths};
 use ureq::Agent;
 
 use super::super::api;
-use super::{Fault, Node, execute, files, join, restore_pki};
+use super::{Fault, Node, files, join, kubeadm, restore_pki};
 use crate::system::alive;
 use crate::system::files::write_atomic;
-use gateway::{Etcd, Member};
+use gateway::{Etcd, Member, PEER_PORT};
 
 pub(super) use wal::is_blank;
 
@@ -29,7 +29,6 @@ pub(super) use wal::is_blank;
 const CLIENT: &str = "etcd/healthcheck-client";
 const CLIENT_PHASE: [&str; 4] = ["init", "phase", "certs", "etcd-healthcheck-client"];
 const CLIENT_CONFIG: &str = "/run/nkd/etcd-client.yaml";
-const PEER_PORT: u16 = 2380;
 /// How long etcd may refuse to remove a member. It does so for five seconds after a member has come up,
 /// since it counts none as healthy before (etcd, `HealthInterval`).
 const REMOVAL: Duration = Duration::from_secs(30);
@@ -139,17 +138,9 @@ impl<'a> Survey<'a> {
         for other in others.chain(&plan.control_planes_after) {
             alive();
             let etcd = Etcd::beside(other, client);
-            let said = etcd.has_leader().and_then(|has_leader| {
-                // Where there is a quorum, it is the quorum's word that counts.
-                Ok((has_leader, etcd.members(has_leader)?))
-            });
-            match said {
-                Ok((has_leader, members)) => views.push(View {
-                    etcd,
-                    has_leader,
-                    members,
-                }),
-                Err(error) => silent.push(format!("{}: {error}", etcd.url)),
+            match View::of(etcd) {
+                Ok(view) => views.push(view),
+                Err(why) => silent.push(why),
             }
         }
         Self { views, silent }
@@ -167,7 +158,23 @@ impl<'a> Survey<'a> {
     }
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    fn of(etcd: Etcd<'a>) -> Result<Self, String> {
+        let said = etcd.has_leader().and_then(|has_leader| {
+            // Where there is a quorum, it is the quorum's word that counts.
+            Ok((has_leader, etcd.members(has_leader)?))
+        });
+        let said = said.or_else(|error| match etcd.members_for_peers() {
+            Ok(members) => Ok((false, members)),
+            Err(_) => Err(format!("{}: {error}", etcd.url)),
+        });
+        said.map(|(has_leader, members)| Self {
+            etcd,
+            has_leader,
+            members,
+        })
+    }
+
     /// The members that are this node.
     fn selves(&self, node: &Node<'_>) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|member| is_self(node, member))
@@ -229,5 +236,5 @@ fn phase(node: &Node<'_>, phase: &[&str], path: &str, config: &str) -> Result<()
     write_atomic(&node.root.path(path), config.as_bytes(), 0o600)
         .map_err(|error| fault(format!("{path}: {error}")))?;
     let arguments: Vec<_> = phase.iter().copied().chain(["--config", path]).collect();
-    execute(node, &arguments)
+    kubeadm(node, &arguments)
 }
