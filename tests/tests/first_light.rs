@@ -5,6 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use nkd_contract::{Event, Kind, Stage, paths};
+use serde_json::json;
 use testbed::Machine;
 use testbed::cluster::Cluster;
 use testbed::scenario::{Scenario, property};
@@ -17,7 +18,8 @@ const WORKER_MEMORY: u64 = 16 * 1024;
 
 #[test]
 fn a_cluster_file_becomes_ready_nodes_that_say_so() {
-    let scenario = Scenario::new().unwrap();
+    let mut scenario = Scenario::new().unwrap();
+    add_manifests(&mut scenario);
     let cluster = scenario.compile().unwrap();
     let machines: Vec<_> = ["cp1", "w1"]
         .map(|node| scenario.machine(&cluster, node).unwrap())
@@ -39,7 +41,11 @@ fn a_cluster_file_becomes_ready_nodes_that_say_so() {
     println!("the worker's peak memory was {peak} KiB");
     assert!(peak > 0 && peak <= WORKER_MEMORY);
 
+    let [control_plane, worker] = &machines[..] else {
+        unreachable!("two nodes");
+    };
     the_administrator_sees_both_ready(&scenario, &cluster);
+    the_manifests_are_applied(&scenario, &cluster, control_plane);
     for machine in &machines {
         the_bus_knows_the_node(machine);
         the_journal_has_fields_and_explanations(machine);
@@ -48,13 +54,65 @@ fn a_cluster_file_becomes_ready_nodes_that_say_so() {
         no_secret_is_left_in_the_open(machine);
     }
     assert!(scenario.callbacks.refused().is_empty());
-
-    let [control_plane, worker] = &machines[..] else {
-        unreachable!("two nodes");
-    };
     assert!(control_plane.read("/etc/nkd/pki/ca.key").is_ok());
     assert!(worker.read("/etc/nkd/pki/ca.key").is_err());
     a_reboot_changes_nothing(worker);
+}
+
+/// What add-ons are like: a definition too large for the annotation of `kubectl apply`, as a generator
+/// of Kubernetes' own writes it, with an object of the new kind in the same file; and a Service that
+/// leaves out the protocol, as most do.
+fn add_manifests(scenario: &mut Scenario) {
+    let description = "An operator's options. ".repeat(15_000);
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "larges.example.org", "creationTimestamp": null},
+        "spec": {
+            "group": "example.org",
+            "names": {"kind": "Large", "plural": "larges"},
+            "scope": "Cluster",
+            "versions": [{
+                "name": "v1",
+                "served": true,
+                "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "description": description}},
+            }],
+        },
+        "status": {
+            "acceptedNames": {"kind": "", "plural": ""},
+            "conditions": [],
+            "storedVersions": [],
+        },
+    });
+    let object = json!({
+        "apiVersion": "example.org/v1",
+        "kind": "Large",
+        "metadata": {"name": "one"},
+    });
+    let service = json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "short"},
+        "spec": {"selector": {"app": "short"}, "ports": [{"port": 80}]},
+    });
+    // kubectl 1.20 panics on large JSON documents in one file, and reads them as YAML.
+    let large = format!("---\n{definition}\n---\n{object}\n");
+    scenario.file.add("large.yaml", &large).unwrap();
+    let service = service.to_string();
+    scenario.file.add("service.yaml", &service).unwrap();
+    scenario.file.document["spec"]["network"]["manifests"] = json!(["large.yaml", "service.yaml"]);
+}
+
+fn the_manifests_are_applied(scenario: &Scenario, cluster: &Cluster, control_plane: &Machine) {
+    let journal = control_plane.journal(&["--output=cat"]).unwrap();
+    let refused = "metadata.annotations: Too long: must have at most 262144 bytes";
+    assert!(journal.contains(refused), "the manifest is not too large");
+    let named = ["get", "larges/one", "services/short", "--output=name"];
+    let found = cluster
+        .kubectl(&scenario.lab, &scenario.kubernetes, &named)
+        .unwrap();
+    assert_eq!(found, "large.example.org/one\nservice/short\n");
 }
 
 fn the_administrator_sees_both_ready(scenario: &Scenario, cluster: &Cluster) {

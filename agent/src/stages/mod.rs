@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use nkd_contract::{Cause, Kind, Plan, Progress, Stage};
 
-pub(crate) use kubeadm::MEMBER;
+pub(crate) use kubeadm::{ADMIN_CONFIG, MEMBER};
 
 use crate::install::{Announcer, News};
 use crate::system::{self, Backoff, CommandError, Root, TICK};

@@ -3,6 +3,7 @@
 //! doings in trouble.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod addons;
 mod api_server;
 mod clock;
 mod cluster;

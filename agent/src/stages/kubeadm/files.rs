@@ -25,6 +25,8 @@ pub(super) const QUORUM_REPAIR: &str = "/etc/kubernetes/nkd-quorum-repair";
 /// etcd's data are never thrown away.
 pub(super) const INIT_REPAIR: &str = "/etc/kubernetes/nkd-init-repair";
 
+/// The administrator's kubeconfig. `kubeadm init` writes it before the control plane comes up.
+pub(crate) const ADMIN_CONFIG: &str = "/etc/kubernetes/admin.conf";
 pub(super) const KUBELET_CONFIG: &str = "/etc/kubernetes/kubelet.conf";
 pub(super) const KUBELET_BOOTSTRAP_CONFIG: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
 const KUBELET_SETTINGS: &str = "/var/lib/kubelet/config.yaml";
@@ -38,7 +40,7 @@ pub(super) const ETCD_MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
 
 /// What a control plane comes up from by itself, besides etcd's manifest.
 const CONTROL_PLANE: [&str; 4] = [
-    "/etc/kubernetes/admin.conf",
+    ADMIN_CONFIG,
     "/etc/kubernetes/manifests/kube-apiserver.yaml",
     "/etc/kubernetes/manifests/kube-controller-manager.yaml",
     "/etc/kubernetes/manifests/kube-scheduler.yaml",

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use nkd_contract::{Cause, Plan, Role, Runtime, paths};
 
+use super::addons::Applied;
 use super::api::{Api, ApiError};
 use super::{Fault, Node, images, sync};
 use crate::system::files::{copy_tree, write_atomic};
@@ -21,7 +22,7 @@ use crate::system::{CommandError, attended};
 use files::{ETCD_DATA, INIT_REPAIR, QUORUM_REPAIR};
 
 pub(super) use discovery::token;
-pub(crate) use files::MEMBER;
+pub(crate) use files::{ADMIN_CONFIG, MEMBER};
 
 /// A healthy `kubeadm init` takes less than a minute; on slow disks it takes many.
 const KUBEADM: Duration = Duration::from_secs(15 * 60);
@@ -42,7 +43,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         .run()
         .map_err(|error| Fault::of_command(Cause::KubeadmFailed, &error))?;
     match node.plan.role {
-        Role::Init => init::run(node),
+        Role::Init => Applied::forget(node.root).and_then(|()| init::run(node)),
         Role::JoinControlPlane | Role::JoinWorker => join::run(node),
     }?;
     // The mark must not outlive what it stands for.

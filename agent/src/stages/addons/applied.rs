@@ -1,0 +1,58 @@
+//! A record of what has been applied to the cluster that this node has made.
+//!
+//! All stages run again on every boot until the node is Ready. Applying a manifest a second time would
+//! take back what people and controllers have changed since.
+
+use std::fs;
+use std::io;
+
+use nkd_bundle::Digest;
+use nkd_contract::Cause;
+
+use super::super::Fault;
+use crate::system::Root;
+use crate::system::files::{remove, write_atomic};
+
+/// One line for each thing that was applied: the SHA-256 of its contents, and its name.
+const APPLIED: &str = "/etc/kubernetes/nkd-addons";
+
+/// What was applied, by name and contents.
+pub(in crate::stages) struct Applied<'a> {
+    root: &'a Root,
+    text: String,
+}
+
+impl<'a> Applied<'a> {
+    /// What earlier attempts have applied. A record that can't be read counts as empty.
+    pub fn read(root: &'a Root) -> Self {
+        let text = fs::read_to_string(root.path(APPLIED)).unwrap_or_default();
+        Self { root, text }
+    }
+
+    /// Whether these contents were applied under this name.
+    pub fn has(&self, name: &str, contents: &[u8]) -> bool {
+        let wanted = line(name, contents);
+        self.text.lines().any(|line| line == wanted)
+    }
+
+    /// Records that they were, so that it is known after a power cut.
+    pub fn add(&mut self, name: &str, contents: &[u8]) -> Result<(), Fault> {
+        self.text.push_str(&line(name, contents));
+        self.text.push('\n');
+        let written = write_atomic(&self.root.path(APPLIED), self.text.as_bytes(), 0o600);
+        written.map_err(|error| fault(&error))
+    }
+
+    /// Removes the record, because the cluster is made anew.
+    pub fn forget(root: &Root) -> Result<(), Fault> {
+        remove(&root.path(APPLIED)).map_err(|error| fault(&error))
+    }
+}
+
+fn line(name: &str, contents: &[u8]) -> String {
+    format!("{} {name}", Digest::of(contents).hex())
+}
+
+fn fault(error: &io::Error) -> Fault {
+    Fault::new(Cause::AddonsApply, format!("{APPLIED}: {error}"))
+}

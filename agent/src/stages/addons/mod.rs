@@ -1,0 +1,74 @@
+//! `addons`: the init node applies the plan's manifests. Each is applied until that has succeeded once;
+//! after that, what it has made belongs to the people and controllers of the cluster.
+
+mod applied;
+
+use std::fs;
+use std::time::Duration;
+
+use nkd_contract::{Cause, Progress, Role, Unit};
+
+use super::{ADMIN_CONFIG, Fault, Node};
+use crate::system::{Command, CommandError};
+pub(super) use applied::Applied;
+
+const APPLY: Duration = Duration::from_secs(120);
+/// The owner of the fields that server-side apply sets, as the API server records it.
+const FIELD_MANAGER: &str = "nkd-agent";
+/// How the API server refuses an annotation of more than 256 KiB, such as the one in which `kubectl apply`
+/// keeps what it has applied (`ValidateAnnotations` in Kubernetes' `apimachinery`). The rest of the message
+/// differs between versions.
+const ANNOTATION_TOO_LONG: &str = "metadata.annotations: Too long";
+
+pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
+    if node.plan.role != Role::Init {
+        return Ok(());
+    }
+    let mut applied = Applied::read(node.root);
+    let plan = node.plan;
+    let total = plan.addons.len() as u64;
+    for (done, manifest) in (0..).zip(&plan.addons) {
+        node.count_left(total - done);
+        let contents = fs::read(node.root.path(manifest))
+            .map_err(|error| Fault::new(Cause::AddonsApply, format!("{manifest}: {error}")))?;
+        if applied.has(manifest, &contents) {
+            node.progress(format!("{manifest} has been applied already"), None);
+            continue;
+        }
+        let progress = Progress {
+            done,
+            total,
+            unit: Unit::Manifests,
+        };
+        node.progress(format!("applying {manifest}"), Some(progress));
+        apply(node, manifest).map_err(|error| Fault::of_command(Cause::AddonsApply, &error))?;
+        applied.add(manifest, &contents)?;
+    }
+    Ok(())
+}
+
+/// Applies a manifest client-side, as people do, or on the server if one of its objects is too large for
+/// that.
+fn apply(node: &Node<'_>, manifest: &str) -> Result<(), CommandError> {
+    let mut too_long = false;
+    let client_side = kubectl(node).args(["apply", "--filename", manifest]);
+    let applied = client_side.each_line(|line| {
+        log::info!("kubectl: {line}");
+        too_long |= line.contains(ANNOTATION_TOO_LONG);
+    });
+    if !too_long {
+        return applied;
+    }
+    log::info!("{manifest} has an object that is too large for client-side apply");
+    kubectl(node)
+        .args(["apply", "--filename", manifest, "--server-side"])
+        // As with client-side apply, the manifest may change what kubeadm and controllers have set.
+        .args(["--force-conflicts", "--field-manager", FIELD_MANAGER])
+        .run()
+}
+
+/// kubectl as the cluster's administrator.
+fn kubectl(node: &Node<'_>) -> Command {
+    let kubectl = node.root.command("kubectl");
+    kubectl.args(["--kubeconfig", ADMIN_CONFIG]).timeout(APPLY)
+}

@@ -1,0 +1,106 @@
+//! What is applied to a cluster, and what is never applied a second time.
+
+use nkd_contract::{Cause, Stage};
+
+use super::machine::Machine;
+
+const MANIFEST: &str = "/etc/nkd/addons/00-network.yaml";
+const SECOND: &str = "/etc/nkd/addons/01-storage.yaml";
+
+fn with_manifests(manifests: &[&str]) -> Machine {
+    let machine = Machine::new();
+    machine.plan(|plan| {
+        plan.addons = manifests.iter().map(ToString::to_string).collect();
+        plan.budgets.insert(Stage::Addons, 0);
+    });
+    // It was made here, and isn't made again on the next boot.
+    machine.program("kubeadm", "echo whole > $ROOT/etc/kubernetes/kubelet.conf");
+    for manifest in manifests {
+        machine.write(manifest, "kind: ConfigMap");
+    }
+    machine
+}
+
+/// How kubectl was called to apply something.
+fn applied(machine: &Machine) -> Vec<String> {
+    let mut calls = machine.calls_of("kubectl");
+    calls.retain(|call| call.contains(" apply "));
+    calls
+}
+
+#[test]
+fn what_was_applied_is_not_applied_again_on_the_next_boot() {
+    let machine = with_manifests(&[MANIFEST, SECOND]);
+    machine.program("kubectl", r#"case "$*" in *01-*) exit 1;; esac"#);
+    machine.install();
+    assert_eq!(machine.failure().1, Cause::AddonsApply);
+    machine.reboot();
+    machine.program("kubectl", "exit 0");
+    machine.install();
+    assert_eq!(machine.failure().0, Some(Stage::Ready));
+    machine.reboot();
+    machine.install();
+    let files = applied(&machine);
+    let files: Vec<_> = files
+        .iter()
+        .filter_map(|call| call.rsplit(' ').next())
+        .collect();
+    assert_eq!(files, [MANIFEST, SECOND, SECOND]);
+}
+
+#[test]
+fn a_manifest_that_was_changed_is_applied_again() {
+    let machine = with_manifests(&[MANIFEST]);
+    machine.install();
+    machine.write(MANIFEST, "kind: Secret");
+    machine.reboot();
+    machine.install();
+    assert_eq!(applied(&machine).len(), 2);
+}
+
+#[test]
+fn a_cluster_that_is_made_anew_gets_all_its_manifests() {
+    let machine = with_manifests(&[MANIFEST]);
+    machine.install();
+    // What a person's `kubeadm reset` takes away.
+    std::fs::remove_file(machine.path("/etc/kubernetes/kubelet.conf")).unwrap();
+    machine.reboot();
+    machine.install();
+    assert_eq!(machine.failure().0, Some(Stage::Ready));
+    assert_eq!(machine.calls_of("kubeadm").len(), 2);
+    assert_eq!(applied(&machine).len(), 2);
+}
+
+#[test]
+fn only_what_is_too_large_for_an_annotation_is_applied_on_the_server() {
+    for (refusal, times) in [
+        (
+            "metadata.annotations: Too long: must have at most 262144 bytes",
+            2,
+        ),
+        (
+            "metadata.annotations: Too long: may not be more than 262144 bytes",
+            2,
+        ),
+        ("spec.names: Too long: must have at most 63 bytes", 1),
+    ] {
+        let machine = with_manifests(&[MANIFEST]);
+        // The line of interest isn't among the last, which alone an error remembers.
+        let refuses = format!(
+            r#"case "$*" in *apply*--server-side*) ;; *apply*) echo "{refusal}"; seq 9; exit 1;; esac"#
+        );
+        machine.program("kubectl", &refuses);
+        machine.install();
+        let calls = applied(&machine);
+        assert_eq!(calls.len(), times, "{calls:?}");
+        let (stage, cause, _) = machine.failure();
+        if times == 1 {
+            assert_eq!((stage, cause), (Some(Stage::Addons), Cause::AddonsApply));
+            continue;
+        }
+        assert_eq!(stage, Some(Stage::Ready));
+        let on_the_server = "apply --filename /etc/nkd/addons/00-network.yaml --server-side \
+                             --force-conflicts --field-manager nkd-agent";
+        assert!(calls[1].ends_with(on_the_server), "{calls:?}");
+    }
+}
