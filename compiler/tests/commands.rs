@@ -296,3 +296,39 @@ fn an_endpoint_that_is_the_control_plane_is_where_its_api_listens() {
         );
     }
 }
+
+#[test]
+fn compile_names_the_nodes_to_which_the_cluster_file_gives_no_name_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let demo = fs::read_to_string(demo()).unwrap();
+    let nodes = "  nodes:
+    - {name: cp1, role: control-plane, address: 10.200.0.11, interfaces: [
+        {name: e0, addresses: [10.200.0.11/24], dns: [10.200.0.5]}, {name: e1, addresses: [10.9.0.1/24]}]}
+    - {name: none, role: worker, address: 10.200.0.12, interfaces: [
+        {name: e0, addresses: [10.200.0.12/24]}, {name: e1, addresses: [10.9.0.2/24], dns: ['fd00::53']}]}
+    - {name: dhcp, role: worker, address: 10.200.0.13, interfaces: [
+        {name: e0, addresses: [10.200.0.13/24]}, {name: e1}]}
+    - {name: image, role: worker, address: 10.200.0.14}
+";
+    let file = directory.path().join("cluster.yaml");
+    let (before, _) = demo.split_once("  nodes:\n").unwrap();
+    fs::write(&file, format!("{before}{nodes}")).unwrap();
+    let note = "static interfaces without a name server on none: pods there resolve names of the cluster and no \
+                others, unless the OS image or a file of yours names a server; `dns` of an interface names one";
+    let out = directory.path().join("out");
+    let run = compile(&file, &out, &[]);
+    assert_eq!(run.stderr, format!("note: {note}\n"));
+    let run = compile(&file, &out, &["--format", "json"]);
+    let answer: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(answer["note"], note);
+
+    fs::write(
+        &file,
+        format!(
+            "{before}{}",
+            nodes.replace("12/24]", "12/24], dns: [10.200.0.5]")
+        ),
+    )
+    .unwrap();
+    assert_eq!(compile(&file, &out, &[]).stderr, "");
+}

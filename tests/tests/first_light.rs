@@ -46,6 +46,7 @@ fn a_cluster_file_becomes_ready_nodes_that_say_so() {
     };
     the_administrator_sees_both_ready(&scenario, &cluster);
     the_manifests_are_applied(&scenario, &cluster, control_plane);
+    dns_needs_no_name_server(&scenario, &cluster);
     for machine in &machines {
         the_bus_knows_the_node(machine);
         the_journal_has_fields_and_explanations(machine);
@@ -113,6 +114,21 @@ fn the_manifests_are_applied(scenario: &Scenario, cluster: &Cluster, control_pla
         .kubectl(&scenario.lab, &scenario.kubernetes, &named)
         .unwrap();
     assert_eq!(found, "large.example.org/one\nservice/short\n");
+}
+
+/// `CoreDNS` is a stand-in here. The real one needs a server that it can forward to, and its node has none.
+fn dns_needs_no_name_server(scenario: &Scenario, cluster: &Cluster) {
+    let corefile = ["configmap", "coredns", "--output=jsonpath={.data.Corefile}"];
+    let wanted = ["--namespace=kube-system", "get"]
+        .into_iter()
+        .chain(corefile);
+    let wanted: Vec<_> = wanted.collect();
+    let corefile = cluster
+        .kubectl(&scenario.lab, &scenario.kubernetes, &wanted)
+        .unwrap();
+    let forward = "    forward . /etc/resolv.conf 127.0.0.1:9 {\n       policy sequential\n       \
+                   max_concurrent 1000\n    }\n";
+    assert!(corefile.contains(forward), "{corefile}");
 }
 
 fn the_administrator_sees_both_ready(scenario: &Scenario, cluster: &Cluster) {

@@ -1,11 +1,14 @@
 //! What is applied to a cluster, and what is never applied a second time.
 
 use nkd_contract::{Cause, Stage};
+use serde_json::json;
 
 use super::machine::Machine;
 
 const MANIFEST: &str = "/etc/nkd/addons/00-network.yaml";
 const SECOND: &str = "/etc/nkd/addons/01-storage.yaml";
+const COREFILE: &str =
+    ".:53 {\n    forward . /etc/resolv.conf {\n       max_concurrent 1000\n    }\n}\n";
 
 fn with_manifests(manifests: &[&str]) -> Machine {
     let machine = Machine::new();
@@ -103,4 +106,62 @@ fn only_what_is_too_large_for_an_annotation_is_applied_on_the_server() {
                              --force-conflicts --field-manager nkd-agent";
         assert!(calls[1].ends_with(on_the_server), "{calls:?}");
     }
+}
+
+#[test]
+fn coredns_gets_a_further_server_that_fails_at_once_before_a_network_starts_it_and_only_once() {
+    let machine = with_manifests(&[MANIFEST]);
+    machine.write("/corefile", COREFILE);
+    let kubectl = r#"case "$*" in
+        *get*) cat $ROOT/corefile;;
+        *patch*) for last; do :; done; printf %s "$last" > $ROOT/patch;;
+    esac"#;
+    machine.program("kubectl", &kubectl.replace("*patch*)", "*patch*) exit 1;"));
+    machine.install();
+    assert_eq!(machine.failure().1, Cause::AddonsApply);
+    assert_eq!(applied(&machine).len(), 0);
+
+    machine.reboot();
+    machine.write("/calls", "");
+    machine.program("kubectl", kubectl);
+    machine.install();
+    let calls = machine.calls_of("kubectl");
+    let patch: serde_json::Value = serde_json::from_str(&machine.read("/patch")).unwrap();
+    let changed = ".:53 {\n    forward . /etc/resolv.conf 127.0.0.1:9 {\n       policy sequential\n       \
+                   max_concurrent 1000\n    }\n}\n";
+    let wanted = json!([
+        {"op": "test", "path": "/data/Corefile", "value": COREFILE},
+        {"op": "replace", "path": "/data/Corefile", "value": changed},
+    ]);
+    assert_eq!(patch, wanted);
+    assert!(calls[2].contains(MANIFEST), "{calls:?}");
+
+    machine.reboot();
+    machine.install();
+    assert_eq!(machine.calls_of("kubectl").len(), 3);
+}
+
+#[test]
+fn a_corefile_that_is_not_kubeadms_is_left_alone() {
+    for corefile in ["", ".:53 {\n    forward . 10.0.0.53\n}\n"] {
+        let machine = with_manifests(&[]);
+        machine.write("/corefile", corefile);
+        machine.program(
+            "kubectl",
+            r#"case "$*" in *get*) cat $ROOT/corefile;; esac"#,
+        );
+        machine.install();
+        assert_eq!(machine.failure().0, Some(Stage::Ready));
+        assert_eq!(machine.calls_of("kubectl").len(), 1);
+    }
+}
+
+#[test]
+fn without_manifests_an_image_needs_no_kubectl_and_the_node_says_what_it_lacks() {
+    let machine = with_manifests(&[]);
+    std::fs::remove_file(machine.path("/usr/bin/kubectl")).unwrap();
+    machine.install();
+    assert_eq!(machine.failure().0, Some(Stage::Ready));
+    let said = "without kubectl, CoreDNS only starts on nodes with a name server";
+    assert!(machine.events().iter().any(|event| event.message == said));
 }

@@ -180,7 +180,7 @@ impl Loads {
     }
 }
 
-/// How many nodes a line of advice names.
+/// How many nodes a line names.
 const NAMED: usize = 5;
 
 /// The disks that the OS goes to, each with its nodes.
@@ -194,18 +194,20 @@ fn disks(compiled: &Compiled) -> Vec<(&str, String)> {
             None => disks.push((disk, vec![&node.name])),
         }
     }
-    let line = |nodes: Vec<&str>| {
-        let more = nodes.len().saturating_sub(NAMED);
-        let names = nodes[..nodes.len() - more].join(", ");
-        match more {
-            0 => names,
-            more => format!("{names} and {more} more"),
-        }
-    };
     disks
         .into_iter()
-        .map(|(disk, nodes)| (disk, line(nodes)))
+        .map(|(disk, nodes)| (disk, few(&nodes)))
         .collect()
+}
+
+/// The first few of some names, and how many more there are.
+pub(super) fn few(names: &[&str]) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let first = names[..names.len() - more].join(", ");
+    match more {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 /// Where the bytes of the largest node go, as a table.

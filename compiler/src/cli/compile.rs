@@ -1,16 +1,18 @@
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
+use crate::cluster_file::domain::{Cluster, Interface, Node};
 use crate::compile::{self, Compiled, Request};
 use crate::diagnostics::Diagnostics;
 use crate::output::{self, Held, Written};
 
 use super::answer::Answer;
-use super::carriers::{self, Carriers, Loads};
+use super::carriers::{self, Carriers, Loads, few};
 use super::table::table;
 
 /// Compile a cluster file into a directory of Ignition files
@@ -97,9 +99,36 @@ fn summarize(compiled: &Compiled, loads: &Loads, out: &str) -> Result<Answer> {
         "Then: kubectl --kubeconfig {out}/kubeconfig get nodes"
     )?;
     let answer = Answer::new(text, json!({"nodes": loads.to_json(compiled)}));
-    Ok(if compiled.notes.is_empty() {
+    let mut notes = compiled.notes.clone();
+    notes.extend(without_name_server(&compiled.cluster).map(|nodes| {
+        format!(
+            "static interfaces without a name server on {nodes}: pods there resolve names of the cluster \
+             and no others, unless the OS image or a file of yours names a server; `dns` of an interface \
+             names one"
+        )
+    }));
+    Ok(if notes.is_empty() {
         answer
     } else {
-        answer.with_note(compiled.notes.join("\n"))
+        answer.with_note(notes.join("\n"))
     })
+}
+
+/// The nodes whose interfaces are all static and have no name server. What DHCP, the OS image and the user's
+/// own files bring is not known here.
+fn without_name_server(cluster: &Cluster) -> Option<String> {
+    let has_none =
+        |node: &&Node| !node.interfaces.is_empty() && node.interfaces.iter().all(lacks_name_server);
+    let nodes = cluster.nodes.iter().filter(has_none);
+    let names: Vec<&str> = nodes.map(|node| node.name.as_str()).collect();
+    (!names.is_empty()).then(|| few(&names))
+}
+
+/// Whether an interface has addresses, but no name server of the IP version of any.
+fn lacks_name_server(interface: &Interface) -> bool {
+    let is_reached = |server: &IpAddr| {
+        let mut addresses = interface.addresses.iter();
+        addresses.any(|address| address.addr().is_ipv4() == server.is_ipv4())
+    };
+    !interface.addresses.is_empty() && !interface.dns.iter().any(is_reached)
 }

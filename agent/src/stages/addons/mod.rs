@@ -2,6 +2,7 @@
 //! after that, what it has made belongs to the people and controllers of the cluster.
 
 mod applied;
+mod coredns;
 
 use std::fs;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         return Ok(());
     }
     let mut applied = Applied::read(node.root);
+    coredns::tolerate_no_name_server(node, &mut applied)?;
     let plan = node.plan;
     let total = plan.addons.len() as u64;
     for (done, manifest) in (0..).zip(&plan.addons) {

@@ -1,0 +1,71 @@
+//! `CoreDNS` on nodes without a name server.
+//!
+//! kubeadm has `CoreDNS` forward names outside of the cluster to the servers in the `/etc/resolv.conf` of its
+//! pod, which are those of the pod's node. Where there are none, as is usual in closed networks, `CoreDNS`
+//! doesn't start (`no nameservers found`), and the cluster has no DNS at all.
+
+use nkd_contract::Cause;
+use serde_json::json;
+
+use super::super::{Fault, Node};
+use super::{Applied, kubectl};
+use crate::system::CommandError;
+
+/// What kubeadm writes, in all versions from 1.20 on (`CoreDNSConfigMap`).
+const FORWARD: &str = "forward . /etc/resolv.conf {\n";
+/// The same with a further server, which is asked after all others (`policy sequential`). Nothing listens on
+/// that port in the pod, so the question fails at once and doesn't leave the pod.
+const FORWARD_OR_FAIL: &str =
+    "forward . /etc/resolv.conf 127.0.0.1:9 {\n       policy sequential\n";
+/// The name of the change in the record of what was applied.
+const NAME: &str = "configmaps/coredns";
+
+/// Changes kubeadm's Corefile so that `CoreDNS` also runs on nodes without a name server. Any other Corefile
+/// is left as it is.
+///
+/// # Errors
+/// The API can't be asked or refuses the change.
+pub(super) fn tolerate_no_name_server(
+    node: &mut Node<'_>,
+    applied: &mut Applied<'_>,
+) -> Result<(), Fault> {
+    let change = FORWARD_OR_FAIL.as_bytes();
+    if applied.has(NAME, change) {
+        return Ok(());
+    }
+    match forward_or_fail(node) {
+        // Without manifests an image needs no kubectl.
+        Err(CommandError::Missing { program }) => {
+            let message =
+                format!("without {program}, CoreDNS only starts on nodes with a name server");
+            node.progress(message, None);
+            Ok(())
+        }
+        Err(error) => Err(Fault::of_command(Cause::AddonsApply, &error)),
+        Ok(()) => applied.add(NAME, change),
+    }
+}
+
+fn forward_or_fail(node: &Node<'_>) -> Result<(), CommandError> {
+    let namespace = ["--namespace", "kube-system"];
+    let corefile = kubectl(node)
+        .args(namespace)
+        .args(["get", "configmap", "coredns", "--ignore-not-found"])
+        .args(["--output", "jsonpath={.data.Corefile}"])
+        .read()?;
+    if !corefile.contains(FORWARD) {
+        return Ok(());
+    }
+    let changed = corefile.replacen(FORWARD, FORWARD_OR_FAIL, 1);
+    let field = "/data/Corefile";
+    // The test fails the patch if somebody else has changed the Corefile meanwhile.
+    let patch = json!([
+        {"op": "test", "path": field, "value": corefile},
+        {"op": "replace", "path": field, "value": changed},
+    ]);
+    kubectl(node)
+        .args(namespace)
+        .args(["patch", "configmap", "coredns", "--type", "json"])
+        .args(["--patch", &patch.to_string()])
+        .run()
+}
