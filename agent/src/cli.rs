@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::clock;
 use crate::diagnose::Diagnose;
 use crate::install::{self, Outcome};
 use crate::report;
@@ -12,6 +13,7 @@ use crate::retry;
 use crate::status::Status;
 use crate::system::Root;
 use crate::system::journal;
+use crate::tokens;
 
 /// Exit status of `install` when only a person can help; its unit isn't restarted then
 /// (`RestartPreventExitStatus=` in `nkd-agent.service`).
@@ -46,6 +48,17 @@ enum Command {
     /// Restarts nkd-agent.service, which needs root. Exit status: 0 started, 1 there is nothing to try
     /// again or it can't be started.
     Retry,
+    /// Set a clock that is before the cluster's certificates to the latest time this node has seen.
+    ///
+    /// Started by nkd-clock.service early on every boot, because the clock may have lost its battery.
+    /// Leaves any other clock alone. Exit status: 0 the certificates are valid by the clock, 1 anything
+    /// else.
+    Clock,
+    /// Renew bootstrap tokens that were made before a time server had set the clock.
+    ///
+    /// Started by nkd-tokens.timer whenever the clock is set. Exit status: 0 renewed, or there is
+    /// nothing to renew, 1 they could not be renewed.
+    Tokens,
     /// Say how far the installation is.
     Status(Status),
     Diagnose(Diagnose),
@@ -82,6 +95,16 @@ fn run(root: &Root, command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Retry => {
             retry::retry(root)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Clock => {
+            journal::init("nkd-agent")?;
+            clock::raise(root)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Tokens => {
+            journal::init("nkd-agent")?;
+            tokens::renew(root)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Status(status) => {

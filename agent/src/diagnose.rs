@@ -38,6 +38,8 @@ const COMMANDS: [&[&str]; 16] = [
         "--no-pager",
         "--boot",
         "--unit=nkd-agent",
+        "--unit=nkd-clock",
+        "--unit=nkd-tokens",
         "--lines=2000",
     ],
     &[

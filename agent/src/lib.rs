@@ -5,9 +5,12 @@
 //! - [`retry`]: goes on with an installation that has stopped.
 //! - [`status`]: what the event log adds up to, for a person.
 //! - [`diagnose`]: everything needed to see from elsewhere why a node isn't Ready.
+//! - [`clock`]: sets a clock that lost its battery, on every boot.
+//! - [`tokens`]: renews bootstrap tokens that were made before a time server had set the clock.
 //! - [`system`]: the machine underneath: files, commands, journal, systemd.
 
 pub mod cli;
+pub mod clock;
 pub mod diagnose;
 pub mod events;
 pub mod install;
@@ -16,3 +19,4 @@ pub mod retry;
 pub mod stages;
 pub mod status;
 pub mod system;
+pub mod tokens;

@@ -47,6 +47,8 @@ fn a_cluster_file_becomes_ready_nodes_that_say_so() {
     the_administrator_sees_both_ready(&scenario, &cluster);
     the_manifests_are_applied(&scenario, &cluster, control_plane);
     dns_needs_no_name_server(&scenario, &cluster);
+    the_clock_is_looked_after(control_plane);
+    tokens_that_a_set_clock_has_expired_come_back(&scenario, &cluster, control_plane);
     for machine in &machines {
         the_bus_knows_the_node(machine);
         the_journal_has_fields_and_explanations(machine);
@@ -129,6 +131,59 @@ fn dns_needs_no_name_server(scenario: &Scenario, cluster: &Cluster) {
     let forward = "    forward . /etc/resolv.conf 127.0.0.1:9 {\n       policy sequential\n       \
                    max_concurrent 1000\n    }\n";
     assert!(corefile.contains(forward), "{corefile}");
+}
+
+/// Machines of the testbed share the host's clock, so here it is never set. Only the units can be checked:
+/// that they are up, and come before what needs the clock.
+fn the_clock_is_looked_after(machine: &Machine) {
+    let show = |unit: &str, property: &str| {
+        let property = format!("--property={property}");
+        let shown = machine.check(["systemctl", "show", "--value", &property, unit]);
+        shown.unwrap().trim().to_owned()
+    };
+    assert_eq!(show("nkd-clock.service", "Result"), "success");
+    assert_eq!(show("nkd-tokens.timer", "ActiveState"), "active");
+    assert_eq!(show("nkd-tokens.timer", "OnClockChange"), "yes");
+    let begun = |unit: &str| -> u64 {
+        let begun = show(unit, "ExecMainStartTimestampMonotonic");
+        begun.parse().unwrap()
+    };
+    let clock = begun("nkd-clock.service");
+    assert!(clock > 0 && clock < begun("containerd.service"));
+    assert!(clock < begun("kubelet.service"));
+}
+
+/// The tokens are deleted, as Kubernetes deletes those that have expired, and the timer's unit is started, as
+/// it is when the clock is set.
+fn tokens_that_a_set_clock_has_expired_come_back(
+    scenario: &Scenario,
+    cluster: &Cluster,
+    machine: &Machine,
+) {
+    let tokens = |verb: &str| {
+        let wanted = [
+            "--namespace=kube-system",
+            verb,
+            "secrets",
+            "--field-selector=type=bootstrap.kubernetes.io/token",
+            "--output=name",
+        ];
+        cluster.kubectl(&scenario.lab, &scenario.kubernetes, &wanted)
+    };
+    let made = tokens("get").unwrap();
+    assert!(made.starts_with("secret/bootstrap-token-"), "{made}");
+    tokens("delete").unwrap();
+    let mark = "echo 4000000000 > /run/nkd/tokens-made-too-early";
+    machine.check(["sh", "-c", mark]).unwrap();
+    machine
+        .check(["systemctl", "start", "nkd-tokens.service"])
+        .unwrap();
+    let come_back = machine.wait_for("the tokens", Duration::from_secs(60), || {
+        Ok(tokens("get")? == made)
+    });
+    let journal = machine.journal(&["--unit=nkd-tokens"]).unwrap();
+    let there_are = tokens("get");
+    assert!(come_back.is_ok(), "{there_are:?}, not {made:?}: {journal}");
 }
 
 fn the_administrator_sees_both_ready(scenario: &Scenario, cluster: &Cluster) {

@@ -125,7 +125,8 @@ fn stop(announcer: &mut Announcer, fault: Fault) -> anyhow::Result<Outcome> {
     Ok(Outcome::Stopped)
 }
 
-fn read_plan(root: &Root) -> Result<(Plan, String), Fault> {
+/// The node's plan and its digest.
+pub(crate) fn read_plan(root: &Root) -> Result<(Plan, String), Fault> {
     let json = fs::read(root.path(paths::PLAN)).map_err(|error| {
         let cause = match error.kind() {
             io::ErrorKind::NotFound => Cause::PlanMissing,

@@ -14,7 +14,7 @@ use super::{Fault, Node};
 use crate::system::{alive, boot_id, tls};
 
 /// The kubelet's own credentials: certificates and key in one file (kubelet, `--cert-dir`).
-pub(super) const KUBELET_CREDENTIALS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+pub(crate) const KUBELET_CREDENTIALS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one change is waited for; within [`TIMEOUT`].

@@ -1,22 +1,36 @@
 //! `clock`: certificates and tokens of the plan are valid by this machine's clock. A clock that
-//! lost its battery is set to the moment the plan was made, which is good enough for TLS. If a time
-//! service runs, it is given time to do better; a node doesn't fail for want of a time server.
+//! lost its battery is set to the moment the plan was made, or to the latest time that this node has seen
+//! since, which is good enough for TLS. If a time service runs, it is given time to do better; a node
+//! doesn't fail for want of a time server.
 
+use std::fs;
 use std::time::Duration;
 
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
-use nkd_contract::{Cause, Timestamp};
+use nkd_contract::{Cause, Role, Timestamp, paths};
 
+use super::api::KUBELET_CREDENTIALS;
 use super::{Fault, Node};
+use crate::system::Root;
+use crate::tokens;
 
 /// How long timedated may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
+/// Files whose times of change show how late it has been already: the agent's own, kubelet's
+/// certificate, the data of a control plane's etcd, and what systemd-timesyncd keeps for this.
+const SEEN: [&str; 5] = [
+    paths::STATE,
+    paths::COMPLETE,
+    KUBELET_CREDENTIALS,
+    "/var/lib/etcd/member/snap/db",
+    "/var/lib/systemd/timesync/clock",
+];
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     raise_to_floor(node)?;
     let synchronized = node.poll(node.plan.budget(node.stage), |node| {
-        match time_service(node) {
+        match time_service(node.root) {
             Service::Synchronized => Ok(Ok(())),
             Service::Working => Err(unsynchronized("the time service hasn't set the clock yet")),
             Service::Absent(why) => Ok(Err(unsynchronized(why))),
@@ -26,25 +40,49 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         let now = Timestamp::from_unix(Timestamp::now().unix());
         let message = format!("going on with the clock at {now}: {}", fault.message);
         node.warn(&Fault::new(fault.cause, message));
+        if node.plan.role == Role::Init {
+            tokens::note_unsynchronized_clock(node.root);
+        }
     }
     // A time server may be wrong, too.
     raise_to_floor(node)
 }
 
 fn raise_to_floor(node: &mut Node<'_>) -> Result<(), Fault> {
-    let (now, floor) = (Timestamp::now(), node.plan.clock_floor);
-    if now >= floor {
-        return Ok(());
-    }
-    let seconds = i64::try_from(floor.unix()).unwrap_or(i64::MAX);
-    clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::new(seconds, 0)).map_err(|error| {
-        Fault::new(
-            Cause::ClockBehind,
-            format!("the clock says {now}, the cluster was made at {floor}, and setting it failed: {error}"),
-        )
+    let floor = node.plan.clock_floor;
+    let raised = raise(node.root, floor).map_err(|error| {
+        let now = Timestamp::now();
+        let message = format!(
+            "the clock says {now}, the cluster was made at {floor}, and setting it failed: {error}"
+        );
+        Fault::new(Cause::ClockBehind, message)
     })?;
-    node.progress(format!("set the clock from {now} to {floor}"), None);
+    if let Some((from, to)) = raised {
+        node.progress(format!("set the clock from {from} to {to}"), None);
+    }
     Ok(())
+}
+
+/// Sets a clock that is before a moment which is known to be past, and returns what it was set from and to:
+/// to that moment, or to the latest time that this node has seen, whichever is later. Any other clock is
+/// left alone: a file from the future must not take the time from a clock that may be right.
+///
+/// # Errors
+/// The kernel refuses to set it.
+pub(crate) fn raise(root: &Root, past: Timestamp) -> nix::Result<Option<(Timestamp, Timestamp)>> {
+    let now = Timestamp::now();
+    if now >= past {
+        return Ok(None);
+    }
+    let to = last_seen(root).map_or(past, |seen| seen.max(past));
+    let seconds = i64::try_from(to.unix()).unwrap_or(i64::MAX);
+    clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::new(seconds, 0))?;
+    Ok(Some((now, to)))
+}
+
+fn last_seen(root: &Root) -> Option<Timestamp> {
+    let changed = |path| fs::metadata(root.path(path)).ok()?.modified().ok();
+    SEEN.into_iter().filter_map(changed).max().map(Into::into)
 }
 
 fn unsynchronized(why: impl Into<String>) -> Fault {
@@ -59,10 +97,15 @@ enum Service {
     Absent(String),
 }
 
+/// Whether a time server has set the clock on this boot.
+pub(crate) fn is_synchronized(root: &Root) -> bool {
+    matches!(time_service(root), Service::Synchronized)
+}
+
 /// What timedated says, which knows timesyncd and, by their `ntp-units.d`, chrony and others.
-fn time_service(node: &Node<'_>) -> Service {
+fn time_service(root: &Root) -> Service {
     let show = ["show", "--property=NTPSynchronized", "--property=NTP"];
-    let timedatectl = node.root.command("timedatectl").args(show);
+    let timedatectl = root.command("timedatectl").args(show);
     let properties = match timedatectl.timeout(ANSWER).read() {
         Ok(properties) => properties,
         Err(error) => return Service::Absent(error.to_string()),

@@ -3,7 +3,7 @@
 
 mod addons;
 mod api;
-mod clock;
+pub(crate) mod clock;
 mod gate;
 mod hooks;
 pub mod host;
@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use nkd_contract::{Cause, Kind, Plan, Progress, Stage};
 
+pub(crate) use api::KUBELET_CREDENTIALS;
 pub(crate) use kubeadm::{ADMIN_CONFIG, MEMBER};
 
 use crate::install::{Announcer, News};

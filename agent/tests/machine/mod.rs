@@ -208,8 +208,13 @@ impl Machine {
 
     /// The worker.
     pub fn command(&self) -> Command {
+        self.agent("install")
+    }
+
+    /// The agent, with a command of its own.
+    pub fn agent(&self, subcommand: &str) -> Command {
         let mut command = agent::agent();
-        command.arg("--root").arg(self.root.path()).arg("install");
+        command.arg("--root").arg(self.root.path()).arg(subcommand);
         command
     }
 

@@ -21,4 +21,5 @@ mod ready;
 #[path = "../common/receiver.rs"]
 #[allow(dead_code)] // The reporter's tests use the rest.
 mod receiver;
+mod tokens;
 mod torn;

@@ -17,8 +17,11 @@ const RESERVED: [&str; 4] = [
 ];
 
 /// The agent's units, which come with the image.
-const RESERVED_UNITS: [&str; 3] = [
+const RESERVED_UNITS: [&str; 6] = [
     "nkd-agent.service",
+    "nkd-clock.service",
+    "nkd-tokens.service",
+    "nkd-tokens.timer",
     "nkd-reporter.service",
     names::READY_TARGET,
 ];

@@ -67,6 +67,7 @@ impl Needs<'_> {
         let own = [
             "kubelet.service",
             "nkd-agent.service",
+            "nkd-clock.service",
             "nkd-reporter.service",
             names::READY_TARGET,
         ];
