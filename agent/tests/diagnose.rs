@@ -11,6 +11,9 @@ use std::path::Path;
 use nkd_contract::paths;
 
 const TOKEN: &str = "abcdef.0123456789abcdef";
+const KEY: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+const PRIVATE: &str = "MC4CAQAwBQYDK2VwBCIEIA";
+const PASSWORD: &str = "hunter2";
 
 /// A machine of files on which the journal knows a secret, and nothing else works.
 fn machine() -> tempfile::TempDir {
@@ -23,11 +26,17 @@ fn machine() -> tempfile::TempDir {
     };
     write(
         paths::KUBEADM,
-        &format!("nodeRegistration:\n  name: cp1\ntoken: {TOKEN}\n"),
+        &format!(
+            "nodeRegistration:\n  name: cp1\ntoken: {TOKEN}\n\
+             certificateKey: {KEY}\nproxy: http://me:{PASSWORD}@proxy.example.org\n"
+        ),
     );
     write(
         "/usr/bin/journalctl",
-        &format!("#!/bin/sh\necho \"$*: joined with {TOKEN}\"\n"),
+        &format!(
+            "#!/bin/sh\necho \"$*: joined with {TOKEN}\"\n\
+             echo '-----BEGIN PRIVATE KEY-----'; echo {PRIVATE}; echo '-----END PRIVATE KEY-----'\n"
+        ),
     );
     write("/usr/bin/ip", "#!/bin/sh\nexit 7\n");
     root
@@ -69,7 +78,9 @@ fn what_works_is_told_what_does_not_is_said_and_secrets_are_masked() {
         text.contains("==== mount\n(there is no program mount)"),
         "{text}"
     );
-    assert!(!text.contains(TOKEN));
+    for secret in [TOKEN, KEY, PASSWORD, PRIVATE] {
+        assert!(!text.contains(secret), "{secret}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use super::printable;
 
-/// Takes secrets out of lines that others wrote: bootstrap tokens, webhook keys and private keys. What
-/// can't be printed goes first, for it could hide one.
+/// Takes secrets out of lines that others wrote: bootstrap tokens, webhook keys, private keys, passwords in
+/// URLs, and kubeadm's certificate key. What can't be printed goes first, for it could hide one.
 #[derive(Debug, Default)]
 pub struct Redactor {
     in_private_key: bool,
@@ -25,13 +25,44 @@ impl Redactor {
             }
             return MASK.to_owned();
         }
-        line.split_inclusive(|c: char| !is_word(c))
-            .map(|piece| match secret(piece) {
+        let line = without_passwords(line);
+        let mut is_named = false;
+        let pieces = line.split_inclusive(|c: char| !is_word(c)).map(|piece| {
+            let word = piece.trim_end_matches(|c| !is_word(c));
+            let named = (is_named && !word.is_empty()).then_some(word);
+            // Between a name and its value there may be more than one space or quotation mark.
+            is_named = names_a_secret(word) || is_named && word.is_empty();
+            match named.or_else(|| secret(word)) {
                 Some(secret) => piece.replacen(secret, MASK, 1),
                 None => piece.to_owned(),
-            })
-            .collect()
+            }
+        });
+        pieces.collect()
     }
+}
+
+/// The line, in whose URLs what stands before the host is masked (RFC 3986, "User Information").
+fn without_passwords(line: &str) -> String {
+    let mut urls = line.split("://");
+    let mut masked = urls.next().unwrap_or_default().to_owned();
+    for rest in urls {
+        masked += "://";
+        let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'');
+        let authority = rest.split(ends).next().unwrap_or_default();
+        match authority.rfind('@') {
+            Some(at) => {
+                masked += MASK;
+                masked += &rest[at..];
+            }
+            None => masked += rest,
+        }
+    }
+    masked
+}
+
+/// Whether the word after this one is a secret (kubeadm, `certificateKey` and `--certificate-key`).
+fn names_a_secret(word: &str) -> bool {
+    word.ends_with("certificateKey") || word.ends_with("certificate-key")
 }
 
 fn is_word(c: char) -> bool {
@@ -39,8 +70,12 @@ fn is_word(c: char) -> bool {
 }
 
 /// The secret in a word. A word may be `key=value` or a path, and a sentence may end with it.
-fn secret(piece: &str) -> Option<&str> {
-    let word = piece.trim_end_matches(|c| !is_word(c));
+fn secret(word: &str) -> Option<&str> {
+    if let Some((name, value)) = word.split_once('=')
+        && names_a_secret(name)
+    {
+        return Some(value);
+    }
     if let Some(start) = word.find("whsec_") {
         return Some(&word[start..]);
     }
@@ -121,6 +156,50 @@ mod tests {
     fn a_colour_in_a_token_does_not_hide_it() {
         let line = "abcdef.\u{1b}[1m0123456789abcdef";
         assert_eq!(redacted(line), "(secret)");
+    }
+
+    #[test]
+    fn passwords_in_urls_are_masked_whatever_is_in_them() {
+        for (line, expected) in [
+            (
+                "proxy: \"http://me:p.w%40rd@proxy.example.org:3128\"",
+                "proxy: \"http://(secret)@proxy.example.org:3128\"",
+            ),
+            (
+                "https://a:b@c:1/d@e and http://f@g",
+                "https://(secret)@c:1/d@e and http://(secret)@g",
+            ),
+            (
+                "https://r.example.org/v2/etcd@sha256:0a",
+                "https://r.example.org/v2/etcd@sha256:0a",
+            ),
+        ] {
+            assert_eq!(redacted(line), expected);
+        }
+    }
+
+    #[test]
+    fn the_key_of_uploaded_certificates_is_masked() {
+        let key = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+        for (line, expected) in [
+            ("certificateKey: KEY", "certificateKey: (secret)"),
+            (
+                "{\"certificateKey\": \"KEY\"}",
+                "{\"certificateKey\": \"(secret)\"}",
+            ),
+            (
+                "join --certificate-key KEY --v 5",
+                "join --certificate-key (secret) --v 5",
+            ),
+            (
+                "join --certificate-key=KEY",
+                "join --certificate-key=(secret)",
+            ),
+            ("hash sha256:KEY", "hash sha256:KEY"),
+        ] {
+            let [line, expected] = [line, expected].map(|text| text.replace("KEY", key));
+            assert_eq!(redacted(&line), expected);
+        }
     }
 
     #[test]
