@@ -171,7 +171,7 @@ fn what_one_node_says_holds_for_the_others() {
 }
 
 /// The same for several control planes.
-const BROKEN_CONTROL_PLANES: [(&str, usize, &str, &str, &str); 12] = [
+const BROKEN_CONTROL_PLANES: [(&str, usize, &str, &str, &str); 13] = [
     (
         "names-cover-api",
         0,
@@ -235,6 +235,13 @@ const BROKEN_CONTROL_PLANES: [(&str, usize, &str, &str, &str); 12] = [
         PLAN,
         "\"etcdImage\": \"",
         "\"etcdImage\": \"another.",
+    ),
+    (
+        "etcd-as-planned",
+        3,
+        PLAN,
+        "\"etcdImage\": \"",
+        "\"patches\": \"/nowhere\", \"etcdImage\": \"",
     ),
     (
         "virtual-address",

@@ -85,6 +85,9 @@ pub struct Kubeadm {
     pub image_repository: String,
     /// The image of etcd, `REPOSITORY/etcd:TAG`.
     pub etcd_image: String,
+    /// The directory from which kubeadm takes patches for its static pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patches: Option<String>,
 }
 
 /// What a node's machine must be like, as far as that differs from node to node.

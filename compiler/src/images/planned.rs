@@ -35,6 +35,7 @@ impl Planned {
             api_version: cluster.version.kubeadm_api().api_version().to_owned(),
             image_repository: configured.repository().to_owned(),
             etcd_image,
+            patches: None,
         });
         Self {
             kubeadm,

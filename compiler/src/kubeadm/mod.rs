@@ -232,6 +232,14 @@ fn patch_static_pods(document: &mut Value, node: &Node) {
     }
 }
 
+/// The directory from which kubeadm is told to take patches for its static pods.
+pub fn patches(documents: &[Value]) -> Option<String> {
+    let mut directories = documents
+        .iter()
+        .map(|document| &document["patches"]["directory"]);
+    directories.find_map(|directory| directory.as_str().map(str::to_owned))
+}
+
 /// A node's own labels, taints and kubelet settings. The last are arguments, because kubeadm keeps one
 /// `KubeletConfiguration` for all nodes. Kubernetes reads no taints and an empty list of them
 /// differently: without the key a control plane gets its usual taint.

@@ -209,7 +209,7 @@ fn plan(
     images: &Planned,
     node: &Node,
     secrets: &Secrets,
-    kubeadm: &[Value],
+    documents: &[Value],
 ) -> Plan {
     let role = role(cluster, node);
     let is_init = role == Role::Init;
@@ -231,9 +231,16 @@ fn plan(
         control_planes_before,
         control_planes_after,
         runs_etcd: cluster.runs_etcd(node),
-        kubeadm: images.kubeadm.clone().filter(|_| joins_etcd),
+        kubeadm: images
+            .kubeadm
+            .clone()
+            .filter(|_| joins_etcd)
+            .map(|planned| nkd_contract::Kubeadm {
+                patches: kubeadm::patches(documents),
+                ..planned
+            }),
         certificate_authority: secrets.authorities.kubernetes.public.clone(),
-        machine: machine::machine(cluster, node, kubeadm),
+        machine: machine::machine(cluster, node, documents),
         os_image: node.host.release_image.clone(),
         images: images.of_role(node.role).clone(),
         addons: if is_init {

@@ -83,11 +83,13 @@ pub(super) fn etcd_as_planned(cluster: &Cluster) -> Result<()> {
             let version = Version::parse(&plan.kubernetes_version);
             let version = version.map_err(|problem| anyhow!(problem))?;
             let configured = Configured::of(configuration, version);
-            let api = node.document("JoinConfiguration")?["apiVersion"].as_str();
+            let join = node.document("JoinConfiguration")?;
+            let api = join["apiVersion"].as_str();
             Some(Kubeadm {
                 api_version: api.unwrap_or_default().to_owned(),
                 image_repository: configured.repository().to_owned(),
                 etcd_image: configured.etcd().unwrap_or_default(),
+                patches: join["patches"]["directory"].as_str().map(str::to_owned),
             })
         } else {
             None

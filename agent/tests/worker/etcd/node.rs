@@ -49,6 +49,7 @@ impl ControlPlane {
                 api_version: "kubeadm.k8s.io/v1beta2".to_owned(),
                 image_repository: "example.org".to_owned(),
                 etcd_image: image.to_owned(),
+                patches: None,
             });
             plan.machine.addresses = vec![OWN.parse().unwrap()];
             plan.images.required.push(Image {

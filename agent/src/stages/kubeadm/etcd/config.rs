@@ -44,7 +44,7 @@ fn yaml(documents: &[Value]) -> String {
 }
 
 fn init(plan: &Plan) -> Value {
-    json!({
+    let mut init = json!({
         "apiVersion": api_version(plan),
         "kind": "InitConfiguration",
         "localAPIEndpoint": {
@@ -52,7 +52,15 @@ fn init(plan: &Plan) -> Value {
             "bindPort": plan.machine.api_port(),
         },
         "nodeRegistration": {"name": plan.node, "criSocket": cri_socket(plan.runtime)},
-    })
+    });
+    let patches = plan
+        .kubeadm
+        .as_ref()
+        .and_then(|kubeadm| kubeadm.patches.as_ref());
+    if let Some(directory) = patches {
+        init["patches"] = json!({ "directory": directory });
+    }
+    init
 }
 
 /// It has no endpoint: kubelet would make this machine a node of the cluster, and is to run etcd alone.
@@ -144,6 +152,7 @@ mod tests {
                 "apiVersion": api,
                 "imageRepository": "r.example.org:5000/k8s",
                 "etcdImage": "r.example.org:5000/own/etcd:3.5.15-0",
+                "patches": "/etc/nkd/patches",
             },
             "certificateAuthority": "",
             "machine": {"addresses": [address], "keepSwap": true},
@@ -179,6 +188,8 @@ mod tests {
         let members = members("https://10.0.0.2:2380");
         let documents = documents(&of_member(&plan, &members));
         assert_eq!(documents[0]["nodeRegistration"]["name"], "cp2");
+        // They are what lets etcd's pod run where the others are patched.
+        assert_eq!(documents[0]["patches"]["directory"], "/etc/nkd/patches");
         let cluster = &documents[1];
         assert_eq!(cluster["imageRepository"], "r.example.org:5000/k8s");
         assert_eq!(
