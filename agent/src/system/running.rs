@@ -155,8 +155,9 @@ impl Running {
             return self.in_time().map(|()| None);
         };
         self.done = true;
-        // What it said last may still be on its way.
-        while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(100)) {
+        // What it said last may still be on its way; a process that outlives it may go on for ever.
+        let deadline = Instant::now() + TICK;
+        while let Ok(line) = self.lines.recv_timeout(deadline - Instant::now()) {
             self.say(&line);
         }
         let tail = std::mem::take(&mut self.tail);
