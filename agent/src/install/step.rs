@@ -154,8 +154,8 @@ impl Step {
         }
     }
 
-    /// The step after an attempt in vain. Within any budget there is one more after the first: that may
-    /// have taken all of the budget, and met what passes in a moment.
+    /// The step after an attempt in vain. Within any budget there is one more after the first and after
+    /// each that got further: that may have taken all of the budget, and met what passes in a moment.
     fn failed(self, failure: Failure) -> Self {
         let Failure { budget, delay, .. } = failure;
         let (stage, attempt, spent) = match self {
@@ -171,10 +171,10 @@ impl Step {
         let used = spent.saturating_add(millis(failure.took));
         let delay = millis(delay.min(budget));
         let spent = if failure.advanced { 0 } else { used }.saturating_add(delay);
-        let is_retry = attempt > 1 || budget.is_zero();
+        let deserves_another = !budget.is_zero() && (attempt == 1 || failure.advanced);
         match failure.class {
             Class::Permanent => Self::Failed { stage },
-            Class::Transient if was_exhausted || spent >= millis(budget) && is_retry => {
+            Class::Transient if was_exhausted || spent >= millis(budget) && !deserves_another => {
                 Self::Exhausted {
                     stage,
                     attempt: attempt.saturating_add(1),

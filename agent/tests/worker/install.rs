@@ -3,8 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::thread::sleep;
-use std::time::Duration;
 
 use nkd_contract::{Cause, Event, Image, ImageSource, Kind, Role, Runtime, Stage, paths};
 
@@ -67,102 +65,6 @@ fn a_missing_program_is_the_images_fault_and_not_tried_again() {
     assert!(message.contains("kubeadm"), "{message}");
     let started = machine.calls_of("systemctl").join("\n");
     assert!(!started.contains("enable"), "{started}");
-}
-
-#[test]
-fn a_dead_runtime_is_tried_again_until_its_budget_is_used_up() {
-    let machine = Machine::new();
-    machine.plan(|plan| {
-        plan.budgets.insert(Stage::Runtime, 2);
-    });
-    machine.program(
-        "systemctl",
-        "echo 'containerd.service is broken' >&2; exit 1",
-    );
-    assert_eq!(machine.install(), End::Exhausted);
-    let (stage, cause, message) = machine.failure();
-    assert_eq!((stage, cause), (Some(Stage::Runtime), Cause::RuntimeStart));
-    assert!(
-        message.contains("containerd.service is broken"),
-        "{message}"
-    );
-    let again = machine
-        .events()
-        .into_iter()
-        .filter(|event| event.kind == Kind::AttemptFailed);
-    assert!(again.count() >= 1);
-}
-
-#[test]
-fn a_node_whose_budget_is_used_up_stays_failed_until_the_cause_is_gone_and_then_goes_on_by_itself()
-{
-    let machine = Machine::new();
-    machine.plan(|plan| {
-        plan.budgets.insert(Stage::Runtime, 1);
-    });
-    machine.program(
-        "systemctl",
-        "[ -e $ROOT/repaired ] || { echo broken >&2; exit 1; }",
-    );
-    let mut worker = machine.command().spawn().unwrap();
-    let failed = || {
-        let events = machine.events();
-        events.iter().position(|event| event.kind == Kind::Failed)
-    };
-    let calls = || machine.calls_of("systemctl").len();
-    while failed().is_none() {
-        sleep(Duration::from_millis(20));
-    }
-    // It is looked at again and again, and nobody hears of that.
-    let before = calls();
-    while calls() < before + 2 {
-        sleep(Duration::from_millis(20));
-    }
-    assert!(worker.try_wait().unwrap().is_none());
-    let failed = failed().unwrap();
-    assert_eq!(machine.events().len(), failed + 1);
-
-    machine.write("/repaired", "");
-    assert_eq!(machine.end_of(worker, failed + 1), End::Exhausted);
-    let events = machine.events();
-    let kinds: Vec<_> = events[failed..]
-        .iter()
-        .map(|event| (event.kind, event.stage))
-        .collect();
-    let stage = Some(Stage::Runtime);
-    assert_eq!(
-        kinds[..4],
-        [
-            (Kind::Failed, stage),
-            (Kind::Started, stage),
-            (Kind::StageDone, stage),
-            (Kind::StageStarted, Some(Stage::Images)),
-        ]
-    );
-    machine.lacks_only_its_api();
-}
-
-#[test]
-fn a_node_that_fails_for_another_cause_after_its_budget_tells_that_one() {
-    let machine = Machine::new();
-    machine.plan(|plan| {
-        plan.budgets.insert(Stage::Runtime, 1);
-    });
-    machine.program("systemctl", "[ -e $ROOT/starts ]");
-    let worker = machine.command().spawn().unwrap();
-    while !machine
-        .events()
-        .iter()
-        .any(|event| event.kind == Kind::Failed)
-    {
-        sleep(Duration::from_millis(20));
-    }
-    let before = machine.events().len();
-    machine.write("/starts", "");
-    machine.program("ctr", "exit 1");
-    assert_eq!(machine.end_of(worker, before), End::Exhausted);
-    let (stage, cause, _) = machine.failure();
-    assert_eq!((stage, cause), (Some(Stage::Runtime), Cause::RuntimeSocket));
 }
 
 #[test]
@@ -441,22 +343,6 @@ fn a_gate_that_nobody_keeps_names_the_endpoint() {
 }
 
 #[test]
-fn started_again_after_a_stop_it_tries_only_the_failed_stage_again() {
-    let machine = Machine::new();
-    machine.plan(|_| {});
-    machine.install();
-    let before = machine.events().len();
-    assert_eq!(machine.attempt(), End::Exhausted);
-    let stages: Vec<_> = machine.events()[before..]
-        .iter()
-        .filter(|event| event.kind == Kind::StageStarted)
-        .map(|event| event.stage.unwrap())
-        .collect();
-    assert_eq!(stages, [Stage::Ready]);
-    assert_eq!(machine.calls_of("kubeadm").len(), 1);
-}
-
-#[test]
 fn the_event_log_has_no_gaps_and_only_the_state_is_private() {
     let machine = Machine::new();
     machine.plan(|_| {});
@@ -522,21 +408,4 @@ fn a_cut_between_the_end_of_the_last_stage_and_ready_loses_and_doubles_neither()
     assert_eq!(machine.install(), End::Ready);
     assert_eq!(machine.events(), [begun, last.to_vec()].concat());
     assert!(machine.path(paths::COMPLETE).exists());
-}
-
-#[test]
-fn a_worker_that_a_stage_never_survives_stops_with_that_cause() {
-    let machine = Machine::new();
-    machine.plan(|plan| {
-        plan.budgets.insert(Stage::Kubeadm, 1);
-    });
-    machine.program("kubeadm", "sleep 0.1; kill -KILL $PPID");
-    let starts = (1..=100).find(|_| machine.install() == End::Stopped);
-    assert!(starts.is_some_and(|starts| starts >= 10), "{starts:?}");
-    let (stage, cause, _) = machine.failure();
-    assert_eq!((stage, cause), (Some(Stage::Kubeadm), Cause::AgentCutOff));
-    // A person who has seen to it has it tried again.
-    machine.program("kubeadm", "exit 0");
-    machine.install();
-    machine.lacks_only_its_api();
 }

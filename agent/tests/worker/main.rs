@@ -5,6 +5,7 @@
 
 mod addons;
 mod api_server;
+mod budget;
 mod clock;
 mod cluster;
 mod etcd;
