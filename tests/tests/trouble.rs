@@ -131,7 +131,7 @@ fn a_token_the_cluster_does_not_know_is_told_apart_from_a_cluster_that_is_not_up
 
 #[test]
 #[ignore = "long: a cluster of its own"]
-fn a_name_that_another_ready_node_has_is_refused_and_the_other_node_stays() {
+fn a_name_that_another_ready_node_has_is_refused_and_what_is_others_stays() {
     let scenario = Scenario::new().unwrap();
     let cluster = scenario.compile().unwrap();
     let control_plane = scenario.machine(&cluster, "cp1").unwrap();
@@ -145,6 +145,10 @@ fn a_name_that_another_ready_node_has_is_refused_and_the_other_node_stays() {
         serde_json::from_str(&worker.read(paths::PLAN).unwrap()).unwrap();
     plan["budgets"]["kubeadm"] = 1.into();
     worker.write(paths::PLAN, &plan.to_string()).unwrap();
+    // The worker has an etcd of somebody else's. After the first attempt it is reset.
+    let foreign = "/var/lib/etcd/member/snap";
+    fs::create_dir_all(worker.root().join(&foreign[1..])).unwrap();
+    worker.write(&format!("{foreign}/db"), "precious").unwrap();
     control_plane.boot().unwrap();
     control_plane
         .wait_for("the control plane to be Ready", PATIENCE, || {
@@ -155,6 +159,9 @@ fn a_name_that_another_ready_node_has_is_refused_and_the_other_node_stays() {
     let target: nkd_contract::ReportTarget = serde_json::from_str(&target).unwrap();
     scenario.callbacks.trust("cp1", &target.signing_key);
     stops_because(&scenario, &worker, "cp1", Cause::KubeadmNameTaken);
+    let journal = worker.journal(&["--unit=nkd-agent"]).unwrap();
+    assert!(journal.contains("kubeadm: [reset]"), "{journal}");
+    assert_eq!(worker.read(&format!("{foreign}/db")).unwrap(), "precious");
     let nodes = ["get", "nodes", "--no-headers"];
     let nodes = cluster
         .kubectl(&scenario.lab, &scenario.kubernetes, &nodes)
