@@ -136,14 +136,14 @@ fn hooks_around_stages_are_the_users_own() {
 #[test]
 fn keys_the_user_brings_for_something_else_are_no_business_of_the_proof() {
     let directory = tempfile::tempdir().unwrap();
-    let more = "
+    let more = r#"
     - {path: /etc/kubernetes/pki-of-mine/ca.crt, contents: {inline: mine}}
-    - {path: /etc/kubernetes/webhook/client.key, contents: {inline: '-----BEGIN PRIVATE KEY-----'}}
-    - {path: /etc/containerd/certs.d/r.io/client.key, contents: {inline: '-----BEGIN EC PRIVATE KEY-----'}}
-";
+    - {path: /etc/kubernetes/webhook/client.key, contents: {inline: "-----BEGIN PRIVATE KEY-----\n"}}
+    - {path: /etc/containerd/certs.d/r.io/client.key, contents: {inline: "-----BEGIN EC PRIVATE KEY-----\n"}}
+"#;
     let out = compiled(directory.path(), "", more);
     for node in ["cp1", "w1"] {
         let key = file(&ignition(&out, node), "/etc/kubernetes/webhook/client.key");
-        assert_eq!(key.unwrap(), "-----BEGIN PRIVATE KEY-----");
+        assert_eq!(key.unwrap(), "-----BEGIN PRIVATE KEY-----\n");
     }
 }

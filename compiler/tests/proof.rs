@@ -3,8 +3,7 @@
 
 mod common;
 
-use std::path::Path;
-
+use common::tamper::{KUBEADM, PLAN, TOKEN, edit, entry, highly_available, replace};
 use common::{compiled_from, demo, tests};
 use nkd::compile::Compiled;
 use nkd::proof::prove;
@@ -12,14 +11,6 @@ use nkd::proof::prove;
 /// The example, with secrets of its own.
 fn compiled() -> Compiled {
     compiled_from(&demo())
-}
-
-/// Three control planes behind one address.
-fn highly_available(directory: &Path) -> Compiled {
-    let text = std::fs::read_to_string(tests().join("clusters/ha/cluster.yaml")).unwrap();
-    let cluster_file = directory.join("cluster.yaml");
-    std::fs::write(&cluster_file, text.replace("VERSION", "v1.29.0")).unwrap();
-    compiled_from(&cluster_file)
 }
 
 /// Asserts that a rule fails once the cluster is tampered with.
@@ -57,22 +48,6 @@ fn everybody_trusts_the_same_authority() {
         cluster.kubeconfig = compiled().kubeconfig;
     });
 }
-
-/// Puts another text into a file of a node.
-fn replace(cluster: &mut Compiled, node: usize, path: &str, from: &str, to: &str) {
-    let mut config = serde_json::from_str(&cluster.nodes[node].ignition).unwrap();
-    let text = common::file(&config, path).unwrap();
-    assert!(text.contains(from), "{path} doesn't have {from}: {text}");
-    let (source, compression) = nkd::ignition::encode(text.replace(from, to));
-    let files = config["storage"]["files"].as_array_mut().unwrap();
-    let file = files.iter_mut().find(|file| file["path"] == path).unwrap();
-    file["contents"] = serde_json::json!({"source": source, "compression": compression});
-    cluster.nodes[node].ignition = config.to_string();
-}
-
-const KUBEADM: &str = "/etc/nkd/kubeadm.yaml";
-const PLAN: &str = "/etc/nkd/plan.json";
-const TOKEN: &str = "/etc/nkd/token";
 
 /// Rule, node, file, what stands there, and what instead breaks the rule.
 const BROKEN: [(&str, usize, &str, &str, &str); 13] = [
@@ -274,7 +249,7 @@ fn what_one_control_plane_says_holds_for_the_others() {
 const PROXY: &str = "/etc/systemd/system/kubelet.service.d/20-nkd-proxy.conf";
 
 /// The same for nodes with an address of each IP version, behind a proxy.
-const BROKEN_DUAL_STACK: [(&str, usize, &str, &str, &str); 3] = [
+const BROKEN_DUAL_STACK: [(&str, usize, &str, &str, &str); 5] = [
     (
         "names-cover-api",
         0,
@@ -284,6 +259,20 @@ const BROKEN_DUAL_STACK: [(&str, usize, &str, &str, &str); 3] = [
     ),
     ("proxy-spares-node", 1, PROXY, ",fd00::12", ""),
     ("proxy-spares-node", 1, PROXY, "10.200.0.11,", ""),
+    (
+        "proxy-spares-node",
+        1,
+        PROXY,
+        "10.200.0.11,",
+        "10.200.0.110,",
+    ),
+    (
+        "networks-disjoint",
+        0,
+        KUBEADM,
+        "fd00:10:96::/112",
+        "fd00:10:244::/112",
+    ),
 ];
 
 #[test]
@@ -471,12 +460,9 @@ fn a_separated_control_plane_reaches_the_files_of_the_host() {
 fn what_is_secret_is_roots_alone() {
     for (node, path) in [(0, KUBEADM), (1, TOKEN)] {
         breaks("secrets-private", |cluster| {
-            let ignition = &mut cluster.nodes[node].ignition;
-            let mut config: serde_json::Value = serde_json::from_str(ignition).unwrap();
-            let files = config["storage"]["files"].as_array_mut().unwrap();
-            let file = files.iter_mut().find(|file| file["path"] == path);
-            file.unwrap()["mode"] = serde_json::json!(0o644);
-            *ignition = config.to_string();
+            edit(cluster, node, |files| {
+                entry(files, path)["mode"] = 0o644.into();
+            });
         });
     }
 }

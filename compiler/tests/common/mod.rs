@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Not every test uses all of it.
 
 pub mod images;
+pub mod tamper;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
