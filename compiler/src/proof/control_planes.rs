@@ -42,7 +42,9 @@ pub(super) fn in_order(cluster: &Cluster) -> Result<()> {
         };
         ensure!(
             node.plan.role == role,
-            "{name} is not the first, and makes the cluster"
+            "{name} is control plane {} and its plan says {}",
+            index + 1,
+            node.plan.role.name()
         );
         ensure!(
             node.plan.control_planes_before == before,
