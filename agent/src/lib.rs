@@ -2,7 +2,7 @@
 //!
 //! - [`install`]: the worker, root: a state machine over the [`stages`], writing the event log.
 //! - [`report`]: the reporter, unprivileged: reads the event log, serves D-Bus, sends callbacks.
-//! - [`retry`]: goes on with an installation that has stopped.
+//! - [`retry`]: goes on at once with an installation that has failed.
 //! - [`status`]: what the event log adds up to, for a person.
 //! - [`diagnose`]: everything needed to see from elsewhere why a node isn't Ready.
 //! - [`clock`]: sets a clock that lost its battery, on every boot.
