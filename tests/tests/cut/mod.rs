@@ -89,13 +89,15 @@ pub const MANIFEST: &str = "/etc/kubernetes/manifests/kube-scheduler.yaml";
 /// What kubeadm says of the first phase after the control plane is up.
 pub const UP: &str = "kubeadm: [upload-config]";
 
-/// Every boundary of every stage, by each kind of blow, and moments inside the long stages.
-pub fn all_boundaries(role: Role) -> Vec<(Blow, Moment)> {
+/// Every boundary of every stage, by each kind of blow, and moments inside the long stages. A stage's
+/// power is cut before its worker or reporter is killed: the worker goes on when the reporter dies, and
+/// what it does until the stage begins again would be no moment of a later stage any more.
+fn all_boundaries(role: Role) -> Vec<(Blow, Moment)> {
     let mut cuts = Vec::new();
     let others = [Blow::Worker, Blow::Reporter].into_iter().cycle();
     for (stage, other) in Stage::ALL.into_iter().zip(others) {
         let begun = Moment::At(Kind::StageStarted, stage);
-        cuts.extend([(other, begun), (Blow::Power, begun)]);
+        cuts.extend([(Blow::Power, begun), (other, begun)]);
         let inside: Vec<_> = match (stage, role) {
             (Stage::Images, _) => [1, 3, 5].map(|times| Moment::Told(stage, times)).into(),
             (Stage::Kubeadm, role) => inside_kubeadm(role),
@@ -169,23 +171,32 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Strikes at these moments, and gives how many that were: a moment that the installation was past
-    /// for good is none.
-    pub fn cut_at(&self, cuts: &[(Blow, Moment)]) -> usize {
+    /// Strikes at every boundary of every stage. A gate is passed once, and may be passed while the
+    /// power is still being cut, so its moments are the only ones that may not come.
+    pub fn cut_at_all_boundaries(&self, role: Role) -> usize {
+        let cuts = all_boundaries(role);
+        let missed = self.cut_at(&cuts);
+        let is_gate = |moment: &Moment| moment.stage() == Stage::Gate;
+        assert!(missed.iter().all(is_gate), "past {missed:?}");
+        cuts.len() - missed.len()
+    }
+
+    /// Strikes at these moments, and gives those that the installation was past for good.
+    pub fn cut_at(&self, cuts: &[(Blow, Moment)]) -> Vec<Moment> {
         self.start();
         let start = Instant::now();
-        let (mut struck, mut seen) = (0, 0);
+        let (mut missed, mut seen) = (Vec::new(), 0);
         for (blow, moment) in cuts {
             if let Some(place) = self.wait(*moment, seen) {
                 seen = place + 1;
                 self.strike(*blow);
-                struck += 1;
                 println!("{:5} s  {blow:?} {moment:?}", start.elapsed().as_secs());
             } else {
+                missed.push(*moment);
                 println!("{:5} s  past {moment:?}", start.elapsed().as_secs());
             }
         }
-        struck
+        missed
     }
 
     /// Cuts the power at random moments until the node is Ready, or so many times. Gives how many
