@@ -68,6 +68,7 @@ const CAUSES: &[(&str, &str)] = &[
     (crio::PINNED, "spec.airgap"),
     (crio::SELINUX, "spec.os.selinux"),
     (PATCHES, "spec.os.selinux"),
+    ("/etc/nkd/patches/kubeletconfiguration", "spec.nodes[NODE]"),
     ("/etc/containers/", "spec.runtime.registries"),
     ("/etc/isulad/", "spec.runtime"),
     ("/etc/docker/", "spec.runtime"),

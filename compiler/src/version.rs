@@ -115,6 +115,12 @@ impl Version {
         self.kubeadm_api() >= KubeadmApi::V1Beta3
     }
 
+    /// Whether kubeadm patches a node's copy of the kubelet configuration that all nodes share (`patches` with the
+    /// target `kubeletconfiguration`, kubernetes#110405, in 1.25).
+    pub const fn patches_kubelet(self) -> bool {
+        self.minor >= 25
+    }
+
     /// Whether kubelet keeps images that the runtime calls pinned. It was meant to from 1.23 on, but lost
     /// what the runtime said until kubernetes#119986, in 1.29 and the last patches before it.
     pub const fn keeps_pinned_images(self) -> bool {

@@ -95,6 +95,72 @@ fn every_runtime_can_separate_containers_and_does_so_only_when_asked() {
     }
 }
 
+/// A cluster whose pool and node have a kubelet configuration of their own.
+const OWN_KUBELETS: &str = "\
+apiVersion: nkd.openeuler.org/v1alpha1
+kind: Cluster
+metadata: {name: demo}
+spec:
+  kubernetes: {version: v1.31.2, kubeadm: [all.yaml]}
+  pools: [{name: big, role: worker, kubeadm: [pool.yaml]}]
+  nodes:
+    - {name: cp1, role: control-plane, address: 10.200.0.11}
+    - {name: w1, pool: big, address: 10.200.0.12}
+    - {name: w2, pool: big, address: 10.200.0.13, kubeadm: [node.yaml]}
+    - {name: w3, role: worker, address: 10.200.0.14}
+";
+
+#[test]
+fn a_pools_and_a_nodes_kubelet_configuration_is_a_patch_on_their_nodes_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let kubelet = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n";
+    for (name, text) in [
+        ("all.yaml", "maxPods: 100\n"),
+        (
+            "pool.yaml",
+            "maxPods: 250\nevictionHard: {memory.available: 1Gi}\nsyncFrequency: null\n",
+        ),
+        (
+            "node.yaml",
+            "evictionHard: {nodefs.available: 5%}\nfailSwapOn: false\n",
+        ),
+    ] {
+        std::fs::write(directory.path().join(name), format!("{kubelet}{text}")).unwrap();
+    }
+    let cluster_file = directory.path().join("cluster.yaml");
+    std::fs::write(&cluster_file, OWN_KUBELETS).unwrap();
+    let out = directory.path().join("out");
+    compile(&cluster_file, &out, &[]);
+    let path = "/etc/nkd/patches/kubeletconfiguration+merge.yaml";
+    let pool = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "maxPods": 250,
+        "evictionHard": {"memory.available": "1Gi"},
+    });
+    let mut node = pool.clone();
+    node["evictionHard"]["nodefs.available"] = json!("5%");
+    node["failSwapOn"] = json!(false);
+    for (name, patch) in [
+        ("cp1", None),
+        ("w1", Some(pool)),
+        ("w2", Some(node)),
+        ("w3", None),
+    ] {
+        let config = ignition(&out, name);
+        let found = common::file(&config, path);
+        let found = found.map(|text| nkd::yaml::fragment(&text).unwrap().remove(0));
+        assert_eq!(found, patch, "{name}");
+        let kubeadm = common::file(&config, paths::KUBEADM).unwrap();
+        let takes = kubeadm.contains("patches:\n  directory: /etc/nkd/patches\n");
+        assert_eq!(takes, patch.is_some(), "{name}");
+        assert_eq!(kubeadm.contains("maxPods: 100"), name == "cp1", "{name}");
+        let plan: Value =
+            serde_json::from_str(&common::file(&config, paths::PLAN).unwrap()).unwrap();
+        assert_eq!(plan["machine"]["keepSwap"] == true, name == "w2", "{name}");
+    }
+}
+
 #[test]
 fn an_etcd_of_others_needs_no_patch() {
     let directory = tempfile::tempdir().unwrap();

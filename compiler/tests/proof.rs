@@ -430,11 +430,6 @@ fn a_separated_control_plane_reaches_the_files_of_the_host() {
     for runtime in ["containerd", "crio", "isulad", "docker"] {
         for (path, from, to) in [
             (
-                KUBEADM,
-                "directory: /etc/nkd/patches",
-                "directory: /etc/nkd/other",
-            ),
-            (
                 "/etc/nkd/patches/etcd+strategic.yaml",
                 "spc_t",
                 "container_t",
@@ -454,6 +449,12 @@ fn a_separated_control_plane_reaches_the_files_of_the_host() {
             breaks_when_changed(cluster, "containers-separated", path, from, to);
         }
     }
+    let directory = tempfile::tempdir().unwrap();
+    let cluster_file = directory.path().join("cluster.yaml");
+    std::fs::write(&cluster_file, text).unwrap();
+    let cluster = compiled_from(&cluster_file);
+    let (from, to) = ("/etc/nkd/patches", "/etc/nkd/other");
+    breaks_when_changed(cluster, "patches-taken", KUBEADM, from, to);
 }
 
 #[test]

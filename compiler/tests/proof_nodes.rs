@@ -370,6 +370,28 @@ fn every_separated_pod_of_every_control_plane_reaches_the_files_of_the_host() {
 }
 
 #[test]
+fn every_node_with_a_patch_has_its_kubeadm_take_it() {
+    const PATCHES: &str = "directory: /etc/nkd/patches";
+    let kubelet = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n";
+    let text = std::fs::read_to_string(demo()).unwrap();
+    let text = text.replace("v1.20.2", "v1.31.2");
+    let text = text.replace(
+        "role: worker\n",
+        "role: worker\n      kubeadm: [kubelet.yaml]\n",
+    );
+    let mut cluster = compiled(&text, &[("kubelet.yaml", kubelet)]);
+    let place = cluster.nodes.len() - 1;
+    let case = (
+        "patches-taken",
+        place,
+        KUBEADM,
+        PATCHES,
+        "directory: /etc/nkd",
+    );
+    each_breaks(&mut cluster, &[case]);
+}
+
+#[test]
 fn whatever_opens_a_secret_to_others_is_found() {
     let mut cluster = compiled_from(&demo());
     let whole = cluster.nodes[1].ignition.clone();
@@ -392,6 +414,7 @@ fn every_kind_of_secret_is_roots_alone() {
             "containerd",
             "/etc/containerd/certs.d/registry.example.org/hosts.toml",
         ),
+        ("containerd", "/etc/containerd/config.toml"),
         ("crio", "/etc/crio/nkd-auth.json"),
     ] {
         let more = format!(

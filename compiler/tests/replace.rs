@@ -12,6 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{compile, demo, nkd, program};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sha2::{Digest as _, Sha256};
 
 /// A cluster file with this many workers.
@@ -52,10 +54,9 @@ fn start(cluster_file: &Path, out: &Path) -> Child {
         .unwrap()
 }
 
-fn signal(child: &Child, signal: &str) {
-    let pid = child.id().to_string();
-    let status = Command::new("/bin/kill").args([signal, &pid]).status();
-    assert!(status.unwrap().success());
+fn signal(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(child.id().try_into().unwrap());
+    kill(pid, signal).unwrap();
 }
 
 /// The staging directories in a directory.
@@ -81,11 +82,11 @@ fn stopped(cluster_file: &Path, out: &Path, watched: &Path) -> (Child, PathBuf) 
             let Some(path) = staged(watched).pop() else {
                 continue;
             };
-            signal(&child, "-STOP");
+            signal(&child, Signal::SIGSTOP);
             if fs::read_dir(&path).is_ok_and(|entries| entries.count() > 1) {
                 return (child, path);
             }
-            signal(&child, "-CONT");
+            signal(&child, Signal::SIGCONT);
         }
     }
     panic!("no run could be stopped in time");
@@ -135,7 +136,7 @@ fn what_a_killed_run_left_is_private_and_removed_by_the_next_and_nothing_else_is
     compile(&demo(), &at.join("out"), &[]);
     assert!(of_alive.exists(), "of a run that is alive");
     assert_eq!(staged(at).len(), before);
-    signal(&alive, "-KILL");
+    signal(&alive, Signal::SIGKILL);
     alive.wait().unwrap();
     compile(&demo(), &at.join("out2"), &[]);
     assert!(!of_alive.exists(), "of a run that was killed");

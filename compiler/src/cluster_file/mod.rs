@@ -18,10 +18,10 @@ mod kubelet;
 pub mod manual;
 mod networks;
 mod nodes;
+mod patches;
 pub mod resolved;
 mod runtime;
 pub mod schema;
-mod selinux;
 mod validate;
 pub mod written;
 

@@ -12,8 +12,8 @@ use super::files::Files;
 use super::resolved;
 use super::written;
 use super::{
-    addressing, airgap, authorities, checks, endpoint, etcd, host, keys, networks, nodes, runtime,
-    selinux,
+    addressing, airgap, authorities, checks, endpoint, etcd, host, keys, networks, nodes, patches,
+    runtime,
 };
 use crate::diagnostics::{Code, Diagnostics, Spanned};
 use crate::images::name::full;
@@ -102,13 +102,8 @@ fn all_overlays(
     let Some(version) = version else {
         return;
     };
-    let mut control_planes = nodes.iter().flatten();
-    let init = control_planes.find(|node| node.role == Role::ControlPlane);
-    for node in nodes.iter().flatten() {
-        let is_init = init.is_some_and(|init| init.name == node.name);
-        overlay::check_node(&node.overlays, is_init, to);
-    }
-    selinux::check(nodes, pools, cluster, version, to);
+    own_overlays(pools, nodes, version, to);
+    patches::check(nodes, pools, cluster, version, to);
     let pools = pools.iter().flat_map(|pool| &pool.overlays);
     let nodes = nodes.iter().flatten().flat_map(|node| &node.overlays);
     let all: Vec<_> = cluster.iter().chain(pools).chain(nodes).collect();
@@ -117,6 +112,32 @@ fn all_overlays(
         overlay::check_no_local_etcd(all.into_iter(), to);
     } else {
         overlay::check_local_etcd(all.into_iter(), to);
+    }
+}
+
+/// The overlay documents of pools and nodes. Who reads them is certain when all nodes are.
+fn own_overlays(
+    pools: &[nodes::Settings],
+    nodes: &[Option<Node>],
+    version: Version,
+    to: &mut Diagnostics,
+) {
+    let Some(nodes) = nodes.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() else {
+        return;
+    };
+    let mut control_planes = nodes.iter();
+    let init = control_planes.find(|node| node.role == Role::ControlPlane);
+    let is_init = |node: &Node| init.is_some_and(|init| init.name == node.name);
+    for (place, pool) in pools.iter().enumerate() {
+        let mut members = nodes.iter().filter(|node| node.pool == Some(place));
+        let init = members.any(|node| is_init(node));
+        // A pool gets more nodes, and those join.
+        let readers = overlay::Readers { init, join: true };
+        overlay::check_own(&pool.overlays, readers, version, to);
+    }
+    for node in &nodes {
+        let (init, join) = (is_init(node), !is_init(node));
+        overlay::check_own(&node.overlays, overlay::Readers { init, join }, version, to);
     }
 }
 

@@ -33,8 +33,11 @@ pub const STATIC_PODS: [&str; 3] = [
     "kube-scheduler",
 ];
 
-/// Where kubeadm takes patches for its static pods from, if it is to patch them.
+/// Where kubeadm takes patches from, if nkd has any for it.
 pub const PATCHES: &str = "/etc/nkd/patches";
+
+/// The patch of kubelet's configuration, as kubeadm names its targets and kinds of patches.
+pub const KUBELET_PATCH: &str = "kubeletconfiguration+merge.yaml";
 
 /// The documents for the init node, with all tokens there are.
 pub fn init(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Vec<Value>> {
@@ -54,7 +57,7 @@ pub fn init_draft(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
     );
     let init = document(&mut documents, "InitConfiguration")?;
     init["localAPIEndpoint"]["bindPort"] = json!(cluster.bind_port());
-    patch_static_pods(init, node);
+    take_patches(init, cluster, node);
     let configuration = document(&mut documents, "ClusterConfiguration")?;
     configuration["apiServer"] = json!({"certSANs": cert_sans(cluster)});
     if let Some(etcd) = &cluster.external_etcd {
@@ -90,8 +93,8 @@ pub fn join(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
             "advertiseAddress": node.address.to_string(),
             "bindPort": cluster.bind_port(),
         }});
-        patch_static_pods(join, node);
     }
+    take_patches(join, cluster, node);
     finish(documents, cluster, node)
 }
 
@@ -225,14 +228,34 @@ fn text_is(value: &Value, name: &str) -> bool {
     text.is_some_and(|text| text.eq_ignore_ascii_case(name))
 }
 
-/// Has kubeadm patch its static pods with the files in [`PATCHES`], where the node has them.
-fn patch_static_pods(document: &mut Value, node: &Node) {
-    if node.host.container_separation.is_some() {
+/// Has kubeadm take the patches in [`PATCHES`], where the node has any.
+fn take_patches(document: &mut Value, cluster: &Cluster, node: &Node) {
+    if patches_static_pods(node) || cluster.kubelet_overlays_of(node).next().is_some() {
         document["patches"] = json!({"directory": PATCHES});
     }
 }
 
-/// The directory from which kubeadm is told to take patches for its static pods.
+/// Whether kubeadm is to patch the static pods it makes on a node.
+pub fn patches_static_pods(node: &Node) -> bool {
+    node.role == Role::ControlPlane && node.host.container_separation.is_some()
+}
+
+/// The patch of a node's copy of the kubelet configuration that all nodes share (RFC 7396). A key without a
+/// value would remove the cluster's.
+pub fn kubelet_patch(cluster: &Cluster, node: &Node) -> Option<Value> {
+    let mut patch = overlay::merged(cluster.kubelet_overlays_of(node))?;
+    remove_nulls(&mut patch);
+    Some(patch)
+}
+
+fn remove_nulls(value: &mut Value) {
+    if let Value::Object(map) = value {
+        map.retain(|_, value| !value.is_null());
+        map.values_mut().for_each(remove_nulls);
+    }
+}
+
+/// The directory from which kubeadm is told to take patches.
 pub fn patches(documents: &[Value]) -> Option<String> {
     let mut directories = documents
         .iter()
@@ -241,7 +264,7 @@ pub fn patches(documents: &[Value]) -> Option<String> {
 }
 
 /// A node's own labels, taints and kubelet settings. The last are arguments, because kubeadm keeps one
-/// `KubeletConfiguration` for all nodes. Kubernetes reads no taints and an empty list of them
+/// `KubeletConfiguration` for all nodes, and before 1.25 patches it on none. Kubernetes reads no taints and an empty list of them
 /// differently: without the key a control plane gets its usual taint.
 fn registration(document: &mut Value, cluster: &Cluster, node: &Node) {
     let registration = &mut document["nodeRegistration"];

@@ -104,26 +104,46 @@ pub fn check<'a>(
     }
 }
 
-/// Reports the overlay documents of one node that its kubeadm wouldn't read.
-pub fn check_node(overlays: &[Overlay], is_init: bool, to: &mut Diagnostics) {
+/// Which of kubeadm's documents the nodes read that an overlay is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Readers {
+    /// One of them makes the cluster.
+    pub init: bool,
+    /// One of them joins it.
+    pub join: bool,
+}
+
+/// Reports overlay documents of a pool or a node that none of its nodes would read, and those that would
+/// change more than its nodes.
+pub fn check_own(overlays: &[Overlay], readers: Readers, version: Version, to: &mut Diagnostics) {
     for document in overlays.iter().map(|overlay| &overlay.document) {
         let kind = document.get("kind");
-        let joins = kind.and_then(Node::as_text) == Some("JoinConfiguration");
-        if joins == is_init {
-            let (this, reads) = if is_init {
-                ("makes the cluster", "all but JoinConfiguration")
-            } else {
-                ("joins", "JoinConfiguration alone")
-            };
-            let span = kind.map_or(document.span, |it| it.span);
-            let message = format!("this document is for a node that {this}, and isn't read there");
-            to.report_with_help(
-                Code::OverlayKind,
-                span,
-                message,
-                format!("it reads {reads}"),
-            );
-        }
+        let name = kind.and_then(Node::as_text).unwrap_or_default();
+        let isn_t_read =
+            |who: &str| format!("this document is for a node that {who}, and isn't read there");
+        let of_all = |kind: &str| format!("kubeadm keeps one {kind} for all nodes of the cluster");
+        let (message, help) = match name {
+            "InitConfiguration" if !readers.init => (
+                isn_t_read("makes the cluster"),
+                "a node that joins reads JoinConfiguration and KubeletConfiguration",
+            ),
+            "JoinConfiguration" if !readers.join => (
+                isn_t_read("joins"),
+                "the node that makes the cluster reads InitConfiguration and KubeletConfiguration",
+            ),
+            "ClusterConfiguration" | "KubeProxyConfiguration" => (
+                of_all(name),
+                "name the file under `spec.kubernetes.kubeadm`",
+            ),
+            "KubeletConfiguration" if !version.patches_kubelet() => (
+                format!("before Kubernetes 1.25, {}", of_all(name)),
+                "use `kubelet.extraArgs` of the pool or node, or name the file under \
+                 `spec.kubernetes.kubeadm`",
+            ),
+            _ => continue,
+        };
+        let span = kind.map_or(document.span, |it| it.span);
+        to.report_with_help(Code::OverlayKind, span, message, help);
     }
 }
 
@@ -224,6 +244,15 @@ pub fn apply<'a>(documents: &mut Vec<Value>, overlays: impl Iterator<Item = &'a 
             None => documents.push(document),
         }
     }
+}
+
+/// Several overlays of one kind as one document. Without any of them there is none.
+pub fn merged<'a>(overlays: impl Iterator<Item = &'a Overlay>) -> Option<Value> {
+    let documents = overlays.map(Overlay::to_json);
+    documents.reduce(|mut merged, document| {
+        merge(&mut merged, document);
+        merged
+    })
 }
 
 /// Mappings merge key by key, arguments by name; anything else is replaced. `null` says nothing.

@@ -51,7 +51,7 @@ fn ignores(kubeadm: &[Value], check: &str) -> bool {
 }
 
 /// A boolean of kubelet's, as the user set it: an argument of this node's goes before a field of
-/// the configuration that all nodes share, which kubeadm takes from the init node.
+/// the configuration that all nodes share, and before its patch on this node.
 fn kubelet_setting(
     cluster: &Cluster,
     node: &Node,
@@ -72,8 +72,9 @@ fn kubelet_setting(
         let value = in_list().map_or(&arguments[argument], |it| &it["value"]);
         value.as_str()?.parse().ok()
     });
-    let init = cluster.init_node().unwrap_or(node);
-    let documents = cluster.overlays_of(init).map(Overlay::to_json);
+    let overlays = cluster.overlays.iter();
+    let overlays = overlays.chain(cluster.kubelet_overlays_of(node));
+    let documents = overlays.map(Overlay::to_json);
     let fields = documents
         .filter(|it| it["kind"] == "KubeletConfiguration")
         .filter_map(|it| it[field].as_bool());

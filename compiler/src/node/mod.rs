@@ -48,8 +48,8 @@ pub fn config(
     if role != Role::JoinWorker {
         pki(&mut config, cluster, secrets);
         kube_vip(&mut config, cluster, node, role)?;
-        patches(&mut config, cluster, node);
     }
+    patches(&mut config, cluster, node);
     if role == Role::Init {
         for (manifest, path) in cluster.manifests.iter().zip(&plan.addons) {
             // It may hold Secrets.
@@ -72,7 +72,8 @@ pub fn config(
     config.disk.clone_from(&node.install_disk);
     config.keep_swap = plan.machine.keep_swap;
     // On workers as well: what is for all nodes needs no pool of its own.
-    config.takes_patches = node.host.container_separation.is_some();
+    config.takes_patches = node.host.container_separation.is_some()
+        || cluster.kubelet_overlays_of(node).next().is_some();
     Ok(config)
 }
 
@@ -163,9 +164,13 @@ fn host_files_allowed(pod: &str) -> Result<String> {
     Ok(kubeadm::to_yaml(&documents))
 }
 
-/// Patches for the static pods that kubeadm makes on a control plane.
+/// Patches for the static pods that kubeadm makes on a control plane, and for kubelet's configuration.
 fn patches(config: &mut Config, cluster: &Cluster, node: &Node) {
-    if node.host.container_separation.is_none() {
+    if let Some(patch) = kubeadm::kubelet_patch(cluster, node) {
+        let path = format!("{}/{}", kubeadm::PATCHES, kubeadm::KUBELET_PATCH);
+        config.file(path, PRIVATE, yaml::to_yaml(&patch));
+    }
+    if !kubeadm::patches_static_pods(node) {
         return;
     }
     let etcd = cluster.runs_etcd(node).then_some("etcd");

@@ -52,10 +52,11 @@ struct Cluster {
 const PRIVATE_KEY: [&str; 2] = ["PRIVATE KEY-----\n", "PRIVATE KEY-----\\n"];
 /// What files with secrets have, as nkd writes them. Each has something that neither PEM's base64
 /// nor a URL or name of the user's can have.
-const SECRET_SIGNS: [&str; 6] = [
+const SECRET_SIGNS: [&str; 7] = [
     PRIVATE_KEY[0],
     PRIVATE_KEY[1],
     "\"auth\": ",
+    " auth = \"",
     "authorization = ",
     "bootstrapTokens:\n",
     "\"signingKey\": ",
@@ -64,7 +65,7 @@ const SECRET_SIGNS: [&str; 6] = [
 type Rule = fn(&Cluster) -> Result<()>;
 
 /// Every rule, with its name.
-const RULES: [(&str, Rule); 20] = [
+const RULES: [(&str, Rule); 21] = [
     ("one-init-node", one_init_node),
     ("unique-names-and-addresses", unique_names_and_addresses),
     ("one-authority", one_authority),
@@ -84,6 +85,7 @@ const RULES: [(&str, Rule); 20] = [
     ("runtime-agrees", runtime::agrees),
     ("sandbox-image", runtime::has_sandbox_image),
     ("images-kept", runtime::keeps_images),
+    ("patches-taken", runtime::takes_patches),
     ("containers-separated", runtime::separates_containers),
 ];
 

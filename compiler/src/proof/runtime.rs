@@ -100,6 +100,25 @@ pub(super) fn keeps_images(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// kubeadm takes the patches that a node has of nkd.
+pub(super) fn takes_patches(cluster: &Cluster) -> Result<()> {
+    for node in &cluster.nodes {
+        let name = &node.plan.node;
+        let mut patches = node
+            .own_files()
+            .map(|(path, _)| path)
+            .filter(|path| path.starts_with(PATCHES));
+        if let Some(patch) = patches.next() {
+            let directory = &node.configuration()?["patches"]["directory"];
+            ensure!(
+                *directory == PATCHES,
+                "{name}'s kubeadm doesn't take {patch}"
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Where SELinux separates containers, the control plane's own reach the files of the host.
 pub(super) fn separates_containers(cluster: &Cluster) -> Result<()> {
     for node in cluster.control_planes() {
@@ -107,8 +126,6 @@ pub(super) fn separates_containers(cluster: &Cluster) -> Result<()> {
             continue;
         }
         let name = &node.plan.node;
-        let directory = &node.configuration()?["patches"]["directory"];
-        ensure!(*directory == PATCHES, "{name}'s kubeadm patches no pods");
         let etcd = node.plan.runs_etcd.then_some("etcd");
         for pod in STATIC_PODS.into_iter().chain(etcd) {
             let file = format!("{PATCHES}/{pod}+strategic.yaml");

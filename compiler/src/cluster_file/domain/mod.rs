@@ -101,11 +101,25 @@ impl Cluster {
         [&self.own].into_iter().chain(pools).chain(nodes)
     }
 
-    /// The kubeadm overlays of a node, in the order in which they are merged.
+    /// The overlays of a node's kubeadm documents, in the order in which they are merged.
     pub fn overlays_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Overlay> {
+        let own = self.own_overlays_of(node);
+        self.overlays
+            .iter()
+            .chain(own.filter(|overlay| !overlay.is_of_kubelet()))
+    }
+
+    /// What a node's pool and the node itself change in the configuration of kubelet that all nodes share,
+    /// in the order in which they are merged.
+    pub fn kubelet_overlays_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Overlay> {
+        let own = self.own_overlays_of(node);
+        own.filter(|overlay| overlay.is_of_kubelet())
+    }
+
+    fn own_overlays_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Overlay> {
         let pool = self.pool_of(node).into_iter();
         let pool = pool.flat_map(|pool| &pool.overlays);
-        self.overlays.iter().chain(pool).chain(&node.overlays)
+        pool.chain(&node.overlays)
     }
 
     /// Who shares a node's bootstrap token, and in what words.
@@ -245,6 +259,12 @@ pub struct Overlay {
 }
 
 impl Overlay {
+    /// Whether it is for kubelet, and not for kubeadm itself or for kube-proxy.
+    pub fn is_of_kubelet(&self) -> bool {
+        let kind = self.document.get("kind").and_then(yaml::Node::as_text);
+        kind == Some("KubeletConfiguration")
+    }
+
     /// The document without places.
     pub fn to_json(&self) -> serde_json::Value {
         self.document.to_json()

@@ -39,7 +39,15 @@ static REGISTRY: Mapping = mapping(
 
 static MIRROR: Mapping = mapping(
     "mirror",
-    &[&[text("url", "An http or https URL.").needed()], ACCESS],
+    &[
+        &[text(
+            "url",
+            "An http or https URL. A path begins the names of images there: with https://HOST/k8s, \
+             registry.k8s.io/pause is HOST/k8s/pause. A path with /v2 in it is that of the API itself.",
+        )
+        .needed()],
+        ACCESS,
+    ],
 );
 
 static AUTH: Mapping = mapping(

@@ -118,7 +118,10 @@ const SETTINGS: &[Key] = &[
     map("kubelet", &KUBELET, "Settings of kubelet."),
     texts(
         "kubeadm",
-        "Files of kubeadm configuration, laid over the cluster's field by field.",
+        "Files of kubeadm configuration, laid over the cluster's field by field. InitConfiguration and \
+         JoinConfiguration go to the nodes here that read them. From Kubernetes 1.25 KubeletConfiguration changes \
+         kubelet here alone; before, use kubelet.extraArgs. kubeadm has one ClusterConfiguration and one \
+         KubeProxyConfiguration for all nodes.",
     ),
     text(
         "installDisk",

@@ -1,0 +1,65 @@
+//! What has to hold where nkd has patches of its own for kubeadm: of the static pods of control planes with
+//! `os.selinux`, and of kubelet's configuration in pools and nodes.
+
+use super::domain::{Node, Overlay, Role};
+use super::nodes::Settings;
+use crate::diagnostics::{Code, Diagnostics, Span};
+use crate::kubeadm::PATCHES;
+use crate::version::Version;
+
+/// Reports nodes whose kubeadm would not take nkd's patches: where it can't be told to, and where the user
+/// tells it to take patches from elsewhere, since it takes them from one directory.
+pub fn check(
+    nodes: &[Option<Node>],
+    pools: &[Settings],
+    cluster: &[Overlay],
+    version: Version,
+    to: &mut Diagnostics,
+) {
+    let mut reported: Vec<Span> = Vec::new();
+    for node in nodes.iter().flatten() {
+        let pool = node.pool.and_then(|pool| pools.get(pool));
+        let own = pool.into_iter().flat_map(|pool| &pool.overlays);
+        let own = || own.clone().chain(&node.overlays);
+        let separated = node.host.container_separation;
+        let separated = separated.filter(|_| node.role == Role::ControlPlane);
+        let (code, what) = match separated {
+            Some(_) => (Code::Selinux, "`os.selinux`"),
+            None if own().any(Overlay::is_of_kubelet) => (
+                Code::OverlayOwned,
+                "a pool's or node's KubeletConfiguration",
+            ),
+            None => continue,
+        };
+        let too_old = separated.filter(|_| !version.takes_patches());
+        let too_old = too_old.map(|span| (span, too_old_for_patches(version)));
+        let elsewhere = cluster.iter().chain(own());
+        let elsewhere = elsewhere.filter_map(|overlay| own_patches(overlay, what));
+        for (span, (message, help)) in too_old.into_iter().chain(elsewhere) {
+            // What several nodes have in common is wrong once.
+            if !reported.contains(&span) {
+                reported.push(span);
+                to.report_with_help(code, span, message, help);
+            }
+        }
+    }
+}
+
+fn too_old_for_patches(version: Version) -> (String, String) {
+    let message = format!(
+        "kubeadm {version} can't be told in its configuration to patch the control plane's pods"
+    );
+    let help = "use Kubernetes 1.22 or later, or set `os.selinux` in pools of workers alone";
+    (message, help.to_owned())
+}
+
+fn own_patches(overlay: &Overlay, what: &str) -> Option<(Span, (String, String))> {
+    let directory = overlay.document.get("patches")?.get("directory")?;
+    directory.as_text().filter(|path| *path != PATCHES)?;
+    let message = format!("with {what}, kubeadm takes its patches from {PATCHES}");
+    let help = format!(
+        "put your patches into {PATCHES} by your own Ignition or Butane, under other names than nkd's, \
+         and remove this"
+    );
+    Some((directory.span, (message, help)))
+}
