@@ -13,7 +13,7 @@ use crate::command;
 use crate::image::Image;
 use crate::impostor::{Guise, Impostor};
 use crate::machine::Machine;
-use crate::registry::Registry;
+use crate::registry::{Login, Registry};
 use crate::stick::Stick;
 use crate::teardown::Scope;
 use crate::web::WebServer;
@@ -73,8 +73,8 @@ impl Lab {
     }
 
     /// A registry of images at the gateway's address.
-    pub fn registry(&self) -> Result<Registry> {
-        Registry::start(self)
+    pub fn registry(&self, login: Login) -> Result<Registry> {
+        Registry::start(self, login)
     }
 
     /// A stick with files on it, labelled.

@@ -1,5 +1,5 @@
 //! A registry of the operator's: Debian's docker-registry, with a certificate of an authority of its
-//! own, for one user only.
+//! own, for one user only. All its images are in one project, as in Harbor.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,38 @@ use crate::daemon::Daemon;
 use crate::lab::Lab;
 use crate::{authority, command};
 
-const PORT: u16 = 5000;
+/// What its images' names begin with.
+const PROJECT: &str = "k8s";
+/// STAND-IN: who gives tokens to the user of a registry.
+const TOKEN_SERVER: &str = include_str!("../recipes/standins/token-server.py");
+const TOKEN_SERVER_PORT: u16 = 5001;
+
+/// How a user shows a registry who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    /// By name and password, to the registry itself.
+    Basic,
+    /// By a token, which a server of its own gives for name and password, as Docker Hub, GHCR, Quay and GitLab
+    /// have it.
+    Token,
+}
+
+impl Login {
+    const fn port(self) -> u16 {
+        match self {
+            Self::Token => 5000,
+            Self::Basic => 5002,
+        }
+    }
+}
 
 /// A registry at the lab's gateway; it ends when it is dropped.
 #[derive(Debug)]
 pub struct Registry {
+    login: Login,
     authority: String,
     directory: PathBuf,
-    _program: Daemon,
+    _programs: Vec<Daemon>,
 }
 
 impl Registry {
@@ -30,40 +54,61 @@ impl Registry {
     pub const PASSWORD: &str = "a password: with \"quotes\" and spaces";
 
     /// `HOST:PORT`, as images' names begin.
-    pub fn host() -> String {
-        format!("{}:{PORT}", Lab::GATEWAY)
+    pub fn host(&self) -> String {
+        host(self.login)
     }
 
-    pub(crate) fn start(lab: &Lab) -> Result<Self> {
-        let directory = lab.scratch("registry")?;
+    /// Where its images are: `HOST:PORT/PROJECT`.
+    pub fn project(&self) -> String {
+        format!("{}/{PROJECT}", self.host())
+    }
+
+    pub(crate) fn start(lab: &Lab, login: Login) -> Result<Self> {
+        let directory = lab.scratch(&format!("registry-{login:?}"))?;
         let authority = authority::new(&directory, Lab::GATEWAY)?.pem;
         let file = |name: &str| directory.join(name);
-        fs::write(file("users"), user(Self::USER, Self::PASSWORD)?)?;
         let credentials = STANDARD.encode(format!("{}:{}", Self::USER, Self::PASSWORD));
-        let credentials = json!({ "auths": { Self::host(): { "auth": credentials } } });
-        fs::write(file("push.json"), credentials.to_string())?;
+        let authentication = json!({ "auths": { host(login): { "auth": credentials } } });
+        fs::write(file("push.json"), authentication.to_string())?;
         fs::create_dir(file("certs"))?;
         fs::write(file("certs/ca.crt"), &authority)?;
+        let mut programs = Vec::new();
+        let auth = match login {
+            Login::Basic => {
+                fs::write(file("users"), user(Self::USER, Self::PASSWORD)?)?;
+                json!({ "htpasswd": { "realm": "testbed", "path": file("users") } })
+            }
+            Login::Token => {
+                programs.push(token_server(lab, &directory, &credentials)?);
+                json!({ "token": {
+                    "realm": format!("https://{}:{TOKEN_SERVER_PORT}/token", Lab::GATEWAY),
+                    "service": "testbed",
+                    "issuer": "testbed",
+                    "rootcertbundle": file("ca.pem"),
+                } })
+            }
+        };
         // JSON is YAML.
         let configuration = json!({
             "version": 0.1,
             "log": { "accesslog": { "disabled": false } },
             "storage": { "filesystem": { "rootdirectory": file("images") } },
             "http": {
-                "addr": Self::host(),
+                "addr": host(login),
                 "tls": { "certificate": file("leaf.pem"), "key": file("leaf.key") },
             },
-            "auth": { "htpasswd": { "realm": "testbed", "path": file("users") } },
+            "auth": auth,
         });
         fs::write(file("registry.yaml"), configuration.to_string())?;
         let configuration = file("registry.yaml");
         let words = ["docker-registry", "serve"].map(AsRef::as_ref);
         let words = words.into_iter().chain([configuration.as_os_str()]);
-        let program = Daemon::start(lab, &directory, words, PORT)?;
+        programs.push(Daemon::start(lab, &directory, words, login.port())?);
         Ok(Self {
+            login,
             authority,
             directory,
-            _program: program,
+            _programs: programs,
         })
     }
 
@@ -81,7 +126,7 @@ impl Registry {
         let (_, name) = name
             .split_once('/')
             .with_context(|| format!("{archive} has no name"))?;
-        let target = format!("docker://{}/{name}", Self::host());
+        let target = format!("docker://{}/{name}", self.project());
         let copy = [
             "copy",
             "--quiet",
@@ -97,6 +142,22 @@ impl Registry {
             .args([archive, target]);
         command::check(&mut skopeo).map(drop)
     }
+}
+
+fn host(login: Login) -> String {
+    format!("{}:{}", Lab::GATEWAY, login.port())
+}
+
+/// Starts the server of tokens. It has the registry's certificate, and signs with its key.
+fn token_server(lab: &Lab, directory: &Path, credentials: &str) -> Result<Daemon> {
+    let (program, known) = (directory.join("token-server.py"), directory.join("known"));
+    fs::write(&program, TOKEN_SERVER)?;
+    fs::write(&known, credentials)?;
+    let address = [Lab::GATEWAY, &TOKEN_SERVER_PORT.to_string()].map(str::to_owned);
+    let words = ["python3".to_owned(), program.display().to_string()];
+    let words = words.into_iter().chain(address);
+    let words = words.chain([directory.display().to_string()]);
+    Daemon::start(lab, directory, words, TOKEN_SERVER_PORT)
 }
 
 /// A line of a file of users, as Apache's `htpasswd` writes it with bcrypt.

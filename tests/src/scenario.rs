@@ -78,14 +78,20 @@ impl Scenario {
     /// An entry of `spec.runtime.registries`: images of Kubernetes' own registry come from this one, whose
     /// authority and user it names.
     pub fn mirror(&self, registry: &Registry) -> Result<Value> {
-        self.file.add("registry-ca.pem", registry.ca_pem())?;
-        self.file.add("password", Registry::PASSWORD)?;
-        let mirror = json!({
-            "url": format!("https://{}", Registry::host()),
-            "caFile": "registry-ca.pem",
-            "auth": { "username": Registry::USER, "passwordFile": "password" },
-        });
+        let mut mirror = self.access(registry)?;
+        mirror["url"] = json!(format!("https://{}", registry.project()));
         Ok(json!({ "host": self.kubernetes.registry()?, "mirrors": [mirror] }))
+    }
+
+    /// The authority and the user of a registry, as an entry of `spec.runtime.registries` has them.
+    pub fn access(&self, registry: &Registry) -> Result<Value> {
+        let authority = format!("{}-ca.pem", registry.host());
+        self.file.add(&authority, registry.ca_pem())?;
+        self.file.add("password", Registry::PASSWORD)?;
+        Ok(json!({
+            "caFile": authority,
+            "auth": { "username": Registry::USER, "passwordFile": "password" },
+        }))
     }
 
     /// Compiles the cluster file.

@@ -11,7 +11,7 @@ use serde_json::json;
 use testbed::Machine;
 use testbed::containerd::has_what_the_plan_pins;
 use testbed::events::{await_event, events, is};
-use testbed::registry::Registry;
+use testbed::registry::{Login, Registry};
 use testbed::scenario::{Scenario, wait_until_ready};
 use testbed::web::WebServer;
 
@@ -176,15 +176,21 @@ fn dockers_images_come_from_a_bundle_too() {
 #[test]
 fn a_registry_with_an_authority_and_a_user_of_its_own_gives_the_images() {
     let mut scenario = Scenario::new().unwrap();
-    let registry = scenario.lab.registry().unwrap();
+    let registry = scenario.lab.registry(Login::Token).unwrap();
+    let other = scenario.lab.registry(Login::Basic).unwrap();
     for archive in scenario.kubernetes.image_archives() {
         registry.push(&scenario.lab, archive).unwrap();
+        if archive.to_string_lossy().contains("/pause") {
+            other.push(&scenario.lab, archive).unwrap();
+        }
     }
     let mirrors = scenario.mirror(&registry).unwrap();
+    let mut by_name = scenario.access(&other).unwrap();
+    by_name["host"] = json!(other.host());
     scenario.file.set_images(json!({}));
     scenario
         .file
-        .set_runtime(json!({ "registries": [mirrors] }));
+        .set_runtime(json!({ "registries": [mirrors, by_name] }));
     let cluster = scenario.compile().unwrap();
     let machines = ["cp1", "w1"].map(|node| scenario.machine(&cluster, node).unwrap());
     for machine in &machines {
@@ -195,5 +201,10 @@ fn a_registry_with_an_authority_and_a_user_of_its_own_gives_the_images() {
         println!("{}", said_of_images(machine));
         let journal = machine.journal(&["--output=export"]).unwrap();
         assert!(!journal.contains(Registry::PASSWORD));
+        // Under a name that the node has no image of.
+        let pause = scenario.kubernetes.image("pause").unwrap();
+        let (_, name) = pause.split_once('/').unwrap();
+        let image = format!("{}/{name}", other.project());
+        machine.check(["crictl", "pull", &image]).unwrap();
     }
 }

@@ -157,11 +157,9 @@ impl Seen {
                 let help = "write https://HOST or https://HOST:PORT, or use containerd or crio";
                 to.report_with_help(Code::Registry, span, message, help);
             }
-        } else if self.runtime == Some(Runtime::Crio)
-            && !(path.is_empty() || path == "/v2" || path.starts_with("/v2/"))
-        {
-            let message = format!("crio would look for {}/v2{path}", mirror.host());
-            let help = "if that is meant, write it so: HOST/v2/PATH";
+        } else if self.runtime == Some(Runtime::Crio) && mirror.location().is_none() {
+            let message = format!("crio takes no path before the API's /v2, as in {path}");
+            let help = "serve the mirror's API at the root of a host of its own, or use containerd";
             to.report_with_help(Code::Registry, span, message, help);
         }
     }
@@ -193,10 +191,6 @@ impl Seen {
                 "name the file under `spec.os.trust`",
             );
         }
-        // containerd has a file of its own for each registry, the others one place for each host.
-        if self.runtime.is_none_or(|it| it == Runtime::Containerd) {
-            return;
-        }
         let (Some(credentials), Some(auth)) = (&access.credentials, &written.auth) else {
             return;
         };
@@ -207,7 +201,7 @@ impl Seen {
             && earlier.is_some_and(|it| it != *credentials)
         {
             let message = format!("there are other credentials for `{host}` already");
-            let help = "this runtime has one user for each host";
+            let help = "a runtime has one user for each host";
             to.report_with_help(Code::Auth, username.span, message, help);
         }
     }

@@ -40,10 +40,35 @@ impl Mirror {
         self.parts().1
     }
 
-    fn parts(&self) -> (&str, &str) {
-        let rest = self.url.split_once("://").map_or(&*self.url, |it| it.1);
-        rest.split_at(rest.find('/').unwrap_or(rest.len()))
+    /// Where it answers the registries' API. A path with `v2` in it is the API's own. Any other path begins the
+    /// names of images there, and follows `/v2`.
+    pub fn api(&self) -> String {
+        let (_, path) = self.parts();
+        if path.is_empty() || path.split('/').any(|segment| segment == "v2") {
+            return self.url.clone();
+        }
+        let server = self.url.strip_suffix(path).unwrap_or_default();
+        format!("{server}/v2{path}")
     }
+
+    /// How images' names begin there, if its API is at the root of its host.
+    pub fn location(&self) -> Option<String> {
+        let api = self.api();
+        let (_, path) = parts(&api);
+        let names = path.strip_prefix("/v2").unwrap_or(path);
+        let is_root = names.is_empty() || (names != path && names.starts_with('/'));
+        is_root.then(|| format!("{}{names}", self.host()))
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        parts(&self.url)
+    }
+}
+
+/// `host` or `host:port` of a URL, and its path.
+fn parts(url: &str) -> (&str, &str) {
+    let rest = url.split_once("://").map_or(url, |it| it.1);
+    rest.split_at(rest.find('/').unwrap_or(rest.len()))
 }
 
 /// How a registry or mirror is reached.
@@ -53,4 +78,36 @@ pub struct Access {
     pub certificate_authority: Option<String>,
     /// User and password, as HTTP's Basic authentication encodes them.
     pub credentials: Option<Secret>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Access, Mirror};
+
+    #[test]
+    fn a_path_of_a_mirror_begins_the_names_of_images_or_is_the_apis_own() {
+        for (url, api, location) in [
+            ("https://m", "https://m", Some("m")),
+            (
+                "http://m:5000/k8s",
+                "http://m:5000/v2/k8s",
+                Some("m:5000/k8s"),
+            ),
+            ("https://m/a/b", "https://m/v2/a/b", Some("m/a/b")),
+            ("https://m/v2", "https://m/v2", Some("m")),
+            ("https://m/v2/k8s", "https://m/v2/k8s", Some("m/k8s")),
+            ("https://m/api/k8s/v2", "https://m/api/k8s/v2", None),
+            ("https://m/api/v2/k8s", "https://m/api/v2/k8s", None),
+            // Neither a host nor a name with these letters is the API's.
+            ("https://v2.m", "https://v2.m", Some("v2.m")),
+            ("https://v2/v2x", "https://v2/v2/v2x", Some("v2/v2x")),
+        ] {
+            let mirror = Mirror {
+                url: url.to_owned(),
+                access: Access::default(),
+            };
+            assert_eq!(mirror.api(), api, "{url}");
+            assert_eq!(mirror.location().as_deref(), location, "{url}");
+        }
+    }
 }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use crate::cluster_file::domain::{Access, Cluster, server};
+use super::registries;
+use crate::cluster_file::domain::{Access, Cluster, Registry, server};
 use crate::fragments;
 use crate::ignition::{Config, PRIVATE, PUBLIC};
 
@@ -17,41 +18,74 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> R
     } else {
         ""
     };
+    let credentials = credentials(cluster);
     let values = [
+        ("credentials", &*credentials),
         ("registries", REGISTRIES),
         ("sandboxImage", &cluster.sandbox_image),
         ("selinux", selinux),
     ];
     let runtime = fragments::fill(fragments::CONTAINERD, &values)?;
-    config.file("/etc/containerd/config.toml", PUBLIC, runtime);
+    let mode = if credentials.is_empty() {
+        PUBLIC
+    } else {
+        PRIVATE
+    };
+    config.file("/etc/containerd/config.toml", mode, runtime);
     for registry in &cluster.registries {
-        let directory = format!("{REGISTRIES}/{}", registry.host);
-        let mut hosts = format!("server = \"{}\"\n", server(&registry.host));
-        let mirrors = registry.mirrors.iter();
-        let mirrors = mirrors.map(|it| (it.url.clone(), &it.access, "pull\", \"resolve"));
-        // The registry itself comes last, and only if it is reached in a way of its own.
-        let own = Some(&registry.access).filter(|it| !it.is_plain());
-        let own = own.map(|it| (server(&registry.host), it, "pull\", \"resolve\", \"push"));
-        for (index, (url, access, can)) in mirrors.chain(own).enumerate() {
-            let _ = write!(hosts, "\n[host.\"{url}\"]\n  capabilities = [\"{can}\"]\n");
-            if url.contains("/v2") {
-                // The whole path is given; without it containerd adds one of its own.
-                hosts.push_str("  override_path = true\n");
-            }
-            if let Some(authority) = &access.certificate_authority {
-                let path = format!("{directory}/ca-{index}.crt");
-                let _ = writeln!(hosts, "  ca = \"{path}\"");
-                config.file(path, PUBLIC, authority);
-            }
-            if let Some(credentials) = &access.credentials {
-                let credentials = credentials.expose();
-                let _ = writeln!(hosts, "  [host.\"{url}\".header]");
-                let _ = writeln!(hosts, "    authorization = \"Basic {credentials}\"");
-            }
-        }
-        config.file(format!("{directory}/hosts.toml"), PRIVATE, hosts);
+        hosts(config, registry);
     }
     Ok(())
+}
+
+/// Credentials by host, which containerd 1 shows to the servers of tokens that registries name (Docker Hub's and
+/// GHCR's among them). It sends a header to registries alone. containerd 2 sends it to both, and calls this
+/// deprecated.
+fn credentials(cluster: &Cluster) -> String {
+    if !cluster.version.takes_containerd_1() {
+        return String::new();
+    }
+    let mut text = String::new();
+    for (host, credentials) in registries::credentials_by_host(cluster) {
+        let server = server(host);
+        let host = server.trim_start_matches("https://");
+        let credentials = credentials.expose();
+        let _ = write!(
+            text,
+            "\n\n    [plugins.\"io.containerd.grpc.v1.cri\".registry.configs.\"{host}\".auth]\n      \
+             auth = \"{credentials}\""
+        );
+    }
+    text
+}
+
+/// How one registry is reached, and its mirrors.
+fn hosts(config: &mut Config, registry: &Registry) {
+    let directory = format!("{REGISTRIES}/{}", registry.host);
+    let mut hosts = format!("server = \"{}\"\n", server(&registry.host));
+    let mirrors = registry.mirrors.iter();
+    let mirrors = mirrors.map(|it| (it.api(), &it.access, "pull\", \"resolve"));
+    // The registry itself comes last, and only if it is reached in a way of its own.
+    let own = Some(&registry.access).filter(|it| !it.is_plain());
+    let own = own.map(|it| (server(&registry.host), it, "pull\", \"resolve\", \"push"));
+    for (index, (url, access, can)) in mirrors.chain(own).enumerate() {
+        let _ = write!(hosts, "\n[host.\"{url}\"]\n  capabilities = [\"{can}\"]\n");
+        if url.split('/').any(|segment| segment == "v2") {
+            // The whole path is given; without it containerd adds one of its own.
+            hosts.push_str("  override_path = true\n");
+        }
+        if let Some(authority) = &access.certificate_authority {
+            let path = format!("{directory}/ca-{index}.crt");
+            let _ = writeln!(hosts, "  ca = \"{path}\"");
+            config.file(path, PUBLIC, authority);
+        }
+        if let Some(credentials) = &access.credentials {
+            let credentials = credentials.expose();
+            let _ = writeln!(hosts, "  [host.\"{url}\".header]");
+            let _ = writeln!(hosts, "    authorization = \"Basic {credentials}\"");
+        }
+    }
+    config.file(format!("{directory}/hosts.toml"), PRIVATE, hosts);
 }
 
 impl Access {

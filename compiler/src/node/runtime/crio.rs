@@ -7,7 +7,7 @@ use anyhow::Result;
 use nkd_contract::Images;
 
 use super::registries;
-use crate::cluster_file::domain::{Cluster, Mirror};
+use crate::cluster_file::domain::Cluster;
 use crate::fragments;
 use crate::ignition::{Config, PRIVATE, PUBLIC};
 
@@ -53,10 +53,11 @@ pub(super) fn files(
             "\n[[registry]]\nprefix = \"{host}\"\nlocation = \"{host}\"\n"
         );
         for mirror in &registry.mirrors {
+            // One without a location is refused for CRI-O.
+            let location = mirror.location().unwrap_or_default();
             let _ = write!(
                 mirrors,
-                "[[registry.mirror]]\nlocation = \"{}\"\ninsecure = {}\n",
-                location(mirror),
+                "[[registry.mirror]]\nlocation = \"{location}\"\ninsecure = {}\n",
                 mirror.url.starts_with("http://")
             );
         }
@@ -70,11 +71,4 @@ pub(super) fn files(
     let credentials = registries::credentials(cluster, |host| host)?;
     config.file(CREDENTIALS, PRIVATE, credentials);
     Ok(())
-}
-
-/// A mirror as images' names begin there; `/v2` is never a part of them.
-fn location(mirror: &Mirror) -> String {
-    let path = mirror.path();
-    let path = path.strip_prefix("/v2").unwrap_or(path);
-    format!("{}{path}", mirror.host())
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::cluster_file::domain::{Access, Cluster, DOCKER_HUB, Mirror};
 use crate::fragments;
 use crate::ignition::{Config, PRIVATE, PUBLIC};
+use crate::pki::Secret;
 
 /// Where kubelet finds credentials. Not its own directory, which a reset of kubeadm empties.
 const CREDENTIALS: &str = "/etc/nkd/registries";
@@ -50,19 +51,24 @@ pub(super) fn certificates(config: &mut Config, cluster: &Cluster, root: &str) {
     }
 }
 
+/// The credentials for each registry and mirror that has any.
+pub(super) fn credentials_by_host(cluster: &Cluster) -> BTreeMap<&str, &Secret> {
+    let all =
+        hosts(cluster).filter_map(|(host, access)| Some((host, access.credentials.as_ref()?)));
+    all.collect()
+}
+
 /// A file of credentials as Docker's client began it; `key` says how it calls a registry.
 pub(super) fn credentials(cluster: &Cluster, key: fn(&str) -> &str) -> Result<String> {
-    let all = hosts(cluster).filter_map(|(host, access)| {
-        let credentials = access.credentials.as_ref()?;
-        Some((key(host), json!({"auth": credentials.expose()})))
-    });
+    let all = credentials_by_host(cluster).into_iter();
+    let all = all.map(|(host, credentials)| (key(host), json!({"auth": credentials.expose()})));
     let file = json!({"auths": all.collect::<BTreeMap<_, _>>()});
     Ok(serde_json::to_string_pretty(&file)? + "\n")
 }
 
 /// Credentials for a runtime that has none of its own: kubelet hands them to it with each pull.
 pub(super) fn for_kubelet(config: &mut Config, cluster: &Cluster) -> Result<()> {
-    if hosts(cluster).all(|(_, access)| access.credentials.is_none()) {
+    if credentials_by_host(cluster).is_empty() {
         return Ok(());
     }
     let credentials = credentials(cluster, |host| match host {
