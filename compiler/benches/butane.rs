@@ -7,8 +7,8 @@ use std::path::Path;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use nkd::butane;
-use nkd::diagnostics::Diagnostics;
 use nkd::ignition::tree;
+use nkd_document::Diagnostics;
 
 fn document() -> String {
     let mut text = String::from(

@@ -9,7 +9,7 @@ use std::path::Path;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use nkd::carrier::{self, Target};
 use nkd::compile::{self, Compiled, Request};
-use nkd::diagnostics::Diagnostics;
+use nkd_document::Diagnostics;
 
 fn cluster_file(nodes: u64) -> String {
     let mut text = String::from(

@@ -11,7 +11,6 @@ use crate::cluster_file::{
     self,
     domain::{Cluster, Node},
 };
-use crate::diagnostics::{Code, Diagnostics, Span};
 use crate::ignition::{Config, users::Users};
 use crate::images::{Closure, Planned};
 use crate::node;
@@ -19,8 +18,8 @@ use crate::output;
 use crate::parallel;
 use crate::pki::{Secrets, kubeconfig};
 use crate::proof;
-use crate::provenance::Lines;
 use crate::secrets_file;
+use nkd_document::{Code, Diagnostics, Span};
 
 /// What to compile.
 pub struct Request<'a> {
@@ -46,8 +45,6 @@ pub struct Compiled {
     pub kubeconfig: String,
     /// Every node's file, in the order of the cluster file.
     pub nodes: Vec<CompiledNode>,
-    /// Where the cluster file's keys are.
-    pub keys: Lines,
     /// The input files by their path relative to the cluster file, and their text.
     pub inputs: Vec<(String, String)>,
     /// What people should know, though nothing is wrong.
@@ -111,7 +108,6 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
         secrets,
         kubeconfig,
         nodes,
-        keys: std::mem::take(&mut diagnostics.keys),
         inputs,
         notes: remarks,
     };

@@ -1,53 +1,10 @@
 //! Which key of the cluster file asked for what is on a node.
 
-use std::collections::BTreeMap;
-
 use nkd_contract::paths;
 
+use crate::cluster_file::lines::Lines;
 use crate::kubeadm::PATCHES;
 use crate::node::crio;
-use crate::yaml::{Node, Value};
-
-/// Lines of the cluster file by the full name of the key that is there. Nodes and pools are
-/// called by their name: `spec.nodes[cp1]`.
-pub type Lines = BTreeMap<String, usize>;
-
-/// How deep keys are looked at; nothing on a node is asked for by deeper ones.
-const DEPTH: u8 = 5;
-
-/// Where the keys of a document are.
-pub fn lines(document: &Node, text: &str) -> Lines {
-    let starts: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
-    let mut lines = Lines::new();
-    note(document, "", DEPTH, &mut |name, at| {
-        lines.insert(name, starts.partition_point(|start| *start < at) + 1);
-    });
-    lines
-}
-
-fn note(node: &Node, name: &str, depth: u8, to: &mut impl FnMut(String, usize)) {
-    let Some(depth) = depth.checked_sub(1) else {
-        return;
-    };
-    match &node.value {
-        Value::Map(entries) => {
-            for entry in entries {
-                let dot = if name.is_empty() { "" } else { "." };
-                let name = format!("{name}{dot}{}", entry.key);
-                to(name.clone(), entry.key_span.start);
-                note(&entry.node, &name, depth, to);
-            }
-        }
-        Value::List(items) => {
-            for item in items {
-                if let Some(own) = item.get("name").and_then(Node::as_text) {
-                    to(format!("{name}[{own}]"), item.span.start);
-                }
-            }
-        }
-        _ => {}
-    }
-}
 
 /// What begins with a path, a disk's too, and the key it is from; `NODE` stands for the node's name.
 /// The longest path counts.
@@ -114,9 +71,10 @@ pub fn cause(path: &str, node: &str, lines: &Lines) -> (Option<String>, Option<u
 mod tests {
     use std::path::Path;
 
-    use super::{cause, lines};
-    use crate::diagnostics::Diagnostics;
-    use crate::yaml::documents;
+    use super::cause;
+    use crate::cluster_file::lines::lines;
+    use nkd_document::Diagnostics;
+    use nkd_document::yaml::documents;
 
     #[test]
     fn keys_and_nodes_are_found_on_their_lines() {

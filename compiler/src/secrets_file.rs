@@ -8,10 +8,10 @@ use anyhow::Result;
 use nkd_contract::Timestamp;
 
 use crate::cluster_file::domain::{Cluster, OwnKeys};
-use crate::diagnostics::{Code, Diagnostics};
 use crate::pki::own::Chain;
 use crate::pki::verify::{self, PartProblem};
 use crate::pki::{Secrets, outlives_admin};
+use nkd_document::{Code, Diagnostics};
 
 /// The way out where a part is damaged or somebody else's.
 const RESTORE: &str = "restore the file as nkd wrote it; new secrets are those of another cluster";

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::tests;
-use nkd::diagnostics::Diagnostics;
-use nkd::yaml;
+use nkd_document::Diagnostics;
+use nkd_document::yaml;
 use serde_json::Value;
 
 /// The cluster with everything in it, and its files, for one Kubernetes version.

@@ -3,14 +3,15 @@
 
 use std::path::Path;
 
-use nkd::diagnostics::Diagnostics;
-use nkd::ignition::{json, merge::merge, tree};
+use nkd::ignition::{merge::merge, tree};
+use nkd_document::Diagnostics;
+use nkd_document::json as places;
 use serde_json::{Value, json};
 
-fn node(value: &Value) -> nkd::yaml::Node {
+fn node(value: &Value) -> nkd_document::yaml::Node {
     let mut diagnostics = Diagnostics::new();
     let source = diagnostics.add(Path::new("a.ign"), value.to_string());
-    json::parse(source, &mut diagnostics).unwrap()
+    places::parse(source, &mut diagnostics).unwrap()
 }
 
 fn merged(parent: &Value, child: &Value) -> Value {
@@ -34,7 +35,7 @@ fn places_go_with_values() {
     let child = node(&json!({"storage": {"files": [{"path": "/a", "overwrite": false}]}}));
     let merged = merge(&parent, &child);
     let file = &tree::list(&merged, &["storage", "files"])[0];
-    let place = |node: &nkd::yaml::Node, key| tree::at(node, &[key]).unwrap().span;
+    let place = |node: &nkd_document::yaml::Node, key| tree::at(node, &[key]).unwrap().span;
     let old = &tree::list(&parent, &["storage", "files"])[0];
     let new = &tree::list(&child, &["storage", "files"])[0];
     assert_eq!(place(file, "mode"), place(old, "mode"));

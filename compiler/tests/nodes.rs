@@ -149,7 +149,7 @@ fn a_pools_and_a_nodes_kubelet_configuration_is_a_patch_on_their_nodes_alone() {
     ] {
         let config = ignition(&out, name);
         let found = common::file(&config, path);
-        let found = found.map(|text| nkd::yaml::fragment(&text).unwrap().remove(0));
+        let found = found.map(|text| nkd_document::yaml::fragment(&text).unwrap().remove(0));
         assert_eq!(found, patch, "{name}");
         let kubeadm = common::file(&config, paths::KUBEADM).unwrap();
         let takes = kubeadm.contains("patches:\n  directory: /etc/nkd/patches\n");
@@ -264,7 +264,7 @@ fn feature_gates(cluster: &str, version: &str, api: &str, overlay: &str) -> Valu
     let out = directory.path().join("out");
     compile(&cluster_file, &out, &[]);
     let documents = common::file(&ignition(&out, "cp1"), paths::KUBEADM).unwrap();
-    let documents = nkd::yaml::fragment(&documents).unwrap();
+    let documents = nkd_document::yaml::fragment(&documents).unwrap();
     let kind = |it: &&Value| it["kind"] == "ClusterConfiguration";
     documents.iter().find(kind).unwrap()["featureGates"].clone()
 }

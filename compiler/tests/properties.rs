@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use common::{demo, takes, tests};
 use nkd::compile::{self, Request};
-use nkd::diagnostics::Diagnostics;
 use nkd::output::{self, Held};
+use nkd_document::Diagnostics;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

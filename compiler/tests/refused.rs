@@ -6,7 +6,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::{fixtures, nkd};
-use nkd::diagnostics::Code;
+use nkd_document::Code;
 
 fn broken() -> Vec<PathBuf> {
     let directories = std::fs::read_dir(fixtures())

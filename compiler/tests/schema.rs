@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use common::{demo, fixtures, nkd, tests};
 use nkd::cluster_file::{keys, manual, schema};
-use nkd::diagnostics::Diagnostics;
-use nkd::yaml::{self, Kind, Mapping};
+use nkd_document::Diagnostics;
+use nkd_document::yaml::{self, Kind, Mapping};
 use serde_json::Value;
 
 fn root() -> PathBuf {

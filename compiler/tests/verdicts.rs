@@ -6,8 +6,9 @@ mod common;
 use std::path::Path;
 
 use common::program;
-use nkd::diagnostics::Diagnostics;
-use nkd::ignition::{check, json as source};
+use nkd::ignition::check;
+use nkd_document::Diagnostics;
+use nkd_document::json as source;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use libfuzzer_sys::fuzz_target;
 use nkd::bundle::create::{Request, create};
 use nkd::bundle::verify::verify;
-use nkd::diagnostics::Diagnostics;
+use nkd_document::Diagnostics;
 
 fuzz_target!(|bytes: &[u8]| {
     let directory = tempfile::tempdir().expect("a directory");

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use nkd::butane;
-use nkd::diagnostics::Diagnostics;
-use nkd::ignition::{json, read, tree};
+use nkd_document::Diagnostics;
+use nkd::ignition::{read, tree};
+use nkd_document::json;
 
 /// Where `local` files are read from.
 const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/seeds/butane");

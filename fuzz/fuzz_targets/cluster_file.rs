@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use nkd::carrier::{self, Server, Target, unpack};
 use nkd::compile::{self, Compiled, Request};
-use nkd::diagnostics::Diagnostics;
+use nkd_document::Diagnostics;
 use nkd::pki::Secrets;
 
 /// Of a cluster `full`. New keys for each input would take longer than all else.

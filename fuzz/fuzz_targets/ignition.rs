@@ -5,11 +5,12 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use nkd::diagnostics::Diagnostics;
+use nkd_document::Diagnostics;
 use nkd::ignition::merge::merge;
 use nkd::ignition::user::UserConfig;
-use nkd::ignition::{SPEC_MINOR, json, read, tree};
-use nkd::yaml::Node;
+use nkd::ignition::{SPEC_MINOR, read, tree};
+use nkd_document::json;
+use nkd_document::yaml::Node;
 
 fuzz_target!(|text: &str| {
     let (parent, child) = text.split_once("\n---\n").unwrap_or((text, "{}"));

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nkd::compile::{self, Request};
-use nkd::diagnostics::Diagnostics;
 use nkd::version::{KubeadmApi, Version};
+use nkd_document::Diagnostics;
 use serde_json::{Value, json};
 use testbed::requirements::{self, Purpose};
 use testbed::{Cache, Kubernetes};
@@ -311,7 +311,7 @@ fn kubeadms_static_pods_get_the_type_that_reaches_the_host() {
         "kube-scheduler",
     ] {
         let pod = fs::read_to_string(directory.join(format!("{pod}.yaml"))).unwrap();
-        let pod = nkd::yaml::fragment(&pod).unwrap().remove(0);
+        let pod = nkd_document::yaml::fragment(&pod).unwrap().remove(0);
         let spec = &pod["spec"];
         assert_eq!(
             spec["securityContext"]["seLinuxOptions"]["type"], "spc_t",

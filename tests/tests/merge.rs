@@ -6,8 +6,9 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use nkd::diagnostics::Diagnostics;
-use nkd::ignition::{json as source, merge::merge, tree};
+use nkd::ignition::{merge::merge, tree};
+use nkd_document::Diagnostics;
+use nkd_document::json as source;
 use serde_json::{Value, json};
 use testbed::ignition;
 use testbed::requirements::{self, Purpose};

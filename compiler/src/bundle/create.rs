@@ -15,7 +15,7 @@ use super::input::{self, Input};
 use super::progress::{Progress, Watched};
 use super::search::{Found, Search};
 use super::{Bundle, file_name, parts};
-use crate::diagnostics::{Code, Diagnostics};
+use nkd_document::{Code, Diagnostics};
 
 /// How hard zstd tries: beyond this, image layers hardly get smaller.
 const LEVEL: i32 = 9;

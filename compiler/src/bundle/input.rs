@@ -52,7 +52,7 @@ impl Input {
         let files = if path.is_dir() {
             Files::Directory(path.canonicalize()?)
         } else {
-            let mut file = crate::input::open(path)?;
+            let mut file = nkd_document::input::open(path)?;
             let mut magic = Vec::new();
             (&mut file).take(4).read_to_end(&mut magic)?;
             file.rewind()?;
@@ -86,7 +86,7 @@ impl Input {
                 let path = root.join(name);
                 let path = path.canonicalize().with_context(|| name.to_owned())?;
                 ensure!(path.starts_with(root), "{name} is outside");
-                let file = crate::input::open(&path).with_context(|| name.to_owned())?;
+                let file = nkd_document::input::open(&path).with_context(|| name.to_owned())?;
                 let size = file.metadata()?.len();
                 Ok((Box::new(file), size))
             }

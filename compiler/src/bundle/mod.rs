@@ -44,7 +44,7 @@ impl Bundle {
     /// Reads index and manifests, and sees that the file is as long as they say.
     pub fn read(path: &Path) -> Result<Self> {
         let name = file_name(path)?;
-        let mut file = crate::input::open(path)?;
+        let mut file = nkd_document::input::open(path)?;
         let size = file.metadata()?.len();
         let mut magic = Vec::new();
         (&mut file).take(4).read_to_end(&mut magic)?;

@@ -16,7 +16,7 @@ use super::progress::Progress;
 /// their images' configurations say.
 pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Bundle> {
     let bundle = Bundle::read(path)?;
-    let source = nkd_bundle::open(crate::input::open(path)?)?;
+    let source = nkd_bundle::open(nkd_document::input::open(path)?)?;
     let mut reader = Reader::open(source, Some(&bundle.index))?;
     progress.begin(&format!("reading {}", path.display()), bundle.unpacked);
     let mut configs: HashMap<Digest, Vec<u8>> = HashMap::new();

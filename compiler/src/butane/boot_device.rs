@@ -2,10 +2,10 @@
 //! OS image; sizes and types are those of Butane's documentation and of the Discoverable
 //! Partitions Specification.
 
-use crate::diagnostics::{Code, Diagnostics, Span};
 use crate::ignition::check::Warning;
 use crate::ignition::tree::{self, entry, is_true, list, pair, text, whole};
-use crate::yaml::{Entry, Node};
+use nkd_document::yaml::{Entry, Node};
+use nkd_document::{Code, Diagnostics, Span};
 
 const BIOS: (&str, u32, &str) = ("bios", 1, "21686148-6449-6E6F-744E-656564454649");
 const PREP: (&str, u32, &str) = ("prep", 4, "9E1A2D38-C612-4316-AA26-8B49521E5A8B");

@@ -1,9 +1,9 @@
 use super::Version;
 use super::sugar;
-use crate::diagnostics::Diagnostics;
 use crate::ignition::read::{Format, lacks};
 use crate::ignition::spec::{Field, Kind, Object};
-use crate::yaml::{Node, Value};
+use nkd_document::Diagnostics;
+use nkd_document::yaml::{Node, Value};
 
 /// Butane's way to write Ignition's fields.
 pub struct Butane {

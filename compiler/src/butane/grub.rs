@@ -1,7 +1,7 @@
-use crate::diagnostics::{Code, Diagnostics};
 use crate::ignition::encode;
 use crate::ignition::tree::{self, entry, list, pair, text};
-use crate::yaml::{Entry, Node};
+use nkd_document::yaml::{Entry, Node};
+use nkd_document::{Code, Diagnostics};
 
 /// A config with GRUB's users: GRUB reads `user.cfg` from the boot filesystem.
 pub fn rendered(grub: &Entry, to: &mut Diagnostics) -> Option<Node> {

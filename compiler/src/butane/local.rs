@@ -1,7 +1,7 @@
 use std::path::{Component, Path, PathBuf};
 
-use crate::diagnostics::{Code, Diagnostics, Span};
-use crate::input;
+use nkd_document::input;
+use nkd_document::{Code, Diagnostics, Span};
 
 /// The directory that local files are read from, and nothing outside of it.
 pub struct LocalFiles<'a> {

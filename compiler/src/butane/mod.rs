@@ -15,11 +15,11 @@ mod version;
 
 use std::path::Path;
 
-use crate::diagnostics::{Code, Diagnostics, SourceId, Span};
 use crate::ignition::check::{self, Warning};
 use crate::ignition::{merge, read, tree as node};
-use crate::yaml::{self, Node, Value};
 use local::LocalFiles;
+use nkd_document::yaml::{self, Node, Value};
+use nkd_document::{Code, Diagnostics, SourceId, Span};
 pub use version::Version;
 
 /// What came out.

@@ -1,7 +1,7 @@
-use crate::diagnostics::Code;
 use crate::ignition::check::Warning;
 use crate::ignition::tree::{entry, list, whole};
-use crate::yaml::Node;
+use nkd_document::Code;
+use nkd_document::yaml::Node;
 
 /// Modes that would be usual ones had they been written in octal.
 pub fn warnings(config: &Node) -> Vec<Warning> {

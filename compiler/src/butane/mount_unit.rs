@@ -1,7 +1,7 @@
 use super::Version;
-use crate::diagnostics::{Code, Diagnostics};
 use crate::ignition::tree::{self, entry, is_true, list, pair, text};
-use crate::yaml::{Node, Value};
+use nkd_document::yaml::{Node, Value};
+use nkd_document::{Code, Diagnostics};
 
 /// Takes the sugar out of a config and gives another, with the mount and swap units of those
 /// filesystems that asked for one.

@@ -2,11 +2,11 @@
 
 use super::Version;
 use super::local::LocalFiles;
-use crate::diagnostics::{Code, Diagnostics, Span};
 use crate::ignition::spec::{CONFIG, Item, Kind, Object};
 use crate::ignition::tree::{self, entry, pair, text};
 use crate::ignition::{encode, encode_as_is, plain};
-use crate::yaml::{Entry, Node, Value};
+use nkd_document::yaml::{Entry, Node, Value};
+use nkd_document::{Code, Diagnostics, Span};
 
 /// Puts data URLs, units' texts and keys in the place of `inline`, `local` and `…_local`.
 pub fn resolve(config: &mut Node, version: Version, local: &LocalFiles<'_>, to: &mut Diagnostics) {
@@ -89,7 +89,7 @@ impl Resolver<'_> {
         let Some(files) = tree::take(node, "ssh_authorized_keys_local") else {
             return;
         };
-        for file in tree::items(&files.node) {
+        for file in files.node.items() {
             let name = file.as_text().unwrap_or_default();
             let Some(content) = self.local.read(name, file.span, self.to) else {
                 continue;

@@ -5,15 +5,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::local::{self, LocalFiles};
-use crate::diagnostics::{Code, Diagnostics, Span};
 use crate::ignition::tree::{self, entry, list, pair, text};
 use crate::ignition::{encode, encode_as_is};
-use crate::yaml::{Node, Value};
+use nkd_document::yaml::{Node, Value};
+use nkd_document::{Code, Diagnostics, Span};
 
 /// Puts the files and links of trees into a config. Those that are in it already get their
 /// content from the tree and keep all else.
 pub fn embed(config: &mut Node, trees: &Node, files: &LocalFiles<'_>, to: &mut Diagnostics) {
-    for it in tree::items(trees) {
+    for it in trees.items() {
         let Some(local) = entry(it, "local") else {
             continue;
         };

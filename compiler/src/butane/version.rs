@@ -1,6 +1,6 @@
-use crate::diagnostics::{Code, Diagnostics, Span};
 use crate::ignition::tree::{entry, text};
-use crate::yaml::Node;
+use nkd_document::yaml::Node;
+use nkd_document::{Code, Diagnostics, Span};
 
 /// A variant and a version of Butane.
 #[derive(Debug, Clone, Copy)]

@@ -12,9 +12,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::compile::{Compiled, CompiledNode};
 use crate::contents;
-use crate::diagnostics::{Code, Diagnostics};
 use crate::ignition::{self, SPEC};
 use crate::parallel;
+use nkd_document::{Code, Diagnostics};
 
 pub use pack::{pack, unpack};
 

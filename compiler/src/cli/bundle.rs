@@ -13,8 +13,8 @@ use super::table::table;
 use crate::bundle::{Bundle as Read, create, verify};
 use crate::cluster_file;
 use crate::cluster_file::domain::Role;
-use crate::diagnostics::{Code, Diagnostics};
 use crate::images::Closure;
+use nkd_document::{Code, Diagnostics};
 
 /// Make image bundles for nodes without registries, or look at them
 #[derive(Args)]

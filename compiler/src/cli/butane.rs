@@ -4,10 +4,10 @@ use clap::Args;
 
 use super::answer::Answer;
 use crate::butane;
-use crate::diagnostics::{Diagnostics, mask};
 use crate::ignition::check::Warning;
 use crate::ignition::tree;
-use crate::input;
+use nkd_document::input;
+use nkd_document::{Diagnostics, mask};
 
 /// Translate a Butane config into an Ignition config
 ///

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::carrier::{self, Carried, Server, Target, pxe};
 use crate::compile::{Compiled, CompiledNode};
 use crate::contents;
-use crate::diagnostics::Diagnostics;
 use crate::output::More;
+use nkd_document::Diagnostics;
 
 /// How the nodes' files get to the machines.
 #[derive(Args)]

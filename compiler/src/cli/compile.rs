@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::cluster_file::domain::{Cluster, Interface, Node};
 use crate::compile::{self, Compiled, Request};
-use crate::diagnostics::Diagnostics;
 use crate::output::{self, Held, Written};
+use nkd_document::Diagnostics;
 
 use super::answer::Answer;
 use super::carriers::{self, Carriers, Loads, few};

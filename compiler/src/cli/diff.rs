@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use crate::contents::{self, Entry};
-use crate::diagnostics::Diagnostics;
 use crate::output;
+use nkd_document::Diagnostics;
 
 /// Show what differs between two outputs, node by node
 ///

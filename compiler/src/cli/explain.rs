@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::table::table;
 use crate::contents::{self, Entry};
-use crate::diagnostics::{Code, Diagnostics, mask};
 use crate::output::{self, Lock};
 use crate::provenance;
+use nkd_document::{Code, Diagnostics, mask};
 
 /// Show what is on a node, and which line asked for it
 ///

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::answer::Answer;
 use crate::cluster_file;
-use crate::diagnostics::Diagnostics;
 use crate::images::Closure;
+use nkd_document::Diagnostics;
 
 /// List all images a cluster needs
 ///

@@ -24,7 +24,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
-use crate::diagnostics::{Code, Diagnostics};
+use nkd_document::{Code, Diagnostics};
 
 /// Exit status when the input is invalid; 0 is done, 1 an error of nkd, 2 wrong usage.
 const INVALID_INPUT: u8 = 3;

@@ -10,10 +10,10 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::answer::Answer;
-use crate::diagnostics::{Code, Diagnostics};
 use crate::output::{self, Held};
 use crate::pki::{Part, outlives_admin};
 use crate::secrets_file;
+use nkd_document::{Code, Diagnostics};
 
 /// What can be asked for. What can't be done has a name too, so that the answer is a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -13,9 +13,9 @@ use super::answer::Answer;
 use super::rotate::{self, What};
 use super::table::table;
 use crate::cluster_file;
-use crate::diagnostics::Diagnostics;
 use crate::pki::KeyPair;
 use crate::secrets_file;
+use nkd_document::Diagnostics;
 
 /// Make, look at or change a secrets file
 #[derive(Args)]

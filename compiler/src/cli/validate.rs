@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::compile::{self, Request};
-use crate::diagnostics::Diagnostics;
+use nkd_document::Diagnostics;
 
 use super::answer::Answer;
 use super::carriers::Carriers;

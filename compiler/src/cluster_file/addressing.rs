@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::resolved::{Cluster, Node};
 use super::written;
-use crate::diagnostics::{Code, Diagnostics, Spanned};
+use nkd_document::{Code, Diagnostics, Spanned};
 
 /// Checks the interfaces of all nodes together.
 pub fn interfaces(file: &Cluster, to: &mut Diagnostics) {

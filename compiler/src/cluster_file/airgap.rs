@@ -6,7 +6,7 @@ use super::domain::ImagesFrom;
 use super::files::Files;
 use super::{checks, written};
 use crate::bundle::Bundle;
-use crate::diagnostics::{Code, Diagnostics, Spanned};
+use nkd_document::{Code, Diagnostics, Spanned};
 
 type Text = Spanned<String>;
 
@@ -63,7 +63,7 @@ pub fn images(
 
 fn bundles(
     names: &[Text],
-    span: crate::diagnostics::Span,
+    span: nkd_document::Span,
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> Option<Vec<Bundle>> {

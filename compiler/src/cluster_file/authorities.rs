@@ -5,10 +5,10 @@ use nkd_contract::Timestamp;
 use super::domain::OwnKeys;
 use super::files::Files;
 use super::written;
-use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
 use crate::pki::KeyPair;
 use crate::pki::own::{Chain, Key, Problem};
 use crate::version::Version;
+use nkd_document::{Code, Diagnostics, Span, Spanned};
 
 type Text = Spanned<String>;
 

@@ -2,8 +2,8 @@
 
 use nkd_contract::Stage;
 
-use crate::diagnostics::{Diagnostics, Spanned};
-use crate::yaml::{Fields, Key, Kind, Mapping};
+use nkd_document::yaml::{Fields, Key, Kind, Mapping};
+use nkd_document::{Diagnostics, Spanned};
 
 const fn budget(stage: Stage, default: &'static str, meaning: &'static str) -> Key {
     Key::new(stage.name(), Kind::Text, meaning).or(default)
@@ -50,7 +50,7 @@ pub fn read(fields: &mut Fields<'_>, to: &mut Diagnostics) -> Vec<(Stage, Spanne
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::yaml::Needed;
+    use nkd_document::yaml::Needed;
 
     #[test]
     fn the_documented_defaults_are_the_stages_own() {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::domain::Endpoint;
-use crate::diagnostics::{Code, Diagnostics, Spanned};
-use crate::yaml;
+use nkd_document::yaml;
+use nkd_document::{Code, Diagnostics, Spanned};
 
 type Text = Spanned<String>;
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use super::checks;
 use super::domain::{Endpoint, KubeVip};
 use super::resolved::{Cluster, Node};
-use crate::diagnostics::{Code, Diagnostics, Spanned};
 use crate::images::name::full;
+use nkd_document::{Code, Diagnostics, Spanned};
 
 type Text = Spanned<String>;
 

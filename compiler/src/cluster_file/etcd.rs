@@ -4,8 +4,8 @@ use super::checks;
 use super::domain::ExternalEtcd;
 use super::files::Files;
 use super::written;
-use crate::diagnostics::{Code, Diagnostics};
 use crate::pki::own::{Chain, Key};
+use nkd_document::{Code, Diagnostics};
 
 /// Checks it.
 pub fn external(

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::domain::{Manifest, Overlay, Own};
 use super::written;
-use crate::diagnostics::{Code, Diagnostics, SourceId, Spanned};
 use crate::ignition::user::UserConfig;
 use crate::images::manifest;
 use crate::pki::{Secret, own::Chain};
-use crate::yaml;
+use nkd_document::yaml;
+use nkd_document::{Code, Diagnostics, SourceId, Spanned};
 
 type Text = Spanned<String>;
 

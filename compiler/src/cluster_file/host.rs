@@ -6,8 +6,8 @@ use super::domain::{Host, Names, Own, Proxy, User};
 use super::files::Files;
 use super::written;
 use super::{checks, keys};
-use crate::diagnostics::{Code, Diagnostics, Spanned};
 use crate::pki::Secret;
+use nkd_document::{Code, Diagnostics, Spanned};
 
 type Text = Spanned<String>;
 

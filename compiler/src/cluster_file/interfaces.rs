@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::domain::Interface;
 use super::written;
 use super::{checks, keys};
-use crate::diagnostics::{Code, Diagnostics, Spanned};
+use nkd_document::{Code, Diagnostics, Spanned};
 
 type Text = Spanned<String>;
 

@@ -1,8 +1,8 @@
 //! A pool's or node's settings of kubelet, as its arguments.
 
 use super::{keys, written};
-use crate::diagnostics::{Code, Diagnostics, Spanned};
 use crate::kubeadm::names::OWNED_ARGS;
+use nkd_document::{Code, Diagnostics, Spanned};
 
 /// Arguments that the cluster file has keys for.
 const HAVE_KEYS: [(&str, &str); 4] = [

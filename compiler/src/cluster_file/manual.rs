@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::keys;
-use crate::yaml::{Key, Kind, Mapping, Needed};
+use nkd_document::yaml::{Key, Kind, Mapping, Needed};
 
 const HEAD: &str = "\
 <!-- Written by nkd's tests from compiler/src/cluster_file/keys/. -->

@@ -15,6 +15,7 @@ mod host;
 mod interfaces;
 pub mod keys;
 mod kubelet;
+pub mod lines;
 pub mod manual;
 mod networks;
 mod nodes;
@@ -27,35 +28,37 @@ pub mod written;
 
 use std::path::Path;
 
-use crate::diagnostics::{Code, Diagnostics, Span};
-use crate::provenance;
-use crate::yaml;
+use nkd_document::yaml;
+use nkd_document::{Code, Diagnostics, Span};
+
+use lines::Lines;
 
 /// Reads a cluster file and everything it names. Whatever is wrong is in `diagnostics`, and then
 /// there is no cluster.
 pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<domain::Cluster> {
-    let written = written(path, diagnostics)?;
-    checked(path, written, diagnostics)
+    let (written, lines) = written(path, diagnostics)?;
+    checked(path, written, lines, diagnostics)
 }
 
 /// The same for those who ask what images there are: bundles of them needn't be there yet.
 pub fn read_without_bundles(path: &Path, diagnostics: &mut Diagnostics) -> Option<domain::Cluster> {
-    let mut written = written(path, diagnostics)?;
+    let (mut written, lines) = written(path, diagnostics)?;
     written.spec.airgap = None;
-    checked(path, written, diagnostics)
+    checked(path, written, lines, diagnostics)
 }
 
 fn checked(
     path: &Path,
     written: written::Cluster,
+    lines: Lines,
     diagnostics: &mut Diagnostics,
 ) -> Option<domain::Cluster> {
     let resolved = resolved::resolve(written, diagnostics);
     let directory = path.parent().unwrap_or(Path::new(""));
-    validate::validate(resolved, directory, diagnostics)
+    validate::validate(resolved, directory, lines, diagnostics)
 }
 
-fn written(path: &Path, diagnostics: &mut Diagnostics) -> Option<written::Cluster> {
+fn written(path: &Path, diagnostics: &mut Diagnostics) -> Option<(written::Cluster, Lines)> {
     let source = diagnostics.read(path, None)?;
     let documents = yaml::documents(source, diagnostics);
     let document = match documents.as_slice() {
@@ -75,6 +78,7 @@ fn written(path: &Path, diagnostics: &mut Diagnostics) -> Option<written::Cluste
             return None;
         }
     };
-    diagnostics.keys = provenance::lines(document, diagnostics.text(source));
-    written::Cluster::read(document, diagnostics)
+    let lines = lines::lines(document, diagnostics.text(source));
+    let written = written::Cluster::read(document, diagnostics)?;
+    Some((written, lines))
 }

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 
 use super::checks;
 use super::resolved::{Cluster, Node};
-use crate::diagnostics::{Code, Diagnostics, Spanned};
 use crate::version::Version;
+use nkd_document::{Code, Diagnostics, Spanned};
 
 type Text = Spanned<String>;
 

@@ -4,7 +4,7 @@ use super::host::HostLevel;
 use super::resolved;
 use super::written;
 use super::{checks, host, interfaces, keys, kubelet};
-use crate::diagnostics::{Code, Diagnostics, Spanned};
+use nkd_document::{Code, Diagnostics, Spanned};
 
 /// Label prefixes of Kubernetes' own that a kubelet may set on its node, and single labels
 /// (Kubernetes, "Admission Controllers", `NodeRestriction`; kubelet refuses to start with others).

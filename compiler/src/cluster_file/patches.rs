@@ -3,9 +3,9 @@
 
 use super::domain::{Node, Overlay, Role};
 use super::nodes::Settings;
-use crate::diagnostics::{Code, Diagnostics, Span};
 use crate::kubeadm::PATCHES;
 use crate::version::Version;
+use nkd_document::{Code, Diagnostics, Span};
 
 /// Reports nodes whose kubeadm would not take nkd's patches: where it can't be told to, and where the user
 /// tells it to take patches from elsewhere, since it takes them from one directory.

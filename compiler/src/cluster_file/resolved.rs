@@ -5,10 +5,10 @@ use nkd_contract::Stage;
 
 use super::domain::Role;
 use super::{keys, written};
-use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
 use crate::images;
 use crate::version::Version;
-use crate::yaml;
+use nkd_document::yaml;
+use nkd_document::{Code, Diagnostics, Span, Spanned};
 
 type Text = Spanned<String>;
 

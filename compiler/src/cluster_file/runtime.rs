@@ -9,25 +9,25 @@ use nkd_contract::Runtime;
 use super::domain::{Access, DOCKER_HUB, Mirror, Registry, server};
 use super::files::Files;
 use super::{checks, keys, resolved, written};
-use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
 use crate::images::name::full;
 use crate::pki::Secret;
 use crate::version::Version;
+use nkd_document::{Code, Diagnostics, Span, Spanned};
 
-/// Checks the runtime and its registries.
+/// Checks the runtime and its registries, and gives them with the full name of the sandbox image.
 pub fn runtime(
     file: resolved::Runtime,
     version: Option<Version>,
     files: &Files<'_>,
     to: &mut Diagnostics,
-) -> (Option<Runtime>, Vec<Registry>) {
+) -> (Option<Runtime>, String, Vec<Registry>) {
     let runtime = name(&file.name, version, to);
     let registries = registries(file.registries, runtime, files, to);
+    let sandbox = full(&file.sandbox_image.value);
     if let Some(runtime) = runtime {
-        let sandbox = full(&file.sandbox_image.value);
         gets_sandbox(&file.name, runtime, &sandbox, &registries, to);
     }
-    (runtime, registries)
+    (runtime, sandbox, registries)
 }
 
 /// Docker is reached by two ways: kubelet's own dockershim, and since

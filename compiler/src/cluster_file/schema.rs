@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::keys;
-use crate::yaml::{Key, Kind, Mapping, Needed};
+use nkd_document::yaml::{Key, Kind, Mapping, Needed};
 
 /// The schema.
 pub fn schema() -> Value {

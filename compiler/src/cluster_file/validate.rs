@@ -9,16 +9,16 @@ use nkd_contract::Stage;
 
 use super::domain::{Algorithm, Cluster, Node, Overlay, Pki, Report, Role, Tokens};
 use super::files::Files;
+use super::lines::Lines;
 use super::resolved;
 use super::written;
 use super::{
     addressing, airgap, authorities, checks, endpoint, etcd, host, keys, networks, nodes, patches,
     runtime,
 };
-use crate::diagnostics::{Code, Diagnostics, Spanned};
-use crate::images::name::full;
 use crate::kubeadm::overlay;
 use crate::version::Version;
+use nkd_document::{Code, Diagnostics, Spanned};
 
 type Text = Spanned<String>;
 
@@ -26,6 +26,7 @@ type Text = Spanned<String>;
 pub fn validate(
     file: resolved::Cluster,
     directory: &Path,
+    lines: Lines,
     to: &mut Diagnostics,
 ) -> Option<Cluster> {
     let files = Files { directory };
@@ -41,10 +42,10 @@ pub fn validate(
     let (pool_names, pools) = pools(file.pools, &files, to);
     let level = nodes::Level { host, pools };
     let nodes = nodes::nodes(file.nodes, &level, &files, to);
-    let sandbox_image = full(&file.runtime.sandbox_image.value);
-    let (runtime, registries) = runtime::runtime(file.runtime, version, &files, to);
-    let external_etcd = file.external_etcd;
-    let external_etcd = external_etcd.and_then(|it| etcd::external(it, &files, to));
+    let (runtime, sandbox_image, registries) = runtime::runtime(file.runtime, version, &files, to);
+    let external_etcd = file
+        .external_etcd
+        .and_then(|it| etcd::external(it, &files, to));
     let images_from = airgap::images(file.airgap, &files, to);
     let report = file.report.map(|it| report(it, &files, to));
     let pki = pki(&file.pki_algorithm, &file.pki_validity, to);
@@ -53,9 +54,8 @@ pub fn validate(
     let tokens = tokens(&file.tokens_each, &file.token_ttl, to);
     let overlays = files.overlays(&file.overlays, to);
     all_overlays(&overlays, &level.pools, &nodes, external, version, to);
-    if let Some((pods, _)) = &networks
-        && !overlay::sets_node_mask(&overlays)
-    {
+    let pods = networks.as_ref().map(|(pods, _)| pods);
+    if let Some(pods) = pods.filter(|_| !overlay::sets_node_mask(&overlays)) {
         networks::pods_fit_nodes(pods, nodes.len(), &file.pod_subnet, to);
     }
     let budgets = budgets(&file.budgets, to);
@@ -87,6 +87,7 @@ pub fn validate(
         own_keys,
         pools: nodes::into_pools(pool_names, level.pools),
         nodes: nodes.into_iter().collect::<Option<_>>()?,
+        lines,
     })
 }
 

@@ -5,8 +5,8 @@ use nkd_contract::{names, paths};
 use super::check::UNITS;
 use super::user::{UserConfig, UserPath};
 use super::{Config, Unit, hooks};
-use crate::diagnostics::Span;
 use crate::kubeadm::PATCHES;
+use nkd_document::Span;
 
 /// Where nobody but nkd, its agent and kubeadm may put anything.
 const RESERVED: [&str; 4] = [

@@ -6,8 +6,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::spec::{CONFIG, Field, HEADER, Item, Joining, Kind, Object};
-use super::tree::{entry, items, key, list};
-use crate::yaml::{Entry, Node, Value};
+use super::tree::{entry, key, list};
+use nkd_document::yaml::{Entry, Node, Value};
 
 /// Merges two valid configs of one version.
 pub fn merge(parent: &Node, child: &Node) -> Node {
@@ -33,7 +33,7 @@ fn fields_of(parent: &Node, child: &Node, field: &Field, object: &Object) -> Opt
             value: Value::List(by_key(parent, child, field, object, item)),
         },
         (Kind::List(_, Joining::Append), Some(old), Some(new)) => {
-            let all = items(&old.node).iter().chain(items(&new.node));
+            let all = old.node.items().iter().chain(new.node.items());
             Node {
                 span: new.node.span,
                 value: Value::List(all.cloned().collect()),

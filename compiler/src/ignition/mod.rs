@@ -4,7 +4,6 @@ pub mod check;
 mod collisions;
 mod data_url;
 mod hooks;
-pub mod json;
 pub mod merge;
 pub mod needs;
 mod overridden;
@@ -20,7 +19,7 @@ pub use collisions::Collision;
 pub use data_url::{decode, encode, encode_as_is, gzip, plain};
 use user::UserConfig;
 
-use crate::yaml;
+use nkd_document::yaml;
 
 /// The spec version of every config nkd writes: the newest that Ignition 2.14, NestOS's oldest,
 /// reads.

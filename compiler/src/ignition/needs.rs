@@ -7,8 +7,8 @@ use nkd_contract::names;
 use super::check::UNITS;
 use super::decode;
 use super::tree::{entry, is_true, list, text};
-use crate::diagnostics::Span;
-use crate::yaml::Node;
+use nkd_document::Span;
+use nkd_document::yaml::Node;
 
 /// Without these no pod is reached (Kubernetes, "Container Runtimes", "Network configuration").
 const SETTINGS: [&str; 3] = [

@@ -1,8 +1,8 @@
 //! What the cluster file lets users override is taken out of nkd's part, to go below theirs.
 
 use super::SPEC;
-use super::tree::{self, items, pair, text};
-use crate::yaml::{Node, Value};
+use super::tree::{self, pair, text};
+use nkd_document::yaml::{Node, Value};
 
 /// Splits nkd's part into what is overridden and the rest.
 pub fn split(mut own: Node, overrides: &[&str]) -> (Node, Node) {
@@ -18,7 +18,7 @@ pub fn split(mut own: Node, overrides: &[&str]) -> (Node, Node) {
         };
         let all = tree::take(target, list).map_or(Value::Null, |it| it.node.value);
         let (mut base, mut top) = (Vec::new(), Vec::new());
-        for node in items(&tree::node(span, all)) {
+        for node in tree::node(span, all).items() {
             let name = text(node, key).unwrap_or_default();
             let is_overridden = overrides.contains(&name);
             if list == "units" {

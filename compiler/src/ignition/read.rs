@@ -3,8 +3,8 @@
 
 use super::spec::{CONFIG, Field, Item, Kind, Object};
 use super::tree;
-use crate::diagnostics::{Code, Diagnostics};
-use crate::yaml::{self, Entry, Node, Value};
+use nkd_document::yaml::{self, Entry, Node, Value};
+use nkd_document::{Code, Diagnostics};
 
 /// How the fields are written.
 pub trait Format {

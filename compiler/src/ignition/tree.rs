@@ -2,8 +2,8 @@
 //! the tree is also the map from an output back to its input.
 
 use super::spec::{Item, Key};
-use crate::diagnostics::Span;
-use crate::yaml::{Entry, Node, Value};
+use nkd_document::Span;
+use nkd_document::yaml::{Entry, Node, Value};
 
 /// What a key has; `null` is the same as nothing, as it is for Ignition.
 pub fn entry<'a>(node: &'a Node, key: &str) -> Option<&'a Entry> {
@@ -38,17 +38,9 @@ pub fn whole(node: &Node, key: &str) -> Option<i64> {
     }
 }
 
-/// The items of a list; nothing else has any.
-pub fn items(node: &Node) -> &[Node] {
-    match &node.value {
-        Value::List(nodes) => nodes,
-        _ => &[],
-    }
-}
-
 /// The items of the list at a path.
 pub fn list<'a>(node: &'a Node, path: &[&str]) -> &'a [Node] {
-    at(node, path).map_or(&[], items)
+    at(node, path).map_or(&[], Node::items)
 }
 
 /// What tells an item apart from others of its list.
@@ -174,41 +166,5 @@ fn is_empty(value: &serde_json::Value) -> bool {
         Json::Array(items) => items.is_empty(),
         Json::Object(fields) => fields.is_empty(),
         _ => false,
-    }
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<bool> for Value {
-    fn from(bool: bool) -> Self {
-        Self::Bool(bool)
-    }
-}
-
-impl From<u32> for Value {
-    fn from(number: u32) -> Self {
-        Self::Number(number.into())
-    }
-}
-
-impl From<Vec<Node>> for Value {
-    fn from(nodes: Vec<Node>) -> Self {
-        Self::List(nodes)
-    }
-}
-
-impl From<Vec<Entry>> for Value {
-    fn from(entries: Vec<Entry>) -> Self {
-        Self::Map(entries)
     }
 }

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use super::spec::NEWEST;
 use super::tree::{self, entry, list, text};
-use super::{SPEC, SPEC_MINOR, check, json, read};
+use super::{SPEC, SPEC_MINOR, check, read};
 use crate::butane;
-use crate::diagnostics::{Code, Diagnostics, SourceId, Span};
-use crate::yaml::Node;
+use nkd_document::json;
+use nkd_document::yaml::Node;
+use nkd_document::{Code, Diagnostics, SourceId, Span};
 
 /// A config that Ignition would take, in the version nkd writes, with the places of the user's
 /// file.

@@ -6,8 +6,8 @@ use super::needs::{Found, Needs};
 use super::user::UserConfig;
 use super::{Collision, Config, SPEC_MINOR, check, tree};
 use crate::cluster_file::domain::{Cluster, Node};
-use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
 use crate::provenance;
+use nkd_document::{Code, Diagnostics, Span, Spanned};
 
 /// The cluster's configs, and what was found with them so far.
 pub struct Users<'a> {
@@ -64,7 +64,7 @@ impl<'a> Users<'a> {
         for user in &users {
             for found in own.collisions(user, &names) {
                 if !self.reported.contains(&found) {
-                    let message = format!("{}{}", found.why, origin(&found.with, node, to));
+                    let message = format!("{}{}", found.why, origin(&found.with, node, cluster));
                     to.report(Code::IgnitionCollision, found.span, message);
                     self.reported.push(found);
                 }
@@ -107,8 +107,8 @@ impl<'a> Users<'a> {
 }
 
 /// The key of the cluster file, and its line, that nkd's side of a collision is from.
-fn origin(path: &str, node: &Node, to: &Diagnostics) -> String {
-    match provenance::cause(path, &node.name, &to.keys) {
+fn origin(path: &str, node: &Node, cluster: &Cluster) -> String {
+    match provenance::cause(path, &node.name, &cluster.lines) {
         (Some(key), Some(line)) => format!(", from `{key}` in line {line} of the cluster file"),
         (Some(key), None) => format!(", the default of `{key}`"),
         (None, _) => String::new(),

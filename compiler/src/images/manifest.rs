@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::name;
-use crate::yaml::{Node, Value};
+use nkd_document::yaml::{Node, Value};
 
 /// A pod's lists of containers, in whatever kind of object the pod is described.
 const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
@@ -26,11 +26,11 @@ fn collect(node: &Node, into: &mut BTreeSet<String>) {
                     "volumes" => text(item.get("image").and_then(|it| it.get("reference"))),
                     _ => None,
                 };
-                into.extend(items(&entry.node).iter().filter_map(named));
+                into.extend(entry.node.items().iter().filter_map(named));
                 collect(&entry.node, into);
             }
         }
-        _ => items(node).iter().for_each(|item| collect(item, into)),
+        _ => node.items().iter().for_each(|item| collect(item, into)),
     }
 }
 
@@ -39,19 +39,12 @@ fn text(image: Option<&Node>) -> Option<String> {
     (!image.is_empty()).then(|| name::full(image))
 }
 
-fn items(node: &Node) -> &[Node] {
-    match &node.value {
-        Value::List(items) => items,
-        _ => &[],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use crate::diagnostics::Diagnostics;
-    use crate::yaml;
+    use nkd_document::Diagnostics;
+    use nkd_document::yaml;
 
     fn images(text: &str) -> Vec<String> {
         let mut diagnostics = Diagnostics::new();

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::cluster_file::domain::{Cluster, Node, Role, Taint};
 use crate::fragments;
 use crate::pki::Secrets;
-use crate::yaml;
+use nkd_document::yaml;
 
 /// Where kubelet and the controller manager look for flexvolume plugins; their default is under
 /// /usr.

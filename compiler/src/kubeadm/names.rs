@@ -1,8 +1,8 @@
 //! Names in kubeadm's documents that are more than text: phases, preflight checks and arguments of
 //! kubelet.
 
-use crate::diagnostics::{Code, Diagnostics, Span};
-use crate::yaml::{self, Node, Value};
+use nkd_document::yaml::{self, Node, Value};
+use nkd_document::{Code, Diagnostics, Span};
 
 /// Phases of `kubeadm init` and of `kubeadm join` in any version (`cmd/kubeadm/app/cmd/phases`);
 /// what is below one of them is left to kubeadm.

@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::{ETCD_DATA, names, schema};
 use crate::cluster_file::domain::Overlay;
-use crate::diagnostics::{Code, Diagnostics};
 use crate::version::Version;
-use crate::yaml::Node;
+use nkd_document::yaml::Node;
+use nkd_document::{Code, Diagnostics};
 
 /// Kinds that may be in an overlay, by API group.
 const KUBEADM_KINDS: [&str; 3] = [

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::diagnostics::{Code, Diagnostics};
 use crate::version::{KubeadmApi, Version};
-use crate::yaml::{self, Node, Value};
+use nkd_document::yaml::{self, Node, Value};
+use nkd_document::{Code, Diagnostics};
 
 /// One file per API group; see their first lines for the format.
 const TABLES: [&str; 3] = [

@@ -15,7 +15,7 @@ use crate::ignition::{Config, PRIVATE, PUBLIC, Unit};
 use crate::images::Planned;
 use crate::kubeadm;
 use crate::pki::Secrets;
-use crate::yaml;
+use nkd_document::yaml;
 
 pub use host::PROXY_DROPIN;
 pub use runtime::crio;

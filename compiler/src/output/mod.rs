@@ -19,7 +19,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::compile::Compiled;
-use crate::diagnostics::{Code, Diagnostics};
+use nkd_document::{Code, Diagnostics};
 use staging::Staging;
 
 pub use held::Held;
@@ -270,7 +270,7 @@ fn lock(
         "kubernetesVersion": compiled.cluster.version.to_string(),
         "images": compiled.closure.all(),
         "clusterFile": compiled.inputs.first().map(|(name, _)| name),
-        "keys": compiled.keys,
+        "keys": compiled.cluster.lines,
         "nodeConfigs": configs,
         "inputs": digests(&compiled.inputs),
         "outputs": outputs,

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{Held, LOCK, NODES};
-use crate::diagnostics::{Code, Diagnostics};
-use crate::provenance::Lines;
+use crate::cluster_file::lines::Lines;
+use nkd_document::{Code, Diagnostics};
 
 /// What of `cluster.lock` commands need again.
 #[derive(Deserialize)]

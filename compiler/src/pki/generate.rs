@@ -11,7 +11,7 @@ use super::own::Chain;
 use super::secrets::SCHEMA;
 use super::{Admin, Authorities, KeyPair, Secret, Secrets};
 use crate::cluster_file::domain::{Algorithm, Cluster};
-use crate::diagnostics::Spanned;
+use nkd_document::Spanned;
 
 /// Groups an administrator can be in; which of them depends on the Kubernetes version, and the
 /// secrets outlive a version.

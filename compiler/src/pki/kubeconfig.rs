@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::KeyPair;
 use crate::cluster_file::domain::Endpoint;
-use crate::yaml;
+use nkd_document::yaml;
 
 /// The administrator's, with everything embedded.
 pub fn admin(cluster: &str, endpoint: &Endpoint, authority: &str, admin: &KeyPair) -> String {

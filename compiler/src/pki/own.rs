@@ -10,7 +10,7 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Name;
 
 use super::{KeyPair, Secret, pem};
-use crate::diagnostics::Code;
+use nkd_document::Code;
 
 /// What is wrong with a file; the message goes on after the file's name.
 pub struct Problem {

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::generate::{ADMIN_GROUPS, NAMES, SEED_BYTES};
 use super::own::{Chain, Key, Problem};
 use super::{Authorities, KeyPair, Secret, Secrets, pem};
-use crate::diagnostics::Code;
+use nkd_document::Code;
 
 /// The least number of different bytes in a seed. Less than one random seed in 10^12 has fewer, or is
 /// printable text.

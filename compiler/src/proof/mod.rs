@@ -16,12 +16,12 @@ use nkd_contract::{Plan, Role, paths};
 use serde_json::{Value, json};
 
 use crate::compile::Compiled;
-use crate::diagnostics::Diagnostics;
 use crate::ignition;
 use crate::images::{self, Configured};
 use crate::parallel;
 use crate::version::Version;
-use crate::yaml;
+use nkd_document::Diagnostics;
+use nkd_document::yaml;
 
 /// A node as its Ignition config says it is.
 struct Node {

@@ -8,7 +8,7 @@ use super::{Cluster, Node};
 use crate::kubeadm::{PATCHES, STATIC_PODS};
 use crate::node::{PROXY_DROPIN, crio};
 use crate::version::Version;
-use crate::yaml;
+use nkd_document::yaml;
 
 /// kubelet, kubeadm and the runtime mean the same socket and the same cgroups.
 pub(super) fn agrees(cluster: &Cluster) -> Result<()> {

@@ -9,8 +9,8 @@ use std::process::Command;
 
 use nkd::bundle::create::{Made, Request, create};
 use nkd::bundle::{Progress, verify};
-use nkd::diagnostics::Diagnostics;
 use nkd_bundle::Digest;
+use nkd_document::Diagnostics;
 use serde_json::{Value, json};
 
 /// An image.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nkd::compile::{self, Compiled, Request};
-use nkd::diagnostics::Diagnostics;
+use nkd_document::Diagnostics;
 use serde_json::Value;
 
 /// Broken input.

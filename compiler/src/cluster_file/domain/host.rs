@@ -1,8 +1,8 @@
 use std::net::IpAddr;
 
-use crate::diagnostics::{Span, Spanned};
 use crate::ignition::user::UserConfig;
 use crate::pki::Secret;
+use nkd_document::{Span, Spanned};
 
 /// What is set of the operating system itself.
 #[derive(Clone, Default)]

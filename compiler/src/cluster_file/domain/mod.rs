@@ -15,10 +15,11 @@ pub use nodes::{Interface, Node, Pool, Role, Taint};
 pub use runtime::{Access, DOCKER_HUB, Mirror, Registry, server};
 
 use crate::bundle::Bundle;
-use crate::diagnostics::{SourceId, Span, Spanned};
+use crate::cluster_file::lines::Lines;
 use crate::pki::{KeyPair, Secret};
 use crate::version::Version;
-use crate::yaml;
+use nkd_document::yaml;
+use nkd_document::{SourceId, Span, Spanned};
 
 /// A cluster.
 pub struct Cluster {
@@ -72,6 +73,8 @@ pub struct Cluster {
     pub pools: Vec<Pool>,
     /// The nodes; at least one is a control plane.
     pub nodes: Vec<Node>,
+    /// Where the cluster file has its keys.
+    pub lines: Lines,
 }
 
 impl Cluster {

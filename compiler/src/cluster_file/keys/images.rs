@@ -1,7 +1,7 @@
 //! The container runtime, and where images come from.
 
 use super::{RUNTIMES, map, mapping, maps, text, texts, word};
-use crate::yaml::{Key, Mapping};
+use nkd_document::yaml::{Key, Mapping};
 
 pub(super) static RUNTIME: Mapping = mapping(
     "runtime",

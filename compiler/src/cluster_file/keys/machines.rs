@@ -3,7 +3,7 @@
 use super::{
     EFFECTS, MAX_PODS, MTU, ROLES, SELINUX, map, mapping, maps, number, pairs, text, texts, word,
 };
-use crate::yaml::{Key, Mapping};
+use nkd_document::yaml::{Key, Mapping};
 
 pub(super) static OS: Mapping = mapping(
     "os",

@@ -12,7 +12,7 @@ use super::budgets;
 pub use super::defaults::*;
 use super::domain::{Algorithm, Role};
 use super::endpoint::KUBE_VIP_IMAGE;
-use crate::yaml::{Key, Kind, Mapping};
+use nkd_document::yaml::{Key, Kind, Mapping};
 
 const ROLES: [&str; 2] = [Role::ControlPlane.name(), Role::Worker.name()];
 const ALGORITHMS: [&str; 4] = [

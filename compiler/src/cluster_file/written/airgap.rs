@@ -1,8 +1,8 @@
 //! `spec.airgap`
 
 use super::Text;
-use crate::diagnostics::{Diagnostics, Span, Spanned};
-use crate::yaml::Fields;
+use nkd_document::yaml::Fields;
+use nkd_document::{Diagnostics, Span, Spanned};
 
 /// `spec.airgap`
 pub struct Airgap {

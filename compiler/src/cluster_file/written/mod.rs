@@ -16,8 +16,8 @@ pub use runtime::{Access, Auth, Mirror, Registry, Runtime};
 use nkd_contract::Stage;
 
 use super::{budgets, keys};
-use crate::diagnostics::{Diagnostics, Span, Spanned};
-use crate::yaml::{Fields, Node as Yaml};
+use nkd_document::yaml::{Fields, Node as Yaml};
+use nkd_document::{Diagnostics, Span, Spanned};
 
 type Text = Option<Spanned<String>>;
 type Texts = Option<Vec<Spanned<String>>>;

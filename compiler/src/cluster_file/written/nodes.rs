@@ -1,8 +1,8 @@
 //! `spec.nodes` and `spec.pools`
 
 use super::{Os, Text, Texts};
-use crate::diagnostics::{Diagnostics, Spanned};
-use crate::yaml::Fields;
+use nkd_document::yaml::Fields;
+use nkd_document::{Diagnostics, Spanned};
 
 type Number = Option<Spanned<u64>>;
 /// A mapping of the user's own keys to text.

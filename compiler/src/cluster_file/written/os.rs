@@ -1,8 +1,8 @@
 //! `os`, of the cluster, of a pool and of a node
 
 use super::{Text, Texts};
-use crate::diagnostics::Diagnostics;
-use crate::yaml::Fields;
+use nkd_document::Diagnostics;
+use nkd_document::yaml::Fields;
 
 /// `os`
 #[derive(Default)]

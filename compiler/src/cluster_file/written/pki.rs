@@ -1,6 +1,6 @@
 use super::Text;
-use crate::diagnostics::{Diagnostics, Span};
-use crate::yaml::Fields;
+use nkd_document::yaml::Fields;
+use nkd_document::{Diagnostics, Span};
 
 /// `spec.pki.authorities` and `spec.pki.serviceAccount`
 #[derive(Default)]

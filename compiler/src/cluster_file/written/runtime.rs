@@ -1,8 +1,8 @@
 //! `spec.runtime`
 
 use super::Text;
-use crate::diagnostics::Diagnostics;
-use crate::yaml::Fields;
+use nkd_document::Diagnostics;
+use nkd_document::yaml::Fields;
 
 /// `spec.runtime`
 #[derive(Default)]

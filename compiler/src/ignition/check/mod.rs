@@ -10,9 +10,9 @@ mod url;
 use std::collections::{HashMap, HashSet};
 
 use super::spec::{CONFIG, Item, Joining, Kind, Object};
-use super::tree::{entry, is_true, items, key, list, text, whole};
-use crate::diagnostics::{Code, Diagnostics, Span};
-use crate::yaml::Node;
+use super::tree::{entry, is_true, key, list, text, whole};
+use nkd_document::yaml::Node;
+use nkd_document::{Code, Diagnostics, Span};
 
 /// Where Ignition writes units.
 pub const UNITS: &str = "/etc/systemd/system";
@@ -86,10 +86,10 @@ impl Checker<'_> {
                         &mut own
                     };
                     if joining == Joining::ByKey {
-                        self.no_duplicates(items(&found.node), item, seen);
+                        self.no_duplicates(found.node.items(), item, seen);
                     }
                     if let Item::Object(object) = item {
-                        for it in items(&found.node) {
+                        for it in found.node.items() {
                             self.object(it, object);
                         }
                     }

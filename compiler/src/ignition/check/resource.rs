@@ -1,8 +1,8 @@
 //! What is fetched, and what is taken for it.
 
 use super::{Checker, url};
-use crate::ignition::tree::{entry, items, text};
-use crate::yaml::Node;
+use crate::ignition::tree::{entry, text};
+use nkd_document::yaml::Node;
 
 impl Checker<'_> {
     pub(super) fn resource(&mut self, node: &Node) {
@@ -33,7 +33,7 @@ impl Checker<'_> {
             };
             self.each(&verification.node, "hash", is_hash, what);
         }
-        let headers = entry(node, "httpHeaders").filter(|it| !items(&it.node).is_empty());
+        let headers = entry(node, "httpHeaders").filter(|it| !it.node.items().is_empty());
         let is_http = source.is_some_and(url::is_http);
         if let Some(headers) = headers.filter(|_| !is_http) {
             self.refuse(headers.key_span, "headers need an http or https source");

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Checker, is_clean, url};
 use crate::ignition::tree::{entry, is_true, list, text, whole};
-use crate::yaml::{Node, Value};
+use nkd_document::yaml::{Node, Value};
 
 impl Checker<'_> {
     pub(super) fn disk(&mut self, node: &Node) {

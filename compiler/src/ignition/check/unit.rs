@@ -2,7 +2,7 @@
 
 use super::Checker;
 use crate::ignition::tree::{entry, list, text};
-use crate::yaml::Node;
+use nkd_document::yaml::Node;
 
 impl Checker<'_> {
     pub(super) fn unit(&mut self, node: &Node, object: &str) {

@@ -12,7 +12,6 @@ pub use codes::Code;
 pub use mask::mask;
 
 use crate::input;
-use crate::provenance::Lines;
 
 /// A file that was read, by its place in [`Diagnostics`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,8 +73,6 @@ struct Diagnostic {
 pub struct Diagnostics {
     sources: Vec<Source>,
     found: Vec<Diagnostic>,
-    /// Where the cluster file's keys are.
-    pub keys: Lines,
 }
 
 impl Diagnostics {

@@ -4,9 +4,8 @@ use std::collections::HashSet;
 
 use serde::de::IgnoredAny;
 
-use super::tree;
-use crate::diagnostics::{Code, Diagnostics, SourceId, Span};
 use crate::yaml::{Entry, Node, Value};
+use crate::{Code, Diagnostics, SourceId, Span};
 
 /// Reads a JSON source; what isn't JSON is reported.
 pub fn parse(source: SourceId, to: &mut Diagnostics) -> Option<Node> {
@@ -42,7 +41,7 @@ fn refuse_duplicates(node: &Node, to: &mut Diagnostics) {
             refuse_duplicates(&entry.node, to);
         }
     }
-    for item in tree::items(node) {
+    for item in node.items() {
         refuse_duplicates(item, to);
     }
 }
@@ -153,7 +152,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::parse;
-    use crate::diagnostics::Diagnostics;
+    use crate::Diagnostics;
 
     fn read(text: &str) -> (Option<crate::yaml::Node>, Diagnostics) {
         let mut diagnostics = Diagnostics::new();
@@ -181,12 +180,12 @@ mod tests {
         let text = "{ \"ä\\\"\" : [1, {\"b\": \"\\u00e9}\"}] }";
         let (node, _) = read(text);
         let node = node.unwrap();
-        let inner = &super::tree::list(&node, &["ä\""])[1];
+        let inner = &node.get("ä\"").unwrap().items()[1];
         assert_eq!(
             &text[inner.span.start..inner.span.end],
             "{\"b\": \"\\u00e9}\"}"
         );
-        assert_eq!(super::tree::text(inner, "b"), Some("é}"));
+        assert_eq!(inner.get("b").and_then(super::Node::as_text), Some("é}"));
     }
 
     #[test]

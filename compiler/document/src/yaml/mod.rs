@@ -14,7 +14,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::diagnostics::{Diagnostics, Span};
+use crate::{Diagnostics, Span};
 
 /// The documents of a fragment that nkd itself brings, without places.
 pub fn fragment(text: &str) -> Result<Vec<serde_json::Value>> {
@@ -65,6 +65,14 @@ pub struct Entry {
 }
 
 impl Node {
+    /// The items of a list; nothing else has any.
+    pub fn items(&self) -> &[Self] {
+        match &self.value {
+            Value::List(items) => items,
+            _ => &[],
+        }
+    }
+
     /// What the node is, for a message.
     pub fn kind(&self) -> &'static str {
         match self.value {
@@ -109,5 +117,41 @@ impl Node {
                     .collect(),
             ),
         }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(bool: bool) -> Self {
+        Self::Bool(bool)
+    }
+}
+
+impl From<u32> for Value {
+    fn from(number: u32) -> Self {
+        Self::Number(number.into())
+    }
+}
+
+impl From<Vec<Node>> for Value {
+    fn from(nodes: Vec<Node>) -> Self {
+        Self::List(nodes)
+    }
+}
+
+impl From<Vec<Entry>> for Value {
+    fn from(entries: Vec<Entry>) -> Self {
+        Self::Map(entries)
     }
 }

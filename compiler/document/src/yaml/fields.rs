@@ -1,5 +1,5 @@
 use super::{Entry, Key, Kind, Mapping, Needed, Node, Value};
-use crate::diagnostics::{Code, Diagnostics, Span, Spanned};
+use crate::{Code, Diagnostics, Span, Spanned};
 
 /// Reads a mapping key by key, as its [table](Mapping) says. What is missing, of a wrong type or,
 /// at the [end](Self::finish), unknown is reported with the key's full name; reading goes on.

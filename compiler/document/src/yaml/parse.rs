@@ -4,7 +4,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
 use super::{Entry, Node, Value};
-use crate::diagnostics::{Code, Diagnostics, SourceId, Span};
+use crate::{Code, Diagnostics, SourceId, Span};
 
 /// The documents of a YAML source; a source that isn't YAML is reported and has none.
 pub fn documents(source: SourceId, diagnostics: &mut Diagnostics) -> Vec<Node> {
@@ -170,7 +170,7 @@ mod tests {
     use std::path::Path;
 
     use super::documents;
-    use crate::diagnostics::Diagnostics;
+    use crate::Diagnostics;
     use crate::yaml::{Node, Value};
 
     fn parse(text: &str) -> (Vec<Node>, Diagnostics) {
