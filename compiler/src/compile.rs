@@ -11,10 +11,11 @@ use crate::cluster_file::{
     self,
     domain::{Cluster, Node},
 };
-use crate::ignition::{Config, users::Users};
+use crate::config::Config;
 use crate::images::{Closure, Planned};
 use crate::node;
 use crate::output;
+use crate::own_configs::Users;
 use crate::parallel;
 use crate::pki::{Secrets, kubeconfig};
 use crate::proof;

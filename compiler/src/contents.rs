@@ -3,8 +3,6 @@
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::ignition;
-
 /// Who may read a thing, and what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secrecy {
@@ -97,7 +95,7 @@ const OWN_ROW: usize = 256;
 
 fn decoded(resource: &Value) -> Option<Vec<u8>> {
     let compression = resource["compression"].as_str().unwrap_or_default();
-    ignition::decode(resource["source"].as_str()?, compression)
+    nkd_ignition::decode(resource["source"].as_str()?, compression)
 }
 
 fn collect(config: &Value, into: &mut Vec<Entry>) -> Result<()> {

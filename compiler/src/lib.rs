@@ -6,18 +6,18 @@
 //! there), [`output`].
 
 pub mod bundle;
-pub mod butane;
 pub mod carrier;
 pub mod cli;
 pub mod cluster_file;
 pub mod compile;
+pub mod config;
 pub mod contents;
 pub mod fragments;
-pub mod ignition;
 pub mod images;
 pub mod kubeadm;
 pub mod node;
 pub mod output;
+pub mod own_configs;
 pub mod parallel;
 pub mod pki;
 pub mod proof;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use common::{Run, nkd, program, tests};
-use nkd::ignition::spec::{CONFIG, Item, Kind, Object};
+use nkd_ignition::spec::{CONFIG, Item, Kind, Object};
 use serde_json::Value;
 
 /// The newest spec a Butane config of a variant nkd reads is translated to.

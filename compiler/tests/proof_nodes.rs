@@ -362,7 +362,7 @@ fn every_separated_pod_of_every_control_plane_reaches_the_files_of_the_host() {
         (rule, 0, ETCD, "spec:", "kind: Pod\n---\nspec:"),
     ];
     each_breaks(&mut cluster, &cases);
-    let (source, _) = nkd::ignition::encode(String::new());
+    let (source, _) = nkd_ignition::encode(String::new());
     edit(&mut cluster, 1, |files| {
         entry(files, ETCD)["contents"] = json!({"source": source});
     });

@@ -6,9 +6,9 @@ mod common;
 use std::path::Path;
 
 use common::program;
-use nkd::ignition::check;
 use nkd_document::Diagnostics;
 use nkd_document::json as source;
+use nkd_ignition::check;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ struct Case {
 }
 
 fn newest() -> Vec<u8> {
-    vec![nkd::ignition::SPEC_MINOR]
+    vec![nkd::config::SPEC_MINOR]
 }
 
 fn cases() -> Vec<Case> {

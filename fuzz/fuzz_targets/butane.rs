@@ -5,9 +5,9 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use nkd::butane;
+use nkd_ignition::butane;
 use nkd_document::Diagnostics;
-use nkd::ignition::{read, tree};
+use nkd_ignition::{read, tree};
 use nkd_document::json;
 
 /// Where `local` files are read from.

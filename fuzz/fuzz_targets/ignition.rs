@@ -6,9 +6,10 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use nkd_document::Diagnostics;
-use nkd::ignition::merge::merge;
-use nkd::ignition::user::UserConfig;
-use nkd::ignition::{SPEC_MINOR, read, tree};
+use nkd_ignition::merge::merge;
+use nkd::config::SPEC_MINOR;
+use nkd::config::user::UserConfig;
+use nkd_ignition::{read, tree};
 use nkd_document::json;
 use nkd_document::yaml::Node;
 

@@ -145,7 +145,7 @@ fn unpack(root: &Path, ignition: &str) {
         let compression = contents["compression"].as_str().unwrap_or_default();
         let source = contents["source"].as_str().unwrap();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, nkd::ignition::decode(source, compression).unwrap()).unwrap();
+        fs::write(path, nkd_ignition::decode(source, compression).unwrap()).unwrap();
     }
 }
 

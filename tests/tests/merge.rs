@@ -6,9 +6,9 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use nkd::ignition::{merge::merge, tree};
 use nkd_document::Diagnostics;
 use nkd_document::json as source;
+use nkd_ignition::{merge::merge, tree};
 use serde_json::{Value, json};
 use testbed::ignition;
 use testbed::requirements::{self, Purpose};
@@ -80,7 +80,7 @@ fn without_empty(value: Value) -> Value {
 fn nkd_merges_every_rule_of_the_table_as_ignition_does() {
     requirements::ensure(Purpose::Tests).unwrap();
     let scratch = tempfile::tempdir().unwrap();
-    let table = include_str!("../../compiler/tests/merge/rules.json");
+    let table = include_str!("../../compiler/ignition/tests/merge/rules.json");
     let rules: Vec<Value> = serde_json::from_str(table).unwrap();
     assert!(rules.len() >= 20);
     for rule in rules {
@@ -96,7 +96,7 @@ fn nkd_merges_every_rule_of_the_table_as_ignition_does() {
 fn nkd_merges_any_two_rules_together_as_ignition_does() {
     requirements::ensure(Purpose::Tests).unwrap();
     let scratch = tempfile::tempdir().unwrap();
-    let table = include_str!("../../compiler/tests/merge/rules.json");
+    let table = include_str!("../../compiler/ignition/tests/merge/rules.json");
     let rules: Vec<Value> = serde_json::from_str(table).unwrap();
     // Each rule's result is the parent of the next one's child, so that all meet.
     let mut parent = with_version(&json!({}));

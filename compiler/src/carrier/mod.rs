@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::compile::{Compiled, CompiledNode};
+use crate::config::SPEC;
 use crate::contents;
-use crate::ignition::{self, SPEC};
 use crate::parallel;
 use nkd_document::{Code, Diagnostics};
 
@@ -218,7 +218,7 @@ fn pointer(node: &CompiledNode, server: &Server) -> String {
         }]},
     }});
     if let Some(authority) = &server.authority {
-        let (source, compression) = ignition::encode(authority);
+        let (source, compression) = nkd_ignition::encode(authority);
         config["ignition"]["security"] = json!({"tls": {"certificateAuthorities": [
             {"source": source, "compression": compression},
         ]}});
@@ -236,7 +236,7 @@ fn check(text: &str) -> Result<()> {
         let source = resource["source"].as_str().unwrap_or_default();
         if source.starts_with("data:") {
             let compression = resource["compression"].as_str().unwrap_or_default();
-            let inner = ignition::decode(source, compression).context("a data URL")?;
+            let inner = nkd_ignition::decode(source, compression).context("a data URL")?;
             check(std::str::from_utf8(&inner)?)?;
         }
     }

@@ -1,7 +1,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::ignition::{self, SPEC};
+use crate::config::SPEC;
 
 /// A config that holds another one, compressed as a whole.
 ///
@@ -11,7 +11,7 @@ use crate::ignition::{self, SPEC};
 pub fn pack(config: &str) -> Result<String> {
     let mut inner: Value = serde_json::from_str(config)?;
     loosen(&mut inner);
-    let source = ignition::gzip(inner.to_string()).context("can't compress")?;
+    let source = nkd_ignition::gzip(inner.to_string()).context("can't compress")?;
     let outer = json!({"ignition": {
         "version": SPEC,
         "config": {"merge": [{"source": source, "compression": "gzip"}]},
@@ -29,7 +29,7 @@ pub fn unpack(packed: &str) -> Result<String> {
         .pointer("/ignition/config/merge/0")
         .context("not packed")?;
     let source = resource["source"].as_str().context("not packed")?;
-    let inner = ignition::decode(source, "gzip").context("not packed")?;
+    let inner = nkd_ignition::decode(source, "gzip").context("not packed")?;
     Ok(String::from_utf8(inner)?)
 }
 
@@ -39,10 +39,10 @@ fn loosen(value: &mut Value) {
         Value::Object(map) => {
             let text = map.get("source").and_then(Value::as_str).and_then(|url| {
                 let compression = map.get("compression")?.as_str()?;
-                String::from_utf8(ignition::decode(url, compression)?).ok()
+                String::from_utf8(nkd_ignition::decode(url, compression)?).ok()
             });
             if let Some(text) = text {
-                map.insert("source".into(), ignition::plain(&text).into());
+                map.insert("source".into(), nkd_ignition::plain(&text).into());
                 map.insert("compression".into(), "".into());
             }
             map.values_mut().for_each(loosen);

@@ -3,11 +3,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::answer::Answer;
-use crate::butane;
-use crate::ignition::check::Warning;
-use crate::ignition::tree;
 use nkd_document::input;
 use nkd_document::{Diagnostics, mask};
+use nkd_ignition::butane;
+use nkd_ignition::check::Warning;
+use nkd_ignition::tree;
 
 /// Translate a Butane config into an Ignition config
 ///

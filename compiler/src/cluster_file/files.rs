@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::domain::{Manifest, Overlay, Own};
 use super::written;
-use crate::ignition::user::UserConfig;
+use crate::config::user::UserConfig;
 use crate::images::manifest;
 use crate::pki::{Secret, own::Chain};
 use nkd_document::yaml;

@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::cluster_file::domain::{Cluster, Node, Proxy, User};
+use crate::config::{Config, PRIVATE, PUBLIC, Unit};
 use crate::fragments;
-use crate::ignition::{Config, PRIVATE, PUBLIC, Unit};
 
 /// Where `update-ca-trust` takes authorities from (its manual page).
 const ANCHORS: &str = "/etc/pki/ca-trust/source/anchors";

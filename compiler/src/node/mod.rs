@@ -10,8 +10,8 @@ use nkd_contract::{Plan, ReportTarget, Role, SCHEMA, paths};
 use serde_json::Value;
 
 use crate::cluster_file::domain::{self, Cluster, Endpoint, Node};
+use crate::config::{Config, PRIVATE, PUBLIC, Unit};
 use crate::fragments;
-use crate::ignition::{Config, PRIVATE, PUBLIC, Unit};
 use crate::images::Planned;
 use crate::kubeadm;
 use crate::pki::Secrets;
@@ -72,8 +72,9 @@ pub fn config(
     config.disk.clone_from(&node.install_disk);
     config.keep_swap = plan.machine.keep_swap;
     // On workers as well: what is for all nodes needs no pool of its own.
-    config.takes_patches = node.host.container_separation.is_some()
+    let has_patches = node.host.container_separation.is_some()
         || cluster.kubelet_overlays_of(node).next().is_some();
+    config.shared = has_patches.then_some(kubeadm::PATCHES);
     Ok(config)
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use crate::cluster_file::domain::Interface;
-use crate::ignition::{Config, PRIVATE};
+use crate::config::{Config, PRIVATE};
 
 /// Where `NetworkManager` looks for connections; it ignores files that others may read
 /// (`nm-settings-keyfile(5)`).

@@ -16,7 +16,6 @@ use nkd_contract::{Plan, Role, paths};
 use serde_json::{Value, json};
 
 use crate::compile::Compiled;
-use crate::ignition;
 use crate::images::{self, Configured};
 use crate::parallel;
 use crate::version::Version;
@@ -120,7 +119,7 @@ fn read(ignition: &str, of_user: HashSet<String>) -> Result<Node> {
         let contents = &file["contents"];
         let source = contents["source"].as_str().unwrap_or_default();
         let compression = contents["compression"].as_str().unwrap_or_default();
-        let bytes = ignition::decode(source, compression).unwrap_or_default();
+        let bytes = nkd_ignition::decode(source, compression).unwrap_or_default();
         // What is fetched or isn't text is the user's: no rule is about its content.
         let text = String::from_utf8(bytes).unwrap_or_default();
         // Without a mode Ignition makes it 0644.

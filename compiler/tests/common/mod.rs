@@ -108,7 +108,7 @@ pub fn ignition(out: &Path, node: &str) -> Value {
 pub fn text(resource: &Value) -> String {
     let source = resource["source"].as_str().unwrap();
     let compression = resource["compression"].as_str().unwrap_or_default();
-    String::from_utf8(nkd::ignition::decode(source, compression).unwrap()).unwrap()
+    String::from_utf8(nkd_ignition::decode(source, compression).unwrap()).unwrap()
 }
 
 /// A file's text in a node's Ignition config.

@@ -38,7 +38,7 @@ pub fn replace(cluster: &mut Compiled, node: usize, path: &str, from: &str, to: 
     let config = serde_json::from_str(&cluster.nodes[node].ignition).unwrap();
     let text = file(&config, path).unwrap();
     assert!(text.contains(from), "{path} doesn't have {from}: {text}");
-    let (source, compression) = nkd::ignition::encode(text.replace(from, to));
+    let (source, compression) = nkd_ignition::encode(text.replace(from, to));
     edit(cluster, node, |files| {
         entry(files, path)["contents"] = json!({"source": source, "compression": compression});
     });

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::ignition::user::UserConfig;
+use crate::config::user::UserConfig;
 use crate::pki::Secret;
 use nkd_document::{Span, Spanned};
 

@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use super::registries;
 use crate::cluster_file::domain::{Access, Cluster, Registry, server};
+use crate::config::{Config, PRIVATE, PUBLIC};
 use crate::fragments;
-use crate::ignition::{Config, PRIVATE, PUBLIC};
 
 /// One directory for each registry.
 const REGISTRIES: &str = "/etc/containerd/certs.d";

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::registries;
 use crate::cluster_file::domain::Cluster;
+use crate::config::{Config, PUBLIC};
 use crate::fragments;
-use crate::ignition::{Config, PUBLIC};
 
 pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> Result<()> {
     let mut daemon: Value = serde_json::from_str(fragments::DOCKER)?;

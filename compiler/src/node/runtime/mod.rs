@@ -10,7 +10,7 @@ use anyhow::Result;
 use nkd_contract::{Images, Runtime};
 
 use crate::cluster_file::domain::{Cluster, Node};
-use crate::ignition::Config;
+use crate::config::Config;
 
 /// `images` are those of the node's plan.
 pub(super) fn files(

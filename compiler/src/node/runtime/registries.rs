@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::cluster_file::domain::{Access, Cluster, DOCKER_HUB, Mirror};
+use crate::config::{Config, PRIVATE, PUBLIC};
 use crate::fragments;
-use crate::ignition::{Config, PRIVATE, PUBLIC};
 use crate::pki::Secret;
 
 /// Where kubelet finds credentials. Not its own directory, which a reset of kubeadm empties.

@@ -1,5 +1,5 @@
-use crate::ignition::encode;
-use crate::ignition::tree::{self, entry, list, pair, text};
+use crate::encode;
+use crate::tree::{self, entry, list, pair, text};
 use nkd_document::yaml::{Entry, Node};
 use nkd_document::{Code, Diagnostics};
 

@@ -2,8 +2,8 @@
 //! OS image; sizes and types are those of Butane's documentation and of the Discoverable
 //! Partitions Specification.
 
-use crate::ignition::check::Warning;
-use crate::ignition::tree::{self, entry, is_true, list, pair, text, whole};
+use crate::check::Warning;
+use crate::tree::{self, entry, is_true, list, pair, text, whole};
 use nkd_document::yaml::{Entry, Node};
 use nkd_document::{Code, Diagnostics, Span};
 

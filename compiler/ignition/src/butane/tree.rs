@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::local::{self, LocalFiles};
-use crate::ignition::tree::{self, entry, list, pair, text};
-use crate::ignition::{encode, encode_as_is};
+use crate::tree::{self, entry, list, pair, text};
+use crate::{encode, encode_as_is};
 use nkd_document::yaml::{Node, Value};
 use nkd_document::{Code, Diagnostics, Span};
 

@@ -1,7 +1,7 @@
 use super::Version;
 use super::sugar;
-use crate::ignition::read::{Format, lacks};
-use crate::ignition::spec::{Field, Kind, Object};
+use crate::read::{Format, lacks};
+use crate::spec::{Field, Kind, Object};
 use nkd_document::Diagnostics;
 use nkd_document::yaml::{Node, Value};
 

@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
-use super::needs::{Found, Needs};
-use super::user::UserConfig;
-use super::{Collision, Config, SPEC_MINOR, check, tree};
 use crate::cluster_file::domain::{Cluster, Node};
+use crate::config::needs::{Found, Needs};
+use crate::config::user::UserConfig;
+use crate::config::{Collision, Config, SPEC_MINOR};
 use crate::provenance;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
+use nkd_ignition::{check, tree};
 
 /// The cluster's configs, and what was found with them so far.
 pub struct Users<'a> {

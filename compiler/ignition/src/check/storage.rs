@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Checker, is_clean, url};
-use crate::ignition::tree::{entry, is_true, list, text, whole};
+use crate::tree::{entry, is_true, list, text, whole};
 use nkd_document::yaml::{Node, Value};
 
 impl Checker<'_> {

@@ -1,25 +1,17 @@
 //! One node's Ignition config: what nkd puts on it, and the user's own configs merged into it.
 
-pub mod check;
 mod collisions;
-mod data_url;
 mod hooks;
-pub mod merge;
 pub mod needs;
 mod overridden;
-pub mod read;
-pub mod spec;
-pub mod tree;
 pub mod user;
-pub mod users;
 
 use serde_json::{Value, json};
 
 pub use collisions::Collision;
-pub use data_url::{decode, encode, encode_as_is, gzip, plain};
-use user::UserConfig;
-
 use nkd_document::yaml;
+use nkd_ignition::{encode, merge, tree};
+use user::UserConfig;
 
 /// The spec version of every config nkd writes: the newest that Ignition 2.14, NestOS's oldest,
 /// reads.
@@ -69,8 +61,8 @@ pub struct Config {
     pub disk: Option<String>,
     /// Whether kubelet was told to put up with swap.
     pub keep_swap: bool,
-    /// Whether patches of the user's own for kubeadm's static pods may be beside nkd's.
-    pub takes_patches: bool,
+    /// A directory of nkd's in which files of the user's own may be as well.
+    pub shared: Option<&'static str>,
 }
 
 impl Config {

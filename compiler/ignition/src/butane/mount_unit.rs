@@ -1,5 +1,5 @@
 use super::Version;
-use crate::ignition::tree::{self, entry, is_true, list, pair, text};
+use crate::tree::{self, entry, is_true, list, pair, text};
 use nkd_document::yaml::{Node, Value};
 use nkd_document::{Code, Diagnostics};
 

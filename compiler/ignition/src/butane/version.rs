@@ -1,4 +1,4 @@
-use crate::ignition::tree::{entry, text};
+use crate::tree::{entry, text};
 use nkd_document::yaml::Node;
 use nkd_document::{Code, Diagnostics, Span};
 

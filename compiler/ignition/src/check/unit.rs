@@ -1,7 +1,7 @@
 //! Units: Ignition reads their text before it writes them, and refuses what it can't read.
 
 use super::Checker;
-use crate::ignition::tree::{entry, list, text};
+use crate::tree::{entry, list, text};
 use nkd_document::yaml::Node;
 
 impl Checker<'_> {

@@ -4,11 +4,11 @@
 
 use nkd_contract::names;
 
-use super::check::UNITS;
-use super::decode;
-use super::tree::{entry, is_true, list, text};
 use nkd_document::Span;
 use nkd_document::yaml::Node;
+use nkd_ignition::check::UNITS;
+use nkd_ignition::decode;
+use nkd_ignition::tree::{entry, is_true, list, text};
 
 /// Without these no pod is reached (Kubernetes, "Container Runtimes", "Network configuration").
 const SETTINGS: [&str; 3] = [

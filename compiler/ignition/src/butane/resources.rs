@@ -2,9 +2,9 @@
 
 use super::Version;
 use super::local::LocalFiles;
-use crate::ignition::spec::{CONFIG, Item, Kind, Object};
-use crate::ignition::tree::{self, entry, pair, text};
-use crate::ignition::{encode, encode_as_is, plain};
+use crate::spec::{CONFIG, Item, Kind, Object};
+use crate::tree::{self, entry, pair, text};
+use crate::{encode, encode_as_is, plain};
 use nkd_document::yaml::{Entry, Node, Value};
 use nkd_document::{Code, Diagnostics, Span};
 

@@ -1,8 +1,8 @@
 //! What the cluster file lets users override is taken out of nkd's part, to go below theirs.
 
 use super::SPEC;
-use super::tree::{self, pair, text};
 use nkd_document::yaml::{Node, Value};
+use nkd_ignition::tree::{self, pair, text};
 
 /// Splits nkd's part into what is overridden and the rest.
 pub fn split(mut own: Node, overrides: &[&str]) -> (Node, Node) {

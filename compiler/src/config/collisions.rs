@@ -2,11 +2,10 @@
 
 use nkd_contract::{names, paths};
 
-use super::check::UNITS;
 use super::user::{UserConfig, UserPath};
 use super::{Config, Unit, hooks};
-use crate::kubeadm::PATCHES;
 use nkd_document::Span;
+use nkd_ignition::check::UNITS;
 
 /// Where nobody but nkd, its agent and kubeadm may put anything.
 const RESERVED: [&str; 4] = [
@@ -68,8 +67,8 @@ impl Config {
         to.extend(user.paths().filter_map(|path| {
             let taken = self.paths().find(|mine| conflicts(mine, &path));
             let reserved = RESERVED.iter().find(|root| is_under(path.path, root));
-            let reserved = reserved
-                .filter(|_| !hooks::may_be_at(path.path) && !self.patch_may_be_at(path.path));
+            let is_shared = self.shared.is_some_and(|root| is_under(path.path, root));
+            let reserved = reserved.filter(|_| !hooks::may_be_at(path.path) && !is_shared);
             let (name, span) = (path.path, path.span);
             let why = match (reserved, &taken) {
                 _ if RESERVED_UNITS.iter().any(|it| unit_path(it) == name) => {
@@ -84,12 +83,6 @@ impl Config {
             let with = taken.unwrap_or_default();
             Some(Collision { span, why, with })
         }));
-    }
-
-    /// Whether a patch of the user's own for kubeadm's static pods may be at a path. kubeadm takes patches from
-    /// one directory.
-    fn patch_may_be_at(&self, path: &str) -> bool {
-        self.takes_patches && is_under(path, PATCHES)
     }
 
     fn colliding_units(&self, user: &UserConfig, overrides: &[&str], to: &mut Vec<Collision>) {

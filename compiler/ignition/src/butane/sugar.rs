@@ -1,6 +1,6 @@
 //! What Butane has beyond Ignition. `since` is the minor number of `fcos` here.
 
-use crate::ignition::spec::{Field, Object, TANG, boolean, object, objects, text, texts, whole};
+use crate::spec::{Field, Object, TANG, boolean, object, objects, text, texts, whole};
 
 /// The fields Butane adds to one of Ignition's objects.
 pub fn fields(of: &Object) -> &'static [Field] {

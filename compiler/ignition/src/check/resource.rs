@@ -1,7 +1,7 @@
 //! What is fetched, and what is taken for it.
 
 use super::{Checker, url};
-use crate::ignition::tree::{entry, text};
+use crate::tree::{entry, text};
 use nkd_document::yaml::Node;
 
 impl Checker<'_> {

@@ -1,5 +1,5 @@
-use crate::ignition::check::Warning;
-use crate::ignition::tree::{entry, list, whole};
+use crate::check::Warning;
+use crate::tree::{entry, list, whole};
 use nkd_document::Code;
 use nkd_document::yaml::Node;
 

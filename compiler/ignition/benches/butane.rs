@@ -1,14 +1,14 @@
 //! How long a Butane document takes to become an Ignition config, inside the process: twelve files
-//! of what people put into them, with users, units and a filesystem. `cargo bench -p nkd`.
+//! of what people put into them, with users, units and a filesystem. `cargo bench -p nkd-ignition`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use nkd::butane;
-use nkd::ignition::tree;
 use nkd_document::Diagnostics;
+use nkd_ignition::butane;
+use nkd_ignition::tree;
 
 fn document() -> String {
     let mut text = String::from(

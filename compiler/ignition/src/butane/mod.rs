@@ -15,8 +15,8 @@ mod version;
 
 use std::path::Path;
 
-use crate::ignition::check::{self, Warning};
-use crate::ignition::{merge, read, tree as node};
+use crate::check::{self, Warning};
+use crate::{merge, read, tree as node};
 use local::LocalFiles;
 use nkd_document::yaml::{self, Node, Value};
 use nkd_document::{Code, Diagnostics, SourceId, Span};

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use nkd::ignition::{merge::merge, tree};
 use nkd_document::Diagnostics;
 use nkd_document::json as places;
+use nkd_ignition::{merge::merge, tree};
 use serde_json::{Value, json};
 
 fn node(value: &Value) -> nkd_document::yaml::Node {

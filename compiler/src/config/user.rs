@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::spec::NEWEST;
-use super::tree::{self, entry, list, text};
-use super::{SPEC, SPEC_MINOR, check, read};
-use crate::butane;
+use super::{SPEC, SPEC_MINOR};
 use nkd_document::json;
 use nkd_document::yaml::Node;
 use nkd_document::{Code, Diagnostics, SourceId, Span};
+use nkd_ignition::spec::NEWEST;
+use nkd_ignition::tree::{self, entry, list, text};
+use nkd_ignition::{butane, check, read};
 
 /// A config that Ignition would take, in the version nkd writes, with the places of the user's
 /// file.
