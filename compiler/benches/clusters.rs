@@ -8,7 +8,8 @@ use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use nkd::carrier::{self, Target};
-use nkd::compile::{self, Compiled, Request};
+use nkd::compile::{self, Request};
+use nkd::compiled::Compiled;
 use nkd_document::Diagnostics;
 
 fn cluster_file(nodes: u64) -> String {

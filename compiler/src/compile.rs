@@ -1,18 +1,16 @@
 //! From a cluster file to everything that is written.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nkd_contract::Timestamp;
 use serde_json::Value;
 
-use crate::cluster_file::{
-    self,
-    domain::{Cluster, Node},
-};
+use crate::cluster_file;
+use crate::compiled::{Compiled, CompiledNode};
 use crate::config::Config;
 use crate::images::{Closure, Planned};
+use crate::model::{Cluster, Node};
 use crate::node;
 use crate::output;
 use crate::own_configs::Users;
@@ -32,40 +30,6 @@ pub struct Request<'a> {
     pub secrets: Option<&'a Path>,
     /// The nodes whose files are wanted; empty means all.
     pub nodes: &'a [String],
-}
-
-/// What came out.
-pub struct Compiled {
-    /// The cluster.
-    pub cluster: Cluster,
-    /// Every image any node runs.
-    pub closure: Closure,
-    /// Its secrets.
-    pub secrets: Secrets,
-    /// The administrator's kubeconfig.
-    pub kubeconfig: String,
-    /// Every node's file, in the order of the cluster file.
-    pub nodes: Vec<CompiledNode>,
-    /// The input files by their path relative to the cluster file, and their text.
-    pub inputs: Vec<(String, String)>,
-    /// What people should know, though nothing is wrong.
-    pub notes: Vec<String>,
-}
-
-/// One node's file.
-pub struct CompiledNode {
-    /// The node's name.
-    pub name: String,
-    /// Its role in the cluster file.
-    pub role: &'static str,
-    /// Its address.
-    pub address: String,
-    /// Its Ignition config.
-    pub ignition: String,
-    /// Where the user wrote what is on the node, by its path there: file and line.
-    pub places: BTreeMap<String, String>,
-    /// Whether it was asked for.
-    pub wanted: bool,
 }
 
 /// Compiles and proves. `None` when something is wrong with the input; `diagnostics` says what.

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::cluster_file::domain::{Cluster, Node};
 use crate::config::needs::{Found, Needs};
 use crate::config::user::UserConfig;
 use crate::config::{Collision, Config, SPEC_MINOR};
+use crate::model::{Cluster, Node};
 use crate::provenance;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_ignition::{check, tree};

@@ -2,8 +2,8 @@
 
 use nkd_contract::paths;
 
-use crate::cluster_file::lines::Lines;
 use crate::kubeadm::PATCHES;
+use crate::model::lines::Lines;
 use crate::node::crio;
 
 /// What begins with a path, a disk's too, and the key it is from; `NODE` stands for the node's name.
@@ -72,7 +72,7 @@ mod tests {
     use std::path::Path;
 
     use super::cause;
-    use crate::cluster_file::lines::lines;
+    use crate::model::lines::lines;
     use nkd_document::Diagnostics;
     use nkd_document::yaml::documents;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use nkd_contract::Timestamp;
 
-use crate::cluster_file::domain::{Cluster, OwnKeys};
+use crate::model::{Cluster, OwnKeys};
 use crate::pki::own::Chain;
 use crate::pki::verify::{self, PartProblem};
 use crate::pki::{Secrets, outlives_admin};

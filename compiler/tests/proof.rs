@@ -5,7 +5,7 @@ mod common;
 
 use common::tamper::{KUBEADM, PLAN, TOKEN, edit, entry, highly_available, replace};
 use common::{compiled_from, demo, tests};
-use nkd::compile::Compiled;
+use nkd::compiled::Compiled;
 use nkd::proof::prove;
 
 /// The example, with secrets of its own.

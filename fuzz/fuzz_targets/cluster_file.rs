@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use nkd::carrier::{self, Server, Target, unpack};
-use nkd::compile::{self, Compiled, Request};
+use nkd::compile::{self, Request};
+use nkd::compiled::Compiled;
 use nkd_document::Diagnostics;
 use nkd::pki::Secrets;
 

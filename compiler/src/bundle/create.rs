@@ -14,7 +14,8 @@ use tempfile::NamedTempFile;
 use super::input::{self, Input};
 use super::progress::{Progress, Watched};
 use super::search::{Found, Search};
-use super::{Bundle, file_name, parts};
+use super::{file_name, parts};
+use crate::model::Bundle;
 use nkd_document::{Code, Diagnostics};
 
 /// How hard zstd tries: beyond this, image layers hardly get smaller.
@@ -251,7 +252,7 @@ impl<'a> Gathered<'a> {
             named.with_context(|| format!("can't write {}", path.display()))?;
         }
         let bundles = paths.iter().map(|path| {
-            let bundle = Bundle::read(path);
+            let bundle = super::read(path);
             bundle.with_context(|| path.display().to_string())
         });
         Ok(Made {

@@ -13,7 +13,9 @@ use std::io::{Read as _, Seek as _};
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use nkd_bundle::{Digest, Image, Reader, ZSTD_MAGIC};
+use nkd_bundle::{Digest, Reader, ZSTD_MAGIC};
+
+use crate::model::Bundle;
 
 pub use progress::Progress;
 
@@ -23,63 +25,39 @@ const MANIFEST_TYPES: [&str; 2] = [
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
 
-/// A bundle, by what it says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bundle {
-    /// The name of its file.
-    pub file: String,
-    /// Bytes of the file.
-    pub size: u64,
-    /// Bytes of the tar.
-    pub unpacked: u64,
-    /// The digest of its index.
-    pub index: Digest,
-    /// What its images are for, in Go's words.
-    pub architecture: String,
-    /// Its images.
-    pub images: Vec<Image>,
-}
-
-impl Bundle {
-    /// Reads index and manifests, and sees that the file is as long as they say.
-    pub fn read(path: &Path) -> Result<Self> {
-        let name = file_name(path)?;
-        let mut file = nkd_document::input::open(path)?;
-        let size = file.metadata()?.len();
-        let mut magic = Vec::new();
-        (&mut file).take(4).read_to_end(&mut magic)?;
-        file.rewind()?;
-        let reader = Reader::open(nkd_bundle::open(file)?, None)?;
-        let contents = reader.contents().clone();
-        let wanted = contents.size;
-        ensure!(
-            size == wanted || magic == ZSTD_MAGIC,
-            "it has {size} bytes, and should have {wanted}"
-        );
-        // Nothing else pins the index yet. Each name is in it twice, so damage shows.
-        let as_written = Digest::of(&nkd_bundle::index(&contents.images)) == contents.index;
-        let mut types = contents.images.iter().map(|it| it.media_type.as_str());
-        let known = types.all(|it| MANIFEST_TYPES.contains(&it));
-        ensure!(as_written && known, "its index is damaged");
-        let mut architectures = contents.images.iter().map(|it| &it.architecture);
-        let architecture = architectures.next().cloned().unwrap_or_default();
-        if let Some(other) = architectures.find(|it| **it != architecture) {
-            anyhow::bail!("it has images for {architecture} and for {other}");
-        }
-        Ok(Self {
-            file: name.to_owned(),
-            size,
-            unpacked: wanted,
-            index: contents.index,
-            architecture,
-            images: contents.images,
-        })
+/// Reads index and manifests, and sees that the file is as long as they say.
+pub fn read(path: &Path) -> Result<Bundle> {
+    let name = file_name(path)?;
+    let mut file = nkd_document::input::open(path)?;
+    let size = file.metadata()?.len();
+    let mut magic = Vec::new();
+    (&mut file).take(4).read_to_end(&mut magic)?;
+    file.rewind()?;
+    let reader = Reader::open(nkd_bundle::open(file)?, None)?;
+    let contents = reader.contents().clone();
+    let wanted = contents.size;
+    ensure!(
+        size == wanted || magic == ZSTD_MAGIC,
+        "it has {size} bytes, and should have {wanted}"
+    );
+    // Nothing else pins the index yet. Each name is in it twice, so damage shows.
+    let as_written = Digest::of(&nkd_bundle::index(&contents.images)) == contents.index;
+    let mut types = contents.images.iter().map(|it| it.media_type.as_str());
+    let known = types.all(|it| MANIFEST_TYPES.contains(&it));
+    ensure!(as_written && known, "its index is damaged");
+    let mut architectures = contents.images.iter().map(|it| &it.architecture);
+    let architecture = architectures.next().cloned().unwrap_or_default();
+    if let Some(other) = architectures.find(|it| **it != architecture) {
+        anyhow::bail!("it has images for {architecture} and for {other}");
     }
-
-    /// An image by its full name.
-    pub fn image(&self, name: &str) -> Option<&Image> {
-        self.images.iter().find(|it| it.name == name)
-    }
+    Ok(Bundle {
+        file: name.to_owned(),
+        size,
+        unpacked: wanted,
+        index: contents.index,
+        architecture,
+        images: contents.images,
+    })
 }
 
 /// The name of a bundle's file, which goes into URLs and paths on nodes.

@@ -12,7 +12,7 @@ use super::config::Config;
 use super::input::Input;
 use super::layer::{Compression, Layer};
 use super::progress::{Progress, Watched};
-use crate::images::name;
+use crate::image_name;
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -88,7 +88,7 @@ impl Search<'_> {
 impl Running<'_> {
     fn index(&mut self, index: &Value) -> Result<()> {
         for entry in list_of(&index["manifests"]) {
-            let annotation = |key: &str| entry["annotations"][key].as_str().map(name::full);
+            let annotation = |key: &str| entry["annotations"][key].as_str().map(image_name::full);
             let name = annotation(NAME).or_else(|| annotation(REF_NAME));
             if let Some(name) = name.filter(|it| self.is_wanted(it)) {
                 let added = self.descriptor(&name, entry, 0);
@@ -140,7 +140,7 @@ impl Running<'_> {
     fn list(&mut self, list: &Value) -> Result<()> {
         for manifest in list_of(list) {
             for tag in list_of(&manifest["RepoTags"]) {
-                let name = name::full(tag.as_str().unwrap_or_default());
+                let name = image_name::full(tag.as_str().unwrap_or_default());
                 let known = |it: &Found| it.image.name == name;
                 let known = self.findings.images.iter().any(known);
                 if !known && self.is_wanted(&name) {

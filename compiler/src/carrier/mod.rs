@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::compile::{Compiled, CompiledNode};
+use crate::compiled::{Compiled, CompiledNode};
 use crate::config::SPEC;
 use crate::contents;
 use crate::parallel;

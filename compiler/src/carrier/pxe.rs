@@ -2,7 +2,7 @@
 //! disk that the cluster file names.
 
 use super::Server;
-use crate::compile::{Compiled, CompiledNode};
+use crate::compiled::{Compiled, CompiledNode};
 
 /// DHCP's boot file.
 const BOOT: &str = "#!ipxe

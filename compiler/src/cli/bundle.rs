@@ -10,10 +10,11 @@ use super::answer::Answer;
 use super::images::architecture;
 use super::shown::Shown;
 use super::table::table;
-use crate::bundle::{Bundle as Read, create, verify};
+use crate::bundle::{create, verify};
 use crate::cluster_file;
-use crate::cluster_file::domain::Role;
 use crate::images::Closure;
+use crate::model::Bundle as Read;
+use crate::model::Role;
 use nkd_document::{Code, Diagnostics};
 
 /// Make image bundles for nodes without registries, or look at them
@@ -108,7 +109,7 @@ impl Bundle {
                 Ok(Answer::new(table(&rows), json!({"bundles": all(&bundles)})))
             }
             Command::List { files } => {
-                let bundles = read(files, Read::read, to);
+                let bundles = read(files, crate::bundle::read, to);
                 Ok(Answer::new(
                     listed(&bundles),
                     json!({"bundles": all(&bundles)}),

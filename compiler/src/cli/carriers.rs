@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::carrier::{self, Carried, Server, Target, pxe};
-use crate::compile::{Compiled, CompiledNode};
+use crate::compiled::{Compiled, CompiledNode};
 use crate::contents;
 use crate::output::More;
 use nkd_document::Diagnostics;

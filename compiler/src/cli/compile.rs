@@ -6,8 +6,9 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use crate::cluster_file::domain::{Cluster, Interface, Node};
-use crate::compile::{self, Compiled, Request};
+use crate::compile::{self, Request};
+use crate::compiled::Compiled;
+use crate::model::{Cluster, Interface, Node};
 use crate::output::{self, Held, Written};
 use nkd_document::Diagnostics;
 

@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::rotate::{self, What};
 use super::table::table;
 use crate::cluster_file;
-use crate::pki::KeyPair;
+use crate::model::KeyPair;
 use crate::secrets_file;
 use nkd_document::Diagnostics;
 

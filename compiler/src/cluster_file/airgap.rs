@@ -2,10 +2,10 @@
 
 use nkd_contract::{BundleSource, Urls, paths};
 
-use super::domain::ImagesFrom;
 use super::files::Files;
 use super::{checks, written};
-use crate::bundle::Bundle;
+use crate::model::Bundle;
+use crate::model::ImagesFrom;
 use nkd_document::{Code, Diagnostics, Spanned};
 
 type Text = Spanned<String>;
@@ -72,7 +72,7 @@ fn bundles(
     }
     let mut bundles: Vec<Bundle> = Vec::new();
     for name in names {
-        let bundle = match Bundle::read(&files.path(name)) {
+        let bundle = match crate::bundle::read(&files.path(name)) {
             Ok(bundle) => bundle,
             Err(reason) => {
                 let message = format!("`{}` can't be used: {reason:#}", name.value);

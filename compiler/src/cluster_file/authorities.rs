@@ -2,10 +2,10 @@
 
 use nkd_contract::Timestamp;
 
-use super::domain::OwnKeys;
 use super::files::Files;
 use super::written;
-use crate::pki::KeyPair;
+use crate::model::KeyPair;
+use crate::model::OwnKeys;
 use crate::pki::own::{Chain, Key, Problem};
 use crate::version::Version;
 use nkd_document::{Code, Diagnostics, Span, Spanned};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::domain::Endpoint;
+use crate::model::Endpoint;
 use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, Spanned};
 

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::domain::Algorithm;
+use crate::model::Algorithm;
 
 /// `apiVersion`
 pub const API_VERSION: &str = "nkd.openeuler.org/v1alpha1";

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use super::checks;
-use super::domain::{Endpoint, KubeVip};
 use super::resolved::{Cluster, Node};
-use crate::images::name::full;
+use crate::image_name::full;
+use crate::model::{Endpoint, KubeVip};
 use nkd_document::{Code, Diagnostics, Spanned};
 
 type Text = Spanned<String>;

@@ -1,9 +1,9 @@
 //! `spec.kubernetes.etcd.external`: an etcd that is there already.
 
 use super::checks;
-use super::domain::ExternalEtcd;
 use super::files::Files;
 use super::written;
+use crate::model::ExternalEtcd;
 use crate::pki::own::{Chain, Key};
 use nkd_document::{Code, Diagnostics};
 

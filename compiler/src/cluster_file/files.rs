@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::domain::{Manifest, Overlay, Own};
 use super::written;
 use crate::config::user::UserConfig;
 use crate::images::manifest;
-use crate::pki::{Secret, own::Chain};
+use crate::model::{Manifest, Overlay, Own, Secret};
+use crate::pki::own::Chain;
 use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, SourceId, Spanned};
 

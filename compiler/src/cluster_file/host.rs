@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::domain::{Host, Names, Own, Proxy, User};
 use super::files::Files;
 use super::written;
 use super::{checks, keys};
-use crate::pki::Secret;
+use crate::model::Secret;
+use crate::model::{Host, Names, Own, Proxy, User};
 use nkd_document::{Code, Diagnostics, Spanned};
 
 type Text = Spanned<String>;

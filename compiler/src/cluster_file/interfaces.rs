@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::domain::Interface;
 use super::written;
 use super::{checks, keys};
+use crate::model::Interface;
 use nkd_document::{Code, Diagnostics, Spanned};
 
 type Text = Spanned<String>;

@@ -1,5 +1,5 @@
 //! The cluster file, in three stages: [as written](written), with [defaults](resolved), and in
-//! [types that can't be wrong](domain).
+//! [types that can't be wrong](crate::model).
 
 mod addressing;
 mod airgap;
@@ -7,7 +7,6 @@ mod authorities;
 mod budgets;
 mod checks;
 mod defaults;
-pub mod domain;
 mod endpoint;
 mod etcd;
 mod files;
@@ -15,7 +14,6 @@ mod host;
 mod interfaces;
 pub mod keys;
 mod kubelet;
-pub mod lines;
 pub mod manual;
 mod networks;
 mod nodes;
@@ -31,17 +29,20 @@ use std::path::Path;
 use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, Span};
 
-use lines::Lines;
+use crate::model::lines::{self, Lines};
 
 /// Reads a cluster file and everything it names. Whatever is wrong is in `diagnostics`, and then
 /// there is no cluster.
-pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<domain::Cluster> {
+pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<crate::model::Cluster> {
     let (written, lines) = written(path, diagnostics)?;
     checked(path, written, lines, diagnostics)
 }
 
 /// The same for those who ask what images there are: bundles of them needn't be there yet.
-pub fn read_without_bundles(path: &Path, diagnostics: &mut Diagnostics) -> Option<domain::Cluster> {
+pub fn read_without_bundles(
+    path: &Path,
+    diagnostics: &mut Diagnostics,
+) -> Option<crate::model::Cluster> {
     let (mut written, lines) = written(path, diagnostics)?;
     written.spec.airgap = None;
     checked(path, written, lines, diagnostics)
@@ -52,7 +53,7 @@ fn checked(
     written: written::Cluster,
     lines: Lines,
     diagnostics: &mut Diagnostics,
-) -> Option<domain::Cluster> {
+) -> Option<crate::model::Cluster> {
     let resolved = resolved::resolve(written, diagnostics);
     let directory = path.parent().unwrap_or(Path::new(""));
     validate::validate(resolved, directory, lines, diagnostics)

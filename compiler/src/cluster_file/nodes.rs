@@ -1,9 +1,9 @@
-use super::domain::{Node, Overlay, Pool, Role, Taint};
 use super::files::Files;
 use super::host::HostLevel;
 use super::resolved;
 use super::written;
 use super::{checks, host, interfaces, keys, kubelet};
+use crate::model::{Node, Overlay, Pool, Role, Taint};
 use nkd_document::{Code, Diagnostics, Spanned};
 
 /// Label prefixes of Kubernetes' own that a kubelet may set on its node, and single labels

@@ -1,9 +1,9 @@
 //! What has to hold where nkd has patches of its own for kubeadm: of the static pods of control planes with
 //! `os.selinux`, and of kubelet's configuration in pools and nodes.
 
-use super::domain::{Node, Overlay, Role};
 use super::nodes::Settings;
 use crate::kubeadm::PATCHES;
+use crate::model::{Node, Overlay, Role};
 use crate::version::Version;
 use nkd_document::{Code, Diagnostics, Span};
 

@@ -3,18 +3,15 @@
 
 use nkd_contract::Stage;
 
-use super::domain::Role;
 use super::{keys, written};
 use crate::images;
+use crate::model::DEFAULT_API_PORT;
+use crate::model::Role;
 use crate::version::Version;
 use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 
 type Text = Spanned<String>;
-
-/// Where the API is found on a control plane, unless the endpoint says otherwise (kubeadm's
-/// default `bindPort`).
-pub const DEFAULT_API_PORT: u16 = 6443;
 
 /// The document.
 pub struct Cluster {

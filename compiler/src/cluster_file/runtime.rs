@@ -6,11 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nkd_contract::Runtime;
 
-use super::domain::{Access, DOCKER_HUB, Mirror, Registry, server};
 use super::files::Files;
 use super::{checks, keys, resolved, written};
-use crate::images::name::full;
-use crate::pki::Secret;
+use crate::image_name::full;
+use crate::model::Secret;
+use crate::model::{Access, DOCKER_HUB, Mirror, Registry, server};
 use crate::version::Version;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 

@@ -1,4 +1,4 @@
-//! From the resolved file to the [domain](super::domain). Every check runs, so that one run shows
+//! From the resolved file to the [domain](crate::model). Every check runs, so that one run shows
 //! everything that is wrong.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -7,7 +7,6 @@ use std::path::Path;
 
 use nkd_contract::Stage;
 
-use super::domain::{Algorithm, Cluster, Node, Overlay, Pki, Report, Role, Tokens};
 use super::files::Files;
 use super::lines::Lines;
 use super::resolved;
@@ -17,6 +16,7 @@ use super::{
     runtime,
 };
 use crate::kubeadm::overlay;
+use crate::model::{Algorithm, Cluster, Node, Overlay, Pki, Report, Role, Tokens};
 use crate::version::Version;
 use nkd_document::{Code, Diagnostics, Spanned};
 

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{Configured, control_plane, worker};
-use crate::cluster_file::domain::{Cluster, Role};
 use crate::kubeadm;
+use crate::model::{Cluster, Role};
 
 /// The images of a cluster's nodes, by what they are.
 #[derive(Debug, Clone)]

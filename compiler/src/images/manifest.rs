@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::name;
+use crate::image_name;
 use nkd_document::yaml::{Node, Value};
 
 /// A pod's lists of containers, in whatever kind of object the pod is described.
@@ -36,7 +36,7 @@ fn collect(node: &Node, into: &mut BTreeSet<String>) {
 
 fn text(image: Option<&Node>) -> Option<String> {
     let image = image.and_then(Node::as_text)?.trim();
-    (!image.is_empty()).then(|| name::full(image))
+    (!image.is_empty()).then(|| image_name::full(image))
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 
 mod closure;
 pub mod manifest;
-pub mod name;
 mod planned;
 
 pub use closure::Closure;
@@ -11,6 +10,7 @@ pub use planned::Planned;
 
 use serde_json::Value;
 
+use crate::image_name;
 use crate::version::Version;
 
 /// Tags that come with a Kubernetes version.
@@ -111,7 +111,7 @@ pub fn default_repository(version: Option<Version>) -> &'static str {
 /// The image of pod sandboxes.
 pub fn sandbox(version: Option<Version>, repository: &str) -> String {
     let pause = version.map_or("3.10", |version| tags_of(version).pause);
-    name::full(&format!("{repository}/pause:{pause}"))
+    image_name::full(&format!("{repository}/pause:{pause}"))
 }
 
 /// What of kubeadm's configuration decides on images.
@@ -155,7 +155,7 @@ impl Configured {
         let (repository, tag) = &self.etcd;
         let repository = repository.as_ref().unwrap_or(&self.repository);
         let tag = tag.as_deref().unwrap_or(tags_of(self.version).etcd);
-        Some(name::full(&format!("{repository}/etcd:{tag}")))
+        Some(image_name::full(&format!("{repository}/etcd:{tag}")))
     }
 
     /// From 1.21 `CoreDNS` has a path of its own in Kubernetes' registry, but only there: in any
@@ -170,7 +170,7 @@ impl Configured {
         } else {
             "coredns"
         };
-        name::full(&format!("{repository}/{path}:{tag}"))
+        image_name::full(&format!("{repository}/{path}:{tag}"))
     }
 }
 
@@ -182,7 +182,7 @@ pub fn worker(of: &Configured) -> Vec<String> {
         ..
     } = of;
     vec![
-        name::full(&format!("{repository}/kube-proxy:{version}")),
+        image_name::full(&format!("{repository}/kube-proxy:{version}")),
         sandbox(Some(*version), repository),
         of.coredns(),
     ]
@@ -196,7 +196,7 @@ pub fn control_plane(of: &Configured) -> Vec<String> {
         "kube-scheduler",
     ]
     .iter()
-    .map(|name| name::full(&format!("{}/{name}:{}", of.repository, of.version)))
+    .map(|name| image_name::full(&format!("{}/{name}:{}", of.repository, of.version)))
     .collect();
     images.extend(worker(of));
     images.extend(of.etcd());

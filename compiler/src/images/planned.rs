@@ -3,8 +3,8 @@
 use nkd_contract::{Bundles, Image, ImageSource, Images, Kubeadm, Runtime};
 
 use super::Closure;
-use crate::bundle::Bundle;
-use crate::cluster_file::domain::{Cluster, ImagesFrom, Role};
+use crate::model::Bundle;
+use crate::model::{Cluster, ImagesFrom, Role};
 use nkd_document::{Code, Diagnostics, Span};
 
 /// What the plans of control planes and of workers have.

@@ -12,8 +12,8 @@ use ipnet::IpNet;
 use nkd_contract::{Runtime, paths};
 use serde_json::{Value, json};
 
-use crate::cluster_file::domain::{Cluster, Node, Role, Taint};
 use crate::fragments;
+use crate::model::{Cluster, Node, Role, Taint};
 use crate::pki::Secrets;
 use nkd_document::yaml;
 

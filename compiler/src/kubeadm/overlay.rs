@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::{ETCD_DATA, names, schema};
-use crate::cluster_file::domain::Overlay;
+use crate::model::Overlay;
 use crate::version::Version;
 use nkd_document::yaml::Node;
 use nkd_document::{Code, Diagnostics};

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use serde_json::json;
 
-use crate::cluster_file::domain::{Cluster, Node, Proxy, User};
 use crate::config::{Config, PRIVATE, PUBLIC, Unit};
 use crate::fragments;
+use crate::model::{Cluster, Node, Proxy, User};
 
 /// Where `update-ca-trust` takes authorities from (its manual page).
 const ANCHORS: &str = "/etc/pki/ca-trust/source/anchors";

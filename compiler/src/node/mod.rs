@@ -9,11 +9,11 @@ use anyhow::Result;
 use nkd_contract::{Plan, ReportTarget, Role, SCHEMA, paths};
 use serde_json::Value;
 
-use crate::cluster_file::domain::{self, Cluster, Endpoint, Node};
 use crate::config::{Config, PRIVATE, PUBLIC, Unit};
 use crate::fragments;
 use crate::images::Planned;
 use crate::kubeadm;
+use crate::model::{self, Cluster, Endpoint, Node};
 use crate::pki::Secrets;
 use nkd_document::yaml;
 
@@ -183,9 +183,9 @@ fn patches(config: &mut Config, cluster: &Cluster, node: &Node) {
 
 fn role(cluster: &Cluster, node: &Node) -> Role {
     match node.role {
-        domain::Role::ControlPlane if cluster.is_init(node) => Role::Init,
-        domain::Role::ControlPlane => Role::JoinControlPlane,
-        domain::Role::Worker => Role::JoinWorker,
+        model::Role::ControlPlane if cluster.is_init(node) => Role::Init,
+        model::Role::ControlPlane => Role::JoinControlPlane,
+        model::Role::Worker => Role::JoinWorker,
     }
 }
 
@@ -219,7 +219,7 @@ fn plan(
 ) -> Plan {
     let role = role(cluster, node);
     let is_init = role == Role::Init;
-    let addon = |(index, manifest): (usize, &domain::Manifest)| {
+    let addon = |(index, manifest): (usize, &model::Manifest)| {
         format!("{}/{index:02}-{}", paths::ADDONS, manifest.name)
     };
     let addons = cluster.manifests.iter().enumerate().map(addon);

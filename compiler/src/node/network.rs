@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use crate::cluster_file::domain::Interface;
 use crate::config::{Config, PRIVATE};
+use crate::model::Interface;
 
 /// Where `NetworkManager` looks for connections; it ignores files that others may read
 /// (`nm-settings-keyfile(5)`).

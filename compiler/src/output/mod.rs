@@ -18,7 +18,7 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::compile::Compiled;
+use crate::compiled::Compiled;
 use nkd_document::{Code, Diagnostics};
 use staging::Staging;
 

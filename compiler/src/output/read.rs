@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{Held, LOCK, NODES};
-use crate::cluster_file::lines::Lines;
+use crate::model::lines::Lines;
 use nkd_document::{Code, Diagnostics};
 
 /// What of `cluster.lock` commands need again.

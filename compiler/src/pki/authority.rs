@@ -9,8 +9,7 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 
-use super::{KeyPair, Secret};
-use crate::cluster_file::domain::Algorithm;
+use crate::model::{Algorithm, KeyPair, Secret};
 
 /// How much before their making certificates become valid: machines whose clock is in another
 /// time zone, or a bit slow, boot too.

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 use super::authority::{ADMIN_VALIDITY, Authority, generate_key};
 use super::own::Chain;
 use super::secrets::SCHEMA;
-use super::{Admin, Authorities, KeyPair, Secret, Secrets};
-use crate::cluster_file::domain::{Algorithm, Cluster};
+use super::{Admin, Authorities, Secrets};
+use crate::model::{Algorithm, Cluster, KeyPair, Secret};
 use nkd_document::Spanned;
 
 /// Groups an administrator can be in; which of them depends on the Kubernetes version, and the

@@ -4,8 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::KeyPair;
-use crate::cluster_file::domain::Endpoint;
+use crate::model::{Endpoint, KeyPair};
 use nkd_document::yaml;
 
 /// The administrator's, with everything embedded.

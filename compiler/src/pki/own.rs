@@ -9,7 +9,8 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Name;
 
-use super::{KeyPair, Secret, pem};
+use super::pem;
+use crate::model::{KeyPair, Secret};
 use nkd_document::Code;
 
 /// What is wrong with a file; the message goes on after the file's name.

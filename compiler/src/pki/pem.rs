@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use x509_parser::pem::Pem;
 use zeroize::Zeroizing;
 
-use super::Secret;
+use crate::model::Secret;
 
 /// Object identifiers of PKCS#8, with their length and tag: rsaEncryption and NULL, then
 /// id-ecPublicKey and the curve (RFC 3279, RFC 5480).

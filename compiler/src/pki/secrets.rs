@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::Secret;
+use crate::model::{KeyPair, Secret};
 
 /// The version of the secrets file that this build reads and writes.
 pub const SCHEMA: u32 = 1;
@@ -49,16 +49,6 @@ pub struct Authorities {
     pub etcd: KeyPair,
     /// Signs the certificates of aggregated API servers' clients.
     pub front_proxy: KeyPair,
-}
-
-/// A private key and what is known of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct KeyPair {
-    /// The certificate, or the public key where there is none, as PEM.
-    pub public: String,
-    /// The private key as PEM (PKCS#8).
-    pub key: Secret,
 }
 
 /// A client certificate of the administrator.

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use nkd_contract::{Plan, Role, paths};
 use serde_json::{Value, json};
 
-use crate::compile::Compiled;
+use crate::compiled::Compiled;
 use crate::images::{self, Configured};
 use crate::parallel;
 use crate::version::Version;

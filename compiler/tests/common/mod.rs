@@ -7,7 +7,8 @@ pub mod tamper;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use nkd::compile::{self, Compiled, Request};
+use nkd::compile::{self, Request};
+use nkd::compiled::Compiled;
 use nkd_document::Diagnostics;
 use serde_json::Value;
 

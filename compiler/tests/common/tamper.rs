@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nkd::compile::Compiled;
+use nkd::compiled::Compiled;
 use serde_json::{Value, json};
 
 use super::{compiled_from, file, tests};

@@ -10,8 +10,8 @@ use machines::{NODE, OS, POOL};
 
 use super::budgets;
 pub use super::defaults::*;
-use super::domain::{Algorithm, Role};
 use super::endpoint::KUBE_VIP_IMAGE;
+use crate::model::{Algorithm, Role};
 use nkd_document::yaml::{Key, Kind, Mapping};
 
 const ROLES: [&str; 2] = [Role::ControlPlane.name(), Role::Worker.name()];

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use anyhow::Result;
 
 use super::registries;
-use crate::cluster_file::domain::{Access, Cluster, Registry, server};
 use crate::config::{Config, PRIVATE, PUBLIC};
 use crate::fragments;
+use crate::model::{Access, Cluster, Registry, server};
 
 /// One directory for each registry.
 const REGISTRIES: &str = "/etc/containerd/certs.d";

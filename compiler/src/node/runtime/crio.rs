@@ -7,9 +7,9 @@ use anyhow::Result;
 use nkd_contract::Images;
 
 use super::registries;
-use crate::cluster_file::domain::Cluster;
 use crate::config::{Config, PRIVATE, PUBLIC};
 use crate::fragments;
+use crate::model::Cluster;
 
 const CREDENTIALS: &str = "/etc/crio/nkd-auth.json";
 /// The images that CRI-O pins.

@@ -5,9 +5,9 @@ use nkd_contract::Runtime;
 use serde_json::{Value, json};
 
 use super::registries;
-use crate::cluster_file::domain::Cluster;
 use crate::config::{Config, PUBLIC};
 use crate::fragments;
+use crate::model::Cluster;
 
 pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> Result<()> {
     let mut daemon: Value = serde_json::from_str(fragments::DOCKER)?;

@@ -9,8 +9,8 @@ mod registries;
 use anyhow::Result;
 use nkd_contract::{Images, Runtime};
 
-use crate::cluster_file::domain::{Cluster, Node};
 use crate::config::Config;
+use crate::model::{Cluster, Node};
 
 /// `images` are those of the node's plan.
 pub(super) fn files(

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde_json::json;
 
-use crate::cluster_file::domain::{Access, Cluster, DOCKER_HUB, Mirror};
 use crate::config::{Config, PRIVATE, PUBLIC};
 use crate::fragments;
-use crate::pki::Secret;
+use crate::model::Secret;
+use crate::model::{Access, Cluster, DOCKER_HUB, Mirror};
 
 /// Where kubelet finds credentials. Not its own directory, which a reset of kubeadm empties.
 const CREDENTIALS: &str = "/etc/nkd/registries";

@@ -1,8 +1,11 @@
 //! The cluster, in types that can't be wrong: nothing here needs checking again.
 
+mod bundle;
 mod host;
+pub mod lines;
 mod nodes;
 mod runtime;
+mod secret;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,16 +13,21 @@ use std::time::Duration;
 use ipnet::IpNet;
 use nkd_contract::{BundleSource, Runtime, Stage};
 
+pub use bundle::Bundle;
 pub use host::{Host, Names, Own, Proxy, User};
 pub use nodes::{Interface, Node, Pool, Role, Taint};
 pub use runtime::{Access, DOCKER_HUB, Mirror, Registry, server};
+pub use secret::{KeyPair, Secret};
 
-use crate::bundle::Bundle;
-use crate::cluster_file::lines::Lines;
-use crate::pki::{KeyPair, Secret};
+use lines::Lines;
+
 use crate::version::Version;
 use nkd_document::yaml;
 use nkd_document::{SourceId, Span, Spanned};
+
+/// Where the API is found on a control plane, unless the endpoint says otherwise (kubeadm's
+/// default `bindPort`).
+pub const DEFAULT_API_PORT: u16 = 6443;
 
 /// A cluster.
 pub struct Cluster {
@@ -201,7 +209,7 @@ impl Cluster {
         if own || self.kube_vip.is_some() {
             self.endpoint.port
         } else {
-            super::resolved::DEFAULT_API_PORT
+            DEFAULT_API_PORT
         }
     }
 }

@@ -26,6 +26,16 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A private key and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyPair {
+    /// The certificate, or the public key where there is none, as PEM.
+    pub public: String,
+    /// The private key as PEM (PKCS#8).
+    pub key: Secret,
+}
+
 #[cfg(test)]
 mod tests {
     use super::Secret;

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use crate::config::user::UserConfig;
-use crate::pki::Secret;
+use crate::model::Secret;
 use nkd_document::{Span, Spanned};
 
 /// What is set of the operating system itself.

@@ -1,4 +1,4 @@
-use crate::pki::Secret;
+use crate::model::Secret;
 
 /// Docker's own registry, as images' names say it.
 pub const DOCKER_HUB: &str = "docker.io";

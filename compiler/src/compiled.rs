@@ -1,0 +1,41 @@
+//! What comes out of a compilation, before it is proven and written.
+
+use std::collections::BTreeMap;
+
+use crate::images::Closure;
+use crate::model::Cluster;
+use crate::pki::Secrets;
+
+/// A compiled cluster.
+pub struct Compiled {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Every image any node runs.
+    pub closure: Closure,
+    /// Its secrets.
+    pub secrets: Secrets,
+    /// The administrator's kubeconfig.
+    pub kubeconfig: String,
+    /// Every node's file, in the order of the cluster file.
+    pub nodes: Vec<CompiledNode>,
+    /// The input files by their path relative to the cluster file, and their text.
+    pub inputs: Vec<(String, String)>,
+    /// What people should know, though nothing is wrong.
+    pub notes: Vec<String>,
+}
+
+/// One node's file.
+pub struct CompiledNode {
+    /// The node's name.
+    pub name: String,
+    /// Its role in the cluster file.
+    pub role: &'static str,
+    /// Its address.
+    pub address: String,
+    /// Its Ignition config.
+    pub ignition: String,
+    /// Where the user wrote what is on the node, by its path there: file and line.
+    pub places: BTreeMap<String, String>,
+    /// Whether it was asked for.
+    pub wanted: bool,
+}
