@@ -1,6 +1,7 @@
 //! `nkd-agent`: makes the machine it runs on a Ready Kubernetes node, and says how it goes.
 //!
 //! - [`install`]: the worker, root: a state machine over the [`stages`], writing the event log.
+//! - [`announcer`]: tells what happens to everybody who listens.
 //! - [`report`]: the reporter, unprivileged: reads the event log, serves D-Bus, sends callbacks.
 //! - [`retry`]: goes on at once with an installation that has failed.
 //! - [`status`]: what the event log adds up to, for a person.
@@ -9,6 +10,7 @@
 //! - [`tokens`]: renews bootstrap tokens that were made before a time server had set the clock.
 //! - [`system`]: the machine underneath: files, commands, journal, systemd.
 
+pub mod announcer;
 pub mod cli;
 pub mod clock;
 pub mod diagnose;

@@ -10,31 +10,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use nkd_contract::paths;
 
-use crate::stages::{ADMIN_CONFIG, clock};
-use crate::system::files::{remove, write_atomic};
+use crate::stages::ADMIN_CONFIG;
+use crate::stages::clock::{self, TOKENS_MADE_TOO_EARLY};
+use crate::system::files::remove;
 use crate::system::{CommandError, Root, since_boot};
 
-/// Says that the tokens are made, or were made, before a time server has set the clock, and until when
-/// they are to be renewed, in seconds since boot. It does not outlive the boot.
-const MADE_TOO_EARLY: &str = "/run/nkd/tokens-made-too-early";
-/// For how long the tokens are renewed: as long as the shortest life of a token
-/// (`spec.kubernetes.bootstrapTokens.ttl`). Tokens must not come back long after they have expired.
-const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// How long kubeadm's phase may take.
 const PHASE: Duration = Duration::from_secs(120);
-
-/// Notes that the tokens of this node are made by a clock that no time server has set.
-pub(crate) fn note_unsynchronized_clock(root: &Root) {
-    let path = root.path(MADE_TOO_EARLY);
-    if path.exists() {
-        return;
-    }
-    let until = (since_boot() + PATIENCE).as_secs().to_string();
-    // Without it the tokens may expire early, which is no reason not to make the cluster.
-    if let Err(error) = write_atomic(&path, until.as_bytes(), 0o600) {
-        log::warn!("{MADE_TOO_EARLY}: {error}");
-    }
-}
 
 /// Has kubeadm make the tokens again, with their whole life from now on, if no time server had set the
 /// clock when it made them.
@@ -42,7 +24,7 @@ pub(crate) fn note_unsynchronized_clock(root: &Root) {
 /// # Errors
 /// kubeadm fails, most often because the API isn't up; or the note of it can't be removed.
 pub fn renew(root: &Root) -> anyhow::Result<()> {
-    let path = root.path(MADE_TOO_EARLY);
+    let path = root.path(TOKENS_MADE_TOO_EARLY);
     let Ok(until) = fs::read_to_string(&path) else {
         return Ok(());
     };
@@ -54,7 +36,7 @@ pub fn renew(root: &Root) -> anyhow::Result<()> {
     }
     // Until a time server has set the clock, it may be wrong again.
     if is_over || clock::is_synchronized(root) {
-        remove(&path).context(MADE_TOO_EARLY)?;
+        remove(&path).context(TOKENS_MADE_TOO_EARLY)?;
     }
     Ok(())
 }

@@ -1,13 +1,10 @@
 //! The worker: takes the node from its plan to Ready, through everything that happens on the way.
 
-mod announcer;
 mod lock;
 mod ready;
 mod state;
 mod step;
 mod worker;
-
-pub use announcer::{Announcer, News};
 
 use std::fs;
 use std::io;
@@ -15,6 +12,7 @@ use std::io;
 use anyhow::Context as _;
 use nkd_contract::{Cause, Kind, Plan, PlanError, Stage, paths};
 
+use crate::announcer::{self, Announcer, News};
 use crate::stages::{self, Fault};
 use crate::system::files::keep_reserve;
 use crate::system::{self, Root};

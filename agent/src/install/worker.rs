@@ -7,7 +7,8 @@ use nkd_contract::{Cause, Kind, Plan, Stage, paths};
 
 use super::state::State;
 use super::step::{Failure, Input, Step};
-use super::{Announcer, News, Outcome, ready};
+use super::{Outcome, ready};
+use crate::announcer::{Announcer, News};
 use crate::stages::{self, Fault, Node};
 use crate::system::files::give_up_reserve;
 use crate::system::{self, Root};

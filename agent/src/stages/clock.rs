@@ -12,8 +12,8 @@ use nkd_contract::{Cause, Role, Timestamp, paths};
 
 use super::api::KUBELET_CREDENTIALS;
 use super::{Fault, Node};
-use crate::system::Root;
-use crate::tokens;
+use crate::system::files::write_atomic;
+use crate::system::{Root, since_boot};
 
 /// How long timedated may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -26,6 +26,13 @@ const SEEN: [&str; 5] = [
     "/var/lib/etcd/member/snap/db",
     "/var/lib/systemd/timesync/clock",
 ];
+
+/// Says that the tokens are made, or were made, before a time server has set the clock, and until when
+/// they are to be renewed, in seconds since boot. It does not outlive the boot.
+pub(crate) const TOKENS_MADE_TOO_EARLY: &str = "/run/nkd/tokens-made-too-early";
+/// For how long the tokens are renewed: as long as the shortest life of a token
+/// (`spec.kubernetes.bootstrapTokens.ttl`). Tokens must not come back long after they have expired.
+const TOKENS_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     raise_to_floor(node)?;
@@ -41,11 +48,24 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         let message = format!("going on with the clock at {now}: {}", fault.message);
         node.warn(&Fault::new(fault.cause, message));
         if node.plan.role == Role::Init {
-            tokens::note_unsynchronized_clock(node.root);
+            note_tokens_made_too_early(node.root);
         }
     }
     // A time server may be wrong, too.
     raise_to_floor(node)
+}
+
+/// Notes that the tokens of this node are made by a clock that no time server has set.
+fn note_tokens_made_too_early(root: &Root) {
+    let path = root.path(TOKENS_MADE_TOO_EARLY);
+    if path.exists() {
+        return;
+    }
+    let until = (since_boot() + TOKENS_PATIENCE).as_secs().to_string();
+    // Without it the tokens may expire early, which is no reason not to make the cluster.
+    if let Err(error) = write_atomic(&path, until.as_bytes(), 0o600) {
+        log::warn!("{TOKENS_MADE_TOO_EARLY}: {error}");
+    }
 }
 
 fn raise_to_floor(node: &mut Node<'_>) -> Result<(), Fault> {

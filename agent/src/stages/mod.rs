@@ -21,7 +21,7 @@ use nkd_contract::{Cause, Kind, Plan, Progress, Stage};
 pub(crate) use api::KUBELET_CREDENTIALS;
 pub(crate) use kubeadm::{ADMIN_CONFIG, MEMBER};
 
-use crate::install::{Announcer, News};
+use crate::announcer::{Announcer, News};
 use crate::system::{self, Backoff, CommandError, Root, TICK};
 use hooks::When;
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
-use nkd_agent::install::Announcer;
+use nkd_agent::announcer::Announcer;
 use nkd_agent::stages::{self, Node};
 use nkd_agent::system::{self, Root};
 use nkd_contract::{Plan, Stage, paths};

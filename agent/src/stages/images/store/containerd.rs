@@ -7,12 +7,10 @@ use nkd_bundle::{Blob, Digest, Image};
 use nkd_contract::{Cause, Runtime};
 
 use super::super::refused;
+use super::ctr::ctr;
 use super::{ContentStore, Fault, Form, LOAD, Load, Store, content, crictl};
-use crate::stages::runtime;
 use crate::system::{Command, Root};
 
-/// The namespace that CRI uses.
-const NAMESPACE: &str = "k8s.io";
 /// The label that keeps an image from garbage collection (containerd, CRI plugin, "Image
 /// pinning").
 const PINNED: &str = "io.cri-containerd.pinned=pinned";
@@ -20,14 +18,14 @@ const PINNED: &str = "io.cri-containerd.pinned=pinned";
 /// Labels"). The CRI plugin of containerd 2 has one for each pod, which doesn't.
 const EXPIRE: &str = r#"labels."containerd.io/gc.expire""#;
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Containerd {
     pub(super) root: Root,
 }
 
 impl Containerd {
-    pub(super) fn ctr(&self) -> Command {
-        runtime::client(&self.root, Runtime::Containerd).args(["--namespace", NAMESPACE])
+    fn ctr(&self) -> Command {
+        ctr(&self.root)
     }
 
     /// The names of all images, each with its digest.
@@ -80,14 +78,14 @@ impl Store for Containerd {
     }
 
     fn content_store(&self, blobs: &[Blob]) -> Option<ContentStore> {
-        ContentStore::open(self, blobs)
+        ContentStore::open(&self.root, blobs)
     }
 
     /// An import that was cut off leaves half-written blobs, held by its lease for a day and named
     /// as in its archive, such as `layer.tar`. containerd would go on writing them from another
     /// archive with the same names, and fail for good. Without their lease they are collected.
     fn forget_cut_off_loads(&self) -> Result<(), Fault> {
-        content::forget_cut_off_loads(self)?;
+        content::forget_cut_off_loads(&self.root)?;
         let failed = |error| Fault::of_command(Cause::ImagesImport, &error);
         let leases = ["leases", "list", "--quiet", EXPIRE];
         let leases = self.ctr().args(leases).read();

@@ -20,10 +20,10 @@ use nkd_bundle::{Blob, Digest};
 use nkd_contract::Cause;
 
 use super::super::refused;
-use super::containerd::Containerd;
+use super::ctr::ctr;
 use super::load::full;
 use super::{Fault, LOAD};
-use crate::system::{CommandError, Input, Running, attended};
+use crate::system::{CommandError, Input, Root, Running, attended};
 
 /// From which size on a blob is written by the agent, in bytes. Handing one over takes a program of
 /// its own, in whose time a smaller one is sent.
@@ -40,7 +40,7 @@ const GC_REFERENCE: &str = "containerd.io/gc.ref.content";
 /// kept, though no image has them yet.
 #[derive(Debug)]
 pub(in super::super) struct ContentStore {
-    containerd: Containerd,
+    machine: Root,
     directory: PathBuf,
     /// The blob whose labels refer to all others.
     root: Digest,
@@ -58,18 +58,18 @@ struct Coming {
 impl ContentStore {
     /// The store, to be filled with the large ones of these blobs. `None` if there are none, or if
     /// it isn't a directory that this process can write to.
-    pub(super) fn open(containerd: &Containerd, blobs: &[Blob]) -> Option<Self> {
+    pub(super) fn open(machine: &Root, blobs: &[Blob]) -> Option<Self> {
         let mut seen = HashSet::new();
         let mut is_new = |it: &&Blob| Self::takes(it) && seen.insert(it.digest);
         let large: Vec<_> = blobs.iter().filter(|it| is_new(it)).collect();
         if large.is_empty() {
             return None;
         }
-        let opened = directory(containerd).and_then(|directory| {
+        let opened = directory(machine).and_then(|directory| {
             let list: Vec<_> = large.iter().map(|it| it.digest.to_string()).collect();
             let list = list.join("\n");
             let store = Self {
-                containerd: containerd.clone(),
+                machine: machine.clone(),
                 directory,
                 root: Digest::of(list.as_bytes()),
                 coming: None,
@@ -100,7 +100,7 @@ impl ContentStore {
         let references = blobs.iter().enumerate();
         let references =
             references.map(|(number, it)| format!("{GC_REFERENCE}.{number}={}", it.digest));
-        let label = self.containerd.ctr().args(["content", "label"]);
+        let label = ctr(&self.machine).args(["content", "label"]);
         let label = label.args([root.digest.to_string(), GC_ROOT.to_owned()]);
         let labelled = label
             .args(references)
@@ -165,7 +165,7 @@ impl ContentStore {
     /// Has containerd take a blob.
     fn ingest(&self, file: File, blob: Blob) -> Result<Running, Fault> {
         let digest = blob.digest.to_string();
-        let ingest = self.containerd.ctr().args(["content", "ingest"]);
+        let ingest = ctr(&self.machine).args(["content", "ingest"]);
         ingest
             .args(["--expected-digest", &digest])
             .args(["--expected-size", &blob.size.to_string()])
@@ -216,35 +216,34 @@ impl Drop for ContentStore {
     /// What no image has taken is left to the garbage collector.
     fn drop(&mut self) {
         self.ingesting.clear();
-        if let Err(fault) = forget(&self.containerd, &[self.root.to_string()]) {
+        if let Err(fault) = forget(&self.machine, &[self.root.to_string()]) {
             log::warn!("{fault}");
         }
     }
 }
 
 /// Lets go what an earlier load has kept that was cut off.
-pub(super) fn forget_cut_off_loads(containerd: &Containerd) -> Result<(), Fault> {
+pub(super) fn forget_cut_off_loads(machine: &Root) -> Result<(), Fault> {
     // All content is a line for each layer of each image, with its labels.
     let list = ["content", "list", "--quiet", GC_ROOT_FILTER];
-    let list = containerd.ctr().args(list).read();
+    let list = ctr(machine).args(list).read();
     let list = list.map_err(|error| failed(&error))?;
     let roots: Vec<_> = list.split_whitespace().collect();
     if roots.is_empty() {
         return Ok(());
     }
-    forget(containerd, &roots)
+    forget(machine, &roots)
 }
 
-fn forget<S: AsRef<std::ffi::OsStr>>(containerd: &Containerd, roots: &[S]) -> Result<(), Fault> {
-    let delete = containerd.ctr().args(["content", "delete"]).args(roots);
+fn forget<S: AsRef<std::ffi::OsStr>>(machine: &Root, roots: &[S]) -> Result<(), Fault> {
+    let delete = ctr(machine).args(["content", "delete"]).args(roots);
     delete.read().map(drop).map_err(|error| failed(&error))
 }
 
 /// Where the store has its blobs, as containerd itself says.
-fn directory(containerd: &Containerd) -> Result<PathBuf, Fault> {
+fn directory(machine: &Root) -> Result<PathBuf, Fault> {
     let plugin = "type==io.containerd.content.v1,id==content";
-    let plugin = containerd
-        .ctr()
+    let plugin = ctr(machine)
         .args(["plugins", "list", "--detailed", plugin])
         .read();
     let plugin = plugin.map_err(|error| failed(&error))?;
@@ -259,7 +258,7 @@ fn directory(containerd: &Containerd) -> Result<PathBuf, Fault> {
         let message = "containerd doesn't say where its content store is";
         Fault::new(Cause::ImagesImport, message)
     })?;
-    Ok(containerd.root.path(root).join("blobs/sha256"))
+    Ok(machine.path(root).join("blobs/sha256"))
 }
 
 /// A file that no disk has.

@@ -4,6 +4,7 @@ mod containerd;
 mod content;
 mod crictl;
 mod crio;
+mod ctr;
 mod docker;
 mod form;
 mod isulad;
