@@ -250,6 +250,10 @@ impl Machine {
         let plan = Plan::parse(self.read(paths::PLAN).as_bytes()).unwrap();
         let member = self.read("/etc/kubernetes/nkd-member.crt");
         assert_eq!(member, plan.certificate_authority, "of a finished kubeadm");
+        if plan.role != Role::Init {
+            // Only the node that makes the cluster has the administrator's kubeconfig.
+            assert_eq!(self.calls_of("kubectl"), Vec::<String>::new());
+        }
         let enabled = self.calls_of("systemctl");
         let kubelet = "systemctl enable kubelet.service";
         assert!(enabled.iter().any(|call| call == kubelet), "{enabled:?}");

@@ -15,7 +15,7 @@ fn api(authority: &Authority) -> Receiver {
     Receiver::listen(any, &[], Some(authority))
 }
 
-fn joins(plan: &mut Plan, authority: &Authority, endpoint: SocketAddr) {
+pub fn joins(plan: &mut Plan, authority: &Authority, endpoint: SocketAddr) {
     plan.role = Role::JoinControlPlane;
     plan.certificate_authority.clone_from(&authority.pem);
     plan.endpoint = endpoint.to_string();
@@ -99,6 +99,9 @@ fn makes(plan: &mut Plan, authority: &Authority, endpoint: &str, own_port: u16) 
     plan.budgets.insert(Stage::Kubeadm, 0);
 }
 
+/// What kubeadm writes before it starts kubelet.
+pub const KUBELET_SETTINGS: &str = "/var/lib/kubelet/config.yaml";
+
 /// What a control plane comes up from.
 pub fn write_control_plane(machine: &Machine) {
     for name in [
@@ -110,10 +113,11 @@ pub fn write_control_plane(machine: &Machine) {
     ] {
         machine.write(&format!("/etc/kubernetes/{name}"), "whole");
     }
+    machine.write(KUBELET_SETTINGS, "whole");
 }
 
 /// What an attempt leaves that came to its last phase.
-fn was_made(machine: &Machine) {
+pub fn was_made(machine: &Machine) {
     write_control_plane(machine);
     let kubelet = "client-certificate: /var/lib/kubelet/pki/kubelet-client-current.pem";
     machine.write("/etc/kubernetes/kubelet.conf", kubelet);
@@ -122,18 +126,22 @@ fn was_made(machine: &Machine) {
 
 #[test]
 fn a_cluster_that_others_serve_is_not_made_a_second_time() {
-    let machine = Machine::new();
-    let authority = Authority::new();
-    let others = api(&authority);
-    machine.plan(|plan| makes(plan, &authority, &others.address.to_string(), 1));
-    machine.install();
-    let (stage, cause, message) = machine.failure();
-    assert_eq!(
-        (stage, cause),
-        (Some(Stage::Kubeadm), Cause::KubeadmClusterExists),
-        "{message}"
-    );
-    assert!(machine.calls_of("kubeadm").is_empty());
+    // One of them refuses anonymous requests.
+    for status in [200, 401, 403] {
+        let machine = Machine::new();
+        let authority = Authority::new();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let others = Receiver::listen(any, &[Answer::Status(status)], Some(&authority));
+        machine.plan(|plan| makes(plan, &authority, &others.address.to_string(), 1));
+        machine.install();
+        let (stage, cause, message) = machine.failure();
+        assert_eq!(
+            (stage, cause),
+            (Some(Stage::Kubeadm), Cause::KubeadmClusterExists),
+            "{status}: {message}"
+        );
+        assert!(machine.calls_of("kubeadm").is_empty());
+    }
 }
 
 #[test]
@@ -195,7 +203,8 @@ fn a_label_of_an_earlier_life_does_not_make_a_control_plane() {
     give_credentials(&machine);
     machine.program(
         "kubeadm",
-        "echo whole > $ROOT/etc/kubernetes/kubelet.conf; exit 1",
+        "echo whole > $ROOT/etc/kubernetes/kubelet.conf
+        echo whole > $ROOT/var/lib/kubelet/config.yaml; exit 1",
     );
     machine.plan(|plan| joins(plan, &authority, api.address));
     machine.attempt();
@@ -301,7 +310,7 @@ fn a_token_that_the_cluster_refuses_is_told_before_kubeadm_tries_it_for_minutes(
 }
 
 /// The Node object of a worker whose join came to its end.
-const ANNOTATED: Answer = Answer::Body(
+pub const ANNOTATED: Answer = Answer::Body(
     r#"{"metadata": {"annotations": {"kubeadm.alpha.kubernetes.io/cri-socket": "/run/x.sock"}}}"#,
 );
 /// The Node object of a worker that kubelet has registered, and nobody has changed since.
@@ -324,6 +333,7 @@ fn cut_off_worker(version: &str, answers: &[Answer]) -> (Machine, Receiver) {
     let api = Receiver::listen(any, &answers, Some(&authority));
     give_credentials(&machine);
     machine.write("/etc/kubernetes/kubelet.conf", "whole");
+    machine.write(KUBELET_SETTINGS, "whole");
     machine.write(BOOTSTRAP_CONFIG, "a token");
     machine.plan(|plan| {
         joins(plan, &authority, api.address);
@@ -424,10 +434,11 @@ fn a_name_that_is_taken_is_named_by_every_attempt() {
     );
     machine.install();
     assert!(machine.calls_of("kubeadm").len() >= 3);
-    for event in machine.events() {
-        let cause = event.cause.unwrap_or(Cause::KubeadmNameTaken);
-        assert_eq!(cause, Cause::KubeadmNameTaken, "{}", event.message);
-    }
+    let events = machine.events().into_iter();
+    let failed = events.filter(|event| matches!(event.kind, Kind::AttemptFailed | Kind::Failed));
+    let causes: Vec<_> = failed.map(|event| event.cause).collect();
+    assert!(causes.len() >= 2, "{causes:?}");
+    assert_eq!(causes, vec![Some(Cause::KubeadmNameTaken); causes.len()]);
 }
 
 #[test]
@@ -436,9 +447,11 @@ fn a_worker_whose_kubeadm_gave_up_too_early_gets_its_cri_socket_annotated() {
     let (machine, api) = cut_off_worker("v1.20.2", &[REGISTERED, REGISTERED, ok]);
     // Nothing of an earlier attempt: it is this one that fails.
     std::fs::remove_dir_all(machine.path("/etc/kubernetes")).unwrap();
+    std::fs::remove_file(machine.path(KUBELET_SETTINGS)).unwrap();
     machine.program(
         "kubeadm",
-        "mkdir -p $ROOT/etc/kubernetes; echo whole > $ROOT/etc/kubernetes/kubelet.conf; exit 1",
+        "mkdir -p $ROOT/etc/kubernetes; echo whole > $ROOT/etc/kubernetes/kubelet.conf
+        echo whole > $ROOT/var/lib/kubelet/config.yaml; exit 1",
     );
     machine.install();
     machine.lacks_only_its_api();

@@ -108,6 +108,33 @@ fn a_token_that_never_exists_ends_the_wait_with_the_gates_budget_over_one_connec
 }
 
 #[test]
+fn a_token_that_does_not_exist_yet_is_waited_for_where_anybody_is_answered() {
+    let authority = Authority::new();
+    let serving = Cluster {
+        anonymous: true,
+        ..Cluster::closed(Init::Serving)
+    };
+    let api = ApiServer::start(&authority, serving);
+    let machine = worker(&authority, &api, TOKEN, 1);
+    machine.attempt();
+    let (stage, cause, message) = machine.failure();
+    let expected = (Some(Stage::Gate), Cause::GateToken);
+    assert_eq!((stage, cause), expected, "{message}");
+}
+
+#[test]
+fn another_clusters_api_is_given_no_token() {
+    let api = ApiServer::start(&Authority::new(), Cluster::closed(Init::Done));
+    let machine = worker(&Authority::new(), &api, TOKEN, 1);
+    machine.attempt();
+    let (stage, cause, message) = machine.failure();
+    let expected = (Some(Stage::Gate), Cause::GateUntrusted);
+    assert_eq!((stage, cause), expected, "{message}");
+    let asked = api.questions();
+    assert!(asked.is_empty(), "{asked:?}");
+}
+
+#[test]
 fn a_token_that_is_refused_by_a_cluster_with_all_its_tokens_is_not_waited_for() {
     let authority = Authority::new();
     let expired = Cluster {

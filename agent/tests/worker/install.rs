@@ -170,7 +170,8 @@ fn a_failed_kubeadm_is_cleaned_up_after_and_finds_the_delivered_authorities_agai
             [ -e $ROOT/second ] && exit 0
             touch $ROOT/second $ROOT/etc/kubernetes/kubelet.conf
             echo "the token abcdef.0123456789abcdef is not the fault"; exit 1;;
-        reset) rm -r $ROOT/etc/kubernetes;;
+        # Without --force it asks a person, and here is none.
+        reset) case "$*" in *--force*) rm -r $ROOT/etc/kubernetes;; *) exit 1;; esac;;
         esac"#,
     );
     machine.install();
@@ -310,6 +311,7 @@ fn a_node_that_may_have_joined_is_not_reset_while_nobody_can_be_asked() {
         .replace(r#""gate""#, r#""kubeadm""#);
     machine.write(paths::STATE, &gated);
     machine.write("/etc/kubernetes/kubelet.conf", "whole");
+    machine.write("/var/lib/kubelet/config.yaml", "whole");
     let credentials = signed.cert.pem() + &signed.signing_key.serialize_pem();
     machine.write(
         "/var/lib/kubelet/pki/kubelet-client-current.pem",
@@ -405,7 +407,11 @@ fn a_cut_between_the_end_of_the_last_stage_and_ready_loses_and_doubles_neither()
     let done = serde_json::to_string(&last[0]).unwrap();
     machine.write(paths::EVENTS, &(machine.read(paths::EVENTS) + &done + "\n"));
 
+    let reserve = machine.path("/var/lib/nkd/reserve");
+    assert!(reserve.exists());
     assert_eq!(machine.install(), End::Ready);
     assert_eq!(machine.events(), [begun, last.to_vec()].concat());
     assert!(machine.path(paths::COMPLETE).exists());
+    assert_eq!(machine.read(paths::CAPI_SENTINEL), "success\n");
+    assert!(!reserve.exists(), "a Ready node needs no reserve");
 }

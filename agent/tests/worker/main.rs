@@ -8,6 +8,7 @@ mod api_server;
 mod budget;
 mod clock;
 mod cluster;
+mod control_plane;
 mod etcd;
 mod gate;
 mod hooks;

@@ -8,14 +8,16 @@ use super::receiver::{Answer, Authority, Receiver};
 
 const NOT_READY: Answer = Answer::Body(
     r#"{"metadata": {"name": "cp1", "resourceVersion": "42"}, "status": {"conditions":
-        [{"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": "no network"}]}}"#,
+        [{"type": "MemoryPressure", "status": "False"}, {"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": "no network"}]}}"#,
 );
-pub const READY: Answer =
-    Answer::Body(r#"{"status": {"conditions": [{"type": "Ready", "status": "True"}]}}"#);
+pub const READY: Answer = Answer::Body(
+    r#"{"status": {"conditions":
+        [{"type": "MemoryPressure", "status": "False"}, {"type": "Ready", "status": "True"}]}}"#,
+);
 
 const NO_NETWORK: Answer = Answer::Body(
     r#"{"metadata": {"name": "cp1", "resourceVersion": "42"}, "status": {"conditions":
-        [{"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message":
+        [{"type": "MemoryPressure", "status": "False"}, {"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message":
           "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady"}]}}"#,
 );
 const CHANGE: Answer = Answer::Body("{\"type\": \"MODIFIED\"}\n");

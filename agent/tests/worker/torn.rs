@@ -2,7 +2,7 @@
 
 use nkd_contract::{Cause, Role, Stage, paths};
 
-use super::cluster::write_control_plane;
+use super::cluster::{ANNOTATED, KUBELET_SETTINGS, write_control_plane};
 use super::machine::Machine;
 use super::ready::give_credentials;
 use super::receiver::{Answer, Authority, Receiver};
@@ -46,6 +46,27 @@ fn a_worker_whose_kubelet_has_no_credentials_left_is_reset() {
         let calls = machine.calls_of("kubeadm");
         assert_eq!(calls.len(), 2, "{calls:?}");
         assert!(calls[0].starts_with("kubeadm reset"), "{calls:?}");
+    }
+}
+
+#[test]
+fn a_worker_whose_kubelet_cannot_start_from_its_settings_is_reset_and_joins_anew() {
+    for path in [KUBELET_SETTINGS, "/var/lib/kubelet/kubeadm-flags.env"] {
+        for torn in TORN {
+            let machine = Machine::new();
+            let ok = Answer::Status(200);
+            // The cluster knows the node from before the power cut.
+            let _api = worker(&machine, &[ok, ok, ANNOTATED, ANNOTATED]);
+            give_credentials(&machine);
+            machine.write("/etc/kubernetes/kubelet.conf", "whole");
+            machine.write(KUBELET_SETTINGS, "whole");
+            machine.write(path, torn);
+            machine.install();
+            machine.lacks_only_its_api();
+            let calls = machine.calls_of("kubeadm");
+            assert_eq!(calls.len(), 2, "{path}: {calls:?}");
+            assert!(calls[0].starts_with("kubeadm reset"), "{path}: {calls:?}");
+        }
     }
 }
 
@@ -169,6 +190,8 @@ fn an_init_whose_etcd_had_written_nothing_yet_begins_anew() {
     let mut log = vec![4, 0, 0, 0, 0, 0, 0, 0x84, 8, 4, 0x10, 0];
     log.resize(4096, 0);
     std::fs::write(machine.path("/var/lib/etcd/member/wal/0-0.wal"), log).unwrap();
+    let mark = "/etc/kubernetes/nkd-init-repair";
+    machine.write(mark, "");
     machine.program(
         "kubeadm",
         "[ \"$1\" = init ] || rm -r $ROOT/var/lib/etcd/member",
@@ -179,6 +202,8 @@ fn an_init_whose_etcd_had_written_nothing_yet_begins_anew() {
     assert!(calls[0].starts_with("kubeadm reset"), "{calls:?}");
     assert!(calls[1].starts_with("kubeadm init"), "{calls:?}");
     assert!(!machine.path("/var/lib/etcd/member").exists());
+    // What joins this cluster later must not be written over.
+    assert!(!machine.path(mark).exists());
 }
 
 #[test]

@@ -33,6 +33,8 @@ const KUBELET_SETTINGS: &str = "/var/lib/kubelet/config.yaml";
 /// The kubelet settings of this node alone. Where its feature gate `NodeLocalCRISocket` is on, kubeadm
 /// writes the CRI socket here, before it starts kubelet, and not into the Node object.
 pub(super) const INSTANCE_SETTINGS: &str = "/var/lib/kubelet/instance-config.yaml";
+/// The flags with which kubelet's unit starts it. kubeadm never leaves this file empty.
+pub(super) const KUBELET_FLAGS: &str = "/var/lib/kubelet/kubeadm-flags.env";
 const AUTHORITY: &str = "/etc/kubernetes/pki/ca.crt";
 pub(super) const ETCD_DATA: &str = "/var/lib/etcd/member";
 pub(super) const ETCD_LOG: &str = "/var/lib/etcd/member/wal";
@@ -55,7 +57,7 @@ const OTHERS: [&str; 10] = [
     "/etc/kubernetes/super-admin.conf",
     "/etc/kubernetes/controller-manager.conf",
     "/etc/kubernetes/scheduler.conf",
-    "/var/lib/kubelet/kubeadm-flags.env",
+    KUBELET_FLAGS,
     "/var/lib/kubelet/pki/kubelet-server-current.pem",
 ];
 /// Certificates with their keys, by the path without `.crt` and `.key`. kubeadm stops at half a pair.

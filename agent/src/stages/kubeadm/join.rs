@@ -6,7 +6,7 @@ use nkd_contract::{Cause, Plan, Role, paths};
 use serde_json::json;
 
 use super::files::{
-    self, INSTANCE_SETTINGS, KUBELET_BOOTSTRAP_CONFIG, KUBELET_CONFIG, QUORUM_REPAIR,
+    self, INSTANCE_SETTINGS, KUBELET_BOOTSTRAP_CONFIG, KUBELET_FLAGS, QUORUM_REPAIR,
 };
 use super::{
     Api, Fault, Node, control_plane_runs, cri_socket, discovery, etcd, kubeadm, own_api_answers,
@@ -146,7 +146,8 @@ pub(super) fn name_is_free(node: &Node<'_>) -> Result<(), Fault> {
 }
 
 /// Whether this node is a member of the cluster, by the word of the cluster itself and with the
-/// credentials its kubelet got. Without these, kubelet can't run, and it is none.
+/// credentials its kubelet got. Without these, or from settings that a power cut has torn, kubelet can't
+/// run, and the node is no member.
 ///
 /// # Errors
 /// The cluster can't be asked, or the node is one of its control planes and doesn't come up. Nothing
@@ -154,8 +155,10 @@ pub(super) fn name_is_free(node: &Node<'_>) -> Result<(), Fault> {
 fn has_joined(node: &mut Node<'_>) -> Result<bool, Fault> {
     let endpoint = &node.plan.endpoint;
     if files::exists(node, QUORUM_REPAIR)
-        || !files::is_whole(node, KUBELET_CONFIG)
-        || files::is_torn(node, INSTANCE_SETTINGS)
+        || !files::kubelet_is_whole(node)
+        || [INSTANCE_SETTINGS, KUBELET_FLAGS]
+            .into_iter()
+            .any(|path| files::is_torn(node, path))
     {
         return Ok(false);
     }
