@@ -238,9 +238,10 @@ mod tests {
 
     #[test]
     fn a_child_that_ends_early_says_why() {
-        let mut running = shell("echo no more >&2; exit 3").start(Input::Fed).unwrap();
+        let running = shell("echo no more of abcdef.0123456789abcdef >&2; exit 3");
+        let mut running = running.start(Input::Fed).unwrap();
         let error = running.feed(&vec![7; 5_000_000]).unwrap_err().to_string();
-        assert!(error.contains("no more"), "{error}");
+        assert!(error.contains("no more of (secret)"), "{error}");
     }
 
     #[test]

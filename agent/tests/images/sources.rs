@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
-use nkd_contract::{BundleSource, Bundles, Cause, ImageSource, Plan, Stage, Urls};
+use nkd_contract::{BundleSource, Bundles, Cause, ImageSource, Plan, Stage, Urls, paths};
 
 use super::machine::server::Server;
 use super::{ALL, DIRECTORY, directory, machine, stops, then_works, three};
@@ -102,12 +102,18 @@ fn a_mirror_goes_on_where_a_server_broke_off_even_if_it_knows_no_ranges() {
 fn a_server_without_the_bundle_is_named() {
     let made = three();
     let server = Server::new(made.bytes[..100].to_vec(), true, usize::MAX);
-    let machine = machine(&made, urls(&[&server]), |_| {});
+    let mut sources = urls(&[&server]);
+    if let BundleSource::Urls(urls) = &mut sources[0] {
+        urls.urls[0] = server.url.replace("://", "://somebody:pa55word@");
+    }
+    let machine = machine(&made, sources, |_| {});
     let message = stops(&machine, Cause::ImagesTruncated);
     assert!(
         message.contains(&server.url) && message.contains("100 bytes there"),
         "{message}"
     );
+    let told = machine.read(paths::EVENTS);
+    assert!(!told.contains("pa55word"), "{told}");
     assert_eq!(
         server.asked.lock().unwrap().len(),
         1,
@@ -128,7 +134,7 @@ fn a_server_that_never_gets_further_is_given_up() {
 }
 
 #[test]
-fn the_worker_shows_that_it_is_alive_while_a_server_is_silent() {
+fn the_worker_shows_that_it_is_alive_while_a_server_or_a_command_is_silent() {
     let made = three();
     let server = Server::breaking(made.bytes.clone(), true, |_| {
         sleep(Duration::from_secs(5));
@@ -141,16 +147,22 @@ fn the_worker_shows_that_it_is_alive_while_a_server_is_silent() {
         manager
             .set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
-        while manager.recv(&mut message).is_ok() {
-            signs.push(Instant::now());
+        while let Ok(length @ 1..) = manager.recv(&mut message) {
+            let told = String::from_utf8_lossy(&message[..length]).into_owned();
+            signs.push((Instant::now(), told));
         }
         signs
     });
     let notify = machine.path("/notify");
-    machine.end(machine.command().env("NOTIFY_SOCKET", notify));
+    machine.program("kubeadm", "exec sleep 4");
+    machine.end(machine.command().env("NOTIFY_SOCKET", &notify));
+    let end = UnixDatagram::unbound().unwrap();
+    end.send_to(&[], notify).unwrap();
     assert_eq!(machine.names(), ALL);
     let signs = signs.join().unwrap();
-    let longest = signs.windows(2).map(|pair| pair[1] - pair[0]).max();
+    // The unit has started, whatever its work is still to wait for.
+    assert!(signs[0].1.starts_with("READY=1"), "{signs:?}");
+    let longest = signs.windows(2).map(|pair| pair[1].0 - pair[0].0).max();
     // The unit has a minute.
     assert!(longest.unwrap() < Duration::from_secs(3), "{longest:?}");
 }

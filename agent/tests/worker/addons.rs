@@ -1,6 +1,6 @@
 //! What is applied to a cluster, and what is never applied a second time.
 
-use nkd_contract::{Cause, Stage};
+use nkd_contract::{Cause, Plan, Stage, paths};
 use serde_json::json;
 
 use super::machine::Machine;
@@ -49,6 +49,39 @@ fn what_was_applied_is_not_applied_again_on_the_next_boot() {
         .filter_map(|call| call.rsplit(' ').next())
         .collect();
     assert_eq!(files, [MANIFEST, SECOND, SECOND]);
+}
+
+/// The same with a budget of a second and this kubectl, after its worker has run.
+fn with_failing_manifests(manifests: &[&str], kubectl: &str) -> Machine {
+    let machine = with_manifests(manifests);
+    let mut plan = Plan::parse(machine.read(paths::PLAN).as_bytes()).unwrap();
+    plan.budgets.insert(Stage::Addons, 1);
+    machine.write(paths::PLAN, &serde_json::to_string(&plan).unwrap());
+    machine.program("kubectl", kubectl);
+    machine.install();
+    machine
+}
+
+#[test]
+fn add_ons_of_which_one_never_succeeds_are_given_up() {
+    // In each attempt, less is left when the second is applied than at the beginning.
+    let kubectl = r#"case "$*" in *01-*)
+        echo >> $ROOT/tries; [ $(wc -l < $ROOT/tries) -ge 6 ];; esac"#;
+    let machine = with_failing_manifests(&[MANIFEST, SECOND], kubectl);
+    let (stage, cause, message) = machine.failure();
+    let expected = (Some(Stage::Addons), Cause::AddonsApply);
+    assert_eq!((stage, cause), expected, "{message}");
+}
+
+#[test]
+fn add_ons_that_get_further_are_not_given_up_whatever_was_left_of_earlier_stages() {
+    let third = "/etc/nkd/addons/02-more.yaml";
+    let kubectl = r#"for last; do :; done
+        case "$*" in *apply*)
+        mkdir "$ROOT/seen-${last##*/}" 2> /dev/null || exit 0
+        sleep 0.8; exit 1;; esac"#;
+    let machine = with_failing_manifests(&[MANIFEST, SECOND, third], kubectl);
+    machine.lacks_only_its_api();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How long a stage may go on failing, and what happens then.
 
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nkd_contract::{Cause, Image, Kind, Stage};
 
@@ -17,18 +17,43 @@ fn a_dead_runtime_is_tried_again_until_its_budget_is_used_up() {
         "systemctl",
         "echo 'containerd.service is broken' >&2; exit 1",
     );
+    let begun = Instant::now();
     assert_eq!(machine.install(), End::Exhausted);
+    let took = begun.elapsed();
     let (stage, cause, message) = machine.failure();
     assert_eq!((stage, cause), (Some(Stage::Runtime), Cause::RuntimeStart));
     assert!(
         message.contains("containerd.service is broken"),
         "{message}"
     );
-    let again = machine
-        .events()
-        .into_iter()
-        .filter(|event| event.kind == Kind::AttemptFailed);
-    assert!(again.count() >= 1);
+    let delays = delays(&machine);
+    assert!(!delays.is_empty());
+    assert!(
+        took >= delays.iter().sum::<Duration>(),
+        "{delays:?} were announced, and it ended after {took:?}"
+    );
+}
+
+/// The delays that were announced before further attempts.
+fn delays(machine: &Machine) -> Vec<Duration> {
+    let events = machine.events().into_iter();
+    let again = events.filter(|event| event.kind == Kind::AttemptFailed);
+    again
+        .map(|event| Duration::from_millis(event.retry_after.unwrap()))
+        .collect()
+}
+
+#[test]
+fn the_time_that_attempts_take_uses_up_the_budget() {
+    let machine = Machine::new();
+    machine.plan(|plan| {
+        plan.budgets.insert(Stage::Runtime, 3);
+    });
+    machine.program("systemctl", "sleep 1.6; exit 1");
+    assert_eq!(machine.install(), End::Exhausted);
+    // After two attempts, whose delays alone could not be as long as that.
+    let delays = delays(&machine);
+    assert_eq!(delays.len(), 1, "{delays:?}");
 }
 
 #[test]

@@ -6,6 +6,27 @@ use std::time::{Duration, Instant};
 use super::machine::{End, Machine};
 
 #[test]
+fn what_a_killed_worker_has_started_does_not_go_on_beside_the_next() {
+    let machine = Machine::new();
+    machine.plan(|_| {});
+    machine.program("systemctl", "echo $$ > $ROOT/pid; exec sleep 60");
+    let mut worker = machine.command().spawn().unwrap();
+    let start = Instant::now();
+    while !machine.read("/pid").ends_with('\n') {
+        assert!(start.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    // Whoever has adopted it may leave it a zombie, which has no command line.
+    let command_line = format!("/proc/{}/cmdline", machine.read("/pid").trim());
+    while std::fs::read(&command_line).is_ok_and(|line| !line.is_empty()) {
+        assert!(start.elapsed() < Duration::from_secs(20), "it lives on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
 fn a_second_worker_names_the_first_and_touches_nothing() {
     let machine = Machine::new();
     machine.plan(|_| {});
