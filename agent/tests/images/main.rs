@@ -4,6 +4,7 @@
 
 mod content;
 mod crio;
+mod limits;
 #[path = "../machine/mod.rs"]
 mod machine;
 mod sources;

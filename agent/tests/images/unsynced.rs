@@ -36,6 +36,9 @@ fn an_image_that_was_being_loaded_when_the_power_was_cut_is_loaded_anew_and_no_o
     assert_eq!(calls("images remove --sync example.org/a:1 sha256:0d"), 1);
     assert_eq!(calls("images remove"), 1);
     assert_eq!(calls("images import -"), 1);
+    // What a load that was cut off still holds would be found again by the next.
+    let at = |words: &str| machine.calls().iter().position(|call| call.contains(words));
+    assert!(at("leases list").unwrap() < at("images remove").unwrap());
     assert!(!machine.path(paths::UNSYNCED).exists());
 }
 
@@ -71,4 +74,28 @@ fn what_is_about_to_be_loaded_is_written_down_first() {
     for name in ALL {
         assert!(machine.read("/seen").contains(name));
     }
+}
+
+#[test]
+fn images_that_containers_may_have_are_removed_after_the_reset_even_if_others_were_loaded_meanwhile()
+ {
+    let (machine, made) = loaded_on("an earlier boot", &["example.org/a:1"]);
+    let store = machine.read("/store");
+    let store = store.split_inclusive('\n');
+    let others = store.filter(|line| !line.contains("/c:1"));
+    machine.write("/store", &others.collect::<String>());
+    machine.write("/etc/kubernetes/kubelet.conf", "whole");
+    let reset = "case $1 in reset) rm -r $ROOT/etc/kubernetes;; esac";
+    machine.program("kubeadm", reset);
+    machine.put(super::DIRECTORY, &made.bytes);
+    machine.install();
+    let calls = machine.calls();
+    let at = |words: &str| {
+        let found = calls.iter().position(|call| call.contains(words));
+        found.unwrap_or_else(|| panic!("no {words}: {calls:?}"))
+    };
+    assert!(at("images import -") < at("kubeadm reset"), "{calls:?}");
+    let removed = at("images remove --sync example.org/a:1");
+    assert!(at("kubeadm reset") < removed, "{calls:?}");
+    assert!(removed < at("kubeadm init"), "{calls:?}");
 }

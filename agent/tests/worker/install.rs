@@ -7,6 +7,7 @@ use std::path::Path;
 use nkd_contract::{Cause, Event, Image, ImageSource, Kind, Role, Runtime, Stage, paths};
 
 use super::machine::{End, Machine};
+use super::ready::{READY, give_credentials};
 use super::receiver::{Authority, Receiver};
 
 fn mode(path: &Path) -> u32 {
@@ -142,6 +143,21 @@ fn archives_are_imported_until_all_images_are_there_and_then_pinned() {
         calls.contains("images label example.org/a:1 io.cri-containerd.pinned=pinned"),
         "{calls}"
     );
+}
+
+#[test]
+fn archives_are_imported_in_the_order_of_their_names() {
+    let machine = Machine::new();
+    machine.plan(|plan| plan.images.required[0].name = "example.org/z:1".into());
+    for name in ["q", "c", "z", "m", "f", "x", "k", "d"] {
+        let image = format!("example.org/{name}:1\n");
+        machine.write(&format!("/images/{name}.tar"), &image);
+    }
+    machine.install();
+    let mut imports = machine.calls_of("ctr");
+    imports.retain(|call| call.contains("images import"));
+    assert_eq!(imports.len(), 10);
+    assert!(imports.is_sorted(), "{imports:?}");
 }
 
 #[test]
@@ -414,4 +430,24 @@ fn a_cut_between_the_end_of_the_last_stage_and_ready_loses_and_doubles_neither()
     assert!(machine.path(paths::COMPLETE).exists());
     assert_eq!(machine.read(paths::CAPI_SENTINEL), "success\n");
     assert!(!reserve.exists(), "a Ready node needs no reserve");
+}
+
+#[test]
+fn updates_of_the_os_are_started_after_the_mark_of_a_ready_node() {
+    let machine = Machine::new();
+    let authority = Authority::new();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let api = Receiver::listen(any, &[READY], Some(&authority));
+    give_credentials(&machine);
+    machine.plan(|plan| {
+        plan.certificate_authority.clone_from(&authority.pem);
+        plan.endpoint = api.address.to_string();
+        plan.budgets = [(Stage::Ready, 60)].into();
+    });
+    machine.write("/usr/lib/systemd/system/zincati.service", "");
+    let mark = paths::COMPLETE;
+    let start = format!(r#"case "$*" in *start\ zincati*) mv $ROOT{mark} $ROOT/held;; esac"#);
+    machine.program("systemctl", &start);
+    assert_eq!(machine.install(), End::Ready);
+    assert!(machine.path("/held").exists(), "{:?}", machine.calls());
 }

@@ -14,6 +14,7 @@ mod gate;
 mod hooks;
 mod host;
 mod install;
+mod joined;
 mod lock;
 #[path = "../machine/mod.rs"]
 mod machine;

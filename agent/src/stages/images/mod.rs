@@ -112,3 +112,23 @@ fn refused(cause: Cause, error: &crate::system::CommandError) -> Fault {
     };
     Fault::of_command(cause, error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_acted_on_first_and_a_source_that_is_not_there_only_after_that() {
+        let (passes, absent, stays) = (Cause::ImagesDisk, Cause::ImagesSource, Cause::ImagesDigest);
+        let worst = |causes: &[Cause]| {
+            let faults = causes
+                .iter()
+                .map(|cause| Fault::new(*cause, cause.to_string()));
+            worst(faults.collect()).map(|fault| fault.cause)
+        };
+        assert_eq!(worst(&[stays, absent, passes]), Some(passes));
+        assert_eq!(worst(&[stays, absent]), Some(absent));
+        assert_eq!(worst(&[stays]), Some(stays));
+        assert_eq!(worst(&[]), None);
+    }
+}
