@@ -5,10 +5,10 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use nkd_ignition::butane;
 use nkd_document::Diagnostics;
-use nkd_ignition::{read, tree};
 use nkd_document::json;
+use nkd_ignition::butane;
+use nkd_ignition::{read, tree};
 
 /// Where `local` files are read from.
 const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/seeds/butane");

@@ -11,8 +11,8 @@ use libfuzzer_sys::fuzz_target;
 use nkd::carrier::{self, Server, Target, unpack};
 use nkd::compile::{self, Request};
 use nkd::compiled::Compiled;
-use nkd_document::Diagnostics;
 use nkd::pki::Secrets;
+use nkd_document::Diagnostics;
 
 /// Of a cluster `full`. New keys for each input would take longer than all else.
 const SECRETS: &str = include_str!("../../compiler/tests/clusters/full/secrets.json");

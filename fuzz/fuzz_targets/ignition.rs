@@ -5,13 +5,13 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use nkd_document::Diagnostics;
-use nkd_ignition::merge::merge;
 use nkd::config::SPEC_MINOR;
 use nkd::config::user::UserConfig;
-use nkd_ignition::{read, tree};
+use nkd_document::Diagnostics;
 use nkd_document::json;
 use nkd_document::yaml::Node;
+use nkd_ignition::merge::merge;
+use nkd_ignition::{read, tree};
 
 fuzz_target!(|text: &str| {
     let (parent, child) = text.split_once("\n---\n").unwrap_or((text, "{}"));

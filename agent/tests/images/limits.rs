@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nkd_contract::{Image, ImageSource, Unit};
+use nkd_contract::{Cause, Image, ImageSource, Stage, Unit};
 
 use super::machine::Machine;
 use super::machine::images::bundle;
@@ -42,6 +42,25 @@ fn no_more_than_three_images_are_pulled_at_once() {
     );
     machine.install();
     kept_the_limit(&machine);
+}
+
+#[test]
+fn a_pull_that_fails_is_told_with_the_name_of_its_image() {
+    let machine = machine(&three(), directory(), |plan| {
+        plan.images.source = ImageSource::Registry;
+        let image = |name| Image { name, digest: None };
+        plan.images.required = names().into_iter().map(image).collect();
+        plan.budgets.insert(Stage::Images, 0);
+    });
+    machine.program(
+        "crictl",
+        "case \"$*\" in *example.org/5:1*) echo no such manifest >&2; exit 1;; esac",
+    );
+    machine.install();
+    let (stage, cause, message) = machine.failure();
+    assert_eq!((stage, cause), (Some(Stage::Images), Cause::ImagesPull));
+    assert!(message.starts_with("example.org/5:1: "), "{message}");
+    assert!(message.contains("no such manifest"), "{message}");
 }
 
 #[test]

@@ -76,16 +76,32 @@ fn a_machine_that_is_too_small_is_told_by_how_much() {
 }
 
 #[test]
+fn a_machine_of_exactly_the_size_that_is_needed_passes() {
+    let machine = Machine::new();
+    machine.write("/sys/devices/system/cpu/online", "0-1\n");
+    machine.write("/proc/meminfo", "MemTotal:        1740800 kB\n");
+    passes_host(&machine, |plan| {
+        plan.machine.min_cpus = 2;
+        plan.machine.min_memory = 1700;
+    });
+}
+
+#[test]
 fn a_disk_without_room_is_told_with_its_numbers() {
-    let (cause, message) = stops_at_host(&Machine::new(), |plan| {
+    let machine = Machine::new();
+    let (cause, message) = stops_at_host(&machine, |plan| {
         plan.machine.min_disk = 1 << 40;
     });
     assert_eq!(cause, Cause::HostDisk);
-    assert!(message.starts_with("/var/lib has "), "{message}");
-    assert!(
-        message.ends_with("MiB free of 1099511627776 MiB needed"),
-        "{message}"
-    );
+    let free = message.strip_prefix("/var/lib has ").unwrap();
+    let free = free
+        .strip_suffix(" MiB free of 1099511627776 MiB needed")
+        .unwrap();
+    let file_system = nix::sys::statvfs::statvfs(&machine.path("/")).unwrap();
+    let actual = file_system.blocks_available() * file_system.fragment_size() / (1 << 20);
+    // Others write to it, but not a tenth of it.
+    let free: u64 = free.parse().unwrap();
+    assert!(free.abs_diff(actual) <= actual / 10, "{free}, {actual}");
 }
 
 #[test]
@@ -189,6 +205,13 @@ fn an_endpoint_whose_name_nobody_knows_is_named() {
 }
 
 #[test]
+fn an_endpoint_that_is_an_address_is_not_looked_up() {
+    for endpoint in ["127.0.0.1:6443", "[::1]:6443"] {
+        passes_host(&Machine::new(), |plan| plan.endpoint = endpoint.into());
+    }
+}
+
+#[test]
 fn where_firewalld_runs_ports_are_opened_now_and_for_later_boots_and_it_goes_on_running() {
     let machine = Machine::new();
     machine.program(
@@ -200,9 +223,10 @@ fn where_firewalld_runs_ports_are_opened_now_and_for_later_boots_and_it_goes_on_
         plan.machine.api_port = Some(8443);
         plan.machine.pod_subnets = vec!["10.244.0.0/16".into()];
         plan.machine.firewall_ports = vec!["8472/udp".into()];
+        plan.runs_etcd = true;
     });
-    let ports = "--zone=inside --add-port=10250/tcp --add-port=8443/tcp --add-port=10256/tcp \
-                 --add-port=30000-32767/tcp --add-port=30000-32767/udp --add-port=8472/udp";
+    let ports = "--zone=inside --add-port=10250/tcp --add-port=8443/tcp --add-port=2379/tcp \
+                 --add-port=2380/tcp --add-port=10256/tcp --add-port=30000-32767/tcp --add-port=30000-32767/udp --add-port=8472/udp";
     let sources = "--add-source=10.244.0.0/16 --zone=trusted";
     assert_eq!(
         machine.calls_of("firewall-cmd"),
@@ -338,8 +362,8 @@ fn nodes_with_an_ipv6_address_forward_packets_of_both_versions() {
     passes_host(&machine, |plan| {
         plan.machine.addresses = vec!["::1".parse().unwrap()];
     });
-    assert_eq!(
-        machine.read("/proc/sys/net/ipv6/conf/default/forwarding"),
-        "1"
-    );
+    for name in ["all", "default"] {
+        let path = format!("/proc/sys/net/ipv6/conf/{name}/forwarding");
+        assert_eq!(machine.read(&path), "1", "{name}");
+    }
 }
