@@ -50,7 +50,7 @@ fn everybody_trusts_the_same_authority() {
 }
 
 /// Rule, node, file, what stands there, and what instead breaks the rule.
-const BROKEN: [(&str, usize, &str, &str, &str); 13] = [
+const BROKEN: [(&str, usize, &str, &str, &str); 14] = [
     (
         "images-complete",
         1,
@@ -86,6 +86,13 @@ const BROKEN: [(&str, usize, &str, &str, &str); 13] = [
         KUBEADM,
         "imageRepository: ",
         "etcd: {local: {dataDir: /srv/etcd}}\nimageRepository: ",
+    ),
+    (
+        "plans-read-whole",
+        1,
+        PLAN,
+        "\"schema\": 1,",
+        "\"schema\": 1, \"novelty\": true,",
     ),
     (
         "names-cover-api",

@@ -2,24 +2,36 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{Runtime, Stage, Timestamp};
 
-/// The version of the plan that this build reads and writes.
+/// The version of the plan that this build reads and writes. It changes only with a plan that no earlier
+/// agent can read at all.
 pub const SCHEMA: u32 = 1;
+
+/// What a plan may require of this build, by name ([`Plan::requires`]).
+pub const FEATURES: &[&str] = &[];
 
 /// `/etc/nkd/plan.json`: everything the agent's worker needs to know about its node.
 ///
 /// Secrets stay out of it: they are in `/etc/nkd/kubeadm.yaml`, `/etc/nkd/token`, `/etc/nkd/pki` and
 /// `/etc/nkd/report.json`.
+///
+/// A plan may be older or newer than its agent. Keys are added and never change their meaning; an agent
+/// ignores those it doesn't know. Where that would be wrong, [`requires`](Self::requires) names what has to be
+/// known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Plan {
     /// Version of this document, see [`SCHEMA`].
     pub schema: u32,
+    /// What an agent must know to carry out this plan, beyond the first release's; an agent that lacks one of
+    /// these refuses the plan. Known are [`FEATURES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
     /// Name of the cluster.
     pub cluster: String,
     /// Name of the node; becomes its hostname and the name of its Node object.
@@ -69,14 +81,18 @@ pub struct Plan {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub join_spread: u64,
     /// Seconds a stage may go on failing transiently, where not the stage's own default.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "known_stages",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub budgets: BTreeMap<Stage, u64>,
 }
 
 /// The part of the cluster's kubeadm configuration that a further control plane needs to run its etcd
 /// before it can ask the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Kubeadm {
     /// The `apiVersion` of its documents, such as `kubeadm.k8s.io/v1beta3`.
@@ -92,7 +108,7 @@ pub struct Kubeadm {
 
 /// What a node's machine must be like, as far as that differs from node to node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Machine {
     /// Addresses it must have: kubelet registers the node with them.
@@ -159,6 +175,16 @@ impl Machine {
     }
 }
 
+/// Budgets without those of stages that this agent doesn't have.
+fn known_stages<'de, D: Deserializer<'de>>(budgets: D) -> Result<BTreeMap<Stage, u64>, D::Error> {
+    let budgets = BTreeMap::<String, u64>::deserialize(budgets)?;
+    let stage = |name: &str| Stage::ALL.into_iter().find(|stage| stage.name() == name);
+    let known = budgets.into_iter();
+    Ok(known
+        .filter_map(|(name, seconds)| Some((stage(&name)?, seconds)))
+        .collect())
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
@@ -195,7 +221,7 @@ impl Role {
 
 /// The images a node runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Images {
     /// Where they come from.
@@ -219,7 +245,7 @@ pub enum ImageSource {
 
 /// Image bundles, and where a node looks for them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Bundles {
     /// The bundles that hold the node's images.
@@ -233,7 +259,7 @@ pub struct Bundles {
 
 /// An image bundle: an OCI image layout in a tar, which may be compressed with zstd.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Bundle {
     /// The name of its file.
@@ -261,7 +287,7 @@ pub enum BundleSource {
 
 /// Servers that all have the same files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Urls {
     /// `http` or `https` URLs without a slash at the end; the file's name goes after one. Where
@@ -274,7 +300,7 @@ pub struct Urls {
 
 /// One image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Image {
     /// Its full name with tag, such as `registry.k8s.io/pause:3.10`.
@@ -294,22 +320,37 @@ pub enum PlanError {
         /// The schema the document names.
         found: u32,
     },
+    /// The plan requires what this agent doesn't know.
+    #[error("the plan requires `{feature}`, which this agent doesn't know")]
+    Requires {
+        /// The first of what it doesn't know.
+        feature: String,
+    },
     /// The document is not a plan.
     #[error("the plan can't be read: {0}")]
     Invalid(#[from] serde_json::Error),
 }
 
 impl Plan {
-    /// Reads a plan. The schema is looked at first, so that a newer plan is called newer and not
-    /// malformed.
+    /// Reads a plan. Its schema and what it requires are looked at first, so that a newer plan is called newer
+    /// and not malformed.
+    ///
+    /// # Errors
+    /// The plan is for another agent, or it is none.
     pub fn parse(json: &[u8]) -> Result<Self, PlanError> {
         #[derive(Deserialize)]
         struct Head {
             schema: u32,
+            #[serde(default)]
+            requires: Vec<String>,
         }
-        let Head { schema } = serde_json::from_slice(json)?;
+        let Head { schema, requires } = serde_json::from_slice(json)?;
         if schema != SCHEMA {
             return Err(PlanError::Schema { found: schema });
+        }
+        let mut requires = requires.into_iter();
+        if let Some(feature) = requires.find(|feature| !FEATURES.contains(&feature.as_str())) {
+            return Err(PlanError::Requires { feature });
         }
         Ok(serde_json::from_slice(json)?)
     }

@@ -9,7 +9,7 @@ pub const SIGNING_KEY_PREFIX: &str = "whsec_";
 /// `/etc/nkd/report.json`: where the reporter sends events. A file of its own, because the
 /// reporter may read this and nothing else that was delivered.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReportTarget {
     /// `http` or `https` URL that takes `POST`s.

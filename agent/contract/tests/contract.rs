@@ -31,9 +31,13 @@ fn a_newer_plan_is_called_newer_whatever_else_is_in_it() {
 }
 
 #[test]
-fn a_plan_with_an_unknown_key_is_refused() {
-    let error = Plan::parse(br#"{"schema": 1, "novelty": true}"#).unwrap_err();
-    assert!(error.to_string().contains("novelty"), "{error}");
+fn a_plan_that_requires_what_this_agent_does_not_know_is_refused_by_that_name() {
+    let plan = br#"{"schema": 1, "requires": ["novelty"], "runtime": "a-new-one"}"#;
+    let error = Plan::parse(plan).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the plan requires `novelty`, which this agent doesn't know"
+    );
 }
 
 #[test]

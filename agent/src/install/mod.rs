@@ -134,7 +134,7 @@ pub(crate) fn read_plan(root: &Root) -> Result<(Plan, String), Fault> {
     })?;
     let plan = Plan::parse(&json).map_err(|error| {
         let cause = match error {
-            PlanError::Schema { .. } => Cause::PlanSchema,
+            PlanError::Schema { .. } | PlanError::Requires { .. } => Cause::PlanSchema,
             PlanError::Invalid(_) => Cause::PlanInvalid,
         };
         Fault::new(cause, error.to_string())

@@ -133,6 +133,7 @@ impl Machine {
     pub fn plan(&self, change: impl FnOnce(&mut Plan)) {
         let mut plan = Plan {
             schema: nkd_contract::SCHEMA,
+            requires: Vec::new(),
             cluster: "demo".into(),
             node: nix::unistd::gethostname().unwrap().into_string().unwrap(),
             role: Role::Init,

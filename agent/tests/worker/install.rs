@@ -38,6 +38,17 @@ fn a_plan_of_a_newer_schema_is_called_that() {
 }
 
 #[test]
+fn a_plan_that_requires_what_the_agent_lacks_does_nothing_and_is_told_by_that_name() {
+    let machine = Machine::new();
+    machine.plan(|plan| plan.requires = vec!["novelty".into()]);
+    assert_eq!(machine.install(), End::Stopped);
+    let (_, cause, message) = machine.failure();
+    assert_eq!(cause, Cause::PlanSchema);
+    assert!(message.contains("`novelty`"), "{message}");
+    assert!(machine.calls().is_empty());
+}
+
+#[test]
 fn a_plan_that_is_no_json_is_called_that() {
     let machine = Machine::new();
     machine.write(paths::PLAN, "schema: 1");

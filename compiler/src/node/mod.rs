@@ -227,6 +227,7 @@ fn plan(
     let joins_etcd = role == Role::JoinControlPlane;
     Plan {
         schema: SCHEMA,
+        requires: Vec::new(),
         cluster: cluster.name.clone(),
         node: node.name.clone(),
         role,

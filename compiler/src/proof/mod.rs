@@ -64,7 +64,7 @@ const SECRET_SIGNS: [&str; 7] = [
 type Rule = fn(&Cluster) -> Result<()>;
 
 /// Every rule, with its name.
-const RULES: [(&str, Rule); 21] = [
+const RULES: [(&str, Rule); 22] = [
     ("one-init-node", one_init_node),
     ("unique-names-and-addresses", unique_names_and_addresses),
     ("one-authority", one_authority),
@@ -86,6 +86,7 @@ const RULES: [(&str, Rule); 21] = [
     ("images-kept", runtime::keeps_images),
     ("patches-taken", runtime::takes_patches),
     ("containers-separated", runtime::separates_containers),
+    ("plans-read-whole", plans_read_whole),
 ];
 
 /// The names of all rules.
@@ -216,6 +217,19 @@ impl Cluster {
         let nodes = self.nodes.iter();
         nodes.filter(|node| node.plan.role != Role::JoinWorker)
     }
+}
+
+/// No plan has a key that no agent reads: each would ignore it.
+fn plans_read_whole(cluster: &Cluster) -> Result<()> {
+    for node in &cluster.nodes {
+        let name = &node.plan.node;
+        let written = node.files.get(paths::PLAN);
+        let written = written.with_context(|| format!("{name} has no plan"))?;
+        let written: Value = serde_json::from_str(written)?;
+        let read = serde_json::to_value(&node.plan)?;
+        ensure!(read == written, "{name}'s plan has what no agent reads");
+    }
+    Ok(())
 }
 
 fn one_init_node(cluster: &Cluster) -> Result<()> {

@@ -1,0 +1,80 @@
+//! Plans and reports may be older than the agent that reads them, or newer. `frozen/` has what releases have
+//! written. These files are never changed: whoever changes the contract adds to them.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+
+use nkd_contract::{Plan, ReportTarget, Role, Stage};
+use serde_json::{Value, json};
+
+fn frozen(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/frozen");
+    let text = fs::read_to_string(path.join(name)).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn read(plan: &Value) -> Plan {
+    Plan::parse(plan.to_string().as_bytes()).unwrap()
+}
+
+/// Every mapping gets a key that no release has had.
+fn with_novelties(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.values_mut().for_each(with_novelties);
+            map.insert("novelty".into(), json!({"a": [1]}));
+        }
+        Value::Array(items) => items.iter_mut().for_each(with_novelties),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_plan_that_was_ever_written_means_what_it_meant() {
+    for (name, role) in [
+        ("plan-init.json", Role::Init),
+        ("plan-join-control-plane.json", Role::JoinControlPlane),
+        ("plan-join-worker.json", Role::JoinWorker),
+    ] {
+        let written = frozen(name);
+        let plan = read(&written);
+        assert_eq!(plan.role, role, "{name}");
+        assert_eq!(serde_json::to_value(&plan).unwrap(), written, "{name}");
+    }
+}
+
+#[test]
+fn an_older_agent_ignores_what_a_newer_plan_has_besides() {
+    for name in [
+        "plan-init.json",
+        "plan-join-control-plane.json",
+        "plan-join-worker.json",
+    ] {
+        let written = frozen(name);
+        let mut newer = written.clone();
+        // A mapping with a single key names a kind, such as where images come from.
+        let source = newer["images"]["source"].take();
+        let budgets = newer.as_object_mut().unwrap().remove("budgets");
+        with_novelties(&mut newer);
+        newer["images"]["source"] = source;
+        let mut budgets = budgets.unwrap_or_else(|| json!({}));
+        budgets["a-later-stage"] = json!(60);
+        newer["budgets"] = budgets;
+        let plan = read(&newer);
+        assert_eq!(plan, read(&written), "{name}");
+    }
+    let plan = read(&frozen("plan-init.json"));
+    assert_eq!(plan.budgets.get(&Stage::Clock), Some(&30));
+}
+
+#[test]
+fn every_report_target_that_was_ever_written_is_read() {
+    let written = frozen("report.json");
+    let target: ReportTarget = serde_json::from_value(written.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&target).unwrap(), written);
+    let mut newer = written;
+    with_novelties(&mut newer);
+    let newer: ReportTarget = serde_json::from_value(newer).unwrap();
+    assert_eq!(newer, target);
+}
