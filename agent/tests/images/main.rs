@@ -15,7 +15,7 @@ use std::fs;
 use machine::images::{Made, bundle};
 use machine::{End, Machine};
 use nkd_bundle::Layout;
-use nkd_contract::{BundleSource, Cause, Kind, Plan, Runtime, Stage, Unit};
+use nkd_contract::{BundleSource, Cause, ImageSource, Kind, Plan, Runtime, Stage, Unit};
 
 const DIRECTORY: &str = "/usr/lib/nkd/bundles";
 const ARCHITECTURE: &str = if cfg!(target_arch = "x86_64") {
@@ -81,7 +81,34 @@ fn a_bundle_is_loaded_with_progress_in_bytes_and_its_images_are_pinned() {
     }
     let progress = machine.events().into_iter().filter_map(|it| it.progress);
     let progress: Vec<_> = progress.filter(|it| it.unit == Unit::Bytes).collect();
-    assert_eq!(progress[0].total, made.bytes.len() as u64);
+    assert!(!progress.is_empty() && progress.is_sorted_by_key(|it| it.done));
+    for it in progress {
+        assert_eq!(it.total, made.bytes.len() as u64);
+        assert!((1..=it.total).contains(&it.done), "{it:?}");
+    }
+}
+
+#[test]
+fn every_bundle_of_a_plan_is_loaded() {
+    let made = three();
+    let other = bundle(ARCHITECTURE, &[("example.org/d:1", vec![vec![4; 1000]])]);
+    let machine = machine(&made, directory(), |plan| {
+        let (mut images, first) = (plan.images.required.clone(), plan.images.source.clone());
+        other.plan(plan, directory());
+        images.append(&mut plan.images.required);
+        plan.images.required = images;
+        let (ImageSource::Bundles(all), ImageSource::Bundles(first)) =
+            (&mut plan.images.source, first)
+        else {
+            unreachable!()
+        };
+        all.bundles[0].file = "b.tar".into();
+        all.bundles.splice(0..0, first.bundles);
+    });
+    machine.put(DIRECTORY, &made.bytes);
+    fs::write(machine.path(DIRECTORY).join("b.tar"), &other.bytes).unwrap();
+    machine.install();
+    assert_eq!(machine.names(), [&ALL[..], &["example.org/d:1"]].concat());
 }
 
 #[test]
@@ -175,7 +202,7 @@ fn a_truncated_bundle_leaves_what_was_whole_before_its_end_and_nothing_else() {
     let whole = bytes.len() as u64;
     // As if it had been cut while it is read.
     let machine = machine(&made, directory(), |plan| {
-        let nkd_contract::ImageSource::Bundles(bundles) = &mut plan.images.source else {
+        let ImageSource::Bundles(bundles) = &mut plan.images.source else {
             unreachable!()
         };
         bundles.bundles[0].size = whole;
@@ -227,7 +254,7 @@ fn a_missing_layer_an_extra_file_and_a_path_that_leads_out_are_refused() {
         change(&mut layout);
         let bytes = made.write(&layout);
         let machine = machine(&made, directory(), |plan| {
-            let nkd_contract::ImageSource::Bundles(bundles) = &mut plan.images.source else {
+            let ImageSource::Bundles(bundles) = &mut plan.images.source else {
                 unreachable!()
             };
             bundles.bundles[0].size = bytes.len() as u64;

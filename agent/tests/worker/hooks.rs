@@ -20,8 +20,9 @@ fn hook(machine: &Machine, name: &str, script: &str, mode: u32) {
 #[test]
 fn hooks_run_in_the_order_of_their_names_before_and_after_their_stage_and_know_of_it() {
     let machine = Machine::new();
-    machine.plan(|_| {});
-    let note = r#"echo "$(basename $0) $NKD_STAGE $NKD_ATTEMPT $NKD_ROLE $NKD_CLUSTER" >> calls"#;
+    machine.write("/proc/sys/kernel/hostname", "cp1\n");
+    machine.plan(|plan| plan.node = "cp1".into());
+    let note = r#"echo "$(basename $0) $NKD_STAGE $NKD_ATTEMPT $NKD_ROLE $NKD_CLUSTER $NKD_NODE" >> calls"#;
     hook(&machine, "post-kubeadm.d/10-after", note, 0o755);
     hook(&machine, "pre-kubeadm.d/20-second", note, 0o755);
     hook(&machine, "pre-kubeadm.d/10-first", note, 0o700);
@@ -31,9 +32,9 @@ fn hooks_run_in_the_order_of_their_names_before_and_after_their_stage_and_know_o
         .iter()
         .position(|call| call.starts_with("kubeadm init"))
         .unwrap();
-    assert_eq!(calls[kubeadm - 3], "10-first kubeadm 1 init demo");
-    assert_eq!(calls[kubeadm - 2], "20-second kubeadm 1 init demo");
-    assert_eq!(calls[kubeadm + 1], "10-after kubeadm 1 init demo");
+    assert_eq!(calls[kubeadm - 3], "10-first kubeadm 1 init demo cp1");
+    assert_eq!(calls[kubeadm - 2], "20-second kubeadm 1 init demo cp1");
+    assert_eq!(calls[kubeadm + 1], "10-after kubeadm 1 init demo cp1");
     let said = machine.events().into_iter().filter(|event| {
         event.kind == Kind::Progress
             && event

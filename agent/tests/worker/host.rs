@@ -354,6 +354,27 @@ fn a_unit_that_cannot_be_started_is_named_with_its_state() {
 }
 
 #[test]
+fn a_module_that_is_not_there_is_loaded() {
+    let machine = Machine::new();
+    let sign = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+    std::fs::remove_file(machine.path(sign)).unwrap();
+    machine.program("modprobe", &format!("echo 0 > $ROOT{sign}"));
+    passes_host(&machine, |_| {});
+    assert_eq!(machine.calls_of("modprobe"), ["modprobe br_netfilter"]);
+    assert_eq!(machine.read(sign), "1");
+}
+
+#[test]
+fn the_nodes_name_is_that_of_its_plan_everywhere_and_on_later_boots() {
+    let machine = Machine::new();
+    // As if it had been set already: setting it would set that of the machine the test runs on.
+    machine.write("/proc/sys/kernel/hostname", "cp1\n");
+    passes_host(&machine, |plan| plan.node = "cp1".into());
+    assert_eq!(machine.read("/etc/hostname"), "cp1\n");
+    assert!(machine.events().iter().all(|event| event.node == "cp1"));
+}
+
+#[test]
 fn nodes_with_an_ipv6_address_forward_packets_of_both_versions() {
     let machine = Machine::new();
     for name in ["all", "default"] {

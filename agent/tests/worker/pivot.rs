@@ -178,4 +178,5 @@ fn a_plan_without_an_image_leaves_the_os_alone() {
     machine.plan(|_| {});
     machine.install();
     assert!(machine.calls_of("rpm-ostree").is_empty());
+    machine.lacks_only_its_api();
 }
