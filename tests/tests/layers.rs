@@ -92,7 +92,7 @@ fn every_module_uses_only_those_below_it() {
             let text = fs::read_to_string(&source).unwrap();
             let above = used(&text)
                 .into_iter()
-                .filter(|used| place(used).is_some_and(|it| it < own));
+                .filter(|used| place(used).is_some_and(|place| place < own));
             let source = source
                 .strip_prefix(&directory)
                 .unwrap()

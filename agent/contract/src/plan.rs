@@ -28,8 +28,8 @@ pub const FEATURES: &[&str] = &[];
 pub struct Plan {
     /// Version of this document, see [`SCHEMA`].
     pub schema: u32,
-    /// What an agent must know to carry out this plan, beyond the first release's; an agent that lacks one of
-    /// these refuses the plan. Known are [`FEATURES`].
+    /// Names of what an agent must know to carry out this plan, besides what every agent knows; one that lacks
+    /// any of them refuses the plan. This build knows [`FEATURES`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<String>,
     /// Name of the cluster.

@@ -1,5 +1,5 @@
-//! Plans and reports may be older than the agent that reads them, or newer. `frozen/` has what releases have
-//! written. These files are never changed: whoever changes the contract adds to them.
+//! Plans and reports may be older than the agent that reads them, or newer. `frozen/` has what nkd has
+//! written at some time. These files are never changed: whoever changes the contract adds to them.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;

@@ -15,7 +15,9 @@ const WORK: &str = "mkdir $ROOT/working.$$; ls -d $ROOT/working.* | wc -l >> $RO
     sleep 0.5; rmdir $ROOT/working.$$";
 
 fn names() -> Vec<String> {
-    (0..8).map(|it| format!("example.org/{it}:1")).collect()
+    (0..8)
+        .map(|number| format!("example.org/{number}:1"))
+        .collect()
 }
 
 /// All have worked, and never too many at once.
@@ -23,19 +25,24 @@ fn kept_the_limit(machine: &Machine) {
     let counts = machine.read("/counts");
     let counts: Vec<usize> = counts
         .lines()
-        .map(|it| it.trim().parse().unwrap())
+        .map(|count| count.trim().parse().unwrap())
         .collect();
     assert_eq!(counts.len(), names().len());
-    assert!(counts.iter().all(|it| *it <= AT_ONCE), "{counts:?}");
+    assert!(counts.iter().all(|count| *count <= AT_ONCE), "{counts:?}");
+}
+
+/// A machine that pulls all of them.
+fn puller() -> Machine {
+    machine(&three(), directory(), |plan| {
+        plan.images.source = ImageSource::Registry;
+        let image = |name| Image { name, digest: None };
+        plan.images.required = names().into_iter().map(image).collect();
+    })
 }
 
 #[test]
 fn no_more_than_three_images_are_pulled_at_once() {
-    let machine = machine(&three(), directory(), |plan| {
-        plan.images.source = ImageSource::Registry;
-        let image = |name| Image { name, digest: None };
-        plan.images.required = names().into_iter().map(image).collect();
-    });
+    let machine = puller();
     machine.program(
         "crictl",
         &format!("case \"$*\" in *\\ pull\\ *) {WORK};; esac"),
@@ -46,12 +53,7 @@ fn no_more_than_three_images_are_pulled_at_once() {
 
 #[test]
 fn a_pull_that_fails_is_told_with_the_name_of_its_image() {
-    let machine = machine(&three(), directory(), |plan| {
-        plan.images.source = ImageSource::Registry;
-        let image = |name| Image { name, digest: None };
-        plan.images.required = names().into_iter().map(image).collect();
-        plan.budgets.insert(Stage::Images, 0);
-    });
+    let machine = puller();
     machine.program(
         "crictl",
         "case \"$*\" in *example.org/5:1*) echo no such manifest >&2; exit 1;; esac",
@@ -91,8 +93,13 @@ fn progress_is_not_told_at_every_piece_of_a_bundle() {
     machine.put(super::DIRECTORY, &made.bytes);
     machine.install();
     assert_eq!(machine.names(), ["example.org/a:1"]);
-    let progress = machine.events().into_iter().filter_map(|it| it.progress);
-    let told: Vec<_> = progress.filter(|it| it.unit == Unit::Bytes).collect();
+    let progress = machine
+        .events()
+        .into_iter()
+        .filter_map(|event| event.progress);
+    let told: Vec<_> = progress
+        .filter(|progress| progress.unit == Unit::Bytes)
+        .collect();
     assert!(!told.is_empty());
     // Five of a hundred, each rounded down.
     let is_news =

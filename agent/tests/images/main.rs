@@ -81,10 +81,10 @@ fn a_bundle_is_loaded_with_progress_in_bytes_and_its_images_are_pinned() {
     }
     let progress = machine.events().into_iter().filter_map(|it| it.progress);
     let progress: Vec<_> = progress.filter(|it| it.unit == Unit::Bytes).collect();
-    assert!(!progress.is_empty() && progress.is_sorted_by_key(|it| it.done));
-    for it in progress {
-        assert_eq!(it.total, made.bytes.len() as u64);
-        assert!((1..=it.total).contains(&it.done), "{it:?}");
+    assert!(!progress.is_empty() && progress.is_sorted_by_key(|told| told.done));
+    for told in progress {
+        assert_eq!(told.total, made.bytes.len() as u64);
+        assert!((1..=told.total).contains(&told.done), "{told:?}");
     }
 }
 

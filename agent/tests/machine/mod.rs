@@ -260,6 +260,17 @@ impl Machine {
         assert!(enabled.iter().any(|call| call == kubelet), "{enabled:?}");
     }
 
+    /// An installation cleans up after an earlier attempt and joins, and the node is all that it can be where
+    /// nobody serves its API.
+    pub fn resets_and_joins(&self) {
+        self.install();
+        self.lacks_only_its_api();
+        let calls = self.calls_of("kubeadm");
+        assert_eq!(calls.len(), 2, "{calls:?}");
+        assert!(calls[0].starts_with("kubeadm reset"), "{calls:?}");
+        assert!(calls[1].starts_with("kubeadm join"), "{calls:?}");
+    }
+
     /// As if the machine had been switched off and on again: what was done on this boot was done on
     /// another one.
     pub fn reboot(&self) {

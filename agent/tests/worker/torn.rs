@@ -41,11 +41,7 @@ fn a_worker_whose_kubelet_has_no_credentials_left_is_reset() {
             machine.write(pem, credentials);
         }
         machine.write("/etc/kubernetes/kubelet.conf", config);
-        machine.install();
-        machine.lacks_only_its_api();
-        let calls = machine.calls_of("kubeadm");
-        assert_eq!(calls.len(), 2, "{calls:?}");
-        assert!(calls[0].starts_with("kubeadm reset"), "{calls:?}");
+        machine.resets_and_joins();
     }
 }
 
@@ -61,11 +57,7 @@ fn a_worker_whose_kubelet_cannot_start_from_its_settings_is_reset_and_joins_anew
             machine.write("/etc/kubernetes/kubelet.conf", "whole");
             machine.write(KUBELET_SETTINGS, "whole");
             machine.write(path, torn);
-            machine.install();
-            machine.lacks_only_its_api();
-            let calls = machine.calls_of("kubeadm");
-            assert_eq!(calls.len(), 2, "{path}: {calls:?}");
-            assert!(calls[0].starts_with("kubeadm reset"), "{path}: {calls:?}");
+            machine.resets_and_joins();
         }
     }
 }
@@ -83,11 +75,7 @@ fn what_kubeadm_could_not_go_on_with_is_reset_though_it_had_come_to_nothing_else
         let machine = Machine::new();
         let _api = worker(&machine, &[]);
         machine.write(path, left);
-        machine.install();
-        machine.lacks_only_its_api();
-        let calls = machine.calls_of("kubeadm");
-        assert_eq!(calls.len(), 2, "{path}: {calls:?}");
-        assert!(calls[0].starts_with("kubeadm reset"), "{path}: {calls:?}");
+        machine.resets_and_joins();
     }
 }
 

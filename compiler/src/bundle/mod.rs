@@ -42,12 +42,15 @@ pub fn read(path: &Path) -> Result<Bundle> {
     );
     // Nothing else pins the index yet. Each name is in it twice, so damage shows.
     let as_written = Digest::of(&nkd_bundle::index(&contents.images)) == contents.index;
-    let mut types = contents.images.iter().map(|it| it.media_type.as_str());
-    let known = types.all(|it| MANIFEST_TYPES.contains(&it));
+    let mut types = contents
+        .images
+        .iter()
+        .map(|image| image.media_type.as_str());
+    let known = types.all(|kind| MANIFEST_TYPES.contains(&kind));
     ensure!(as_written && known, "its index is damaged");
-    let mut architectures = contents.images.iter().map(|it| &it.architecture);
+    let mut architectures = contents.images.iter().map(|image| &image.architecture);
     let architecture = architectures.next().cloned().unwrap_or_default();
-    if let Some(other) = architectures.find(|it| **it != architecture) {
+    if let Some(other) = architectures.find(|other| **other != architecture) {
         anyhow::bail!("it has images for {architecture} and for {other}");
     }
     Ok(Bundle {

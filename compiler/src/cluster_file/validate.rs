@@ -45,7 +45,7 @@ pub fn validate(
     let (runtime, sandbox_image, registries) = runtime::runtime(file.runtime, version, &files, to);
     let external_etcd = file
         .external_etcd
-        .and_then(|it| etcd::external(it, &files, to));
+        .and_then(|etcd| etcd::external(etcd, &files, to));
     let images_from = airgap::images(file.airgap, &files, to);
     let report = file.report.map(|it| report(it, &files, to));
     let pki = pki(&file.pki_algorithm, &file.pki_validity, to);

@@ -119,16 +119,16 @@ pub fn check_own(overlays: &[Overlay], readers: Readers, version: Version, to: &
     for document in overlays.iter().map(|overlay| &overlay.document) {
         let kind = document.get("kind");
         let name = kind.and_then(Node::as_text).unwrap_or_default();
-        let isn_t_read =
+        let unread =
             |who: &str| format!("this document is for a node that {who}, and isn't read there");
         let of_all = |kind: &str| format!("kubeadm keeps one {kind} for all nodes of the cluster");
         let (message, help) = match name {
             "InitConfiguration" if !readers.init => (
-                isn_t_read("makes the cluster"),
+                unread("makes the cluster"),
                 "a node that joins reads JoinConfiguration and KubeletConfiguration",
             ),
             "JoinConfiguration" if !readers.join => (
-                isn_t_read("joins"),
+                unread("joins"),
                 "the node that makes the cluster reads InitConfiguration and KubeletConfiguration",
             ),
             "ClusterConfiguration" | "KubeProxyConfiguration" => (
@@ -142,7 +142,7 @@ pub fn check_own(overlays: &[Overlay], readers: Readers, version: Version, to: &
             ),
             _ => continue,
         };
-        let span = kind.map_or(document.span, |it| it.span);
+        let span = kind.map_or(document.span, |kind| kind.span);
         to.report_with_help(Code::OverlayKind, span, message, help);
     }
 }

@@ -20,6 +20,6 @@ pub struct Bundle {
 impl Bundle {
     /// An image by its full name.
     pub fn image(&self, name: &str) -> Option<&Image> {
-        self.images.iter().find(|it| it.name == name)
+        self.images.iter().find(|image| image.name == name)
     }
 }

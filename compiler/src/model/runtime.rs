@@ -67,7 +67,7 @@ impl Mirror {
 
 /// `host` or `host:port` of a URL, and its path.
 fn parts(url: &str) -> (&str, &str) {
-    let rest = url.split_once("://").map_or(url, |it| it.1);
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split_at(rest.find('/').unwrap_or(rest.len()))
 }
 

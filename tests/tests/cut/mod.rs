@@ -89,9 +89,9 @@ pub const MANIFEST: &str = "/etc/kubernetes/manifests/kube-scheduler.yaml";
 /// What kubeadm says of the first phase after the control plane is up.
 pub const UP: &str = "kubeadm: [upload-config]";
 
-/// Every boundary of every stage, by each kind of blow, and moments inside the long stages. A stage's
-/// power is cut before its worker or reporter is killed: the worker goes on when the reporter dies, and
-/// what it does until the stage begins again would be no moment of a later stage any more.
+/// Every boundary of every stage, by each kind of blow, and moments inside the long stages. At each
+/// boundary the power is cut before the worker or the reporter is killed. A worker whose reporter is killed
+/// goes on; if the same boundary had to come again after that, the worker would have passed later moments.
 fn all_boundaries(role: Role) -> Vec<(Blow, Moment)> {
     let mut cuts = Vec::new();
     let others = [Blow::Worker, Blow::Reporter].into_iter().cycle();

@@ -33,7 +33,7 @@ impl Checker<'_> {
             };
             self.each(&verification.node, "hash", is_hash, what);
         }
-        let headers = entry(node, "httpHeaders").filter(|it| !it.node.items().is_empty());
+        let headers = entry(node, "httpHeaders").filter(|headers| !headers.node.items().is_empty());
         let is_http = source.is_some_and(url::is_http);
         if let Some(headers) = headers.filter(|_| !is_http) {
             self.refuse(headers.key_span, "headers need an http or https source");

@@ -63,14 +63,19 @@ fn credentials(cluster: &Cluster) -> String {
 fn hosts(config: &mut Config, registry: &Registry) {
     let directory = format!("{REGISTRIES}/{}", registry.host);
     let mut hosts = format!("server = \"{}\"\n", server(&registry.host));
-    let mirrors = registry.mirrors.iter();
-    let mirrors = mirrors.map(|it| (it.api(), &it.access, "pull\", \"resolve"));
+    let mirrors = registry.mirrors.iter().map(|mirror| {
+        let has_path = !mirror.path().is_empty();
+        (mirror.api(), has_path, &mirror.access, "pull\", \"resolve")
+    });
     // The registry itself comes last, and only if it is reached in a way of its own.
-    let own = Some(&registry.access).filter(|it| !it.is_plain());
-    let own = own.map(|it| (server(&registry.host), it, "pull\", \"resolve\", \"push"));
-    for (index, (url, access, can)) in mirrors.chain(own).enumerate() {
+    let own = Some(&registry.access).filter(|access| !access.is_plain());
+    let own = own.map(|access| {
+        let url = server(&registry.host);
+        (url, false, access, "pull\", \"resolve\", \"push")
+    });
+    for (index, (url, has_path, access, can)) in mirrors.chain(own).enumerate() {
         let _ = write!(hosts, "\n[host.\"{url}\"]\n  capabilities = [\"{can}\"]\n");
-        if url.split('/').any(|segment| segment == "v2") {
+        if has_path {
             // The whole path is given; without it containerd adds one of its own.
             hosts.push_str("  override_path = true\n");
         }
