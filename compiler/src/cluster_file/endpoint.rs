@@ -53,7 +53,8 @@ pub fn endpoint(file: &Cluster, to: &mut Diagnostics) -> (Option<Endpoint>, Opti
 fn outlives_nodes(file: &Cluster, address: Option<IpAddr>, to: &mut Diagnostics) {
     let Some(text) = &file.endpoint else {
         let message = "a cluster with several control planes needs `spec.kubernetes.endpoint`";
-        return to.report(Code::SharedEndpoint, file.span, message);
+        to.report(Code::SharedEndpoint, file.span, message);
+        return;
     };
     let host = text.value.rsplit_once(':').map(|(host, _)| host);
     let mut names = file.nodes.iter().filter_map(|node| node.name.as_ref());
@@ -104,7 +105,8 @@ fn carried_by_nodes(file: &Cluster, address: Option<IpAddr>, to: &mut Diagnostic
         let mut own = node.address.iter().flat_map(checks::parsed_addresses);
         if address.is_some_and(|it| own.all(|own| own.is_ipv4() != it.is_ipv4())) {
             let message = "the control planes have no address of the endpoint's IP version";
-            return to.report(Code::VirtualAddress, text.span, message);
+            to.report(Code::VirtualAddress, text.span, message);
+            return;
         }
         let mut names = node.interfaces.iter().filter_map(|it| it.name.as_ref());
         if let Some(interface) = &kube_vip.interface
@@ -112,7 +114,8 @@ fn carried_by_nodes(file: &Cluster, address: Option<IpAddr>, to: &mut Diagnostic
             && names.all(|it| it.value != interface.value)
         {
             let message = format!("a control plane has no interface `{}`", interface.value);
-            return to.report(Code::VirtualAddress, interface.span, message);
+            to.report(Code::VirtualAddress, interface.span, message);
+            return;
         }
     }
 }

@@ -251,7 +251,9 @@ fn wrong_type(node: &Node, name: &str, wanted: &str, diagnostics: &mut Diagnosti
             let help = "put it in quotes to make it text";
             diagnostics.report_with_help(Code::WrongType, node.span, message, help);
         }
-        _ => diagnostics.report(Code::WrongType, node.span, message),
+        _ => {
+            diagnostics.report(Code::WrongType, node.span, message);
+        }
     }
 }
 
