@@ -12,8 +12,18 @@ use nkd_document::{Code, Diagnostics, Spanned};
 pub fn fill(file: &mut Spanned<Cluster>, to: &mut Diagnostics) {
     let span = file.span;
     let spec = &mut file.value.spec;
+    let keys_are_right = to.is_empty();
     for node in &mut spec.nodes {
         inherit_role(node, &spec.pools, to);
+        // A role that is wrong has been left out, and is not missing.
+        if let Some(pool) = &node.own.pool
+            && keys_are_right
+            && node.own.role.is_none()
+            && pool_of(node, &spec.pools).is_some()
+        {
+            let message = "neither this node nor its pool has a `role`";
+            to.report(Code::MissingKey, pool.span, message);
+        }
     }
     let Kubernetes {
         version,
@@ -71,10 +81,6 @@ fn inherit_role(node: &mut Node, pools: &[Pool], to: &mut Diagnostics) {
         to.report_with_help(Code::UnknownPool, name.span, message, help);
     }
     let pools_role = pool.and_then(|pool| pools.get(pool)?.own.role.clone());
-    if pool.is_some() && node.own.role.is_none() && pools_role.is_none() {
-        let message = "neither this node nor its pool has a `role`";
-        to.report(Code::MissingKey, name.span, message);
-    }
     node.own.role = node.own.role.take().or(pools_role);
 }
 
