@@ -1,5 +1,5 @@
 //! Image bundles. A bundle is an OCI image layout in a tar, so that `ctr`, `skopeo` and `podman` can read
-//! it. For each set of images there is exactly one valid tar, so that a reader can check it while it
+//! it. For each list of images there is exactly one valid tar, so that a reader can check it while it
 //! streams:
 //!
 //! 1. `oci-layout` and `index.json`, whose digest determines the whole bundle,
