@@ -6,10 +6,10 @@ use crate::{Digest, Invalid};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The source returns an error.
-    #[error("it can't be read: {0}")]
+    #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
     /// The bundle ends too early.
-    #[error("it ends after {at} bytes, in the middle")]
+    #[error("it is truncated: it ends after {at} bytes")]
     Truncated {
         /// How many uncompressed bytes there are.
         at: u64,
@@ -18,7 +18,7 @@ pub enum Error {
     #[error("it is not an image bundle: {0}")]
     NotABundle(String),
     /// The bundle contains something else than the index and the manifests state.
-    #[error("byte {at}: {expected} should be here, and {found} is")]
+    #[error("byte {at}: expected {expected}, found {found}")]
     Unexpected {
         /// The position in the uncompressed bundle.
         at: u64,
@@ -36,7 +36,7 @@ pub enum Error {
         reason: Invalid,
     },
     /// A blob does not have the digest that its name states.
-    #[error("{blob} of {images} has other bytes than its digest says")]
+    #[error("the data of the blob {blob} ({images}) do not match its digest")]
     Digest {
         /// The blob.
         blob: Digest,

@@ -233,8 +233,8 @@ impl<S: Read> Head<S> {
         }
         Err(Error::Unexpected {
             at,
-            expected: "nothing".to_owned(),
-            found: "something".to_owned(),
+            expected: "zeros".to_owned(),
+            found: "other data".to_owned(),
         })
     }
 
@@ -308,8 +308,8 @@ impl<S: Read> Head<S> {
             Err(other) => Err(other),
             Ok(_) => Err(Error::Unexpected {
                 at: self.at,
-                expected: "nothing".to_owned(),
-                found: "something".to_owned(),
+                expected: "the end of the bundle".to_owned(),
+                found: "more data".to_owned(),
             }),
         }
     }
