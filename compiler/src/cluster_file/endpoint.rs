@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use super::checks;
-use super::defaults::is_control_plane;
-use super::keys::{Node, Spec, Text};
+use super::checks::Text;
+use super::keys::Spec;
+use super::nodes::{Node, is_control_plane};
 use crate::image_name::full;
-use crate::model::{Endpoint, KubeVip};
+use crate::model::{self, Endpoint};
 use nkd_document::{Code, Diagnostics, Span};
 
 /// Checks the endpoint and what carries its address.
@@ -14,7 +15,7 @@ pub fn endpoint(
     spec: &Spec,
     span: Span,
     to: &mut Diagnostics,
-) -> (Option<Endpoint>, Option<KubeVip>) {
+) -> (Option<Endpoint>, Option<model::KubeVip>) {
     let endpoint = spec.kubernetes.endpoint.as_ref();
     let endpoint = endpoint.and_then(|text| checks::endpoint(text, to));
     let address = endpoint
@@ -37,7 +38,7 @@ pub fn endpoint(
         carried_by_nodes(spec, address, to);
         checks::image(&kube_vip.image, to);
         let interface = checks::interface(kube_vip.interface.as_ref()?, to)?;
-        Some(KubeVip {
+        Some(model::KubeVip {
             interface,
             image: full(&kube_vip.image.value),
         })

@@ -4,6 +4,7 @@
 mod addressing;
 mod airgap;
 mod authorities;
+mod budgets;
 mod checks;
 mod defaults;
 mod endpoint;

@@ -382,3 +382,24 @@ impl Algorithm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nkd_document::yaml::words;
+
+    use super::{Algorithm, Role};
+
+    #[test]
+    fn words_of_the_cluster_file_are_the_names_used_elsewhere() {
+        let algorithms: Vec<Algorithm> = ["ecdsa-p256", "rsa-2048", "rsa-3072", "rsa-4096"]
+            .map(|word| serde_json::from_value(word.into()).unwrap())
+            .into();
+        let names: Vec<_> = algorithms.into_iter().map(Algorithm::name).collect();
+        let schema = schemars::schema_for!(Algorithm);
+        assert_eq!(words(schema.as_value()), Some(names));
+        for role in [Role::ControlPlane, Role::Worker] {
+            let read: Role = serde_json::from_value(role.name().into()).unwrap();
+            assert_eq!(read, role);
+        }
+    }
+}

@@ -141,8 +141,8 @@ impl Comparison<'_> {
                 continue;
             }
             let name = join(path, key);
-            let node = self.absent(property, span, &name, written(key));
-            fitting.extend(node.map(|node| Entry {
+            let default = self.absent(property, span, &name, written(key));
+            fitting.extend(default.map(|node| Entry {
                 key: key.clone(),
                 key_span: span,
                 node,
