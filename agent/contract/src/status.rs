@@ -2,13 +2,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Cause, Event, Kind, Progress, Role, Stage, Timestamp};
 
-/// What a node's events add up to: D-Bus properties, `nkd-agent status`, and whoever watches
+/// The state that follows from a node's events, for D-Bus, `nkd-agent status`, and receivers of
 /// callbacks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NodeStatus {
-    /// The whole of it in one word.
+    /// The state of the node in one word.
     pub state: State,
     /// Name of the cluster.
     pub cluster: Option<String>,
@@ -18,7 +18,7 @@ pub struct NodeStatus {
     pub role: Option<Role>,
     /// Digest of the plan.
     pub plan: Option<String>,
-    /// The stage it is in, or stopped in.
+    /// The current stage, or the one in which the installation failed.
     pub stage: Option<Stage>,
     /// The attempt at that stage, from 1.
     pub attempt: u32,
@@ -66,7 +66,7 @@ impl State {
 }
 
 impl NodeStatus {
-    /// Takes in the next event of the log.
+    /// Applies the next event of the log.
     pub fn apply(&mut self, event: &Event) {
         let state = match event.kind {
             Kind::Started | Kind::StageStarted | Kind::Progress | Kind::StageDone => {
@@ -79,7 +79,7 @@ impl NodeStatus {
         if state != self.state {
             self.since = Some(event.time);
         }
-        // A new attempt doesn't take away why the last one failed; success does.
+        // The cause of the last failure stays until an attempt succeeds.
         let same_stage_again = event.kind == Kind::StageStarted && event.attempt > 1;
         if event.cause.is_some() || !(same_stage_again || event.kind == Kind::Progress) {
             self.cause = event.cause;
