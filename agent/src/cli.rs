@@ -10,6 +10,7 @@ use crate::diagnose::Diagnose;
 use crate::install::{self, Outcome};
 use crate::report;
 use crate::retry;
+use crate::stages::INSTALLATION;
 use crate::status::Status;
 use crate::system::Root;
 use crate::system::journal;
@@ -82,7 +83,7 @@ fn run(root: &Root, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Install => {
             journal::init("nkd-agent")?;
-            Ok(match install::install(root)? {
+            Ok(match install::install(root, INSTALLATION)? {
                 Outcome::Ready => ExitCode::SUCCESS,
                 Outcome::Stopped => ExitCode::from(STOPPED),
                 Outcome::Lost => ExitCode::FAILURE,

@@ -10,10 +10,10 @@ use std::fs;
 use std::io;
 
 use anyhow::Context as _;
-use nkd_contract::{Cause, Kind, Plan, PlanError, Stage, paths};
+use nkd_contract::{Cause, Kind, Plan, PlanError, paths};
 
 use crate::announcer::{self, Announcer, News};
-use crate::stages::{self, Fault};
+use crate::stages::{Fault, StageList};
 use crate::system::files::keep_reserve;
 use crate::system::{self, Root};
 use state::State;
@@ -32,13 +32,13 @@ pub enum Outcome {
     Lost,
 }
 
-/// Installs the node, or goes on with it.
+/// Installs the node in these stages, or goes on with it.
 ///
 /// # Errors
 /// Another process does so already, or nobody can tell.
-pub fn install(root: &Root) -> anyhow::Result<Outcome> {
+pub fn install(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     let _lock = lock::take(root)?;
-    Ok(begin(root).unwrap_or_else(|error| {
+    Ok(begin(root, stages).unwrap_or_else(|error| {
         announcer::tell_of_lost_state(root, &error);
         Outcome::Lost
     }))
@@ -46,7 +46,7 @@ pub fn install(root: &Root) -> anyhow::Result<Outcome> {
 
 /// # Errors
 /// The agent's own state can't be read or written.
-fn begin(root: &Root) -> anyhow::Result<Outcome> {
+fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     // The unit is up now, though its work isn't done: nobody's boot shall wait for a cluster.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let boot = system::boot_id();
@@ -58,7 +58,7 @@ fn begin(root: &Root) -> anyhow::Result<Outcome> {
     announcer.adopt(&plan, &digest);
     keep_reserve(&root.path(paths::STATE));
     let saved = State::load(root).context(paths::STATE)?;
-    let mut state = saved.unwrap_or_else(|| State::new(digest.clone(), boot.clone()));
+    let mut state = saved.unwrap_or_else(|| State::new(digest.clone(), boot.clone(), stages));
     if state.plan != digest {
         let message = format!("the installation began with plan {}", short(&state.plan));
         return stop(&mut announcer, Fault::new(Cause::PlanChanged, message));
@@ -66,17 +66,19 @@ fn begin(root: &Root) -> anyhow::Result<Outcome> {
     for event in &state.events {
         announcer.publish(event)?;
     }
-    if state.reached > Stage::Kubeadm && !root.path(stages::MEMBER).exists() {
-        let message = format!("the node was joined, but there is no {}", stages::MEMBER);
-        return stop(&mut announcer, Fault::new(Cause::PlanVarKept, message));
+    for entry in stages.before(state.reached) {
+        if let Some(mark) = entry.mark.filter(|mark| !root.path(mark).exists()) {
+            let message = format!("stage {} was done, but {mark} does not exist", entry.stage);
+            return stop(&mut announcer, Fault::new(Cause::PlanVarKept, message));
+        }
     }
-    let news = restart(&plan, &mut state, boot);
-    let mut worker = Worker::new(root, &plan, announcer, state);
+    let news = restart(&plan, stages, &mut state, boot);
+    let mut worker = Worker::new(root, &plan, stages, announcer, state);
     worker.work(news)
 }
 
 /// Goes on from where the state was left; gives what there is to say of that.
-fn restart(plan: &Plan, state: &mut State, boot: String) -> News {
+fn restart(plan: &Plan, stages: StageList, state: &mut State, boot: String) -> News {
     let began = beginning(plan, state, &boot);
     let left = state.step;
     let input = match left {
@@ -88,7 +90,7 @@ fn restart(plan: &Plan, state: &mut State, boot: String) -> News {
         _ => Input::Restarted,
     };
     state.boot = boot;
-    state.advance(input);
+    state.advance(input, stages);
     match (left, state.step) {
         (Step::Running { stage, attempt, .. }, Step::Failed { .. }) => {
             let message = format!("attempt {attempt} was cut off, as others before it");

@@ -7,6 +7,7 @@ use nkd_contract::{Event, Stage, paths};
 use serde::{Deserialize, Serialize};
 
 use super::step::{Input, Step};
+use crate::stages::StageList;
 use crate::system::Root;
 use crate::system::files::{read_if_exists, with_reserve, write_atomic};
 
@@ -33,24 +34,24 @@ pub struct State {
 }
 
 impl State {
-    /// The beginning of an installation.
-    pub fn new(plan: String, boot: String) -> Self {
+    /// The beginning of an installation in these stages.
+    pub fn new(plan: String, boot: String, stages: StageList) -> Self {
         Self {
             plan,
             boot,
             at: Duration::ZERO,
-            reached: Stage::ALL[0],
-            step: Step::FIRST,
+            reached: stages.first(),
+            step: Step::first(stages),
             left: None,
             events: Vec::new(),
         }
     }
 
     /// Takes the step that follows on this.
-    pub fn advance(&mut self, input: Input) {
-        self.step = self.step.on(input, self.reached);
+    pub fn advance(&mut self, input: Input, stages: StageList) {
+        self.step = self.step.on(input, stages, self.reached);
         if let Step::Due { stage, attempt, .. } = self.step {
-            self.reached = self.reached.max(stage);
+            self.reached = stages.later(stage, self.reached);
             if attempt == 1 {
                 self.left = None;
             }

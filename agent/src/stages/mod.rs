@@ -9,6 +9,7 @@ mod hooks;
 pub mod host;
 mod images;
 mod kubeadm;
+mod list;
 mod pivot;
 mod ready;
 pub(crate) mod runtime;
@@ -19,7 +20,10 @@ use std::time::{Duration, Instant};
 use nkd_contract::{Cause, Kind, Plan, Progress, Stage};
 
 pub(crate) use api::KUBELET_CREDENTIALS;
-pub(crate) use kubeadm::{ADMIN_CONFIG, MEMBER};
+pub(crate) use kubeadm::ADMIN_CONFIG;
+#[cfg(test)]
+pub(crate) use list::Entry;
+pub use list::{INSTALLATION, StageList};
 
 use crate::announcer::{Announcer, News};
 use crate::system::{self, Backoff, CommandError, Root, TICK};
@@ -69,6 +73,8 @@ pub struct Node<'a> {
     pub root: &'a Root,
     /// Its plan.
     pub plan: &'a Plan,
+    /// The stages of the installation.
+    pub stages: StageList,
     /// The stage that runs.
     pub stage: Stage,
     /// The attempt at it, from 1.
@@ -84,6 +90,11 @@ pub struct Node<'a> {
 }
 
 impl Node<'_> {
+    /// Whether a stage was ever due, in this attempt or before a reboot.
+    fn was_due(&self, stage: Stage) -> bool {
+        !self.stages.is_before(self.reached, stage)
+    }
+
     /// Says how far the stage is.
     fn progress(&mut self, message: impl Into<String>, progress: Option<Progress>) {
         let mut news = News::of(Kind::Progress, self.stage, self.attempt, message);
@@ -198,18 +209,12 @@ impl Node<'_> {
 /// # Errors
 /// The attempt failed.
 pub fn run(node: &mut Node<'_>) -> Result<(), Fault> {
+    let Some(entry) = node.stages.entry(node.stage) else {
+        let message = format!("this installation has no stage {}", node.stage);
+        return Err(Fault::new(Cause::AgentInternal, message));
+    };
     hooks::run(node, When::Pre)?;
-    match node.stage {
-        Stage::Clock => clock::run(node),
-        Stage::Pivot => pivot::run(node),
-        Stage::Host => host::run(node),
-        Stage::Runtime => runtime::run(node),
-        Stage::Images => images::run(node),
-        Stage::Gate => gate::run(node),
-        Stage::Kubeadm => kubeadm::run(node),
-        Stage::Addons => addons::run(node),
-        Stage::Ready => ready::run(node),
-    }?;
+    (entry.attempt)(node)?;
     hooks::run(node, When::Post)
 }
 
@@ -220,14 +225,4 @@ pub fn run(node: &mut Node<'_>) -> Result<(), Fault> {
 pub fn sync(root: &Root, plan: &Plan) -> Result<(), Fault> {
     let synced = system::sync(root, plan.runtime);
     synced.map_err(|error| Fault::new(Cause::AgentSync, error.to_string()))
-}
-
-/// The longest delay between two attempts. The stages that only wait for somebody else do so
-/// within their attempts already.
-pub const fn longest_delay(stage: Stage) -> Duration {
-    Duration::from_secs(match stage {
-        Stage::Gate | Stage::Ready => 2,
-        Stage::Host => 5,
-        _ => 30,
-    })
 }

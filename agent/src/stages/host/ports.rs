@@ -39,7 +39,7 @@ fn served(node: &Node<'_>) -> Vec<u16> {
 /// That nobody else listens there, as kubeadm will want it; unlike kubeadm it says who. Once kubeadm
 /// has begun, Kubernetes itself does.
 pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
-    if node.reached >= Stage::Kubeadm || kubeadm::has_begun(node) {
+    if node.was_due(Stage::Kubeadm) || kubeadm::has_begun(node) {
         return Ok(());
     }
     let mut needed = served(node);

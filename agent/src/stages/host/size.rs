@@ -59,7 +59,7 @@ fn memory(node: &Node<'_>) -> Option<u64> {
 /// Once images are on the disk, its being fuller is as it should be.
 fn disk(node: &Node<'_>) -> Result<(), Fault> {
     let wanted = node.plan.machine.min_disk;
-    if node.reached > Stage::Runtime || kubeadm::has_begun(node) {
+    if node.was_due(Stage::Images) || kubeadm::has_begun(node) {
         return Ok(());
     }
     let mut seen = Vec::new();
