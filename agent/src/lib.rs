@@ -8,6 +8,7 @@
 //! - [`diagnose`]: everything needed to see from elsewhere why a node isn't Ready.
 //! - [`clock`]: sets a clock that lost its battery, on every boot.
 //! - [`tokens`]: renews bootstrap tokens that were made before a time server had set the clock.
+//! - `runtimes`: what is particular to each container runtime.
 //! - [`system`]: the machine underneath: files, commands, journal, systemd.
 
 pub mod announcer;
@@ -18,6 +19,7 @@ pub mod events;
 pub mod install;
 pub mod report;
 pub mod retry;
+mod runtimes;
 pub mod stages;
 pub mod status;
 pub mod system;

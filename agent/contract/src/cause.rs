@@ -170,9 +170,24 @@ causes! {
     GateToken "gate.token-unknown" Transient
         "The cluster's API does not know this node's bootstrap token: `kubeadm init` has not created it yet, or it has expired."
         "Wait for the init node, which creates the tokens last. If the cluster has been up for longer, make a new token on a control plane with `kubeadm token create` and write it to /etc/nkd/token on this node; a node that still waits uses it within a minute.";
+    GateEtcdQuorum "gate.etcd-quorum" Transient
+        "The cluster's API is down because etcd has lost its quorum, which this node can restore but has not restored yet."
+        "The message has the reason. See that etcd runs on the other control planes, and read the journal of nkd-agent.service on this node.";
     KubeadmFailed "kubeadm.failed" Transient
         "kubeadm failed."
         "Read its output in the journal of nkd-agent.service.";
+    KubeadmUnreachable "kubeadm.api-unreachable" Transient
+        "The API server that knows whether this node has joined can't be reached. Nothing is reset meanwhile."
+        "See that a control plane is up and that the address in the message is reachable from here.";
+    KubeadmUntrusted "kubeadm.api-untrusted" Transient
+        "The server that should know whether this node has joined is not this cluster's API server. Nothing is reset meanwhile."
+        "See that endpoint and certificates are of the same compilation on all nodes.";
+    KubeadmNotReady "kubeadm.api-not-ready" Transient
+        "The API server answers with an error when it is asked whether this node has joined. Nothing is reset meanwhile."
+        "Wait for the control planes; look at their API servers if it stays so.";
+    KubeadmImages "kubeadm.images" Transient
+        "The container runtime doesn't list or remove the images that kubeadm has pulled."
+        "Read the runtime's own journal; the message has its words.";
     KubeadmPreflight "kubeadm.preflight" Transient
         "kubeadm found the machine unfit: the message has its words."
         "Give the machine what kubeadm asks for, or take what is in its way off the OS image.";

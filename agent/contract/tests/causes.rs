@@ -15,6 +15,8 @@ fn the_page_of_causes_is_current() {
          every few minutes, and goes on by itself once the cause is gone. A *permanent* cause stops the\n\
          installation. When you have followed the remedy, `nkd-agent retry` goes on with the stage that\n\
          failed; after a transient cause it tries at once.\n\n\
+         The part of a cause before the dot is the stage that failed. Every stage can report the causes that\n\
+         begin with `agent.`, `plan.` and `hook.`, and `host.program-missing`.\n\n\
          This page is generated from the contract (`agent/contract/src/cause.rs`).\n\n\
          | cause | what it means | what to do | |\n|---|---|---|---|\n",
     );

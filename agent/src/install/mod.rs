@@ -53,7 +53,7 @@ fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     let mut announcer = Announcer::open(root, boot.clone()).context(paths::EVENTS)?;
     let (plan, digest) = match read_plan(root) {
         Ok(read) => read,
-        Err(fault) => return stop(&mut announcer, fault),
+        Err(fault) => return stop(&mut announcer, &fault),
     };
     announcer.adopt(&plan, &digest);
     keep_reserve(&root.path(paths::STATE));
@@ -61,7 +61,7 @@ fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     let mut state = saved.unwrap_or_else(|| State::new(digest.clone(), boot.clone(), stages));
     if state.plan != digest {
         let message = format!("the installation began with plan {}", short(&state.plan));
-        return stop(&mut announcer, Fault::new(Cause::PlanChanged, message));
+        return stop(&mut announcer, &Fault::new(Cause::PlanChanged, message));
     }
     for event in &state.events {
         announcer.publish(event)?;
@@ -69,7 +69,7 @@ fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     for entry in stages.before(state.reached) {
         if let Some(mark) = entry.mark.filter(|mark| !root.path(mark).exists()) {
             let message = format!("stage {} was done, but {mark} does not exist", entry.stage);
-            return stop(&mut announcer, Fault::new(Cause::PlanVarKept, message));
+            return stop(&mut announcer, &Fault::new(Cause::PlanVarKept, message));
         }
     }
     let news = restart(&plan, stages, &mut state, boot);
@@ -118,8 +118,8 @@ fn beginning(plan: &Plan, state: &State, boot: &str) -> String {
 }
 
 /// Says why nothing can be done. There is no state to keep: the next start finds out again.
-fn stop(announcer: &mut Announcer, fault: Fault) -> anyhow::Result<Outcome> {
-    let mut news = News::new(Kind::Failed, fault.message);
+fn stop(announcer: &mut Announcer, fault: &Fault) -> anyhow::Result<Outcome> {
+    let mut news = News::new(Kind::Failed, fault.message());
     news.cause = Some(fault.cause);
     announcer.announce(news)?;
     Ok(Outcome::Stopped)
@@ -132,14 +132,14 @@ pub(crate) fn read_plan(root: &Root) -> Result<(Plan, String), Fault> {
             io::ErrorKind::NotFound => Cause::PlanMissing,
             _ => Cause::PlanInvalid,
         };
-        Fault::new(cause, format!("{}: {error}", paths::PLAN))
+        Fault::of(cause, error).context(paths::PLAN)
     })?;
     let plan = Plan::parse(&json).map_err(|error| {
         let cause = match error {
             PlanError::Schema { .. } | PlanError::Requires { .. } => Cause::PlanSchema,
             PlanError::Invalid(_) => Cause::PlanInvalid,
         };
-        Fault::new(cause, error.to_string())
+        Fault::of(cause, error)
     })?;
     Ok((plan, Plan::digest(&json)))
 }

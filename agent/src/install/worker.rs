@@ -9,7 +9,7 @@ use super::state::State;
 use super::step::{Failure, Input, Step};
 use super::{Outcome, ready};
 use crate::announcer::{Announcer, News};
-use crate::stages::{self, Fault, Node, StageList};
+use crate::stages::{self, Fault, Node, StageList, can_report};
 use crate::system::files::give_up_reserve;
 use crate::system::{self, Root};
 
@@ -142,6 +142,9 @@ impl<'a> Worker<'a> {
             announcer: &mut self.announcer,
         };
         let result = stages::run(&mut node).and_then(|()| stages::sync(self.root, self.plan));
+        if let Err(fault) = &result {
+            debug_assert!(can_report(stage, fault.cause), "{stage}: {fault}");
+        }
         self.state.left = node.left;
         Ended {
             stage,
@@ -183,7 +186,7 @@ impl<'a> Worker<'a> {
             Step::Exhausted { delay, .. } => (Kind::Failed, Some(delay)),
             _ => (Kind::Failed, None),
         };
-        let mut news = News::of(kind, stage, attempt, &*fault.message);
+        let mut news = News::of(kind, stage, attempt, fault.message());
         news.cause = Some(fault.cause);
         news.retry_after = retry_after;
         news

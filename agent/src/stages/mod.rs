@@ -4,6 +4,7 @@
 mod addons;
 mod api;
 pub(crate) mod clock;
+mod fault;
 mod gate;
 mod hooks;
 pub mod host;
@@ -12,59 +13,26 @@ mod kubeadm;
 mod list;
 mod pivot;
 mod ready;
-pub(crate) mod runtime;
+mod runtime;
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use nkd_contract::{Cause, Kind, Plan, Progress, Stage};
 
 pub(crate) use api::KUBELET_CREDENTIALS;
+pub use fault::Fault;
+pub(crate) use fault::{OrFault, can_report};
 pub(crate) use kubeadm::ADMIN_CONFIG;
 #[cfg(test)]
 pub(crate) use list::Entry;
 pub use list::{INSTALLATION, StageList};
 
 use crate::announcer::{Announcer, News};
-use crate::system::{self, Backoff, CommandError, Root, TICK};
+use crate::system::{self, Backoff, Root, TICK};
 use hooks::When;
 
 /// When it is looked again after something has changed.
 const SOON: Duration = Duration::from_millis(125);
-
-/// Why an attempt at a stage failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The cause; says whether trying again can help.
-    pub cause: Cause,
-    /// The same for a person, in one line and without secrets.
-    pub message: String,
-}
-
-impl Fault {
-    /// A fault with its message.
-    pub fn new(cause: Cause, message: impl Into<String>) -> Self {
-        Self {
-            cause,
-            message: message.into(),
-        }
-    }
-
-    /// A fault of a command; a program that isn't there is always the OS image's.
-    fn of_command(cause: Cause, error: &CommandError) -> Self {
-        let cause = match error {
-            CommandError::Missing { .. } => Cause::HostProgram,
-            _ => cause,
-        };
-        Self::new(cause, error.to_string())
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} [{}]", self.message, self.cause)
-    }
-}
 
 /// The node a stage works on.
 #[derive(Debug)]
@@ -104,7 +72,8 @@ impl Node<'_> {
 
     /// Says what the stage waits for, or goes on without.
     fn warn(&mut self, reason: &Fault) {
-        let mut news = News::of(Kind::Progress, self.stage, self.attempt, &*reason.message);
+        debug_assert!(can_report(self.stage, reason.cause), "{reason}");
+        let mut news = News::of(Kind::Progress, self.stage, self.attempt, reason.message());
         news.cause = Some(reason.cause);
         self.tell(news);
     }
@@ -223,6 +192,5 @@ pub fn run(node: &mut Node<'_>) -> Result<(), Fault> {
 /// # Errors
 /// The disk refuses it.
 pub fn sync(root: &Root, plan: &Plan) -> Result<(), Fault> {
-    let synced = system::sync(root, plan.runtime);
-    synced.map_err(|error| Fault::new(Cause::AgentSync, error.to_string()))
+    system::sync(root, plan.runtime).or_fault(Cause::AgentSync)
 }

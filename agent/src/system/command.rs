@@ -85,7 +85,7 @@ impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { program } => write!(f, "there is no program {program}")?,
-            Self::Io { program, source } => write!(f, "running {program}: {source}")?,
+            Self::Io { program, .. } => write!(f, "running {program}")?,
             Self::Failed {
                 program, status, ..
             } => write!(f, "{program} ended with {status}")?,
@@ -102,7 +102,14 @@ impl fmt::Display for CommandError {
     }
 }
 
-impl std::error::Error for CommandError {}
+impl std::error::Error for CommandError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
 
 impl Command {
     /// Made by [`Root::command`](super::Root::command).
@@ -440,7 +447,8 @@ mod tests {
         let error = shell("head -c 3000000 /dev/zero && echo its end >&2").read();
         let error = error.unwrap_err();
         assert!(matches!(error, CommandError::Io { .. }), "{error}");
-        assert!(error.to_string().contains("more than 1048576 bytes"));
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("more than 1048576 bytes"), "{source}");
     }
 
     #[test]

@@ -384,7 +384,7 @@ fn a_worker_has_not_joined_until_its_cri_socket_is_annotated() {
     let (machine, _api) = cut_off_worker("v1.20.2", &[REGISTERED, REGISTERED, refused]);
     machine.attempt();
     let (stage, cause, message) = machine.failure();
-    let expected = (Some(Stage::Kubeadm), Cause::GateNotReady);
+    let expected = (Some(Stage::Kubeadm), Cause::KubeadmNotReady);
     assert_eq!((stage, cause), expected, "{message}");
     assert!(!machine.path("/etc/kubernetes/nkd-member.crt").exists());
     assert!(machine.path(BOOTSTRAP_CONFIG).exists());

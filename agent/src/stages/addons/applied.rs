@@ -4,12 +4,10 @@
 //! take back what people and controllers have changed since.
 
 use std::fs;
-use std::io;
 
+use anyhow::Context as _;
 use nkd_bundle::Digest;
-use nkd_contract::Cause;
 
-use super::super::Fault;
 use crate::system::Root;
 use crate::system::files::{remove, write_atomic};
 
@@ -36,23 +34,18 @@ impl<'a> Applied<'a> {
     }
 
     /// Records that they were, so that it is known after a power cut.
-    pub fn add(&mut self, name: &str, contents: &[u8]) -> Result<(), Fault> {
+    pub fn add(&mut self, name: &str, contents: &[u8]) -> anyhow::Result<()> {
         self.text.push_str(&line(name, contents));
         self.text.push('\n');
-        let written = write_atomic(&self.root.path(APPLIED), self.text.as_bytes(), 0o600);
-        written.map_err(|error| fault(&error))
+        write_atomic(&self.root.path(APPLIED), self.text.as_bytes(), 0o600).context(APPLIED)
     }
 
     /// Removes the record, because the cluster is made anew.
-    pub fn forget(root: &Root) -> Result<(), Fault> {
-        remove(&root.path(APPLIED)).map_err(|error| fault(&error))
+    pub fn forget(root: &Root) -> anyhow::Result<()> {
+        remove(&root.path(APPLIED)).context(APPLIED)
     }
 }
 
 fn line(name: &str, contents: &[u8]) -> String {
     format!("{} {name}", Digest::of(contents).hex())
-}
-
-fn fault(error: &io::Error) -> Fault {
-    Fault::new(Cause::AddonsApply, format!("{APPLIED}: {error}"))
 }

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use nix::ifaddrs::getifaddrs;
 use nkd_contract::Cause;
 
-use super::super::{Fault, Node};
+use super::super::{Fault, Node, OrFault as _};
 
 /// How long one attempt looks.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -14,9 +15,9 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Waits for the addresses: a DHCP server may be slower than `network-online.target`.
 pub(super) fn wait(node: &mut Node<'_>) -> Result<(), Fault> {
     node.poll(WINDOW, |node| {
-        let has = all().map_err(|error| {
-            Fault::new(Cause::HostAddress, format!("reading addresses: {error}"))
-        })?;
+        let has = all()
+            .context("reading the addresses of this machine")
+            .or_fault(Cause::HostAddress)?;
         let wanted = node.plan.machine.addresses.iter();
         let missing: Vec<_> = wanted
             .filter(|address| has.iter().all(|(_, it)| it != *address))

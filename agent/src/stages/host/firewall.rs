@@ -26,7 +26,7 @@ pub(super) fn open(node: &mut Node<'_>) -> Result<(), Fault> {
     let sources = machine.pod_subnets.iter();
     let trust: Vec<_> = sources.map(|it| format!("--add-source={it}")).collect();
 
-    let failed = |error| Fault::of_command(Cause::HostFirewall, &error);
+    let failed = |error| Fault::of_command(Cause::HostFirewall, error);
     for lasting in [&[][..], &["--permanent"]] {
         let words = |more: &[String]| {
             let lasting = lasting.iter().map(|it| (*it).to_owned());

@@ -5,7 +5,7 @@ use std::os::linux::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::statvfs;
-use nkd_contract::{Cause, Runtime, Stage};
+use nkd_contract::{Cause, Stage};
 
 use super::super::{Fault, Node, kubeadm};
 
@@ -63,7 +63,7 @@ fn disk(node: &Node<'_>) -> Result<(), Fault> {
         return Ok(());
     }
     let mut seen = Vec::new();
-    for path in ["/var/lib", storage(node.plan.runtime), "/var/lib/kubelet"] {
+    for path in ["/var/lib", node.plan.runtime.store(), "/var/lib/kubelet"] {
         let place = nearest(&node.root.path(path));
         let Ok(device) = fs::metadata(&place).map(|it| it.st_dev()) else {
             continue;
@@ -82,16 +82,6 @@ fn disk(node: &Node<'_>) -> Result<(), Fault> {
         }
     }
     Ok(())
-}
-
-/// Where a runtime keeps images and containers.
-const fn storage(runtime: Runtime) -> &'static str {
-    match runtime {
-        Runtime::Containerd => "/var/lib/containerd",
-        Runtime::Crio => "/var/lib/containers",
-        Runtime::Isulad => "/var/lib/isulad",
-        Runtime::Docker | Runtime::CriDockerd => "/var/lib/docker",
-    }
 }
 
 /// The path, or the nearest directory above it that is there.

@@ -20,7 +20,10 @@ pub fn release(root: &Root) {
             && systemctl(&["--quiet", "is-enabled", unit]).is_ok()
             && let Err(error) = systemctl(&["--no-block", "start", unit])
         {
-            log::warn!("{unit} couldn't be started: {error}");
+            log::warn!(
+                "{unit} couldn't be started: {:#}",
+                anyhow::Error::from(error)
+            );
         }
     }
 }

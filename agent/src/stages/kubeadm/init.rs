@@ -6,6 +6,7 @@ use nkd_contract::{Cause, paths};
 
 use super::files::{self, ETCD_LOG, INIT_REPAIR, KUBELET_CONFIG};
 use super::{Api, Fault, Node, control_plane_runs, etcd, kubeadm, own_api, reset, restore};
+use crate::stages::OrFault as _;
 use crate::stages::api::ApiError;
 
 /// What the preflight of a second `kubeadm init` finds where the first one was cut off.
@@ -62,7 +63,7 @@ fn repair(node: &mut Node<'_>) -> Result<(), Fault> {
     node.progress(message, None);
     files::mark(node, INIT_REPAIR)
         .and_then(|()| files::remove_torn(node))
-        .map_err(|error| Fault::new(Cause::KubeadmFailed, error.to_string()))
+        .or_fault(Cause::KubeadmFailed)
 }
 
 /// A cluster is made once: not beside itself, where another control plane serves it already, and not

@@ -1,11 +1,11 @@
 //! What kubeadm's phases are given that run without a cluster.
 
-use nkd_contract::{Plan, Runtime, paths};
+use nkd_contract::{Plan, paths};
 use serde_json::{Value, json};
 
-use super::super::cri_socket;
 use super::gateway::Member;
 use super::peer_url;
+use crate::runtimes;
 
 /// kubeadm's oldest API whose `extraArgs` are a list of names and values.
 const LISTED_ARGUMENTS: &str = "kubeadm.k8s.io/v1beta4";
@@ -51,7 +51,7 @@ fn init(plan: &Plan) -> Value {
             "advertiseAddress": plan.machine.addresses.first(),
             "bindPort": plan.machine.api_port(),
         },
-        "nodeRegistration": {"name": plan.node, "criSocket": cri_socket(plan.runtime)},
+        "nodeRegistration": {"name": plan.node, "criSocket": runtimes::of(plan.runtime).cri_socket()},
     });
     let patches = plan
         .kubeadm
@@ -76,11 +76,7 @@ fn cluster(plan: &Plan) -> Value {
 /// What the machine demands of a kubelet. The cluster's own configuration can't be had without its API.
 fn kubelet(plan: &Plan) -> Value {
     let minor = plan.kubernetes_minor();
-    // As the runtime is configured: iSulad has systemd's cgroups since it has CRI's v1.
-    let driver = match plan.runtime {
-        Runtime::Isulad if minor < 26 => "cgroupfs",
-        _ => "systemd",
-    };
+    let driver = runtimes::of(plan.runtime).cgroup_driver(minor);
     let mut kubelet = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
