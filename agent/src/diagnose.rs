@@ -79,7 +79,7 @@ const COMMANDS: [&[&str]; 16] = [
 /// Plan, state, events, journals of the units involved, network and disks, in one text. Tokens and
 /// keys are masked; look through it all the same before you give it away.
 #[derive(Debug, Args)]
-pub struct Diagnose {
+pub(crate) struct Diagnose {
     /// Write to this new file, readable to its owner alone, instead of to standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -90,7 +90,7 @@ impl Diagnose {
     ///
     /// # Errors
     /// The text can't be written.
-    pub fn run(&self, root: &Root) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, root: &Root) -> anyhow::Result<()> {
         let Some(path) = &self.output else {
             return match collect(root, &mut BufWriter::new(io::stdout().lock())) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

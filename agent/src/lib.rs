@@ -13,14 +13,14 @@
 
 pub mod announcer;
 pub mod cli;
-pub mod clock;
-pub mod diagnose;
-pub mod events;
-pub mod install;
-pub mod report;
-pub mod retry;
+mod clock;
+mod diagnose;
+mod events;
+mod install;
+mod report;
+mod retry;
 mod runtimes;
 pub mod stages;
-pub mod status;
+mod status;
 pub mod system;
-pub mod tokens;
+mod tokens;

@@ -4,6 +4,7 @@ mod lock;
 mod ready;
 mod state;
 mod step;
+mod updates;
 mod worker;
 
 use std::fs;
@@ -16,13 +17,13 @@ use crate::announcer::{self, Announcer, News};
 use crate::stages::{Fault, StageList};
 use crate::system::files::keep_reserve;
 use crate::system::{self, Root};
-use state::State;
-use step::{Input, Step};
+use state::WorkerState;
+use step::{Change, Step};
 use worker::Worker;
 
 /// How an installation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The node is Ready.
     Ready,
     /// Only a person can help; the event log says why.
@@ -36,7 +37,7 @@ pub enum Outcome {
 ///
 /// # Errors
 /// Another process does so already, or nobody can tell.
-pub fn install(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
+pub(crate) fn install(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     let _lock = lock::take(root)?;
     Ok(begin(root, stages).unwrap_or_else(|error| {
         announcer::tell_of_lost_state(root, &error);
@@ -57,8 +58,8 @@ fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     };
     announcer.adopt(&plan, &digest);
     keep_reserve(&root.path(paths::STATE));
-    let saved = State::load(root).context(paths::STATE)?;
-    let mut state = saved.unwrap_or_else(|| State::new(digest.clone(), boot.clone(), stages));
+    let saved = WorkerState::load(root).context(paths::STATE)?;
+    let mut state = saved.unwrap_or_else(|| WorkerState::new(digest.clone(), boot.clone(), stages));
     if state.plan != digest {
         let message = format!("the installation began with plan {}", short(&state.plan));
         return stop(&mut announcer, &Fault::new(Cause::PlanChanged, message));
@@ -78,16 +79,16 @@ fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
 }
 
 /// Goes on from where the state was left; gives what there is to say of that.
-fn restart(plan: &Plan, stages: StageList, state: &mut State, boot: String) -> News {
+fn restart(plan: &Plan, stages: StageList, state: &mut WorkerState, boot: String) -> News {
     let began = beginning(plan, state, &boot);
     let left = state.step;
     let input = match left {
-        _ if state.boot != boot => Input::Rebooted,
-        Step::Running { stage, .. } => Input::CutOff {
+        _ if state.boot != boot => Change::Rebooted,
+        Step::Running { stage, .. } => Change::CutOff {
             since: system::since_boot().saturating_sub(state.at),
             budget: plan.budget(stage),
         },
-        _ => Input::Restarted,
+        _ => Change::Restarted,
     };
     state.boot = boot;
     state.advance(input, stages);
@@ -103,7 +104,7 @@ fn restart(plan: &Plan, stages: StageList, state: &mut State, boot: String) -> N
 }
 
 /// How the work begins, for a person.
-fn beginning(plan: &Plan, state: &State, boot: &str) -> String {
+fn beginning(plan: &Plan, state: &WorkerState, boot: &str) -> String {
     match state.step {
         _ if state.events.is_empty() => {
             let role = plan.role.name();

@@ -11,7 +11,7 @@ use crate::stages::StageList;
 /// the wall clock may jump while the first stage sets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case")]
-pub enum Step {
+pub(crate) enum Step {
     /// An attempt at a stage is to begin after a delay.
     Due {
         /// The stage.
@@ -53,7 +53,7 @@ pub enum Step {
 
 /// What happens to an installation.
 #[derive(Debug, Clone, Copy)]
-pub enum Input {
+pub(crate) enum Change {
     /// The worker started on another boot than before.
     Rebooted,
     /// The worker started again on the same boot, between attempts or because a person asked.
@@ -75,19 +75,19 @@ pub enum Input {
 
 /// A failed attempt, and what is to follow.
 #[derive(Debug, Clone, Copy)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// Whether trying again can help.
-    pub class: Class,
+    pub(crate) class: Class,
     /// How long the attempt took.
-    pub took: Duration,
+    pub(crate) took: Duration,
     /// Whether the stage got further than in any attempt before, which gives it its budget anew.
-    pub advanced: bool,
+    pub(crate) advanced: bool,
     /// How long the stage may go on failing.
-    pub budget: Duration,
+    pub(crate) budget: Duration,
     /// How long to wait before the next attempt.
-    pub delay: Duration,
+    pub(crate) delay: Duration,
     /// How long to wait when the budget is used up.
-    pub pause: Duration,
+    pub(crate) pause: Duration,
 }
 
 /// An attempt that was cut off uses at most this part of the budget, since nobody knows when it
@@ -97,7 +97,7 @@ const CUT_OFF_ATTEMPTS: u32 = 10;
 
 impl Step {
     /// The first step of an installation in these stages.
-    pub fn first(stages: StageList) -> Self {
+    pub(crate) fn first(stages: StageList) -> Self {
         Self::first_attempt(stages.first())
     }
 
@@ -113,18 +113,18 @@ impl Step {
     /// The step after this one in these stages, where `reached` is the furthest stage that was ever due. What
     /// can't happen in a step leaves it as it is.
     #[must_use]
-    pub fn on(self, input: Input, stages: StageList, reached: Stage) -> Self {
+    pub(crate) fn on(self, input: Change, stages: StageList, reached: Stage) -> Self {
         match (self, input) {
             (Self::Ready, _) => Self::Ready,
             // The machine below may be another after a reboot: modules, hostname, runtime.
-            (_, Input::Rebooted) => Self::first(stages),
+            (_, Change::Rebooted) => Self::first(stages),
             (
                 Self::Running {
                     stage,
                     attempt,
                     spent,
                 },
-                Input::CutOff { since, budget },
+                Change::CutOff { since, budget },
             ) => {
                 let took = since.min(budget / CUT_OFF_ATTEMPTS);
                 let spent = spent.saturating_add(millis(took));
@@ -134,7 +134,7 @@ impl Step {
                 Self::due(stage, attempt, spent, 0)
             }
             // Whoever starts a stopped installation wants it tried again.
-            (Self::Failed { stage } | Self::Exhausted { stage, .. }, Input::Restarted) => {
+            (Self::Failed { stage } | Self::Exhausted { stage, .. }, Change::Restarted) => {
                 Self::first_attempt(stage)
             }
             (
@@ -144,17 +144,17 @@ impl Step {
                     spent,
                     ..
                 },
-                Input::Begin,
+                Change::Begin,
             ) => Self::Running {
                 stage,
                 attempt,
                 spent,
             },
-            (Self::Running { stage, .. } | Self::Exhausted { stage, .. }, Input::Succeeded) => {
+            (Self::Running { stage, .. } | Self::Exhausted { stage, .. }, Change::Succeeded) => {
                 let next = stages.next(stage, reached);
                 next.map_or(Self::Ready, Self::first_attempt)
             }
-            (_, Input::Faulted(failure)) => self.failed(failure),
+            (_, Change::Faulted(failure)) => self.failed(failure),
             (step, _) => step,
         }
     }
@@ -207,9 +207,9 @@ fn millis(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::state::State;
+    use super::super::state::WorkerState;
     use super::*;
-    use crate::stages::{Entry, INSTALLATION};
+    use crate::stages::{INSTALLATION, StageEntry};
 
     fn running(stage: Stage, attempt: u32, spent: u64) -> Step {
         Step::Running {
@@ -219,8 +219,8 @@ mod tests {
         }
     }
 
-    fn fault(class: Class, took: u64, delay: u64) -> Input {
-        Input::Faulted(Failure {
+    fn fault(class: Class, took: u64, delay: u64) -> Change {
+        Change::Faulted(Failure {
             class,
             took: Duration::from_secs(took),
             advanced: false,
@@ -238,8 +238,8 @@ mod tests {
         }
     }
 
-    fn cut_off(since: u64) -> Input {
-        Input::CutOff {
+    fn cut_off(since: u64) -> Change {
+        Change::CutOff {
             since: Duration::from_secs(since),
             budget: Duration::from_secs(60),
         }
@@ -248,20 +248,20 @@ mod tests {
     /// The stages that run in an installation in which nothing fails but the power: `reboots` are
     /// the steps, counted from the beginning, after which it does.
     fn path(stages: StageList, reboots: &[usize]) -> Vec<Stage> {
-        let mut state = State::new(String::new(), String::new(), stages);
+        let mut state = WorkerState::new(String::new(), String::new(), stages);
         let mut path = Vec::new();
         for step in 1.. {
             match state.step {
-                Step::Due { .. } => state.advance(Input::Begin, stages),
+                Step::Due { .. } => state.advance(Change::Begin, stages),
                 Step::Running { stage, .. } => {
                     path.push(stage);
-                    state.advance(Input::Succeeded, stages);
+                    state.advance(Change::Succeeded, stages);
                 }
                 Step::Ready => break,
                 Step::Exhausted { .. } | Step::Failed { .. } => panic!("nothing fails here"),
             }
             if reboots.contains(&step) {
-                state.advance(Input::Rebooted, stages);
+                state.advance(Change::Rebooted, stages);
             }
         }
         path
@@ -291,9 +291,9 @@ mod tests {
     fn another_list_of_stages_is_another_way_to_ready() {
         const DELAY: Duration = Duration::ZERO;
         const OTHER: StageList = StageList::new(&[
-            Entry::new(Stage::Gate, |_| Ok(()), DELAY),
-            Entry::new(Stage::Images, |_| Ok(()), DELAY).once(),
-            Entry::new(Stage::Clock, |_| Ok(()), DELAY),
+            StageEntry::new(Stage::Gate, |_| Ok(()), DELAY),
+            StageEntry::new(Stage::Images, |_| Ok(()), DELAY).once(),
+            StageEntry::new(Stage::Clock, |_| Ok(()), DELAY),
         ]);
         let (gate, images, clock) = (Stage::Gate, Stage::Images, Stage::Clock);
         assert_eq!(path(OTHER, &[]), [gate, images, clock]);
@@ -319,7 +319,7 @@ mod tests {
         let mut step = running(Stage::Images, 1, 0);
         for attempt in 2..=11 {
             step = step.on(night, INSTALLATION, Stage::Clock).on(
-                Input::Begin,
+                Change::Begin,
                 INSTALLATION,
                 Stage::Clock,
             );
@@ -349,7 +349,7 @@ mod tests {
             spent: 30_000,
         };
         assert_eq!(step, expected);
-        let again = step.on(Input::Begin, INSTALLATION, Stage::Clock).on(
+        let again = step.on(Change::Begin, INSTALLATION, Stage::Clock).on(
             fault(Class::Transient, 10, 21),
             INSTALLATION,
             Stage::Clock,
@@ -362,20 +362,20 @@ mod tests {
         let fault = fault(Class::Transient, 3_600, 5);
         let step = running(Stage::Host, 1, 0).on(fault, INSTALLATION, Stage::Clock);
         assert!(matches!(step, Step::Due { attempt: 2, .. }));
-        let step = step.on(Input::Begin, INSTALLATION, Stage::Clock);
+        let step = step.on(Change::Begin, INSTALLATION, Stage::Clock);
         assert_eq!(step.on(fault, INSTALLATION, Stage::Clock), exhausted(3));
     }
 
     #[test]
     fn an_attempt_that_got_further_gives_the_stage_its_budget_anew() {
         let mut fault = fault(Class::Transient, 3_600, 5);
-        if let Input::Faulted(failure) = &mut fault {
+        if let Change::Faulted(failure) = &mut fault {
             failure.advanced = true;
         }
         let mut step = running(Stage::Images, 1, 0);
         for attempt in 2..100 {
             step = step.on(fault, INSTALLATION, Stage::Clock).on(
-                Input::Begin,
+                Change::Begin,
                 INSTALLATION,
                 Stage::Clock,
             );
@@ -389,7 +389,7 @@ mod tests {
         let step = exhausted(7).on(transient, INSTALLATION, Stage::Clock);
         assert_eq!(step, exhausted(8));
         let next = Stage::Host.next().unwrap();
-        let done = step.on(Input::Succeeded, INSTALLATION, Stage::Clock);
+        let done = step.on(Change::Succeeded, INSTALLATION, Stage::Clock);
         assert_eq!(done, Step::first_attempt(next));
         let permanent = fault(Class::Permanent, 1, 1);
         let stopped = step.on(permanent, INSTALLATION, Stage::Clock);
@@ -410,7 +410,7 @@ mod tests {
     fn a_stopped_installation_tries_the_failed_stage_again_when_started() {
         let stage = Stage::Host;
         for step in [Step::Failed { stage }, exhausted(9)] {
-            let again = step.on(Input::Restarted, INSTALLATION, Stage::Clock);
+            let again = step.on(Change::Restarted, INSTALLATION, Stage::Clock);
             assert_eq!(again, Step::first_attempt(stage));
         }
     }
@@ -418,9 +418,9 @@ mod tests {
     #[test]
     fn a_ready_node_stays_ready_whatever_happens() {
         for input in [
-            Input::Begin,
-            Input::Rebooted,
-            Input::Restarted,
+            Change::Begin,
+            Change::Rebooted,
+            Change::Restarted,
             fault(Class::Permanent, 0, 0),
         ] {
             assert_eq!(

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use nkd_contract::{Cause, Kind, Plan, Stage, paths};
 
-use super::state::State;
-use super::step::{Failure, Input, Step};
+use super::state::WorkerState;
+use super::step::{Change, Failure, Step};
 use super::{Outcome, ready};
 use crate::announcer::{Announcer, News};
 use crate::stages::{self, Fault, Node, StageList, can_report};
@@ -22,7 +22,7 @@ pub(super) struct Worker<'a> {
     plan: &'a Plan,
     stages: StageList,
     announcer: Announcer,
-    state: State,
+    state: WorkerState,
     /// Why the last attempt failed.
     cause: Option<Cause>,
 }
@@ -43,7 +43,7 @@ impl<'a> Worker<'a> {
         plan: &'a Plan,
         stages: StageList,
         announcer: Announcer,
-        state: State,
+        state: WorkerState,
     ) -> Self {
         Self {
             root,
@@ -72,7 +72,7 @@ impl<'a> Worker<'a> {
                     ..
                 } => {
                     system::sleep(Duration::from_millis(delay));
-                    self.state.advance(Input::Begin, self.stages);
+                    self.state.advance(Change::Begin, self.stages);
                     self.save([News::of(Kind::StageStarted, stage, attempt, "started")])?;
                 }
                 Step::Running { stage, attempt, .. } => self.attempt(stage, attempt)?,
@@ -157,7 +157,7 @@ impl<'a> Worker<'a> {
 
     /// Records a success; `first` is what there is to say before it.
     fn succeeded(&mut self, ended: &Ended, first: Option<News>) -> anyhow::Result<()> {
-        self.state.advance(Input::Succeeded, self.stages);
+        self.state.advance(Change::Succeeded, self.stages);
         let message = format!("done in {:.1} s", ended.took.as_secs_f32());
         let done = News::of(Kind::StageDone, ended.stage, ended.attempt, message);
         let ready = (self.state.step == Step::Ready).then(|| {
@@ -180,7 +180,7 @@ impl<'a> Worker<'a> {
             delay: system::jittered(attempt, self.stages.longest_delay(stage)),
             pause: pause(budget),
         };
-        self.state.advance(Input::Faulted(failure), self.stages);
+        self.state.advance(Change::Faulted(failure), self.stages);
         let (kind, retry_after) = match self.state.step {
             Step::Due { delay, .. } => (Kind::AttemptFailed, Some(delay)),
             Step::Exhausted { delay, .. } => (Kind::Failed, Some(delay)),

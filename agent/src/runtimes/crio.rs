@@ -28,15 +28,15 @@ impl ContainerRuntime for Crio {
     }
 
     fn images(&self, root: &Root) -> Box<dyn ImageStore> {
-        Box::new(Images { root: root.clone() })
+        Box::new(CrioImages { root: root.clone() })
     }
 }
 
-struct Images {
+struct CrioImages {
     root: Root,
 }
 
-impl Images {
+impl CrioImages {
     /// What is copied was verified before, so no policy has to allow it.
     fn copy(&self, archive: &str, name: &str) -> Command {
         let from = format!("docker-archive:{archive}:{name}");
@@ -46,7 +46,7 @@ impl Images {
     }
 }
 
-impl ImageStore for Images {
+impl ImageStore for CrioImages {
     fn present(&self, names: &[&str]) -> Result<BTreeMap<String, String>, RuntimeError> {
         cri::present(&self.root, Runtime::Crio, names)
     }

@@ -35,7 +35,7 @@ impl ContainerRuntime for Docker {
     }
 
     fn images(&self, root: &Root) -> Box<dyn ImageStore> {
-        Box::new(Images { root: root.clone() })
+        Box::new(DockerImages { root: root.clone() })
     }
 }
 
@@ -57,21 +57,21 @@ impl ContainerRuntime for CriDockerd {
     }
 
     fn images(&self, root: &Root) -> Box<dyn ImageStore> {
-        Box::new(Images { root: root.clone() })
+        Box::new(DockerImages { root: root.clone() })
     }
 }
 
-struct Images {
+struct DockerImages {
     root: Root,
 }
 
-impl Images {
+impl DockerImages {
     fn docker(&self) -> Command {
         Docker.client(&self.root)
     }
 }
 
-impl ImageStore for Images {
+impl ImageStore for DockerImages {
     fn present(&self, names: &[&str]) -> Result<BTreeMap<String, String>, RuntimeError> {
         let mut present = BTreeMap::new();
         for name in names {

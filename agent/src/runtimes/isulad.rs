@@ -37,22 +37,22 @@ impl ContainerRuntime for Isulad {
     }
 
     fn images(&self, root: &Root) -> Box<dyn ImageStore> {
-        Box::new(Images { root: root.clone() })
+        Box::new(IsuladImages { root: root.clone() })
     }
 }
 
-struct Images {
+struct IsuladImages {
     root: Root,
 }
 
-impl Images {
+impl IsuladImages {
     fn load_file(&self, archive: &str) -> Command {
         let arguments = ["load", "--input", archive];
         self.root.command("isula").args(arguments).timeout(LOAD)
     }
 }
 
-impl ImageStore for Images {
+impl ImageStore for IsuladImages {
     fn present(&self, names: &[&str]) -> Result<BTreeMap<String, String>, RuntimeError> {
         cri::present(&self.root, Runtime::Isulad, names)
     }

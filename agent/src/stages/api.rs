@@ -188,7 +188,7 @@ pub(super) fn credentials(pem: &[u8]) -> Option<ClientCert> {
     for item in parse_pem(pem).flatten() {
         match item {
             PemItem::Certificate(certificate) => chain.push(certificate),
-            PemItem::PrivateKey(found) => key = Some(found),
+            PemItem::PrivateKey(private) => key = Some(private),
             _ => {}
         }
     }

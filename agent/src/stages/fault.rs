@@ -20,7 +20,7 @@ pub struct Fault {
 
 impl Fault {
     /// A fault that no error led to, with its message for a person.
-    pub fn new(cause: Cause, message: impl Into<String>) -> Self {
+    pub(crate) fn new(cause: Cause, message: impl Into<String>) -> Self {
         let message: String = message.into();
         let error = anyhow::Error::msg(message);
         Self { cause, error }

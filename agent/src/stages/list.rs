@@ -1,6 +1,6 @@
 //! The stages of an installation, as data.
 //!
-//! The worker takes a [`StageList`] as a value and learns all it has to know of a stage from its [`Entry`].
+//! The worker takes a [`StageList`] as a value and learns all it has to know of a stage from its [`StageEntry`].
 //! Another plan, such as an upgrade, is another list.
 
 use std::fmt;
@@ -20,7 +20,7 @@ const CHECK_DELAY: Duration = Duration::from_secs(5);
 
 /// A stage, and all that the worker has to know of it.
 #[derive(Clone, Copy)]
-pub struct Entry {
+pub(crate) struct StageEntry {
     /// Its name.
     pub(crate) stage: Stage,
     /// One attempt at it.
@@ -33,7 +33,7 @@ pub struct Entry {
     pub(crate) mark: Option<&'static str>,
 }
 
-impl Entry {
+impl StageEntry {
     /// A stage that runs on every boot, because each verifies what it did on an earlier one.
     pub(crate) const fn new(
         stage: Stage,
@@ -62,7 +62,7 @@ impl Entry {
     }
 }
 
-impl fmt::Debug for Entry {
+impl fmt::Debug for StageEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.stage)
     }
@@ -72,22 +72,22 @@ impl fmt::Debug for Entry {
 #[derive(Debug, Clone, Copy)]
 pub struct StageList {
     first: Stage,
-    entries: &'static [Entry],
+    entries: &'static [StageEntry],
 }
 
 /// The stages that make a machine a Ready node.
 pub const INSTALLATION: StageList = StageList::new(&[
-    Entry::new(Stage::Clock, clock::run, LONGEST_DELAY),
-    Entry::new(Stage::Pivot, pivot::run, LONGEST_DELAY),
-    Entry::new(Stage::Host, host::run, CHECK_DELAY),
-    Entry::new(Stage::Runtime, runtime::run, LONGEST_DELAY),
-    Entry::new(Stage::Images, images::run, LONGEST_DELAY),
+    StageEntry::new(Stage::Clock, clock::run, LONGEST_DELAY),
+    StageEntry::new(Stage::Pivot, pivot::run, LONGEST_DELAY),
+    StageEntry::new(Stage::Host, host::run, CHECK_DELAY),
+    StageEntry::new(Stage::Runtime, runtime::run, LONGEST_DELAY),
+    StageEntry::new(Stage::Images, images::run, LONGEST_DELAY),
     // A control plane whose join was cut off may itself be what the cluster's API waits for, so the gate
     // must not hold it up a second time.
-    Entry::new(Stage::Gate, gate::run, SHORT_DELAY).once(),
-    Entry::new(Stage::Kubeadm, kubeadm::run, LONGEST_DELAY).marked_by(MEMBER),
-    Entry::new(Stage::Addons, addons::run, LONGEST_DELAY),
-    Entry::new(Stage::Ready, ready::run, SHORT_DELAY),
+    StageEntry::new(Stage::Gate, gate::run, SHORT_DELAY).once(),
+    StageEntry::new(Stage::Kubeadm, kubeadm::run, LONGEST_DELAY).marked_by(MEMBER),
+    StageEntry::new(Stage::Addons, addons::run, LONGEST_DELAY),
+    StageEntry::new(Stage::Ready, ready::run, SHORT_DELAY),
 ]);
 
 impl StageList {
@@ -95,7 +95,7 @@ impl StageList {
     ///
     /// # Panics
     /// The list is empty. For a constant, that is an error of the compiler's.
-    pub(crate) const fn new(entries: &'static [Entry]) -> Self {
+    pub(crate) const fn new(entries: &'static [StageEntry]) -> Self {
         match entries {
             [first, ..] => Self {
                 first: first.stage,
@@ -111,12 +111,12 @@ impl StageList {
     }
 
     /// What the list has of a stage; `None` if the stage isn't in the list.
-    pub(crate) fn entry(self, stage: Stage) -> Option<&'static Entry> {
+    pub(crate) fn entry(self, stage: Stage) -> Option<&'static StageEntry> {
         self.entries.iter().find(|entry| entry.stage == stage)
     }
 
     /// The stages before one.
-    pub(crate) fn before(self, stage: Stage) -> impl Iterator<Item = &'static Entry> {
+    pub(crate) fn before(self, stage: Stage) -> impl Iterator<Item = &'static StageEntry> {
         let entries = self.entries.iter();
         entries.take_while(move |entry| entry.stage != stage)
     }

@@ -7,7 +7,7 @@ pub(crate) mod clock;
 mod fault;
 mod gate;
 mod hooks;
-pub mod host;
+mod host;
 mod images;
 mod kubeadm;
 mod list;
@@ -24,7 +24,7 @@ pub use fault::Fault;
 pub(crate) use fault::{OrFault, can_report};
 pub(crate) use kubeadm::ADMIN_CONFIG;
 #[cfg(test)]
-pub(crate) use list::Entry;
+pub(crate) use list::StageEntry;
 pub use list::{INSTALLATION, StageList};
 
 use crate::announcer::{Announcer, News};
@@ -153,20 +153,20 @@ impl Node<'_> {
         mut pauses: impl FnMut(bool) -> Duration,
         mut look: impl FnMut(&Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let mut said = None;
+        let mut announced = None;
         loop {
             let fault = match look(self) {
-                Ok(found) => return Ok(found),
+                Ok(value) => return Ok(value),
                 Err(fault) => fault,
             };
             let left = deadline(&fault).saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(fault);
             }
-            let change = said.as_ref() != Some(&fault);
+            let change = announced.as_ref() != Some(&fault);
             if change {
                 self.warn(&fault);
-                said = Some(fault);
+                announced = Some(fault);
             }
             system::sleep(pauses(change).min(left));
         }
@@ -191,6 +191,6 @@ pub fn run(node: &mut Node<'_>) -> Result<(), Fault> {
 ///
 /// # Errors
 /// The disk refuses it.
-pub fn sync(root: &Root, plan: &Plan) -> Result<(), Fault> {
+pub(crate) fn sync(root: &Root, plan: &Plan) -> Result<(), Fault> {
     system::sync(root, plan.runtime).or_fault(Cause::AgentSync)
 }

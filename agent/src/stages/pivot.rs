@@ -29,16 +29,16 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         return Ok(());
     };
     let deployments = deployments(node)?;
-    let booted = deployments.iter().find(|it| it.booted);
-    if booted.is_some_and(|it| it.is_of(image)) {
+    let booted = deployments.iter().find(|deployment| deployment.booted);
+    if booted.is_some_and(|deployment| deployment.is_of(image)) {
         node.progress(format!("the machine runs {image}"), None);
         return Ok(());
     }
     let reboots = Reboots::load(node, image);
     if reboots.done() >= REBOOTS {
-        let booted = booted.map_or("something else", |it| it.name());
+        let running = booted.map_or("something else", |deployment| deployment.name());
         let message = format!(
-            "after {} reboots for {image} the machine runs {booted}",
+            "after {} reboots for {image} the machine runs {running}",
             reboots.done()
         );
         // Whoever has it tried again has seen to the cause.
@@ -46,7 +46,10 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         return Err(Fault::new(Cause::PivotNotBooted, message));
     }
     // What boots next comes first.
-    if !deployments.first().is_some_and(|it| it.is_of(image)) {
+    if !deployments
+        .first()
+        .is_some_and(|deployment| deployment.is_of(image))
+    {
         rebase(node, image)?;
     }
     reboot(node, image, reboots)
@@ -54,7 +57,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
 
 /// `rpm-ostree status --json`
 #[derive(Deserialize)]
-struct Status {
+struct RpmOstreeStatus {
     deployments: Vec<Deployment>,
 }
 
@@ -75,7 +78,7 @@ impl Deployment {
     fn is_of(&self, image: &str) -> bool {
         let digest = image.rsplit_once('@').map(|(_, digest)| digest);
         let reference = self.container_image_reference.as_deref();
-        reference.is_some_and(|it| it.strip_prefix(TRANSPORT) == Some(image))
+        reference.is_some_and(|reference| reference.strip_prefix(TRANSPORT) == Some(image))
             || digest.is_some() && digest == self.container_image_reference_digest.as_deref()
     }
 
@@ -90,7 +93,7 @@ fn deployments(node: &Node<'_>) -> Result<Vec<Deployment>, Fault> {
     let json = status
         .read()
         .map_err(|error| Fault::of_command(Cause::PivotRebase, error))?;
-    let status: Status = serde_json::from_str(&json)
+    let status: RpmOstreeStatus = serde_json::from_str(&json)
         .context("rpm-ostree status --json")
         .or_fault(Cause::PivotRebase)?;
     Ok(status.deployments)

@@ -30,7 +30,7 @@ const DIRECTORIES: [&str; 5] = [
 ///
 /// # Errors
 /// The first file system that can't be opened or synced, with the directory that led to it.
-pub fn sync(root: &Root, runtime: Runtime) -> anyhow::Result<()> {
+pub(crate) fn sync(root: &Root, runtime: Runtime) -> anyhow::Result<()> {
     let mut synced = HashSet::new();
     for directory in DIRECTORIES.into_iter().chain([runtime.store()]) {
         let file = match File::open(root.path(directory)) {

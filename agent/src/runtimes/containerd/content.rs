@@ -58,13 +58,13 @@ impl ContentStore {
     /// it isn't a directory that this process can write to.
     pub(super) fn open(machine: &Root, blobs: &[Blob]) -> Option<Self> {
         let mut seen = HashSet::new();
-        let mut is_new = |it: &&Blob| Self::takes(it) && seen.insert(it.digest);
-        let large: Vec<_> = blobs.iter().filter(|it| is_new(it)).collect();
+        let mut is_new = |blob: &&Blob| Self::takes(blob) && seen.insert(blob.digest);
+        let large: Vec<_> = blobs.iter().filter(|blob| is_new(blob)).collect();
         if large.is_empty() {
             return None;
         }
         let opened = directory(machine).and_then(|directory| {
-            let list: Vec<_> = large.iter().map(|it| it.digest.to_string()).collect();
+            let list: Vec<_> = large.iter().map(|blob| blob.digest.to_string()).collect();
             let list = list.join("\n");
             let store = Self {
                 machine: machine.clone(),
@@ -96,7 +96,7 @@ impl ContentStore {
         ingest.wait()?;
         let references = blobs.iter().enumerate();
         let references =
-            references.map(|(number, it)| format!("{GC_REFERENCE}.{number}={}", it.digest));
+            references.map(|(number, blob)| format!("{GC_REFERENCE}.{number}={}", blob.digest));
         let label = ctr(&self.machine).args(["content", "label"]);
         let label = label.args([root.digest.to_string(), GC_ROOT.to_owned()]);
         let labelled = label
@@ -248,7 +248,7 @@ fn directory(machine: &Root) -> Result<PathBuf, RuntimeError> {
         let mut words = line.split_whitespace();
         words
             .next()
-            .filter(|it| *it == "root")
+            .filter(|word| *word == "root")
             .and_then(|_| words.next())
     });
     let root = root.ok_or_else(|| {

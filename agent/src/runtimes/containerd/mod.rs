@@ -66,7 +66,7 @@ impl ContainerRuntime for Containerd {
     }
 
     fn images(&self, root: &Root) -> Box<dyn ImageStore> {
-        Box::new(Images { root: root.clone() })
+        Box::new(ContainerdImages { root: root.clone() })
     }
 }
 
@@ -76,11 +76,11 @@ fn ctr(root: &Root) -> Command {
 }
 
 #[derive(Debug)]
-struct Images {
+struct ContainerdImages {
     root: Root,
 }
 
-impl Images {
+impl ContainerdImages {
     fn ctr(&self) -> Command {
         ctr(&self.root)
     }
@@ -113,7 +113,7 @@ fn is_made_by_cri(name: &str) -> bool {
     name.starts_with("sha256:") || name.contains("@sha256:")
 }
 
-impl ImageStore for Images {
+impl ImageStore for ContainerdImages {
     fn present(&self, names: &[&str]) -> Result<BTreeMap<String, String>, RuntimeError> {
         let mut images = self.list()?;
         images.retain(|(name, _)| names.contains(&name.as_str()));

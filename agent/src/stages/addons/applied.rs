@@ -22,26 +22,26 @@ pub(in crate::stages) struct Applied<'a> {
 
 impl<'a> Applied<'a> {
     /// What earlier attempts have applied. A record that can't be read counts as empty.
-    pub fn read(root: &'a Root) -> Self {
+    pub(crate) fn read(root: &'a Root) -> Self {
         let text = fs::read_to_string(root.path(APPLIED)).unwrap_or_default();
         Self { root, text }
     }
 
     /// Whether these contents were applied under this name.
-    pub fn has(&self, name: &str, contents: &[u8]) -> bool {
+    pub(crate) fn has(&self, name: &str, contents: &[u8]) -> bool {
         let wanted = line(name, contents);
         self.text.lines().any(|line| line == wanted)
     }
 
     /// Records that they were, so that it is known after a power cut.
-    pub fn add(&mut self, name: &str, contents: &[u8]) -> anyhow::Result<()> {
+    pub(crate) fn add(&mut self, name: &str, contents: &[u8]) -> anyhow::Result<()> {
         self.text.push_str(&line(name, contents));
         self.text.push('\n');
         write_atomic(&self.root.path(APPLIED), self.text.as_bytes(), 0o600).context(APPLIED)
     }
 
     /// Removes the record, because the cluster is made anew.
-    pub fn forget(root: &Root) -> anyhow::Result<()> {
+    pub(crate) fn forget(root: &Root) -> anyhow::Result<()> {
         remove(&root.path(APPLIED)).context(APPLIED)
     }
 }

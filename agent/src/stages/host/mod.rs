@@ -11,7 +11,6 @@ mod programs;
 mod resolution;
 mod size;
 mod swap;
-pub mod updates;
 
 use nkd_contract::Class;
 

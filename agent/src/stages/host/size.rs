@@ -14,10 +14,10 @@ const MEBIBYTE: u64 = 1 << 20;
 pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
     let wanted = &node.plan.machine;
     let mut short = Vec::new();
-    if let Some(cpus) = cpus(node).filter(|it| *it < wanted.min_cpus) {
+    if let Some(cpus) = cpus(node).filter(|cpus| *cpus < wanted.min_cpus) {
         short.push(format!("{cpus} processors of {} needed", wanted.min_cpus));
     }
-    if let Some(memory) = memory(node).filter(|it| *it < wanted.min_memory) {
+    if let Some(memory) = memory(node).filter(|memory| *memory < wanted.min_memory) {
         short.push(format!(
             "{memory} MiB of memory of {} MiB needed",
             wanted.min_memory
@@ -65,7 +65,7 @@ fn disk(node: &Node<'_>) -> Result<(), Fault> {
     let mut seen = Vec::new();
     for path in ["/var/lib", node.plan.runtime.store(), "/var/lib/kubelet"] {
         let place = nearest(&node.root.path(path));
-        let Ok(device) = fs::metadata(&place).map(|it| it.st_dev()) else {
+        let Ok(device) = fs::metadata(&place).map(|metadata| metadata.st_dev()) else {
             continue;
         };
         if seen.contains(&device) {
@@ -86,7 +86,7 @@ fn disk(node: &Node<'_>) -> Result<(), Fault> {
 
 /// The path, or the nearest directory above it that is there.
 fn nearest(path: &Path) -> PathBuf {
-    let there = path.ancestors().find(|it| it.exists());
+    let there = path.ancestors().find(|ancestor| ancestor.exists());
     there.unwrap_or(Path::new("/")).to_owned()
 }
 

@@ -26,10 +26,10 @@ struct Batch {
     paths: HashMap<Digest, String>,
     /// What the runtime gets otherwise: from another batch, or in its content store.
     elsewhere: HashSet<Digest>,
-    step: Step,
+    step: BatchStep,
 }
 
-enum Step {
+enum BatchStep {
     /// Nothing of it has come.
     Waiting,
     /// Its files are coming.
@@ -56,13 +56,13 @@ impl<'a> Batches<'a> {
     /// Divides images of a bundle. Where the runtime keeps blobs, each image goes alone and waits
     /// for the blobs that it has in common with others; elsewhere those go together.
     pub(super) fn new(store: &'a dyn ImageStore, contents: &Contents, wanted: &[&str]) -> Self {
-        let is_wanted = |it: &&Image| wanted.contains(&it.name.as_str());
+        let is_wanted = |image: &&Image| wanted.contains(&image.name.as_str());
         let images: Vec<_> = contents.images.iter().filter(is_wanted).cloned().collect();
         let blobs: Vec<_> = images.iter().flat_map(Image::blobs).collect();
         let content = store.content_store(&blobs);
         let goes_there = |blob: &Blob| content.is_some() && ContentStore::takes(blob);
         let groups = if store.keeps_blobs() {
-            images.into_iter().map(|it| vec![it]).collect()
+            images.into_iter().map(|image| vec![image]).collect()
         } else {
             nkd_bundle::connected(images)
         };
@@ -86,7 +86,7 @@ impl<'a> Batches<'a> {
                 images,
                 paths,
                 elsewhere,
-                step: Step::Waiting,
+                step: BatchStep::Waiting,
             });
         }
         Self {
@@ -121,7 +121,9 @@ impl<'a> Batches<'a> {
             return Ok(());
         };
         batch.open(store)?;
-        if let (Step::Coming(load), Some(path)) = (&mut batch.step, batch.paths.get(&blob.digest)) {
+        if let (BatchStep::Coming(load), Some(path)) =
+            (&mut batch.step, batch.paths.get(&blob.digest))
+        {
             load.feed(&tar_header(path, blob.size)?)
                 .map_err(import_failed)?;
         }
@@ -160,14 +162,14 @@ impl<'a> Batches<'a> {
         let owner = self.owners.get(&blob.digest)?;
         let batch = self.all.get_mut(*owner)?;
         match &mut batch.step {
-            Step::Coming(load) => Some((load, &mut batch.paths)),
+            BatchStep::Coming(load) => Some((load, &mut batch.paths)),
             _ => None,
         }
     }
 
     /// How many the runtime works on.
     fn working(&self) -> usize {
-        let whole = |it: &&Batch| matches!(it.step, Step::Whole(_));
+        let whole = |batch: &&Batch| matches!(batch.step, BatchStep::Whole(_));
         self.all.iter().filter(whole).count()
     }
 
@@ -182,12 +184,12 @@ impl<'a> Batches<'a> {
                 batch.open(self.store)?;
                 batch.close()?;
             }
-            if let Step::Whole(load) = &mut batch.step
+            if let BatchStep::Whole(load) = &mut batch.step
                 && load.poll().map_err(import_failed)?
             {
-                batch.step = Step::Done;
+                batch.step = BatchStep::Done;
                 let blobs = batch.images.iter().flat_map(Image::blobs);
-                self.there.extend(blobs.map(|it| it.digest));
+                self.there.extend(blobs.map(|blob| blob.digest));
             }
         }
         Ok(())
@@ -195,7 +197,11 @@ impl<'a> Batches<'a> {
 
     /// Waits until the runtime has everything.
     pub(super) fn finish(mut self) -> Result<(), Fault> {
-        while !self.all.iter().all(|it| matches!(it.step, Step::Done)) {
+        while !self
+            .all
+            .iter()
+            .all(|batch| matches!(batch.step, BatchStep::Done))
+        {
             self.look()?;
             alive();
             std::thread::sleep(LOOK);
@@ -206,10 +212,14 @@ impl<'a> Batches<'a> {
 
 impl Batch {
     fn open(&mut self, store: &dyn ImageStore) -> Result<(), Fault> {
-        if !matches!(self.step, Step::Waiting) {
+        if !matches!(self.step, BatchStep::Waiting) {
             return Ok(());
         }
-        let names: Vec<_> = self.images.iter().map(|it| it.name.as_str()).collect();
+        let names: Vec<_> = self
+            .images
+            .iter()
+            .map(|image| image.name.as_str())
+            .collect();
         let mut load = store.load(&names).map_err(import_failed)?;
         for entry in store.form().layout(&self.images, &self.elsewhere).entries {
             if let Content::Bytes(bytes) = entry.content {
@@ -219,16 +229,16 @@ impl Batch {
                 }
             }
         }
-        self.step = Step::Coming(load);
+        self.step = BatchStep::Coming(load);
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), Fault> {
-        self.step = match std::mem::replace(&mut self.step, Step::Waiting) {
-            Step::Coming(mut load) => {
+        self.step = match std::mem::replace(&mut self.step, BatchStep::Waiting) {
+            BatchStep::Coming(mut load) => {
                 load.feed(&END).map_err(import_failed)?;
                 load.close();
-                Step::Whole(load)
+                BatchStep::Whole(load)
             }
             other => other,
         };

@@ -41,7 +41,11 @@ pub(super) fn load<'a>(
     if lacking.is_empty() {
         return Ok(());
     }
-    if bundles.registry && faults.iter().all(|it| it.cause == Cause::ImagesSource) {
+    if bundles.registry
+        && faults
+            .iter()
+            .all(|fault| fault.cause == Cause::ImagesSource)
+    {
         return pull::pull(node, store, lacking);
     }
     Err(worst(faults).unwrap_or_else(|| {
@@ -122,18 +126,22 @@ fn wanted<'a>(
 ) -> Result<Vec<&'a str>, Fault> {
     let mut wanted = Vec::new();
     for image in lacking {
-        let Some(found) = contents.images.iter().find(|it| it.name == image.name) else {
+        let Some(bundled) = contents
+            .images
+            .iter()
+            .find(|candidate| candidate.name == image.name)
+        else {
             continue;
         };
-        if !is_for_this_machine(&found.architecture) {
+        if !is_for_this_machine(&bundled.architecture) {
             let (name, here) = (&image.name, std::env::consts::ARCH);
             let message = format!(
                 "{name} is for {}, this machine is {here}",
-                found.architecture
+                bundled.architecture
             );
             return Err(Fault::new(Cause::ImagesArchitecture, message));
         }
-        let digest = store.digest(found).to_string();
+        let digest = store.digest(bundled).to_string();
         if let Some(pinned) = image.digest.as_ref().filter(|pinned| **pinned != digest) {
             let message = format!("{} is {digest} in it, the plan pins {pinned}", image.name);
             return Err(Fault::new(Cause::ImagesDigest, message));
@@ -261,12 +269,12 @@ fn take(
 fn verify(store: &dyn ImageStore, lacking: &[&Image], wanted: &[&str]) -> Result<(), Fault> {
     let present = store.present(wanted).map_err(import_failed)?;
     for image in lacking {
-        if let (Some(found), Some(pinned)) = (present.get(&image.name), &image.digest)
-            && found != pinned
+        if let (Some(digest), Some(pinned)) = (present.get(&image.name), &image.digest)
+            && digest != pinned
         {
             store.remove(&image.name).map_err(import_failed)?;
             let name = &image.name;
-            let message = format!("{name} is {found} in the runtime, the plan pins {pinned}");
+            let message = format!("{name} is {digest} in the runtime, the plan pins {pinned}");
             return Err(Fault::new(Cause::ImagesDigest, message));
         }
     }
@@ -293,7 +301,7 @@ impl<'a> Telling<'a> {
         let percent = at.saturating_mul(100) / self.bundle.unpacked.max(1);
         let soon = self
             .last
-            .is_some_and(|it| it.elapsed() < Duration::from_secs(1));
+            .is_some_and(|last| last.elapsed() < Duration::from_secs(1));
         if self.last.is_some() && (soon || percent < self.told + STEP) {
             return;
         }

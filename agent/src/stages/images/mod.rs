@@ -68,7 +68,7 @@ fn store_of(node: &Node<'_>) -> Box<dyn ImageStore> {
 /// Which of the plan's images the runtime has, and by which digest it knows each.
 fn present(node: &Node<'_>, store: &dyn ImageStore) -> Result<BTreeMap<String, String>, Fault> {
     let required = node.plan.images.required.iter();
-    let names: Vec<_> = required.map(|it| it.name.as_str()).collect();
+    let names: Vec<_> = required.map(|image| image.name.as_str()).collect();
     if names.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -83,13 +83,13 @@ fn missing<'a>(node: &Node<'a>, store: &dyn ImageStore) -> Result<Vec<&'a Image>
 }
 
 fn is_there(image: &Image, present: &BTreeMap<String, String>) -> bool {
-    let found = present.get(&image.name);
-    found.is_some_and(|found| image.digest.as_ref().is_none_or(|digest| digest == found))
+    let present = present.get(&image.name);
+    present.is_some_and(|present| image.digest.as_ref().is_none_or(|pinned| pinned == present))
 }
 
 /// Names for a person.
 fn listed(images: &[&Image]) -> String {
-    let names: Vec<_> = images.iter().map(|it| it.name.as_str()).collect();
+    let names: Vec<_> = images.iter().map(|image| image.name.as_str()).collect();
     names.join(", ")
 }
 
@@ -100,7 +100,7 @@ fn worst(faults: Vec<Fault>) -> Option<Fault> {
         let passes = fault.cause.class() == Class::Transient;
         (!passes, fault.cause == Cause::ImagesSource)
     };
-    let cause = faults.iter().min_by_key(|it| rank(it))?.cause;
+    let cause = faults.iter().min_by_key(|fault| rank(fault))?.cause;
     let messages: Vec<_> = faults.iter().map(|fault| fault.message()).collect();
     Some(Fault::new(cause, messages.join("; ")))
 }

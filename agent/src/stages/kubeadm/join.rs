@@ -70,9 +70,10 @@ fn annotate_cri_socket(node: &mut Node<'_>) -> Result<(), Fault> {
         return Err(Fault::new(Cause::KubeadmFailed, message));
     };
     let plan = node.plan;
-    let own = |error: ApiError| error.fault(&API_CAUSES, &plan.endpoint, "this node's own object");
-    let api = api.map_err(own)?;
-    let object = api.node(&plan.node).map_err(own)?;
+    let failed =
+        |error: ApiError| error.fault(&API_CAUSES, &plan.endpoint, "this node's own object");
+    let api = api.map_err(failed)?;
+    let object = api.node(&plan.node).map_err(failed)?;
     if object["metadata"]["annotations"][CRI_SOCKET].is_string() {
         return Ok(());
     }

@@ -6,6 +6,7 @@ mod etcd;
 mod files;
 mod init;
 mod join;
+pub(super) mod ports;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -97,8 +98,8 @@ fn control_plane_runs(node: &mut Node<'_>) -> bool {
 }
 
 fn own_api_answers(node: &Node<'_>) -> Result<(), Fault> {
-    let own = own_api(node.plan);
-    let ask = |api: Api| api.at(&own).get("/readyz");
+    let endpoint = own_api(node.plan);
+    let ask = |api: Api| api.at(&endpoint).get("/readyz");
     let mut answer = Api::anonymous(node.plan).and_then(ask);
     // An API server that refuses anonymous requests answers its kubelet.
     if matches!(answer, Err(ApiError::Status(401 | 403)))
@@ -108,7 +109,7 @@ fn own_api_answers(node: &Node<'_>) -> Result<(), Fault> {
     }
     answer
         .map(drop)
-        .map_err(|error| error.fault(&API_CAUSES, &own, "/readyz"))
+        .map_err(|error| error.fault(&API_CAUSES, &endpoint, "/readyz"))
 }
 
 /// kubelet runs static pods without an API.
@@ -217,15 +218,15 @@ fn fault_of(error: CommandError) -> Fault {
 
 /// What kubeadm's last words say of why it failed.
 fn cause_of(error: &CommandError) -> Cause {
-    let said = |words: &str| error.tail().iter().any(|line| line.contains(words));
+    let has_words = |words: &str| error.tail().iter().any(|line| line.contains(words));
     if matches!(error, CommandError::TimedOut { .. }) {
         Cause::KubeadmTimeout
-    } else if said("[ERROR ") {
+    } else if has_words("[ERROR ") {
         Cause::KubeadmPreflight
-    } else if said("Unauthorized") {
+    } else if has_words("Unauthorized") {
         // The gate has seen the cluster up, with all that was ever to know of tokens.
         Cause::KubeadmToken
-    } else if said("already exists in the cluster") {
+    } else if has_words("already exists in the cluster") {
         Cause::KubeadmNameTaken
     } else {
         Cause::KubeadmFailed

@@ -19,7 +19,7 @@ impl Medium {
         let device = root
             .command("blkid")
             .args(["--cache-file", "/dev/null", "--label", label]);
-        let device = device.read().map_err(|error| match error {
+        let path = device.read().map_err(|error| match error {
             // blkid(8), "EXIT CODE": 2 where there is none.
             CommandError::Failed { status, .. } if status.code() == Some(2) => {
                 let message = format!("no disk has the label {label}");
@@ -39,7 +39,7 @@ impl Medium {
                 "--read-only",
                 "--options",
                 "nodev,nosuid,noexec",
-                device.trim(),
+                path.trim(),
             ])
             .args([directory])
             .read()

@@ -139,7 +139,9 @@ impl Download {
         let status = response.status().as_u16();
         let header = |name| {
             let value = response.headers().get(name);
-            value.and_then(|it| it.to_str().ok()).unwrap_or_default()
+            value
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
         };
         let from = match status {
             200 => {

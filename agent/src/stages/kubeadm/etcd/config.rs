@@ -92,9 +92,13 @@ fn kubelet(plan: &Plan) -> Value {
 
 /// What makes etcd join its cluster instead of making one.
 fn arguments(plan: &Plan, members: &[Member]) -> Value {
-    let own = plan.machine.addresses.first().map(|own| peer_url(*own));
+    let addresses = plan.machine.addresses.iter();
+    let own_url = addresses.map(|address| peer_url(*address)).next();
     let name = |member: &Member| {
-        if own.as_ref().is_some_and(|own| member.peers.contains(own)) {
+        if own_url
+            .as_ref()
+            .is_some_and(|url| member.peers.contains(url))
+        {
             plan.node.clone()
         } else if member.name.is_empty() {
             // It needs any name, and only its address counts.
@@ -163,10 +167,10 @@ mod tests {
         plan
     }
 
-    fn members(own: &str) -> Vec<Member> {
+    fn members(peer_url: &str) -> Vec<Member> {
         let members = json!([
             {"ID": "1", "name": "cp1", "peerURLs": ["https://10.0.0.1:2380"]},
-            {"ID": "2", "peerURLs": [own]},
+            {"ID": "2", "peerURLs": [peer_url]},
         ]);
         serde_json::from_value(members).unwrap()
     }

@@ -6,10 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use ureq::Agent;
 
+use super::super::ports::{ETCD_CLIENTS, ETCD_PEERS};
 use crate::system::alive;
-
-const CLIENT_PORT: u16 = 2379;
-pub(super) const PEER_PORT: u16 = 2380;
 
 /// The etcd of one control plane.
 pub(super) struct Etcd<'a> {
@@ -52,7 +50,7 @@ struct Peer {
 }
 
 #[derive(Deserialize)]
-struct Status {
+struct EtcdStatus {
     /// A member's number as text; the gateway leaves out what is 0.
     #[serde(default)]
     leader: Option<String>,
@@ -62,14 +60,14 @@ impl<'a> Etcd<'a> {
     /// The etcd of a control plane, by the `host:port` of its API.
     pub(super) fn beside(api: &str, client: &'a Agent) -> Self {
         let host = api.rsplit_once(':').map_or(api, |(host, _)| host);
-        let url = format!("https://{host}:{CLIENT_PORT}");
+        let url = format!("https://{host}:{ETCD_CLIENTS}");
         let host = host.to_owned();
         Self { client, host, url }
     }
 
     /// Whether it knows a leader: without one nothing can be changed.
     pub(super) fn has_leader(&self) -> anyhow::Result<bool> {
-        let status: Status = self.ask("maintenance/status", &json!({}))?;
+        let status: EtcdStatus = self.ask("maintenance/status", &json!({}))?;
         Ok(status
             .leader
             .is_some_and(|leader| !leader.is_empty() && leader != "0"))
@@ -87,7 +85,7 @@ impl<'a> Etcd<'a> {
     /// until it has a leader (etcd, `embed.StartEtcd`).
     pub(super) fn members_for_peers(&self) -> anyhow::Result<Vec<Member>> {
         alive();
-        let url = format!("https://{}:{PEER_PORT}/members", self.host);
+        let url = format!("https://{}:{ETCD_PEERS}/members", self.host);
         let answer = self.client.get(url).call();
         let mut answer = answer?;
         let text = answer.body_mut().read_to_string();

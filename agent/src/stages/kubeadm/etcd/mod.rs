@@ -19,11 +19,12 @@ use nkd_contract::{Cause, paths};
 use ureq::Agent;
 
 use super::super::api;
+use super::ports::ETCD_PEERS;
 use super::{ETCD_CAUSES, Fault, Node, files, join, kubeadm, restore_pki};
 use crate::stages::OrFault as _;
 use crate::system::alive;
 use crate::system::files::write_atomic;
-use gateway::{Etcd, Member, PEER_PORT};
+use gateway::{Etcd, Member};
 
 pub(super) use wal::is_blank;
 
@@ -215,8 +216,8 @@ fn lost_quorum(etcd: &Etcd<'_>, causes: EtcdCauses) -> Fault {
 
 fn peer_url(address: IpAddr) -> String {
     match address {
-        IpAddr::V4(address) => format!("https://{address}:{PEER_PORT}"),
-        IpAddr::V6(address) => format!("https://[{address}]:{PEER_PORT}"),
+        IpAddr::V4(address) => format!("https://{address}:{ETCD_PEERS}"),
+        IpAddr::V6(address) => format!("https://[{address}]:{ETCD_PEERS}"),
     }
 }
 
