@@ -4,19 +4,19 @@ use std::collections::HashMap;
 
 use ipnet::IpNet;
 
-use super::resolved::{Cluster, Node};
-use super::written;
-use nkd_document::{Code, Diagnostics, Spanned};
+use super::keys::{Interface, Node, Spec, Text};
+use nkd_document::{Code, Diagnostics};
 
 /// Checks the interfaces of all nodes together.
-pub fn interfaces(file: &Cluster, to: &mut Diagnostics) {
-    let cluster = [&file.pod_subnet, &file.service_subnet];
+pub fn interfaces(spec: &Spec, to: &mut Diagnostics) {
+    let networking = &spec.kubernetes.networking;
+    let cluster = [&networking.pod_subnet, &networking.service_subnet];
     let networks = cluster.into_iter().flat_map(|it| it.value.split(','));
     let networks: Vec<IpNet> = networks.filter_map(|it| it.parse().ok()).collect();
     let mut addresses = HashMap::new();
     let mut macs = HashMap::new();
-    for (index, node) in file.nodes.iter().enumerate() {
-        for interface in &node.interfaces {
+    for (index, node) in spec.nodes.iter().enumerate() {
+        for interface in &node.own.interfaces {
             gateways(interface, to);
             for (text, address) in parsed(interface) {
                 if let Some(network) = networks.iter().find(|it| overlap(it, &address)) {
@@ -37,17 +37,17 @@ pub fn interfaces(file: &Cluster, to: &mut Diagnostics) {
             }
         }
     }
-    others_addresses(file, &addresses, to);
+    others_addresses(spec, &addresses, to);
 }
 
 /// A node's address is on none of another's interfaces.
 fn others_addresses(
-    file: &Cluster,
+    spec: &Spec,
     addresses: &HashMap<std::net::IpAddr, usize>,
     to: &mut Diagnostics,
 ) {
-    for (index, node) in file.nodes.iter().enumerate() {
-        let Some(text) = &node.address else {
+    for (index, node) in spec.nodes.iter().enumerate() {
+        let Some(text) = &node.own.address else {
             continue;
         };
         for address in super::checks::parsed_addresses(text) {
@@ -61,12 +61,12 @@ fn others_addresses(
 
 /// The interface a node boots from may be described twice, but for two nodes or two interfaces a
 /// MAC address is one too many; that of `mac` itself is compared elsewhere.
-fn own_macs(node: &Node) -> impl Iterator<Item = &Spanned<String>> {
-    node.interfaces.iter().filter_map(|it| it.mac.as_ref())
+fn own_macs(node: &Node) -> impl Iterator<Item = &Text> {
+    node.own.interfaces.iter().filter_map(|it| it.mac.as_ref())
 }
 
-fn parsed(interface: &written::Interface) -> impl Iterator<Item = (&Spanned<String>, IpNet)> {
-    let texts = interface.addresses.iter().flatten();
+fn parsed(interface: &Interface) -> impl Iterator<Item = (&Text, IpNet)> {
+    let texts = interface.addresses.iter();
     texts.filter_map(|text| Some((text, text.value.parse().ok()?)))
 }
 
@@ -75,9 +75,9 @@ fn overlap(a: &IpNet, b: &IpNet) -> bool {
 }
 
 /// A gateway is somebody else, and one for each IP version.
-fn gateways(interface: &written::Interface, to: &mut Diagnostics) {
+fn gateways(interface: &Interface, to: &mut Diagnostics) {
     let mut seen = Vec::new();
-    for text in interface.gateways.iter().flatten() {
+    for text in &interface.gateways {
         let Ok(gateway) = text.value.parse::<std::net::IpAddr>() else {
             continue;
         };

@@ -2,13 +2,12 @@
 
 use nkd_contract::{BundleSource, Urls, paths};
 
+use super::checks;
 use super::files::Files;
-use super::{checks, written};
+use super::keys::{self, Text};
 use crate::model::Bundle;
 use crate::model::ImagesFrom;
 use nkd_document::{Code, Diagnostics, Spanned};
-
-type Text = Spanned<String>;
 
 /// The longest label of a file system that is common on disks (ext4 has 16 characters, exFAT 15,
 /// XFS 12, ISO 9660 32).
@@ -16,17 +15,18 @@ const LABEL: usize = 32;
 
 /// Checks where images come from, and reads what bundles say of themselves.
 pub fn images(
-    file: Option<written::Airgap>,
+    file: Option<Spanned<keys::Airgap>>,
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> Option<ImagesFrom> {
     let Some(file) = file else {
         return Some(ImagesFrom::Registries);
     };
+    let (span, file) = (file.span, file.value);
     let Some(names) = file.bundles else {
         if file.sources.is_some() || file.fallback.is_some() {
             let message = "`sources` and `fallback` are of bundles, and there are none";
-            to.report(Code::Airgap, file.span, message);
+            to.report(Code::Airgap, span, message);
         }
         let directory = file.images.map(|it| checks::node_path(it, to));
         return match directory {
@@ -38,10 +38,10 @@ pub fn images(
         let message = "images come from a directory of archives or from bundles, not from both";
         to.report(Code::Airgap, images.span, message);
     }
-    let bundles = bundles(&names, file.span, files, to);
+    let bundles = bundles(&names, span, files, to);
     let sources = match file.sources {
         Some(sources) if sources.is_empty() => {
-            to.report(Code::Airgap, file.span, "`sources` names no place");
+            to.report(Code::Airgap, span, "`sources` names no place");
             Vec::new()
         }
         Some(sources) => sources
@@ -50,14 +50,11 @@ pub fn images(
             .collect(),
         None => vec![BundleSource::Directory(paths::BUNDLES.to_owned())],
     };
-    let registry = file
-        .fallback
-        .map(|it| checks::choice(&it, ["registry"], |it| it, to));
     Some(ImagesFrom::Bundles {
-        span: file.span,
+        span,
         bundles: bundles?,
         sources,
-        registry: registry.flatten().is_some(),
+        registry: file.fallback.is_some(),
     })
 }
 
@@ -99,8 +96,12 @@ fn bundles(
     (bundles.len() == names.len()).then_some(bundles)
 }
 
-fn source(file: written::Source, files: &Files<'_>, to: &mut Diagnostics) -> Option<BundleSource> {
-    let span = file.span;
+fn source(
+    file: Spanned<keys::Source>,
+    files: &Files<'_>,
+    to: &mut Diagnostics,
+) -> Option<BundleSource> {
+    let (span, file) = (file.span, file.value);
     if let Some(ca) = file.ca_file.as_ref().filter(|_| file.urls.is_none()) {
         to.report(Code::Airgap, ca.span, "`caFile` is for `urls`");
     }

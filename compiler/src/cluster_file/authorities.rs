@@ -3,32 +3,35 @@
 use nkd_contract::Timestamp;
 
 use super::files::Files;
-use super::written;
+use super::keys::{self, Text};
 use crate::model::KeyPair;
 use crate::model::OwnKeys;
 use crate::pki::own::{Chain, Key, Problem};
 use crate::version::Version;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 
-type Text = Spanned<String>;
-
 /// Checks them.
 pub fn own(
-    file: written::OwnKeys,
+    file: keys::Pki,
     version: Option<Version>,
     external_etcd: bool,
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> OwnKeys {
-    if external_etcd && let Some(etcd) = &file.etcd {
+    let keys::Authorities {
+        kubernetes,
+        etcd,
+        front_proxy,
+    } = file.authorities;
+    if external_etcd && let Some(etcd) = &etcd {
         let message = "an authority for etcd is of no use beside an external etcd";
         to.report(Code::SharedAuthority, etcd.span, message);
     }
-    let mut authority = |file: Option<written::OwnAuthority>| authority(&file?, files, to);
-    let kubernetes = authority(file.kubernetes);
-    let etcd = authority(file.etcd);
-    let front_proxy = authority(file.front_proxy);
-    let service_account = file.service_account;
+    let mut authority = |file: Option<Spanned<keys::Authority>>| authority(&file?.value, files, to);
+    let kubernetes = authority(kubernetes);
+    let etcd = authority(etcd);
+    let front_proxy = authority(front_proxy);
+    let service_account = file.service_account.and_then(|account| account.key_file);
     let service_account =
         service_account.and_then(|it| service_account_key(&it, version, files, to));
     let own = OwnKeys {
@@ -42,7 +45,7 @@ pub fn own(
 }
 
 fn authority(
-    file: &written::OwnAuthority,
+    file: &keys::Authority,
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> Option<Spanned<KeyPair>> {

@@ -6,26 +6,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::model::Endpoint;
-use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, Spanned};
 
 type Text = Spanned<String>;
-
-/// One of a few words.
-pub fn choice<T: Copy, const N: usize>(
-    text: &Text,
-    all: [T; N],
-    name: fn(T) -> &'static str,
-    to: &mut Diagnostics,
-) -> Option<T> {
-    let found = all.into_iter().find(|it| name(*it) == text.value);
-    if found.is_none() {
-        let message = format!("`{}` is not possible here", text.value);
-        let help = yaml::suggest(&text.value, all.iter().map(|it| name(*it)));
-        to.report_with_help(Code::Choice, text.span, message, help);
-    }
-    found
-}
 
 /// A DNS label (RFC 1123).
 pub fn dns_label(text: Text, what: &str, to: &mut Diagnostics) -> Option<String> {

@@ -2,23 +2,23 @@
 
 use super::checks;
 use super::files::Files;
-use super::written;
+use super::keys;
 use crate::model::ExternalEtcd;
 use crate::pki::own::{Chain, Key};
-use nkd_document::{Code, Diagnostics};
+use nkd_document::{Code, Diagnostics, Spanned};
 
 /// Checks it.
 pub fn external(
-    file: written::ExternalEtcd,
+    file: Spanned<keys::ExternalEtcd>,
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> Option<ExternalEtcd> {
-    let written = file.endpoints.unwrap_or_default();
-    if written.is_empty() {
-        to.report(Code::Etcd, file.span, "an external etcd has no endpoints");
+    let (span, file) = (file.span, file.value);
+    if file.endpoints.is_empty() {
+        to.report(Code::Etcd, span, "an external etcd has no endpoints");
     }
     let mut endpoints = Vec::new();
-    for text in written {
+    for text in file.endpoints {
         let span = text.span;
         let Some(url) = checks::url(text, to) else {
             continue;

@@ -2,15 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::written;
+use super::keys::{Os, Text};
 use crate::config::user::UserConfig;
 use crate::images::manifest;
 use crate::model::{Manifest, Overlay, Own, Secret};
 use crate::pki::own::Chain;
 use nkd_document::yaml;
-use nkd_document::{Code, Diagnostics, SourceId, Spanned};
-
-type Text = Spanned<String>;
+use nkd_document::{Code, Diagnostics, SourceId};
 
 /// Reads files relative to the cluster file's directory.
 pub struct Files<'a> {
@@ -137,13 +135,13 @@ impl Files<'_> {
     }
 
     /// The user's own configs.
-    pub fn own(&self, os: &mut written::Os, to: &mut Diagnostics) -> Own {
+    pub fn own(&self, os: &Os, to: &mut Diagnostics) -> Own {
         let mut configs = Vec::new();
-        for name in os.ignition.take().iter().flatten() {
+        for name in &os.ignition {
             let source = self.read(name, to);
             configs.extend(source.and_then(|source| UserConfig::read(source, to)));
         }
-        for name in os.butane.take().iter().flatten() {
+        for name in &os.butane {
             let source = self.read(name, to);
             let path = self.path(name);
             let read = |source| UserConfig::read_butane(source, path.parent(), to);
@@ -151,7 +149,7 @@ impl Files<'_> {
         }
         Own {
             configs,
-            overrides: os.overrides.take().unwrap_or_default(),
+            overrides: os.overrides.clone(),
         }
     }
 }

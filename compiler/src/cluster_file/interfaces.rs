@@ -4,16 +4,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::written;
-use super::{checks, keys};
+use super::checks;
+use super::keys::{self, Text};
 use crate::model::Interface;
-use nkd_document::{Code, Diagnostics, Spanned};
-
-type Text = Spanned<String>;
+use nkd_document::{Code, Diagnostics};
 
 /// Checks the interfaces; `node` is the address by which the node is known.
 pub fn interfaces(
-    file: Vec<written::Interface>,
+    file: Vec<keys::Interface>,
     node: Option<&Text>,
     to: &mut Diagnostics,
 ) -> Vec<Interface> {
@@ -46,27 +44,19 @@ fn addresses(interfaces: &[Interface]) -> impl Iterator<Item = &IpNet> {
     interfaces.iter().flat_map(|it| &it.addresses)
 }
 
-fn interface(file: written::Interface, to: &mut Diagnostics) -> Option<Interface> {
-    let texts = file.addresses.unwrap_or_default();
+fn interface(file: keys::Interface, to: &mut Diagnostics) -> Option<Interface> {
+    let texts = file.addresses;
     let addresses: Vec<_> = texts.iter().filter_map(|it| with_prefix(it, to)).collect();
-    let gateways = file.gateways.unwrap_or_default();
+    let gateways = file.gateways;
     let gateways: Vec<_> = gateways
         .iter()
         .filter_map(|it| gateway(it, &addresses, to))
         .collect();
-    let dns = file.dns.unwrap_or_default();
+    let dns = file.dns;
     let dns = dns
         .iter()
         .filter_map(|it| checks::address(it, to))
         .collect();
-    let mtu = file.mtu.filter(|mtu| {
-        let good = keys::MTU.contains(&mtu.value);
-        if !good {
-            let message = format!("{} is not an MTU", mtu.value);
-            to.report(Code::Number, mtu.span, message);
-        }
-        good
-    });
     let mac = file.mac.and_then(|it| checks::mac(&it, to));
     Some(Interface {
         name: checks::interface(&file.name?, to)?,
@@ -74,7 +64,7 @@ fn interface(file: written::Interface, to: &mut Diagnostics) -> Option<Interface
         addresses,
         gateways,
         dns,
-        mtu: mtu.map(|it| it.value),
+        mtu: file.mtu.map(|it| it.value),
     })
 }
 

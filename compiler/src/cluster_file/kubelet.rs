@@ -1,6 +1,6 @@
 //! A pool's or node's settings of kubelet, as its arguments.
 
-use super::{keys, written};
+use super::keys;
 use crate::kubeadm::names::OWNED_ARGS;
 use nkd_document::{Code, Diagnostics, Spanned};
 
@@ -16,24 +16,20 @@ const HAVE_KEYS: [(&str, &str); 4] = [
 const RESERVABLE: [&str; 4] = ["cpu", "memory", "ephemeral-storage", "pid"];
 
 /// Checks the settings.
-pub fn args(file: written::Kubelet, to: &mut Diagnostics) -> Vec<(String, String)> {
+pub fn args(file: keys::Kubelet, to: &mut Diagnostics) -> Vec<(String, String)> {
     let mut args = Vec::new();
     if let Some(max_pods) = file.max_pods {
-        if !keys::MAX_PODS.contains(&max_pods.value) {
-            let message = format!("{} is not a number of pods a node can run", max_pods.value);
-            to.report(Code::Number, max_pods.span, message);
-        }
         args.push(("max-pods".to_owned(), max_pods.value.to_string()));
     }
     for (name, reserved) in [
         ("system-reserved", file.system_reserved),
         ("kube-reserved", file.kube_reserved),
     ] {
-        if let Some(reserved) = reserved.filter(|it| !it.is_empty()) {
-            args.push((name.to_owned(), resources(&reserved, to)));
+        if !reserved.0.is_empty() {
+            args.push((name.to_owned(), resources(&reserved.0, to)));
         }
     }
-    for (name, value) in file.extra_args.unwrap_or_default() {
+    for (name, value) in file.extra_args.0 {
         extra_arg(&name, to);
         args.push((name.value, value.value));
     }

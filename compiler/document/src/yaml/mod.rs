@@ -1,14 +1,15 @@
 //! YAML with places: the only module that knows the YAML library.
 
+mod de;
 mod emit;
-mod fields;
-mod keys;
 mod parse;
+mod read;
+mod schema;
 
+pub use de::{Both, Pairs};
 pub use emit::to_yaml;
-pub use fields::{Fields, suggest};
-pub use keys::{Key, Kind, Mapping, Needed};
 pub use parse::documents;
+pub use read::{read, suggest, without_null, words};
 
 use std::path::Path;
 
