@@ -61,7 +61,7 @@ fn a_hook_that_fails_is_tried_again_with_its_stage_and_then_stops_it() {
     assert_eq!((stage, cause), (Some(Stage::Runtime), Cause::HookFailed));
     assert_eq!(
         message,
-        "hook pre-runtime.d/check ended with exit status: 3: the disk is not encrypted"
+        "hook: pre-runtime.d/check ended with exit status: 3: the disk is not encrypted"
     );
     let started = machine.calls_of("systemctl").join("\n");
     assert!(!started.contains("--now containerd"), "{started}");

@@ -30,6 +30,6 @@ pub(super) fn wait(node: &mut Node<'_>) -> Result<(), Fault> {
 }
 
 fn unresolved(host: &str, error: impl Into<anyhow::Error>) -> Fault {
-    let context = format!("the name of the endpoint, {host}, cannot be resolved");
+    let context = format!("the endpoint's name {host} can't be resolved");
     Fault::of(Cause::HostResolution, error).context(context)
 }
