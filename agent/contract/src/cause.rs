@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::Vocabulary;
+
 /// Whether trying again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -212,6 +214,12 @@ causes! {
     ReadyUnreachable "ready.api-unreachable" Transient
         "The node can't see its own Node object."
         "See that the cluster's API is up and that kubelet has its credentials.";
+}
+
+impl Vocabulary for Cause {
+    fn word(self) -> &'static str {
+        self.code()
+    }
 }
 
 impl fmt::Display for Cause {

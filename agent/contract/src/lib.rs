@@ -3,9 +3,11 @@
 //!
 //! - [`Plan`] and [`ReportTarget`] are what a node is given.
 //! - [`Event`] is what it says; [`NodeStatus`] is what a list of events adds up to.
-//! - [`Stage`] and [`Cause`] are the words both use.
+//! - [`Stage`] and [`Cause`] are the words both use; [`Word`] is one that may be of a later release.
 //! - [`paths`] and [`names`] are where and under which names it is found.
 
+#[cfg(feature = "callbacks")]
+pub mod callback;
 mod cause;
 mod event;
 pub mod names;
@@ -16,6 +18,7 @@ mod runtime;
 mod stage;
 mod status;
 mod timestamp;
+mod word;
 
 pub use cause::{Cause, Class};
 pub use event::{Event, Kind, Progress, Unit};
@@ -28,3 +31,4 @@ pub use runtime::Runtime;
 pub use stage::Stage;
 pub use status::{NodeStatus, State};
 pub use timestamp::Timestamp;
+pub use word::{Vocabulary, Word};

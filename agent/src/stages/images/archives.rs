@@ -28,7 +28,7 @@ pub(super) fn import<'a>(
         let unit = Unit::Archives;
         node.progress(
             format!("importing {name}"),
-            Some(Progress { done, total, unit }),
+            Some(Progress::new(done, total, unit)),
         );
         store.import(archive, &missing)?;
         missing = super::missing(node, store)?;
