@@ -3,8 +3,9 @@
 
 use std::io;
 
-use nkd_contract::{Cause, Event, Kind, Plan, Progress, Stage, Timestamp, paths};
+use nkd_contract::{Cause, Event, Kind, Plan, Progress, Stage, Timestamp, Word, paths};
 use sd_notify::NotifyState;
+use serde_json::Map;
 
 use crate::events::EventLog;
 use crate::system::files::write_atomic;
@@ -114,16 +115,17 @@ impl Announcer {
             boot: self.boot.clone(),
             cluster: plan.map(|(plan, _)| plan.cluster.clone()),
             node: plan.map_or_else(|| self.hostname.clone(), |(plan, _)| plan.node.clone()),
-            role: plan.map(|(plan, _)| plan.role),
+            role: plan.map(|(plan, _)| plan.role.into()),
             plan: plan.map(|(_, digest)| digest.clone()),
-            kind: news.kind,
-            stage: news.stage,
+            kind: news.kind.into(),
+            stage: news.stage.map(Word::from),
             attempt: news.attempt,
             progress: news.progress,
-            cause: news.cause,
+            cause: news.cause.map(Word::from),
             // Some of it is from the cluster's API and from servers.
             message: system::printable(&message),
             retry_after: news.retry_after,
+            unknown_fields: Map::new(),
         }
     }
 
@@ -168,13 +170,14 @@ pub(crate) fn tell_of_lost_state(root: &Root, error: &anyhow::Error) {
             node: hostname.to_string_lossy().into_owned(),
             role: None,
             plan: None,
-            kind: Kind::AttemptFailed,
+            kind: Kind::AttemptFailed.into(),
             stage: None,
             attempt: 0,
             progress: None,
-            cause: Some(Cause::AgentState),
+            cause: Some(Cause::AgentState.into()),
             message: format!("{error:#}"),
             retry_after: None,
+            unknown_fields: Map::new(),
         },
     );
 }
@@ -196,13 +199,14 @@ fn tell_machine(root: &Root, event: &Event) {
 
 /// The event in one line, for a person who knows which node it is.
 fn headline(event: &Event) -> String {
-    let place = match (event.stage, event.attempt) {
+    let place = match (&event.stage, event.attempt) {
         (None, _) => String::new(),
         (Some(stage), 0 | 1) => format!("{stage}: "),
         (Some(stage), attempt) => format!("{stage} (attempt {attempt}): "),
     };
-    let progress = event.progress.map(|progress| format!(" ({progress})"));
-    let cause = event.cause.map(|cause| format!(" [{cause}]"));
+    let progress = event.progress.as_ref();
+    let progress = progress.map(|progress| format!(" ({progress})"));
+    let cause = event.cause.as_ref().map(|cause| format!(" [{cause}]"));
     format!(
         "{place}{}{}{}",
         event.message,
@@ -214,7 +218,7 @@ fn headline(event: &Event) -> String {
 /// The event with the fields by which `journalctl` finds and explains it. The catalog's texts
 /// take `NKD_MEANING` and `NKD_REMEDY` in.
 fn to_journal(event: &Event) {
-    journal::set_field("NKD_STAGE", event.stage.map_or("", Stage::name));
+    journal::set_field("NKD_STAGE", event.stage.as_ref().map_or("", Word::as_str));
     let attempt = if event.attempt == 0 {
         String::new()
     } else {
@@ -222,15 +226,18 @@ fn to_journal(event: &Event) {
     };
     journal::set_field("NKD_ATTEMPT", attempt);
     let level = match event.kind {
-        Kind::Failed => log::Level::Error,
-        Kind::AttemptFailed => log::Level::Warn,
+        Word::Known(Kind::Failed) => log::Level::Error,
+        Word::Known(Kind::AttemptFailed) => log::Level::Warn,
         _ => log::Level::Info,
     };
     let line = headline(event);
-    let message_id = event.kind.message_id();
-    match event.cause {
+    let message_id = event.kind.known().map_or("", Kind::message_id);
+    match &event.cause {
         None => log::log!(level, MESSAGE_ID = message_id; "{line}"),
-        Some(cause) => log::log!(
+        Some(Word::Other(cause)) => {
+            log::log!(level, MESSAGE_ID = message_id, NKD_CAUSE = cause.as_str(); "{line}");
+        }
+        Some(Word::Known(cause)) => log::log!(
             level,
             MESSAGE_ID = message_id,
             NKD_CAUSE = cause.code(),

@@ -39,11 +39,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
             node.progress(format!("{manifest} has been applied already"), None);
             continue;
         }
-        let progress = Progress {
-            done,
-            total,
-            unit: Unit::Manifests,
-        };
+        let progress = Progress::new(done, total, Unit::Manifests);
         node.progress(format!("applying {manifest}"), Some(progress));
         apply(node, manifest).map_err(|error| Fault::of_command(Cause::AddonsApply, error))?;
         let recorded = applied.add(manifest, &contents);

@@ -30,7 +30,7 @@ pub(super) fn import<'a>(
         let unit = Unit::Archives;
         node.progress(
             format!("importing {name}"),
-            Some(Progress { done, total, unit }),
+            Some(Progress::new(done, total, unit)),
         );
         let names: Vec<_> = missing.iter().map(|image| image.name.as_str()).collect();
         store.import(archive, &names).map_err(import_failed)?;

@@ -307,11 +307,7 @@ impl<'a> Telling<'a> {
         }
         self.told = percent;
         self.last = Some(Instant::now());
-        let progress = Progress {
-            done: at,
-            total: self.bundle.unpacked,
-            unit: Unit::Bytes,
-        };
+        let progress = Progress::new(at, self.bundle.unpacked, Unit::Bytes);
         node.progress(format!("loading {}", self.bundle.file), Some(progress));
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn pull(
             let unit = Unit::Images;
             node.progress(
                 format!("pulled {}", image.name),
-                Some(Progress { done, total, unit }),
+                Some(Progress::new(done, total, unit)),
             );
         }
         running = still;
