@@ -22,7 +22,9 @@ pub fn retry(root: &Root) -> anyhow::Result<()> {
     let node = &status.node;
     match status.state {
         Word::Known(State::Failed) => {}
-        Word::Known(State::Waiting) => bail!("the installation hasn't begun; see `systemctl status {UNIT}`"),
+        Word::Known(State::Waiting) => {
+            bail!("the installation hasn't begun; see `systemctl status {UNIT}`")
+        }
         Word::Known(State::Ready) => bail!("{node} is Ready: there is nothing to try again"),
         Word::Known(State::Installing | State::Retrying) | Word::Other(_) => {
             bail!("the installation of {node} hasn't failed; see `nkd-agent status`")

@@ -85,7 +85,9 @@ impl Status {
             // After all that is there: a failed installation may have gone on since.
             match status.state {
                 Word::Known(State::Ready) => return Ok(()),
-                Word::Known(State::Failed) => bail!("the installation of {} has failed", status.node),
+                Word::Known(State::Failed) => {
+                    bail!("the installation of {} has failed", status.node)
+                }
                 _ => {}
             }
         }

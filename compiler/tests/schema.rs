@@ -88,7 +88,10 @@ fn a_new_cluster_file_names_every_key_and_shows_the_defaults() {
     let schema = schema::schema();
     let definitions = schema["$defs"].as_object().unwrap().values();
     let mappings = definitions.chain([&schema]);
-    for (key, property) in mappings.filter_map(|it| it["properties"].as_object()).flatten() {
+    for (key, property) in mappings
+        .filter_map(|it| it["properties"].as_object())
+        .flatten()
+    {
         assert!(new.contains(&format!("{key}:")), "{key}");
         if let Some(default) = property["default"].as_str() {
             let line = format!("{key}: {default}");

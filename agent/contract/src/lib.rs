@@ -1,10 +1,11 @@
-//! What `nkd-agent` takes and says: the only thing the compiler, the agent's worker and its
-//! reporter have in common.
+//! The contract between the compiler, the agent's worker and its reporter: what `nkd-agent` is given, and
+//! what it reports.
 //!
-//! - [`Plan`] and [`ReportTarget`] are what a node is given.
-//! - [`Event`] is what it says; [`NodeStatus`] is what a list of events adds up to.
-//! - [`Stage`] and [`Cause`] are the words both use; [`Word`] is one that may be of a later release.
-//! - [`paths`] and [`names`] are where and under which names it is found.
+//! - [`Plan`] and [`ReportTarget`] are delivered to a node.
+//! - [`Event`] is what the node reports; [`NodeStatus`] is the state that follows from its events.
+//! - [`Stage`] and [`Cause`] are the names that both sides use; [`Word`] is a name that may be of a later release.
+//! - [`paths`] and [`names`] are the paths and the names under which others find the agent.
+//! - `callback`, with the feature `callbacks`, is how events are posted, signed and verified.
 
 #[cfg(feature = "callbacks")]
 pub mod callback;

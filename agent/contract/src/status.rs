@@ -1,14 +1,14 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Cause, Event, Kind, Progress, Role, Stage, Timestamp, Vocabulary, Word};
+use crate::{Cause, Event, Kind, Progress, Role, Stage, Timestamp, Word};
 
-/// What a node's events add up to: D-Bus properties, `nkd-agent status`, and whoever watches
-/// callbacks. It is made anew from the events each time, so a reader may ignore fields that it doesn't know.
+/// The state that follows from a node's events, for D-Bus, `nkd-agent status`, and receivers of
+/// callbacks. A reader ignores fields that it doesn't know, because the status is derived from the events each time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NodeStatus {
-    /// The whole of it in one word.
+    /// The state of the node in one word.
     pub state: Word<State>,
     /// Name of the cluster.
     pub cluster: Option<String>,
@@ -18,7 +18,7 @@ pub struct NodeStatus {
     pub role: Option<Word<Role>>,
     /// Digest of the plan.
     pub plan: Option<String>,
-    /// The stage it is in, or stopped in.
+    /// The current stage, or the one in which the installation failed.
     pub stage: Option<Word<Stage>>,
     /// The attempt at that stage, from 1.
     pub attempt: u32,
@@ -77,22 +77,16 @@ impl State {
     }
 }
 
-impl Vocabulary for State {
-    fn word(self) -> &'static str {
-        self.name()
-    }
-}
-
 impl NodeStatus {
-    /// Takes in the next event of the log. What an event of an unknown kind means for the node's state isn't known
-    /// either, so state and cause stay, and so does the stage unless the event names one.
+    /// Applies the next event of the log. An event of an unknown kind changes neither state nor cause, and the stage
+    /// only if it names one, because what it means for the node is not known.
     pub fn apply(&mut self, event: &Event) {
         let state = event.kind.known().map(State::after);
         if let Some(state) = state.filter(|state| self.state != *state) {
             self.state = state.into();
             self.since = Some(event.time);
         }
-        // A new attempt doesn't take away why the last one failed; success does.
+        // The cause of the last failure stays until an attempt succeeds.
         let same_stage_again = event.kind == Kind::StageStarted && event.attempt > 1;
         let goes_on = same_stage_again || event.kind == Kind::Progress || state.is_none();
         if event.cause.is_some() || !goes_on {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Timestamp(SystemTime);
 
 impl Timestamp {
-    /// The clock's time, cut to the milliseconds that are written.
+    /// The current time, truncated to milliseconds, which is what is written.
     pub fn now() -> Self {
         SystemTime::now().into()
     }
@@ -28,7 +28,7 @@ impl Timestamp {
             .as_secs()
     }
 
-    /// How long after `earlier` this is; zero when it isn't.
+    /// How long after `earlier` this is; zero if it is before `earlier`.
     pub fn since(self, earlier: Self) -> Duration {
         self.0.duration_since(earlier.0).unwrap_or_default()
     }

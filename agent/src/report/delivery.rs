@@ -103,10 +103,7 @@ impl Delivery {
             .content_type(CloudEvent::CONTENT_TYPE)
             .header(ID_HEADER, &event.id)
             .header(TIMESTAMP_HEADER, timestamp.to_string())
-            .header(
-                SIGNATURE_HEADER,
-                self.key.sign(&event.id, timestamp, &body),
-            )
+            .header(SIGNATURE_HEADER, self.key.sign(&event.id, timestamp, &body))
             .send(&body);
         match response {
             Ok(response) => judge(response),

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use ipnet::IpNet;
 
-use super::keys::{Interface, Node, Spec, Text};
+use super::checks::Text;
+use super::interfaces::Interface;
+use super::keys::Spec;
+use super::nodes::Node;
 use nkd_document::{Code, Diagnostics};
 
 /// Checks the interfaces of all nodes together.

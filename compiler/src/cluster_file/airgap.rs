@@ -1,13 +1,52 @@
 //! `spec.airgap`: images that don't come from registries.
 
 use nkd_contract::{BundleSource, Urls, paths};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::checks;
+use super::checks::Text;
 use super::files::Files;
-use super::keys::{self, Text};
 use crate::model::Bundle;
 use crate::model::ImagesFrom;
 use nkd_document::{Code, Diagnostics, Spanned};
+
+/// `spec.airgap`
+#[derive(Deserialize, JsonSchema)]
+pub struct Airgap {
+    /// A directory of image archives (*.tar) in the OS image.
+    pub images: Option<Text>,
+    /// Image bundles that `nkd bundle create` made. They are files here, and the nodes find them by the same
+    /// names in `sources`.
+    pub bundles: Option<Vec<Text>>,
+    /// Where nodes look for bundles, in this order. By default in /usr/lib/nkd/bundles of the OS image.
+    pub sources: Option<Vec<Spanned<Source>>>,
+    /// Where an image comes from that no source has. Without it nothing is ever pulled.
+    pub fallback: Option<Fallback>,
+}
+
+/// Where an image comes from that no source has
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Fallback {
+    /// Its registry.
+    Registry,
+}
+
+/// An item of `spec.airgap.sources`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "BundleSource")]
+pub struct Source {
+    /// A directory on the node.
+    pub directory: Option<Text>,
+    /// The label of a file system, on any disk. The bundles are in its top directory.
+    pub disk: Option<Text>,
+    /// http or https URLs of directories with the same files. The agent tries the next one where one fails.
+    pub urls: Option<Vec<Text>>,
+    /// A file of PEM certificates. The nodes trust them for `urls`.
+    pub ca_file: Option<Text>,
+}
 
 /// The longest label of a file system that is common on disks (ext4 has 16 characters, exFAT 15,
 /// XFS 12, ISO 9660 32).
@@ -15,7 +54,7 @@ const LABEL: usize = 32;
 
 /// Checks where images come from, and reads what bundles say of themselves.
 pub fn images(
-    file: Option<Spanned<keys::Airgap>>,
+    file: Option<Spanned<Airgap>>,
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> Option<ImagesFrom> {
@@ -96,11 +135,7 @@ fn bundles(
     (bundles.len() == names.len()).then_some(bundles)
 }
 
-fn source(
-    file: Spanned<keys::Source>,
-    files: &Files<'_>,
-    to: &mut Diagnostics,
-) -> Option<BundleSource> {
+fn source(file: Spanned<Source>, files: &Files<'_>, to: &mut Diagnostics) -> Option<BundleSource> {
     let (span, file) = (file.span, file.value);
     if let Some(ca) = file.ca_file.as_ref().filter(|_| file.urls.is_none()) {
         to.report(Code::Airgap, ca.span, "`caFile` is for `urls`");

@@ -8,7 +8,8 @@ use ipnet::IpNet;
 use crate::model::Endpoint;
 use nkd_document::{Code, Diagnostics, Spanned};
 
-type Text = Spanned<String>;
+/// Text and its place.
+pub type Text = Spanned<String>;
 
 /// A DNS label (RFC 1123).
 pub fn dns_label(text: Text, what: &str, to: &mut Diagnostics) -> Option<String> {

@@ -1,9 +1,11 @@
 //! Defaults that follow from other keys. A key that is required and absent stays absent, so that the checks
 //! after this see all the rest.
 
-use super::keys::{Cluster, Kubernetes, Node, Pool, Text};
+use super::checks::Text;
+use super::keys::{Cluster, Kubernetes};
+use super::nodes::{Node, Pool, is_control_plane, pool_of};
 use crate::images;
-use crate::model::{DEFAULT_API_PORT, Role};
+use crate::model::DEFAULT_API_PORT;
 use crate::version::Version;
 use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, Spanned};
@@ -12,8 +14,18 @@ use nkd_document::{Code, Diagnostics, Spanned};
 pub fn fill(file: &mut Spanned<Cluster>, to: &mut Diagnostics) {
     let span = file.span;
     let spec = &mut file.value.spec;
+    let keys_are_right = to.is_empty();
     for node in &mut spec.nodes {
         inherit_role(node, &spec.pools, to);
+        // A role that is wrong has been left out, and is not missing.
+        if let Some(pool) = &node.own.pool
+            && keys_are_right
+            && node.own.role.is_none()
+            && pool_of(node, &spec.pools).is_some()
+        {
+            let message = "neither this node nor its pool has a `role`";
+            to.report(Code::MissingKey, pool.span, message);
+        }
     }
     let Kubernetes {
         version,
@@ -52,12 +64,6 @@ fn default_endpoint(nodes: &[Node]) -> Option<Text> {
     Some(Spanned::new(endpoint, address.span))
 }
 
-/// Whether a node has the role of a control plane, as far as its keys are right.
-pub fn is_control_plane(node: &Node) -> bool {
-    let role = node.own.role.as_ref();
-    role.is_some_and(|role| role.value == Role::ControlPlane)
-}
-
 fn inherit_role(node: &mut Node, pools: &[Pool], to: &mut Diagnostics) {
     let Some(name) = &node.own.pool else {
         return;
@@ -71,21 +77,5 @@ fn inherit_role(node: &mut Node, pools: &[Pool], to: &mut Diagnostics) {
         to.report_with_help(Code::UnknownPool, name.span, message, help);
     }
     let pools_role = pool.and_then(|pool| pools.get(pool)?.own.role.clone());
-    if pool.is_some() && node.own.role.is_none() && pools_role.is_none() {
-        let message = "neither this node nor its pool has a `role`";
-        to.report(Code::MissingKey, name.span, message);
-    }
     node.own.role = node.own.role.take().or(pools_role);
-}
-
-/// A node's pool, by its place in `spec.pools`.
-pub fn pool_of(node: &Node, pools: &[Pool]) -> Option<usize> {
-    let name = node.own.pool.as_ref()?;
-    let is_named = |pool: &Pool| {
-        pool.own
-            .name
-            .as_ref()
-            .is_some_and(|own| own.value == name.value)
-    };
-    pools.iter().position(is_named)
 }

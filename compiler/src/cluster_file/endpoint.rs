@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use super::checks;
-use super::defaults::is_control_plane;
-use super::keys::{Node, Spec, Text};
+use super::checks::Text;
+use super::keys::Spec;
+use super::nodes::{Node, is_control_plane};
 use crate::image_name::full;
-use crate::model::{Endpoint, KubeVip};
+use crate::model::{self, Endpoint};
 use nkd_document::{Code, Diagnostics, Span};
 
 /// Checks the endpoint and what carries its address.
@@ -14,7 +15,7 @@ pub fn endpoint(
     spec: &Spec,
     span: Span,
     to: &mut Diagnostics,
-) -> (Option<Endpoint>, Option<KubeVip>) {
+) -> (Option<Endpoint>, Option<model::KubeVip>) {
     let endpoint = spec.kubernetes.endpoint.as_ref();
     let endpoint = endpoint.and_then(|text| checks::endpoint(text, to));
     let address = endpoint
@@ -37,7 +38,7 @@ pub fn endpoint(
         carried_by_nodes(spec, address, to);
         checks::image(&kube_vip.image, to);
         let interface = checks::interface(kube_vip.interface.as_ref()?, to)?;
-        Some(KubeVip {
+        Some(model::KubeVip {
             interface,
             image: full(&kube_vip.image.value),
         })
@@ -48,7 +49,8 @@ pub fn endpoint(
 fn outlives_nodes(spec: &Spec, span: Span, address: Option<IpAddr>, to: &mut Diagnostics) {
     let Some(text) = &spec.kubernetes.endpoint else {
         let message = "a cluster with several control planes needs `spec.kubernetes.endpoint`";
-        return to.report(Code::SharedEndpoint, span, message);
+        to.report(Code::SharedEndpoint, span, message);
+        return;
     };
     let host = text.value.rsplit_once(':').map(|(host, _)| host);
     let mut names = spec.nodes.iter().filter_map(|node| node.own.name.as_ref());
@@ -102,7 +104,8 @@ fn carried_by_nodes(spec: &Spec, address: Option<IpAddr>, to: &mut Diagnostics) 
         let mut own = node.own.address.iter().flat_map(checks::parsed_addresses);
         if address.is_some_and(|it| own.all(|own| own.is_ipv4() != it.is_ipv4())) {
             let message = "the control planes have no address of the endpoint's IP version";
-            return to.report(Code::VirtualAddress, text.span, message);
+            to.report(Code::VirtualAddress, text.span, message);
+            return;
         }
         let mut names = node.own.interfaces.iter().filter_map(|it| it.name.as_ref());
         if let Some(interface) = &kube_vip.interface
@@ -110,7 +113,8 @@ fn carried_by_nodes(spec: &Spec, address: Option<IpAddr>, to: &mut Diagnostics) 
             && names.all(|it| it.value != interface.value)
         {
             let message = format!("a control plane has no interface `{}`", interface.value);
-            return to.report(Code::VirtualAddress, interface.span, message);
+            to.report(Code::VirtualAddress, interface.span, message);
+            return;
         }
     }
 }

@@ -1,19 +1,40 @@
 //! `spec.kubernetes.etcd.external`: an etcd that is there already.
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use super::checks;
+use super::checks::Text;
 use super::files::Files;
-use super::keys;
-use crate::model::ExternalEtcd;
+use crate::model;
 use crate::pki::own::{Chain, Key};
 use nkd_document::{Code, Diagnostics, Spanned};
 
+/// `spec.kubernetes.etcd.external`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalEtcd {
+    /// The https URLs of its members, at least one.
+    #[serde(default)]
+    pub endpoints: Vec<Text>,
+    /// A file of the PEM certificates of etcd's certificate authority.
+    #[schemars(required)]
+    pub ca_file: Option<Text>,
+    /// A file of the API server's client certificate, as PEM.
+    #[schemars(required)]
+    pub cert_file: Option<Text>,
+    /// A file of the client certificate's key, as PEM.
+    #[schemars(required)]
+    pub key_file: Option<Text>,
+}
+
 /// Checks it.
 pub fn external(
-    file: Spanned<keys::ExternalEtcd>,
+    file: Option<Spanned<ExternalEtcd>>,
     files: &Files<'_>,
     to: &mut Diagnostics,
-) -> Option<ExternalEtcd> {
-    let (span, file) = (file.span, file.value);
+) -> Option<model::ExternalEtcd> {
+    let Spanned { span, value: file } = file?;
     if file.endpoints.is_empty() {
         to.report(Code::Etcd, span, "an external etcd has no endpoints");
     }
@@ -43,7 +64,7 @@ pub fn external(
         let message = "the key is not that of the API server's client certificate";
         to.report(Code::KeyMismatch, span, message);
     }
-    Some(ExternalEtcd {
+    Some(model::ExternalEtcd {
         endpoints,
         authority: authority?,
         certificate: certificate?,

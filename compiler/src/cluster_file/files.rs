@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::keys::{Os, Text};
+use super::checks::Text;
 use crate::config::user::UserConfig;
 use crate::images::manifest;
 use crate::model::{Manifest, Overlay, Own, Secret};
@@ -23,7 +23,7 @@ impl Files<'_> {
     }
 
     fn read(&self, name: &Text, to: &mut Diagnostics) -> Option<SourceId> {
-        to.read(&self.path(name), Some(name.span))
+        to.read(&self.path(name), Some(name.span)).ok()
     }
 
     /// The overlay documents of all files, in order.
@@ -135,22 +135,25 @@ impl Files<'_> {
     }
 
     /// The user's own configs.
-    pub fn own(&self, os: &Os, to: &mut Diagnostics) -> Own {
+    pub fn own(
+        &self,
+        ignition: &[Text],
+        butane: &[Text],
+        overrides: Vec<Text>,
+        to: &mut Diagnostics,
+    ) -> Own {
         let mut configs = Vec::new();
-        for name in &os.ignition {
+        for name in ignition {
             let source = self.read(name, to);
-            configs.extend(source.and_then(|source| UserConfig::read(source, to)));
+            configs.extend(source.and_then(|source| UserConfig::read(source, to).ok()));
         }
-        for name in &os.butane {
+        for name in butane {
             let source = self.read(name, to);
             let path = self.path(name);
-            let read = |source| UserConfig::read_butane(source, path.parent(), to);
+            let read = |source| UserConfig::read_butane(source, path.parent(), to).ok();
             configs.extend(source.and_then(read));
         }
-        Own {
-            configs,
-            overrides: os.overrides.clone(),
-        }
+        Own { configs, overrides }
     }
 }
 

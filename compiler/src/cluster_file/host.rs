@@ -2,24 +2,114 @@
 
 use std::collections::HashSet;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use super::checks;
+use super::checks::Text;
 use super::files::Files;
-use super::keys::{self, Text};
-use crate::model::Secret;
-use crate::model::{Host, Names, Own, Proxy, User};
-use nkd_document::{Code, Diagnostics};
+use crate::model::{self, Names, Own, Secret};
+use nkd_document::{Code, Diagnostics, Spanned};
+
+/// `os`, of the cluster, of a pool and of a node
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Os {
+    /// Files of your Ignition configs, merged with nkd's part.
+    #[serde(default)]
+    pub ignition: Vec<Text>,
+    /// Files of your Butane configs, merged with nkd's part.
+    #[serde(default)]
+    pub butane: Vec<Text>,
+    /// What your configs may change in nkd's part: paths, units, drop-ins as UNIT.d/NAME, users.
+    #[serde(default, rename = "override")]
+    pub overrides: Vec<Text>,
+    /// Users of the system.
+    #[serde(default)]
+    pub users: Vec<User>,
+    /// The OS image that the machine boots into first, as REPOSITORY@sha256:DIGEST. Needs rpm-ostree.
+    pub release_image: Option<Text>,
+    /// Kernel arguments, each an item of its own.
+    #[serde(default)]
+    pub kernel_arguments: Vec<Text>,
+    /// Time servers.
+    #[serde(default)]
+    pub ntp: Vec<Text>,
+    /// The proxy of the container runtime and kubelet.
+    pub proxy: Option<Proxy>,
+    /// Lines of `/etc/hosts`.
+    #[serde(default)]
+    pub hosts: Vec<Host>,
+    /// Files of PEM certificates that the whole system trusts.
+    #[serde(default)]
+    pub trust: Vec<Text>,
+    /// With `container-separation` the container runtime gives each container an SELinux label of its own. The
+    /// control plane's pods get the type `spc_t`, since they need files of the host. Without it the
+    /// runtime's default applies. Control planes need Kubernetes 1.22.
+    pub selinux: Option<Spanned<Selinux>>,
+}
+
+/// What SELinux separates
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Selinux {
+    /// Each container from the host and from the other containers.
+    ContainerSeparation,
+}
+
+/// An item of `os.users`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct User {
+    /// The login name.
+    #[schemars(required)]
+    pub name: Option<Text>,
+    /// Public SSH keys, each a line of a .pub file.
+    #[serde(default)]
+    pub ssh_authorized_keys: Vec<Text>,
+    /// The hash of a password, as `mkpasswd` prints it.
+    pub password_hash: Option<Text>,
+    /// Supplementary groups.
+    #[serde(default)]
+    pub groups: Vec<Text>,
+}
+
+/// `os.proxy`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Proxy {
+    /// The URL of the proxy for http.
+    pub http: Option<Text>,
+    /// The URL of the proxy for https.
+    pub https: Option<Text>,
+    /// Names, addresses and networks that are reached without the proxy. nkd adds the node itself, the endpoint,
+    /// and the networks of pods and services.
+    #[serde(default, rename = "noProxy")]
+    pub direct: Vec<Text>,
+}
+
+/// An item of `os.hosts`
+#[derive(Deserialize, JsonSchema)]
+pub struct Host {
+    /// The IP address.
+    #[schemars(required)]
+    pub address: Option<Text>,
+    /// The DNS names of the address, at least one.
+    #[serde(default)]
+    pub names: Vec<Text>,
+}
 
 /// `os` of the cluster, a pool or a node.
 pub struct HostLevel {
     /// What goes into each node's own config.
-    pub host: Host,
+    pub host: model::Host,
     /// The user's own configs.
     pub own: Own,
 }
 
 /// Checks `os`.
-pub fn host(file: keys::Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
-    let own = files.own(&file, to);
+pub fn host(file: Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
+    let own = files.own(&file.ignition, &file.butane, file.overrides, to);
     let users = file.users;
     let mut seen = HashSet::new();
     for name in users.iter().filter_map(|user| user.name.as_ref()) {
@@ -35,7 +125,7 @@ pub fn host(file: keys::Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLeve
     for server in &servers {
         checks::plain_host(server, to);
     }
-    let host = Host {
+    let host = model::Host {
         users: users.filter_map(|it| user(it, to)).collect(),
         release_image: file
             .release_image
@@ -46,7 +136,7 @@ pub fn host(file: keys::Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLeve
         hosts: names.filter_map(|it| entry(it, to)).collect(),
         trust: files.trust(&file.trust, to),
         container_separation: file.selinux.map(|mode| match mode.value {
-            keys::Selinux::ContainerSeparation => mode.span,
+            Selinux::ContainerSeparation => mode.span,
         }),
     };
     HostLevel { host, own }
@@ -56,7 +146,7 @@ pub fn plain(texts: Vec<Text>) -> Vec<String> {
     texts.into_iter().map(|text| text.value).collect()
 }
 
-fn user(file: keys::User, to: &mut Diagnostics) -> Option<User> {
+fn user(file: User, to: &mut Diagnostics) -> Option<model::User> {
     let groups = file.groups;
     let name = file.name?;
     for name in groups.iter().chain([&name]) {
@@ -78,7 +168,7 @@ fn user(file: keys::User, to: &mut Diagnostics) -> Option<User> {
         let message = format!("this is not the hash of a password of `{}`", name.value);
         to.report(Code::User, hash.span, message);
     }
-    Some(User {
+    Some(model::User {
         name: name.value,
         ssh_authorized_keys: plain(keys),
         password_hash: file.password_hash.map(|it| Secret::new(it.value)),
@@ -138,10 +228,10 @@ fn kernel_argument(text: Text, to: &mut Diagnostics) -> Option<String> {
     None
 }
 
-fn proxy(file: keys::Proxy, to: &mut Diagnostics) -> Proxy {
+fn proxy(file: Proxy, to: &mut Diagnostics) -> model::Proxy {
     let mut url = |text: Option<Text>| Some(Secret::new(checks::url(text?, to)?));
     let (http, https) = (url(file.http), url(file.https));
-    let no_proxy = file.no_proxy;
+    let no_proxy = file.direct;
     for item in &no_proxy {
         let good = !item.value.is_empty()
             && item
@@ -154,14 +244,14 @@ fn proxy(file: keys::Proxy, to: &mut Diagnostics) -> Proxy {
         }
     }
     let no_proxy = plain(no_proxy);
-    Proxy {
+    model::Proxy {
         http,
         https,
         no_proxy,
     }
 }
 
-fn entry(file: keys::Host, to: &mut Diagnostics) -> Option<Names> {
+fn entry(file: Host, to: &mut Diagnostics) -> Option<Names> {
     let names = file.names;
     for name in &names {
         checks::dns_name(name, "the host's name", to);

@@ -3,18 +3,43 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::checks;
-use super::keys::{self, Text};
-use crate::model::Interface;
-use nkd_document::{Code, Diagnostics};
+use super::checks::Text;
+use crate::model;
+use nkd_document::{Code, Diagnostics, Spanned};
+
+/// An item of a node's `interfaces`
+#[derive(Deserialize, JsonSchema)]
+pub struct Interface {
+    /// The interface's name, such as eth0.
+    #[schemars(required)]
+    pub name: Option<Text>,
+    /// The interface's MAC address, if the interface is to be found by that.
+    pub mac: Option<Text>,
+    /// The interface's addresses with the prefix length, such as 10.200.0.12/24. Without them DHCP is used.
+    #[serde(default)]
+    pub addresses: Vec<Text>,
+    /// The default gateways, at most one of each IP version.
+    #[serde(default)]
+    pub gateways: Vec<Text>,
+    /// DNS servers.
+    #[serde(default)]
+    pub dns: Vec<Text>,
+    /// The largest packet in bytes.
+    // From the kernel's smallest for IPv6 to the largest there is.
+    #[schemars(range(min = 1280, max = 65_535))]
+    pub mtu: Option<Spanned<u64>>,
+}
 
 /// Checks the interfaces; `node` is the address by which the node is known.
 pub fn interfaces(
-    file: Vec<keys::Interface>,
+    file: Vec<Interface>,
     node: Option<&Text>,
     to: &mut Diagnostics,
-) -> Vec<Interface> {
+) -> Vec<model::Interface> {
     let mut names = std::collections::HashSet::new();
     for name in file.iter().filter_map(|it| it.name.as_ref()) {
         if !names.insert(name.value.clone()) {
@@ -40,11 +65,11 @@ pub fn interfaces(
     interfaces
 }
 
-fn addresses(interfaces: &[Interface]) -> impl Iterator<Item = &IpNet> {
+fn addresses(interfaces: &[model::Interface]) -> impl Iterator<Item = &IpNet> {
     interfaces.iter().flat_map(|it| &it.addresses)
 }
 
-fn interface(file: keys::Interface, to: &mut Diagnostics) -> Option<Interface> {
+fn interface(file: Interface, to: &mut Diagnostics) -> Option<model::Interface> {
     let texts = file.addresses;
     let addresses: Vec<_> = texts.iter().filter_map(|it| with_prefix(it, to)).collect();
     let gateways = file.gateways;
@@ -58,7 +83,7 @@ fn interface(file: keys::Interface, to: &mut Diagnostics) -> Option<Interface> {
         .filter_map(|it| checks::address(it, to))
         .collect();
     let mac = file.mac.and_then(|it| checks::mac(&it, to));
-    Some(Interface {
+    Some(model::Interface {
         name: checks::interface(&file.name?, to)?,
         mac,
         addresses,

@@ -1,8 +1,29 @@
 //! A pool's or node's settings of kubelet, as its arguments.
 
-use super::keys;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use crate::kubeadm::names::OWNED_ARGS;
+use nkd_document::yaml::Pairs;
 use nkd_document::{Code, Diagnostics, Spanned};
+
+/// `kubelet` of a pool or node
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Kubelet {
+    /// How many pods a node runs at most. By default kubelet's own limit of 110.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_pods: Option<Spanned<u64>>,
+    /// Resources reserved for the system: cpu, memory, ephemeral-storage and pid, each a quantity.
+    #[serde(default)]
+    pub system_reserved: Pairs,
+    /// Resources reserved for Kubernetes itself: cpu, memory, ephemeral-storage and pid, each a quantity.
+    #[serde(default)]
+    pub kube_reserved: Pairs,
+    /// Further arguments of kubelet, by their names without dashes.
+    #[serde(default)]
+    pub extra_args: Pairs,
+}
 
 /// Arguments that the cluster file has keys for.
 const HAVE_KEYS: [(&str, &str); 4] = [
@@ -16,7 +37,7 @@ const HAVE_KEYS: [(&str, &str); 4] = [
 const RESERVABLE: [&str; 4] = ["cpu", "memory", "ephemeral-storage", "pid"];
 
 /// Checks the settings.
-pub fn args(file: keys::Kubelet, to: &mut Diagnostics) -> Vec<(String, String)> {
+pub fn args(file: Kubelet, to: &mut Diagnostics) -> Vec<(String, String)> {
     let mut args = Vec::new();
     if let Some(max_pods) = file.max_pods {
         args.push(("max-pods".to_owned(), max_pods.value.to_string()));
@@ -61,7 +82,8 @@ fn extra_arg(name: &Spanned<String>, to: &mut Diagnostics) {
             "" => "remove it".to_owned(),
             instead => format!("use {instead} in the cluster file"),
         };
-        return to.report_with_help(Code::KubeletArg, name.span, message, help);
+        to.report_with_help(Code::KubeletArg, name.span, message, help);
+        return;
     }
     let is_word = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
     if name.value.starts_with('-') || name.value.is_empty() || !name.value.chars().all(is_word) {

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::checks;
-use super::keys::{Node, Spec, Text};
+use super::checks::Text;
+use super::keys::Spec;
+use super::nodes::Node;
 use crate::version::Version;
 use nkd_document::{Code, Diagnostics, Spanned};
 

@@ -1,7 +1,7 @@
 //! What has to hold where nkd has patches of its own for kubeadm: of the static pods of control planes with
 //! `os.selinux`, and of kubelet's configuration in pools and nodes.
 
-use super::nodes::Settings;
+use super::nodes::Checked;
 use crate::kubeadm::PATCHES;
 use crate::model::{Node, Overlay, Role};
 use crate::version::Version;
@@ -11,7 +11,7 @@ use nkd_document::{Code, Diagnostics, Span};
 /// tells it to take patches from elsewhere, since it takes them from one directory.
 pub fn check(
     nodes: &[Option<Node>],
-    pools: &[Settings],
+    pools: &[Checked],
     cluster: &[Overlay],
     version: Version,
     to: &mut Diagnostics,

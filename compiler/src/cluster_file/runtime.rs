@@ -5,23 +5,107 @@ use std::collections::{HashMap, HashSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nkd_contract::Runtime;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::checks;
+use super::checks::Text;
 use super::files::Files;
-use super::keys::{self, RuntimeName};
 use crate::image_name::full;
-use crate::model::Secret;
-use crate::model::{Access, DOCKER_HUB, Mirror, Registry, server};
+use crate::model::{self, DOCKER_HUB, Secret, server};
 use crate::version::Version;
+use nkd_document::yaml::Both;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
+
+/// `spec.runtime`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Runtime")]
+pub struct RuntimeKeys {
+    /// The container runtime, which the OS image must have. Before Kubernetes 1.23 containerd must be older than
+    /// 2.0, from 1.26 it must be 1.6 or later. From 1.24 docker needs cri-dockerd in the OS image. From 1.26
+    /// isulad must be 2.1.5 or later.
+    #[schemars(extend("default" = "containerd"))]
+    pub name: Spanned<RuntimeName>,
+    /// The image of the sandbox container of each pod. By default that of the Kubernetes version.
+    pub sandbox_image: Option<Text>,
+    /// Registries that need a mirror, a certificate authority or a password.
+    #[serde(default)]
+    pub registries: Vec<Registry>,
+}
+
+/// Container runtimes
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RuntimeName {
+    /// containerd
+    Containerd,
+    /// CRI-O
+    Crio,
+    /// iSulad
+    Isulad,
+    /// Docker, by kubelet's dockershim or by cri-dockerd.
+    Docker,
+}
+
+/// An item of `spec.runtime.registries`
+pub type Registry = Both<RegistryKeys, Access>;
+
+/// An item of `spec.runtime.registries`
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Registry")]
+pub struct RegistryKeys {
+    /// HOST or HOST:PORT, with which the names of its images begin.
+    #[schemars(required)]
+    pub host: Option<Text>,
+    /// Mirrors, which the runtime tries before the registry, in this order.
+    #[serde(default)]
+    pub mirrors: Vec<Mirror>,
+}
+
+/// An item of a registry's `mirrors`
+pub type Mirror = Both<MirrorKeys, Access>;
+
+/// An item of a registry's `mirrors`
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Mirror")]
+pub struct MirrorKeys {
+    /// An http or https URL. Its path becomes the beginning of the names of images there: with
+    /// `https://HOST/k8s`, `registry.k8s.io/pause` is `HOST/k8s/pause`. A path that contains `/v2` is the path of the
+    /// registry's API itself.
+    #[schemars(required)]
+    pub url: Option<Text>,
+}
+
+/// How a registry or mirror is reached
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Access {
+    /// A file of PEM certificates. The runtime trusts them for this registry.
+    pub ca_file: Option<Text>,
+    /// The user who pulls images.
+    pub auth: Option<Auth>,
+}
+
+/// `auth` of a registry or mirror
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Auth {
+    /// The user's name.
+    #[schemars(required)]
+    pub username: Option<Text>,
+    /// A file that contains the password.
+    #[schemars(required)]
+    pub password_file: Option<Text>,
+}
 
 /// Checks the runtime and its registries, and gives them with the full name of the sandbox image.
 pub fn runtime(
-    file: keys::Runtime,
+    file: RuntimeKeys,
     version: Option<Version>,
     files: &Files<'_>,
     to: &mut Diagnostics,
-) -> (Runtime, String, Vec<Registry>) {
+) -> (Runtime, String, Vec<model::Registry>) {
     let runtime = runtime_of(file.name.value, version);
     let registries = registries(file.registries, runtime, files, to);
     let sandbox = file
@@ -49,14 +133,15 @@ fn gets_sandbox(
     name: Span,
     runtime: Runtime,
     sandbox: &str,
-    registries: &[Registry],
+    registries: &[model::Registry],
     to: &mut Diagnostics,
 ) {
     let pulls_sandbox_itself = match runtime {
         Runtime::Isulad | Runtime::CriDockerd => true,
         Runtime::Containerd | Runtime::Crio | Runtime::Docker => false,
     };
-    let of_sandbox = |it: &&Registry| sandbox.starts_with(&format!("{}/", it.host));
+    let of_sandbox =
+        |registry: &&model::Registry| sandbox.starts_with(&format!("{}/", registry.host));
     let registry = registries.iter().find(of_sandbox);
     if pulls_sandbox_itself && registry.is_some_and(|it| it.access.credentials.is_some()) {
         let message =
@@ -68,11 +153,11 @@ fn gets_sandbox(
 
 /// Checks the registries, and that the runtime can be told of them.
 fn registries(
-    file: Vec<keys::Registry>,
+    file: Vec<Registry>,
     runtime: Runtime,
     files: &Files<'_>,
     to: &mut Diagnostics,
-) -> Vec<Registry> {
+) -> Vec<model::Registry> {
     let mut seen = Seen::new(runtime);
     let mut registries = Vec::new();
     for registry in file {
@@ -87,7 +172,7 @@ fn registries(
                 let message = format!("`{url}` is there already, or is the registry itself");
                 to.report(Code::Registry, span, message);
             }
-            let made = Mirror { url, access };
+            let made = model::Mirror { url, access };
             seen.mirror(host?, &made, span, to);
             seen.access(made.host(), &made.access, &mirror.shared, to);
             if let Some(auth) = &mirror.shared.auth {
@@ -103,12 +188,15 @@ fn registries(
         if !checks::is_registry_host(&host.value) {
             let message = format!("`{}` is not the host of a registry", host.value);
             to.report(Code::Registry, host.span, message);
-        } else if registries.iter().any(|it: &Registry| it.host == host.value) {
+        } else if registries
+            .iter()
+            .any(|other: &model::Registry| other.host == host.value)
+        {
             let message = format!("the registry `{}` is there already", host.value);
             to.report(Code::Registry, host.span, message);
         }
         seen.access(&host.value, &access, &registry.shared, to);
-        registries.push(Registry {
+        registries.push(model::Registry {
             host: host.value,
             access,
             mirrors,
@@ -144,7 +232,7 @@ impl Seen {
     fn mirror(
         &self,
         registry: &Spanned<String>,
-        mirror: &Mirror,
+        mirror: &model::Mirror,
         span: Span,
         to: &mut Diagnostics,
     ) {
@@ -166,7 +254,7 @@ impl Seen {
         }
     }
 
-    fn mirror_auth(&self, auth: &keys::Auth, url: Span, to: &mut Diagnostics) {
+    fn mirror_auth(&self, auth: &Auth, url: Span, to: &mut Diagnostics) {
         if let Some(name) = self.knows_docker_hub_alone() {
             let span = auth.username.as_ref().map_or(url, |it| it.span);
             let message = format!("{name} asks mirrors without credentials");
@@ -178,8 +266,8 @@ impl Seen {
     fn access(
         &mut self,
         host: &str,
-        access: &Access,
-        written: &keys::Access,
+        access: &model::Access,
+        written: &Access,
         to: &mut Diagnostics,
     ) {
         if let (Some(name), Some(file)) = (self.knows_docker_hub_alone(), &written.ca_file)
@@ -224,16 +312,16 @@ fn mirror_url(text: Spanned<String>, to: &mut Diagnostics) -> Option<String> {
     Some(url.trim_end_matches('/').to_owned())
 }
 
-fn access(file: &keys::Access, files: &Files<'_>, to: &mut Diagnostics) -> Access {
+fn access(file: &Access, files: &Files<'_>, to: &mut Diagnostics) -> model::Access {
     let auth = file.auth.as_ref();
     let ca_file = file.ca_file.as_ref();
-    Access {
+    model::Access {
         certificate_authority: ca_file.and_then(|name| files.certificates(name, to)),
         credentials: auth.and_then(|auth| credentials(auth, files, to)),
     }
 }
 
-fn credentials(auth: &keys::Auth, files: &Files<'_>, to: &mut Diagnostics) -> Option<Secret> {
+fn credentials(auth: &Auth, files: &Files<'_>, to: &mut Diagnostics) -> Option<Secret> {
     let (username, file) = (auth.username.as_ref()?, auth.password_file.as_ref()?);
     let password = files.password(file, to)?;
     if username.value.is_empty() || username.value.contains([':', '\n']) {

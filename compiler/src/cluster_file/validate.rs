@@ -6,14 +6,14 @@ use std::path::Path;
 
 use nkd_contract::Stage;
 
-use super::defaults::is_control_plane;
+use super::authorities;
+use super::budgets::Budgets;
+use super::checks::Text;
 use super::files::Files;
-use super::keys::{self, Text, TokenOwner};
+use super::keys::{self, TokenOwner};
 use super::lines::Lines;
-use super::{
-    addressing, airgap, authorities, checks, endpoint, etcd, host, networks, nodes, patches,
-    runtime,
-};
+use super::nodes::is_control_plane;
+use super::{addressing, airgap, checks, endpoint, etcd, host, networks, nodes, patches, runtime};
 use crate::kubeadm::overlay;
 use crate::model::{Cluster, Node, Overlay, OwnKeys, Pki, Report, Role, Tokens};
 use crate::version::Version;
@@ -34,27 +34,25 @@ pub fn validate(
     plain_texts(&spec, to);
     nodes_together(&spec, span, to);
     let kubernetes = spec.kubernetes;
-    let name = metadata.name;
-    let name = name.and_then(|name| checks::dns_label(name, "the cluster's name", to));
+    let label = |name| checks::dns_label(name, "the cluster's name", to);
+    let name = metadata.name.and_then(label);
     let version = kubernetes.version.and_then(|text| version(&text, to));
-    let host = host::host(spec.os, &files, to);
     let members = nodes::members(&spec.nodes, &spec.pools);
-    let (pool_names, pools) = pools(spec.pools, &files, to);
-    let level = nodes::Level { host, pools };
+    let (pool_names, level) = level(spec.os, spec.pools, &files, to);
     let nodes = nodes::nodes(spec.nodes, members, &level, &files, to);
     let (runtime, sandbox_image, registries) = runtime::runtime(spec.runtime, version, &files, to);
-    let external_etcd = kubernetes.etcd.external;
-    let external_etcd = external_etcd.and_then(|etcd| etcd::external(etcd, &files, to));
+    let external = kubernetes.etcd.external.is_some();
+    let external_etcd = etcd::external(kubernetes.etcd.external, &files, to);
     let images_from = airgap::images(spec.airgap, &files, to);
     let report = spec.report.map(|report| self::report(report, &files, to));
-    let external = external_etcd.is_some();
     let (pki, own_keys) = pki(spec.pki, version, external, &files, to);
     let tokens = tokens(&kubernetes.bootstrap_tokens, to);
     let overlays = files.overlays(&kubernetes.kubeadm, to);
     all_overlays(&overlays, &level.pools, &nodes, external, version, to);
     let networking = kubernetes.networking;
-    let pods = networks.as_ref().map(|(pods, _)| pods);
-    if let Some(pods) = pods.filter(|_| !overlay::sets_node_mask(&overlays)) {
+    if let Some((pods, _)) = &networks
+        && !overlay::sets_node_mask(&overlays)
+    {
         networks::pods_fit_nodes(pods, nodes.len(), &networking.pod_subnet, to);
     }
     let budgets = budgets(&spec.budgets, to);
@@ -93,7 +91,7 @@ pub fn validate(
 /// Every overlay document, whoever it is for.
 fn all_overlays(
     cluster: &[Overlay],
-    pools: &[nodes::Settings],
+    pools: &[nodes::Checked],
     nodes: &[Option<Node>],
     external_etcd: bool,
     version: Option<Version>,
@@ -117,7 +115,7 @@ fn all_overlays(
 
 /// The overlay documents of pools and nodes. Who reads them is certain when all nodes are.
 fn own_overlays(
-    pools: &[nodes::Settings],
+    pools: &[nodes::Checked],
     nodes: &[Option<Node>],
     version: Version,
     to: &mut Diagnostics,
@@ -160,7 +158,7 @@ fn plain_texts(spec: &keys::Spec, to: &mut Diagnostics) {
 }
 
 fn pki(
-    pki: keys::Pki,
+    pki: authorities::Pki,
     version: Option<Version>,
     external_etcd: bool,
     files: &Files<'_>,
@@ -178,7 +176,7 @@ fn pki(
     )
 }
 
-fn budgets(budgets: &keys::Budgets, to: &mut Diagnostics) -> Option<BTreeMap<Stage, u64>> {
+fn budgets(budgets: &Budgets, to: &mut Diagnostics) -> Option<BTreeMap<Stage, u64>> {
     let budgets = budgets
         .by_stage()
         .map(|(stage, text)| Some((stage, checks::budget(text, to)?)));
@@ -236,7 +234,7 @@ fn tokens(tokens: &keys::BootstrapTokens, to: &mut Diagnostics) -> Option<Tokens
 }
 
 /// The pools' names, each its own.
-fn pool_names(file: &[keys::Pool], to: &mut Diagnostics) -> Vec<String> {
+fn pool_names(file: &[nodes::Pool], to: &mut Diagnostics) -> Vec<String> {
     let mut seen = HashSet::new();
     let mut names = Vec::new();
     for name in file.iter().filter_map(|pool| pool.own.name.clone()) {
@@ -253,15 +251,19 @@ fn pool_names(file: &[keys::Pool], to: &mut Diagnostics) -> Vec<String> {
     names
 }
 
-fn pools(
-    file: Vec<keys::Pool>,
+/// What holds for nodes outside of their own entries, and the pools' names.
+fn level(
+    os: host::Os,
+    pools: Vec<nodes::Pool>,
     files: &Files<'_>,
     to: &mut Diagnostics,
-) -> (Vec<String>, Vec<nodes::Settings>) {
-    let names = pool_names(&file, to);
-    let settings = file.into_iter().map(|pool| pool.shared);
-    let settings = settings.map(|pool| nodes::settings(pool, files, to));
-    (names, settings.collect())
+) -> (Vec<String>, nodes::Level) {
+    let host = host::host(os, files, to);
+    let names = pool_names(&pools, to);
+    let settings = pools.into_iter().map(|pool| pool.shared);
+    let pools = settings.map(|settings| nodes::settings(settings, files, to));
+    let pools = pools.collect();
+    (names, nodes::Level { host, pools })
 }
 
 fn report(file: keys::Report, files: &Files<'_>, to: &mut Diagnostics) -> Option<Report> {

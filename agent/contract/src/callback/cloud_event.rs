@@ -65,7 +65,9 @@ impl<'a> CloudEvent<'a> {
             ("id", &*self.id, &*expected.id),
             ("type", &self.r#type, &expected.r#type),
         ];
-        let wrong = attributes.iter().find(|(_, value, expected)| value != expected);
+        let wrong = attributes
+            .iter()
+            .find(|(_, value, expected)| value != expected);
         if let Some((attribute, value, _)) = wrong {
             return Err(Refusal::Envelope {
                 attribute,

@@ -75,8 +75,14 @@ impl Received<'_> {
     where
         K: AsRef<SigningKey>,
     {
-        let (media_type, _) = self.content_type.split_once(';').unwrap_or((self.content_type, ""));
-        if !media_type.trim().eq_ignore_ascii_case(CloudEvent::CONTENT_TYPE) {
+        let (media_type, _) = self
+            .content_type
+            .split_once(';')
+            .unwrap_or((self.content_type, ""));
+        if !media_type
+            .trim()
+            .eq_ignore_ascii_case(CloudEvent::CONTENT_TYPE)
+        {
             return Err(Refusal::ContentType(self.content_type.to_owned()));
         }
         let timestamp = self.timestamp()?;

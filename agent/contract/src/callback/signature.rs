@@ -57,9 +57,7 @@ impl FromStr for SigningKey {
         if bytes.is_empty() {
             return Err(KeyError);
         }
-        Hmac::new_from_slice(&bytes)
-            .map(Self)
-            .map_err(|_| KeyError)
+        Hmac::new_from_slice(&bytes).map(Self).map_err(|_| KeyError)
     }
 }
 

@@ -141,8 +141,8 @@ impl Comparison<'_> {
                 continue;
             }
             let name = join(path, key);
-            let node = self.absent(property, span, &name, written(key));
-            fitting.extend(node.map(|node| Entry {
+            let default = self.absent(property, span, &name, written(key));
+            fitting.extend(default.map(|node| Entry {
                 key: key.clone(),
                 key_span: span,
                 node,
@@ -256,7 +256,9 @@ impl Comparison<'_> {
                 self.diagnostics
                     .report_with_help(Code::WrongType, node.span, message, help);
             }
-            _ => self.diagnostics.report(Code::WrongType, node.span, message),
+            _ => {
+                self.diagnostics.report(Code::WrongType, node.span, message);
+            }
         }
     }
 }

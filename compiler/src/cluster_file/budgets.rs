@@ -1,3 +1,5 @@
+//! `spec.budgets`: how long stages of the installation may keep failing.
+
 use std::borrow::Cow;
 
 use nkd_contract::Stage;
@@ -6,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::Text;
+use super::checks::Text;
 
 /// `spec.budgets`: a key for each stage.
 #[derive(Default, Deserialize)]
