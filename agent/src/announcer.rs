@@ -13,26 +13,26 @@ use crate::system::{self, Root, journal};
 
 /// What an event says beyond who says it.
 #[derive(Debug, Clone)]
-pub struct News {
+pub(crate) struct News {
     /// What kind of thing happened.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// In which stage.
-    pub stage: Option<Stage>,
+    pub(crate) stage: Option<Stage>,
     /// In which attempt at it.
-    pub attempt: u32,
+    pub(crate) attempt: u32,
     /// How far the stage is.
-    pub progress: Option<Progress>,
+    pub(crate) progress: Option<Progress>,
     /// Why something failed.
-    pub cause: Option<Cause>,
+    pub(crate) cause: Option<Cause>,
     /// The same for a person.
-    pub message: String,
+    pub(crate) message: String,
     /// Milliseconds until the next attempt.
-    pub retry_after: Option<u64>,
+    pub(crate) retry_after: Option<u64>,
 }
 
 impl News {
     /// News outside of any stage.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {
             kind,
             stage: None,
@@ -45,7 +45,7 @@ impl News {
     }
 
     /// News of an attempt at a stage.
-    pub fn of(kind: Kind, stage: Stage, attempt: u32, message: impl Into<String>) -> Self {
+    pub(crate) fn of(kind: Kind, stage: Stage, attempt: u32, message: impl Into<String>) -> Self {
         Self {
             stage: Some(stage),
             attempt,
@@ -85,12 +85,12 @@ impl Announcer {
     }
 
     /// Lets only the journal hear of progress from now on, or everybody again.
-    pub fn set_quiet(&mut self, quiet: bool) {
+    pub(crate) fn set_quiet(&mut self, quiet: bool) {
         self.quiet = quiet;
     }
 
     /// Speaks in the name of the plan's node from now on.
-    pub fn adopt(&mut self, plan: &Plan, digest: &str) {
+    pub(crate) fn adopt(&mut self, plan: &Plan, digest: &str) {
         journal::set_field("NKD_CLUSTER", &plan.cluster);
         journal::set_field("NKD_NODE", &plan.node);
         journal::set_field("NKD_PLAN", digest);
@@ -98,7 +98,7 @@ impl Announcer {
     }
 
     /// The next events of the log, not written yet.
-    pub fn events(&self, news: impl IntoIterator<Item = News>) -> Vec<Event> {
+    pub(crate) fn events(&self, news: impl IntoIterator<Item = News>) -> Vec<Event> {
         (self.log.last() + 1..)
             .zip(news)
             .map(|(sequence, news)| self.event(sequence, news))
@@ -133,7 +133,7 @@ impl Announcer {
     ///
     /// # Errors
     /// The event log can't be written.
-    pub fn announce(&mut self, news: News) -> io::Result<()> {
+    pub(crate) fn announce(&mut self, news: News) -> io::Result<()> {
         if self.quiet {
             log::info!("{}", news.message);
             return Ok(());
@@ -146,7 +146,7 @@ impl Announcer {
     ///
     /// # Errors
     /// The event log can't be written.
-    pub fn publish(&mut self, event: &Event) -> io::Result<()> {
+    pub(crate) fn publish(&mut self, event: &Event) -> io::Result<()> {
         if event.sequence <= self.log.last() {
             return Ok(());
         }
@@ -157,7 +157,7 @@ impl Announcer {
 }
 
 /// Says that the agent can't keep its own state, to all who can hear it without.
-pub fn tell_of_lost_state(root: &Root, error: &anyhow::Error) {
+pub(crate) fn tell_of_lost_state(root: &Root, error: &anyhow::Error) {
     let hostname = nix::unistd::gethostname().unwrap_or_default();
     tell_machine(
         root,

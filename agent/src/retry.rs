@@ -13,7 +13,7 @@ const UNIT: &str = "nkd-agent.service";
 ///
 /// # Errors
 /// The installation hasn't failed, or its unit can't be started.
-pub fn retry(root: &Root) -> anyhow::Result<()> {
+pub(crate) fn retry(root: &Root) -> anyhow::Result<()> {
     let path = root.path(paths::EVENTS);
     let events = EventReader::new(path.clone()).read();
     let events = events.with_context(|| format!("reading {}", path.display()))?;
