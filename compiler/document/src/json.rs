@@ -1,4 +1,4 @@
-//! JSON with places.
+//! JSON that keeps the position of every value.
 
 use std::collections::HashSet;
 
@@ -7,14 +7,17 @@ use serde::de::IgnoredAny;
 use crate::yaml::{Entry, Node, Value};
 use crate::{Code, Diagnostics, SourceId, Span};
 
-/// Reads a JSON source; what isn't JSON is reported.
+/// Reads a JSON source. Syntax errors and keys that occur twice are reported.
 pub fn parse(source: SourceId, to: &mut Diagnostics) -> Option<Node> {
     let text = to.text(source).to_owned();
     if let Err(error) = serde_json::from_str::<IgnoredAny>(&text) {
         let lines = text.split_inclusive('\n').take(error.line().max(1) - 1);
         let line: usize = lines.map(str::len).sum();
         let at = (line + error.column().saturating_sub(1)).min(text.len());
-        let message = "this is not JSON: it can't be read on from here";
+        // The library's text, which never repeats the input, without the position that follows it.
+        let text = error.to_string();
+        let reason = text.split(" at line ").next().unwrap_or_default();
+        let message = format!("invalid JSON: {reason}");
         let span = Span::new(source, at..(at + 1).min(text.len()));
         to.report(Code::IgnitionInvalid, span, message);
         return None;
@@ -29,13 +32,13 @@ pub fn parse(source: SourceId, to: &mut Diagnostics) -> Option<Node> {
     Some(node)
 }
 
-/// Ignition takes the last one in silence; what the first was for is lost.
+/// Ignition uses the last of several equal keys without a warning, so the others would have no effect.
 fn refuse_duplicates(node: &Node, to: &mut Diagnostics) {
     if let Value::Map(entries) = &node.value {
         let mut keys = HashSet::new();
         for entry in entries {
             if !keys.insert(&entry.key) {
-                let message = format!("the key `{}` is given twice", entry.key);
+                let message = format!("duplicate key `{}`", entry.key);
                 to.report(Code::DuplicateKey, entry.key_span, message);
             }
             refuse_duplicates(&entry.node, to);
@@ -46,7 +49,7 @@ fn refuse_duplicates(node: &Node, to: &mut Diagnostics) {
     }
 }
 
-/// Goes through text that is known to be JSON, nested no deeper than `serde_json` allows.
+/// Reads text that is known to be JSON and is not nested deeper than `serde_json` allows.
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -60,7 +63,7 @@ impl Reader<'_> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Takes a byte if it is next.
+    /// Reads a byte if it is the next one.
     fn eat(&mut self, byte: u8) -> bool {
         let next = self.peek() == Some(byte);
         self.at += usize::from(next);
@@ -170,7 +173,7 @@ mod tests {
         leaf.prop_recursive(4, 32, 6, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map(".*", inner, 0..4).prop_map(|it| json!(it)),
+                prop::collection::btree_map(".*", inner, 0..4).prop_map(|map| json!(map)),
             ]
         })
     }

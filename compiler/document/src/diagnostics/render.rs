@@ -5,19 +5,20 @@ use serde_json::{Value, json};
 
 use super::{Code, Diagnostic, Diagnostics, mask};
 
-/// How many bytes of a line are shown from the wrong place on.
+/// How many bytes of a line are shown, counted from the position of the fault.
 const SHOWN: usize = 1000;
 
 impl Diagnostics {
-    /// All diagnostics for programs.
+    /// All diagnostics as JSON, for programs.
     pub fn to_json(&self) -> Value {
-        let errors = self.in_order().into_iter().map(|it| {
+        let errors = self.in_order().into_iter().map(|diagnostic| {
+            let code = diagnostic.code;
             let mut error = json!({
-                "code": it.code.code(),
-                "message": it.message,
-                "help": it.help.as_deref().unwrap_or_else(|| it.code.help()),
+                "code": code.code(),
+                "message": diagnostic.message,
+                "help": diagnostic.help.as_deref().unwrap_or_else(|| code.help()),
             });
-            if let Some(span) = it.span {
+            if let Some(span) = diagnostic.span {
                 let (line, column) = position(self.text(span.source), span.start);
                 error["file"] = self.path(span.source).display().to_string().into();
                 error["line"] = line.into();
@@ -28,15 +29,16 @@ impl Diagnostics {
         json!({"errors": errors.collect::<Vec<_>>()})
     }
 
-    /// In the order of the files, which is not that of the checks.
+    /// The diagnostics in the order of their positions. Checks report them in another order.
     fn in_order(&self) -> Vec<&Diagnostic> {
-        let mut found: Vec<&Diagnostic> = self.found.iter().collect();
-        found.sort_by_key(|it| it.span.map(|span| (span.source.0, span.start)));
-        found
+        let mut diagnostics: Vec<&Diagnostic> = self.found.iter().collect();
+        diagnostics
+            .sort_by_key(|diagnostic| diagnostic.span.map(|span| (span.source.0, span.start)));
+        diagnostics
     }
 }
 
-/// Line and column, in characters, counted from 1.
+/// Line and column of a byte, both counted from 1. The column is in characters.
 fn position(text: &str, at: usize) -> (usize, usize) {
     let (at, _) = visible(text, at, at);
     let before = &text[..at];
@@ -46,7 +48,7 @@ fn position(text: &str, at: usize) -> (usize, usize) {
 }
 
 impl fmt::Display for Diagnostics {
-    /// All diagnostics as the user reads them, without colour.
+    /// All diagnostics as a person reads them, without colour.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let masked: Vec<String> = self
             .sources
@@ -57,11 +59,10 @@ impl fmt::Display for Diagnostics {
             let rendered = Renderer::plain().render(&[self.group(diagnostic, &masked)]);
             writeln!(f, "{rendered}\n")?;
         }
-        let (count, things) = match self.found.len() {
-            1 => (1, "thing is"),
-            count => (count, "things are"),
-        };
-        writeln!(f, "{count} {things} wrong; nothing was written")
+        match self.found.len() {
+            1 => writeln!(f, "1 error"),
+            count => writeln!(f, "{count} errors"),
+        }
     }
 }
 
@@ -82,7 +83,7 @@ impl Diagnostics {
         };
         let text = masked.get(span.source.0).map_or("", String::as_str);
         let (start, end) = visible(text, span.start, span.end);
-        // The renderer gets the one line it shows, and little of what follows on a long one.
+        // The renderer shows one line, so it gets only this line, cut short if it is very long.
         let line = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let (_, shown) = visible(text, start, (start + SHOWN).min(text.len()));
         let number = text[..line].matches('\n').count() + 1;
@@ -98,8 +99,8 @@ impl Diagnostics {
     }
 }
 
-/// Cuts a stretch to its first line and to character boundaries: a whole block under `^` says
-/// less than where it begins.
+/// Cuts a range to its first line and to character boundaries. A `^` under every line of a block
+/// would hide where the block begins.
 fn visible(text: &str, start: usize, end: usize) -> (usize, usize) {
     let start = (0..=start.min(text.len()))
         .rev()
