@@ -1,5 +1,5 @@
-//! What a person writes: files read once, YAML and JSON whose every value has its place, and diagnostics
-//! that point there and keep secrets to themselves.
+//! The files that people write. Reads files, parses YAML and JSON in a way that keeps the position of
+//! every value, and reports diagnostics that point to these positions and never show secrets.
 
 mod diagnostics;
 pub mod input;

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::{Code, Diagnostic, Diagnostics, Remark, Span, mask};
 
-/// How many bytes of a line are shown from the wrong place on.
+/// How many bytes of a line are shown, counted from the position of the fault.
 const SHOWN: usize = 1000;
 
 impl Diagnostics {
-    /// All errors for programs.
+    /// All errors as JSON, for programs.
     pub fn to_json(&self) -> Vec<Value> {
         let errors = self.in_order().into_iter();
         errors.map(|error| self.error_to_json(error)).collect()
@@ -31,14 +31,14 @@ impl Diagnostics {
         json
     }
 
-    /// In the order of the files, which is not that of the checks.
+    /// The errors in the order of their positions. Checks report them in another order.
     fn in_order(&self) -> Vec<&Diagnostic> {
         let mut errors: Vec<&Diagnostic> = self.errors.iter().collect();
         errors.sort_by_key(|error| error.span.map(|span| (span.source.0, span.start)));
         errors
     }
 
-    /// Where a stretch of a source begins: line and column, in characters, counted from 1.
+    /// Line and column at which a span begins, both counted from 1. The column is in characters.
     pub fn position(&self, span: Span) -> (usize, usize) {
         let text = self.text(span.source);
         let (at, _) = visible(text, span.start, span.start);
@@ -72,7 +72,7 @@ impl Diagnostics {
 }
 
 impl fmt::Display for Diagnostics {
-    /// All diagnostics as the user reads them, without colour.
+    /// All diagnostics as a person reads them, without colour.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let masked: Vec<String> = self
             .sources
@@ -83,11 +83,10 @@ impl fmt::Display for Diagnostics {
             let rendered = Renderer::plain().render(&[self.group(diagnostic, &masked)]);
             writeln!(f, "{rendered}\n")?;
         }
-        let (count, things) = match self.errors.len() {
-            1 => (1, "thing is"),
-            count => (count, "things are"),
-        };
-        writeln!(f, "{count} {things} wrong; nothing was written")
+        match self.errors.len() {
+            1 => writeln!(f, "1 error"),
+            count => writeln!(f, "{count} errors"),
+        }
     }
 }
 
@@ -108,7 +107,7 @@ impl Diagnostics {
         };
         let text = masked.get(span.source.0).map_or("", String::as_str);
         let (start, end) = visible(text, span.start, span.end);
-        // The renderer gets the one line it shows, and little of what follows on a long one.
+        // The renderer shows one line, so it gets only this line, cut short if it is very long.
         let line = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let (_, shown) = visible(text, start, (start + SHOWN).min(text.len()));
         let number = text[..line].matches('\n').count() + 1;
@@ -124,8 +123,8 @@ impl Diagnostics {
     }
 }
 
-/// Cuts a stretch to its first line and to character boundaries: a whole block under `^` says
-/// less than where it begins.
+/// Cuts a range to its first line and to character boundaries. A `^` under every line of a block
+/// would hide where the block begins.
 fn visible(text: &str, start: usize, end: usize) -> (usize, usize) {
     let start = (0..=start.min(text.len()))
         .rev()
