@@ -13,6 +13,7 @@ pub mod compile;
 pub mod compiled;
 pub mod config;
 pub mod contents;
+pub mod failure;
 mod fragments;
 mod image_name;
 mod images;

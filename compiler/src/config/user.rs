@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{SPEC, SPEC_MINOR};
 use nkd_document::json;
 use nkd_document::yaml::Node;
-use nkd_document::{Code, Diagnostics, SourceId, Span};
+use nkd_document::{Code, Diagnostics, Reported, SourceId, Span};
 use nkd_ignition::spec::NEWEST;
 use nkd_ignition::tree::{self, entry, list, text};
 use nkd_ignition::{butane, check, read};
@@ -40,9 +40,11 @@ pub struct UserUnit<'a> {
 }
 
 impl UserConfig {
-    /// Reads an Ignition config and reports what is wrong with it, and what Ignition would only warn
-    /// of, where nobody looks.
-    pub fn read(source: SourceId, to: &mut Diagnostics) -> Option<Self> {
+    /// Reads an Ignition config.
+    ///
+    /// # Errors
+    /// When anything is wrong with it, or Ignition would warn of it, where nobody looks.
+    pub fn read(source: SourceId, to: &mut Diagnostics) -> Result<Self, Reported> {
         let before = to.len();
         let node = json::parse(source, to)?;
         let format = read::Json {
@@ -53,16 +55,19 @@ impl UserConfig {
         check::config(&config, format.minor.min(SPEC_MINOR), to);
         report(check::warnings(&config, SPEC_MINOR), to);
         let user = Self::new(config, to);
-        (to.len() == before).then_some(user)
+        to.as_result_since(before)?;
+        Ok(user)
     }
 
-    /// Reads a Butane config, whose local files are below a directory, and reports what is wrong
-    /// with it: here, what is most likely not meant as well.
+    /// Reads a Butane config, whose local files are below a directory.
+    ///
+    /// # Errors
+    /// When anything is wrong with it, or most likely not meant.
     pub fn read_butane(
         source: SourceId,
         directory: Option<&Path>,
         to: &mut Diagnostics,
-    ) -> Option<Self> {
+    ) -> Result<Self, Reported> {
         let before = to.len();
         let translation = butane::translate(source, directory, to)?;
         report(translation.warnings(SPEC_MINOR), to);
@@ -76,7 +81,8 @@ impl UserConfig {
             check::config(&config, SPEC_MINOR, to);
         }
         let user = Self::new(config, to);
-        (to.len() == before).then_some(user)
+        to.as_result_since(before)?;
+        Ok(user)
     }
 
     /// Takes a checked config of a version that is not newer than nkd's.
@@ -179,19 +185,19 @@ fn name<'a>(node: &'a Node, key: &str) -> Option<(&'a str, Span)> {
 }
 
 /// The minor number of a config's version.
-fn minor(node: &Node, to: &mut Diagnostics) -> Option<u8> {
+fn minor(node: &Node, to: &mut Diagnostics) -> Result<u8, Reported> {
     let version = tree::at(node, &["ignition", "version"]);
-    let span = version.map_or(node.span, |it| it.span);
+    let span = version.map_or(node.span, |version| version.span);
     let text = version.and_then(Node::as_text).unwrap_or_default();
-    let known = (0..=NEWEST).find(|minor| text == format!("3.{minor}.0"));
-    if known.is_none() {
+    let mut minors = 0..=NEWEST;
+    let minor = minors.find(|minor| text == format!("3.{minor}.0"));
+    minor.ok_or_else(|| {
         let message = match text {
             "" => "`ignition.version` is missing".to_owned(),
             _ => format!("`{text}` is not a version of Ignition's config that nkd reads"),
         };
-        to.report(Code::IgnitionInvalid, span, message);
-    }
-    known
+        to.report(Code::IgnitionInvalid, span, message)
+    })
 }
 
 /// A config that is fetched at boot can't be checked now, and one that is nested not easily.
