@@ -26,5 +26,6 @@ mod parallel;
 pub mod pki;
 pub mod proof;
 mod provenance;
+mod runtime;
 mod secrets_file;
 pub mod version;
