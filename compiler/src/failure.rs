@@ -31,7 +31,7 @@ impl From<std::io::Error> for Failure {
 }
 
 /// Turns what a reader returns that reports as it goes, and returns `None` then, into a result.
-pub fn required<T>(read: Option<T>, diagnostics: &Diagnostics) -> Result<T, Failure> {
+pub(crate) fn required<T>(read: Option<T>, diagnostics: &Diagnostics) -> Result<T, Failure> {
     if read.is_none() {
         diagnostics.as_result()?;
     }

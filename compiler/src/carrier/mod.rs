@@ -2,7 +2,7 @@
 //! so that it fits.
 
 mod pack;
-pub mod pxe;
+pub(crate) mod pxe;
 
 use anyhow::{Context, Result, ensure};
 use base16ct::lower::encode_string as hex;
@@ -17,7 +17,8 @@ use crate::failure::Failure;
 use crate::parallel;
 use nkd_document::{Code, Diagnostics};
 
-pub use pack::{pack, unpack};
+pub(crate) use pack::pack;
+pub use pack::unpack;
 
 /// What brings a config to a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -18,7 +18,7 @@ pub struct UserConfig {
 }
 
 /// A file, directory or link.
-pub struct UserPath<'a> {
+pub(crate) struct UserPath<'a> {
     /// Its full path.
     pub path: &'a str,
     /// Where the path is written.
@@ -28,7 +28,7 @@ pub struct UserPath<'a> {
 }
 
 /// What is done to a unit.
-pub struct UserUnit<'a> {
+pub(crate) struct UserUnit<'a> {
     /// Its name.
     pub name: &'a str,
     /// Where the name is written.
@@ -63,7 +63,7 @@ impl UserConfig {
     ///
     /// # Errors
     /// When anything is wrong with it, or most likely not meant.
-    pub fn read_butane(
+    pub(crate) fn read_butane(
         source: SourceId,
         directory: Option<&Path>,
         to: &mut Diagnostics,
@@ -86,7 +86,7 @@ impl UserConfig {
     }
 
     /// Takes a checked config of a version that is not newer than nkd's.
-    pub fn new(mut config: Node, to: &mut Diagnostics) -> Self {
+    pub(crate) fn new(mut config: Node, to: &mut Diagnostics) -> Self {
         refuse_references(&config, to);
         // Every field of an older version means the same in a newer one.
         if let Some(version) = tree::child_mut(&mut config, "ignition")
@@ -98,7 +98,7 @@ impl UserConfig {
     }
 
     /// Everything it puts into the file system.
-    pub fn paths(&self) -> impl Iterator<Item = UserPath<'_>> {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = UserPath<'_>> {
         let kinds = [("files", false), ("links", false), ("directories", true)];
         kinds.into_iter().flat_map(move |(kind, is_directory)| {
             let nodes = list(&self.config, &["storage", kind]).iter();
@@ -114,20 +114,20 @@ impl UserConfig {
     }
 
     /// The users it makes or changes, and where their names are written.
-    pub fn users(&self) -> impl Iterator<Item = (&str, Span)> {
+    pub(crate) fn users(&self) -> impl Iterator<Item = (&str, Span)> {
         let users = list(&self.config, &["passwd", "users"]).iter();
         users.filter_map(|user| name(user, "name"))
     }
 
     /// The disks whose partition tables it wipes, and where they are written.
-    pub fn wiped_disks(&self) -> impl Iterator<Item = (&str, Span)> {
+    pub(crate) fn wiped_disks(&self) -> impl Iterator<Item = (&str, Span)> {
         let disks = list(&self.config, &["storage", "disks"]).iter();
         let wiped = disks.filter(|disk| tree::is_true(disk, "wipeTable"));
         wiped.filter_map(|disk| name(disk, "device"))
     }
 
     /// Where each path on a node is written that it puts something at.
-    pub fn places(&self) -> Vec<(String, Span)> {
+    pub(crate) fn places(&self) -> Vec<(String, Span)> {
         let paths = self.paths().map(|it| (it.path.to_owned(), it.span));
         let units = self.units().flat_map(|unit| {
             let path = format!("{}/{}", check::UNITS, unit.name);
@@ -142,7 +142,7 @@ impl UserConfig {
     }
 
     /// Whether it sets a path, a unit, a user, or a drop-in given as `UNIT.d/NAME`, or wipes a disk.
-    pub fn sets(&self, name: &str) -> bool {
+    pub(crate) fn sets(&self, name: &str) -> bool {
         let dropin = |unit: &UserUnit<'_>| {
             let (unit, dropins) = (unit.name, &unit.dropins);
             let mut paths = dropins.iter().map(|(name, _)| format!("{unit}.d/{name}"));
@@ -156,7 +156,7 @@ impl UserConfig {
     }
 
     /// Everything it does to units.
-    pub fn units(&self) -> impl Iterator<Item = UserUnit<'_>> {
+    pub(crate) fn units(&self) -> impl Iterator<Item = UserUnit<'_>> {
         let units = list(&self.config, &["systemd", "units"]).iter();
         units.filter_map(|unit| {
             let (unit_name, span) = name(unit, "name")?;

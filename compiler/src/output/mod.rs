@@ -24,7 +24,7 @@ use nkd_document::{Code, Diagnostics};
 use staging::Staging;
 
 pub use held::Held;
-pub use read::{Lock, read_lock, read_node, read_nodes};
+pub(crate) use read::{Lock, read_lock, read_node, read_nodes};
 
 /// Says what was compiled from what; marks a directory as nkd's.
 const LOCK: &str = "cluster.lock";
@@ -40,7 +40,7 @@ const LOST_AND_FOUND: &str = "lost+found";
 
 /// Looks at what is where the output shall go: nothing, an empty directory, or an earlier output,
 /// whose secrets file is then the one to use. Anything else is reported and stays.
-pub fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
+pub(crate) fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
     let entries = match fs::read_dir(out) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return None,
@@ -69,7 +69,7 @@ pub fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
 }
 
 /// Whether a directory has a lock file.
-pub fn is_output(directory: &Path) -> bool {
+pub(crate) fn is_output(directory: &Path) -> bool {
     directory.join(LOCK).is_file()
 }
 
