@@ -131,7 +131,7 @@ impl Secrets {
     }
 
     /// The bootstrap token of those that `scope` names; who has one can't tell another.
-    pub(crate) fn token(&self, scope: &str) -> Result<Secret> {
+    pub fn token(&self, scope: &str) -> Result<Secret> {
         const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
         /// A token's ID and the secret after it.
         const LETTERS: usize = 6 + 16;
