@@ -247,7 +247,7 @@ fn proxy(file: Proxy, to: &mut Diagnostics) -> model::Proxy {
     model::Proxy {
         http,
         https,
-        no_proxy,
+        direct: no_proxy,
     }
 }
 
