@@ -121,11 +121,6 @@ impl Version {
         self.minor >= 25
     }
 
-    /// Whether kubelet takes a containerd before 2.0 (1.35 is the last release that does).
-    pub const fn takes_containerd_1(self) -> bool {
-        self.minor < 36
-    }
-
     /// Whether kubelet keeps images that the runtime calls pinned. It was meant to from 1.23 on, but lost
     /// what the runtime said until kubernetes#119986, in 1.29 and the last patches before it.
     pub const fn keeps_pinned_images(self) -> bool {

@@ -1,32 +1,39 @@
 //! JSON with places.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use serde::de::IgnoredAny;
 
 use crate::yaml::{Entry, Node, Value};
-use crate::{Code, Diagnostics, SourceId, Span};
+use crate::{Code, Diagnostics, Reported, SourceId, Span};
 
-/// Reads a JSON source; what isn't JSON is reported.
-pub fn parse(source: SourceId, to: &mut Diagnostics) -> Option<Node> {
+/// Reads a JSON source.
+///
+/// # Errors
+/// When it isn't JSON.
+pub fn parse(source: SourceId, to: &mut Diagnostics) -> Result<Node, Reported> {
     let text = to.text(source).to_owned();
     if let Err(error) = serde_json::from_str::<IgnoredAny>(&text) {
         let lines = text.split_inclusive('\n').take(error.line().max(1) - 1);
         let line: usize = lines.map(str::len).sum();
         let at = (line + error.column().saturating_sub(1)).min(text.len());
-        let message = "this is not JSON: it can't be read on from here";
-        let span = Span::new(source, at..(at + 1).min(text.len()));
-        to.report(Code::IgnitionInvalid, span, message);
-        return None;
+        return Err(not_json(source, at..(at + 1).min(text.len()), to));
     }
     let mut reader = Reader {
         text: &text,
         at: 0,
         source,
     };
-    let node = reader.value()?;
+    let node = reader.value();
+    let node = node.ok_or_else(|| not_json(source, 0..text.len(), to))?;
     refuse_duplicates(&node, to);
-    Some(node)
+    Ok(node)
+}
+
+fn not_json(source: SourceId, range: Range<usize>, to: &mut Diagnostics) -> Reported {
+    let message = "this is not JSON: it can't be read on from here";
+    to.report(Code::IgnitionInvalid, Span::new(source, range), message)
 }
 
 /// Ignition takes the last one in silence; what the first was for is lost.
@@ -157,7 +164,7 @@ mod tests {
     fn read(text: &str) -> (Option<crate::yaml::Node>, Diagnostics) {
         let mut diagnostics = Diagnostics::new();
         let source = diagnostics.add(Path::new("a.ign"), text.to_owned());
-        (parse(source, &mut diagnostics), diagnostics)
+        (parse(source, &mut diagnostics).ok(), diagnostics)
     }
 
     fn value() -> impl Strategy<Value = Value> {

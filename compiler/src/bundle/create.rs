@@ -15,6 +15,7 @@ use super::input::{self, Input};
 use super::progress::{Progress, Watched};
 use super::search::{Found, Search};
 use super::{file_name, parts};
+use crate::failure::Failure;
 use crate::model::Bundle;
 use nkd_document::{Code, Diagnostics};
 
@@ -42,7 +43,6 @@ pub struct Request<'a> {
 }
 
 /// What was made.
-#[derive(Default)]
 pub struct Made {
     /// The bundle, or its parts.
     pub bundles: Vec<Bundle>,
@@ -61,13 +61,16 @@ struct Gathered<'a> {
     places: HashMap<Digest, (usize, String)>,
 }
 
-/// Makes a bundle, or several of a size. Nothing is written when an image is missing.
-pub fn create(request: &Request<'_>, to: &mut Diagnostics) -> Result<Made> {
-    if let Err(reason) = file_name(request.out) {
+/// Makes a bundle, or several of a size.
+///
+/// # Errors
+/// When an image is missing or can't be used, when somebody interrupts it, or when the bundle can't be
+/// written. Then there is none.
+pub fn create(request: &Request<'_>, to: &mut Diagnostics) -> Result<Made, Failure> {
+    file_name(request.out).map_err(|reason| {
         let message = format!("{}: {reason:#}", request.out.display());
-        to.report_nowhere(Code::BundleUnusable, message);
-        return Ok(Made::default());
-    }
+        to.report_nowhere(Code::BundleUnusable, message)
+    })?;
     // Fetched images are in it until they are in the bundle.
     let scratch = tempfile::tempdir()?;
     let mut gathered = Gathered {
@@ -81,45 +84,24 @@ pub fn create(request: &Request<'_>, to: &mut Diagnostics) -> Result<Made> {
         gathered.look_in(path, to)?;
     }
     if request.pull && to.is_empty() {
-        for name in gathered.missing() {
-            request.progress.say(&format!("fetching {name}"));
-            let fetched = fetch(name, request.arch, scratch.path());
-            request.progress.advance(0)?;
-            match fetched {
-                Ok(layout) => gathered.look_in(&layout, to)?,
-                Err(reason) => to.report_nowhere(Code::BundleFetch, format!("{reason:#}")),
-            }
-        }
+        gathered.pull(scratch.path(), to)?;
     }
     if to.is_empty() {
         gathered.report_missing(to);
     }
-    let images = gathered.ordered();
-    let divided = match request.split {
-        Some(most) => parts::divide(images, most),
-        None => Ok(vec![images]),
-    };
-    match divided {
-        Ok(divided) if to.is_empty() => gathered.write_all(&divided),
-        Ok(_) => Ok(Made::default()),
-        Err(large) => {
-            for (name, size) in large {
-                let message = format!("{name} alone takes {size} bytes");
-                to.report_nowhere(Code::BundleLarge, message);
-            }
-            Ok(Made::default())
-        }
-    }
+    let parts = gathered.parts(to);
+    to.as_result()?;
+    Ok(gathered.write_all(&parts)?)
 }
 
 impl<'a> Gathered<'a> {
     /// Adds all that is below a path. An error is nobody's mistake: somebody wants it to stop.
     fn look_in(&mut self, path: &Path, to: &mut Diagnostics) -> Result<()> {
         // The bundle of an earlier run would hide newer archives.
-        let left_out = |it: &Path| parts::is_one(self.request.out, it);
+        let left_out = |path: &Path| parts::is_one(self.request.out, path);
         let place = path.display();
         match input::below(path, &left_out) {
-            Ok(paths) => paths.iter().try_for_each(|it| self.input(it, to)),
+            Ok(paths) => paths.iter().try_for_each(|path| self.input(path, to)),
             Err(error) => {
                 to.report_nowhere(Code::BundleInput, format!("{place}: {error:#}"));
                 Ok(())
@@ -200,6 +182,37 @@ impl<'a> Gathered<'a> {
         } else if rank(&image) < rank(known) {
             self.images.insert(name, (image, number));
         }
+    }
+
+    /// Fetches what is missing. An error is nobody's mistake, as in [`Self::look_in`].
+    fn pull(&mut self, scratch: &Path, to: &mut Diagnostics) -> Result<()> {
+        for name in self.missing() {
+            self.request.progress.say(&format!("fetching {name}"));
+            let fetched = fetch(name, self.request.arch, scratch);
+            self.request.progress.advance(0)?;
+            match fetched {
+                Ok(layout) => self.look_in(&layout, to)?,
+                Err(reason) => {
+                    to.report_nowhere(Code::BundleFetch, format!("{reason:#}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The images of each bundle to write. Images that are too large for one are reported.
+    fn parts(&self, to: &mut Diagnostics) -> Vec<Vec<Image>> {
+        let images = self.ordered();
+        let Some(most) = self.request.split else {
+            return vec![images];
+        };
+        parts::divide(images, most).unwrap_or_else(|large| {
+            for (name, size) in large {
+                let message = format!("{name} alone takes {size} bytes");
+                to.report_nowhere(Code::BundleLarge, message);
+            }
+            Vec::new()
+        })
     }
 
     fn missing(&self) -> Vec<&'a str> {

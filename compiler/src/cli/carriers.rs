@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::carrier::{self, Carried, Server, Target, pxe};
 use crate::compiled::{Compiled, CompiledNode};
 use crate::contents;
+use crate::failure::Failure;
 use crate::output::More;
 use nkd_document::Diagnostics;
 
@@ -26,8 +27,12 @@ pub struct Carriers {
 }
 
 impl Carriers {
-    /// Fits all wanted nodes to all carriers; what doesn't fit is reported.
-    pub(super) fn carry(&self, compiled: &Compiled, to: &mut Diagnostics) -> Result<Loads> {
+    /// Fits all wanted nodes to all carriers.
+    pub(super) fn carry(
+        &self,
+        compiled: &Compiled,
+        to: &mut Diagnostics,
+    ) -> Result<Loads, Failure> {
         let server = self.server()?;
         let mut targets = Vec::new();
         for target in &self.targets {

@@ -49,7 +49,8 @@ pub fn endpoint(
 fn outlives_nodes(spec: &Spec, span: Span, address: Option<IpAddr>, to: &mut Diagnostics) {
     let Some(text) = &spec.kubernetes.endpoint else {
         let message = "a cluster with several control planes needs `spec.kubernetes.endpoint`";
-        return to.report(Code::SharedEndpoint, span, message);
+        to.report(Code::SharedEndpoint, span, message);
+        return;
     };
     let host = text.value.rsplit_once(':').map(|(host, _)| host);
     let mut names = spec.nodes.iter().filter_map(|node| node.own.name.as_ref());
@@ -103,7 +104,8 @@ fn carried_by_nodes(spec: &Spec, address: Option<IpAddr>, to: &mut Diagnostics) 
         let mut own = node.own.address.iter().flat_map(checks::parsed_addresses);
         if address.is_some_and(|it| own.all(|own| own.is_ipv4() != it.is_ipv4())) {
             let message = "the control planes have no address of the endpoint's IP version";
-            return to.report(Code::VirtualAddress, text.span, message);
+            to.report(Code::VirtualAddress, text.span, message);
+            return;
         }
         let mut names = node.own.interfaces.iter().filter_map(|it| it.name.as_ref());
         if let Some(interface) = &kube_vip.interface
@@ -111,7 +113,8 @@ fn carried_by_nodes(spec: &Spec, address: Option<IpAddr>, to: &mut Diagnostics) 
             && names.all(|it| it.value != interface.value)
         {
             let message = format!("a control plane has no interface `{}`", interface.value);
-            return to.report(Code::VirtualAddress, interface.span, message);
+            to.report(Code::VirtualAddress, interface.span, message);
+            return;
         }
     }
 }

@@ -23,7 +23,7 @@ impl Files<'_> {
     }
 
     fn read(&self, name: &Text, to: &mut Diagnostics) -> Option<SourceId> {
-        to.read(&self.path(name), Some(name.span))
+        to.read(&self.path(name), Some(name.span)).ok()
     }
 
     /// The overlay documents of all files, in order.
@@ -145,12 +145,12 @@ impl Files<'_> {
         let mut configs = Vec::new();
         for name in ignition {
             let source = self.read(name, to);
-            configs.extend(source.and_then(|source| UserConfig::read(source, to)));
+            configs.extend(source.and_then(|source| UserConfig::read(source, to).ok()));
         }
         for name in butane {
             let source = self.read(name, to);
             let path = self.path(name);
-            let read = |source| UserConfig::read_butane(source, path.parent(), to);
+            let read = |source| UserConfig::read_butane(source, path.parent(), to).ok();
             configs.extend(source.and_then(read));
         }
         Own { configs, overrides }

@@ -82,7 +82,8 @@ fn extra_arg(name: &Spanned<String>, to: &mut Diagnostics) {
             "" => "remove it".to_owned(),
             instead => format!("use {instead} in the cluster file"),
         };
-        return to.report_with_help(Code::KubeletArg, name.span, message, help);
+        to.report_with_help(Code::KubeletArg, name.span, message, help);
+        return;
     }
     let is_word = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
     if name.value.starts_with('-') || name.value.is_empty() || !name.value.chars().all(is_word) {

@@ -58,7 +58,7 @@ fn checked(
 }
 
 fn written(path: &Path, diagnostics: &mut Diagnostics) -> Option<(Spanned<keys::Cluster>, Lines)> {
-    let source = diagnostics.read(path, None)?;
+    let source = diagnostics.read(path, None).ok()?;
     let documents = yaml::documents(source, diagnostics);
     let document = match documents.as_slice() {
         [] if !diagnostics.is_empty() => return None,

@@ -3,8 +3,8 @@
 use nkd_contract::{Bundles, Image, ImageSource, Images, Kubeadm, Runtime};
 
 use super::Closure;
-use crate::model::Bundle;
-use crate::model::{Cluster, ImagesFrom, Role};
+use crate::model::{Bundle, Cluster, ImagesFrom, Role};
+use crate::runtime;
 use nkd_document::{Code, Diagnostics, Span};
 
 /// What the plans of control planes and of workers have.
@@ -91,7 +91,7 @@ fn images(cluster: &Cluster, names: &[String], to: &mut Diagnostics) -> Images {
         }
         required.push(Image {
             name: name.clone(),
-            digest: found.map(|it| known_by(it, cluster.runtime)),
+            digest: found.map(|image| runtime::known_by(image, cluster.runtime).to_string()),
         });
     }
     let bundle = |it: &&Bundle| nkd_contract::Bundle {
@@ -129,22 +129,12 @@ fn choose<'a>(bundles: &'a [Bundle], names: &[String]) -> Vec<&'a Bundle> {
     chosen
 }
 
-/// The digest by which a runtime knows an image.
-fn known_by(image: &nkd_bundle::Image, runtime: Runtime) -> String {
-    match runtime {
-        Runtime::Containerd => image.manifest.digest.to_string(),
-        Runtime::Crio | Runtime::Isulad | Runtime::Docker | Runtime::CriDockerd => {
-            image.config.digest.to_string()
-        }
-    }
-}
-
 /// Reports an image that is named by its digest where that can't be kept.
 fn can_be_loaded(image: &nkd_bundle::Image, runtime: Runtime, span: Span, to: &mut Diagnostics) {
     let Some((_, digest)) = image.name.split_once('@') else {
         return;
     };
-    if runtime != Runtime::Containerd {
+    if !runtime::loads_by_digest(runtime) {
         let message = format!("{runtime} can't load {} by its digest", image.name);
         let help = "name the image by a tag: bundles pin its digest all the same";
         to.report_with_help(Code::BundleUnusable, span, message, help);

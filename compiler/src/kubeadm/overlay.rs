@@ -189,7 +189,8 @@ fn check_document(document: &Node, version: Version, to: &mut Diagnostics) {
     let text = |key: &str| document.get(key).and_then(Node::as_text);
     let (Some(api_version), Some(kind)) = (text("apiVersion"), text("kind")) else {
         let message = "this document has no `apiVersion` and `kind`";
-        return to.report(Code::OverlayKind, document.span, message);
+        to.report(Code::OverlayKind, document.span, message);
+        return;
     };
     let kubeadm = version.kubeadm_api().api_version();
     let known = (api_version == kubeadm && KUBEADM_KINDS.contains(&kind))
@@ -205,7 +206,8 @@ fn check_document(document: &Node, version: Version, to: &mut Diagnostics) {
             KUBE_PROXY.1
         );
         let at = document.get("kind").map_or(document.span, |it| it.span);
-        return to.report_with_help(Code::OverlayKind, at, message, help);
+        to.report_with_help(Code::OverlayKind, at, message, help);
+        return;
     }
     schema::check(kind, document, version, to);
     names::check(kind, document, to);

@@ -159,43 +159,6 @@ impl Cluster {
         node.role == Role::ControlPlane && self.external_etcd.is_none()
     }
 
-    /// Whether iSulad speaks CRI's v1, which Kubernetes needs from 1.26 (changelog 1.26, "CRI
-    /// v1alpha2 removed"). It came with iSulad 2.1.5, as did systemd's cgroups; older ones have
-    /// neither, and pass over what they don't know.
-    pub const fn isulad_has_cri_v1(&self) -> bool {
-        self.version.minor >= 26
-    }
-
-    /// The cgroup driver of kubelet and the container runtime.
-    pub const fn cgroup_driver(&self) -> &'static str {
-        match self.runtime {
-            Runtime::Isulad if !self.isulad_has_cri_v1() => "cgroupfs",
-            _ => "systemd",
-        }
-    }
-
-    /// Whether images of the nodes' plans are kept by being pinned. containerd reads the agent's label,
-    /// CRI-O its own configuration, which has had such a list since 1.28 (and CRI-O has Kubernetes'
-    /// numbers). No other runtime can pin an image.
-    pub const fn pins_images(&self) -> bool {
-        self.version.keeps_pinned_images()
-            && match self.runtime {
-                Runtime::Containerd => true,
-                Runtime::Crio => self.version.minor >= 28,
-                Runtime::Isulad | Runtime::Docker | Runtime::CriDockerd => false,
-            }
-    }
-
-    /// Whether kubelet alone has credentials for registries, and neither kubeadm nor the runtime.
-    pub fn only_kubelet_authenticates(&self) -> bool {
-        let by_kubelet = match self.runtime {
-            Runtime::Containerd | Runtime::Crio => false,
-            Runtime::Isulad | Runtime::Docker | Runtime::CriDockerd => true,
-        };
-        let registries = &mut self.registries.iter();
-        by_kubelet && registries.any(|it| it.access.credentials.is_some())
-    }
-
     /// The port of the API server on a control plane itself: the endpoint's, unless something
     /// else stands there.
     pub fn bind_port(&self) -> u16 {

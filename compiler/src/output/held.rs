@@ -50,12 +50,12 @@ impl Held {
     }
 
     /// Where the output is, or will be.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The directory, if there was one.
-    pub fn directory(&self) -> Option<&Path> {
+    pub(crate) fn directory(&self) -> Option<&Path> {
         self.lock.as_ref().map(|_| self.path.as_path())
     }
 }

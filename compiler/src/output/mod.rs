@@ -19,11 +19,12 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::compiled::Compiled;
+use crate::failure::Failure;
 use nkd_document::{Code, Diagnostics};
 use staging::Staging;
 
 pub use held::Held;
-pub use read::{Lock, read_lock, read_node, read_nodes};
+pub(crate) use read::{Lock, read_lock, read_node, read_nodes};
 
 /// Says what was compiled from what; marks a directory as nkd's.
 const LOCK: &str = "cluster.lock";
@@ -39,7 +40,7 @@ const LOST_AND_FOUND: &str = "lost+found";
 
 /// Looks at what is where the output shall go: nothing, an empty directory, or an earlier output,
 /// whose secrets file is then the one to use. Anything else is reported and stays.
-pub fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
+pub(crate) fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
     let entries = match fs::read_dir(out) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return None,
@@ -55,7 +56,7 @@ pub fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
         .filter(|name| name != LOST_AND_FOUND && !staging::is_named_so(name))
         .collect();
     if names.iter().any(|name| name == LOCK) {
-        return read::parse_lock(out, to).map(|_| out.join(SECRETS));
+        return read::parse_lock(out, to).ok().map(|_| out.join(SECRETS));
     }
     if let Some(name) = names.first() {
         let message = format!(
@@ -68,7 +69,7 @@ pub fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
 }
 
 /// Whether a directory has a lock file.
-pub fn is_output(directory: &Path) -> bool {
+pub(crate) fn is_output(directory: &Path) -> bool {
     directory.join(LOCK).is_file()
 }
 
@@ -78,7 +79,7 @@ pub type More = Vec<(String, String)>;
 /// What became of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
-    /// It is there, or the diagnostics say why not.
+    /// It is there.
     Done,
     /// Another run has made an output there in the meantime. Its secrets are to be used, so everything
     /// has to be compiled again.
@@ -87,20 +88,23 @@ pub enum Written {
 
 /// Writes an output. A new one appears as a whole. In an earlier one, files of nodes that were not asked
 /// for stay, and so does everything that nkd has not written.
+///
+/// # Errors
+/// When something that nkd has not written is in the way, or the files can't be written. Then nothing
+/// was written, unless a commit was: the next run finishes that.
 pub fn write(
     held: &Held,
     compiled: &Compiled,
     more: More,
     to: &mut Diagnostics,
-) -> Result<Written> {
+) -> Result<Written, Failure> {
     let Some(out) = held.directory() else {
         let mut files = compiled_files(compiled, more)?;
         files.push((LOCK.to_owned(), lock(compiled, &files, &BTreeMap::new())?));
-        return create(held.path(), &files);
+        return Ok(create(held.path(), &files)?);
     };
     let earlier = if is_output(out) {
-        let lock = read::parse_lock(out, to).context("the lock file is gone")?;
-        lock.outputs
+        read::parse_lock(out, to)?.outputs
     } else {
         BTreeMap::new()
     };
@@ -112,8 +116,7 @@ pub fn write(
         .filter(|(name, _)| !names.contains(name.as_str()) && replace::stays_inside(name))
         .partition(|(name, _)| is_stale(name, compiled));
     fresh.push((LOCK.to_owned(), lock(compiled, &fresh, &kept)?));
-    let in_the_way = foreign(out, &fresh, &earlier)?;
-    for name in &in_the_way {
+    for name in foreign(out, &fresh, &earlier)? {
         let message = format!(
             "{} holds `{name}`, which nkd has not written and would have to replace",
             out.display()
@@ -121,9 +124,8 @@ pub fn write(
         let way_out = "move it elsewhere, or give another directory with `-o`";
         to.report_with_help_nowhere(Code::ForeignOutput, message, way_out);
     }
-    if in_the_way.is_empty() {
-        replace::replace(out, fresh, stale)?;
-    }
+    to.as_result()?;
+    replace::replace(out, fresh, stale)?;
     Ok(Written::Done)
 }
 
@@ -269,7 +271,7 @@ fn lock(
         "cluster": compiled.cluster.name,
         "kubernetesVersion": compiled.cluster.version.to_string(),
         "images": compiled.closure.all(),
-        "clusterFile": compiled.inputs.first().map(|(name, _)| name),
+        "clusterFile": compiled.cluster_file,
         "keys": compiled.cluster.lines,
         "nodeConfigs": configs,
         "inputs": digests(&compiled.inputs),

@@ -1,4 +1,7 @@
 //! Rules about the container runtime. A file that the user has overridden is the user's word.
+//!
+//! Where files are comes from [`crate::runtime`]. What is in them is read here anew, without the code that
+//! wrote them, so that a mistake there is found.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nkd_contract::{ImageSource, Runtime};
@@ -6,7 +9,8 @@ use serde_json::Value;
 
 use super::{Cluster, Node};
 use crate::kubeadm::{PATCHES, STATIC_PODS};
-use crate::node::{PROXY_DROPIN, crio};
+use crate::node::PROXY_DROPIN;
+use crate::runtime::{config_file, crio, docker, sandbox_file};
 use crate::version::Version;
 use nkd_document::yaml;
 
@@ -154,23 +158,13 @@ fn separates(node: &Node) -> Result<bool> {
     if runtime == Runtime::Crio {
         return Ok(node.files.contains_key(crio::SELINUX));
     }
-    let Some(text) = nkds_file(node, file_of(runtime))? else {
+    let Some(text) = nkds_file(node, config_file(runtime))? else {
         return Ok(false);
     };
     Ok(match runtime {
         Runtime::Containerd => text.contains("enable_selinux = true\n"),
         _ => json(text)?["selinux-enabled"] == true,
     })
-}
-
-/// The file that configures a runtime.
-const fn file_of(runtime: Runtime) -> &'static str {
-    match runtime {
-        Runtime::Containerd => "/etc/containerd/config.toml",
-        Runtime::Crio => "/etc/crio/crio.conf.d/90-nkd.conf",
-        Runtime::Isulad => "/etc/isulad/daemon.json",
-        Runtime::Docker | Runtime::CriDockerd => "/etc/docker/daemon.json",
-    }
 }
 
 fn nkds_file<'a>(node: &'a Node, path: &str) -> Result<Option<&'a str>> {
@@ -183,7 +177,7 @@ fn nkds_file<'a>(node: &'a Node, path: &str) -> Result<Option<&'a str>> {
 
 fn cgroup_driver(node: &Node) -> Result<Option<&'static str>> {
     let runtime = node.plan.runtime;
-    let Some(text) = nkds_file(node, file_of(runtime))? else {
+    let Some(text) = nkds_file(node, config_file(runtime))? else {
         return Ok(None);
     };
     let systemd = match runtime {
@@ -203,13 +197,9 @@ fn cgroup_driver(node: &Node) -> Result<Option<&'static str>> {
 
 fn sandbox_image(node: &Node) -> Result<Option<String>> {
     let runtime = node.plan.runtime;
-    if runtime == Runtime::Docker {
-        let image = node.kubelet_arg("pod-infra-container-image")?;
+    let Some(path) = sandbox_file(runtime) else {
+        let image = node.kubelet_arg(docker::SANDBOX_ARGUMENT)?;
         return Ok(image.map(str::to_owned));
-    }
-    let path = match runtime {
-        Runtime::CriDockerd => "/etc/systemd/system/cri-docker.service.d/10-nkd.conf",
-        _ => file_of(runtime),
     };
     let Some(text) = nkds_file(node, path)? else {
         return Ok(None);

@@ -72,6 +72,11 @@ struct Source {
     text: String,
 }
 
+/// Proof that an error in the input was reported. Only [`Diagnostics`] makes one, so a function that
+/// returns `Result<T, Reported>` cannot fail without telling the user why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reported(());
+
 /// One thing that is wrong. Texts are masked when they come in.
 struct Diagnostic {
     code: Code,
@@ -80,11 +85,19 @@ struct Diagnostic {
     span: Option<Span>,
 }
 
-/// The files of a run and everything found wrong with them.
+/// What people should know, though nothing is wrong. Texts are masked when they come in.
+struct Remark {
+    /// Of a warning, its code and place; a note has neither.
+    place: Option<(Code, Span)>,
+    message: String,
+}
+
+/// The files of a run, everything found wrong with them, and what people should know besides.
 #[derive(Default)]
 pub struct Diagnostics {
     sources: Vec<Source>,
-    found: Vec<Diagnostic>,
+    errors: Vec<Diagnostic>,
+    remarks: Vec<Remark>,
 }
 
 impl Diagnostics {
@@ -94,8 +107,8 @@ impl Diagnostics {
     }
 
     /// Reports something wrong at a place.
-    pub fn report(&mut self, code: Code, span: Span, message: impl AsRef<str>) {
-        self.push(code, Some(span), message.as_ref(), None);
+    pub fn report(&mut self, code: Code, span: Span, message: impl AsRef<str>) -> Reported {
+        self.push(code, Some(span), message.as_ref(), None)
     }
 
     /// The same with a way out of its own instead of the code's.
@@ -105,13 +118,13 @@ impl Diagnostics {
         span: Span,
         message: impl AsRef<str>,
         help: impl AsRef<str>,
-    ) {
-        self.push(code, Some(span), message.as_ref(), Some(help.as_ref()));
+    ) -> Reported {
+        self.push(code, Some(span), message.as_ref(), Some(help.as_ref()))
     }
 
     /// Reports something wrong that is in no file.
-    pub fn report_nowhere(&mut self, code: Code, message: impl AsRef<str>) {
-        self.push(code, None, message.as_ref(), None);
+    pub fn report_nowhere(&mut self, code: Code, message: impl AsRef<str>) -> Reported {
+        self.push(code, None, message.as_ref(), None)
     }
 
     /// The same with a way out of its own.
@@ -120,49 +133,98 @@ impl Diagnostics {
         code: Code,
         message: impl AsRef<str>,
         help: impl AsRef<str>,
-    ) {
-        self.push(code, None, message.as_ref(), Some(help.as_ref()));
+    ) -> Reported {
+        self.push(code, None, message.as_ref(), Some(help.as_ref()))
     }
 
-    fn push(&mut self, code: Code, span: Option<Span>, message: &str, help: Option<&str>) {
-        self.found.push(Diagnostic {
+    fn push(
+        &mut self,
+        code: Code,
+        span: Option<Span>,
+        message: &str,
+        help: Option<&str>,
+    ) -> Reported {
+        self.errors.push(Diagnostic {
             code,
             message: mask(message),
             help: help.map(mask),
             span,
         });
+        Reported(())
+    }
+
+    /// Reports something that is allowed but most likely not meant.
+    pub fn warn(&mut self, code: Code, span: Span, message: impl AsRef<str>) {
+        self.remarks.push(Remark {
+            place: Some((code, span)),
+            message: mask(message.as_ref()),
+        });
+    }
+
+    /// Reports something that people should know, though nothing is wrong.
+    pub fn note(&mut self, message: impl AsRef<str>) {
+        self.remarks.push(Remark {
+            place: None,
+            message: mask(message.as_ref()),
+        });
+    }
+
+    /// Fails if an error was reported so far.
+    ///
+    /// # Errors
+    /// When an error was reported, whoever did it.
+    pub fn as_result(&self) -> Result<(), Reported> {
+        self.as_result_since(0)
+    }
+
+    /// Fails if an error was reported after the first `before`, which [`Self::len`] has counted.
+    ///
+    /// # Errors
+    /// When one was reported, whoever did it.
+    pub fn as_result_since(&self, before: usize) -> Result<(), Reported> {
+        if self.errors.len() > before {
+            Err(Reported(()))
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether nothing was found wrong so far.
     pub fn is_empty(&self) -> bool {
-        self.found.is_empty()
+        self.errors.is_empty()
     }
 
     /// Whether all that was found wrong is of one kind.
     pub fn are_all(&self, code: Code) -> bool {
-        self.found.iter().all(|it| it.code == code)
+        self.errors.iter().all(|it| it.code == code)
     }
 
     /// How many things were found wrong so far.
     pub fn len(&self) -> usize {
-        self.found.len()
+        self.errors.len()
     }
 
-    /// Reads a text file; a failure is reported at `asked_at`, the place that names the file.
-    pub fn read(&mut self, path: &Path, asked_at: Option<Span>) -> Option<SourceId> {
+    /// Reads a text file.
+    ///
+    /// # Errors
+    /// When it can't be read; that is reported at `asked_at`, the place that names the file.
+    pub fn read(&mut self, path: &Path, asked_at: Option<Span>) -> Result<SourceId, Reported> {
         self.take(path, input::read(path), asked_at)
     }
 
-    /// Takes in what was read, or reports why it wasn't.
+    /// Takes in what was read.
+    ///
+    /// # Errors
+    /// When it wasn't read, or is no text; that is reported at `asked_at`.
     pub fn take(
         &mut self,
         path: &Path,
         content: std::io::Result<Vec<u8>>,
         asked_at: Option<Span>,
-    ) -> Option<SourceId> {
+    ) -> Result<SourceId, Reported> {
         let problem = match content {
             Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => return Some(self.add(path, text)),
+                Ok(text) => return Ok(self.add(path, text)),
                 Err(_) => "it is not UTF-8 text".to_owned(),
             },
             Err(error) => error.to_string(),
@@ -172,8 +234,7 @@ impl Diagnostics {
             Some(_) => None,
             None => Some("see that the path is right and that you may read the file"),
         };
-        self.push(Code::Unreadable, asked_at, &message, help);
-        None
+        Err(self.push(Code::Unreadable, asked_at, &message, help))
     }
 
     /// Takes in a text under a name.

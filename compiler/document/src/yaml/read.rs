@@ -256,7 +256,9 @@ impl Comparison<'_> {
                 self.diagnostics
                     .report_with_help(Code::WrongType, node.span, message, help);
             }
-            _ => self.diagnostics.report(Code::WrongType, node.span, message),
+            _ => {
+                self.diagnostics.report(Code::WrongType, node.span, message);
+            }
         }
     }
 }

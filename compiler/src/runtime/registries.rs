@@ -7,16 +7,18 @@ use serde_json::json;
 
 use crate::config::{Config, PRIVATE, PUBLIC};
 use crate::fragments;
-use crate::model::Secret;
-use crate::model::{Access, Cluster, DOCKER_HUB, Mirror};
+use crate::model::{Access, Cluster, DOCKER_HUB, Mirror, Secret};
 
 /// Where kubelet finds credentials. Not its own directory, which a reset of kubeadm empties.
 const CREDENTIALS: &str = "/etc/nkd/registries";
 
 /// Docker's mirrors, the only ones some runtimes know.
 pub(super) fn mirrors(cluster: &Cluster) -> impl Iterator<Item = &Mirror> {
-    let hub = cluster.registries.iter().filter(|it| it.host == DOCKER_HUB);
-    hub.flat_map(|it| &it.mirrors)
+    let hub = cluster
+        .registries
+        .iter()
+        .filter(|registry| registry.host == DOCKER_HUB);
+    hub.flat_map(|registry| &registry.mirrors)
 }
 
 /// All registries and mirrors by their `host` or `host:port`.

@@ -8,7 +8,10 @@ use super::registries;
 use crate::config::{Config, PRIVATE, PUBLIC};
 use crate::fragments;
 use crate::model::{Access, Cluster, Registry, server};
+use crate::version::Version;
 
+/// The file in which nkd configures it.
+pub const CONFIG: &str = "/etc/containerd/config.toml";
 /// One directory for each registry.
 const REGISTRIES: &str = "/etc/containerd/certs.d";
 
@@ -31,7 +34,7 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> R
     } else {
         PRIVATE
     };
-    config.file("/etc/containerd/config.toml", mode, runtime);
+    config.file(CONFIG, mode, runtime);
     for registry in &cluster.registries {
         hosts(config, registry);
     }
@@ -42,7 +45,7 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> R
 /// GHCR's among them). It sends a header to registries alone. containerd 2 sends it to both, and calls this
 /// deprecated.
 fn credentials(cluster: &Cluster) -> String {
-    if !cluster.version.takes_containerd_1() {
+    if !takes_version_1(cluster.version) {
         return String::new();
     }
     let mut text = String::new();
@@ -57,6 +60,11 @@ fn credentials(cluster: &Cluster) -> String {
         );
     }
     text
+}
+
+/// Whether kubelet takes a containerd before 2.0 (1.35 is the last release that does).
+const fn takes_version_1(kubernetes: Version) -> bool {
+    kubernetes.minor < 36
 }
 
 /// How one registry is reached, and its mirrors.

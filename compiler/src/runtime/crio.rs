@@ -10,12 +10,20 @@ use super::registries;
 use crate::config::{Config, PRIVATE, PUBLIC};
 use crate::fragments;
 use crate::model::Cluster;
+use crate::version::Version;
 
+/// The file in which nkd configures it.
+pub const CONFIG: &str = "/etc/crio/crio.conf.d/90-nkd.conf";
 const CREDENTIALS: &str = "/etc/crio/nkd-auth.json";
 /// The images that CRI-O pins.
 pub const PINNED: &str = "/etc/crio/crio.conf.d/91-nkd-pinned.conf";
 /// CRI-O's separation of containers.
 pub const SELINUX: &str = "/etc/crio/crio.conf.d/92-nkd-selinux.conf";
+
+/// Whether its configuration has a list of pinned images: since 1.28, and CRI-O has Kubernetes' numbers.
+pub(super) const fn pins_images(version: Version) -> bool {
+    version.minor >= 28
+}
 
 pub(super) fn files(
     config: &mut Config,
@@ -28,8 +36,8 @@ pub(super) fn files(
         ("sandboxImage", &cluster.sandbox_image),
     ];
     let runtime = fragments::fill(fragments::CRIO, &values)?;
-    config.file("/etc/crio/crio.conf.d/90-nkd.conf", PUBLIC, runtime);
-    if cluster.images_from.is_closed() && cluster.pins_images() {
+    config.file(CONFIG, PUBLIC, runtime);
+    if cluster.images_from.is_closed() && super::pins_images(cluster) {
         let mut names: Vec<_> = images.required.iter().map(|image| &*image.name).collect();
         names.sort_unstable();
         let lines: Vec<_> = names.iter().map(|name| format!("  \"{name}\",")).collect();
@@ -42,11 +50,8 @@ pub(super) fn files(
         config.file(SELINUX, PUBLIC, selinux);
     }
     let mut mirrors = fragments::CRIO_REGISTRIES.to_owned();
-    for registry in cluster
-        .registries
-        .iter()
-        .filter(|it| !it.mirrors.is_empty())
-    {
+    let registries = cluster.registries.iter();
+    for registry in registries.filter(|registry| !registry.mirrors.is_empty()) {
         let host = &registry.host;
         let _ = write!(
             mirrors,
