@@ -66,7 +66,7 @@ causes! {
         "nkd-agent cannot read or write its own state in /var/lib/nkd."
         "Check whether /var is full (`df /var`) or read-only (`findmnt -T /var`).";
     AgentInternal "agent.internal" Transient
-        "nkd-agent met an error that it does not expect."
+        "nkd-agent encountered an unexpected error."
         "Report this as a bug, with the output of `journalctl -u nkd-agent.service`.";
     AgentCutOff "agent.cut-off" Transient
         "nkd-agent was killed again and again in the middle of a stage, until the budget of the stage was used up. It has stopped."
