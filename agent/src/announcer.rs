@@ -3,8 +3,9 @@
 
 use std::io;
 
-use nkd_contract::{Cause, Event, Kind, Plan, Progress, Stage, Timestamp, paths};
+use nkd_contract::{Cause, Event, Kind, Plan, Progress, Stage, Timestamp, Word, paths};
 use sd_notify::NotifyState;
+use serde_json::Map;
 
 use crate::events::EventLog;
 use crate::system::files::write_atomic;
@@ -12,26 +13,26 @@ use crate::system::{self, Root, journal};
 
 /// What an event says beyond who says it.
 #[derive(Debug, Clone)]
-pub struct News {
+pub(crate) struct News {
     /// What kind of thing happened.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// In which stage.
-    pub stage: Option<Stage>,
+    pub(crate) stage: Option<Stage>,
     /// In which attempt at it.
-    pub attempt: u32,
+    pub(crate) attempt: u32,
     /// How far the stage is.
-    pub progress: Option<Progress>,
+    pub(crate) progress: Option<Progress>,
     /// Why something failed.
-    pub cause: Option<Cause>,
+    pub(crate) cause: Option<Cause>,
     /// The same for a person.
-    pub message: String,
+    pub(crate) message: String,
     /// Milliseconds until the next attempt.
-    pub retry_after: Option<u64>,
+    pub(crate) retry_after: Option<u64>,
 }
 
 impl News {
     /// News outside of any stage.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {
             kind,
             stage: None,
@@ -44,7 +45,7 @@ impl News {
     }
 
     /// News of an attempt at a stage.
-    pub fn of(kind: Kind, stage: Stage, attempt: u32, message: impl Into<String>) -> Self {
+    pub(crate) fn of(kind: Kind, stage: Stage, attempt: u32, message: impl Into<String>) -> Self {
         Self {
             stage: Some(stage),
             attempt,
@@ -84,12 +85,12 @@ impl Announcer {
     }
 
     /// Lets only the journal hear of progress from now on, or everybody again.
-    pub fn set_quiet(&mut self, quiet: bool) {
+    pub(crate) fn set_quiet(&mut self, quiet: bool) {
         self.quiet = quiet;
     }
 
     /// Speaks in the name of the plan's node from now on.
-    pub fn adopt(&mut self, plan: &Plan, digest: &str) {
+    pub(crate) fn adopt(&mut self, plan: &Plan, digest: &str) {
         journal::set_field("NKD_CLUSTER", &plan.cluster);
         journal::set_field("NKD_NODE", &plan.node);
         journal::set_field("NKD_PLAN", digest);
@@ -97,7 +98,7 @@ impl Announcer {
     }
 
     /// The next events of the log, not written yet.
-    pub fn events(&self, news: impl IntoIterator<Item = News>) -> Vec<Event> {
+    pub(crate) fn events(&self, news: impl IntoIterator<Item = News>) -> Vec<Event> {
         (self.log.last() + 1..)
             .zip(news)
             .map(|(sequence, news)| self.event(sequence, news))
@@ -114,16 +115,17 @@ impl Announcer {
             boot: self.boot.clone(),
             cluster: plan.map(|(plan, _)| plan.cluster.clone()),
             node: plan.map_or_else(|| self.hostname.clone(), |(plan, _)| plan.node.clone()),
-            role: plan.map(|(plan, _)| plan.role),
+            role: plan.map(|(plan, _)| plan.role.into()),
             plan: plan.map(|(_, digest)| digest.clone()),
-            kind: news.kind,
-            stage: news.stage,
+            kind: news.kind.into(),
+            stage: news.stage.map(Word::from),
             attempt: news.attempt,
             progress: news.progress,
-            cause: news.cause,
+            cause: news.cause.map(Word::from),
             // Some of it is from the cluster's API and from servers.
             message: system::printable(&message),
             retry_after: news.retry_after,
+            unknown_fields: Map::new(),
         }
     }
 
@@ -131,7 +133,7 @@ impl Announcer {
     ///
     /// # Errors
     /// The event log can't be written.
-    pub fn announce(&mut self, news: News) -> io::Result<()> {
+    pub(crate) fn announce(&mut self, news: News) -> io::Result<()> {
         if self.quiet {
             log::info!("{}", news.message);
             return Ok(());
@@ -144,7 +146,7 @@ impl Announcer {
     ///
     /// # Errors
     /// The event log can't be written.
-    pub fn publish(&mut self, event: &Event) -> io::Result<()> {
+    pub(crate) fn publish(&mut self, event: &Event) -> io::Result<()> {
         if event.sequence <= self.log.last() {
             return Ok(());
         }
@@ -155,7 +157,7 @@ impl Announcer {
 }
 
 /// Says that the agent can't keep its own state, to all who can hear it without.
-pub fn tell_of_lost_state(root: &Root, error: &anyhow::Error) {
+pub(crate) fn tell_of_lost_state(root: &Root, error: &anyhow::Error) {
     let hostname = nix::unistd::gethostname().unwrap_or_default();
     tell_machine(
         root,
@@ -168,13 +170,14 @@ pub fn tell_of_lost_state(root: &Root, error: &anyhow::Error) {
             node: hostname.to_string_lossy().into_owned(),
             role: None,
             plan: None,
-            kind: Kind::AttemptFailed,
+            kind: Kind::AttemptFailed.into(),
             stage: None,
             attempt: 0,
             progress: None,
-            cause: Some(Cause::AgentState),
+            cause: Some(Cause::AgentState.into()),
             message: format!("{error:#}"),
             retry_after: None,
+            unknown_fields: Map::new(),
         },
     );
 }
@@ -196,13 +199,14 @@ fn tell_machine(root: &Root, event: &Event) {
 
 /// The event in one line, for a person who knows which node it is.
 fn headline(event: &Event) -> String {
-    let place = match (event.stage, event.attempt) {
+    let place = match (&event.stage, event.attempt) {
         (None, _) => String::new(),
         (Some(stage), 0 | 1) => format!("{stage}: "),
         (Some(stage), attempt) => format!("{stage} (attempt {attempt}): "),
     };
-    let progress = event.progress.map(|progress| format!(" ({progress})"));
-    let cause = event.cause.map(|cause| format!(" [{cause}]"));
+    let progress = event.progress.as_ref();
+    let progress = progress.map(|progress| format!(" ({progress})"));
+    let cause = event.cause.as_ref().map(|cause| format!(" [{cause}]"));
     format!(
         "{place}{}{}{}",
         event.message,
@@ -214,7 +218,7 @@ fn headline(event: &Event) -> String {
 /// The event with the fields by which `journalctl` finds and explains it. The catalog's texts
 /// take `NKD_MEANING` and `NKD_REMEDY` in.
 fn to_journal(event: &Event) {
-    journal::set_field("NKD_STAGE", event.stage.map_or("", Stage::name));
+    journal::set_field("NKD_STAGE", event.stage.as_ref().map_or("", Word::as_str));
     let attempt = if event.attempt == 0 {
         String::new()
     } else {
@@ -222,15 +226,18 @@ fn to_journal(event: &Event) {
     };
     journal::set_field("NKD_ATTEMPT", attempt);
     let level = match event.kind {
-        Kind::Failed => log::Level::Error,
-        Kind::AttemptFailed => log::Level::Warn,
+        Word::Known(Kind::Failed) => log::Level::Error,
+        Word::Known(Kind::AttemptFailed) => log::Level::Warn,
         _ => log::Level::Info,
     };
     let line = headline(event);
-    let message_id = event.kind.message_id();
-    match event.cause {
+    let message_id = event.kind.known().map_or("", Kind::message_id);
+    match &event.cause {
         None => log::log!(level, MESSAGE_ID = message_id; "{line}"),
-        Some(cause) => log::log!(
+        Some(Word::Other(cause)) => {
+            log::log!(level, MESSAGE_ID = message_id, NKD_CAUSE = cause.as_str(); "{line}");
+        }
+        Some(Word::Known(cause)) => log::log!(
             level,
             MESSAGE_ID = message_id,
             NKD_CAUSE = cause.code(),

@@ -10,6 +10,7 @@ use crate::diagnose::Diagnose;
 use crate::install::{self, Outcome};
 use crate::report;
 use crate::retry;
+use crate::stages::INSTALLATION;
 use crate::status::Status;
 use crate::system::Root;
 use crate::system::journal;
@@ -27,11 +28,11 @@ struct Cli {
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     root: PathBuf,
     #[command(subcommand)]
-    command: Command,
+    command: Task,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum Task {
     /// Install the node: run the stages of /etc/nkd/plan.json until it is Ready.
     ///
     /// Started by nkd-agent.service. Goes on where it was cut off. A stage whose budget is used up is
@@ -78,40 +79,40 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(root: &Root, command: Command) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::Install => {
+fn run(root: &Root, task: Task) -> anyhow::Result<ExitCode> {
+    match task {
+        Task::Install => {
             journal::init("nkd-agent")?;
-            Ok(match install::install(root)? {
+            Ok(match install::install(root, INSTALLATION)? {
                 Outcome::Ready => ExitCode::SUCCESS,
                 Outcome::Stopped => ExitCode::from(STOPPED),
                 Outcome::Lost => ExitCode::FAILURE,
             })
         }
-        Command::Report => {
+        Task::Report => {
             journal::init("nkd-reporter")?;
             report::report(root)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Retry => {
+        Task::Retry => {
             retry::retry(root)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Clock => {
+        Task::Clock => {
             journal::init("nkd-agent")?;
             clock::raise(root)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Tokens => {
+        Task::Tokens => {
             journal::init("nkd-agent")?;
             tokens::renew(root)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Status(status) => {
+        Task::Status(status) => {
             status.run(root)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Diagnose(diagnose) => {
+        Task::Diagnose(diagnose) => {
             diagnose.run(root)?;
             Ok(ExitCode::SUCCESS)
         }

@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::Args;
 use nkd_contract::{Plan, Runtime, Timestamp, paths};
 
-use crate::stages::runtime::client;
+use crate::runtimes;
 use crate::system::{Command, Redactor, Root};
 
 /// How long one command may take; a machine in trouble may have some that hang.
@@ -79,7 +79,7 @@ const COMMANDS: [&[&str]; 16] = [
 /// Plan, state, events, journals of the units involved, network and disks, in one text. Tokens and
 /// keys are masked; look through it all the same before you give it away.
 #[derive(Debug, Args)]
-pub struct Diagnose {
+pub(crate) struct Diagnose {
     /// Write to this new file, readable to its owner alone, instead of to standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -90,7 +90,7 @@ impl Diagnose {
     ///
     /// # Errors
     /// The text can't be written.
-    pub fn run(&self, root: &Root) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, root: &Root) -> anyhow::Result<()> {
         let Some(path) = &self.output else {
             return match collect(root, &mut BufWriter::new(io::stdout().lock())) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -137,21 +137,10 @@ fn runtime(root: &Root, runtime: Runtime, to: &mut impl Write) -> io::Result<()>
         let words = ["journalctl", "--no-pager", "--boot", &unit, "--lines=1000"];
         command(root, &words, to)?;
     }
-    let lists: &[&[&str]] = match runtime {
-        Runtime::Containerd => &[
-            &["--namespace", "k8s.io", "images", "list"],
-            &["--namespace", "k8s.io", "containers", "list"],
-            &["--namespace", "k8s.io", "tasks", "list"],
-            &["--namespace", "k8s.io", "leases", "list"],
-        ],
-        Runtime::Crio | Runtime::Isulad | Runtime::CriDockerd => {
-            &[&["info"], &["images"], &["pods"], &["ps", "--all"]]
-        }
-        Runtime::Docker => &[&["info"], &["images"], &["ps", "--all"]],
-    };
-    for list in lists {
-        writeln!(to, "\n==== {runtime}: {}", list.join(" "))?;
-        told(client(root, runtime).args(*list), to)?;
+    let container_runtime = runtimes::of(runtime);
+    for words in container_runtime.inspections() {
+        writeln!(to, "\n==== {runtime}: {}", words.join(" "))?;
+        told(container_runtime.client(root).args(*words), to)?;
     }
     Ok(())
 }
@@ -189,6 +178,6 @@ fn told(command: Command, to: &mut impl Write) -> io::Result<()> {
     written?;
     match ran {
         Ok(()) => Ok(()),
-        Err(error) => writeln!(to, "({error})"),
+        Err(error) => writeln!(to, "({:#})", anyhow::Error::from(error)),
     }
 }

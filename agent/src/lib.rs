@@ -8,17 +8,19 @@
 //! - [`diagnose`]: everything needed to see from elsewhere why a node isn't Ready.
 //! - [`clock`]: sets a clock that lost its battery, on every boot.
 //! - [`tokens`]: renews bootstrap tokens that were made before a time server had set the clock.
+//! - `runtimes`: what is particular to each container runtime.
 //! - [`system`]: the machine underneath: files, commands, journal, systemd.
 
 pub mod announcer;
 pub mod cli;
-pub mod clock;
-pub mod diagnose;
-pub mod events;
-pub mod install;
-pub mod report;
-pub mod retry;
+mod clock;
+mod diagnose;
+mod events;
+mod install;
+mod report;
+mod retry;
+mod runtimes;
 pub mod stages;
-pub mod status;
+mod status;
 pub mod system;
-pub mod tokens;
+mod tokens;

@@ -23,7 +23,7 @@ const PHASE: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// kubeadm fails, most often because the API isn't up; or the note of it can't be removed.
-pub fn renew(root: &Root) -> anyhow::Result<()> {
+pub(crate) fn renew(root: &Root) -> anyhow::Result<()> {
     let path = root.path(TOKENS_MADE_TOO_EARLY);
     let Ok(until) = fs::read_to_string(&path) else {
         return Ok(());

@@ -71,8 +71,8 @@ fn what_has_not_failed_is_left_alone() {
     ] {
         let (output, calls) = retry(history);
         assert_eq!(output.status.code(), Some(1));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains(words), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.contains(words), "{stderr}");
         assert_eq!(calls, "");
     }
 }

@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::Vocabulary;
+
 /// Whether another attempt can succeed without a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -170,9 +172,24 @@ causes! {
     GateToken "gate.token-unknown" Transient
         "The cluster's API does not know this node's bootstrap token: `kubeadm init` has not created it yet, or it has expired. The node waits."
         "Wait for the init node: `kubeadm init` creates the tokens last. If the cluster has been up for longer, create a token on a control plane with `kubeadm token create`, and write it to /etc/nkd/token on this node. While the node waits, it uses the new token within a minute.";
+    GateEtcdQuorum "gate.etcd-quorum" Transient
+        "The cluster's API is down because etcd has lost its quorum. This node can restore the quorum but has not done so yet."
+        "Read the reason in the message. Check that etcd runs on the other control planes, and run `journalctl -u nkd-agent.service` on this node.";
     KubeadmFailed "kubeadm.failed" Transient
         "kubeadm failed."
         "Read the output of kubeadm: run `journalctl -u nkd-agent.service`.";
+    KubeadmUnreachable "kubeadm.api-unreachable" Transient
+        "nkd-agent cannot reach the API server that it asks whether this node has joined. Until then it resets nothing."
+        "Check that a control plane is up and that this machine can reach the address in the message.";
+    KubeadmUntrusted "kubeadm.api-untrusted" Transient
+        "The server that nkd-agent asks whether this node has joined is not the API server of this cluster. nkd-agent resets nothing."
+        "Check that the endpoint leads to this cluster, and that all nodes have files that were compiled with the same secrets file.";
+    KubeadmNotReady "kubeadm.api-not-ready" Transient
+        "The API server returned an error when nkd-agent asked whether this node has joined. nkd-agent resets nothing."
+        "Wait for the control planes. If nothing changes, check their API servers.";
+    KubeadmImages "kubeadm.images" Transient
+        "The container runtime does not list or remove the images that kubeadm has pulled."
+        "Read the journal of the runtime, for example `journalctl -u containerd.service`. The message contains the output of the runtime.";
     KubeadmPreflight "kubeadm.preflight" Transient
         "The preflight checks of kubeadm failed. The message lists the errors."
         "Give the machine what kubeadm requires, or remove from the OS image what prevents the installation.";
@@ -212,6 +229,12 @@ causes! {
     ReadyUnreachable "ready.api-unreachable" Transient
         "nkd-agent cannot read this node's Node object from the cluster's API."
         "Check that the cluster's API is up, and that kubelet runs and has its credentials (`journalctl -u kubelet`).";
+}
+
+impl Vocabulary for Cause {
+    fn word(self) -> &'static str {
+        self.code()
+    }
 }
 
 impl fmt::Display for Cause {

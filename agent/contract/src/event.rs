@@ -1,10 +1,14 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::{Cause, Role, Stage, Timestamp};
+use crate::{Cause, Role, Stage, Timestamp, Vocabulary, Word};
 
 /// One thing that happened on a node: a line of the event log, the `data` of a callback.
+///
+/// An event may be of a later release than its reader. Whatever the reader doesn't know of it is kept, so that an
+/// event that is written again is the same: words by [`Word`], fields by [`unknown_fields`](Self::unknown_fields).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -25,15 +29,15 @@ pub struct Event {
     pub node: String,
     /// The node's role; absent while no plan could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub role: Option<Role>,
+    pub role: Option<Word<Role>>,
     /// [Digest](crate::Plan::digest) of the plan; absent while there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
     /// What happened.
-    pub kind: Kind,
+    pub kind: Word<Kind>,
     /// The stage in which it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stage: Option<Stage>,
+    pub stage: Option<Word<Stage>>,
     /// The attempt at that stage, from 1; 0 outside stages.
     #[serde(default)]
     pub attempt: u32,
@@ -42,12 +46,15 @@ pub struct Event {
     pub progress: Option<Progress>,
     /// Why an attempt or the installation failed, or what a stage waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cause: Option<Cause>,
+    pub cause: Option<Word<Cause>>,
     /// What happened, in one line for a person, without secrets.
     pub message: String,
     /// Milliseconds until the next attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
+    /// Fields of a later release.
+    #[serde(flatten)]
+    pub unknown_fields: Map<String, Value>,
 }
 
 /// The kind of an event.
@@ -101,8 +108,14 @@ impl Kind {
     }
 }
 
+impl Vocabulary for Kind {
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
 /// How far a stage is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Progress {
@@ -111,15 +124,33 @@ pub struct Progress {
     /// How much there is to do in all.
     pub total: u64,
     /// What is counted.
-    pub unit: Unit,
+    pub unit: Word<Unit>,
+    /// Fields of a later release.
+    #[serde(flatten)]
+    pub unknown_fields: Map<String, Value>,
+}
+
+impl Progress {
+    /// `done` of `total`, in this unit.
+    pub fn new(done: u64, total: u64, unit: Unit) -> Self {
+        Self {
+            done,
+            total,
+            unit: unit.into(),
+            unknown_fields: Map::new(),
+        }
+    }
 }
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { done, total, unit } = self;
-        match unit {
-            Unit::Bytes => write!(f, "{} of {} MB", done / 1_000_000, total / 1_000_000),
-            _ => write!(f, "{done} of {total} {}", unit.name()),
+        let Self {
+            done, total, unit, ..
+        } = self;
+        if *unit == Unit::Bytes {
+            write!(f, "{} of {} MB", done / 1_000_000, total / 1_000_000)
+        } else {
+            write!(f, "{done} of {total} {unit}")
         }
     }
 }
@@ -148,5 +179,11 @@ impl Unit {
             Self::Images => "images",
             Self::Manifests => "manifests",
         }
+    }
+}
+
+impl Vocabulary for Unit {
+    fn word(self) -> &'static str {
+        self.name()
     }
 }

@@ -3,9 +3,11 @@
 //!
 //! - [`Plan`] and [`ReportTarget`] are delivered to a node.
 //! - [`Event`] is what the node reports; [`NodeStatus`] is the state that follows from its events.
-//! - [`Stage`] and [`Cause`] are the names that both sides use.
+//! - [`Stage`] and [`Cause`] are the names that both sides use; [`Word`] is a name that may be of a later release.
 //! - [`paths`] and [`names`] are the paths and the names under which others find the agent.
 
+#[cfg(feature = "callbacks")]
+pub mod callback;
 mod cause;
 mod event;
 pub mod names;
@@ -16,6 +18,7 @@ mod runtime;
 mod stage;
 mod status;
 mod timestamp;
+mod word;
 
 pub use cause::{Cause, Class};
 pub use event::{Event, Kind, Progress, Unit};
@@ -28,3 +31,4 @@ pub use runtime::Runtime;
 pub use stage::Stage;
 pub use status::{NodeStatus, State};
 pub use timestamp::Timestamp;
+pub use word::{Vocabulary, Word};

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use nkd_contract::paths;
 
-use crate::stages::host::updates;
+use super::updates;
 use crate::system::Root;
 use crate::system::files::write_atomic;
 
@@ -11,7 +11,7 @@ use crate::system::files::write_atomic;
 ///
 /// # Errors
 /// A mark can't be left.
-pub fn tell_others(root: &Root) -> anyhow::Result<()> {
+pub(crate) fn tell_others(root: &Root) -> anyhow::Result<()> {
     write_atomic(&root.path(paths::CAPI_SENTINEL), b"success\n", 0o644)
         .context(paths::CAPI_SENTINEL)?;
     // Last of all that must be done, for it keeps the worker from running again and makes systemd reach

@@ -6,51 +6,52 @@ use std::time::Duration;
 use nkd_contract::{Event, Stage, paths};
 use serde::{Deserialize, Serialize};
 
-use super::step::{Input, Step};
+use super::step::{Change, Step};
+use crate::stages::StageList;
 use crate::system::Root;
 use crate::system::files::{read_if_exists, with_reserve, write_atomic};
 
 /// `/var/lib/nkd/state.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct State {
+pub(crate) struct WorkerState {
     /// Digest of the plan this installation is of.
-    pub plan: String,
+    pub(crate) plan: String,
     /// The boot this was written on.
-    pub boot: String,
+    pub(crate) boot: String,
     /// How long after its beginning.
-    pub at: Duration,
+    pub(crate) at: Duration,
     /// The furthest stage that was ever due.
-    pub reached: Stage,
+    pub(crate) reached: Stage,
     /// Where the installation is.
-    pub step: Step,
+    pub(crate) step: Step,
     /// The least that was ever left to do in this stage, where it is counted.
     #[serde(default)]
-    pub left: Option<u64>,
+    pub(crate) left: Option<u64>,
     /// The events that say so. They are kept here first and in the log second, so that a crash
     /// between the two neither loses nor doubles one.
-    pub events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
 }
 
-impl State {
-    /// The beginning of an installation.
-    pub fn new(plan: String, boot: String) -> Self {
+impl WorkerState {
+    /// The beginning of an installation in these stages.
+    pub(crate) fn new(plan: String, boot: String, stages: StageList) -> Self {
         Self {
             plan,
             boot,
             at: Duration::ZERO,
-            reached: Stage::ALL[0],
-            step: Step::FIRST,
+            reached: stages.first(),
+            step: Step::first(stages),
             left: None,
             events: Vec::new(),
         }
     }
 
     /// Takes the step that follows on this.
-    pub fn advance(&mut self, input: Input) {
-        self.step = self.step.on(input, self.reached);
+    pub(crate) fn advance(&mut self, input: Change, stages: StageList) {
+        self.step = self.step.on(input, stages, self.reached);
         if let Step::Due { stage, attempt, .. } = self.step {
-            self.reached = self.reached.max(stage);
+            self.reached = stages.later(stage, self.reached);
             if attempt == 1 {
                 self.left = None;
             }
@@ -62,7 +63,7 @@ impl State {
     ///
     /// # Errors
     /// Whatever the file system says.
-    pub fn load(root: &Root) -> io::Result<Option<Self>> {
+    pub(crate) fn load(root: &Root) -> io::Result<Option<Self>> {
         let Some(json) = read_if_exists(&root.path(paths::STATE))? else {
             return Ok(None);
         };
@@ -75,7 +76,7 @@ impl State {
     ///
     /// # Errors
     /// Whatever the file system says.
-    pub fn save(&self, root: &Root) -> io::Result<()> {
+    pub(crate) fn save(&self, root: &Root) -> io::Result<()> {
         let (path, json) = (root.path(paths::STATE), serde_json::to_vec(self)?);
         with_reserve(&path, || write_atomic(&path, &json, 0o600))
     }

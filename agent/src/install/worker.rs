@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use nkd_contract::{Cause, Kind, Plan, Stage, paths};
 
-use super::state::State;
-use super::step::{Failure, Input, Step};
+use super::state::WorkerState;
+use super::step::{Change, Failure, Step};
 use super::{Outcome, ready};
 use crate::announcer::{Announcer, News};
-use crate::stages::{self, Fault, Node};
+use crate::stages::{self, Fault, Node, StageList, can_report};
 use crate::system::files::give_up_reserve;
 use crate::system::{self, Root};
 
@@ -20,8 +20,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 pub(super) struct Worker<'a> {
     root: &'a Root,
     plan: &'a Plan,
+    stages: StageList,
     announcer: Announcer,
-    state: State,
+    state: WorkerState,
     /// Why the last attempt failed.
     cause: Option<Cause>,
 }
@@ -37,10 +38,17 @@ struct Ended {
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(root: &'a Root, plan: &'a Plan, announcer: Announcer, state: State) -> Self {
+    pub(super) fn new(
+        root: &'a Root,
+        plan: &'a Plan,
+        stages: StageList,
+        announcer: Announcer,
+        state: WorkerState,
+    ) -> Self {
         Self {
             root,
             plan,
+            stages,
             announcer,
             state,
             cause: None,
@@ -64,7 +72,7 @@ impl<'a> Worker<'a> {
                     ..
                 } => {
                     system::sleep(Duration::from_millis(delay));
-                    self.state.advance(Input::Begin);
+                    self.state.advance(Change::Begin, self.stages);
                     self.save([News::of(Kind::StageStarted, stage, attempt, "started")])?;
                 }
                 Step::Running { stage, attempt, .. } => self.attempt(stage, attempt)?,
@@ -125,6 +133,7 @@ impl<'a> Worker<'a> {
         let mut node = Node {
             root: self.root,
             plan: self.plan,
+            stages: self.stages,
             stage,
             attempt,
             reached: self.state.reached,
@@ -133,6 +142,9 @@ impl<'a> Worker<'a> {
             announcer: &mut self.announcer,
         };
         let result = stages::run(&mut node).and_then(|()| stages::sync(self.root, self.plan));
+        if let Err(fault) = &result {
+            debug_assert!(can_report(stage, fault.cause), "{stage}: {fault}");
+        }
         self.state.left = node.left;
         Ended {
             stage,
@@ -145,7 +157,7 @@ impl<'a> Worker<'a> {
 
     /// Records a success; `first` is what there is to say before it.
     fn succeeded(&mut self, ended: &Ended, first: Option<News>) -> anyhow::Result<()> {
-        self.state.advance(Input::Succeeded);
+        self.state.advance(Change::Succeeded, self.stages);
         let message = format!("done in {:.1} s", ended.took.as_secs_f32());
         let done = News::of(Kind::StageDone, ended.stage, ended.attempt, message);
         let ready = (self.state.step == Step::Ready).then(|| {
@@ -160,20 +172,21 @@ impl<'a> Worker<'a> {
         let (stage, attempt) = (ended.stage, ended.attempt);
         let budget = self.plan.budget(stage);
         self.cause = Some(fault.cause);
-        self.state.advance(Input::Faulted(Failure {
+        let failure = Failure {
             class: fault.cause.class(),
             took: ended.took,
             advanced: ended.advanced,
             budget,
-            delay: system::jittered(attempt, stages::longest_delay(stage)),
+            delay: system::jittered(attempt, self.stages.longest_delay(stage)),
             pause: pause(budget),
-        }));
+        };
+        self.state.advance(Change::Faulted(failure), self.stages);
         let (kind, retry_after) = match self.state.step {
             Step::Due { delay, .. } => (Kind::AttemptFailed, Some(delay)),
             Step::Exhausted { delay, .. } => (Kind::Failed, Some(delay)),
             _ => (Kind::Failed, None),
         };
-        let mut news = News::of(kind, stage, attempt, &*fault.message);
+        let mut news = News::of(kind, stage, attempt, fault.message());
         news.cause = Some(fault.cause);
         news.retry_after = retry_after;
         news

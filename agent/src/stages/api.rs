@@ -1,9 +1,9 @@
 //! The cluster's API, asked by HTTPS and nobody else's.
 
-use std::fmt;
 use std::io::Read;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use nkd_contract::{Cause, Plan};
 use serde_json::Value;
 use ureq::Agent;
@@ -34,9 +34,9 @@ pub(super) struct Api {
 #[derive(Debug)]
 pub(super) enum ApiError {
     /// Nothing answers.
-    Unreachable(String),
+    Unreachable(anyhow::Error),
     /// What answers isn't this cluster.
-    Untrusted(String),
+    Untrusted(anyhow::Error),
     /// The answer is no success.
     Status(u16),
 }
@@ -103,7 +103,7 @@ impl Api {
     /// This node's own Node object.
     pub(super) fn node(&self, name: &str) -> Result<Value, ApiError> {
         let body = self.get(&format!("/api/v1/nodes/{name}"))?;
-        serde_json::from_str(&body).map_err(|error| ApiError::Untrusted(error.to_string()))
+        serde_json::from_str(&body).map_err(|error| ApiError::Untrusted(error.into()))
     }
 
     /// Merges a change into a Node object (RFC 7396). A kubelet may change no node but its own.
@@ -168,7 +168,7 @@ pub(super) fn client(
     credentials: Option<ClientCert>,
 ) -> Result<Agent, ApiError> {
     let roots = tls::roots(Some(authorities));
-    let roots = roots.map_err(|error| ApiError::Untrusted(error.to_string()))?;
+    let roots = roots.map_err(ApiError::Untrusted)?;
     let tls = TlsConfig::builder()
         .root_certs(roots)
         .client_cert(credentials)
@@ -188,7 +188,7 @@ pub(super) fn credentials(pem: &[u8]) -> Option<ClientCert> {
     for item in parse_pem(pem).flatten() {
         match item {
             PemItem::Certificate(certificate) => chain.push(certificate),
-            PemItem::PrivateKey(found) => key = Some(found),
+            PemItem::PrivateKey(private) => key = Some(private),
             _ => {}
         }
     }
@@ -199,54 +199,51 @@ impl From<ureq::Error> for ApiError {
     fn from(error: ureq::Error) -> Self {
         match error {
             ureq::Error::StatusCode(status) => Self::Status(status),
-            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => Self::Untrusted(error.to_string()),
+            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => Self::Untrusted(error.into()),
             // A handshake that fails while reading comes as an I/O error around rustls' own.
             ureq::Error::Io(ref io) if io.kind() == std::io::ErrorKind::InvalidData => {
-                Self::Untrusted(error.to_string())
+                Self::Untrusted(error.into())
             }
             ureq::Error::Timeout(_) => {
-                Self::Unreachable(format!("no answer within {} s", TIMEOUT.as_secs()))
+                Self::Unreachable(anyhow!("no answer within {} s", TIMEOUT.as_secs()))
             }
-            _ => Self::Unreachable(error.to_string()),
+            _ => Self::Unreachable(error.into()),
         }
     }
 }
 
-impl fmt::Display for ApiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable(error) | Self::Untrusted(error) => f.write_str(error),
-            Self::Status(status) => write!(f, "it answers {status}"),
-        }
-    }
+/// The causes with which a stage reports that the API doesn't answer as it should.
+pub(super) struct ApiCauses {
+    /// No answer.
+    pub(super) unreachable: Cause,
+    /// An answer of something else than this cluster.
+    pub(super) untrusted: Cause,
+    /// An answer that is no success.
+    pub(super) not_ready: Cause,
 }
 
 impl ApiError {
-    /// The fault of a node that waits for its cluster.
-    pub(super) fn at_gate(self, endpoint: &str, what: &str) -> Fault {
+    /// The fault of a stage that has asked an endpoint for something.
+    pub(super) fn fault(self, causes: &ApiCauses, endpoint: &str, question: &str) -> Fault {
         match self {
-            Self::Unreachable(error) => Fault::new(
-                Cause::GateUnreachable,
-                format!("{endpoint} can't be reached: {error}"),
-            ),
-            Self::Untrusted(error) => Fault::new(
-                Cause::GateUntrusted,
-                format!("{endpoint} is not this cluster's: {error}"),
-            ),
-            Self::Status(status) => Fault::new(
-                Cause::GateNotReady,
-                format!("{endpoint} answers {status} to {what}"),
-            ),
+            Self::Unreachable(error) => {
+                Fault::of(causes.unreachable, error).context(format!("{endpoint} can't be reached"))
+            }
+            Self::Untrusted(error) => Fault::of(causes.untrusted, error)
+                .context(format!("{endpoint} is not this cluster's API server")),
+            Self::Status(status) => {
+                let message = format!("{endpoint} answers {status} to {question}");
+                Fault::new(causes.not_ready, message)
+            }
         }
     }
+}
 
-    /// The fault of a node that looks for its own Node object.
-    pub(super) fn at_ready(self) -> Fault {
-        let message = match self {
-            Self::Unreachable(error) | Self::Untrusted(error) => error,
-            Self::Status(404) => "kubelet hasn't registered the node yet".to_owned(),
-            Self::Status(status) => format!("the API answers {status}"),
-        };
-        Fault::new(Cause::ReadyUnreachable, message)
+impl From<ApiError> for anyhow::Error {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Unreachable(error) | ApiError::Untrusted(error) => error,
+            ApiError::Status(status) => anyhow!("the API answers {status}"),
+        }
     }
 }

@@ -6,6 +6,7 @@
 use std::fs;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
 use nkd_contract::{Cause, Role, Timestamp, paths};
@@ -39,14 +40,16 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     let synchronized = node.poll(node.plan.budget(node.stage), |node| {
         match time_service(node.root) {
             Service::Synchronized => Ok(Ok(())),
-            Service::Working => Err(unsynchronized("the time service hasn't set the clock yet")),
-            Service::Absent(why) => Ok(Err(unsynchronized(why))),
+            Service::Working => {
+                let message = "the time service hasn't set the clock yet";
+                Err(Fault::new(Cause::ClockUnsynchronized, message))
+            }
+            Service::Absent(why) => Ok(Err(Fault::of(Cause::ClockUnsynchronized, why))),
         }
     });
     if let Err(fault) | Ok(Err(fault)) = synchronized {
         let now = Timestamp::from_unix(Timestamp::now().unix());
-        let message = format!("going on with the clock at {now}: {}", fault.message);
-        node.warn(&Fault::new(fault.cause, message));
+        node.warn(&fault.context(format!("going on with the clock at {now}")));
         if node.plan.role == Role::Init {
             note_tokens_made_too_early(node.root);
         }
@@ -73,9 +76,9 @@ fn raise_to_floor(node: &mut Node<'_>) -> Result<(), Fault> {
     let raised = raise(node.root, floor).map_err(|error| {
         let now = Timestamp::now();
         let message = format!(
-            "the clock says {now}, the cluster was made at {floor}, and setting it failed: {error}"
+            "the clock is at {now}, before the cluster was made at {floor}, and cannot be set"
         );
-        Fault::new(Cause::ClockBehind, message)
+        Fault::of(Cause::ClockBehind, error).context(message)
     })?;
     if let Some((from, to)) = raised {
         node.progress(format!("set the clock from {from} to {to}"), None);
@@ -105,16 +108,12 @@ fn last_seen(root: &Root) -> Option<Timestamp> {
     SEEN.into_iter().filter_map(changed).max().map(Into::into)
 }
 
-fn unsynchronized(why: impl Into<String>) -> Fault {
-    Fault::new(Cause::ClockUnsynchronized, why)
-}
-
 /// What keeps the clock right.
 enum Service {
     Synchronized,
     Working,
     /// There is none, or it can't be asked.
-    Absent(String),
+    Absent(anyhow::Error),
 }
 
 /// Whether a time server has set the clock on this boot.
@@ -128,7 +127,7 @@ fn time_service(root: &Root) -> Service {
     let timedatectl = root.command("timedatectl").args(show);
     let properties = match timedatectl.timeout(ANSWER).read() {
         Ok(properties) => properties,
-        Err(error) => return Service::Absent(error.to_string()),
+        Err(error) => return Service::Absent(error.into()),
     };
     let is = |property: &str| properties.lines().any(|line| line.trim() == property);
     if is("NTPSynchronized=yes") {
@@ -136,6 +135,6 @@ fn time_service(root: &Root) -> Service {
     } else if is("NTP=yes") {
         Service::Working
     } else {
-        Service::Absent("no time service runs".to_owned())
+        Service::Absent(anyhow!("no time service runs"))
     }
 }

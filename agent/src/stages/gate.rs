@@ -4,15 +4,26 @@
 
 use std::time::Duration;
 
-use nkd_contract::{Cause, Plan, Role};
+use nkd_contract::{Cause, Plan, Role, Stage};
 
-use super::api::{Api, ApiError};
-use super::{Fault, Node, kubeadm};
+use super::api::{Api, ApiCauses, ApiError};
+use super::kubeadm::{self, EtcdCauses};
+use super::{Fault, Node};
 use crate::system::{self, TICK};
 
 /// How long one attempt looks. Its connection is kept as long and no longer: behind a load balancer,
 /// the next attempt may reach an API server that works.
 const WINDOW: Duration = Duration::from_secs(60);
+
+const CAUSES: ApiCauses = ApiCauses {
+    unreachable: Cause::GateUnreachable,
+    untrusted: Cause::GateUntrusted,
+    not_ready: Cause::GateNotReady,
+};
+const ETCD_CAUSES: EtcdCauses = EtcdCauses {
+    members: Cause::GateEtcdQuorum,
+    quorum: Cause::GateEtcdQuorum,
+};
 
 const READY: &str = "/readyz";
 
@@ -45,7 +56,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     let mut has_waited = false;
     let mut open = gate.await_endpoint(node, &mut has_waited);
     // The API waits for etcd, and that may wait for this very node.
-    if open.is_err() && kubeadm::repair_quorum(node)? {
+    if open.is_err() && kubeadm::repair_quorum(node, ETCD_CAUSES).map_err(repair_failed)? {
         open = gate.await_endpoint(node, &mut has_waited);
     }
     open?;
@@ -84,6 +95,11 @@ fn longest_pause(plan: &Plan) -> Duration {
     (spread / PAUSES).clamp(SMALL_CLUSTER, LARGE_CLUSTER)
 }
 
+/// The gate restores etcd's quorum by the means of the stage `kubeadm`.
+fn repair_failed(fault: Fault) -> Fault {
+    fault.reported_by(Stage::Gate, Cause::GateEtcdQuorum)
+}
+
 /// What a node asks with: its bootstrap token, where it has one.
 struct Gate {
     api: Api,
@@ -98,7 +114,7 @@ impl Gate {
             || Api::anonymous(node.plan),
             |token| Api::with_token(node.plan, &token),
         );
-        let api = api.map_err(|error| error.at_gate(&node.plan.endpoint, "TLS"))?;
+        let api = api.map_err(|error| error.fault(&CAUSES, &node.plan.endpoint, "TLS"))?;
         Ok(Self { api, has_token })
     }
 
@@ -123,11 +139,8 @@ impl Gate {
         });
         if let Err(fault) = ready {
             let seconds = patience.as_secs();
-            let message = format!(
-                "going on after {seconds} s without a control plane: {}",
-                fault.message
-            );
-            node.warn(&Fault::new(fault.cause, message));
+            let context = format!("going on after {seconds} s without a control plane");
+            node.warn(&fault.context(context));
         }
     }
 
@@ -141,12 +154,14 @@ impl Gate {
         if self.has_token {
             match all(&api, with_token) {
                 Err((_, ApiError::Status(401))) => {}
-                answered => return answered.map_err(|(path, error)| error.at_gate(endpoint, path)),
+                answered => {
+                    return answered.map_err(|(path, error)| error.fault(&CAUSES, endpoint, path));
+                }
             }
         }
         all(&api.without_token(), to_anybody).map_err(|(path, error)| match error {
             ApiError::Status(401 | 403 | 404) if self.has_token => token_is_unknown(endpoint),
-            error => error.at_gate(endpoint, path),
+            error => error.fault(&CAUSES, endpoint, path),
         })
     }
 }

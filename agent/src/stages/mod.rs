@@ -4,63 +4,35 @@
 mod addons;
 mod api;
 pub(crate) mod clock;
+mod fault;
 mod gate;
 mod hooks;
-pub mod host;
+mod host;
 mod images;
 mod kubeadm;
+mod list;
 mod pivot;
 mod ready;
-pub(crate) mod runtime;
+mod runtime;
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use nkd_contract::{Cause, Kind, Plan, Progress, Stage};
 
 pub(crate) use api::KUBELET_CREDENTIALS;
-pub(crate) use kubeadm::{ADMIN_CONFIG, MEMBER};
+pub use fault::Fault;
+pub(crate) use fault::{OrFault, can_report};
+pub(crate) use kubeadm::ADMIN_CONFIG;
+#[cfg(test)]
+pub(crate) use list::StageEntry;
+pub use list::{INSTALLATION, StageList};
 
 use crate::announcer::{Announcer, News};
-use crate::system::{self, Backoff, CommandError, Root, TICK};
+use crate::system::{self, Backoff, Root, TICK};
 use hooks::When;
 
 /// When it is looked again after something has changed.
 const SOON: Duration = Duration::from_millis(125);
-
-/// Why an attempt at a stage failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The cause; says whether trying again can help.
-    pub cause: Cause,
-    /// The same for a person, in one line and without secrets.
-    pub message: String,
-}
-
-impl Fault {
-    /// A fault with its message.
-    pub fn new(cause: Cause, message: impl Into<String>) -> Self {
-        Self {
-            cause,
-            message: message.into(),
-        }
-    }
-
-    /// A fault of a command; a program that isn't there is always the OS image's.
-    fn of_command(cause: Cause, error: &CommandError) -> Self {
-        let cause = match error {
-            CommandError::Missing { .. } => Cause::HostProgram,
-            _ => cause,
-        };
-        Self::new(cause, error.to_string())
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} [{}]", self.message, self.cause)
-    }
-}
 
 /// The node a stage works on.
 #[derive(Debug)]
@@ -69,6 +41,8 @@ pub struct Node<'a> {
     pub root: &'a Root,
     /// Its plan.
     pub plan: &'a Plan,
+    /// The stages of the installation.
+    pub stages: StageList,
     /// The stage that runs.
     pub stage: Stage,
     /// The attempt at it, from 1.
@@ -84,6 +58,11 @@ pub struct Node<'a> {
 }
 
 impl Node<'_> {
+    /// Whether a stage was ever due, in this attempt or before a reboot.
+    fn was_due(&self, stage: Stage) -> bool {
+        !self.stages.is_before(self.reached, stage)
+    }
+
     /// Says how far the stage is.
     fn progress(&mut self, message: impl Into<String>, progress: Option<Progress>) {
         let mut news = News::of(Kind::Progress, self.stage, self.attempt, message);
@@ -93,7 +72,8 @@ impl Node<'_> {
 
     /// Says what the stage waits for, or goes on without.
     fn warn(&mut self, reason: &Fault) {
-        let mut news = News::of(Kind::Progress, self.stage, self.attempt, &*reason.message);
+        debug_assert!(can_report(self.stage, reason.cause), "{reason}");
+        let mut news = News::of(Kind::Progress, self.stage, self.attempt, reason.message());
         news.cause = Some(reason.cause);
         self.tell(news);
     }
@@ -173,20 +153,20 @@ impl Node<'_> {
         mut pauses: impl FnMut(bool) -> Duration,
         mut look: impl FnMut(&Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let mut said = None;
+        let mut announced = None;
         loop {
             let fault = match look(self) {
-                Ok(found) => return Ok(found),
+                Ok(value) => return Ok(value),
                 Err(fault) => fault,
             };
             let left = deadline(&fault).saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(fault);
             }
-            let change = said.as_ref() != Some(&fault);
+            let change = announced.as_ref() != Some(&fault);
             if change {
                 self.warn(&fault);
-                said = Some(fault);
+                announced = Some(fault);
             }
             system::sleep(pauses(change).min(left));
         }
@@ -198,18 +178,12 @@ impl Node<'_> {
 /// # Errors
 /// The attempt failed.
 pub fn run(node: &mut Node<'_>) -> Result<(), Fault> {
+    let Some(entry) = node.stages.entry(node.stage) else {
+        let message = format!("this installation has no stage {}", node.stage);
+        return Err(Fault::new(Cause::AgentInternal, message));
+    };
     hooks::run(node, When::Pre)?;
-    match node.stage {
-        Stage::Clock => clock::run(node),
-        Stage::Pivot => pivot::run(node),
-        Stage::Host => host::run(node),
-        Stage::Runtime => runtime::run(node),
-        Stage::Images => images::run(node),
-        Stage::Gate => gate::run(node),
-        Stage::Kubeadm => kubeadm::run(node),
-        Stage::Addons => addons::run(node),
-        Stage::Ready => ready::run(node),
-    }?;
+    (entry.attempt)(node)?;
     hooks::run(node, When::Post)
 }
 
@@ -217,17 +191,6 @@ pub fn run(node: &mut Node<'_>) -> Result<(), Fault> {
 ///
 /// # Errors
 /// The disk refuses it.
-pub fn sync(root: &Root, plan: &Plan) -> Result<(), Fault> {
-    let synced = system::sync(root, plan.runtime);
-    synced.map_err(|error| Fault::new(Cause::AgentSync, error.to_string()))
-}
-
-/// The longest delay between two attempts. The stages that only wait for somebody else do so
-/// within their attempts already.
-pub const fn longest_delay(stage: Stage) -> Duration {
-    Duration::from_secs(match stage {
-        Stage::Gate | Stage::Ready => 2,
-        Stage::Host => 5,
-        _ => 30,
-    })
+pub(crate) fn sync(root: &Root, plan: &Plan) -> Result<(), Fault> {
+    system::sync(root, plan.runtime).or_fault(Cause::AgentSync)
 }

@@ -45,9 +45,9 @@ fn look(node: &Node<'_>, not_ready: &mut Option<(Api, Value)>) -> Result<(), Fau
         }
         None => Api::as_kubelet(node)
             .ok_or_else(|| Fault::new(Cause::ReadyUnreachable, "kubelet has no credentials yet"))?
-            .map_err(ApiError::at_ready)?,
+            .map_err(fault)?,
     };
-    let object = api.node(&node.plan.node).map_err(ApiError::at_ready)?;
+    let object = api.node(&node.plan.node).map_err(fault)?;
     readiness(&object).map_err(|reason| {
         *not_ready = Some((api, object));
         let cause = if reason.contains(NO_NETWORK) {
@@ -57,4 +57,14 @@ fn look(node: &Node<'_>, not_ready: &mut Option<(Api, Value)>) -> Result<(), Fau
         };
         Fault::new(cause, reason)
     })
+}
+
+fn fault(error: ApiError) -> Fault {
+    match error {
+        ApiError::Status(404) => {
+            let message = "kubelet hasn't registered the node yet";
+            Fault::new(Cause::ReadyUnreachable, message)
+        }
+        error => Fault::of(Cause::ReadyUnreachable, error),
+    }
 }

@@ -22,14 +22,14 @@ pub fn jittered(failures: u32, longest: Duration) -> Duration {
 
 /// Counts the failures in a row.
 #[derive(Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
     longest: Duration,
 }
 
 impl Backoff {
     /// Waits up to the longest.
-    pub const fn new(longest: Duration) -> Self {
+    pub(crate) const fn new(longest: Duration) -> Self {
         Self {
             failures: 0,
             longest,
@@ -38,7 +38,7 @@ impl Backoff {
 
     /// The wait after another failure. Where the other side asks for a time, up to the longest, it is at
     /// least that time, and at most twice as long: it has asked many for the same.
-    pub fn next(&mut self, asked: Option<Duration>) -> Duration {
+    pub(crate) fn next(&mut self, asked: Option<Duration>) -> Duration {
         self.failures = self.failures.saturating_add(1);
         let asked = asked.unwrap_or_default().min(self.longest);
         jittered(self.failures, self.longest).max(asked + random(asked))

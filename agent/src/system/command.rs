@@ -27,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// A command to run. Secrets have no business in its arguments.
 #[derive(Debug)]
-pub struct Command {
+pub(crate) struct Command {
     name: String,
     program: Option<PathBuf>,
     path: OsString,
@@ -38,7 +38,7 @@ pub struct Command {
 
 /// Why a command did not do its work.
 #[derive(Debug)]
-pub enum CommandError {
+pub(crate) enum CommandError {
     /// There is no such program.
     Missing {
         /// Its name.
@@ -73,7 +73,7 @@ pub enum CommandError {
 
 impl CommandError {
     /// The last lines the command wrote, without secrets.
-    pub fn tail(&self) -> &[String] {
+    pub(crate) fn tail(&self) -> &[String] {
         match self {
             Self::Missing { .. } | Self::Io { .. } => &[],
             Self::Failed { tail, .. } | Self::TimedOut { tail, .. } => tail,
@@ -85,7 +85,7 @@ impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { program } => write!(f, "there is no program {program}")?,
-            Self::Io { program, source } => write!(f, "running {program}: {source}")?,
+            Self::Io { program, .. } => write!(f, "running {program}")?,
             Self::Failed {
                 program, status, ..
             } => write!(f, "{program} ended with {status}")?,
@@ -102,7 +102,14 @@ impl fmt::Display for CommandError {
     }
 }
 
-impl std::error::Error for CommandError {}
+impl std::error::Error for CommandError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
 
 impl Command {
     /// Made by [`Root::command`](super::Root::command).
@@ -119,7 +126,7 @@ impl Command {
 
     /// Adds arguments.
     #[must_use]
-    pub fn args<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(mut self, arguments: I) -> Self {
+    pub(crate) fn args<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(mut self, arguments: I) -> Self {
         self.arguments.extend(
             arguments
                 .into_iter()
@@ -130,14 +137,14 @@ impl Command {
 
     /// Adds a variable to its environment, which is otherwise the same for all commands.
     #[must_use]
-    pub fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.environment.push((name, value.into()));
         self
     }
 
     /// How long it may run before it and its children are killed; a minute unless said.
     #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
+    pub(crate) fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
@@ -146,7 +153,7 @@ impl Command {
     ///
     /// # Errors
     /// It can't be run, fails or takes too long.
-    pub fn run(&self) -> Result<(), CommandError> {
+    pub(crate) fn run(&self) -> Result<(), CommandError> {
         self.each_line(|line| log::info!("{}: {line}", self.name))
     }
 
@@ -154,7 +161,7 @@ impl Command {
     ///
     /// # Errors
     /// It can't be run, fails or takes too long.
-    pub fn each_line(&self, heard: impl FnMut(&str)) -> Result<(), CommandError> {
+    pub(crate) fn each_line(&self, heard: impl FnMut(&str)) -> Result<(), CommandError> {
         let (reader, writer) = io::pipe().map_err(|source| self.io(source))?;
         let stderr = writer.try_clone().map_err(|source| self.io(source))?;
         let child = self.spawn(Stdio::null(), writer.into(), stderr.into())?;
@@ -166,7 +173,7 @@ impl Command {
     ///
     /// # Errors
     /// It can't be run, fails, takes too long, or writes more than a mebibyte or no UTF-8.
-    pub fn read(&self) -> Result<String, CommandError> {
+    pub(crate) fn read(&self) -> Result<String, CommandError> {
         let (stdout, writer) = io::pipe().map_err(|source| self.io(source))?;
         let (stderr, error_writer) = io::pipe().map_err(|source| self.io(source))?;
         let child = self.spawn(Stdio::null(), writer.into(), error_writer.into())?;
@@ -440,7 +447,8 @@ mod tests {
         let error = shell("head -c 3000000 /dev/zero && echo its end >&2").read();
         let error = error.unwrap_err();
         assert!(matches!(error, CommandError::Io { .. }), "{error}");
-        assert!(error.to_string().contains("more than 1048576 bytes"));
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("more than 1048576 bytes"), "{source}");
     }
 
     #[test]

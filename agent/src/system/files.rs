@@ -12,7 +12,7 @@ use super::attended;
 ///
 /// # Errors
 /// Whatever the file system says; the old file is whole then.
-pub fn write_atomic(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn write_atomic(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     attended(|| replace(path, contents, mode))
 }
 
@@ -36,7 +36,7 @@ fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// Whatever the file system says.
-pub fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     attended(|| {
         match fs::remove_file(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -50,7 +50,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
 const RESERVE: usize = 512 << 10;
 
 /// Keeps some room for what is to be written beside a file, if there is any.
-pub fn keep_reserve(beside: &Path) {
+pub(crate) fn keep_reserve(beside: &Path) {
     let path = reserve(beside);
     if path.exists() {
         return;
@@ -68,7 +68,10 @@ pub fn keep_reserve(beside: &Path) {
 ///
 /// # Errors
 /// Whatever it says.
-pub fn with_reserve<T>(beside: &Path, mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn with_reserve<T>(
+    beside: &Path,
+    mut work: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
     match work() {
         Err(error) if error.kind() == io::ErrorKind::StorageFull && give_up_reserve(beside) => {
             work()
@@ -78,7 +81,7 @@ pub fn with_reserve<T>(beside: &Path, mut work: impl FnMut() -> io::Result<T>) -
 }
 
 /// Makes room of what was kept in reserve, if it still is.
-pub fn give_up_reserve(beside: &Path) -> bool {
+pub(crate) fn give_up_reserve(beside: &Path) -> bool {
     fs::remove_file(reserve(beside)).is_ok()
 }
 
@@ -90,7 +93,7 @@ fn reserve(beside: &Path) -> PathBuf {
 ///
 /// # Errors
 /// Whatever the file system says, with the path.
-pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -109,7 +112,7 @@ pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// Whatever else the file system says.
-pub fn read_if_exists(path: &Path) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read_if_exists(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(contents) => Ok(Some(contents)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

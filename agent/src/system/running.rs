@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// A child that was [started](Command::start). Dropping it kills it.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     command: Command,
     child: Child,
     /// Where it is fed, as long as it is.
@@ -37,7 +37,7 @@ pub struct Running {
 
 /// What a child reads.
 #[derive(Debug)]
-pub enum Input {
+pub(crate) enum Input {
     /// Nothing.
     Nothing,
     /// What it is [fed](Running::feed).
@@ -51,7 +51,7 @@ impl Command {
     ///
     /// # Errors
     /// It can't be run.
-    pub fn start(self, input: Input) -> Result<Running, CommandError> {
+    pub(crate) fn start(self, input: Input) -> Result<Running, CommandError> {
         let (reader, writer) = io::pipe().map_err(|source| self.io(source))?;
         let stderr = writer.try_clone().map_err(|source| self.io(source))?;
         let (stdin, input) = match input {
@@ -86,7 +86,7 @@ impl Running {
     ///
     /// # Errors
     /// It has ended, or doesn't take anything for as long as it may run.
-    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), CommandError> {
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), CommandError> {
         while !bytes.is_empty() {
             let Some(input) = &mut self.input else {
                 let source = io::Error::other("it isn't to be fed");
@@ -136,7 +136,7 @@ impl Running {
     }
 
     /// Tells it that there is no more.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.input = None;
         self.taken = Instant::now();
     }
@@ -145,7 +145,7 @@ impl Running {
     ///
     /// # Errors
     /// It has failed, or takes too long.
-    pub fn poll(&mut self) -> Result<Option<()>, CommandError> {
+    pub(crate) fn poll(&mut self) -> Result<Option<()>, CommandError> {
         if self.done {
             return Ok(Some(()));
         }
@@ -168,7 +168,7 @@ impl Running {
     ///
     /// # Errors
     /// It has failed, or takes too long.
-    pub fn wait(&mut self) -> Result<(), CommandError> {
+    pub(crate) fn wait(&mut self) -> Result<(), CommandError> {
         while self.poll()?.is_none() {
             alive();
             std::thread::sleep(LOOK);

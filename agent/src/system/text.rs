@@ -10,7 +10,7 @@ const CONTROL_SEQUENCE: char = '\u{9b}';
 
 /// One line without control sequences and control characters. D-Bus disconnects whoever sends it a
 /// NUL, and a terminal obeys what it is sent.
-pub fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(char) = chars.next() {

@@ -14,14 +14,14 @@ use super::TICK;
 static ATTENDED: AtomicUsize = AtomicUsize::new(0);
 
 /// Tells systemd that the process isn't stuck; to be called at least every [`TICK`] while waiting.
-pub fn alive() {
+pub(crate) fn alive() {
     // Without a manager to tell there is nothing to do.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
 }
 
 /// Does what the kernel may block for longer than the watchdog's time, such as an fsync, and stays
 /// [`alive`] meanwhile. The work waits for nothing but the kernel.
-pub fn attended<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn attended<T>(work: impl FnOnce() -> T) -> T {
     static THREAD: Once = Once::new();
     THREAD.call_once(|| {
         thread::spawn(|| {
@@ -33,21 +33,21 @@ pub fn attended<T>(work: impl FnOnce() -> T) -> T {
             }
         });
     });
-    let _running = Running::begin();
+    let _running = AttendedWork::begin();
     work()
 }
 
 /// Counts as attended work while it exists, also when that panics.
-struct Running;
+struct AttendedWork;
 
-impl Running {
+impl AttendedWork {
     fn begin() -> Self {
         ATTENDED.fetch_add(1, Ordering::Relaxed);
         Self
     }
 }
 
-impl Drop for Running {
+impl Drop for AttendedWork {
     fn drop(&mut self) {
         ATTENDED.fetch_sub(1, Ordering::Relaxed);
     }

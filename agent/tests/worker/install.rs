@@ -348,7 +348,7 @@ fn a_node_that_may_have_joined_is_not_reset_while_nobody_can_be_asked() {
     let (stage, cause, _) = machine.failure();
     assert_eq!(
         (stage, cause),
-        (Some(Stage::Kubeadm), Cause::GateUnreachable)
+        (Some(Stage::Kubeadm), Cause::KubeadmUnreachable)
     );
     assert!(machine.calls_of("kubeadm").is_empty());
 }

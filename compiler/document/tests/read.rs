@@ -62,9 +62,10 @@ fn read(text: &str) -> (Option<Document>, Vec<String>) {
     let document = documents
         .first()
         .and_then(|document| yaml::read(document, &mut diagnostics));
-    let json = diagnostics.to_json();
-    let errors = json["errors"].as_array().into_iter().flatten();
-    let messages = errors.map(|error| error["message"].as_str().unwrap().to_owned());
+    let errors = diagnostics.to_json();
+    let messages = errors
+        .iter()
+        .map(|error| error["message"].as_str().unwrap().to_owned());
     (document, messages.collect())
 }
 

@@ -7,7 +7,7 @@
 use nkd_contract::Cause;
 use serde_json::json;
 
-use super::super::{Fault, Node};
+use super::super::{Fault, Node, OrFault as _};
 use super::{Applied, kubectl};
 use crate::system::CommandError;
 
@@ -41,8 +41,8 @@ pub(super) fn tolerate_no_name_server(
             node.progress(message, None);
             Ok(())
         }
-        Err(error) => Err(Fault::of_command(Cause::AddonsApply, &error)),
-        Ok(()) => applied.add(NAME, change),
+        Err(error) => Err(Fault::of_command(Cause::AddonsApply, error)),
+        Ok(()) => applied.add(NAME, change).or_fault(Cause::AddonsApply),
     }
 }
 

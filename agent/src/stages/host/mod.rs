@@ -11,7 +11,6 @@ mod programs;
 mod resolution;
 mod size;
 mod swap;
-pub mod updates;
 
 use nkd_contract::Class;
 
@@ -48,11 +47,15 @@ fn together(mut faults: Vec<Fault>) -> Option<Fault> {
     if faults.is_empty() {
         return None;
     }
-    let mut all = faults.remove(first);
-    for fault in faults {
-        all.message = format!("{}; besides: {fault}", all.message);
+    let first = faults.remove(first);
+    if faults.is_empty() {
+        return Some(first);
     }
-    Some(all)
+    let mut message = first.message();
+    for fault in faults {
+        message += &format!("; besides: {fault}");
+    }
+    Some(Fault::new(first.cause, message))
 }
 
 #[cfg(test)]
@@ -64,11 +67,14 @@ mod tests {
     #[test]
     fn all_that_is_wrong_is_said_under_the_cause_that_does_not_pass() {
         assert_eq!(together(vec![]), None);
-        let swap = Fault::new(Cause::HostSwap, "swap is on");
+        let swap = || Fault::new(Cause::HostSwap, "swap is on");
         let small = Fault::new(Cause::HostTooSmall, "1 processor");
-        let both = together(vec![swap.clone(), small]).unwrap();
+        let both = together(vec![swap(), small]).unwrap();
         assert_eq!(both.cause, Cause::HostTooSmall);
-        assert_eq!(both.message, "1 processor; besides: swap is on [host.swap]");
-        assert_eq!(together(vec![swap.clone()]), Some(swap));
+        assert_eq!(
+            both.message(),
+            "1 processor; besides: swap is on [host.swap]"
+        );
+        assert_eq!(together(vec![swap()]), Some(swap()));
     }
 }

@@ -5,7 +5,7 @@ use std::os::linux::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::statvfs;
-use nkd_contract::{Cause, Runtime, Stage};
+use nkd_contract::{Cause, Stage};
 
 use super::super::{Fault, Node, kubeadm};
 
@@ -14,10 +14,10 @@ const MEBIBYTE: u64 = 1 << 20;
 pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
     let wanted = &node.plan.machine;
     let mut short = Vec::new();
-    if let Some(cpus) = cpus(node).filter(|it| *it < wanted.min_cpus) {
+    if let Some(cpus) = cpus(node).filter(|cpus| *cpus < wanted.min_cpus) {
         short.push(format!("{cpus} processors of {} needed", wanted.min_cpus));
     }
-    if let Some(memory) = memory(node).filter(|it| *it < wanted.min_memory) {
+    if let Some(memory) = memory(node).filter(|memory| *memory < wanted.min_memory) {
         short.push(format!(
             "{memory} MiB of memory of {} MiB needed",
             wanted.min_memory
@@ -59,13 +59,13 @@ fn memory(node: &Node<'_>) -> Option<u64> {
 /// Once images are on the disk, its being fuller is as it should be.
 fn disk(node: &Node<'_>) -> Result<(), Fault> {
     let wanted = node.plan.machine.min_disk;
-    if node.reached > Stage::Runtime || kubeadm::has_begun(node) {
+    if node.was_due(Stage::Images) || kubeadm::has_begun(node) {
         return Ok(());
     }
     let mut seen = Vec::new();
-    for path in ["/var/lib", storage(node.plan.runtime), "/var/lib/kubelet"] {
+    for path in ["/var/lib", node.plan.runtime.store(), "/var/lib/kubelet"] {
         let place = nearest(&node.root.path(path));
-        let Ok(device) = fs::metadata(&place).map(|it| it.st_dev()) else {
+        let Ok(device) = fs::metadata(&place).map(|metadata| metadata.st_dev()) else {
             continue;
         };
         if seen.contains(&device) {
@@ -84,19 +84,9 @@ fn disk(node: &Node<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Where a runtime keeps images and containers.
-const fn storage(runtime: Runtime) -> &'static str {
-    match runtime {
-        Runtime::Containerd => "/var/lib/containerd",
-        Runtime::Crio => "/var/lib/containers",
-        Runtime::Isulad => "/var/lib/isulad",
-        Runtime::Docker | Runtime::CriDockerd => "/var/lib/docker",
-    }
-}
-
 /// The path, or the nearest directory above it that is there.
 fn nearest(path: &Path) -> PathBuf {
-    let there = path.ancestors().find(|it| it.exists());
+    let there = path.ancestors().find(|ancestor| ancestor.exists());
     there.unwrap_or(Path::new("/")).to_owned()
 }
 

@@ -11,8 +11,8 @@ use nkd_bundle::{Blob, Contents, Digest, Error, Reader, Source};
 use nkd_contract::{Bundle, Bundles, Cause, Image, Progress, Unit};
 
 use super::batch::Batches;
-use super::store::clear_spool;
-use super::{Fault, Node, Store, listed, missing, pull, source, worst};
+use super::{Fault, Node, import_failed, listed, missing, pull, source, worst};
+use crate::runtimes::{ImageStore, clear_spool};
 use crate::system::{TICK, alive, attended};
 
 /// How many pieces of a bundle wait for the runtime at most; the reader makes them 128 KiB.
@@ -22,12 +22,12 @@ const STEP: u64 = 5;
 
 pub(super) fn load<'a>(
     node: &mut Node<'a>,
-    store: &dyn Store,
+    store: &dyn ImageStore,
     bundles: &Bundles,
     mut lacking: Vec<&'a Image>,
 ) -> Result<(), Fault> {
-    store.forget_cut_off_loads()?;
-    clear_spool(node.root)?;
+    store.forget_cut_off_loads().map_err(import_failed)?;
+    clear_spool(node.root).map_err(import_failed)?;
     let mut faults = Vec::new();
     for bundle in &bundles.bundles {
         if lacking.is_empty() {
@@ -41,7 +41,11 @@ pub(super) fn load<'a>(
     if lacking.is_empty() {
         return Ok(());
     }
-    if bundles.registry && faults.iter().all(|it| it.cause == Cause::ImagesSource) {
+    if bundles.registry
+        && faults
+            .iter()
+            .all(|fault| fault.cause == Cause::ImagesSource)
+    {
         return pull::pull(node, store, lacking);
     }
     Err(worst(faults).unwrap_or_else(|| {
@@ -53,7 +57,7 @@ pub(super) fn load<'a>(
 /// Tries the sources of a bundle in their order.
 fn from_sources(
     node: &mut Node<'_>,
-    store: &dyn Store,
+    store: &dyn ImageStore,
     bundles: &Bundles,
     bundle: &Bundle,
     lacking: &[&Image],
@@ -68,7 +72,7 @@ fn from_sources(
             } = opened;
             let loaded = from_source(node, store, source, bundle, lacking);
             drop(medium);
-            loaded.map_err(|fault| Fault::new(fault.cause, format!("{place}: {}", fault.message)))
+            loaded.map_err(|fault| fault.context(place))
         });
         match loaded {
             Ok(()) => return Ok(()),
@@ -86,7 +90,7 @@ fn from_sources(
 
 fn from_source(
     node: &mut Node<'_>,
-    store: &dyn Store,
+    store: &dyn ImageStore,
     source: Box<dyn Source + Send>,
     bundle: &Bundle,
     lacking: &[&Image],
@@ -94,7 +98,7 @@ fn from_source(
     let pinned = bundle.index.parse::<Digest>();
     let pinned = pinned.map_err(|error| Fault::new(Cause::PlanInvalid, error))?;
     let reader = attended(|| Reader::open(nkd_bundle::open(source)?, Some(&pinned)));
-    let reader = reader.map_err(|error| fault(&error))?;
+    let reader = reader.map_err(fault)?;
     let contents = reader.contents().clone();
     let wanted = wanted(store, &contents, lacking)?;
     if wanted.is_empty() {
@@ -116,24 +120,28 @@ fn from_source(
 /// What of a bundle is needed. It is for this machine, and its images are those that the plan
 /// pins, or nothing of it is touched.
 fn wanted<'a>(
-    store: &dyn Store,
+    store: &dyn ImageStore,
     contents: &Contents,
     lacking: &[&'a Image],
 ) -> Result<Vec<&'a str>, Fault> {
     let mut wanted = Vec::new();
     for image in lacking {
-        let Some(found) = contents.images.iter().find(|it| it.name == image.name) else {
+        let Some(bundled) = contents
+            .images
+            .iter()
+            .find(|candidate| candidate.name == image.name)
+        else {
             continue;
         };
-        if !is_for_this_machine(&found.architecture) {
+        if !is_for_this_machine(&bundled.architecture) {
             let (name, here) = (&image.name, std::env::consts::ARCH);
             let message = format!(
                 "{name} is for {}, this machine is {here}",
-                found.architecture
+                bundled.architecture
             );
             return Err(Fault::new(Cause::ImagesArchitecture, message));
         }
-        let digest = store.digest(found).to_string();
+        let digest = store.digest(bundled).to_string();
         if let Some(pinned) = image.digest.as_ref().filter(|pinned| **pinned != digest) {
             let message = format!("{} is {digest} in it, the plan pins {pinned}", image.name);
             return Err(Fault::new(Cause::ImagesDigest, message));
@@ -243,7 +251,7 @@ fn take(
             }
             Ok(Piece::End(blob)) => batches.end(blob)?,
             Ok(Piece::Over(over)) => {
-                over.map_err(|error| fault(&error))?;
+                over.map_err(fault)?;
                 break;
             }
             Err(RecvTimeoutError::Timeout) => batches.look()?,
@@ -258,15 +266,15 @@ fn take(
 }
 
 /// The runtime itself says which bytes are behind each name.
-fn verify(store: &dyn Store, lacking: &[&Image], wanted: &[&str]) -> Result<(), Fault> {
-    let present = store.present(wanted)?;
+fn verify(store: &dyn ImageStore, lacking: &[&Image], wanted: &[&str]) -> Result<(), Fault> {
+    let present = store.present(wanted).map_err(import_failed)?;
     for image in lacking {
-        if let (Some(found), Some(pinned)) = (present.get(&image.name), &image.digest)
-            && found != pinned
+        if let (Some(digest), Some(pinned)) = (present.get(&image.name), &image.digest)
+            && digest != pinned
         {
-            store.remove(&image.name)?;
+            store.remove(&image.name).map_err(import_failed)?;
             let name = &image.name;
-            let message = format!("{name} is {found} in the runtime, the plan pins {pinned}");
+            let message = format!("{name} is {digest} in the runtime, the plan pins {pinned}");
             return Err(Fault::new(Cause::ImagesDigest, message));
         }
     }
@@ -293,24 +301,20 @@ impl<'a> Telling<'a> {
         let percent = at.saturating_mul(100) / self.bundle.unpacked.max(1);
         let soon = self
             .last
-            .is_some_and(|it| it.elapsed() < Duration::from_secs(1));
+            .is_some_and(|last| last.elapsed() < Duration::from_secs(1));
         if self.last.is_some() && (soon || percent < self.told + STEP) {
             return;
         }
         self.told = percent;
         self.last = Some(Instant::now());
-        let progress = Progress {
-            done: at,
-            total: self.bundle.unpacked,
-            unit: Unit::Bytes,
-        };
+        let progress = Progress::new(at, self.bundle.unpacked, Unit::Bytes);
         node.progress(format!("loading {}", self.bundle.file), Some(progress));
     }
 }
 
 /// What is wrong with a bundle, as a cause.
-fn fault(error: &Error) -> Fault {
-    let cause = match error {
+fn fault(error: Error) -> Fault {
+    let cause = match &error {
         Error::Io(error) if error.kind() == ErrorKind::InvalidData => Cause::ImagesDigest,
         Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => Cause::ImagesTruncated,
         Error::Io(_) => Cause::ImagesSource,
@@ -320,5 +324,5 @@ fn fault(error: &Error) -> Fault {
             Cause::ImagesDigest
         }
     };
-    Fault::new(cause, error.to_string())
+    Fault::of(cause, error)
 }

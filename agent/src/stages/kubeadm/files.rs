@@ -5,9 +5,9 @@
 //! kubelet take it for a file of a person's that is wrong, and stop.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
+use anyhow::Context as _;
 use nkd_contract::{Role, paths};
 
 use super::super::Node;
@@ -179,7 +179,7 @@ fn lacks_credentials(node: &Node<'_>) -> bool {
 ///
 /// # Errors
 /// Whatever the file system says, with the path.
-pub(super) fn remove_torn(node: &Node<'_>) -> io::Result<()> {
+pub(super) fn remove_torn(node: &Node<'_>) -> anyhow::Result<()> {
     if lacks_credentials(node) {
         remove_named(node, KUBELET_CONFIG)?;
     }
@@ -200,7 +200,7 @@ fn halves(pair: &str) -> [String; 2] {
 ///
 /// # Errors
 /// Whatever the file system says, with the path.
-pub(super) fn remove_torn_pairs(node: &Node<'_>) -> io::Result<()> {
+pub(super) fn remove_torn_pairs(node: &Node<'_>) -> anyhow::Result<()> {
     for pair in PAIRS {
         let halves = halves(pair);
         if halves.iter().all(|half| is_whole(node, half)) || is_delivered(node, &halves[0]) {
@@ -223,18 +223,14 @@ fn is_delivered(node: &Node<'_>, path: &str) -> bool {
 ///
 /// # Errors
 /// Whatever the file system says, with the path.
-pub(super) fn remove_named(node: &Node<'_>, path: &str) -> io::Result<()> {
-    remove(&node.root.path(path)).map_err(|error| named(path, &error))
+pub(super) fn remove_named(node: &Node<'_>, path: &str) -> anyhow::Result<()> {
+    remove(&node.root.path(path)).with_context(|| path.to_owned())
 }
 
 /// Writes a mark that is there after a power cut.
 ///
 /// # Errors
 /// Whatever the file system says, with the path.
-pub(super) fn mark(node: &Node<'_>, path: &str) -> io::Result<()> {
-    write_atomic(&node.root.path(path), b"", 0o600).map_err(|error| named(path, &error))
-}
-
-fn named(path: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{path}: {error}"))
+pub(super) fn mark(node: &Node<'_>, path: &str) -> anyhow::Result<()> {
+    write_atomic(&node.root.path(path), b"", 0o600).with_context(|| path.to_owned())
 }

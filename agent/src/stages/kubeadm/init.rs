@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use nkd_contract::{Cause, paths};
+use nkd_contract::{Cause, Plan, paths};
 
 use super::files::{self, ETCD_LOG, INIT_REPAIR, KUBELET_CONFIG};
-use super::{Api, Fault, Node, control_plane_runs, etcd, kubeadm, own_api, reset, restore};
+use super::{Api, Fault, Node, control_plane_runs, etcd, kubeadm, own_api, ports, reset, restore};
+use crate::stages::OrFault as _;
 use crate::stages::api::ApiError;
 
 /// What the preflight of a second `kubeadm init` finds where the first one was cut off.
@@ -13,16 +14,32 @@ const ALREADY_THERE: &str = "FileAvailable--etc-kubernetes-manifests-kube-apiser
     FileAvailable--etc-kubernetes-manifests-kube-controller-manager.yaml,\
     FileAvailable--etc-kubernetes-manifests-kube-scheduler.yaml,\
     FileAvailable--etc-kubernetes-manifests-etcd.yaml,\
-    DirAvailable--var-lib-etcd,Port-10250,Port-10257,Port-10259,Port-2379,Port-2380";
+    DirAvailable--var-lib-etcd";
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     let mut arguments = vec!["init", "--config", paths::KUBEADM, "--skip-token-print"];
-    let already_there = format!("{ALREADY_THERE},Port-{}", node.plan.machine.api_port());
+    let already_there = already_there(node.plan);
     if goes_on(node)? {
         arguments.extend(["--ignore-preflight-errors", &already_there]);
     }
     restore(node)?;
     kubeadm(node, &arguments)
+}
+
+fn already_there(plan: &Plan) -> String {
+    let [controller_manager, scheduler] = ports::CONTROLLERS;
+    let mut names = ALREADY_THERE.to_owned();
+    for port in [
+        ports::KUBELET,
+        controller_manager,
+        scheduler,
+        ports::ETCD_CLIENTS,
+        ports::ETCD_PEERS,
+        plan.machine.api_port(),
+    ] {
+        names += &format!(",Port-{port}");
+    }
+    names
 }
 
 /// Whether kubeadm is to go on with what an earlier attempt has made. Otherwise there is nothing left
@@ -62,7 +79,7 @@ fn repair(node: &mut Node<'_>) -> Result<(), Fault> {
     node.progress(message, None);
     files::mark(node, INIT_REPAIR)
         .and_then(|()| files::remove_torn(node))
-        .map_err(|error| Fault::new(Cause::KubeadmFailed, error.to_string()))
+        .or_fault(Cause::KubeadmFailed)
 }
 
 /// A cluster is made once: not beside itself, where another control plane serves it already, and not
@@ -73,8 +90,8 @@ fn may_begin(node: &Node<'_>) -> Result<(), Fault> {
         let answer = Api::anonymous(plan).and_then(|api| api.at(endpoint).get("/readyz"));
         matches!(answer, Ok(_) | Err(ApiError::Status(_)))
     };
-    let (endpoint, own) = (&plan.endpoint, own_api(plan));
-    if *endpoint != own && answers(endpoint) && !answers(&own) {
+    let (endpoint, own_endpoint) = (&plan.endpoint, own_api(plan));
+    if *endpoint != own_endpoint && answers(endpoint) && !answers(&own_endpoint) {
         let message =
             format!("the cluster is served at {endpoint} already, and not by this machine");
         return Err(Fault::new(Cause::KubeadmClusterExists, message));

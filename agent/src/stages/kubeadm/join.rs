@@ -9,9 +9,11 @@ use super::files::{
     self, INSTANCE_SETTINGS, KUBELET_BOOTSTRAP_CONFIG, KUBELET_FLAGS, QUORUM_REPAIR,
 };
 use super::{
-    Api, Fault, Node, control_plane_runs, cri_socket, discovery, etcd, kubeadm, own_api_answers,
-    reset, restore,
+    API_CAUSES, Api, ETCD_CAUSES, Fault, Node, control_plane_runs, discovery, etcd, kubeadm,
+    own_api_answers, reset, restore,
 };
+use crate::runtimes;
+use crate::stages::OrFault as _;
 use crate::stages::api::{self, ApiError};
 
 /// How long an API server may take to hear of a token that another one has stored.
@@ -59,8 +61,7 @@ fn finish_worker(node: &mut Node<'_>) -> Result<(), Fault> {
     if !files::is_whole(node, INSTANCE_SETTINGS) {
         annotate_cri_socket(node)?;
     }
-    files::remove_named(node, KUBELET_BOOTSTRAP_CONFIG)
-        .map_err(|error| Fault::new(Cause::KubeadmFailed, error.to_string()))
+    files::remove_named(node, KUBELET_BOOTSTRAP_CONFIG).or_fault(Cause::KubeadmFailed)
 }
 
 fn annotate_cri_socket(node: &mut Node<'_>) -> Result<(), Fault> {
@@ -69,17 +70,23 @@ fn annotate_cri_socket(node: &mut Node<'_>) -> Result<(), Fault> {
         return Err(Fault::new(Cause::KubeadmFailed, message));
     };
     let plan = node.plan;
-    let own = |error: ApiError| error.at_gate(&plan.endpoint, "this node's own object");
-    let api = api.map_err(own)?;
-    let object = api.node(&plan.node).map_err(own)?;
+    let failed =
+        |error: ApiError| error.fault(&API_CAUSES, &plan.endpoint, "this node's own object");
+    let api = api.map_err(failed)?;
+    let object = api.node(&plan.node).map_err(failed)?;
     if object["metadata"]["annotations"][CRI_SOCKET].is_string() {
         return Ok(());
     }
     node.progress("kubeadm was cut off before its last step; doing that", None);
     let annotations = json!({CRI_SOCKET: annotated_socket(plan)});
     let change = json!({"metadata": {"annotations": annotations}});
-    api.patch_node(&plan.node, &change)
-        .map_err(|error| error.at_gate(&plan.endpoint, "a change of this node's own object"))
+    api.patch_node(&plan.node, &change).map_err(|error| {
+        error.fault(
+            &API_CAUSES,
+            &plan.endpoint,
+            "a change of this node's own object",
+        )
+    })
 }
 
 /// A node's CRI socket as kubeadm of its version writes it: from 1.24 on with a scheme.
@@ -87,7 +94,7 @@ fn annotated_socket(plan: &Plan) -> String {
     if plan.kubernetes_minor() < 24 {
         plan.runtime.cri_endpoint(false)
     } else {
-        cri_socket(plan.runtime)
+        runtimes::of(plan.runtime).cri_socket()
     }
 }
 
@@ -101,7 +108,7 @@ pub(super) fn is_stacked(node: &Node<'_>) -> bool {
 fn is_done(node: &mut Node<'_>) -> Result<bool, Fault> {
     match has_joined(node) {
         Err(fault) if is_stacked(node) && fault.cause != Cause::KubeadmControlPlane => {
-            if etcd::repair_quorum(node)? {
+            if etcd::repair_quorum(node, ETCD_CAUSES)? {
                 has_joined(node)
             } else {
                 Err(fault)
@@ -175,7 +182,7 @@ fn has_joined(node: &mut Node<'_>) -> Result<bool, Fault> {
             labelled_has_joined(node)
         }
         Err(ApiError::Status(401 | 403 | 404)) => Ok(false),
-        Err(error) => Err(error.at_gate(endpoint, "this node's own object")),
+        Err(error) => Err(error.fault(&API_CAUSES, endpoint, "this node's own object")),
     }
 }
 

@@ -6,22 +6,26 @@ mod etcd;
 mod files;
 mod init;
 mod join;
+pub(super) mod ports;
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use nkd_contract::{Cause, Plan, Role, Runtime, paths};
+use anyhow::Context as _;
+use nkd_contract::{Cause, Plan, Role, Stage, paths};
 
 use super::addons::Applied;
-use super::api::{Api, ApiError};
-use super::{Fault, Node, images, sync};
+use super::api::{Api, ApiCauses, ApiError};
+use super::{Fault, Node, OrFault as _, images, sync};
+use crate::runtimes;
 use crate::system::files::{copy_tree, write_atomic};
 use crate::system::{CommandError, attended};
 use files::{ETCD_DATA, INIT_REPAIR, QUORUM_REPAIR};
 
 pub(super) use discovery::token;
+pub(super) use etcd::EtcdCauses;
 pub(crate) use files::{ADMIN_CONFIG, MEMBER};
 
 /// A healthy `kubeadm init` takes less than a minute; on slow disks it takes many.
@@ -30,6 +34,16 @@ const RESET: Duration = Duration::from_secs(5 * 60);
 /// How long the static pods of an earlier attempt may take to come up again: as long as kubeadm
 /// itself waits for them (`timeoutForControlPlane`).
 const CONTROL_PLANE: Duration = Duration::from_secs(4 * 60);
+
+const API_CAUSES: ApiCauses = ApiCauses {
+    unreachable: Cause::KubeadmUnreachable,
+    untrusted: Cause::KubeadmUntrusted,
+    not_ready: Cause::KubeadmNotReady,
+};
+const ETCD_CAUSES: EtcdCauses = EtcdCauses {
+    members: Cause::KubeadmEtcd,
+    quorum: Cause::KubeadmEtcdQuorum,
+};
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     if files::is_member(node) {
@@ -41,17 +55,21 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     enable
         .args(["enable", "kubelet.service"])
         .run()
-        .map_err(|error| Fault::of_command(Cause::KubeadmFailed, &error))?;
+        .map_err(|error| Fault::of_command(Cause::KubeadmFailed, error))?;
     match node.plan.role {
-        Role::Init => Applied::forget(node.root).and_then(|()| init::run(node)),
+        Role::Init => {
+            Applied::forget(node.root).or_fault(Cause::KubeadmFailed)?;
+            init::run(node)
+        }
         Role::JoinControlPlane | Role::JoinWorker => join::run(node),
     }?;
     // The mark must not outlive what it stands for.
     sync(node.root, node.plan)?;
-    images::settle_unsynced(node)?;
+    images::settle_unsynced(node).map_err(images_failed)?;
     let authority = node.plan.certificate_authority.as_bytes();
     write_atomic(&node.root.path(MEMBER), authority, 0o644)
-        .map_err(|error| Fault::new(Cause::KubeadmFailed, format!("{MEMBER}: {error}")))
+        .context(MEMBER)
+        .or_fault(Cause::KubeadmFailed)
 }
 
 /// Whether kubeadm has ever begun here, whatever the agent remembers.
@@ -64,8 +82,8 @@ pub(super) fn has_begun(node: &Node<'_>) -> bool {
 ///
 /// # Errors
 /// etcd still has no leader.
-pub(super) fn repair_quorum(node: &mut Node<'_>) -> Result<bool, Fault> {
-    Ok(join::is_stacked(node) && etcd::repair_quorum(node)?)
+pub(super) fn repair_quorum(node: &mut Node<'_>, causes: EtcdCauses) -> Result<bool, Fault> {
+    Ok(join::is_stacked(node) && etcd::repair_quorum(node, causes)?)
 }
 
 /// Whether the control plane that an earlier attempt began on this machine works, whoever else is
@@ -80,8 +98,8 @@ fn control_plane_runs(node: &mut Node<'_>) -> bool {
 }
 
 fn own_api_answers(node: &Node<'_>) -> Result<(), Fault> {
-    let own = own_api(node.plan);
-    let ask = |api: Api| api.at(&own).get("/readyz");
+    let endpoint = own_api(node.plan);
+    let ask = |api: Api| api.at(&endpoint).get("/readyz");
     let mut answer = Api::anonymous(node.plan).and_then(ask);
     // An API server that refuses anonymous requests answers its kubelet.
     if matches!(answer, Err(ApiError::Status(401 | 403)))
@@ -91,14 +109,14 @@ fn own_api_answers(node: &Node<'_>) -> Result<(), Fault> {
     }
     answer
         .map(drop)
-        .map_err(|error| error.at_gate(&own, "/readyz"))
+        .map_err(|error| error.fault(&API_CAUSES, &endpoint, "/readyz"))
 }
 
 /// kubelet runs static pods without an API.
 fn start_kubelet(node: &Node<'_>) {
     let start = node.root.command("systemctl");
     if let Err(error) = start.args(["start", "kubelet.service"]).run() {
-        log::warn!("{error}");
+        log::warn!("{:#}", anyhow::Error::from(error));
     }
 }
 
@@ -112,11 +130,6 @@ fn own_api(plan: &Plan) -> String {
     )
 }
 
-/// kubeadm knows dockershim by its bare path alone.
-fn cri_socket(runtime: Runtime) -> String {
-    runtime.cri_endpoint(runtime != Runtime::Docker)
-}
-
 /// Takes away what an earlier attempt has left.
 ///
 /// kubeadm's own phase for etcd is left out in every case. Where kubeadm doesn't run etcd, it would
@@ -127,21 +140,19 @@ fn cri_socket(runtime: Runtime) -> String {
 /// that may be down.
 fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
     node.progress("cleaning up after an earlier attempt", None);
-    let socket = cri_socket(node.plan.runtime);
+    let socket = runtimes::of(node.plan.runtime).cri_socket();
     node.root
         .command("kubeadm")
         .args(["reset", "--force", "--cri-socket", &socket])
         .args(["--skip-phases=remove-etcd-member"])
         .timeout(RESET)
         .run()
-        .map_err(|error| Fault::of_command(Cause::KubeadmReset, &error))?;
-    images::discard_unsynced(node)?;
-    let failed = |error: io::Error| Fault::new(Cause::KubeadmReset, error.to_string());
+        .map_err(|error| Fault::of_command(Cause::KubeadmReset, error))?;
+    images::discard_unsynced(node).map_err(images_failed)?;
     if node.plan.runs_etcd {
         match attended(|| fs::remove_dir_all(node.root.path(ETCD_DATA))) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                let message = format!("{ETCD_DATA}: {error}");
-                return Err(Fault::new(Cause::KubeadmReset, message));
+                return Err(Fault::of(Cause::KubeadmReset, error).context(ETCD_DATA));
             }
             _ => {}
         }
@@ -150,7 +161,7 @@ fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
     // next.
     sync(node.root, node.plan)?;
     for mark in [QUORUM_REPAIR, INIT_REPAIR] {
-        files::remove_named(node, mark).map_err(failed)?;
+        files::remove_named(node, mark).or_fault(Cause::KubeadmReset)?;
     }
     Ok(())
 }
@@ -171,10 +182,9 @@ fn copy_delivered(node: &Node<'_>, delivered: &str, place: &str) -> Result<(), F
     if !from.exists() {
         return Ok(());
     }
-    copy_tree(&from, &node.root.path(place)).map_err(|error| {
-        let message = format!("copying {delivered} to {place}: {error}");
-        Fault::new(Cause::KubeadmFailed, message)
-    })
+    copy_tree(&from, &node.root.path(place))
+        .with_context(|| format!("copying {delivered} to {place}"))
+        .or_fault(Cause::KubeadmFailed)
 }
 
 fn kubeadm(node: &Node<'_>, arguments: &[&str]) -> Result<(), Fault> {
@@ -183,12 +193,17 @@ fn kubeadm(node: &Node<'_>, arguments: &[&str]) -> Result<(), Fault> {
         .args(arguments)
         .timeout(KUBEADM)
         .run()
-        .map_err(|error| fault_of(&error))
+        .map_err(fault_of)
+}
+
+/// This stage looks after the images that kubeadm pulls by the means of the stage `images`.
+fn images_failed(fault: Fault) -> Fault {
+    fault.reported_by(Stage::Kubeadm, Cause::KubeadmImages)
 }
 
 /// kubeadm's own errors alone, where its last words have some.
-fn fault_of(error: &CommandError) -> Fault {
-    let fault = Fault::of_command(cause_of(error), error);
+fn fault_of(error: CommandError) -> Fault {
+    let cause = cause_of(&error);
     let errors: Vec<_> = error
         .tail()
         .iter()
@@ -196,22 +211,22 @@ fn fault_of(error: &CommandError) -> Fault {
         .filter(|line| line.starts_with("error") || line.starts_with("[ERROR"))
         .collect();
     if errors.is_empty() {
-        return fault;
+        return Fault::of_command(cause, error);
     }
-    Fault::new(fault.cause, errors.join(" | "))
+    Fault::new(cause, errors.join(" | "))
 }
 
 /// What kubeadm's last words say of why it failed.
 fn cause_of(error: &CommandError) -> Cause {
-    let said = |words: &str| error.tail().iter().any(|line| line.contains(words));
+    let has_words = |words: &str| error.tail().iter().any(|line| line.contains(words));
     if matches!(error, CommandError::TimedOut { .. }) {
         Cause::KubeadmTimeout
-    } else if said("[ERROR ") {
+    } else if has_words("[ERROR ") {
         Cause::KubeadmPreflight
-    } else if said("Unauthorized") {
+    } else if has_words("Unauthorized") {
         // The gate has seen the cluster up, with all that was ever to know of tokens.
         Cause::KubeadmToken
-    } else if said("already exists in the cluster") {
+    } else if has_words("already exists in the cluster") {
         Cause::KubeadmNameTaken
     } else {
         Cause::KubeadmFailed

@@ -9,6 +9,7 @@ use ureq::{Agent, Body, BodyReader};
 
 use super::super::worst;
 use super::Fault;
+use crate::stages::OrFault as _;
 use crate::system::{Backoff, tls};
 
 /// How long a connection may take.
@@ -41,7 +42,7 @@ pub(super) struct Download {
 impl Download {
     pub(super) fn new(urls: &Urls, bundle: &Bundle) -> Result<Self, Fault> {
         let roots = tls::roots(urls.certificate_authority.as_deref());
-        let roots = roots.map_err(|error| Fault::new(Cause::PlanInvalid, error.to_string()))?;
+        let roots = roots.or_fault(Cause::PlanInvalid)?;
         let agent = Agent::config_builder()
             .timeout_connect(Some(CONNECT))
             .timeout_recv_response(Some(SILENCE))
@@ -72,7 +73,7 @@ impl Download {
         // So that a server that isn't there is told from one that breaks off.
         while download.body.is_none() {
             if let Err(fault) = download.ask() {
-                download.go_on(&fault)?;
+                download.go_on(fault)?;
             }
         }
         Ok(download)
@@ -87,9 +88,8 @@ impl Download {
 
     /// Turns to the next server, after a while when all were asked. Fails when too many tries in a
     /// row have brought nothing.
-    fn go_on(&mut self, fault: &Fault) -> Result<(), Fault> {
-        let message = format!("{}: {}", self.place(), fault.message);
-        let fault = Fault::new(fault.cause, message);
+    fn go_on(&mut self, fault: Fault) -> Result<(), Fault> {
+        let fault = fault.context(self.place());
         log::warn!("{fault}");
         self.body = None;
         self.vain += 1;
@@ -119,12 +119,12 @@ impl Download {
             self.ask()?;
         }
         let body = self.body.as_mut().map_or(Ok(0), |body| body.read(into));
-        let broken = |problem| unreachable(format!("after {} bytes: {problem}", self.at));
-        match body {
-            Ok(0) => Err(broken("the server breaks off".to_owned())),
-            Ok(read) => Ok(read),
-            Err(error) => Err(broken(error.to_string())),
-        }
+        let fault = match body {
+            Ok(0) => unreachable("the server breaks off"),
+            Ok(read) => return Ok(read),
+            Err(error) => Fault::of(Cause::ImagesSource, error),
+        };
+        Err(fault.context(format!("after {} bytes", self.at)))
     }
 
     fn ask(&mut self) -> Result<(), Fault> {
@@ -135,13 +135,13 @@ impl Download {
             0 => request,
             at => request.header(RANGE, format!("bytes={at}-")),
         };
-        let response = request
-            .call()
-            .map_err(|error| unreachable(error.to_string()))?;
+        let response = request.call().or_fault(Cause::ImagesSource)?;
         let status = response.status().as_u16();
         let header = |name| {
             let value = response.headers().get(name);
-            value.and_then(|it| it.to_str().ok()).unwrap_or_default()
+            value
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
         };
         let from = match status {
             200 => {
@@ -161,7 +161,7 @@ impl Download {
         // A server without ranges begins anew.
         let again = self.at - from;
         let skipped = io::copy(&mut (&mut body).take(again), &mut io::sink());
-        let skipped = skipped.map_err(|error| unreachable(error.to_string()))?;
+        let skipped = skipped.or_fault(Cause::ImagesSource)?;
         if skipped < again {
             return Err(unreachable("the server breaks off"));
         }
@@ -209,8 +209,8 @@ impl Read for Download {
                     return Ok(read);
                 }
                 Err(fault) => self
-                    .go_on(&fault)
-                    .map_err(|fault| io::Error::other(fault.message))?,
+                    .go_on(fault)
+                    .map_err(|fault| io::Error::other(fault.message()))?,
             }
         }
     }

@@ -1,11 +1,11 @@
 //! What kubeadm's phases are given that run without a cluster.
 
-use nkd_contract::{Plan, Runtime, paths};
+use nkd_contract::{Plan, paths};
 use serde_json::{Value, json};
 
-use super::super::cri_socket;
 use super::gateway::Member;
 use super::peer_url;
+use crate::runtimes;
 
 /// kubeadm's oldest API whose `extraArgs` are a list of names and values.
 const LISTED_ARGUMENTS: &str = "kubeadm.k8s.io/v1beta4";
@@ -51,7 +51,7 @@ fn init(plan: &Plan) -> Value {
             "advertiseAddress": plan.machine.addresses.first(),
             "bindPort": plan.machine.api_port(),
         },
-        "nodeRegistration": {"name": plan.node, "criSocket": cri_socket(plan.runtime)},
+        "nodeRegistration": {"name": plan.node, "criSocket": runtimes::of(plan.runtime).cri_socket()},
     });
     let patches = plan
         .kubeadm
@@ -76,11 +76,7 @@ fn cluster(plan: &Plan) -> Value {
 /// What the machine demands of a kubelet. The cluster's own configuration can't be had without its API.
 fn kubelet(plan: &Plan) -> Value {
     let minor = plan.kubernetes_minor();
-    // As the runtime is configured: iSulad has systemd's cgroups since it has CRI's v1.
-    let driver = match plan.runtime {
-        Runtime::Isulad if minor < 26 => "cgroupfs",
-        _ => "systemd",
-    };
+    let driver = runtimes::of(plan.runtime).cgroup_driver(minor);
     let mut kubelet = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -96,9 +92,13 @@ fn kubelet(plan: &Plan) -> Value {
 
 /// What makes etcd join its cluster instead of making one.
 fn arguments(plan: &Plan, members: &[Member]) -> Value {
-    let own = plan.machine.addresses.first().map(|own| peer_url(*own));
+    let addresses = plan.machine.addresses.iter();
+    let own_url = addresses.map(|address| peer_url(*address)).next();
     let name = |member: &Member| {
-        if own.as_ref().is_some_and(|own| member.peers.contains(own)) {
+        if own_url
+            .as_ref()
+            .is_some_and(|url| member.peers.contains(url))
+        {
             plan.node.clone()
         } else if member.name.is_empty() {
             // It needs any name, and only its address counts.
@@ -167,10 +167,10 @@ mod tests {
         plan
     }
 
-    fn members(own: &str) -> Vec<Member> {
+    fn members(peer_url: &str) -> Vec<Member> {
         let members = json!([
             {"ID": "1", "name": "cp1", "peerURLs": ["https://10.0.0.1:2380"]},
-            {"ID": "2", "peerURLs": [own]},
+            {"ID": "2", "peerURLs": [peer_url]},
         ]);
         serde_json::from_value(members).unwrap()
     }

@@ -2,22 +2,34 @@
 
 use std::collections::BTreeMap;
 
-use nkd_contract::{Cause, Runtime};
+use anyhow::Context as _;
+use nkd_contract::Runtime;
 use serde_json::Value;
 
-use super::Fault;
+use super::RuntimeError;
 use crate::system::{Command, Root};
+
+/// The program of kubeadm's own choice.
+pub(super) const PROGRAM: &str = "crictl";
+/// What shows the state of a runtime.
+pub(super) const INSPECTIONS: &[&[&str]] = &[&["info"], &["images"], &["pods"], &["ps", "--all"]];
+
+/// crictl as the client of a runtime.
+pub(super) fn client(root: &Root, runtime: Runtime) -> Command {
+    let socket = format!("unix://{}", runtime.answers_at());
+    root.command(PROGRAM).args(["--runtime-endpoint", &socket])
+}
 
 fn crictl(root: &Root, runtime: Runtime) -> Command {
     let socket = format!("unix://{}", runtime.socket());
     let endpoints = ["--runtime-endpoint", &socket, "--image-endpoint", &socket];
-    root.command("crictl").args(endpoints)
+    root.command(PROGRAM).args(endpoints)
 }
 
 /// The command that pulls an image; `None` where there is no crictl, which kubeadm needs before
 /// 1.31 only.
 pub(super) fn pull(root: &Root, runtime: Runtime, name: &str) -> Option<Command> {
-    root.program("crictl")?;
+    root.program(PROGRAM)?;
     Some(crictl(root, runtime).args(["pull", name]))
 }
 
@@ -26,12 +38,12 @@ pub(super) fn present(
     root: &Root,
     runtime: Runtime,
     names: &[&str],
-) -> Result<BTreeMap<String, String>, Fault> {
+) -> Result<BTreeMap<String, String>, RuntimeError> {
     let list = crictl(root, runtime).args(["images", "--output", "json"]);
-    let list = list.read();
-    let list = list.map_err(|error| Fault::of_command(Cause::ImagesImport, &error))?;
+    let list = list.read()?;
     let list: Value = serde_json::from_str(&list)
-        .map_err(|error| Fault::new(Cause::ImagesImport, format!("crictl images: {error}")))?;
+        .context("crictl images")
+        .map_err(RuntimeError::Answer)?;
     let mut present = BTreeMap::new();
     for image in list["images"].as_array().into_iter().flatten() {
         let id = image["id"].as_str().unwrap_or_default();
@@ -47,10 +59,7 @@ pub(super) fn present(
 }
 
 /// Takes an image away.
-pub(super) fn remove(root: &Root, runtime: Runtime, name: &str) -> Result<(), Fault> {
-    crictl(root, runtime)
-        .args(["rmi", name])
-        .read()
-        .map(drop)
-        .map_err(|error| Fault::of_command(Cause::ImagesImport, &error))
+pub(super) fn remove(root: &Root, runtime: Runtime, name: &str) -> Result<(), RuntimeError> {
+    crictl(root, runtime).args(["rmi", name]).read()?;
+    Ok(())
 }

@@ -2,16 +2,15 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 
-use nkd_contract::{Cause, paths};
+use nkd_contract::paths;
 use tempfile::TempPath;
 
-use super::super::refused;
-use super::Fault;
+use super::RuntimeError;
 use crate::system::{Command, Input, Root, Running, attended};
 
 /// Images on their way into a runtime. Dropped before its end it leaves no image behind.
 #[derive(Debug)]
-pub(in super::super) enum Load {
+pub(crate) enum Load {
     /// A program takes them from a pipe.
     Piped(Running),
     /// They are put into a file first, for programs that want one; it has no more than these
@@ -21,7 +20,7 @@ pub(in super::super) enum Load {
 
 /// See [`Load::Spooled`].
 #[derive(Debug)]
-pub(in super::super) struct Spool {
+pub(crate) struct Spool {
     file: Option<File>,
     then: VecDeque<Command>,
     running: Option<Running>,
@@ -31,24 +30,21 @@ pub(in super::super) struct Spool {
 
 impl Load {
     /// A program that takes the tar from its standard input.
-    pub(super) fn piped(command: Command) -> Result<Self, Fault> {
-        let running = command.start(Input::Fed);
-        let running = running.map_err(|error| refused(Cause::ImagesImport, &error))?;
-        Ok(Self::Piped(running))
+    pub(super) fn piped(command: Command) -> Result<Self, RuntimeError> {
+        Ok(Self::Piped(command.start(Input::Fed)?))
     }
 
     /// Programs that take the tar from a file, one after another.
     pub(super) fn spooled(
         root: &Root,
         commands: impl FnOnce(&str) -> Vec<Command>,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, RuntimeError> {
         let directory = root.path(paths::SPOOL);
-        let full = |error: io::Error| full(paths::SPOOL, &error);
-        fs::create_dir_all(&directory).map_err(full)?;
+        fs::create_dir_all(&directory).map_err(unwritable)?;
         let file = tempfile::Builder::new()
             .suffix(".tar")
             .tempfile_in(directory);
-        let (file, path) = file.map_err(full)?.into_parts();
+        let (file, path) = file.map_err(unwritable)?.into_parts();
         Ok(Self::Spooled(Spool {
             file: Some(file),
             then: commands(&path.to_string_lossy()).into(),
@@ -58,15 +54,13 @@ impl Load {
     }
 
     /// Gives it the next bytes of the tar.
-    pub(in super::super) fn feed(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<(), RuntimeError> {
         match self {
-            Self::Piped(running) => running
-                .feed(bytes)
-                .map_err(|error| refused(Cause::ImagesImport, &error)),
+            Self::Piped(running) => Ok(running.feed(bytes)?),
             Self::Spooled(Spool { file, .. }) => match file {
                 Some(file) => {
                     let written = attended(|| file.write_all(bytes));
-                    written.map_err(|error| full(paths::SPOOL, &error))
+                    written.map_err(unwritable)
                 }
                 None => Ok(()),
             },
@@ -74,7 +68,7 @@ impl Load {
     }
 
     /// The tar is whole.
-    pub(in super::super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         match self {
             Self::Piped(running) => running.close(),
             Self::Spooled(spool) => spool.file = None,
@@ -82,19 +76,18 @@ impl Load {
     }
 
     /// Whether the runtime has the images.
-    pub(in super::super) fn poll(&mut self) -> Result<bool, Fault> {
-        let refused = |error| refused(Cause::ImagesImport, &error);
+    pub(crate) fn poll(&mut self) -> Result<bool, RuntimeError> {
         match self {
-            Self::Piped(running) => Ok(running.poll().map_err(refused)?.is_some()),
+            Self::Piped(running) => Ok(running.poll()?.is_some()),
             Self::Spooled(spool) => {
                 if let Some(running) = &mut spool.running
-                    && running.poll().map_err(refused)?.is_none()
+                    && running.poll()?.is_none()
                 {
                     return Ok(false);
                 }
                 let next = spool.then.pop_front();
                 let next = next.map(|command| command.start(Input::Nothing));
-                spool.running = next.transpose().map_err(refused)?;
+                spool.running = next.transpose()?;
                 Ok(spool.running.is_none())
             }
         }
@@ -102,18 +95,14 @@ impl Load {
 }
 
 /// Removes what a load that was cut off has left.
-pub(in super::super) fn clear_spool(root: &Root) -> Result<(), Fault> {
+pub(crate) fn clear_spool(root: &Root) -> Result<(), RuntimeError> {
     match fs::remove_dir_all(root.path(paths::SPOOL)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(full(paths::SPOOL, &error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unwritable(error)),
         _ => Ok(()),
     }
 }
 
-/// The fault of writing images to a directory.
-pub(super) fn full(directory: &str, error: &io::Error) -> Fault {
-    let cause = match error.kind() {
-        io::ErrorKind::StorageFull => Cause::ImagesDisk,
-        _ => Cause::ImagesImport,
-    };
-    Fault::new(cause, format!("{directory}: {error}"))
+fn unwritable(source: io::Error) -> RuntimeError {
+    let directory = paths::SPOOL.to_owned();
+    RuntimeError::Write { directory, source }
 }

@@ -1,15 +1,25 @@
 //! containerd, through `ctr`.
 
+mod content;
+
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
+use anyhow::Context as _;
 use nkd_bundle::{Blob, Digest, Image};
-use nkd_contract::{Cause, Runtime};
+use nkd_contract::Runtime;
 
-use super::super::refused;
-use super::ctr::ctr;
-use super::{ContentStore, Fault, Form, LOAD, Load, Store, content, crictl};
+use super::{ContainerRuntime, Form, ImageStore, LOAD, Load, RuntimeError, cri};
+use crate::system::files::remove;
 use crate::system::{Command, Root};
+pub(crate) use content::ContentStore;
+
+/// The namespace that CRI uses.
+const NAMESPACE: &str = "k8s.io";
+/// The file with containerd's own id. containerd writes it without syncing it, and answers no request while it
+/// is empty (containerd, `services/introspection`). If the file is missing, containerd makes another id.
+const ID: &str = "/var/lib/containerd/io.containerd.grpc.v1.introspection/uuid";
 
 /// The label that keeps an image from garbage collection (containerd, CRI plugin, "Image
 /// pinning").
@@ -18,20 +28,66 @@ const PINNED: &str = "io.cri-containerd.pinned=pinned";
 /// Labels"). The CRI plugin of containerd 2 has one for each pod, which doesn't.
 const EXPIRE: &str = r#"labels."containerd.io/gc.expire""#;
 
-#[derive(Debug)]
-pub(super) struct Containerd {
-    pub(super) root: Root,
+pub(super) struct Containerd;
+
+impl ContainerRuntime for Containerd {
+    fn client_program(&self) -> &'static str {
+        "ctr"
+    }
+
+    fn client(&self, root: &Root) -> Command {
+        let socket = Runtime::Containerd.answers_at();
+        root.command(self.client_program())
+            .args(["--address", socket])
+    }
+
+    fn inspections(&self) -> &'static [&'static [&'static str]] {
+        &[
+            &["--namespace", NAMESPACE, "images", "list"],
+            &["--namespace", NAMESPACE, "containers", "list"],
+            &["--namespace", NAMESPACE, "tasks", "list"],
+            &["--namespace", NAMESPACE, "leases", "list"],
+        ]
+    }
+
+    fn cri_socket(&self) -> String {
+        Runtime::Containerd.cri_endpoint(true)
+    }
+
+    fn repair(&self, root: &Root) -> anyhow::Result<Option<&'static str>> {
+        let path = root.path(ID);
+        let id = fs::read(&path);
+        // Some file systems keep the length of a file whose contents they have lost.
+        if !id.is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0)) {
+            return Ok(None);
+        }
+        remove(&path).context(ID)?;
+        Ok(Some(ID))
+    }
+
+    fn images(&self, root: &Root) -> Box<dyn ImageStore> {
+        Box::new(ContainerdImages { root: root.clone() })
+    }
 }
 
-impl Containerd {
+/// containerd's client, in the namespace of CRI's images.
+fn ctr(root: &Root) -> Command {
+    Containerd.client(root).args(["--namespace", NAMESPACE])
+}
+
+#[derive(Debug)]
+struct ContainerdImages {
+    root: Root,
+}
+
+impl ContainerdImages {
     fn ctr(&self) -> Command {
         ctr(&self.root)
     }
 
     /// The names of all images, each with its digest.
-    fn list(&self) -> Result<Vec<(String, String)>, Fault> {
-        let list = self.ctr().args(["images", "list"]).read();
-        let list = list.map_err(|error| Fault::of_command(Cause::ImagesImport, &error))?;
+    fn list(&self) -> Result<Vec<(String, String)>, RuntimeError> {
+        let list = self.ctr().args(["images", "list"]).read()?;
         // REF TYPE DIGEST SIZE PLATFORMS LABELS
         let rows = list.lines().filter_map(|line| {
             let mut columns = line.split_whitespace();
@@ -42,13 +98,12 @@ impl Containerd {
         Ok(rows.collect())
     }
 
-    fn remove_all(&self, names: &[&str]) -> Result<(), Fault> {
+    fn remove_all(&self, names: &[&str]) -> Result<(), RuntimeError> {
         self.ctr()
             .args(["images", "remove", "--sync"])
             .args(names)
-            .read()
-            .map(drop)
-            .map_err(|error| Fault::of_command(Cause::ImagesImport, &error))
+            .read()?;
+        Ok(())
     }
 }
 
@@ -58,8 +113,8 @@ fn is_made_by_cri(name: &str) -> bool {
     name.starts_with("sha256:") || name.contains("@sha256:")
 }
 
-impl Store for Containerd {
-    fn present(&self, names: &[&str]) -> Result<BTreeMap<String, String>, Fault> {
+impl ImageStore for ContainerdImages {
+    fn present(&self, names: &[&str]) -> Result<BTreeMap<String, String>, RuntimeError> {
         let mut images = self.list()?;
         images.retain(|(name, _)| names.contains(&name.as_str()));
         Ok(images.into_iter().collect())
@@ -84,54 +139,48 @@ impl Store for Containerd {
     /// An import that was cut off leaves half-written blobs, held by its lease for a day and named
     /// as in its archive, such as `layer.tar`. containerd would go on writing them from another
     /// archive with the same names, and fail for good. Without their lease they are collected.
-    fn forget_cut_off_loads(&self) -> Result<(), Fault> {
+    fn forget_cut_off_loads(&self) -> Result<(), RuntimeError> {
         content::forget_cut_off_loads(&self.root)?;
-        let failed = |error| Fault::of_command(Cause::ImagesImport, &error);
         let leases = ["leases", "list", "--quiet", EXPIRE];
-        let leases = self.ctr().args(leases).read();
-        let leases = leases.map_err(failed)?;
+        let leases = self.ctr().args(leases).read()?;
         let leases = leases.lines().map(str::trim);
         for lease in leases.filter(|lease| !lease.is_empty()) {
             self.ctr()
                 .args(["leases", "delete", "--sync", lease])
-                .read()
-                .map_err(failed)?;
+                .read()?;
         }
         Ok(())
     }
 
-    fn load(&self, _names: &[&str]) -> Result<Load, Fault> {
+    fn load(&self, _names: &[&str]) -> Result<Load, RuntimeError> {
         Load::piped(self.ctr().args(["images", "import", "-"]).timeout(LOAD))
     }
 
-    fn import(&self, archive: &Path, _wanted: &[&nkd_contract::Image]) -> Result<(), Fault> {
+    fn import(&self, archive: &Path, _wanted: &[&str]) -> Result<(), RuntimeError> {
         self.ctr()
             .args(["images", "import"])
             .args([archive])
             .timeout(LOAD)
-            .run()
-            .map_err(|error| refused(Cause::ImagesImport, &error))
+            .run()?;
+        Ok(())
     }
 
     /// Through CRI: with the mirrors, credentials and proxy that the runtime's own pulls have.
     fn pull(&self, name: &str) -> Option<Command> {
-        crictl::pull(&self.root, Runtime::Containerd, name)
+        cri::pull(&self.root, Runtime::Containerd, name)
     }
 
-    fn pin(&self, name: &str) -> Result<(), Fault> {
-        self.ctr()
-            .args(["images", "label", name, PINNED])
-            .read()
-            .map(drop)
-            .map_err(|error| Fault::of_command(Cause::ImagesImport, &error))
+    fn pin(&self, name: &str) -> Result<(), RuntimeError> {
+        self.ctr().args(["images", "label", name, PINNED]).read()?;
+        Ok(())
     }
 
-    fn remove(&self, name: &str) -> Result<(), Fault> {
+    fn remove(&self, name: &str) -> Result<(), RuntimeError> {
         self.remove_all(&[name])
     }
 
     /// What was unpacked stays for as long as the image has any name.
-    fn discard(&self, name: &str) -> Result<(), Fault> {
+    fn discard(&self, name: &str) -> Result<(), RuntimeError> {
         let images = self.list()?;
         let digest = images.iter().find(|(listed, _)| listed == name);
         let Some((_, digest)) = digest else {

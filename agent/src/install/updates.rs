@@ -6,21 +6,26 @@ use crate::system::Root;
 
 /// The units that are held and aren't started by a timer. The drop-ins are
 /// `systemd/usr/lib/systemd/system/UNIT.d/50-nkd.conf`.
-pub const HELD: [&str; 1] = ["zincati.service"];
+pub(crate) const HELD: [&str; 1] = ["zincati.service"];
 
 /// Where units are.
 const UNITS: [&str; 2] = ["/etc/systemd/system", "/usr/lib/systemd/system"];
 
 /// Starts what is enabled and was held. If that is cut off, the next boot does it.
-pub fn release(root: &Root) {
+pub(crate) fn release(root: &Root) {
     let systemctl = |words: &[&str]| root.command("systemctl").args(words).run();
     for unit in HELD {
-        let is_there = UNITS.iter().any(|it| root.path(it).join(unit).exists());
+        let is_there = UNITS
+            .iter()
+            .any(|directory| root.path(directory).join(unit).exists());
         if is_there
             && systemctl(&["--quiet", "is-enabled", unit]).is_ok()
             && let Err(error) = systemctl(&["--no-block", "start", unit])
         {
-            log::warn!("{unit} couldn't be started: {error}");
+            log::warn!(
+                "{unit} couldn't be started: {:#}",
+                anyhow::Error::from(error)
+            );
         }
     }
 }

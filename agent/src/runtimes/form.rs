@@ -5,7 +5,7 @@ use serde_json::json;
 
 /// How a runtime wants images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Form {
+pub(crate) enum Form {
     /// As an OCI image layout.
     Oci,
     /// As `docker save` writes them.
@@ -15,7 +15,7 @@ pub(in super::super) enum Form {
 impl Form {
     /// The files of a tar with these images, but for blobs that the runtime gets otherwise. Blobs
     /// may come in any order.
-    pub(in super::super) fn layout(self, images: &[Image], without: &HashSet<Digest>) -> Layout {
+    pub(crate) fn layout(self, images: &[Image], without: &HashSet<Digest>) -> Layout {
         match self {
             Self::Oci => Layout::without(images, without),
             Self::Docker => Layout {
@@ -32,7 +32,7 @@ fn docker(images: &[Image]) -> Vec<Entry> {
     let manifest: Vec<_> = images
         .iter()
         .map(|image| {
-            let layers = image.layers.iter().map(|it| layer(&it.blob.digest));
+            let layers = image.layers.iter().map(|each| layer(&each.blob.digest));
             json!({
                 "Config": config(image),
                 "RepoTags": [image.name],

@@ -13,17 +13,15 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::linkat;
 use nkd_bundle::{Blob, Digest};
-use nkd_contract::Cause;
 
-use super::super::refused;
-use super::ctr::ctr;
-use super::load::full;
-use super::{Fault, LOAD};
-use crate::system::{CommandError, Input, Root, Running, attended};
+use super::super::{LOAD, RuntimeError};
+use super::ctr;
+use crate::system::{Input, Root, Running, attended};
 
 /// From which size on a blob is written by the agent, in bytes. Handing one over takes a program of
 /// its own, in whose time a smaller one is sent.
@@ -39,7 +37,7 @@ const GC_REFERENCE: &str = "containerd.io/gc.ref.content";
 /// The content store of a running containerd. As long as this lives, the blobs it is made for are
 /// kept, though no image has them yet.
 #[derive(Debug)]
-pub(in super::super) struct ContentStore {
+pub(crate) struct ContentStore {
     machine: Root,
     directory: PathBuf,
     /// The blob whose labels refer to all others.
@@ -60,13 +58,13 @@ impl ContentStore {
     /// it isn't a directory that this process can write to.
     pub(super) fn open(machine: &Root, blobs: &[Blob]) -> Option<Self> {
         let mut seen = HashSet::new();
-        let mut is_new = |it: &&Blob| Self::takes(it) && seen.insert(it.digest);
-        let large: Vec<_> = blobs.iter().filter(|it| is_new(it)).collect();
+        let mut is_new = |blob: &&Blob| Self::takes(blob) && seen.insert(blob.digest);
+        let large: Vec<_> = blobs.iter().filter(|blob| is_new(blob)).collect();
         if large.is_empty() {
             return None;
         }
         let opened = directory(machine).and_then(|directory| {
-            let list: Vec<_> = large.iter().map(|it| it.digest.to_string()).collect();
+            let list: Vec<_> = large.iter().map(|blob| blob.digest.to_string()).collect();
             let list = list.join("\n");
             let store = Self {
                 machine: machine.clone(),
@@ -81,80 +79,79 @@ impl ContentStore {
             store.create()?;
             Ok(store)
         });
-        let why = |fault: &Fault| log::info!("large layers are sent to containerd: {fault}");
+        let why = |error: &RuntimeError| log::info!("large layers are sent to containerd: {error}");
         opened.inspect_err(why).ok()
     }
 
     /// Makes the garbage collector's root. containerd has made the directory by then, if this is
     /// its first blob. Until it has its label it may itself be collected, which happens right after
     /// containerd's start, so a failure is worth another try.
-    fn keep(&self, list: &str, blobs: &[&Blob]) -> Result<(), Fault> {
+    fn keep(&self, list: &str, blobs: &[&Blob]) -> Result<(), RuntimeError> {
         let root = Blob {
             digest: self.root,
             size: list.len() as u64,
         };
-        let failed_here = |error: io::Error| Fault::new(Cause::AgentInternal, error.to_string());
-        let file = in_memory(list).map_err(failed_here)?;
+        let file = in_memory(list).map_err(|error| RuntimeError::Internal(error.into()))?;
         let mut ingest = self.ingest(file, root)?;
-        ingest.wait().map_err(|error| failed(&error))?;
+        ingest.wait()?;
         let references = blobs.iter().enumerate();
         let references =
-            references.map(|(number, it)| format!("{GC_REFERENCE}.{number}={}", it.digest));
+            references.map(|(number, blob)| format!("{GC_REFERENCE}.{number}={}", blob.digest));
         let label = ctr(&self.machine).args(["content", "label"]);
         let label = label.args([root.digest.to_string(), GC_ROOT.to_owned()]);
         let labelled = label
             .args(references)
             .each_line(|line| log::debug!("{line}"));
-        labelled.map_err(|error| failed(&error))
+        Ok(labelled?)
     }
 
     /// Whether a blob is to be given here.
-    pub(in super::super) fn takes(blob: &Blob) -> bool {
+    pub(crate) fn takes(blob: &Blob) -> bool {
         blob.size >= LARGE
     }
 
     /// A blob comes.
-    pub(in super::super) fn begin(&mut self) -> Result<(), Fault> {
+    pub(crate) fn begin(&mut self) -> Result<(), RuntimeError> {
         let file = self.create()?;
         self.coming = Some(Coming { file, unsynced: 0 });
         Ok(())
     }
 
     /// A file without a name.
-    fn create(&self) -> Result<File, Fault> {
+    fn create(&self) -> Result<File, RuntimeError> {
         OpenOptions::new()
             .read(true)
             .write(true)
             .custom_flags(OFlag::O_TMPFILE.bits())
             .open(&self.directory)
-            .map_err(|error| self.fault(&error))
+            .map_err(|error| self.failed(error))
     }
 
     /// Bytes of it.
-    pub(in super::super) fn feed(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<(), RuntimeError> {
         let Some(coming) = &mut self.coming else {
             return Ok(());
         };
         let written = coming.write(bytes);
-        written.map_err(|error| self.fault(&error))
+        written.map_err(|error| self.failed(error))
     }
 
     /// It is whole, and is what its digest says.
-    pub(in super::super) fn end(&mut self, blob: Blob) -> Result<(), Fault> {
+    pub(crate) fn end(&mut self, blob: Blob) -> Result<(), RuntimeError> {
         let coming = self.coming.take();
-        let coming = coming.ok_or_else(|| Fault::new(Cause::AgentInternal, "no blob is coming"))?;
+        let coming = coming.ok_or_else(|| RuntimeError::Internal(anyhow!("no blob is coming")))?;
         let file = self.name(coming.file, blob);
-        let file = file.map_err(|error| self.fault(&error))?;
+        let file = file.map_err(|error| self.failed(error))?;
         let running = self.ingest(file, blob)?;
         self.ingesting.push((blob.digest, running));
         Ok(())
     }
 
     /// The blobs that containerd has by now, each said once.
-    pub(in super::super) fn poll(&mut self) -> Result<Vec<Digest>, Fault> {
+    pub(crate) fn poll(&mut self) -> Result<Vec<Digest>, RuntimeError> {
         let mut there = Vec::new();
         for (digest, running) in &mut self.ingesting {
-            if running.poll().map_err(|error| failed(&error))?.is_some() {
+            if running.poll()?.is_some() {
                 there.push(*digest);
             }
         }
@@ -163,16 +160,16 @@ impl ContentStore {
     }
 
     /// Has containerd take a blob.
-    fn ingest(&self, file: File, blob: Blob) -> Result<Running, Fault> {
+    fn ingest(&self, file: File, blob: Blob) -> Result<Running, RuntimeError> {
         let digest = blob.digest.to_string();
         let ingest = ctr(&self.machine).args(["content", "ingest"]);
-        ingest
+        let running = ingest
             .args(["--expected-digest", &digest])
             .args(["--expected-size", &blob.size.to_string()])
             .args([format!("nkd-{}", blob.digest.hex())])
             .timeout(LOAD)
-            .start(Input::File(file))
-            .map_err(|error| failed(&error))
+            .start(Input::File(file))?;
+        Ok(running)
     }
 
     /// Gives a file its name, as containerd would: not before its bytes are on the disk.
@@ -195,8 +192,9 @@ impl ContentStore {
         Ok(file)
     }
 
-    fn fault(&self, error: &io::Error) -> Fault {
-        full(&self.directory.to_string_lossy(), error)
+    fn failed(&self, source: io::Error) -> RuntimeError {
+        let directory = self.directory.to_string_lossy().into_owned();
+        RuntimeError::Write { directory, source }
     }
 }
 
@@ -216,18 +214,17 @@ impl Drop for ContentStore {
     /// What no image has taken is left to the garbage collector.
     fn drop(&mut self) {
         self.ingesting.clear();
-        if let Err(fault) = forget(&self.machine, &[self.root.to_string()]) {
-            log::warn!("{fault}");
+        if let Err(error) = forget(&self.machine, &[self.root.to_string()]) {
+            log::warn!("{error}");
         }
     }
 }
 
 /// Lets go what an earlier load has kept that was cut off.
-pub(super) fn forget_cut_off_loads(machine: &Root) -> Result<(), Fault> {
+pub(super) fn forget_cut_off_loads(machine: &Root) -> Result<(), RuntimeError> {
     // All content is a line for each layer of each image, with its labels.
     let list = ["content", "list", "--quiet", GC_ROOT_FILTER];
-    let list = ctr(machine).args(list).read();
-    let list = list.map_err(|error| failed(&error))?;
+    let list = ctr(machine).args(list).read()?;
     let roots: Vec<_> = list.split_whitespace().collect();
     if roots.is_empty() {
         return Ok(());
@@ -235,28 +232,29 @@ pub(super) fn forget_cut_off_loads(machine: &Root) -> Result<(), Fault> {
     forget(machine, &roots)
 }
 
-fn forget<S: AsRef<std::ffi::OsStr>>(machine: &Root, roots: &[S]) -> Result<(), Fault> {
+fn forget<S: AsRef<std::ffi::OsStr>>(machine: &Root, roots: &[S]) -> Result<(), RuntimeError> {
     let delete = ctr(machine).args(["content", "delete"]).args(roots);
-    delete.read().map(drop).map_err(|error| failed(&error))
+    delete.read()?;
+    Ok(())
 }
 
 /// Where the store has its blobs, as containerd itself says.
-fn directory(machine: &Root) -> Result<PathBuf, Fault> {
+fn directory(machine: &Root) -> Result<PathBuf, RuntimeError> {
     let plugin = "type==io.containerd.content.v1,id==content";
     let plugin = ctr(machine)
         .args(["plugins", "list", "--detailed", plugin])
-        .read();
-    let plugin = plugin.map_err(|error| failed(&error))?;
+        .read()?;
     let root = plugin.lines().find_map(|line| {
         let mut words = line.split_whitespace();
         words
             .next()
-            .filter(|it| *it == "root")
+            .filter(|word| *word == "root")
             .and_then(|_| words.next())
     });
     let root = root.ok_or_else(|| {
-        let message = "containerd doesn't say where its content store is";
-        Fault::new(Cause::ImagesImport, message)
+        RuntimeError::Answer(anyhow!(
+            "containerd doesn't name the directory of its content store"
+        ))
     })?;
     Ok(machine.path(root).join("blobs/sha256"))
 }
@@ -267,8 +265,4 @@ fn in_memory(text: &str) -> io::Result<File> {
     file.write_all(text.as_bytes())?;
     file.rewind()?;
     Ok(file)
-}
-
-fn failed(error: &CommandError) -> Fault {
-    refused(Cause::ImagesImport, error)
 }
