@@ -2,8 +2,6 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::Vocabulary;
-
 /// Whether another attempt can succeed without a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -229,12 +227,6 @@ causes! {
     ReadyUnreachable "ready.api-unreachable" Transient
         "nkd-agent cannot read this node's Node object from the cluster's API."
         "Check that the cluster's API is up, and that kubelet runs and has its credentials (`journalctl -u kubelet`).";
-}
-
-impl Vocabulary for Cause {
-    fn word(self) -> &'static str {
-        self.code()
-    }
 }
 
 impl fmt::Display for Cause {

@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Cause, Role, Stage, Timestamp, Vocabulary, Word};
+use crate::{Cause, Role, Stage, Timestamp, Word};
 
 /// One thing that happened on a node: a line of the event log, the `data` of a callback.
 ///
@@ -108,12 +108,6 @@ impl Kind {
     }
 }
 
-impl Vocabulary for Kind {
-    fn word(self) -> &'static str {
-        self.name()
-    }
-}
-
 /// How far a stage is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -179,11 +173,5 @@ impl Unit {
             Self::Images => "images",
             Self::Manifests => "manifests",
         }
-    }
-}
-
-impl Vocabulary for Unit {
-    fn word(self) -> &'static str {
-        self.name()
     }
 }

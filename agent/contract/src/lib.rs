@@ -5,6 +5,7 @@
 //! - [`Event`] is what the node reports; [`NodeStatus`] is the state that follows from its events.
 //! - [`Stage`] and [`Cause`] are the names that both sides use; [`Word`] is a name that may be of a later release.
 //! - [`paths`] and [`names`] are the paths and the names under which others find the agent.
+//! - `callback`, with the feature `callbacks`, is how events are posted, signed and verified.
 
 #[cfg(feature = "callbacks")]
 pub mod callback;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Runtime, Stage, Timestamp, Vocabulary};
+use crate::{Runtime, Stage, Timestamp};
 
 /// The version of the plan that this build reads and writes. It changes only when no earlier
 /// agent can read the plan at all.
@@ -217,12 +217,6 @@ impl Role {
             Self::JoinControlPlane => "join-control-plane",
             Self::JoinWorker => "join-worker",
         }
-    }
-}
-
-impl Vocabulary for Role {
-    fn word(self) -> &'static str {
-        self.name()
     }
 }
 

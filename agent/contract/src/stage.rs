@@ -3,8 +3,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Vocabulary;
-
 /// One stage of a node's installation. Each stage is idempotent: it may be interrupted at any moment and
 /// runs again from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,12 +79,6 @@ impl Stage {
             Self::Pivot | Self::Images | Self::Kubeadm => 30 * 60,
             Self::Gate => 60 * 60,
         })
-    }
-}
-
-impl Vocabulary for Stage {
-    fn word(self) -> &'static str {
-        self.name()
     }
 }
 

@@ -1,9 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Cause, Event, Kind, Progress, Role, Stage, Timestamp, Vocabulary, Word};
+use crate::{Cause, Event, Kind, Progress, Role, Stage, Timestamp, Word};
 
-/// The state that follows from a node's events, for D-Bus, `nkd-agent status`, and receivers of callbacks. It is
-/// derived from the events each time, so a reader may ignore fields that it does not know.
+/// The state that follows from a node's events, for D-Bus, `nkd-agent status`, and receivers of
+/// callbacks. A reader ignores fields that it doesn't know, because the status is derived from the events each time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -77,15 +77,9 @@ impl State {
     }
 }
 
-impl Vocabulary for State {
-    fn word(self) -> &'static str {
-        self.name()
-    }
-}
-
 impl NodeStatus {
-    /// Applies the next event of the log. An event of an unknown kind does not change state and cause, and changes
-    /// the stage only if it names one.
+    /// Applies the next event of the log. An event of an unknown kind changes neither state nor cause, and the stage
+    /// only if it names one, because what it means for the node is not known.
     pub fn apply(&mut self, event: &Event) {
         let state = event.kind.known().map(State::after);
         if let Some(state) = state.filter(|state| self.state != *state) {

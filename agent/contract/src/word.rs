@@ -4,10 +4,31 @@ use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::{Cause, Kind, Role, Stage, State, Unit};
+
 /// The words of one kind that this build knows, such as all causes.
 pub trait Vocabulary: Copy + PartialEq + 'static {
     /// The word as it is written in JSON, on D-Bus and in the journal.
     fn word(self) -> &'static str;
+}
+
+macro_rules! vocabularies {
+    ($($vocabulary:ident $word:ident,)*) => {$(
+        impl Vocabulary for $vocabulary {
+            fn word(self) -> &'static str {
+                self.$word()
+            }
+        }
+    )*};
+}
+
+vocabularies! {
+    Cause code,
+    Kind name,
+    Role name,
+    Stage name,
+    State name,
+    Unit name,
 }
 
 /// A word in an event or a status. Later releases add words, so a reader may meet one that it does not know. It

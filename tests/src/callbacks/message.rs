@@ -52,7 +52,7 @@ impl Message {
             envelope.specversion
         );
         ensure!(!envelope.source.is_empty(), "no source");
-        let expected = format!("{}.{}", names::EVENT_TYPE_PREFIX, event.kind.name());
+        let expected = format!("{}.{}", names::EVENT_TYPE_PREFIX, event.kind.as_str());
         ensure!(
             envelope.r#type == expected,
             "type {} of a {expected}",
