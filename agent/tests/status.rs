@@ -132,8 +132,8 @@ cluster   demo
 role      init
 state     retrying since 2023-11-14T22:13:23Z
 stage     images (5 of 9), attempt 2
-cause     images.import: The runtime doesn't take an image.
-remedy    Look for a damaged archive or a broken runtime; the message has the runtime's own words.
+cause     images.import: The container runtime did not accept an image.
+remedy    Look for a damaged archive or a broken runtime. The message contains the output of the runtime.
 message   ctr:  [31mno space left on device
 
 "#]]

@@ -66,7 +66,7 @@ causes! {
         "nkd-agent cannot read or write its own state in /var/lib/nkd."
         "Check whether /var is full (`df /var`) or read-only (`findmnt -T /var`).";
     AgentInternal "agent.internal" Transient
-        "nkd-agent met an error that it does not expect."
+        "nkd-agent encountered an unexpected error."
         "Report this as a bug, with the output of `journalctl -u nkd-agent.service`.";
     AgentCutOff "agent.cut-off" Transient
         "nkd-agent was killed again and again in the middle of a stage, until the budget of the stage was used up. It has stopped."
@@ -171,7 +171,7 @@ causes! {
         "The cluster's API does not know this node's bootstrap token: `kubeadm init` has not created it yet, or it has expired. The node waits."
         "Wait for the init node: `kubeadm init` creates the tokens last. If the cluster has been up for longer, create a token on a control plane with `kubeadm token create`, and write it to /etc/nkd/token on this node. While the node waits, it uses the new token within a minute.";
     GateEtcdQuorum "gate.etcd-quorum" Transient
-        "The cluster's API is down because etcd has lost its quorum. This node can restore the quorum but has not done so yet."
+        "The cluster's API is down because etcd has lost its quorum. This node has not restored the quorum yet, and waits."
         "Read the reason in the message. Check that etcd runs on the other control planes, and run `journalctl -u nkd-agent.service` on this node.";
     KubeadmFailed "kubeadm.failed" Transient
         "kubeadm failed."
@@ -186,7 +186,7 @@ causes! {
         "The API server returned an error when nkd-agent asked whether this node has joined. nkd-agent resets nothing."
         "Wait for the control planes. If nothing changes, check their API servers.";
     KubeadmImages "kubeadm.images" Transient
-        "The container runtime does not list or remove the images that kubeadm has pulled."
+        "The container runtime could not list or remove the images that kubeadm has pulled."
         "Read the journal of the runtime, for example `journalctl -u containerd.service`. The message contains the output of the runtime.";
     KubeadmPreflight "kubeadm.preflight" Transient
         "The preflight checks of kubeadm failed. The message lists the errors."

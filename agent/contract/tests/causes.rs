@@ -17,8 +17,8 @@ fn the_page_of_causes_is_current() {
          \x20 minutes. It continues by itself as soon as the cause is gone. `nkd-agent retry` tries at once.\n\
          - **permanent**: `nkd-agent` stops. Follow the remedy, then run `nkd-agent retry`: it continues with\n\
          \x20 the stage that failed.\n\n\
-         The part of a cause before the dot is the stage that failed. Every stage can report the causes that\n\
-         begin with `agent.`, `plan.` and `hook.`, and `host.program-missing`.\n\n\
+         The part of a cause before the dot is the stage that failed. The exceptions are `host.program-missing`\n\
+         and the causes that begin with `agent.`, `plan.` and `hook.`: every stage can report them.\n\n\
          A test generates this page from the contract (`agent/contract/src/cause.rs`).\n\n\
          | cause | what happened | what to do | class |\n|---|---|---|---|\n",
     );
