@@ -30,15 +30,16 @@ fn retry(history: &[Kind]) -> (Output, String) {
             boot: "boot".into(),
             cluster: Some("demo".into()),
             node: "cp1".into(),
-            role: Some(Role::Init),
+            role: Some(Role::Init.into()),
             plan: None,
-            kind: *kind,
-            stage: Some(Stage::Images),
+            kind: (*kind).into(),
+            stage: Some(Stage::Images.into()),
             attempt: 1,
             progress: None,
-            cause: (*kind == Kind::Failed).then_some(Cause::ImagesMissing),
+            cause: (*kind == Kind::Failed).then_some(Cause::ImagesMissing.into()),
             message: "something happened".into(),
             retry_after: None,
+            unknown_fields: serde_json::Map::new(),
         };
         serde_json::to_string(&event).unwrap() + "\n"
     };

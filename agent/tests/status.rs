@@ -74,30 +74,27 @@ fn event(sequence: u64, kind: Kind) -> Event {
         boot: "f0b0".into(),
         cluster: Some("demo".into()),
         node: "cp1".into(),
-        role: Some(Role::Init),
+        role: Some(Role::Init.into()),
         plan: Some("5".repeat(64)),
-        kind,
-        stage: Some(Stage::Images),
+        kind: kind.into(),
+        stage: Some(Stage::Images.into()),
         attempt: 1,
         progress: None,
         cause: None,
         message: "importing etcd.tar".into(),
         retry_after: None,
+        unknown_fields: serde_json::Map::new(),
     }
 }
 
 fn failing() -> [Event; 3] {
     let progress = Event {
-        progress: Some(Progress {
-            done: 3,
-            total: 7,
-            unit: Unit::Archives,
-        }),
+        progress: Some(Progress::new(3, 7, Unit::Archives)),
         ..event(2, Kind::Progress)
     };
     let failed = Event {
         attempt: 2,
-        cause: Some(Cause::ImagesImport),
+        cause: Some(Cause::ImagesImport.into()),
         message: "ctr: \u{1b}[31mno space left on device".into(),
         retry_after: Some(3_500),
         ..event(3, Kind::AttemptFailed)
@@ -148,7 +145,7 @@ fn a_node_without_a_plan_is_told_by_what_there_is() {
         plan: None,
         stage: None,
         attempt: 0,
-        cause: Some(Cause::PlanMissing),
+        cause: Some(Cause::PlanMissing.into()),
         message: "there is no /etc/nkd/plan.json".into(),
         ..event(1, Kind::Failed)
     };

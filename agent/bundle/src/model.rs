@@ -132,7 +132,7 @@ pub(crate) fn read_index(json: &[u8]) -> Result<Vec<Listed>, Invalid> {
         if !names.insert(name.clone()) {
             return Err(Invalid::other(format!("{name} is in it twice")));
         }
-        let platform = manifest.platform.filter(|it| it.os == "linux");
+        let platform = manifest.platform.filter(|platform| platform.os == "linux");
         let platform =
             platform.ok_or_else(|| Invalid::other(format!("{name} is not for Linux")))?;
         bytes = bytes.saturating_add(manifest.blob.size);
@@ -155,7 +155,7 @@ fn is_printable(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 512
         && !name.starts_with('-')
-        && name.bytes().all(|it| it.is_ascii_graphic())
+        && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl Listed {
@@ -180,9 +180,9 @@ impl Image {
         if manifest.config.blob.size > JSON_LIMIT {
             return Err(Invalid::other("its configuration is too large"));
         }
-        let layers = manifest.layers.into_iter().map(|it| Layer {
-            blob: it.blob,
-            media_type: it.media_type,
+        let layers = manifest.layers.into_iter().map(|layer| Layer {
+            blob: layer.blob,
+            media_type: layer.media_type,
         });
         let image = Self {
             name,
@@ -209,7 +209,7 @@ impl Image {
     pub fn blobs(&self) -> impl Iterator<Item = Blob> {
         [self.config]
             .into_iter()
-            .chain(self.layers.iter().map(|it| it.blob))
+            .chain(self.layers.iter().map(|layer| layer.blob))
     }
 }
 
@@ -236,7 +236,7 @@ pub fn index(images: &[Image]) -> Vec<u8> {
 pub fn connected(images: impl IntoIterator<Item = Image>) -> Vec<Vec<Image>> {
     let mut groups: Vec<(HashSet<Digest>, BTreeMap<usize, Image>)> = Vec::new();
     for (number, image) in images.into_iter().enumerate() {
-        let mut blobs: HashSet<_> = image.blobs().map(|it| it.digest).collect();
+        let mut blobs: HashSet<_> = image.blobs().map(|blob| blob.digest).collect();
         let mut members = BTreeMap::from([(number, image)]);
         let is_apart = |group: &(HashSet<Digest>, _)| group.0.is_disjoint(&blobs);
         let (apart, shared): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_apart);
@@ -249,5 +249,5 @@ pub fn connected(images: impl IntoIterator<Item = Image>) -> Vec<Vec<Image>> {
     }
     groups.sort_by_key(|(_, members)| members.keys().next().copied());
     let groups = groups.into_iter().map(|(_, members)| members);
-    groups.map(|it| it.into_values().collect()).collect()
+    groups.map(|group| group.into_values().collect()).collect()
 }

@@ -25,11 +25,11 @@ impl Contents {
     fn new(index: Digest, index_size: u64, images: Vec<Image>) -> Self {
         let length = |size| 512 + size + padding(size);
         let mut seen = HashSet::new();
-        let manifests = images.iter().map(|it| it.manifest);
-        let manifests: Vec<_> = manifests.filter(|it| seen.insert(it.digest)).collect();
+        let manifests = images.iter().map(|image| image.manifest);
+        let manifests: Vec<_> = manifests.filter(|blob| seen.insert(blob.digest)).collect();
         let blobs = images.iter().flat_map(Image::blobs);
-        let blobs: Vec<_> = blobs.filter(|it| seen.insert(it.digest)).collect();
-        let sizes = manifests.iter().chain(&blobs).map(|it| it.size);
+        let blobs: Vec<_> = blobs.filter(|blob| seen.insert(blob.digest)).collect();
+        let sizes = manifests.iter().chain(&blobs).map(|blob| blob.size);
         let sizes = sizes.chain([index_size, OCI_LAYOUT.1.len() as u64]);
         let size = sizes.map(length).fold(1024, u64::saturating_add);
         Self {
@@ -43,9 +43,13 @@ impl Contents {
     /// The names of the images that contain a blob, for a person.
     pub fn owners(&self, blob: &Digest) -> String {
         let has = |image: &&Image| {
-            image.manifest.digest == *blob || image.blobs().any(|it| it.digest == *blob)
+            image.manifest.digest == *blob || image.blobs().any(|other| other.digest == *blob)
         };
-        let names = self.images.iter().filter(has).map(|it| it.name.as_str());
+        let names = self
+            .images
+            .iter()
+            .filter(has)
+            .map(|image| image.name.as_str());
         names.collect::<Vec<_>>().join(", ")
     }
 }
@@ -86,7 +90,7 @@ impl<S: Source> Reader<S> {
         let mut images: Vec<Image> = Vec::new();
         for listed in listed {
             let blob = listed.manifest;
-            let known = images.iter().find(|it| it.manifest == blob);
+            let known = images.iter().find(|image| image.manifest == blob);
             let bytes = match known {
                 Some(image) => image.manifest_bytes.clone(),
                 None => head.json(&blob_path(&blob.digest), Some(blob.size))?,
@@ -228,7 +232,7 @@ impl<S: Read> Head<S> {
         let at = self.at;
         let mut bytes = vec![0; usize::try_from(count).map_err(io::Error::other)?];
         self.exact(&mut bytes)?;
-        if bytes.iter().all(|it| *it == 0) {
+        if bytes.iter().all(|byte| *byte == 0) {
             return Ok(());
         }
         Err(Error::Unexpected {

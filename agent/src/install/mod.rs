@@ -58,7 +58,7 @@ fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     };
     announcer.adopt(&plan, &digest);
     keep_reserve(&root.path(paths::STATE));
-    let saved = WorkerState::load(root).context(paths::STATE)?;
+    let saved = WorkerState::load(root, stages).context(paths::STATE)?;
     let mut state = saved.unwrap_or_else(|| WorkerState::new(digest.clone(), boot.clone(), stages));
     if state.plan != digest {
         let message = format!("the installation began with plan {}", short(&state.plan));
@@ -67,7 +67,7 @@ fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     for event in &state.events {
         announcer.publish(event)?;
     }
-    for entry in stages.before(state.reached) {
+    for entry in stages.before(state.furthest(stages)) {
         if let Some(mark) = entry.mark.filter(|mark| !root.path(mark).exists()) {
             let message = format!("stage {} was done, but {mark} does not exist", entry.stage);
             return stop(&mut announcer, &Fault::new(Cause::PlanVarKept, message));

@@ -3,15 +3,17 @@
 use std::io;
 use std::time::Duration;
 
-use nkd_contract::{Event, Stage, paths};
+use nkd_contract::{Event, Stage, Word, paths};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::step::{Change, Step};
 use crate::stages::StageList;
 use crate::system::Root;
 use crate::system::files::{read_if_exists, with_reserve, write_atomic};
 
-/// `/var/lib/nkd/state.json`.
+/// `/var/lib/nkd/state.json`. It may have been written by a later release that was rolled back, or by an earlier one
+/// that was updated.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WorkerState {
@@ -21,8 +23,9 @@ pub(crate) struct WorkerState {
     pub(crate) boot: String,
     /// How long after its beginning.
     pub(crate) at: Duration,
-    /// The furthest stage that was ever due.
-    pub(crate) reached: Stage,
+    /// The stages that were ever due, so that a release that lacks the furthest of them knows how far the installation
+    /// was by the others.
+    pub(crate) reached: Vec<Word<Stage>>,
     /// Where the installation is.
     pub(crate) step: Step,
     /// The least that was ever left to do in this stage, where it is counted.
@@ -31,6 +34,9 @@ pub(crate) struct WorkerState {
     /// The events that say so. They are kept here first and in the log second, so that a crash
     /// between the two neither loses nor doubles one.
     pub(crate) events: Vec<Event>,
+    /// Fields of a later release, kept for it.
+    #[serde(flatten)]
+    pub(crate) unknown_fields: Map<String, Value>,
 }
 
 impl WorkerState {
@@ -40,22 +46,33 @@ impl WorkerState {
             plan,
             boot,
             at: Duration::ZERO,
-            reached: stages.first(),
+            reached: vec![stages.first().into()],
             step: Step::first(stages),
             left: None,
             events: Vec::new(),
+            unknown_fields: Map::new(),
         }
     }
 
     /// Takes the step that follows on this.
     pub(crate) fn advance(&mut self, input: Change, stages: StageList) {
-        self.step = self.step.on(input, stages, self.reached);
+        self.step = self.step.on(input, stages, self.furthest(stages));
         if let Step::Due { stage, attempt, .. } = self.step {
-            self.reached = stages.later(stage, self.reached);
+            if !self.reached.contains(&stage.into()) {
+                self.reached.push(stage.into());
+            }
             if attempt == 1 {
                 self.left = None;
             }
         }
+    }
+
+    /// The furthest stage that was ever due.
+    pub(crate) fn furthest(&self, stages: StageList) -> Stage {
+        let known = self.reached.iter().filter_map(Word::known);
+        known.fold(stages.first(), |furthest, stage| {
+            stages.later(stage, furthest)
+        })
     }
 
     /// The state that was saved last. One that can't be read is as good as none: every stage
@@ -63,13 +80,35 @@ impl WorkerState {
     ///
     /// # Errors
     /// Whatever the file system says.
-    pub(crate) fn load(root: &Root) -> io::Result<Option<Self>> {
+    pub(crate) fn load(root: &Root, stages: StageList) -> io::Result<Option<Self>> {
         let Some(json) = read_if_exists(&root.path(paths::STATE))? else {
             return Ok(None);
         };
-        Ok(serde_json::from_slice(&json)
+        Ok(Self::parse(&json, stages)
             .inspect_err(|error| log::warn!("beginning anew, for the state can't be read: {error}"))
             .ok())
+    }
+
+    /// Reads a state of any release. One in a step that this release doesn't have goes on with the first stage, since
+    /// every stage finds out by itself what is done already.
+    fn parse(json: &[u8], stages: StageList) -> serde_json::Result<Self> {
+        let mut state: Value = serde_json::from_slice(json)?;
+        if let Some(step) = state.get_mut("step")
+            && let Err(error) = Step::deserialize(&*step)
+        {
+            log::warn!(
+                "going on with the first stage, for the step of the state can't be read: {error}"
+            );
+            *step = serde_json::to_value(Step::first(stages))?;
+        }
+        // Before 0.1.0 only the furthest stage was written.
+        if let Some(reached) = state
+            .get_mut("reached")
+            .filter(|reached| reached.is_string())
+        {
+            *reached = Value::Array(vec![reached.take()]);
+        }
+        serde_json::from_value(state)
     }
 
     /// Saves the state; it is on the disk when this returns.

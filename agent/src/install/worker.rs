@@ -136,7 +136,7 @@ impl<'a> Worker<'a> {
             stages: self.stages,
             stage,
             attempt,
-            reached: self.state.reached,
+            reached: self.state.furthest(self.stages),
             left: self.state.left,
             advanced: false,
             announcer: &mut self.announcer,

@@ -366,7 +366,7 @@ fn a_full_disk_is_called_that_and_tried_again() {
         .iter()
         .find(|event| event.kind == Kind::AttemptFailed)
         .unwrap();
-    assert_eq!(failed.cause, Some(Cause::ImagesDisk));
+    assert_eq!(failed.cause, Some(Cause::ImagesDisk.into()));
     assert!(
         failed.message.contains("no space left on device"),
         "{}",

@@ -182,12 +182,8 @@ fn properties_are_what_the_log_adds_up_to() {
     let machine = Machine::new();
     let failed = Event {
         attempt: 2,
-        cause: Some(Cause::ImagesImport),
-        progress: Some(Progress {
-            done: 3,
-            total: 7,
-            unit: Unit::Archives,
-        }),
+        cause: Some(Cause::ImagesImport.into()),
+        progress: Some(Progress::new(3, 7, Unit::Archives)),
         ..event(2, Kind::AttemptFailed)
     };
     machine.log(&[event(1, Kind::StageStarted), failed]);
@@ -221,7 +217,7 @@ fn each_batch_of_events_is_one_signal_with_what_changed_and_then_what_it_means()
     );
 
     let failed = Event {
-        cause: Some(Cause::ImagesMissing),
+        cause: Some(Cause::ImagesMissing.into()),
         ..event(4, Kind::Failed)
     };
     machine.log(&[failed]);

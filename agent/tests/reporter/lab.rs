@@ -211,14 +211,15 @@ pub fn event(sequence: u64, kind: Kind) -> Event {
         boot: "f0b0".into(),
         cluster: Some("demo".into()),
         node: "cp1".into(),
-        role: Some(Role::Init),
+        role: Some(Role::Init.into()),
         plan: Some("5".repeat(64)),
-        kind,
-        stage: Some(Stage::Images),
+        kind: kind.into(),
+        stage: Some(Stage::Images.into()),
         attempt: 1,
         progress: None,
         cause: None,
         message: format!("message {sequence}"),
         retry_after: None,
+        unknown_fields: serde_json::Map::new(),
     }
 }

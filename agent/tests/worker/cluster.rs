@@ -86,7 +86,7 @@ fn a_member_of_another_cluster_is_none_of_this_one() {
     let done = done.filter(|event| event.kind == Kind::StageDone);
     assert!(
         done.map(|event| event.stage)
-            .any(|stage| stage == Some(Stage::Kubeadm))
+            .any(|stage| stage == Some(Stage::Kubeadm.into()))
     );
 }
 
@@ -438,8 +438,11 @@ fn a_name_that_is_taken_is_named_by_every_attempt() {
     machine.install();
     assert!(machine.calls_of("kubeadm").len() >= 3);
     let events = machine.events().into_iter();
-    let failed = events.filter(|event| matches!(event.kind, Kind::AttemptFailed | Kind::Failed));
-    let causes: Vec<_> = failed.map(|event| event.cause).collect();
+    let failed = events
+        .filter(|event| matches!(event.kind.known(), Some(Kind::AttemptFailed | Kind::Failed)));
+    let causes: Vec<_> = failed
+        .map(|event| event.cause.and_then(|cause| cause.known()))
+        .collect();
     assert!(causes.len() >= 2, "{causes:?}");
     assert_eq!(causes, vec![Some(Cause::KubeadmNameTaken); causes.len()]);
 }
