@@ -154,8 +154,8 @@ fn a_node_without_a_plan_is_told_by_what_there_is() {
         str![[r#"
 node      cp1
 state     failed since 2023-11-14T22:13:21Z
-cause     plan.missing: There is no plan on this machine.
-remedy    Boot it with the Ignition file that nkd compiled for it.
+cause     plan.missing: There is no plan on this machine: /etc/nkd/plan.json is missing.
+remedy    Provision the machine with the Ignition file that nkd compiled for it.
 message   there is no /etc/nkd/plan.json
 
 "#]]
