@@ -146,7 +146,7 @@ impl<'a> Gathered<'a> {
         for found in findings.images {
             let name = &found.image.name;
             // Of what was fetched that was said.
-            if request.from.iter().any(|it| path.starts_with(it)) {
+            if request.from.iter().any(|given| path.starts_with(given)) {
                 request.progress.say(&format!("found {name} in {place}"));
             }
             self.add(found, number, to);
@@ -157,7 +157,7 @@ impl<'a> Gathered<'a> {
     fn add(&mut self, Found { image, files }: Found, number: usize, to: &mut Diagnostics) {
         let name = image.name.clone();
         let digest = image.manifest.digest;
-        let named = name.split_once('@').map(|it| it.1);
+        let named = name.split_once('@').map(|(_, digest)| digest);
         if named.is_some_and(|named| named != digest.to_string()) {
             let message = format!("{name} is {digest} for {}", self.request.arch);
             let help = "name the image by that digest: the list of all architectures has another";
@@ -217,7 +217,9 @@ impl<'a> Gathered<'a> {
 
     fn missing(&self) -> Vec<&'a str> {
         let names = self.request.names.iter().copied();
-        names.filter(|it| !self.images.contains_key(*it)).collect()
+        names
+            .filter(|name| !self.images.contains_key(*name))
+            .collect()
     }
 
     fn report_missing(&self, to: &mut Diagnostics) {
@@ -240,7 +242,11 @@ impl<'a> Gathered<'a> {
     /// The images, the largest first, so that a node has the most to do beside the rest; those
     /// that have blobs in common are next to each other.
     fn ordered(&self) -> Vec<Image> {
-        let mut images: Vec<_> = self.images.values().map(|it| it.0.clone()).collect();
+        let mut images: Vec<_> = self
+            .images
+            .values()
+            .map(|(image, _)| image.clone())
+            .collect();
         images.sort_by(|a, b| size(b).cmp(&size(a)).then_with(|| a.name.cmp(&b.name)));
         nkd_bundle::connected(images)
             .into_iter()
@@ -315,7 +321,7 @@ impl<'a> Gathered<'a> {
 }
 
 fn size(image: &Image) -> u64 {
-    image.blobs().map(|it| it.size).sum()
+    image.blobs().map(|blob| blob.size).sum()
 }
 
 /// Of two archives of one image the smaller is taken, whichever comes first.

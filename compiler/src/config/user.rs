@@ -128,7 +128,7 @@ impl UserConfig {
 
     /// Where each path on a node is written that it puts something at.
     pub(crate) fn places(&self) -> Vec<(String, Span)> {
-        let paths = self.paths().map(|it| (it.path.to_owned(), it.span));
+        let paths = self.paths().map(|path| (path.path.to_owned(), path.span));
         let units = self.units().flat_map(|unit| {
             let path = format!("{}/{}", check::UNITS, unit.name);
             let dropins = unit.dropins.into_iter();
@@ -149,10 +149,10 @@ impl UserConfig {
             paths.any(|path| path == name)
         };
         let unit = |unit: &UserUnit<'_>| unit.name == name && !unit.only_dropins;
-        self.paths().any(|it| it.path == name)
-            || self.users().any(|it| it.0 == name)
-            || self.wiped_disks().any(|it| it.0 == name)
-            || self.units().any(|it| unit(&it) || dropin(&it))
+        self.paths().any(|path| path.path == name)
+            || self.users().any(|(user, _)| user == name)
+            || self.wiped_disks().any(|(disk, _)| disk == name)
+            || self.units().any(|one| unit(&one) || dropin(&one))
     }
 
     /// Everything it does to units.
@@ -167,7 +167,7 @@ impl UserConfig {
                 only_dropins: ["contents", "enabled", "mask"]
                     .iter()
                     .all(|key| entry(unit, key).is_none()),
-                dropins: dropins.filter_map(|it| name(it, "name")).collect(),
+                dropins: dropins.filter_map(|dropin| name(dropin, "name")).collect(),
             })
         })
     }
@@ -204,7 +204,7 @@ fn minor(node: &Node, to: &mut Diagnostics) -> Result<u8, Reported> {
 fn refuse_references(config: &Node, to: &mut Diagnostics) {
     for key in ["merge", "replace"] {
         let references = tree::at(config, &["ignition", "config"]);
-        if let Some(found) = references.and_then(|it| entry(it, key)) {
+        if let Some(found) = references.and_then(|references| entry(references, key)) {
             let message = format!("`ignition.config.{key}` refers to another config");
             to.report(Code::IgnitionReference, found.key_span, message);
         }

@@ -81,7 +81,7 @@ fn images(cluster: &Cluster, names: &[String], to: &mut Diagnostics) -> Images {
     let chosen = choose(bundles, names);
     let mut required = Vec::new();
     for name in names {
-        let found = chosen.iter().find_map(|it| it.image(name));
+        let found = chosen.iter().find_map(|bundle| bundle.image(name));
         if found.is_none() && !registry {
             let message = format!("{name} is in none of the bundles");
             to.report(Code::BundleIncomplete, span, message);
@@ -94,11 +94,11 @@ fn images(cluster: &Cluster, names: &[String], to: &mut Diagnostics) -> Images {
             digest: found.map(|image| runtime::known_by(image, cluster.runtime).to_string()),
         });
     }
-    let bundle = |it: &&Bundle| nkd_contract::Bundle {
-        file: it.file.clone(),
-        size: it.size,
-        unpacked: it.unpacked,
-        index: it.index.to_string(),
+    let bundle = |bundle: &&Bundle| nkd_contract::Bundle {
+        file: bundle.file.clone(),
+        size: bundle.size,
+        unpacked: bundle.unpacked,
+        index: bundle.index.to_string(),
     };
     Images {
         source: ImageSource::Bundles(Bundles {
@@ -113,14 +113,19 @@ fn images(cluster: &Cluster, names: &[String], to: &mut Diagnostics) -> Images {
 /// The bundles that a node needs: the smallest that has everything, else all that have something
 /// which those before lack.
 fn choose<'a>(bundles: &'a [Bundle], names: &[String]) -> Vec<&'a Bundle> {
-    let has_all = |it: &&Bundle| names.iter().all(|name| it.image(name).is_some());
-    if let Some(whole) = bundles.iter().filter(has_all).min_by_key(|it| it.size) {
+    let has_all = |bundle: &&Bundle| names.iter().all(|name| bundle.image(name).is_some());
+    if let Some(whole) = bundles
+        .iter()
+        .filter(has_all)
+        .min_by_key(|bundle| bundle.size)
+    {
         return vec![whole];
     }
     let mut chosen: Vec<&Bundle> = Vec::new();
     for bundle in bundles {
         let adds = |name: &&String| {
-            bundle.image(name).is_some() && !chosen.iter().any(|it| it.image(name).is_some())
+            bundle.image(name).is_some()
+                && !chosen.iter().any(|earlier| earlier.image(name).is_some())
         };
         if names.iter().any(|name| adds(&name)) {
             chosen.push(bundle);

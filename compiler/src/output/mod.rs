@@ -1,39 +1,31 @@
 //! The output directory: a new one appears whole or not at all, and in an earlier one nkd changes only
 //! what it has written there. The lock file lists that.
 
+mod files;
 mod held;
 mod read;
 mod replace;
 mod staging;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use crate::compiled::Compiled;
 use crate::failure::Failure;
+use files::{KUBECONFIG, LOCK, NODES, SECRETS, digest};
 use nkd_document::{Code, Diagnostics};
 use staging::Staging;
 
 pub use held::Held;
 pub(crate) use read::{Lock, read_lock, read_node, read_nodes};
-
-/// Says what was compiled from what; marks a directory as nkd's.
-const LOCK: &str = "cluster.lock";
-/// The cluster's secrets.
-const SECRETS: &str = "secrets.json";
-/// The administrator's kubeconfig.
-const KUBECONFIG: &str = "kubeconfig";
-/// The nodes' Ignition files.
-const NODES: &str = "nodes";
 
 /// What the root directory of a file system may have before anybody writes to it (mke2fs).
 const LOST_AND_FOUND: &str = "lost+found";
@@ -278,27 +270,4 @@ fn lock(
         "outputs": outputs,
     });
     Ok(serde_json::to_string_pretty(&lock)? + "\n")
-}
-
-fn digest(text: &str) -> String {
-    format!(
-        "sha256:{}",
-        base16ct::lower::encode_string(&Sha256::digest(text.as_bytes()))
-    )
-}
-
-fn private_directory(path: &Path) -> Result<()> {
-    fs::DirBuilder::new()
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("can't make {}", path.display()))
-}
-
-fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(content)
 }

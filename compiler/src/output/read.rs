@@ -4,7 +4,8 @@ use std::{fs, io};
 
 use serde::Deserialize;
 
-use super::{Held, LOCK, NODES};
+use super::files::{LOCK, NODES};
+use super::held::Held;
 use crate::model::lines::Lines;
 use nkd_document::{Code, Diagnostics, Reported};
 

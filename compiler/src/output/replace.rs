@@ -13,8 +13,8 @@ use anyhow::{Context, Result, ensure};
 use nix::unistd::syncfs;
 use serde::{Deserialize, Serialize};
 
+use super::files::{LOCK, SECRETS, digest, private_directory, write_private};
 use super::staging::{self, Staging};
-use super::{LOCK, SECRETS, digest, private_directory, write_private};
 
 /// The new files in a staging directory.
 const FRESH: &str = "fresh";

@@ -25,10 +25,11 @@ pub(super) const fn pins_images(version: Version) -> bool {
     version.minor >= 28
 }
 
+/// `pinned` are the images that CRI-O never removes.
 pub(super) fn files(
     config: &mut Config,
     cluster: &Cluster,
-    images: &Images,
+    pinned: Option<&Images>,
     separate: bool,
 ) -> Result<()> {
     let values = [
@@ -37,7 +38,7 @@ pub(super) fn files(
     ];
     let runtime = fragments::fill(fragments::CRIO, &values)?;
     config.file(CONFIG, PUBLIC, runtime);
-    if cluster.images_from.is_closed() && super::pins_images(cluster) {
+    if let Some(images) = pinned {
         let mut names: Vec<_> = images.required.iter().map(|image| &*image.name).collect();
         names.sort_unstable();
         let lines: Vec<_> = names.iter().map(|name| format!("  \"{name}\",")).collect();

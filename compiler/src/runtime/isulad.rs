@@ -4,7 +4,7 @@ use anyhow::Result;
 use nkd_contract::Runtime;
 use serde_json::{Value, json};
 
-use super::{SYSTEMD, registries};
+use super::registries;
 use crate::config::{Config, PUBLIC};
 use crate::fragments;
 use crate::model::Cluster;
@@ -23,7 +23,7 @@ const fn has_cri_v1(version: Version) -> bool {
 /// Its cgroup driver, and so kubelet's.
 pub(super) const fn cgroup_driver(version: Version) -> &'static str {
     if has_cri_v1(version) {
-        SYSTEMD
+        "systemd"
     } else {
         "cgroupfs"
     }

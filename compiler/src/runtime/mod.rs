@@ -15,9 +15,6 @@ use nkd_contract::{Images, Runtime};
 use crate::config::Config;
 use crate::model::{Cluster, Node};
 
-/// The cgroup driver that every runtime has but an old iSulad.
-const SYSTEMD: &str = "systemd";
-
 /// Adds the files of a node's runtime to its config; `images` are those of the node's plan.
 ///
 /// # Errors
@@ -26,7 +23,10 @@ pub fn files(config: &mut Config, cluster: &Cluster, node: &Node, images: &Image
     let separate = node.host.container_separation.is_some();
     match cluster.runtime {
         Runtime::Containerd => containerd::files(config, cluster, separate),
-        Runtime::Crio => crio::files(config, cluster, images, separate),
+        Runtime::Crio => {
+            let pinned = pins_images(cluster) && cluster.images_from.is_closed();
+            crio::files(config, cluster, pinned.then_some(images), separate)
+        }
         Runtime::Isulad => isulad::files(config, cluster, separate),
         Runtime::Docker | Runtime::CriDockerd => docker::files(config, cluster, separate),
     }
@@ -56,7 +56,7 @@ pub const fn sandbox_file(runtime: Runtime) -> Option<&'static str> {
 pub const fn cgroup_driver(cluster: &Cluster) -> &'static str {
     match cluster.runtime {
         Runtime::Isulad => isulad::cgroup_driver(cluster.version),
-        Runtime::Containerd | Runtime::Crio | Runtime::Docker | Runtime::CriDockerd => SYSTEMD,
+        Runtime::Containerd | Runtime::Crio | Runtime::Docker | Runtime::CriDockerd => "systemd",
     }
 }
 
