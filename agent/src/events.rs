@@ -415,6 +415,26 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn events_of_a_later_release_survive_a_log_that_is_made_smaller_and_are_lost_last() {
+        let mut events: Vec<_> = (1..=9)
+            .map(|sequence| event(sequence, Kind::Progress))
+            .collect();
+        events[4].kind = Word::Other("stage-skipped".into());
+        let novelty = serde_json::json!({ "a": [1] });
+        events[4].unknown_fields.insert("novelty".into(), novelty);
+        let kept = |bound| {
+            let lines = String::from_utf8(lightened(&events, bound).unwrap()).unwrap();
+            let events = lines.lines().map(serde_json::from_str);
+            events.collect::<Result<Vec<Event>, _>>().unwrap()
+        };
+        let long = kept(u64::MAX).len();
+        assert_eq!(long, events.len());
+        let whole = serde_json::to_vec(&events).unwrap().len() as u64;
+        assert!(kept(whole / 2).contains(&events[4]));
+        assert_eq!(kept(0), [events[0].clone(), events[8].clone()]);
+    }
+
+    #[test]
     fn a_reader_takes_another_log_for_another() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("events.jsonl");

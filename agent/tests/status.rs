@@ -268,3 +268,42 @@ fn following_ends_quietly_when_nobody_reads_any_more() {
     // No further event: it must find out by itself.
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn words_and_fields_of_a_later_worker_are_told_as_they_were_written() {
+    let machine = Machine::new(&[event(1, Kind::StageStarted)]);
+    let mut newer = serde_json::to_value(event(2, Kind::Progress)).unwrap();
+    newer["kind"] = "stage-skipped".into();
+    newer["stage"] = "upgrade".into();
+    newer["cause"] = "upgrade.held-back".into();
+    newer["progress"] = serde_json::json!({ "done": 1, "total": 2, "unit": "volumes" });
+    newer["action"] = serde_json::json!({ "name": "drain" });
+    let path = machine.0.path().join(paths::EVENTS.trim_start_matches('/'));
+    let mut file = OpenOptions::new().append(true).open(path).unwrap();
+    writeln!(file, "{newer}").unwrap();
+    assert_data_eq!(
+        machine.said(&[]),
+        str![[r#"
+node      cp1
+cluster   demo
+role      init
+state     installing since 2023-11-14T22:13:21Z
+stage     upgrade
+progress  1 of 2 volumes
+cause     upgrade.held-back
+message   importing etcd.tar
+
+"#]]
+    );
+    let status: serde_json::Value = serde_json::from_str(&machine.said(&["--json"])).unwrap();
+    for field in ["stage", "cause", "progress"] {
+        assert_eq!(status[field], newer[field]);
+    }
+    machine.log(&[event(3, Kind::Ready)]);
+    let followed = machine.said(&["--follow", "--json"]);
+    let second: serde_json::Value = serde_json::from_str(followed.lines().nth(1).unwrap()).unwrap();
+    assert_eq!(second, newer);
+    let followed = machine.said(&["--follow"]);
+    let line = followed.lines().nth(1).unwrap();
+    assert!(line.contains("upgrade  stage-skipped"), "{line}");
+}

@@ -120,3 +120,67 @@ impl WorkerState {
         with_reserve(&path, || write_atomic(&path, &json, 0o600))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::stages::INSTALLATION;
+
+    /// The states of earlier releases, which are never changed.
+    const FROZEN: [&str; 2] = [
+        include_str!("../../contract/tests/frozen/state.json"),
+        include_str!("../../contract/tests/frozen/state-stages.json"),
+    ];
+
+    fn parse(state: &Value) -> WorkerState {
+        WorkerState::parse(state.to_string().as_bytes(), INSTALLATION).unwrap()
+    }
+
+    #[test]
+    fn every_state_that_was_ever_written_is_gone_on_with() {
+        for frozen in FROZEN {
+            let state = parse(&serde_json::from_str(frozen).unwrap());
+            assert_eq!(state.furthest(INSTALLATION), Stage::Kubeadm);
+            let (stage, attempt, spent) = (Stage::Images, 2, 3500);
+            let step = Step::Running {
+                stage,
+                attempt,
+                spent,
+            };
+            assert_eq!((state.step, state.left), (step, Some(4)));
+            assert_eq!(state.events[0].sequence, 7);
+        }
+        let written: Value = serde_json::from_str(FROZEN[1]).unwrap();
+        assert_eq!(serde_json::to_value(parse(&written)).unwrap(), written);
+    }
+
+    #[test]
+    fn a_state_of_a_later_release_loses_nothing_when_an_earlier_one_goes_on_with_it() {
+        let mut later: Value = serde_json::from_str(FROZEN[1]).unwrap();
+        later["novelty"] = json!({ "a": [1] });
+        later["reached"] = json!(["clock", "gate", "kubeadm", "verify"]);
+        later["step"] = json!({ "is": "running", "stage": "verify", "attempt": 1, "spent": 0 });
+        later["events"][0]["kind"] = "stage-skipped".into();
+        later["events"][0]["novelty"] = 7.into();
+        let mut state = parse(&later);
+        assert_eq!(state.plan, later["plan"]);
+        assert_eq!(state.step, Step::first(INSTALLATION));
+        // So the gate isn't passed again, and the marks of what was done are looked for.
+        assert_eq!(state.furthest(INSTALLATION), Stage::Kubeadm);
+
+        state.advance(Change::Rebooted, INSTALLATION);
+        let kept = serde_json::to_value(&state).unwrap();
+        for field in ["plan", "events", "reached", "novelty"] {
+            assert_eq!(kept[field], later[field], "{field}");
+        }
+    }
+
+    #[test]
+    fn a_kind_of_step_that_is_not_known_begins_with_the_first_stage() {
+        let mut later: Value = serde_json::from_str(FROZEN[1]).unwrap();
+        later["step"] = json!({ "is": "paused", "until": 7 });
+        assert_eq!(parse(&later).step, Step::first(INSTALLATION));
+    }
+}
