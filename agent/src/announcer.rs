@@ -1,5 +1,4 @@
-//! Says what happens to everybody who listens: the event log, the journal, systemd and the
-//! console.
+//! Writes each event to the event log, the journal, systemd and the console.
 
 use std::io;
 
@@ -11,7 +10,7 @@ use crate::events::EventLog;
 use crate::system::files::write_atomic;
 use crate::system::{self, Root, journal};
 
-/// What an event says beyond who says it.
+/// The part of an event that differs between events of one node.
 #[derive(Debug, Clone)]
 pub(crate) struct News {
     /// What kind of thing happened.
@@ -31,7 +30,7 @@ pub(crate) struct News {
 }
 
 impl News {
-    /// News outside of any stage.
+    /// News that belong to no stage.
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -54,7 +53,7 @@ impl News {
     }
 }
 
-/// The one who says it.
+/// Writes events in the name of the node.
 #[derive(Debug)]
 pub struct Announcer {
     root: Root,
@@ -63,7 +62,7 @@ pub struct Announcer {
     /// The plan and its digest, once there is one.
     plan: Option<(Plan, String)>,
     hostname: String,
-    /// Whether only the journal hears of progress.
+    /// Whether progress is written to the journal only.
     quiet: bool,
 }
 
@@ -71,7 +70,7 @@ impl Announcer {
     /// Opens the event log.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// The file can't be opened, or the host name can't be read.
     pub fn open(root: &Root, boot: String) -> io::Result<Self> {
         let hostname = nix::unistd::gethostname()?.to_string_lossy().into_owned();
         Ok(Self {
@@ -84,12 +83,12 @@ impl Announcer {
         })
     }
 
-    /// Lets only the journal hear of progress from now on, or everybody again.
+    /// Writes progress to the journal only from now on, or to all places again.
     pub(crate) fn set_quiet(&mut self, quiet: bool) {
         self.quiet = quiet;
     }
 
-    /// Speaks in the name of the plan's node from now on.
+    /// Names the plan's node in all further events.
     pub(crate) fn adopt(&mut self, plan: &Plan, digest: &str) {
         journal::set_field("NKD_CLUSTER", &plan.cluster);
         journal::set_field("NKD_NODE", &plan.node);
@@ -156,7 +155,7 @@ impl Announcer {
     }
 }
 
-/// Says that the agent can't keep its own state, to all who can hear it without.
+/// Announces that the agent can't keep its own state, everywhere but in the event log.
 pub(crate) fn tell_of_lost_state(root: &Root, error: &anyhow::Error) {
     let hostname = nix::unistd::gethostname().unwrap_or_default();
     tell_machine(
@@ -190,14 +189,14 @@ fn tell_machine(root: &Root, event: &Event) {
     let _ = sd_notify::notify(&[NotifyState::Status(&line)]);
     let issue = format!("nkd: {}: {line}\n", event.node);
     if let Err(error) = write_atomic(&root.path(paths::ISSUE), issue.as_bytes(), 0o644) {
-        log::debug!("no line for the console: {error}");
+        log::debug!("the line for the console can't be written: {error}");
     } else if root.program("agetty").is_some() {
-        // Prompts that are shown already show the new line too.
+        // Login prompts that are already shown are redrawn with the new line.
         let _ = root.command("agetty").args(["--reload"]).run();
     }
 }
 
-/// The event in one line, for a person who knows which node it is.
+/// The event in one line, without the node's name.
 fn headline(event: &Event) -> String {
     let place = match (&event.stage, event.attempt) {
         (None, _) => String::new(),

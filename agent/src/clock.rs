@@ -1,4 +1,4 @@
-//! `nkd-agent clock`: the clock on every boot, also on those on which there is nothing to install.
+//! `nkd-agent clock`: checks the clock on every boot, also when the node is already installed.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Goes on at once with an installation that has failed, when a person has seen to the cause.
+//! Retries an installation that has failed, after an administrator has removed the cause.
 
 use anyhow::{Context as _, bail};
 use nkd_contract::{NodeStatus, State, Word, paths};
@@ -9,7 +9,7 @@ use crate::system::Root;
 /// The worker's unit: starting it tries the failed stage again, with its whole budget.
 const UNIT: &str = "nkd-agent.service";
 
-/// Has the worker try again.
+/// Restarts the worker.
 ///
 /// # Errors
 /// The installation hasn't failed, or its unit can't be started.
@@ -23,9 +23,9 @@ pub(crate) fn retry(root: &Root) -> anyhow::Result<()> {
     match status.state {
         Word::Known(State::Failed) => {}
         Word::Known(State::Waiting) => {
-            bail!("the installation hasn't begun; see `systemctl status {UNIT}`")
+            bail!("the installation has not begun; see `systemctl status {UNIT}`")
         }
-        Word::Known(State::Ready) => bail!("{node} is Ready: there is nothing to try again"),
+        Word::Known(State::Ready) => bail!("{node} is Ready: there is nothing to retry"),
         Word::Known(State::Installing | State::Retrying) | Word::Other(_) => {
             bail!("the installation of {node} hasn't failed; see `nkd-agent status`")
         }

@@ -1,8 +1,8 @@
-//! `nkd-agent tokens`: bootstrap tokens live as long as the cluster file says, even where the clock was
-//! wrong when they were made.
+//! `nkd-agent tokens`: bootstrap tokens live as long as the cluster file sets, even if the clock was wrong
+//! when they were made.
 //!
-//! kubeadm counts their life from the clock at `kubeadm init`. Where no time server has answered by then,
-//! that clock may be months behind, and the tokens expire at the moment a time server sets it.
+//! kubeadm computes when a token expires from the clock at `kubeadm init`. If no time server has answered by
+//! then, the clock may be months behind, and the tokens expire at the moment a time server sets it.
 
 use std::fs;
 use std::time::Duration;

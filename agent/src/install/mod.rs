@@ -1,4 +1,4 @@
-//! The worker: takes the node from its plan to Ready, through everything that happens on the way.
+//! The worker: takes the node from its plan to Ready, across failures, restarts and reboots.
 
 mod lock;
 mod ready;
@@ -26,17 +26,16 @@ use worker::Worker;
 pub(crate) enum Outcome {
     /// The node is Ready.
     Ready,
-    /// Only a person can help; the event log says why.
+    /// An administrator has to act; the event log has the cause.
     Stopped,
-    /// The agent's own state can't be read or written, so nothing sensible can be done before
-    /// systemd starts it again.
+    /// The agent's own state can't be read or written. systemd starts the agent again later.
     Lost,
 }
 
-/// Installs the node in these stages, or goes on with it.
+/// Installs the node in these stages, or resumes its installation.
 ///
 /// # Errors
-/// Another process does so already, or nobody can tell.
+/// Another process is installing the node, or the lock can't be taken.
 pub(crate) fn install(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     let _lock = lock::take(root)?;
     Ok(begin(root, stages).unwrap_or_else(|error| {
@@ -48,7 +47,7 @@ pub(crate) fn install(root: &Root, stages: StageList) -> anyhow::Result<Outcome>
 /// # Errors
 /// The agent's own state can't be read or written.
 fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
-    // The unit is up now, though its work isn't done: nobody's boot shall wait for a cluster.
+    // The unit counts as started although its work isn't done, so that the boot doesn't wait for a cluster.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let boot = system::boot_id();
     let mut announcer = Announcer::open(root, boot.clone()).context(paths::EVENTS)?;
@@ -61,7 +60,10 @@ fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     let saved = WorkerState::load(root, stages).context(paths::STATE)?;
     let mut state = saved.unwrap_or_else(|| WorkerState::new(digest.clone(), boot.clone(), stages));
     if state.plan != digest {
-        let message = format!("the installation began with plan {}", short(&state.plan));
+        let message = format!(
+            "the installation was begun with another plan, {}",
+            short(&state.plan)
+        );
         return stop(&mut announcer, &Fault::new(Cause::PlanChanged, message));
     }
     for event in &state.events {
@@ -78,7 +80,7 @@ fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     worker.work(news)
 }
 
-/// Goes on from where the state was left; gives what there is to say of that.
+/// Moves the saved state to the step after this start; returns the news of that.
 fn restart(plan: &Plan, stages: StageList, state: &mut WorkerState, boot: String) -> News {
     let began = beginning(plan, state, &boot);
     let left = state.step;
@@ -94,7 +96,7 @@ fn restart(plan: &Plan, stages: StageList, state: &mut WorkerState, boot: String
     state.advance(input, stages);
     match (left, state.step) {
         (Step::Running { stage, attempt, .. }, Step::Failed { .. }) => {
-            let message = format!("attempt {attempt} was cut off, as others before it");
+            let message = format!("attempt {attempt} was interrupted, like those before it");
             let mut news = News::of(Kind::Failed, stage, attempt, message);
             news.cause = Some(Cause::AgentCutOff);
             news
@@ -103,7 +105,7 @@ fn restart(plan: &Plan, stages: StageList, state: &mut WorkerState, boot: String
     }
 }
 
-/// How the work begins, for a person.
+/// The message with which the work begins.
 fn beginning(plan: &Plan, state: &WorkerState, boot: &str) -> String {
     match state.step {
         _ if state.events.is_empty() => {
@@ -111,14 +113,14 @@ fn beginning(plan: &Plan, state: &WorkerState, boot: &str) -> String {
             format!("installing {} as {role} of {}", plan.node, plan.cluster)
         }
         Step::Failed { stage } | Step::Exhausted { stage, .. } => {
-            format!("trying {stage} again, where it had stopped")
+            format!("retrying stage {stage}, which had failed")
         }
-        _ if state.boot != boot => "going on after a reboot".to_owned(),
-        _ => "going on where it was cut off".to_owned(),
+        _ if state.boot != boot => "resuming after a reboot".to_owned(),
+        _ => "resuming an interrupted installation".to_owned(),
     }
 }
 
-/// Says why nothing can be done. There is no state to keep: the next start finds out again.
+/// Announces why nothing can be done. No state is saved, because the next start comes to the same result.
 fn stop(announcer: &mut Announcer, fault: &Fault) -> anyhow::Result<Outcome> {
     let mut news = News::new(Kind::Failed, fault.message());
     news.cause = Some(fault.cause);
@@ -145,7 +147,7 @@ pub(crate) fn read_plan(root: &Root) -> Result<(Plan, String), Fault> {
     Ok((plan, Plan::digest(&json)))
 }
 
-/// As much of a digest as a person compares.
+/// The part of a digest that people compare.
 fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }

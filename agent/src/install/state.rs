@@ -21,7 +21,7 @@ pub(crate) struct WorkerState {
     pub(crate) plan: String,
     /// The boot this was written on.
     pub(crate) boot: String,
-    /// How long after its beginning.
+    /// How long after the start of that boot.
     pub(crate) at: Duration,
     /// The stages that were ever due, so that a release that lacks the furthest of them knows how far the installation
     /// was by the others.
@@ -31,8 +31,8 @@ pub(crate) struct WorkerState {
     /// The least that was ever left to do in this stage, where it is counted.
     #[serde(default)]
     pub(crate) left: Option<u64>,
-    /// The events that say so. They are kept here first and in the log second, so that a crash
-    /// between the two neither loses nor doubles one.
+    /// The events of the last step. They are saved here first and written to the log second, so that a crash
+    /// in between neither loses nor repeats one.
     pub(crate) events: Vec<Event>,
     /// Fields of a later release, kept for it.
     #[serde(flatten)]
@@ -54,7 +54,7 @@ impl WorkerState {
         }
     }
 
-    /// Takes the step that follows on this.
+    /// Moves to the step after a change.
     pub(crate) fn advance(&mut self, input: Change, stages: StageList) {
         self.step = self.step.on(input, stages, self.furthest(stages));
         if let Step::Due { stage, attempt, .. } = self.step {
@@ -75,17 +75,21 @@ impl WorkerState {
         })
     }
 
-    /// The state that was saved last. One that can't be read is as good as none: every stage
-    /// finds out by itself what is done already.
+    /// The state that was saved last. If it can't be parsed, the installation starts with its first stage:
+    /// every stage checks by itself what is already done.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// The file can't be read or written.
     pub(crate) fn load(root: &Root, stages: StageList) -> io::Result<Option<Self>> {
         let Some(json) = read_if_exists(&root.path(paths::STATE))? else {
             return Ok(None);
         };
         Ok(Self::parse(&json, stages)
-            .inspect_err(|error| log::warn!("beginning anew, for the state can't be read: {error}"))
+            .inspect_err(|error| {
+                log::warn!(
+                    "starting with the first stage, because the saved state can't be read: {error}"
+                )
+            })
             .ok())
     }
 
@@ -114,7 +118,7 @@ impl WorkerState {
     /// Saves the state; it is on the disk when this returns.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// The file can't be read or written.
     pub(crate) fn save(&self, root: &Root) -> io::Result<()> {
         let (path, json) = (root.path(paths::STATE), serde_json::to_vec(self)?);
         with_reserve(&path, || write_atomic(&path, &json, 0o600))

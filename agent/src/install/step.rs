@@ -1,4 +1,4 @@
-//! Where an installation is, and the one function that moves it on.
+//! The steps of an installation, and the one function that moves from one to the next.
 
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ pub(crate) enum Step {
         /// What the stage had used of its budget before.
         spent: u64,
     },
-    /// The budget is used up. The node counts as failed, but the stage is still tried now and then, for
-    /// what it fails for may be repaired elsewhere.
+    /// The budget is used up. The node counts as failed, but the stage is retried every few minutes, because
+    /// the cause may be removed elsewhere.
     Exhausted {
         /// The stage.
         stage: Stage,
@@ -80,7 +80,7 @@ pub(crate) struct Failure {
     pub(crate) class: Class,
     /// How long the attempt took.
     pub(crate) took: Duration,
-    /// Whether the stage got further than in any attempt before, which gives it its budget anew.
+    /// Whether the stage got further than in any attempt before, which restores its whole budget.
     pub(crate) advanced: bool,
     /// How long the stage may go on failing.
     pub(crate) budget: Duration,
@@ -90,9 +90,9 @@ pub(crate) struct Failure {
     pub(crate) pause: Duration,
 }
 
-/// An attempt that was cut off uses at most this part of the budget, since nobody knows when it
-/// ended: whoever stops the worker for a night finds it going on, and one that never survives a
-/// stage still comes to its end.
+/// An interrupted attempt uses at most one part in so many of the budget, because its end is unknown. A worker
+/// that is stopped for a night resumes, and a worker that is killed in every attempt still reaches the end of
+/// its budget.
 const CUT_OFF_ATTEMPTS: u32 = 10;
 
 impl Step {
@@ -116,7 +116,7 @@ impl Step {
     pub(crate) fn on(self, input: Change, stages: StageList, reached: Stage) -> Self {
         match (self, input) {
             (Self::Ready, _) => Self::Ready,
-            // The machine below may be another after a reboot: modules, hostname, runtime.
+            // After a reboot, modules, hostname and runtime may have changed.
             (_, Change::Rebooted) => Self::first(stages),
             (
                 Self::Running {
@@ -133,7 +133,7 @@ impl Step {
                 }
                 Self::due(stage, attempt, spent, 0)
             }
-            // Whoever starts a stopped installation wants it tried again.
+            // An administrator who starts a stopped installation has removed the cause.
             (Self::Failed { stage } | Self::Exhausted { stage, .. }, Change::Restarted) => {
                 Self::first_attempt(stage)
             }
@@ -159,8 +159,8 @@ impl Step {
         }
     }
 
-    /// The step after an attempt in vain. Within any budget there is one more after the first and after
-    /// each that got further: that may have taken all of the budget, and met what passes in a moment.
+    /// The step after a failed attempt. After the first attempt, and after each that got further, there is
+    /// always one more: such an attempt may have used the whole budget and failed for a passing reason.
     fn failed(self, failure: Failure) -> Self {
         let Failure { budget, delay, .. } = failure;
         let (stage, attempt, spent) = match self {

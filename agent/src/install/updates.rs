@@ -1,6 +1,5 @@
-//! Automatic updates of the OS wait until the node is Ready, for they reboot the machine. What holds
-//! them are conditions in drop-ins that the OS image has for their units: no cut can undo or forget
-//! that. Here is only what lets them go.
+//! Starts the automatic updates of the OS once the node is Ready. Updates reboot the machine, so they are held
+//! until then by conditions in drop-ins of the OS image, which no power cut can undo.
 
 use crate::system::Root;
 
@@ -11,7 +10,7 @@ pub(crate) const HELD: [&str; 1] = ["zincati.service"];
 /// Where units are.
 const UNITS: [&str; 2] = ["/etc/systemd/system", "/usr/lib/systemd/system"];
 
-/// Starts what is enabled and was held. If that is cut off, the next boot does it.
+/// Starts the units that are enabled and were held. If this is interrupted, the next boot starts them.
 pub(crate) fn release(root: &Root) {
     let systemctl = |words: &[&str]| root.command("systemctl").args(words).run();
     for unit in HELD {
@@ -38,7 +37,7 @@ mod tests {
 
     use super::*;
 
-    /// The calls of systemctl on a machine that has the unit and says so when it is enabled.
+    /// The calls of systemctl on a machine that has the unit, and on which it may be enabled.
     fn calls(is_there: bool, is_enabled: bool) -> String {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::new(directory.path().to_owned());

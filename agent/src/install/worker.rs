@@ -13,7 +13,7 @@ use crate::stages::{self, Fault, Node, StageList, can_report};
 use crate::system::files::give_up_reserve;
 use crate::system::{self, Root};
 
-/// The pause before a stage is tried again whose budget is used up is as long as the budget, within these.
+/// Bounds of the pause before a stage is retried whose budget is used up. The pause is as long as the budget.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 
@@ -55,7 +55,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Works from the step where the installation is to its end; `news` is how it begins.
+    /// Runs the installation from its current step to its end; `news` announces the start.
     ///
     /// # Errors
     /// The agent's own state can't be written.
@@ -85,7 +85,7 @@ impl<'a> Worker<'a> {
                     self.attempt_quietly(stage, attempt)?;
                 }
                 Step::Ready => {
-                    ready::tell_others(self.root)?;
+                    ready::mark(self.root)?;
                     give_up_reserve(&self.root.path(paths::STATE));
                     return Ok(Outcome::Ready);
                 }
@@ -105,8 +105,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Tries a stage whose budget is used up. The node has failed for everybody who listens until the stage
-    /// succeeds. They hear of another cause, but of no attempt.
+    /// Retries a stage whose budget is used up. The node is reported as failed until the stage succeeds.
+    /// Attempts are not reported, except when the cause changes.
     fn attempt_quietly(&mut self, stage: Stage, attempt: u32) -> anyhow::Result<()> {
         self.announcer.set_quiet(true);
         let ended = self.run(stage, attempt);
@@ -155,7 +155,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Records a success; `first` is what there is to say before it.
+    /// Records a success; `first` is announced before it.
     fn succeeded(&mut self, ended: &Ended, first: Option<News>) -> anyhow::Result<()> {
         self.state.advance(Change::Succeeded, self.stages);
         let message = format!("done in {:.1} s", ended.took.as_secs_f32());
@@ -167,7 +167,7 @@ impl<'a> Worker<'a> {
         self.save(first.into_iter().chain([done]).chain(ready))
     }
 
-    /// Takes the step that follows on a failure; gives what there is to say of it.
+    /// Takes the step after a failure and returns the news of it.
     fn failed(&mut self, ended: &Ended, fault: &Fault) -> News {
         let (stage, attempt) = (ended.stage, ended.attempt);
         let budget = self.plan.budget(stage);
@@ -192,7 +192,7 @@ impl<'a> Worker<'a> {
         news
     }
 
-    /// Makes a step last, then tells of it.
+    /// Saves a step, then publishes its events.
     fn save(&mut self, news: impl IntoIterator<Item = News>) -> anyhow::Result<()> {
         self.state.at = system::since_boot();
         let events = self.announcer.events(news);
@@ -207,7 +207,7 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Another pause for each node, so that those that failed together don't come back together.
+/// A random pause, so that nodes that failed together don't retry together.
 fn pause(budget: Duration) -> Duration {
     let longest = budget.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
     longest.mul_f64(0.5 + fastrand::f64() / 2.0)

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use nkd_bundle::{Digest, Entry, Image, Layout};
 use serde_json::json;
 
-/// How a runtime wants images.
+/// The form in which a runtime takes images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// As an OCI image layout.

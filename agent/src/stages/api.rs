@@ -1,4 +1,4 @@
-//! The cluster's API, asked by HTTPS and nobody else's.
+//! A client of the cluster's API that trusts the plan's certificate authority only.
 
 use std::io::Read;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use crate::system::{alive, boot_id, tls};
 
 /// The kubelet's own credentials: certificates and key in one file (kubelet, `--cert-dir`).
 pub(crate) const KUBELET_CREDENTIALS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
-/// How long one question may take.
+/// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one change is waited for; within [`TIMEOUT`].
+/// How long to wait for one change; shorter than [`TIMEOUT`].
 const WATCH: Duration = Duration::from_secs(5);
 
 /// A client that trusts the plan's certificate authority alone. It keeps its connections for further
@@ -30,14 +30,14 @@ pub(super) struct Api {
     token: Option<String>,
 }
 
-/// Why there is no answer.
+/// Why a request has no useful answer.
 #[derive(Debug)]
 pub(super) enum ApiError {
-    /// Nothing answers.
+    /// No server answers.
     Unreachable(anyhow::Error),
-    /// What answers isn't this cluster.
+    /// The server isn't one of this cluster.
     Untrusted(anyhow::Error),
-    /// The answer is no success.
+    /// The answer is an error, with this status.
     Status(u16),
 }
 
@@ -84,10 +84,10 @@ impl Api {
 
     /// The body of a `GET` that is answered with success.
     pub(super) fn get(&self, path: &str) -> Result<String, ApiError> {
-        // Several may be asked in a row, and each may be silent.
+        // The caller may ask several servers in a row that don't answer.
         alive();
         let request = self.agent.get(format!("https://{}{path}", self.endpoint));
-        // A refusal has to be read to its end, or the connection couldn't be used again.
+        // The connection can only be used again when the answer was read to its end.
         let mut request = request.config().http_status_as_error(false).build();
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
@@ -116,7 +116,7 @@ impl Api {
         Ok(())
     }
 
-    /// Returns when a Node object isn't as it was any more, or after [`WATCH`] (Kubernetes, "API
+    /// Returns when a Node object has changed, or after [`WATCH`] (Kubernetes, "API
     /// concepts", "Efficient detection of changes"). A kubelet may watch no node but its own.
     pub(super) fn wait_for_change(&self, node: &Value) -> Result<(), ApiError> {
         let of = |field: &str| node["metadata"][field].as_str().unwrap_or_default();
@@ -141,14 +141,14 @@ impl Api {
     }
 }
 
-/// What the Ready condition of a Node object says: `Ok` when it is true, else why not.
+/// The Ready condition of a Node object: `Ok` if it is true, or else the reason.
 pub(super) fn readiness(node: &Value) -> Result<(), String> {
     let conditions = node["status"]["conditions"].as_array();
     let ready = conditions
         .into_iter()
         .flatten()
         .find(|condition| condition["type"] == "Ready")
-        .ok_or("kubelet hasn't said anything yet")?;
+        .ok_or("kubelet has not reported its condition yet")?;
     if ready["status"] == "True" {
         return Ok(());
     }
@@ -156,7 +156,7 @@ pub(super) fn readiness(node: &Value) -> Result<(), String> {
     Err(format!("{}: {}", text("reason"), text("message")))
 }
 
-/// Whether the kubelet that last spoke for a Node object runs on this machine, since its last boot.
+/// Whether a Node object was last updated by the kubelet of this machine, since its last boot.
 pub(super) fn is_of_this_boot(node: &Value) -> bool {
     let boot = boot_id();
     !boot.is_empty() && node["status"]["nodeInfo"]["bootID"] == boot.as_str()

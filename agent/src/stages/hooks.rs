@@ -90,7 +90,9 @@ fn executables(directory: &PathBuf) -> io::Result<Vec<String>> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let metadata = fs::metadata(entry.path())?;
         if !metadata.is_file() || metadata.permissions().mode() & EXECUTABLE == 0 {
-            return Err(io::Error::other(format!("{name} is no executable file")));
+            return Err(io::Error::other(format!(
+                "{name} is not an executable file"
+            )));
         }
         names.push(name);
     }

@@ -31,7 +31,7 @@ use crate::announcer::{Announcer, News};
 use crate::system::{self, Backoff, Root, TICK};
 use hooks::When;
 
-/// When it is looked again after something has changed.
+/// The pause before the next check after something has changed.
 const SOON: Duration = Duration::from_millis(125);
 
 /// The node a stage works on.
@@ -53,7 +53,7 @@ pub struct Node<'a> {
     pub left: Option<u64>,
     /// Whether this attempt got further than any before it.
     pub advanced: bool,
-    /// Hears of progress.
+    /// Where progress is announced.
     pub announcer: &'a mut Announcer,
 }
 
@@ -63,37 +63,37 @@ impl Node<'_> {
         !self.stages.is_before(self.reached, stage)
     }
 
-    /// Says how far the stage is.
+    /// Announces how far the stage is.
     fn progress(&mut self, message: impl Into<String>, progress: Option<Progress>) {
         let mut news = News::of(Kind::Progress, self.stage, self.attempt, message);
         news.progress = progress;
-        self.tell(news);
+        self.announce(news);
     }
 
-    /// Says what the stage waits for, or goes on without.
+    /// Announces what the stage waits for, or continues without.
     fn warn(&mut self, reason: &Fault) {
         debug_assert!(can_report(self.stage, reason.cause), "{reason}");
         let mut news = News::of(Kind::Progress, self.stage, self.attempt, reason.message());
         news.cause = Some(reason.cause);
-        self.tell(news);
+        self.announce(news);
     }
 
-    /// Counts what is left to do. Less than ever before is progress, and a stage that makes progress
-    /// isn't given up: its budget begins anew.
+    /// Records how much is left to do. Less than ever before is progress, and progress restores the whole
+    /// budget of the stage.
     fn count_left(&mut self, left: u64) {
         self.advanced |= self.left.is_some_and(|least| left < least);
         self.left = Some(self.left.map_or(left, |least| least.min(left)));
     }
 
-    fn tell(&mut self, news: News) {
-        // The next transition needs the log too and says so when it can't be written.
+    fn announce(&mut self, news: News) {
+        // The next transition writes to the log too, and fails if that isn't possible.
         if let Err(error) = self.announcer.announce(news) {
-            log::warn!("the event log: {error}");
+            log::warn!("the event log can't be written: {error}");
         }
     }
 
-    /// Looks until it finds what it wants or the time is over, and says what it waits for whenever
-    /// that changes. More often after a change, when the next may be near, then once a second.
+    /// Checks until the check succeeds or the time is over, and announces each new reason for waiting.
+    /// Checks follow each other quickly after a change, when another may be near, and then once a second.
     fn poll<T>(
         &mut self,
         window: Duration,
@@ -103,7 +103,7 @@ impl Node<'_> {
         self.poll_until(|_| deadline, look)
     }
 
-    /// The same, with a deadline that depends on what is found instead.
+    /// The same, with a deadline that depends on the last fault.
     fn poll_until<T>(
         &mut self,
         deadline: impl FnMut(&Fault) -> Instant,
@@ -121,8 +121,8 @@ impl Node<'_> {
         self.look_until(deadline, pauses, look)
     }
 
-    /// The same as [`Self::poll`] for a question that many nodes may ask together: pauses are random, and
-    /// grow to the longest until something changes.
+    /// The same as [`Self::poll`], for a server that many nodes may ask together: pauses are random, and grow
+    /// to the longest until something changes.
     fn poll_shared<T>(
         &mut self,
         window: Duration,
@@ -145,8 +145,8 @@ impl Node<'_> {
         Instant::now() + window.min(self.plan.budget(self.stage))
     }
 
-    /// Looks until it finds what it wants or the time is over, with these pauses, which depend on
-    /// whether something has changed.
+    /// Checks until the check succeeds or the time is over. The pauses depend on whether the fault has
+    /// changed.
     fn look_until<T>(
         &mut self,
         mut deadline: impl FnMut(&Fault) -> Instant,
@@ -187,10 +187,10 @@ pub fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     hooks::run(node, When::Post)
 }
 
-/// Makes what stages have done last.
+/// Makes the work of a stage survive a power cut.
 ///
 /// # Errors
-/// The disk refuses it.
+/// A file system can't be synced.
 pub(crate) fn sync(root: &Root, plan: &Plan) -> Result<(), Fault> {
     system::sync(root, plan.runtime).or_fault(Cause::AgentSync)
 }

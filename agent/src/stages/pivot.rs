@@ -1,5 +1,5 @@
 //! `pivot`: the machine runs the OS image of the plan, given by its digest. rpm-ostree deploys it,
-//! the machine reboots, and the installation goes on in the new OS once it is seen to be the one.
+//! the machine reboots, and the installation continues in the new OS after a check of its digest.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -13,7 +13,7 @@ use super::{Fault, Node, OrFault as _};
 use crate::system;
 use crate::system::files::{read_if_exists, remove, write_atomic};
 
-/// Gigabytes over a slow line.
+/// How long rpm-ostree may take, which may fetch gigabytes over a slow line.
 const REBASE: Duration = Duration::from_secs(30 * 60);
 /// How long a machine may take to stop its services.
 const REBOOT: Duration = Duration::from_secs(5 * 60);
@@ -38,14 +38,14 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     if reboots.done() >= REBOOTS {
         let running = booted.map_or("something else", |deployment| deployment.name());
         let message = format!(
-            "after {} reboots for {image} the machine runs {running}",
+            "after {} reboots into {image}, the machine still runs {running}",
             reboots.done()
         );
-        // Whoever has it tried again has seen to the cause.
+        // An administrator who retries the stage has removed the cause.
         remove(&node.root.path(paths::PIVOT)).map_err(unkept)?;
         return Err(Fault::new(Cause::PivotNotBooted, message));
     }
-    // What boots next comes first.
+    // The first deployment is the one that boots next.
     if !deployments
         .first()
         .is_some_and(|deployment| deployment.is_of(image))
@@ -115,7 +115,7 @@ fn rebase(node: &mut Node<'_>, image: &str) -> Result<(), Fault> {
 #[derive(Default, Serialize, Deserialize)]
 struct Reboots {
     image: String,
-    /// The boots on which a reboot was ordered. An order that fails is none.
+    /// The boots on which a reboot was ordered.
     boots: BTreeSet<String>,
 }
 
@@ -150,7 +150,7 @@ fn unkept(error: io::Error) -> Fault {
     Fault::of(Cause::PivotReboot, error).context(paths::PIVOT)
 }
 
-/// Doesn't come back when all goes well: the machine goes down with the agent.
+/// Reboots the machine. The function only returns if the reboot fails.
 fn reboot(node: &mut Node<'_>, image: &str, reboots: Reboots) -> Result<(), Fault> {
     reboots.order(node)?;
     node.progress(format!("rebooting into {image}"), None);

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The first wait is at most this long.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// A time drawn evenly from nothing to a bound: full jitter, so that a thousand nodes that began to wait
-/// together don't end together.
+/// A uniformly random time up to a bound ("full jitter"), so that a thousand nodes that began to wait together
+/// don't retry together.
 pub fn random(bound: Duration) -> Duration {
     bound.mul_f64(fastrand::f64())
 }
@@ -36,8 +36,8 @@ impl Backoff {
         }
     }
 
-    /// The wait after another failure. Where the other side asks for a time, up to the longest, it is at
-    /// least that time, and at most twice as long: it has asked many for the same.
+    /// The wait after another failure. If the server asks for a time, the wait is at least that time, up to the
+    /// longest, and at most twice as long, because the server asks many clients for the same time.
     pub(crate) fn next(&mut self, asked: Option<Duration>) -> Duration {
         self.failures = self.failures.saturating_add(1);
         let asked = asked.unwrap_or_default().min(self.longest);

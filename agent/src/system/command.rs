@@ -1,4 +1,4 @@
-//! Child processes: bounded in time and output, heard line by line, never told or heard secrets.
+//! Child processes: bounded in time and output, read line by line, without secrets in arguments and output.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -18,14 +18,14 @@ use super::{Redactor, TICK, alive};
 
 /// How many of a command's last lines an error carries.
 const TAIL_LINES: usize = 5;
-/// A longer line is cut: nobody reads it and it must not fill the memory.
+/// Longer lines are split, so that they don't fill the memory.
 const LINE_BYTES: u64 = 4096;
 /// What [`Command::read`] takes at most.
 const READ_BYTES: usize = 1 << 20;
 /// How long a killed command may take to die.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A command to run. Secrets have no business in its arguments.
+/// A command to run. Its arguments must not contain secrets.
 #[derive(Debug)]
 pub(crate) struct Command {
     name: String,
@@ -36,7 +36,7 @@ pub(crate) struct Command {
     timeout: Duration,
 }
 
-/// Why a command did not do its work.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum CommandError {
     /// There is no such program.
@@ -44,7 +44,7 @@ pub(crate) enum CommandError {
         /// Its name.
         program: String,
     },
-    /// It couldn't be started or heard.
+    /// The command couldn't be started, or its output couldn't be read.
     Io {
         /// Its name.
         program: String,
@@ -142,7 +142,7 @@ impl Command {
         self
     }
 
-    /// How long it may run before it and its children are killed; a minute unless said.
+    /// Sets how long the command may run before it and its children are killed; the default is a minute.
     #[must_use]
     pub(crate) fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -238,7 +238,7 @@ impl Command {
         command.spawn().map_err(|source| self.io(source))
     }
 
-    /// Hears the child out, then waits for its end.
+    /// Reads the output of the child to its end, then waits for the child.
     fn supervise(
         &self,
         mut child: Child,
@@ -250,7 +250,7 @@ impl Command {
         let mut redactor = Redactor::default();
         let mut tail = VecDeque::new();
         let (mut heard_out, mut ended) = (false, None);
-        // Whoever has closed its output mostly ends at once.
+        // A child that has closed its output mostly ends at once.
         let mut look = Duration::from_millis(1);
         loop {
             alive();
@@ -274,7 +274,7 @@ impl Command {
                 ended = status.map(|status| (status, Instant::now()));
             }
             match ended {
-                // Somebody may hold the pipe open who outlives the child, and talk on.
+                // Another process may outlive the child, keep the pipe open and go on writing.
                 Some((status, at)) if silent || at.elapsed() >= TICK => {
                     return self.judge(status, tail.into());
                 }
@@ -306,7 +306,7 @@ impl Command {
         })
     }
 
-    /// Kills the whole process group; whoever is gone already needs no killing.
+    /// Kills the whole process group. An error means that it has ended already.
     pub(super) fn kill(&self, child: &mut Child) {
         if let Ok(group) = i32::try_from(child.id()) {
             let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
@@ -332,7 +332,7 @@ pub(super) fn keep(line: String, tail: &mut VecDeque<String>) {
     tail.push_back(line);
 }
 
-/// Output of a child, read to its end whoever takes it: a child must not die of a full pipe. Little more
+/// The output of a child, read to its end even if it isn't used, so that the child isn't blocked by a full pipe. Little more
 /// than [`READ_BYTES`] is kept.
 fn read_pieces(mut output: PipeReader) -> Receiver<Vec<u8>> {
     let (sender, pieces) = mpsc::channel();
@@ -370,7 +370,7 @@ pub(super) fn read_lines(output: PipeReader) -> Receiver<String> {
     lines
 }
 
-/// A child must not go on working when the agent is killed: the next agent starts it anew.
+/// Kills the child when the agent is killed, because the next agent starts the command again.
 #[allow(unsafe_code)]
 fn die_with_parent(command: &mut std::process::Command) {
     // SAFETY: between fork and exec only prctl(2) is called, which is async-signal-safe, and
@@ -418,7 +418,7 @@ mod tests {
             .each_line(|line| line.clone_into(&mut child))
             .unwrap_err();
         assert!(matches!(error, CommandError::TimedOut { .. }), "{error}");
-        // Whoever has adopted it may leave it a zombie, which has no command line.
+        // Its new parent may leave it as a zombie, which has no command line.
         let command_line = format!("/proc/{}/cmdline", child.parse::<u32>().unwrap());
         let deadline = Instant::now() + Duration::from_secs(10);
         while std::fs::read(&command_line).is_ok_and(|line| !line.is_empty()) {

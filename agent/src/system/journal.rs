@@ -53,7 +53,7 @@ impl Log for Logger {
             record: record.key_values(),
             context: &context,
         };
-        // There is nowhere left to say that this failed.
+        // A failure can't be reported anywhere.
         let _ = journal.journal_send(&record.to_builder().key_values(&fields).build());
     }
 

@@ -1,4 +1,4 @@
-//! The machine underneath.
+//! The machine: files, commands, the journal and systemd's watchdog.
 
 mod backoff;
 mod command;
@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// How often a waiting worker looks around; well below the unit's `WatchdogSec=`.
+/// How often a waiting worker checks what it waits for; well below the unit's `WatchdogSec=`.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
 
 /// Sleeps, staying [`alive`].

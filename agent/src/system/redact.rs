@@ -1,7 +1,8 @@
 use super::printable;
 
-/// Takes secrets out of lines that others wrote: bootstrap tokens, webhook keys, private keys, passwords in
-/// URLs, and kubeadm's certificate key. What can't be printed goes first, for it could hide one.
+/// Masks secrets in lines of other programs: bootstrap tokens, webhook keys, private keys, passwords in
+/// URLs, and kubeadm's certificate key. Control characters are
+/// removed first, because they could hide a secret.
 #[derive(Debug, Default)]
 pub(crate) struct Redactor {
     in_private_key: bool,

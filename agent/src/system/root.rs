@@ -12,7 +12,7 @@ const SEARCH_PATH: [&str; 5] = [
     "/opt/bin",
 ];
 
-/// The file system tree the agent works on: `/`, and another one in tests.
+/// The root of the file system that the agent works on: `/`, or a directory in tests.
 #[derive(Debug, Clone)]
 pub struct Root(PathBuf);
 

@@ -1,4 +1,4 @@
-//! Makes work durable that others have done without syncing it.
+//! Syncs what kubeadm, kubelet and the runtime have written.
 //!
 //! kubeadm, kubelet and the container runtimes leave most of their files to the kernel, which writes
 //! them within half a minute. After a power cut before that, such a file exists but is empty
@@ -26,7 +26,7 @@ const DIRECTORIES: [&str; 5] = [
 ];
 
 /// Writes to the disk whatever was written to the node's file systems; it is there when this
-/// returns. Keeps the watchdog content meanwhile.
+/// returns. The watchdog is notified meanwhile.
 ///
 /// # Errors
 /// The first file system that can't be opened or synced, with the directory that led to it.

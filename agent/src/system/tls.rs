@@ -1,4 +1,4 @@
-//! Whom to trust, and from when on.
+//! Certificate authorities, and when certificates become valid.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{CertificateError, Error, RootCertStore};
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
-/// The authorities of a PEM text, and no others; without a text the public web's.
+/// The authorities of a PEM text, and no others. Without a text, those of the public web.
 ///
 /// # Errors
-/// The text is damaged or has no certificate: the public web's must not stand in.
+/// The text is damaged or has no certificate. The public authorities must not replace it then.
 pub(crate) fn roots(pem: Option<&str>) -> anyhow::Result<RootCerts> {
     let Some(pem) = pem else {
         return Ok(RootCerts::WebPki);

@@ -1,10 +1,13 @@
-//! containerd's content store as what it is on disk: a file for each blob, named by its digest.
+//! Writes large blobs directly into containerd's content store, a directory with a file for each blob that is
+//! named by its digest.
 //!
-//! Blobs that are imported pass `ctr`, gRPC and containerd, each of which copies and hashes them.
-//! One that is already there under its digest is taken into a namespace without being sent
-//! (containerd, `content_sharing_policy = "shared"`, the default); under any other policy, or if
-//! the file is gone by then, `ctr` sends it. So where the store can be reached, large blobs are
-//! written into it, whole and verified or not at all, and handed over afterwards.
+//! An imported blob passes through `ctr`, gRPC and containerd, and each of them copies and hashes it. If the
+//! store already has a file with the blob's digest, containerd adds the blob to the namespace without receiving
+//! its bytes (containerd, `content_sharing_policy = "shared"`, the default). With any other policy, or if the file
+//! has been removed by then, `ctr` sends the bytes, so the result is the same.
+//!
+//! A power cut or a crash must not leave half a blob under its digest, because containerd wouldn't check it. So
+//! the agent writes to a file without a name, verifies and syncs it, and only then gives it its name.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, Permissions};
@@ -23,10 +26,10 @@ use super::super::{LOAD, RuntimeError};
 use super::ctr;
 use crate::system::{Input, Root, Running, attended};
 
-/// From which size on a blob is written by the agent, in bytes. Handing one over takes a program of
-/// its own, in whose time a smaller one is sent.
+/// From which size on the agent writes a blob itself, in bytes. Each such blob needs a run of `ctr`, which takes
+/// longer than sending a smaller one.
 const LARGE: u64 = 1 << 20;
-/// After how many bytes the disk is waited for, so that the end of a large blob doesn't wait long.
+/// After how many bytes the file is synced, so that the last sync of a large blob is short.
 const SYNC: u64 = 32 << 20;
 /// Keeps a blob, and what its labels refer to, from containerd's garbage collector (containerd,
 /// docs/garbage-collection.md, "Garbage Collection Labels").
@@ -136,7 +139,7 @@ impl ContentStore {
         written.map_err(|error| self.failed(error))
     }
 
-    /// It is whole, and is what its digest says.
+    /// The blob is whole, and its digest is right.
     pub(crate) fn end(&mut self, blob: Blob) -> Result<(), RuntimeError> {
         let coming = self.coming.take();
         let coming = coming.ok_or_else(|| RuntimeError::Internal(anyhow!("no blob is coming")))?;
@@ -147,7 +150,7 @@ impl ContentStore {
         Ok(())
     }
 
-    /// The blobs that containerd has by now, each said once.
+    /// The blobs that containerd has taken since the last call.
     pub(crate) fn poll(&mut self) -> Result<Vec<Digest>, RuntimeError> {
         let mut there = Vec::new();
         for (digest, running) in &mut self.ingesting {
@@ -159,7 +162,7 @@ impl ContentStore {
         Ok(there)
     }
 
-    /// Has containerd take a blob.
+    /// Makes containerd take a blob.
     fn ingest(&self, file: File, blob: Blob) -> Result<Running, RuntimeError> {
         let digest = blob.digest.to_string();
         let ingest = ctr(&self.machine).args(["content", "ingest"]);
@@ -211,7 +214,7 @@ impl Coming {
 }
 
 impl Drop for ContentStore {
-    /// What no image has taken is left to the garbage collector.
+    /// containerd's garbage collector removes the blobs that no image has taken.
     fn drop(&mut self) {
         self.ingesting.clear();
         if let Err(error) = forget(&self.machine, &[self.root.to_string()]) {
@@ -238,7 +241,7 @@ fn forget<S: AsRef<std::ffi::OsStr>>(machine: &Root, roots: &[S]) -> Result<(), 
     Ok(())
 }
 
-/// Where the store has its blobs, as containerd itself says.
+/// The directory with the blobs, as containerd reports it.
 fn directory(machine: &Root) -> Result<PathBuf, RuntimeError> {
     let plugin = "type==io.containerd.content.v1,id==content";
     let plugin = ctr(machine)
@@ -253,13 +256,13 @@ fn directory(machine: &Root) -> Result<PathBuf, RuntimeError> {
     });
     let root = root.ok_or_else(|| {
         RuntimeError::Answer(anyhow!(
-            "containerd doesn't name the directory of its content store"
+            "containerd does not report the directory of its content store"
         ))
     })?;
     Ok(machine.path(root).join("blobs/sha256"))
 }
 
-/// A file that no disk has.
+/// A file in memory.
 fn in_memory(text: &str) -> io::Result<File> {
     let mut file = File::from(memfd_create("gc-root", MFdFlags::MFD_CLOEXEC)?);
     file.write_all(text.as_bytes())?;

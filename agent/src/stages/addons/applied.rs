@@ -40,7 +40,7 @@ impl<'a> Applied<'a> {
         write_atomic(&self.root.path(APPLIED), self.text.as_bytes(), 0o600).context(APPLIED)
     }
 
-    /// Removes the record, because the cluster is made anew.
+    /// Removes the record, because a new cluster is made.
     pub(crate) fn forget(root: &Root) -> anyhow::Result<()> {
         remove(&root.path(APPLIED)).context(APPLIED)
     }

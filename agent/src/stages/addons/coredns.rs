@@ -58,7 +58,7 @@ fn forward_or_fail(node: &Node<'_>) -> Result<(), CommandError> {
     }
     let changed = corefile.replacen(FORWARD, FORWARD_OR_FAIL, 1);
     let field = "/data/Corefile";
-    // The test fails the patch if somebody else has changed the Corefile meanwhile.
+    // The patch fails if the Corefile has changed meanwhile.
     let patch = json!([
         {"op": "test", "path": field, "value": corefile},
         {"op": "replace", "path": field, "value": changed},

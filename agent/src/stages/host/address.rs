@@ -9,7 +9,7 @@ use nkd_contract::Cause;
 
 use super::super::{Fault, Node, OrFault as _};
 
-/// How long one attempt looks.
+/// How long one attempt waits.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// Waits for the addresses: a DHCP server may be slower than `network-online.target`.
@@ -58,7 +58,7 @@ fn all() -> nix::Result<Vec<(String, IpAddr)>> {
     Ok(getifaddrs()?.filter_map(of).collect())
 }
 
-/// What a person looks for: neither loopback nor what every interface has.
+/// The addresses for a message, without loopback and link-local ones.
 fn listed(all: &[(String, IpAddr)]) -> String {
     let plain = all.iter().filter(|(_, address)| match address {
         IpAddr::V4(address) => !address.is_loopback(),

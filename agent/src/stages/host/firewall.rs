@@ -1,6 +1,6 @@
-//! Where firewalld runs it goes on running, with Kubernetes' ports open in it: now, and in its
-//! configuration for later boots. A reload would do the second as well, but take away the rules
-//! that the runtime and kube-proxy have put beside it.
+//! Opens Kubernetes' ports in firewalld, if it runs: now, and in its configuration for later boots. The ports
+//! are set twice instead of once with a reload, because a reload would remove the rules that the runtime and
+//! kube-proxy have added.
 
 use nkd_contract::Cause;
 
@@ -9,7 +9,7 @@ use super::address;
 use crate::system::CommandError;
 
 const PROGRAM: &str = "firewall-cmd";
-/// What comes from pods isn't from outside (firewalld.zones(5)).
+/// The zone for traffic from pods (firewalld.zones(5)).
 const TRUSTED: &str = "--zone=trusted";
 
 pub(super) fn open(node: &mut Node<'_>) -> Result<(), Fault> {

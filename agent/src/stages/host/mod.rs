@@ -1,5 +1,5 @@
-//! `host`: the machine is as kubelet needs it, one file for each concern. What can be set is set,
-//! what can't is said. `SELinux` stays in the mode it is in: nothing here needs another.
+//! `host`: the machine is as kubelet needs it, one file for each concern. The stage sets what it can and
+//! reports the rest. `SELinux` keeps its mode, because nothing here needs another.
 
 mod address;
 mod cgroups;
@@ -18,7 +18,7 @@ use super::{Fault, Node};
 
 type Check = fn(&Node<'_>) -> Result<(), Fault>;
 
-/// What is so or not right now. All of them run, so that one look shows all that is wrong.
+/// Checks of what doesn't change by waiting. All of them run, so that one report shows all that is wrong.
 const CHECKS: [Check; 7] = [
     programs::check,
     cgroups::check,
@@ -34,7 +34,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     if let Some(fault) = together(faults.collect()) {
         return Err(fault);
     }
-    // These may still come by themselves.
+    // Addresses and names may still appear, so these two wait.
     address::wait(node)?;
     resolution::wait(node)?;
     firewall::open(node)
@@ -51,10 +51,8 @@ fn together(mut faults: Vec<Fault>) -> Option<Fault> {
     if faults.is_empty() {
         return Some(first);
     }
-    let mut message = first.message();
-    for fault in faults {
-        message += &format!("; besides: {fault}");
-    }
+    let others = faults.iter().map(|fault| format!("; besides: {fault}"));
+    let message = first.message() + &others.collect::<String>();
     Some(Fault::new(first.cause, message))
 }
 

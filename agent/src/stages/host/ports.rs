@@ -32,11 +32,11 @@ pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
 
 struct Listener {
     port: u16,
-    /// Of its socket.
+    /// The inode of its socket.
     inode: String,
 }
 
-/// Who listens on TCP, each port once.
+/// The TCP sockets that listen, each port once.
 fn listeners(node: &Node<'_>) -> Vec<Listener> {
     let mut listeners: Vec<Listener> = Vec::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
@@ -61,7 +61,7 @@ fn listener(row: &str) -> Option<Listener> {
     })
 }
 
-/// The program, its process and its unit, as far as they can be told.
+/// The program, its process and its unit, as far as they are known.
 fn holder(node: &Node<'_>, listener: &Listener) -> String {
     let wanted = format!("socket:[{}]", listener.inode);
     let processes = fs::read_dir(node.root.path("/proc"));
@@ -81,7 +81,7 @@ fn holder(node: &Node<'_>, listener: &Listener) -> String {
         let unit = unit(&line("cgroup"));
         return format!("{} (process {pid}{unit})", program.trim());
     }
-    "a program that can't be named".to_owned()
+    "an unknown program".to_owned()
 }
 
 /// The systemd unit in a process' list of control groups.

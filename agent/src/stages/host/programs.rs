@@ -30,7 +30,7 @@ pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
     if missing.is_empty() {
         return Ok(());
     }
-    let message = format!("not in this OS image: {}", missing.join(", "));
+    let message = format!("the OS image lacks {}", missing.join(", "));
     Err(Fault::new(Cause::HostProgram, message))
 }
 

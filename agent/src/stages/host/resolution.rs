@@ -8,7 +8,7 @@ use nkd_contract::Cause;
 
 use super::super::{Fault, Node};
 
-/// How long one attempt looks.
+/// How long one attempt waits.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// Waits until the name can be resolved; an address needs nothing.

@@ -1,4 +1,4 @@
-//! kubelet refuses to run with swap, unless it is told to live with it.
+//! Turns swap off, because kubelet refuses to run with swap unless it is configured to accept it.
 
 use std::fs;
 

@@ -40,7 +40,7 @@ pub(super) fn import<'a>(
         return Ok(());
     }
     let missing = listed(&missing);
-    let message = format!("in none of the {total} archives of {directory}: {missing}");
+    let message = format!("none of the {total} archives in {directory} has {missing}");
     Err(Fault::new(Cause::ImagesMissing, message))
 }
 

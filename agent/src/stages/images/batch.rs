@@ -14,8 +14,8 @@ use super::{Fault, import_failed};
 use crate::runtimes::{ContentStore, ImageStore, Load};
 use crate::system::alive;
 
-/// How many batches the runtime works on at once. More gain nothing from two disks' queues, and
-/// each takes a program's memory.
+/// How many batches the runtime works on at once. More batches are no faster, and each needs the memory of a
+/// program.
 const AT_ONCE: usize = 3;
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -141,7 +141,7 @@ impl<'a> Batches<'a> {
         }
     }
 
-    /// A blob is there, and is what its digest says.
+    /// A blob has ended, and its digest is right.
     pub(super) fn end(&mut self, blob: Blob) -> Result<(), Fault> {
         if let Some(content) = self.content_of(blob) {
             content.end(blob).map_err(import_failed)?;
@@ -173,8 +173,8 @@ impl<'a> Batches<'a> {
         self.all.iter().filter(whole).count()
     }
 
-    /// Looks how far the runtime is, and gives it what can be given. A tar that has no end yet
-    /// makes no image, so nothing is named that isn't verified.
+    /// Checks how far the runtime is, and completes the batches whose blobs are all there. A runtime makes no
+    /// image of a tar without an end, so no image gets its name before all its blobs are verified.
     pub(super) fn look(&mut self) -> Result<(), Fault> {
         if let Some(content) = &mut self.content {
             self.there.extend(content.poll().map_err(import_failed)?);

@@ -17,7 +17,7 @@ use crate::system::{TICK, alive, attended};
 
 /// How many pieces of a bundle wait for the runtime at most; the reader makes them 128 KiB.
 const PIECES: usize = 16;
-/// Progress is told when so much more of a hundred is there, and not more often than every second.
+/// Progress is announced for each so many percent, and at most once a second.
 const STEP: u64 = 5;
 
 pub(super) fn load<'a>(
@@ -48,8 +48,8 @@ pub(super) fn load<'a>(
     {
         return pull::pull(node, store, lacking);
     }
-    Err(worst(faults).unwrap_or_else(|| {
-        let message = format!("in none of the plan's bundles: {}", listed(&lacking));
+    Err(worst(&faults).unwrap_or_else(|| {
+        let message = format!("no bundle of the plan has {}", listed(&lacking));
         Fault::new(Cause::ImagesMissing, message)
     }))
 }
@@ -82,7 +82,7 @@ fn from_sources(
             }
         }
     }
-    Err(worst(faults).unwrap_or_else(|| {
+    Err(worst(&faults).unwrap_or_else(|| {
         let message = format!("the plan names no place for {}", bundle.file);
         Fault::new(Cause::ImagesSource, message)
     }))
@@ -136,14 +136,17 @@ fn wanted<'a>(
         if !is_for_this_machine(&bundled.architecture) {
             let (name, here) = (&image.name, std::env::consts::ARCH);
             let message = format!(
-                "{name} is for {}, this machine is {here}",
+                "{name} is for {}, but this machine is {here}",
                 bundled.architecture
             );
             return Err(Fault::new(Cause::ImagesArchitecture, message));
         }
         let digest = store.digest(bundled).to_string();
         if let Some(pinned) = image.digest.as_ref().filter(|pinned| **pinned != digest) {
-            let message = format!("{} is {digest} in it, the plan pins {pinned}", image.name);
+            let message = format!(
+                "{} has the digest {digest} in the bundle, but the plan pins {pinned}",
+                image.name
+            );
             return Err(Fault::new(Cause::ImagesDigest, message));
         }
         wanted.push(image.name.as_str());
@@ -162,24 +165,24 @@ fn is_for_this_machine(architecture: &str) -> bool {
     architecture == here
 }
 
-/// What the thread says that reads the bundle.
+/// A message of the thread that reads the bundle.
 enum Piece {
     /// A blob comes.
     Begin(Blob),
     /// Bytes of it, and how far the bundle is read.
     Bytes(Blob, Vec<u8>, u64),
-    /// It was whole, and what its digest says.
+    /// The blob was whole, and its digest is right.
     End(Blob),
     /// There is nothing more that is needed, or nothing more that can be read.
     Over(Result<(), Error>),
 }
 
-/// Nobody hears any more.
-struct Deaf;
+/// The receiver of the pieces has ended.
+struct ReceiverGone;
 
 enum Stop {
     Error(Error),
-    Deaf,
+    ReceiverGone,
 }
 
 impl From<Error> for Stop {
@@ -188,9 +191,9 @@ impl From<Error> for Stop {
     }
 }
 
-impl From<Deaf> for Stop {
-    fn from(Deaf: Deaf) -> Self {
-        Self::Deaf
+impl From<ReceiverGone> for Stop {
+    fn from(ReceiverGone: ReceiverGone) -> Self {
+        Self::ReceiverGone
     }
 }
 
@@ -202,7 +205,7 @@ fn read(
     match read_blobs(&mut reader, blobs, to) {
         Ok(()) => drop(to.send(Piece::Over(Ok(())))),
         Err(Stop::Error(error)) => drop(to.send(Piece::Over(Err(error)))),
-        Err(Stop::Deaf) => {}
+        Err(Stop::ReceiverGone) => {}
     }
 }
 
@@ -221,14 +224,14 @@ fn read_blobs(
             continue;
         }
         over -= 1;
-        let say = |piece| to.send(piece).map_err(|_| Deaf);
-        say(Piece::Begin(blob))?;
+        let send = |piece| to.send(piece).map_err(|_| ReceiverGone);
+        send(Piece::Begin(blob))?;
         let mut at = reader.position();
         reader.read_blob(blob, |bytes| {
             at += bytes.len() as u64;
-            Ok::<_, Stop>(say(Piece::Bytes(blob, bytes.to_vec(), at))?)
+            Ok::<_, Stop>(send(Piece::Bytes(blob, bytes.to_vec(), at))?)
         })?;
-        say(Piece::End(blob))?;
+        send(Piece::End(blob))?;
     }
     Ok(())
 }
@@ -240,14 +243,14 @@ fn take(
     mut batches: Batches<'_>,
     pieces: Receiver<Piece>,
 ) -> Result<(), Fault> {
-    let mut telling = Telling::new(bundle);
+    let mut report = ProgressReport::new(bundle);
     loop {
         alive();
         match pieces.recv_timeout(TICK) {
             Ok(Piece::Begin(blob)) => batches.begin(blob)?,
             Ok(Piece::Bytes(blob, bytes, at)) => {
                 batches.feed(blob, &bytes)?;
-                telling.at(node, at);
+                report.at(node, at);
             }
             Ok(Piece::End(blob)) => batches.end(blob)?,
             Ok(Piece::Over(over)) => {
@@ -256,7 +259,7 @@ fn take(
             }
             Err(RecvTimeoutError::Timeout) => batches.look()?,
             Err(RecvTimeoutError::Disconnected) => {
-                let message = "the thread that reads the bundle is gone";
+                let message = "the thread that reads the bundle has ended unexpectedly";
                 return Err(Fault::new(Cause::AgentInternal, message));
             }
         }
@@ -265,7 +268,7 @@ fn take(
     batches.finish()
 }
 
-/// The runtime itself says which bytes are behind each name.
+/// Compares the digests that the runtime reports with those of the plan.
 fn verify(store: &dyn ImageStore, lacking: &[&Image], wanted: &[&str]) -> Result<(), Fault> {
     let present = store.present(wanted).map_err(import_failed)?;
     for image in lacking {
@@ -274,25 +277,27 @@ fn verify(store: &dyn ImageStore, lacking: &[&Image], wanted: &[&str]) -> Result
         {
             store.remove(&image.name).map_err(import_failed)?;
             let name = &image.name;
-            let message = format!("{name} is {digest} in the runtime, the plan pins {pinned}");
+            let message = format!(
+                "{name} has the digest {digest} in the runtime, but the plan pins {pinned}"
+            );
             return Err(Fault::new(Cause::ImagesDigest, message));
         }
     }
     Ok(())
 }
 
-/// Tells how far a bundle is.
-struct Telling<'a> {
+/// Announces how far a bundle is.
+struct ProgressReport<'a> {
     bundle: &'a Bundle,
-    told: u64,
+    percent: u64,
     last: Option<Instant>,
 }
 
-impl<'a> Telling<'a> {
+impl<'a> ProgressReport<'a> {
     fn new(bundle: &'a Bundle) -> Self {
         Self {
             bundle,
-            told: 0,
+            percent: 0,
             last: None,
         }
     }
@@ -302,10 +307,10 @@ impl<'a> Telling<'a> {
         let soon = self
             .last
             .is_some_and(|last| last.elapsed() < Duration::from_secs(1));
-        if self.last.is_some() && (soon || percent < self.told + STEP) {
+        if self.last.is_some() && (soon || percent < self.percent + STEP) {
             return;
         }
-        self.told = percent;
+        self.percent = percent;
         self.last = Some(Instant::now());
         let progress = Progress::new(at, self.bundle.unpacked, Unit::Bytes);
         node.progress(format!("loading {}", self.bundle.file), Some(progress));

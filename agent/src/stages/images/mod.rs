@@ -40,7 +40,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         }
         return Err(fault);
     }
-    // What kubeadm and kubelet are left to pull isn't there yet.
+    // Images that kubeadm and kubelet pull later can't be pinned yet.
     for name in present(node, store)?.keys() {
         store.pin(name).map_err(import_failed)?;
     }
@@ -65,7 +65,7 @@ fn store_of(node: &Node<'_>) -> Box<dyn ImageStore> {
     runtimes::of(node.plan.runtime).images(node.root)
 }
 
-/// Which of the plan's images the runtime has, and by which digest it knows each.
+/// Which of the plan's images the runtime has, each with the digest that the runtime reports.
 fn present(node: &Node<'_>, store: &dyn ImageStore) -> Result<BTreeMap<String, String>, Fault> {
     let required = node.plan.images.required.iter();
     let names: Vec<_> = required.map(|image| image.name.as_str()).collect();
@@ -87,21 +87,21 @@ fn is_there(image: &Image, present: &BTreeMap<String, String>) -> bool {
     present.is_some_and(|present| image.digest.as_ref().is_none_or(|pinned| pinned == present))
 }
 
-/// Names for a person.
+/// The names, for a message.
 fn listed(images: &[&Image]) -> String {
     let names: Vec<_> = images.iter().map(|image| image.name.as_str()).collect();
     names.join(", ")
 }
 
-/// The fault to act on: one that may pass by itself, if there is any; what isn't only a source
-/// that isn't there, before that. All are told.
-fn worst(faults: Vec<Fault>) -> Option<Fault> {
+/// The fault that decides what happens next: a transient one if there is any, and among those one that is more
+/// than an absent source. The message has all of them.
+fn worst(faults: &[Fault]) -> Option<Fault> {
     let rank = |fault: &Fault| {
         let passes = fault.cause.class() == Class::Transient;
         (!passes, fault.cause == Cause::ImagesSource)
     };
     let cause = faults.iter().min_by_key(|fault| rank(fault))?.cause;
-    let messages: Vec<_> = faults.iter().map(|fault| fault.message()).collect();
+    let messages: Vec<_> = faults.iter().map(Fault::message).collect();
     Some(Fault::new(cause, messages.join("; ")))
 }
 
@@ -136,7 +136,7 @@ mod tests {
             let faults = causes
                 .iter()
                 .map(|cause| Fault::new(*cause, cause.to_string()));
-            worst(faults.collect()).map(|fault| fault.cause)
+            worst(&faults.collect::<Vec<_>>()).map(|fault| fault.cause)
         };
         assert_eq!(worst(&[stays, absent, passes]), Some(passes));
         assert_eq!(worst(&[stays, absent]), Some(absent));

@@ -30,7 +30,7 @@ pub(super) fn pull(
             && let Some(image) = waiting.pop_front()
         {
             let Some(command) = store.pull(&image.name) else {
-                // Then kubeadm and kubelet pull what they need, and say what they can't.
+                // Without such a command, kubeadm and kubelet pull the images and report their failures.
                 return Ok(());
             };
             let pull = command.timeout(PULL).start(Input::Nothing);

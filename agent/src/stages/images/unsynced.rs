@@ -1,9 +1,10 @@
-//! Which images would be damaged by a power cut.
+//! A record of the images that a power cut would damage.
 //!
-//! A runtime records an image as unpacked before the files of its layers are on the disk. After a
-//! power cut it lists such an image, whose programs are empty, and never unpacks it again. So the
-//! images that are about to be loaded are written down first. Those that are still written down on
-//! another boot are removed, and loaded anew; images that others have loaded are left alone.
+//! A runtime records an image as unpacked before the files of its layers are on the disk. After a power cut, the
+//! runtime still lists the image, but the programs in it are empty, and the runtime never unpacks it again. So
+//! the agent records the images that are about to be loaded, and deletes the record after it has synced the file
+//! systems. If the record still exists on another boot, the agent removes those images and loads them again. It
+//! leaves images alone that others have loaded.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -16,7 +16,7 @@ use crate::runtimes;
 use crate::stages::OrFault as _;
 use crate::stages::api::{self, ApiError};
 
-/// How long an API server may take to hear of a token that another one has stored.
+/// How long an API server may take to learn of a token that another one has stored.
 const TOKEN: Duration = Duration::from_secs(15);
 /// The label that `kubeadm join --control-plane` sets when its etcd has joined.
 const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
@@ -51,8 +51,8 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
 
 /// Does what `kubeadm join` does on a worker after kubelet has its credentials, for a join that was cut
 /// off in between: the node's CRI socket goes into its Node object, which `kubeadm upgrade node` can't do
-/// without, and the bootstrap token of kubelet off the disk. Joining anew would be refused for as long as
-/// the node is Ready, and a reset would end the pods that run here by now.
+/// without, and kubelet's bootstrap token is removed from the disk. A second join would be refused for as long
+/// as the node is Ready, and a reset would end the pods that already run here.
 fn finish_worker(node: &mut Node<'_>) -> Result<(), Fault> {
     if node.plan.role != Role::JoinWorker {
         // Its label comes after all that.
@@ -66,7 +66,7 @@ fn finish_worker(node: &mut Node<'_>) -> Result<(), Fault> {
 
 fn annotate_cri_socket(node: &mut Node<'_>) -> Result<(), Fault> {
     let Some(api) = Api::as_kubelet(node) else {
-        let message = "kubelet's credentials are gone";
+        let message = "kubelet's credentials are missing";
         return Err(Fault::new(Cause::KubeadmFailed, message));
     };
     let plan = node.plan;
@@ -77,7 +77,10 @@ fn annotate_cri_socket(node: &mut Node<'_>) -> Result<(), Fault> {
     if object["metadata"]["annotations"][CRI_SOCKET].is_string() {
         return Ok(());
     }
-    node.progress("kubeadm was cut off before its last step; doing that", None);
+    node.progress(
+        "kubeadm was interrupted before its last step; completing it",
+        None,
+    );
     let annotations = json!({CRI_SOCKET: annotated_socket(plan)});
     let change = json!({"metadata": {"annotations": annotations}});
     api.patch_node(&plan.node, &change).map_err(|error| {
@@ -103,8 +106,8 @@ pub(super) fn is_stacked(node: &Node<'_>) -> bool {
     node.plan.role == Role::JoinControlPlane && node.plan.runs_etcd
 }
 
-/// Whether the node has joined. Where the API doesn't say, because etcd waits for this very node, etcd
-/// is helped first.
+/// Whether the node has joined. If the API can't answer because etcd waits for this node, the agent restores
+/// etcd's quorum first.
 fn is_done(node: &mut Node<'_>) -> Result<bool, Fault> {
     match has_joined(node) {
         Err(fault) if is_stacked(node) && fault.cause != Cause::KubeadmControlPlane => {
@@ -128,10 +131,10 @@ fn token_is_known(node: &mut Node<'_>) -> Result<(), Fault> {
         let api = Api::with_token(node.plan, &token);
         match api.and_then(|api| api.node(&node.plan.node)) {
             Err(ApiError::Status(401)) => {
-                let message = "401 Unauthorized is the API's answer to this node's bootstrap token";
+                let message = "the API answers 401 Unauthorized to this node's bootstrap token";
                 Err(Fault::new(Cause::KubeadmToken, message))
             }
-            // Whatever else is wrong, kubeadm reports.
+            // kubeadm reports all other errors.
             _ => Ok(()),
         }
     })
@@ -142,19 +145,19 @@ fn token_is_known(node: &mut Node<'_>) -> Result<(), Fault> {
 pub(super) fn name_is_free(node: &Node<'_>) -> Result<(), Fault> {
     let name = &node.plan.node;
     let token = discovery::token(node);
-    // Whatever else is wrong, kubeadm says.
+    // kubeadm reports all other errors.
     let object = token.and_then(|token| Api::with_token(node.plan, &token).ok()?.node(name).ok());
     let is_another = |object| api::readiness(object).is_ok() && !api::is_of_this_boot(object);
     if object.as_ref().is_some_and(is_another) {
-        let message = format!("a Ready node {name} is in the cluster");
+        let message = format!("the cluster already has a Ready node {name}");
         return Err(Fault::new(Cause::KubeadmNameTaken, message));
     }
     Ok(())
 }
 
-/// Whether this node is a member of the cluster, by the word of the cluster itself and with the
-/// credentials its kubelet got. Without these, or from settings that a power cut has torn, kubelet can't
-/// run, and the node is no member.
+/// Whether this node is a member of the cluster. The agent asks the cluster itself, with the credentials of the
+/// node's kubelet. Without credentials, or with settings that a power cut has torn, kubelet can't run, and the
+/// node counts as no member.
 ///
 /// # Errors
 /// The cluster can't be asked, or the node is one of its control planes and doesn't come up. Nothing

@@ -1,5 +1,9 @@
-//! `kubeadm`: `kubeadm init` or `kubeadm join`, again and again from a clean start, and never
-//! against a node that works.
+//! `kubeadm`: `kubeadm init` or `kubeadm join`, repeated until it succeeds.
+//!
+//! kubeadm can't resume: a second run fails at the files of the first. So each attempt begins with what is on the
+//! disk. A node that has finished, marked by a file, is never touched again. A node that may have joined is asked
+//! for in the cluster first. A control plane that still comes up is kept, because other nodes may have joined it.
+//! Only what provably belongs to a failed attempt is reset, and while the cluster can't be asked, nothing is.
 
 mod discovery;
 mod etcd;
@@ -47,7 +51,7 @@ const ETCD_CAUSES: EtcdCauses = EtcdCauses {
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     if files::is_member(node) {
-        node.progress("kubeadm has done its work here already", None);
+        node.progress("kubeadm has already finished on this node", None);
         return Ok(());
     }
     // kubeadm starts kubelet, but leaves it to others to have it started on later boots.
@@ -63,7 +67,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         }
         Role::JoinControlPlane | Role::JoinWorker => join::run(node),
     }?;
-    // The mark must not outlive what it stands for.
+    // The mark must not survive a power cut that loses the files it stands for.
     sync(node.root, node.plan)?;
     images::settle_unsynced(node).map_err(images_failed)?;
     let authority = node.plan.certificate_authority.as_bytes();
@@ -86,8 +90,8 @@ pub(super) fn repair_quorum(node: &mut Node<'_>, causes: EtcdCauses) -> Result<b
     Ok(join::is_stacked(node) && etcd::repair_quorum(node, causes)?)
 }
 
-/// Whether the control plane that an earlier attempt began on this machine works, whoever else is
-/// reached by the endpoint. Nodes may have joined it, so it is given time.
+/// Whether the control plane of an earlier attempt works on this machine itself, whichever machine the endpoint
+/// leads to. Nodes may have joined it, so the agent waits for it to come up.
 fn control_plane_runs(node: &mut Node<'_>) -> bool {
     if !files::control_plane_is_whole(node) {
         return false;
@@ -130,14 +134,13 @@ fn own_api(plan: &Plan) -> String {
     )
 }
 
-/// Takes away what an earlier attempt has left.
+/// Removes what an earlier attempt has left.
 ///
-/// kubeadm's own phase for etcd is left out in every case. Where kubeadm doesn't run etcd, it would
-/// empty `/var/lib/etcd` all the same, which is somebody else's. Where it does, it is of no use: it
-/// removes the member without looking whether that worked, and the data in any case. On a control
-/// plane that joins, the agent has removed the member before, and has seen that it is gone; on the
-/// node that makes the cluster there is no other member. Then the phase could only wait for an API
-/// that may be down.
+/// kubeadm's own phase for etcd is always skipped. Where kubeadm doesn't run etcd, the phase would still empty
+/// `/var/lib/etcd`, which belongs to another program. Where kubeadm runs etcd, the phase removes the member
+/// without checking the result, and deletes the data in any case. On a control plane that joins, the agent has
+/// already removed the member and checked that it is gone. On the init node there is no other member, and the
+/// phase could only wait for an API that may be down.
 fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
     node.progress("cleaning up after an earlier attempt", None);
     let socket = runtimes::of(node.plan.runtime).cri_socket();
@@ -157,8 +160,7 @@ fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
             _ => {}
         }
     }
-    // After a power cut, the data of a member that is no more must not be found beside those of the
-    // next.
+    // Otherwise a power cut could bring back the data of the removed member beside those of the next one.
     sync(node.root, node.plan)?;
     for mark in [QUORUM_REPAIR, INIT_REPAIR] {
         files::remove_named(node, mark).or_fault(Cause::KubeadmReset)?;
@@ -201,7 +203,7 @@ fn images_failed(fault: Fault) -> Fault {
     fault.reported_by(Stage::Kubeadm, Cause::KubeadmImages)
 }
 
-/// kubeadm's own errors alone, where its last words have some.
+/// The fault of kubeadm, with its own error lines if its last lines have any.
 fn fault_of(error: CommandError) -> Fault {
     let cause = cause_of(&error);
     let errors: Vec<_> = error
@@ -216,7 +218,7 @@ fn fault_of(error: CommandError) -> Fault {
     Fault::new(cause, errors.join(" | "))
 }
 
-/// What kubeadm's last words say of why it failed.
+/// The cause of a failure, by kubeadm's last lines.
 fn cause_of(error: &CommandError) -> Cause {
     let has_words = |words: &str| error.tail().iter().any(|line| line.contains(words));
     if matches!(error, CommandError::TimedOut { .. }) {
@@ -224,7 +226,7 @@ fn cause_of(error: &CommandError) -> Cause {
     } else if has_words("[ERROR ") {
         Cause::KubeadmPreflight
     } else if has_words("Unauthorized") {
-        // The gate has seen the cluster up, with all that was ever to know of tokens.
+        // The gate was passed, so the cluster has all of its tokens, and this one isn't among them.
         Cause::KubeadmToken
     } else if has_words("already exists in the cluster") {
         Cause::KubeadmNameTaken

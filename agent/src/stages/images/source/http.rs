@@ -21,7 +21,7 @@ const WAIT: Duration = Duration::from_secs(10);
 /// How many tries in a row may bring not a byte, for each server.
 const TRIES: usize = 4;
 
-/// A file that is read from servers; where one breaks off, the next goes on.
+/// A file that is read from servers. Where one ends too early, the next continues.
 pub(super) struct Download {
     agent: Agent,
     urls: Vec<String>,
@@ -70,7 +70,7 @@ impl Download {
             others: Vec::new(),
             backoff: Backoff::new(WAIT),
         };
-        // So that a server that isn't there is told from one that breaks off.
+        // The first request is made here, so that an unreachable server is reported as such.
         while download.body.is_none() {
             if let Err(fault) = download.ask() {
                 download.go_on(fault)?;
@@ -86,8 +86,8 @@ impl Download {
             .map_or_else(String::new, |url| public(url))
     }
 
-    /// Turns to the next server, after a while when all were asked. Fails when too many tries in a
-    /// row have brought nothing.
+    /// Switches to the next server, after a pause if all were asked. Fails after too many tries in a row without
+    /// a byte.
     fn go_on(&mut self, fault: Fault) -> Result<(), Fault> {
         let fault = fault.context(self.place());
         log::warn!("{fault}");
@@ -97,7 +97,7 @@ impl Download {
             self.current += 1;
             self.last = Some(fault);
         } else {
-            // Another file doesn't become the plan's by waiting.
+            // Waiting doesn't turn another file into the plan's bundle.
             self.urls.remove(self.current);
             self.others.push(fault);
         }
@@ -105,7 +105,7 @@ impl Download {
         if self.vain >= TRIES * self.urls.len() {
             let mut faults = std::mem::take(&mut self.others);
             faults.extend(self.last.take());
-            return Err(worst(faults).unwrap_or_else(|| unreachable("the plan names no server")));
+            return Err(worst(&faults).unwrap_or_else(|| unreachable("the plan names no server")));
         }
         // The next server isn't to be waited for.
         if self.vain.is_multiple_of(self.urls.len()) {
@@ -120,7 +120,7 @@ impl Download {
         }
         let body = self.body.as_mut().map_or(Ok(0), |body| body.read(into));
         let fault = match body {
-            Ok(0) => unreachable("the server breaks off"),
+            Ok(0) => unreachable("the server ended the answer too early"),
             Ok(read) => return Ok(read),
             Err(error) => Fault::of(Cause::ImagesSource, error),
         };
@@ -152,18 +152,18 @@ impl Download {
             206 => range_start(header(CONTENT_RANGE))
                 .filter(|from| *from == self.at)
                 .ok_or_else(|| {
-                    unreachable("the server answers with another range than it was asked for")
+                    unreachable("the server sends another range than the agent asked for")
                 })?,
             _ => return Err(unreachable(format!("the server answers {status}"))),
         };
         let (_, body): (_, Body) = response.into_parts();
         let mut body = body.into_reader();
-        // A server without ranges begins anew.
+        // A server without ranges sends the file from its start.
         let again = self.at - from;
         let skipped = io::copy(&mut (&mut body).take(again), &mut io::sink());
         let skipped = skipped.or_fault(Cause::ImagesSource)?;
         if skipped < again {
-            return Err(unreachable("the server breaks off"));
+            return Err(unreachable("the server ended the answer too early"));
         }
         self.body = Some(body);
         Ok(())

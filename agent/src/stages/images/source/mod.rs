@@ -79,6 +79,6 @@ fn is_as_long(size: u64, wanted: u64) -> Result<(), Fault> {
         Ordering::Less => Cause::ImagesTruncated,
         Ordering::Greater => Cause::ImagesBundle,
     };
-    let message = format!("it has {size} bytes there, the plan's bundle has {wanted}");
+    let message = format!("the file has {size} bytes, but the plan's bundle has {wanted}");
     Err(Fault::new(cause, message))
 }

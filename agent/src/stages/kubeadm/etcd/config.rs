@@ -1,4 +1,4 @@
-//! What kubeadm's phases are given that run without a cluster.
+//! The configuration of those phases of kubeadm that run without a cluster.
 
 use nkd_contract::{Plan, paths};
 use serde_json::{Value, json};
@@ -10,8 +10,9 @@ use crate::runtimes;
 /// kubeadm's oldest API whose `extraArgs` are a list of names and values.
 const LISTED_ARGUMENTS: &str = "kubeadm.k8s.io/v1beta4";
 
-/// What kubeadm needs to sign a certificate. What isn't said it would look for: the newest version on
-/// the internet, an address, and the one CRI socket, of which Docker's nodes have two.
+/// What kubeadm needs to sign a certificate. Version, address and CRI socket are given, because kubeadm would
+/// otherwise look for the newest version on the internet, for an address, and for the only CRI socket, of which
+/// nodes with Docker have two.
 pub(super) fn of_client(plan: &Plan) -> String {
     yaml(&[init(plan), cluster(plan)])
 }
@@ -83,7 +84,8 @@ fn kubelet(plan: &Plan) -> Value {
         "cgroupDriver": driver,
         "failSwapOn": !plan.machine.keep_swap,
     });
-    // kubelet refuses version 1 of cgroups from 1.35 on; a plan that takes any was told otherwise.
+    // From 1.35 on, kubelet refuses version 1 of cgroups, unless its configuration allows it. A plan without
+    // required versions stands for such a configuration.
     if minor >= 35 && plan.machine.cgroups.is_empty() {
         kubelet["failCgroupV1"] = json!(false);
     }

@@ -1,4 +1,4 @@
-//! etcd's JSON gateway (etcd, "gRPC gateway"), and what it tells its peers.
+//! A client of etcd's JSON gateway (etcd, "gRPC gateway") and of its list of members for peers.
 
 use anyhow::bail;
 use serde::Deserialize;
@@ -37,7 +37,7 @@ pub(super) struct Member {
     pub(super) is_learner: bool,
 }
 
-/// A member as peers are told of it.
+/// A member in the list for peers.
 #[derive(Deserialize)]
 struct Peer {
     id: u64,
@@ -65,7 +65,7 @@ impl<'a> Etcd<'a> {
         Self { client, host, url }
     }
 
-    /// Whether it knows a leader: without one nothing can be changed.
+    /// Whether etcd has a leader. Without one, nothing can be changed.
     pub(super) fn has_leader(&self) -> anyhow::Result<bool> {
         let status: EtcdStatus = self.ask("maintenance/status", &json!({}))?;
         Ok(status
@@ -73,15 +73,15 @@ impl<'a> Etcd<'a> {
             .is_some_and(|leader| !leader.is_empty() && leader != "0"))
     }
 
-    /// The members as the cluster has agreed on, or as this etcd alone knows them, which it says without
-    /// a quorum too. etcd 3.4 doesn't know the difference, and always says what it knows itself.
+    /// The members that the cluster has agreed on, or those in this etcd's own list, which needs no quorum. etcd
+    /// 3.4 doesn't support the choice and always returns its own list.
     pub(super) fn members(&self, linearizable: bool) -> anyhow::Result<Vec<Member>> {
         let question = json!({ "linearizable": linearizable });
         let answer: Members = self.ask("cluster/member/list", &question)?;
         Ok(answer.members)
     }
 
-    /// The members as this etcd alone knows them, by its port for peers. After a start it serves nobody else
+    /// The members in this etcd's own list, by its port for peers. After a start, etcd only serves that port
     /// until it has a leader (etcd, `embed.StartEtcd`).
     pub(super) fn members_for_peers(&self) -> anyhow::Result<Vec<Member>> {
         alive();
@@ -108,7 +108,7 @@ impl<'a> Etcd<'a> {
 
     /// An answer that isn't 200 has etcd's reason in it.
     fn ask<T: DeserializeOwned>(&self, what: &str, question: &Value) -> anyhow::Result<T> {
-        // Several may be asked in a row, and each may be silent.
+        // The caller may ask several servers in a row that don't answer.
         alive();
         let url = format!("{}/v3/{what}", self.url);
         let request = self.client.post(url).config().http_status_as_error(false);

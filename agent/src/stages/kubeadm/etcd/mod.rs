@@ -1,9 +1,9 @@
-//! The members of etcd, as the other control planes know them.
+//! The members of etcd, as the other control planes list them.
 //!
 //! etcd goes on counting a member whose join was cut off, or whose machine lost its disk. It has the
 //! name and address of the node that is to join now, and each that never comes back costs quorum. So
-//! it is removed before anything of this node is, and is seen to be gone. kubeadm's reset would only
-//! warn when it can't remove it, and throw its data away all the same.
+//! the agent removes that member first, and checks that it is gone, before it deletes anything on this node.
+//! kubeadm's reset would only warn if it can't remove the member, and would delete the data in any case.
 
 mod config;
 mod gateway;
@@ -45,12 +45,12 @@ pub(in crate::stages) struct EtcdCauses {
     pub(in crate::stages) quorum: Cause,
 }
 
-/// Removes the member that this node was before, and sees that it is gone: only then may its data go,
-/// and the node join anew. A quorum that waits for this node is restored first.
+/// Removes the member that this node was before, and checks that it is gone. Only then may its data be deleted
+/// and the node join again. If etcd's quorum waits for this node, it is restored first.
 ///
 /// # Errors
-/// Nobody says which members there are, though this node may be one; or the member can't be removed.
-/// Nothing may be thrown away then.
+/// No etcd lists its members, though this node may be one; or the member can't be removed. Nothing may be deleted
+/// then.
 pub(super) fn leave(node: &mut Node<'_>, traces: bool) -> Result<(), Fault> {
     let client = client(node)?;
     let mut survey = Survey::of(node, &client);
@@ -63,7 +63,7 @@ pub(super) fn leave(node: &mut Node<'_>, traces: bool) -> Result<(), Fault> {
         if traces {
             return Err(fault);
         }
-        // There is nothing to lose, and kubeadm says what is wrong.
+        // This node has no data to lose, and kubeadm reports what is wrong.
         node.warn(&fault);
         return Ok(());
     };
@@ -77,8 +77,8 @@ pub(super) fn leave(node: &mut Node<'_>, traces: bool) -> Result<(), Fault> {
     remove(node, &view.etcd)
 }
 
-/// Has this node's etcd give the cluster its quorum back, where it waits for nobody else; whether there
-/// was anything to do.
+/// Restores etcd's quorum by starting this node's etcd, if etcd waits for this node only; returns whether it
+/// did.
 pub(super) fn repair_quorum(node: &mut Node<'_>, causes: EtcdCauses) -> Result<bool, Fault> {
     let client = client(node)?;
     let survey = Survey::of(node, &client);
@@ -92,7 +92,7 @@ pub(super) fn repair_quorum(node: &mut Node<'_>, causes: EtcdCauses) -> Result<b
 /// Whether etcd has this node as a member that has started.
 ///
 /// # Errors
-/// Nobody says which members there are.
+/// No etcd lists its members.
 pub(super) fn is_started_member(node: &Node<'_>) -> Result<bool, Fault> {
     let client = client(node)?;
     let survey = Survey::of(node, &client);
@@ -130,14 +130,14 @@ fn remove(node: &mut Node<'_>, etcd: &Etcd<'_>) -> Result<(), Fault> {
     gone
 }
 
-/// What the etcds of the other control planes say.
+/// The answers of the etcds of the other control planes.
 struct Survey<'a> {
     views: Vec<View<'a>>,
     /// Those that don't answer, and why.
     silent: Vec<String>,
 }
 
-/// What one etcd says.
+/// The answers of one etcd.
 struct View<'a> {
     etcd: Etcd<'a>,
     has_leader: bool,
@@ -160,7 +160,7 @@ impl<'a> Survey<'a> {
         Self { views, silent }
     }
 
-    /// The word of an etcd that has a leader, or else of one that answers.
+    /// The answers of an etcd that has a leader, or else of one that answers at all.
     fn best(&self) -> Option<&View<'a>> {
         let with_leader = self.views.iter().find(|view| view.has_leader);
         with_leader.or_else(|| self.views.first())
@@ -176,7 +176,7 @@ impl<'a> Survey<'a> {
 impl<'a> View<'a> {
     fn of(etcd: Etcd<'a>) -> anyhow::Result<Self> {
         let answer = etcd.has_leader().and_then(|has_leader| {
-            // Where there is a quorum, it is the quorum's word that counts.
+            // With a quorum, the list that the quorum has agreed on counts.
             Ok((has_leader, etcd.members(has_leader)?))
         });
         let answer = answer.or_else(|error| match etcd.members_for_peers() {
@@ -208,7 +208,7 @@ fn is_at_own_address(node: &Node<'_>, member: &Member) -> bool {
 
 fn lost_quorum(etcd: &Etcd<'_>, causes: EtcdCauses) -> Fault {
     let message = format!(
-        "{} answers, but etcd has no leader; this node is left as it is",
+        "{} answers, but etcd has no leader; nothing is changed on this node",
         etcd.url
     );
     Fault::new(causes.quorum, message)
@@ -221,7 +221,7 @@ fn peer_url(address: IpAddr) -> String {
     }
 }
 
-/// A client that etcd knows, by the authority that was delivered.
+/// A client with a certificate that etcd accepts.
 fn client(node: &Node<'_>) -> Result<Agent, Fault> {
     files::remove_torn_pairs(node).or_fault(Cause::KubeadmEtcd)?;
     restore_pki(node)?;

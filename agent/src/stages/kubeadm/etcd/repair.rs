@@ -1,4 +1,4 @@
-//! The quorum of an etcd that waits for this node.
+//! Restores the quorum of an etcd that waits for this node.
 //!
 //! A full member counts for the quorum from the moment it is added, before its etcd has started. When
 //! the join of a second control plane is cut off in between, the first one's etcd has no leader any
