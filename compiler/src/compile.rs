@@ -76,7 +76,7 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
         inputs,
         notes: remarks,
     };
-    proof::prove(&compiled).context("the compiled cluster doesn't hold together")?;
+    proof::prove(&compiled).context("internal error: the compiled files contradict each other")?;
     Ok(Some(compiled))
 }
 
@@ -84,7 +84,7 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<O
 fn renew_admin(secrets: &mut Secrets, now: Timestamp) -> Result<Option<String>> {
     let until = secrets.renew_admin(now)?;
     Ok(until.map(|until| {
-        format!("the kubeconfig has a new administrator's certificate; the old one ends at {until}")
+        format!("the kubeconfig contains a new administrator certificate; the old one expires at {until}")
     }))
 }
 
@@ -141,7 +141,7 @@ impl Draft {
 fn wanted_nodes_exist(cluster: &Cluster, wanted: &[String], to: &mut Diagnostics) {
     for name in wanted {
         if !cluster.nodes.iter().any(|node| node.name == *name) {
-            to.report_nowhere(Code::UnknownNode, format!("there is no node `{name}`"));
+            to.report_nowhere(Code::UnknownNode, format!("unknown node `{name}`"));
         }
     }
 }
@@ -181,7 +181,7 @@ fn keep_earlier(earlier: &Path, secrets: &Secrets, to: &mut Diagnostics) {
         .is_ok_and(|text| Secrets::parse(&text).is_ok_and(|it| it.belong_with(secrets)));
     if !same {
         let message = format!(
-            "{} holds other secrets and would be lost",
+            "`{}` contains other secrets, which would be lost",
             earlier.display()
         );
         to.report_nowhere(Code::SecretsMismatch, message);

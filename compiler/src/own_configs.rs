@@ -100,7 +100,7 @@ impl<'a> Users<'a> {
     pub fn report_idle_overrides(&self, to: &mut Diagnostics) {
         for it in self.cluster.all_own().flat_map(|own| &own.overrides) {
             if !self.effective.iter().any(|known| std::ptr::eq(*known, it)) {
-                let message = format!("overriding `{}` has no effect", it.value);
+                let message = format!("`{}` in `os.override` has no effect", it.value);
                 to.report(Code::Override, it.span, message);
             }
         }

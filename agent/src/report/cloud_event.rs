@@ -1,5 +1,13 @@
 use nkd_contract::{Event, Timestamp, names};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
+
+/// All but the unreserved characters of RFC 3986, section 2.3.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// An event in the envelope of CloudEvents 1.0, structured mode.
 #[derive(Debug, Serialize)]
@@ -34,24 +42,17 @@ impl<'a> CloudEvent<'a> {
     }
 }
 
-/// The node as a URI reference; without its cluster while no plan could be read.
+/// The node as a URI reference; without its cluster while no plan could be read. A node's name may be whatever
+/// its machine's hostname is, so both names are percent-encoded.
 fn source(event: &Event) -> String {
-    let node = percent_encode(&event.node);
+    let node = utf8_percent_encode(&event.node, RESERVED);
     match &event.cluster {
-        Some(cluster) => format!("/clusters/{}/nodes/{node}", percent_encode(cluster)),
+        Some(cluster) => {
+            let cluster = utf8_percent_encode(cluster, RESERVED);
+            format!("/clusters/{cluster}/nodes/{node}")
+        }
         None => format!("/nodes/{node}"),
     }
-}
-
-/// A path segment (RFC 3986, "Percent-Encoding"): all but unreserved characters as `%XX`. A
-/// node's name may be whatever its machine's hostname is.
-fn percent_encode(segment: &str) -> String {
-    let encode = |byte: u8| match char::from(byte) {
-        c @ ('-' | '.' | '_' | '~') => c.to_string(),
-        c if c.is_ascii_alphanumeric() => c.to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    segment.bytes().map(encode).collect()
 }
 
 #[cfg(test)]

@@ -3,32 +3,35 @@
 use nkd_contract::Timestamp;
 
 use super::files::Files;
-use super::written;
+use super::keys::{self, Text};
 use crate::model::KeyPair;
 use crate::model::OwnKeys;
 use crate::pki::own::{Chain, Key, Problem};
 use crate::version::Version;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 
-type Text = Spanned<String>;
-
 /// Checks them.
 pub fn own(
-    file: written::OwnKeys,
+    file: keys::Pki,
     version: Option<Version>,
     external_etcd: bool,
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> OwnKeys {
-    if external_etcd && let Some(etcd) = &file.etcd {
-        let message = "an authority for etcd is of no use beside an external etcd";
+    let keys::Authorities {
+        kubernetes,
+        etcd,
+        front_proxy,
+    } = file.authorities;
+    if external_etcd && let Some(etcd) = &etcd {
+        let message = "an authority for etcd cannot be used together with an external etcd";
         to.report(Code::SharedAuthority, etcd.span, message);
     }
-    let mut authority = |file: Option<written::OwnAuthority>| authority(&file?, files, to);
-    let kubernetes = authority(file.kubernetes);
-    let etcd = authority(file.etcd);
-    let front_proxy = authority(file.front_proxy);
-    let service_account = file.service_account;
+    let mut authority = |file: Option<Spanned<keys::Authority>>| authority(&file?.value, files, to);
+    let kubernetes = authority(kubernetes);
+    let etcd = authority(etcd);
+    let front_proxy = authority(front_proxy);
+    let service_account = file.service_account.and_then(|account| account.key_file);
     let service_account =
         service_account.and_then(|it| service_account_key(&it, version, files, to));
     let own = OwnKeys {
@@ -42,7 +45,7 @@ pub fn own(
 }
 
 fn authority(
-    file: &written::OwnAuthority,
+    file: &keys::Authority,
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> Option<Spanned<KeyPair>> {
@@ -58,7 +61,10 @@ fn authority(
     let key = key.and_then(|name| private_key(name, files, to));
     let (chain, (key, key_file)) = (chain?, key?);
     if !chain.is_of(&key) {
-        let message = format!("`{}` is not the key of this certificate", key_file.value);
+        let message = format!(
+            "the private key in `{}` does not belong to this certificate",
+            key_file.value
+        );
         to.report(Code::KeyMismatch, key_file.span, message);
         return None;
     }
@@ -85,7 +91,7 @@ fn service_account_key(
         && version.needs_rsa_service_account()
         && !key.is_rsa()
     {
-        let message = format!("Kubernetes {version} takes an RSA key here and no other");
+        let message = format!("Kubernetes {version} requires an RSA key here");
         to.report(Code::KeyKind, name.span, message);
         return None;
     }
@@ -122,7 +128,7 @@ fn each_its_own(own: &OwnKeys, to: &mut Diagnostics) {
         seen.push(&pair.value);
     }
     for span in twice {
-        let message = "this has the key of another authority or of the service accounts";
+        let message = "this key is already used by another authority or for service accounts";
         to.report(Code::SharedAuthority, span, message);
     }
 }

@@ -2,30 +2,30 @@
 
 use super::checks;
 use super::files::Files;
-use super::written;
+use super::keys;
 use crate::model::ExternalEtcd;
 use crate::pki::own::{Chain, Key};
-use nkd_document::{Code, Diagnostics};
+use nkd_document::{Code, Diagnostics, Spanned};
 
 /// Checks it.
 pub fn external(
-    file: written::ExternalEtcd,
+    file: Spanned<keys::ExternalEtcd>,
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> Option<ExternalEtcd> {
-    let written = file.endpoints.unwrap_or_default();
-    if written.is_empty() {
-        to.report(Code::Etcd, file.span, "an external etcd has no endpoints");
+    let (span, file) = (file.span, file.value);
+    if file.endpoints.is_empty() {
+        to.report(Code::Etcd, span, "`endpoints` is empty");
     }
     let mut endpoints = Vec::new();
-    for text in written {
+    for text in file.endpoints {
         let span = text.span;
         let Some(url) = checks::url(text, to) else {
             continue;
         };
         // The API server shows its client certificate, so there has to be TLS.
         if endpoints.contains(&url) {
-            to.report(Code::Etcd, span, format!("`{url}` is there already"));
+            to.report(Code::Etcd, span, format!("duplicate endpoint `{url}`"));
         }
         if !url.starts_with("https://") {
             to.report(Code::Etcd, span, format!("`{url}` is not an https URL"));
@@ -40,7 +40,7 @@ pub fn external(
         && let (Ok(chain), Ok(own)) = (Chain::read(certificate), Key::read(key.expose()))
         && !chain.is_of(&own)
     {
-        let message = "the key is not that of the API server's client certificate";
+        let message = "the private key does not belong to the certificate in `certFile`";
         to.report(Code::KeyMismatch, span, message);
     }
     Some(ExternalEtcd {

@@ -2,14 +2,12 @@
 
 use std::collections::HashSet;
 
+use super::checks;
 use super::files::Files;
-use super::written;
-use super::{checks, keys};
+use super::keys::{self, Text};
 use crate::model::Secret;
 use crate::model::{Host, Names, Own, Proxy, User};
-use nkd_document::{Code, Diagnostics, Spanned};
-
-type Text = Spanned<String>;
+use nkd_document::{Code, Diagnostics};
 
 /// `os` of the cluster, a pool or a node.
 pub struct HostLevel {
@@ -20,20 +18,20 @@ pub struct HostLevel {
 }
 
 /// Checks `os`.
-pub fn host(mut file: written::Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
-    let own = files.own(&mut file, to);
-    let users = file.users.unwrap_or_default();
+pub fn host(file: keys::Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
+    let own = files.own(&file, to);
+    let users = file.users;
     let mut seen = HashSet::new();
     for name in users.iter().filter_map(|user| user.name.as_ref()) {
         if !seen.insert(&name.value) {
-            let message = format!("the user `{}` is there already", name.value);
+            let message = format!("duplicate user `{}`", name.value);
             to.report(Code::User, name.span, message);
         }
     }
     let users = users.into_iter();
-    let names = file.hosts.unwrap_or_default().into_iter();
-    let arguments = file.kernel_arguments.unwrap_or_default().into_iter();
-    let servers = file.ntp.unwrap_or_default();
+    let names = file.hosts.into_iter();
+    let arguments = file.kernel_arguments.into_iter();
+    let servers = file.ntp;
     for server in &servers {
         checks::plain_host(server, to);
     }
@@ -46,39 +44,38 @@ pub fn host(mut file: written::Os, files: &Files<'_>, to: &mut Diagnostics) -> H
         ntp: plain(servers),
         proxy: file.proxy.map(|it| proxy(it, to)),
         hosts: names.filter_map(|it| entry(it, to)).collect(),
-        trust: files.trust(&file.trust.unwrap_or_default(), to),
-        container_separation: file.selinux.and_then(|mode| {
-            // There is one word, and so one thing to ask for.
-            checks::choice(&mode, keys::SELINUX, |word| word, to).map(|_| mode.span)
+        trust: files.trust(&file.trust, to),
+        container_separation: file.selinux.map(|mode| match mode.value {
+            keys::Selinux::ContainerSeparation => mode.span,
         }),
     };
     HostLevel { host, own }
 }
 
-fn plain(texts: Vec<Text>) -> Vec<String> {
-    texts.into_iter().map(|it| it.value).collect()
+pub fn plain(texts: Vec<Text>) -> Vec<String> {
+    texts.into_iter().map(|text| text.value).collect()
 }
 
-fn user(file: written::User, to: &mut Diagnostics) -> Option<User> {
-    let groups = file.groups.unwrap_or_default();
+fn user(file: keys::User, to: &mut Diagnostics) -> Option<User> {
+    let groups = file.groups;
     let name = file.name?;
     for name in groups.iter().chain([&name]) {
         if !is_login_name(&name.value) {
-            let message = format!("`{}` is not the name of a user or group", name.value);
+            let message = format!("`{}` is not a valid name for a user or group", name.value);
             to.report(Code::User, name.span, message);
         }
     }
-    let keys = without_repeats(file.ssh_authorized_keys.unwrap_or_default());
+    let keys = without_repeats(file.ssh_authorized_keys);
     for key in &keys {
         if !is_ssh_key(&key.value) {
-            let message = format!("this is not a public SSH key of `{}`", name.value);
+            let message = format!("user `{}`: this is not a public SSH key", name.value);
             to.report(Code::SshKey, key.span, message);
         }
     }
     if let Some(hash) = &file.password_hash
         && !is_password_hash(&hash.value)
     {
-        let message = format!("this is not the hash of a password of `{}`", name.value);
+        let message = format!("user `{}`: this is not a password hash", name.value);
         to.report(Code::User, hash.span, message);
     }
     Some(User {
@@ -136,15 +133,15 @@ fn kernel_argument(text: Text, to: &mut Diagnostics) -> Option<String> {
     if good {
         return Some(text.value);
     }
-    let message = format!("`{}` is not one kernel argument", text.value);
+    let message = format!("`{}` is not a single kernel argument", text.value);
     to.report(Code::KernelArgument, text.span, message);
     None
 }
 
-fn proxy(file: written::Proxy, to: &mut Diagnostics) -> Proxy {
+fn proxy(file: keys::Proxy, to: &mut Diagnostics) -> Proxy {
     let mut url = |text: Option<Text>| Some(Secret::new(checks::url(text?, to)?));
     let (http, https) = (url(file.http), url(file.https));
-    let no_proxy = file.no_proxy.unwrap_or_default();
+    let no_proxy = file.no_proxy;
     for item in &no_proxy {
         let good = !item.value.is_empty()
             && item
@@ -152,7 +149,10 @@ fn proxy(file: written::Proxy, to: &mut Diagnostics) -> Proxy {
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "*.:/-_[]".contains(c));
         if !good {
-            let message = format!("`{}` is not a name, address or network", item.value);
+            let message = format!(
+                "`{}` is not a host name, domain, IP address or network",
+                item.value
+            );
             to.report(Code::NoProxy, item.span, message);
         }
     }
@@ -164,14 +164,14 @@ fn proxy(file: written::Proxy, to: &mut Diagnostics) -> Proxy {
     }
 }
 
-fn entry(file: written::Host, to: &mut Diagnostics) -> Option<Names> {
-    let names = file.names.unwrap_or_default();
+fn entry(file: keys::Host, to: &mut Diagnostics) -> Option<Names> {
+    let names = file.names;
     for name in &names {
-        checks::dns_name(name, "the host's name", to);
+        checks::dns_name(name, "the host name", to);
     }
     let address = file.address?;
     if names.is_empty() {
-        let message = format!("the address {} gets no names", address.value);
+        let message = format!("`names` is empty for the address {}", address.value);
         to.report(Code::Hosts, address.span, message);
     }
     Some(Names {

@@ -4,23 +4,21 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::written;
-use super::{checks, keys};
+use super::checks;
+use super::keys::{self, Text};
 use crate::model::Interface;
-use nkd_document::{Code, Diagnostics, Spanned};
-
-type Text = Spanned<String>;
+use nkd_document::{Code, Diagnostics};
 
 /// Checks the interfaces; `node` is the address by which the node is known.
 pub fn interfaces(
-    file: Vec<written::Interface>,
+    file: Vec<keys::Interface>,
     node: Option<&Text>,
     to: &mut Diagnostics,
 ) -> Vec<Interface> {
     let mut names = std::collections::HashSet::new();
     for name in file.iter().filter_map(|it| it.name.as_ref()) {
         if !names.insert(name.value.clone()) {
-            let message = format!("an earlier interface is called `{}` already", name.value);
+            let message = format!("duplicate interface name `{}`", name.value);
             to.report(Code::Interface, name.span, message);
         }
     }
@@ -36,7 +34,7 @@ pub fn interfaces(
         && let Some(address) = checks::parsed_addresses(node)
             .find(|own| !addresses(&interfaces).any(|it| it.addr() == *own))
     {
-        let message = format!("no interface has the node's address {address}");
+        let message = format!("no interface has the node's `address` {address}");
         to.report(Code::Addressing, node.span, message);
     }
     interfaces
@@ -46,27 +44,19 @@ fn addresses(interfaces: &[Interface]) -> impl Iterator<Item = &IpNet> {
     interfaces.iter().flat_map(|it| &it.addresses)
 }
 
-fn interface(file: written::Interface, to: &mut Diagnostics) -> Option<Interface> {
-    let texts = file.addresses.unwrap_or_default();
+fn interface(file: keys::Interface, to: &mut Diagnostics) -> Option<Interface> {
+    let texts = file.addresses;
     let addresses: Vec<_> = texts.iter().filter_map(|it| with_prefix(it, to)).collect();
-    let gateways = file.gateways.unwrap_or_default();
+    let gateways = file.gateways;
     let gateways: Vec<_> = gateways
         .iter()
         .filter_map(|it| gateway(it, &addresses, to))
         .collect();
-    let dns = file.dns.unwrap_or_default();
+    let dns = file.dns;
     let dns = dns
         .iter()
         .filter_map(|it| checks::address(it, to))
         .collect();
-    let mtu = file.mtu.filter(|mtu| {
-        let good = keys::MTU.contains(&mtu.value);
-        if !good {
-            let message = format!("{} is not an MTU", mtu.value);
-            to.report(Code::Number, mtu.span, message);
-        }
-        good
-    });
     let mac = file.mac.and_then(|it| checks::mac(&it, to));
     Some(Interface {
         name: checks::interface(&file.name?, to)?,
@@ -74,7 +64,7 @@ fn interface(file: written::Interface, to: &mut Diagnostics) -> Option<Interface
         addresses,
         gateways,
         dns,
-        mtu: mtu.map(|it| it.value),
+        mtu: file.mtu.map(|it| it.value),
     })
 }
 
@@ -88,7 +78,7 @@ fn with_prefix(text: &Text, to: &mut Diagnostics) -> Option<IpNet> {
     });
     if good.is_none() {
         let message = format!(
-            "`{}` is not an address with the length of its network's prefix",
+            "`{}` is not a host address with a prefix length",
             text.value
         );
         to.report(Code::Addressing, text.span, message);
@@ -100,7 +90,7 @@ fn gateway(text: &Text, addresses: &[IpNet], to: &mut Diagnostics) -> Option<IpA
     let address = checks::address(text, to)?;
     let link_local = matches!(address, IpAddr::V6(it) if it.is_unicast_link_local());
     if !link_local && !addresses.iter().any(|it| it.contains(&address)) {
-        let message = format!("the gateway {address} is in none of the interface's networks");
+        let message = format!("the gateway {address} is not in any network of the interface");
         to.report(Code::Addressing, text.span, message);
     }
     Some(address)

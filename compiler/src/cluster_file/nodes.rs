@@ -1,9 +1,9 @@
+use super::defaults::pool_of;
 use super::files::Files;
 use super::host::HostLevel;
-use super::resolved;
-use super::written;
-use super::{checks, host, interfaces, keys, kubelet};
-use crate::model::{Node, Overlay, Pool, Role, Taint};
+use super::keys;
+use super::{checks, host, interfaces, kubelet};
+use crate::model::{Node, Overlay, Pool, Taint};
 use nkd_document::{Code, Diagnostics, Spanned};
 
 /// Label prefixes of Kubernetes' own that a kubelet may set on its node, and single labels
@@ -54,63 +54,70 @@ pub fn into_pools(names: Vec<String>, settings: Vec<Settings>) -> Vec<Pool> {
 }
 
 /// Checks what a pool or a node says.
-pub fn settings(file: written::Settings, files: &Files<'_>, to: &mut Diagnostics) -> Settings {
-    let labels = file.labels.unwrap_or_default();
+pub fn settings(file: keys::Settings, files: &Files<'_>, to: &mut Diagnostics) -> Settings {
+    let labels = file.labels.0;
     for (key, value) in &labels {
         label(key, value, to);
     }
-    let taints = file.taints.map(|it| taints(it, to));
+    let taints = file.taints.map(|all| taints(all, to));
     Settings {
         labels: plain(labels),
         taints,
         kubelet_args: kubelet::args(file.kubelet, to),
         install_disk: file.install_disk.and_then(|it| checks::disk(it, to)),
         host: host::host(file.os, files, to),
-        overlays: files.overlays(&file.overlays.unwrap_or_default(), to),
+        overlays: files.overlays(&file.kubeadm, to),
     }
 }
 
 /// Checks every node.
 pub fn nodes(
-    file: Vec<resolved::Node>,
+    file: Vec<keys::Node>,
+    members: Vec<Option<usize>>,
     level: &Level,
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> Vec<Option<Node>> {
-    let nodes = file.into_iter();
-    nodes.map(|it| node(it, level, files, to)).collect()
+    let nodes = file.into_iter().zip(members);
+    nodes
+        .map(|(file, pool)| node(file, pool, level, files, to))
+        .collect()
+}
+
+/// The pool of each node, by its place in `spec.pools`.
+pub fn members(nodes: &[keys::Node], pools: &[keys::Pool]) -> Vec<Option<usize>> {
+    nodes.iter().map(|node| pool_of(node, pools)).collect()
 }
 
 fn node(
-    file: resolved::Node,
+    file: keys::Node,
+    pool_index: Option<usize>,
     level: &Level,
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> Option<Node> {
+    let (file, shared) = (file.own, file.shared);
     let name = file.name.and_then(|name| {
         // The name is also the value of the label kubernetes.io/hostname.
         let short = checks::is_label_value(&name.value) && name.value != "localhost";
         if !short {
-            let message = format!("the name `{}` is not a hostname", name.value);
+            let message = format!("the node name `{}` is not a valid host name", name.value);
             to.report(Code::Name, name.span, message);
         }
-        (short && checks::dns_name(&name, "the node's name", to)).then_some(name.value)
+        (short && checks::dns_name(&name, "the node name", to)).then_some(name.value)
     });
-    let roles = [Role::ControlPlane, Role::Worker];
-    let role = file.role;
-    let role = role.and_then(|role| checks::choice(&role, roles, Role::name, to));
     let own_address = file.address.as_ref();
     let addresses = own_address.and_then(|it| checks::addresses(it, to));
     let mac = file.mac.and_then(|it| checks::mac(&it, to));
     let interfaces = interfaces::interfaces(file.interfaces, own_address, to);
-    let own = settings(file.settings, files, to);
-    let pool = file.pool.and_then(|pool| level.pools.get(pool));
+    let own = settings(shared, files, to);
+    let pool = pool_index.and_then(|index| level.pools.get(index));
     let pool_host = pool.map(|pool| pool.host.host.clone()).unwrap_or_default();
     let pools = |of: fn(&Settings) -> &Vec<(String, String)>| pool.map(of).into_iter().flatten();
     Some(Node {
         name: name?,
-        role: role?,
-        pool: file.pool,
+        role: file.role?.value,
+        pool: pool_index,
         address: addresses?.0,
         second_address: addresses?.1,
         mac,
@@ -157,23 +164,26 @@ fn label(key: &Spanned<String>, value: &Spanned<String>, to: &mut Diagnostics) {
         to.report(
             Code::Label,
             key.span,
-            format!("`{}` is not a label's name", key.value),
+            format!("`{}` is not a valid label name", key.value),
         );
     } else if is_kubernetes && !is_allowed {
-        let message = format!("a node may not set the label `{}` on itself", key.value);
+        let message = format!(
+            "kubelet may not set the label `{}` on its own node",
+            key.value
+        );
         to.report(Code::Label, key.span, message);
     }
     if !checks::is_label_value(&value.value) {
         to.report(
             Code::Label,
             value.span,
-            format!("`{}` is not a label's value", value.value),
+            format!("`{}` is not a valid label value", value.value),
         );
     }
 }
 
 /// A node with the same key and effect twice isn't registered.
-fn taints(file: Vec<written::Taint>, to: &mut Diagnostics) -> Vec<Taint> {
+fn taints(file: Vec<keys::Taint>, to: &mut Diagnostics) -> Vec<Taint> {
     let mut taints: Vec<Taint> = Vec::new();
     for it in file {
         let span = it.key.as_ref().map(|key| key.span);
@@ -184,7 +194,10 @@ fn taints(file: Vec<written::Taint>, to: &mut Diagnostics) -> Vec<Taint> {
         if let Some(span) = span
             && taints.iter().any(same)
         {
-            let message = format!("`{}` has the effect {} already", taint.key, taint.effect);
+            let message = format!(
+                "duplicate taint `{}` with the effect {}",
+                taint.key, taint.effect
+            );
             to.report(Code::Label, span, message);
         }
         taints.push(taint);
@@ -192,14 +205,14 @@ fn taints(file: Vec<written::Taint>, to: &mut Diagnostics) -> Vec<Taint> {
     taints
 }
 
-fn taint(file: written::Taint, to: &mut Diagnostics) -> Option<Taint> {
+fn taint(file: keys::Taint, to: &mut Diagnostics) -> Option<Taint> {
     let key = file.key.filter(|key| {
         let good = checks::is_qualified_name(&key.value);
         if !good {
             to.report(
                 Code::Label,
                 key.span,
-                format!("`{}` is not a taint's key", key.value),
+                format!("`{}` is not a valid taint key", key.value),
             );
         }
         good
@@ -209,15 +222,14 @@ fn taint(file: written::Taint, to: &mut Diagnostics) -> Option<Taint> {
             to.report(
                 Code::Label,
                 value.span,
-                format!("`{}` is not a taint's value", value.value),
+                format!("`{}` is not a valid taint value", value.value),
             );
         }
         value.value
     });
-    let effect = checks::choice(&file.effect?, keys::EFFECTS, |it| it, to)?;
     Some(Taint {
         key: key?.value,
         value: value.unwrap_or_default(),
-        effect: effect.to_owned(),
+        effect: file.effect?.name().to_owned(),
     })
 }

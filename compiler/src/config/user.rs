@@ -187,7 +187,7 @@ fn minor(node: &Node, to: &mut Diagnostics) -> Option<u8> {
     if known.is_none() {
         let message = match text {
             "" => "`ignition.version` is missing".to_owned(),
-            _ => format!("`{text}` is not a version of Ignition's config that nkd reads"),
+            _ => format!("Ignition config version `{text}` is not supported"),
         };
         to.report(Code::IgnitionInvalid, span, message);
     }

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use nkd_contract::{BundleSource, Runtime, Stage};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 pub use bundle::Bundle;
 pub use host::{Host, Names, Own, Proxy, User};
@@ -352,23 +354,24 @@ pub struct OwnKeys {
     pub service_account: Option<Spanned<KeyPair>>,
 }
 
-/// What kind of keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Algorithms of keys
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Algorithm {
-    /// `ecdsa-p256`
+    /// ECDSA on the curve P-256.
+    #[serde(rename = "ecdsa-p256")]
     EcdsaP256,
-    /// `rsa-2048`
+    /// RSA of 2048 bits.
+    #[serde(rename = "rsa-2048")]
     Rsa2048,
-    /// `rsa-3072`
+    /// RSA of 3072 bits.
+    #[serde(rename = "rsa-3072")]
     Rsa3072,
-    /// `rsa-4096`
+    /// RSA of 4096 bits.
+    #[serde(rename = "rsa-4096")]
     Rsa4096,
 }
 
 impl Algorithm {
-    /// All there are.
-    pub const ALL: [Self; 4] = [Self::EcdsaP256, Self::Rsa2048, Self::Rsa3072, Self::Rsa4096];
-
     /// As in the cluster file.
     pub const fn name(self) -> &'static str {
         match self {

@@ -44,7 +44,7 @@ pub fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return None,
         Err(error) => {
-            let message = format!("{} can't be replaced: {error}", out.display());
+            let message = format!("cannot replace `{}`: {error}", out.display());
             to.report_nowhere(Code::ForeignOutput, message);
             return None;
         }
@@ -59,7 +59,7 @@ pub fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
     }
     if let Some(name) = names.first() {
         let message = format!(
-            "{} is not an output of nkd: it holds `{name}` and no `{LOCK}`",
+            "`{}` is not an output of nkd: it contains `{name}` but no `{LOCK}`",
             out.display()
         );
         to.report_nowhere(Code::ForeignOutput, message);
@@ -99,7 +99,7 @@ pub fn write(
         return create(held.path(), &files);
     };
     let earlier = if is_output(out) {
-        let lock = read::parse_lock(out, to).context("the lock file is gone")?;
+        let lock = read::parse_lock(out, to).context("the lock file was removed")?;
         lock.outputs
     } else {
         BTreeMap::new()
@@ -115,10 +115,10 @@ pub fn write(
     let in_the_way = foreign(out, &fresh, &earlier)?;
     for name in &in_the_way {
         let message = format!(
-            "{} holds `{name}`, which nkd has not written and would have to replace",
+            "`{}` contains `{name}`, which nkd would replace but did not write",
             out.display()
         );
-        let way_out = "move it elsewhere, or give another directory with `-o`";
+        let way_out = "move it to another directory, or give another output directory with `-o`";
         to.report_with_help_nowhere(Code::ForeignOutput, message, way_out);
     }
     if in_the_way.is_empty() {
@@ -133,17 +133,17 @@ fn create(target: &Path, files: &[(String, String)]) -> Result<Written> {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    fs::create_dir_all(parent).with_context(|| format!("can't make {}", parent.display()))?;
+    fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     replace::clean(parent);
     let staging = Staging::new_in(parent)?;
     let fresh = staging.path().join("out");
     replace::write_all(&fresh, files)?;
     if !put(&fresh, target)
-        .with_context(|| format!("can't put the output at {}", target.display()))?
+        .with_context(|| format!("cannot move the output to {}", target.display()))?
     {
         ensure!(
             target.exists(),
-            "{} is a link that leads nowhere",
+            "{} is a broken symbolic link",
             target.display()
         );
         return Ok(Written::Overtaken);
@@ -151,7 +151,7 @@ fn create(target: &Path, files: &[(String, String)]) -> Result<Written> {
     replace::sync(parent)?;
     staging
         .close()
-        .context("can't remove the staging directory")?;
+        .context("cannot remove the staging directory")?;
     Ok(Written::Done)
 }
 
@@ -212,7 +212,7 @@ fn foreign(
             }
             ensure!(
                 metadata.dev() == device,
-                "{} is on another file system than {}, so its files can't be replaced at once",
+                "{} and {} are on different file systems, so the files cannot be replaced atomically",
                 out.join(directory).display(),
                 out.display()
             );
@@ -289,7 +289,7 @@ fn private_directory(path: &Path) -> Result<()> {
     fs::DirBuilder::new()
         .mode(0o700)
         .create(path)
-        .with_context(|| format!("can't make {}", path.display()))
+        .with_context(|| format!("cannot create {}", path.display()))
 }
 
 fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {

@@ -51,15 +51,15 @@ pub(super) fn parse_lock(out: &Path, to: &mut Diagnostics) -> Option<Lock> {
     let problem = match fs::read(out.join(LOCK)) {
         Ok(bytes) => match serde_json::from_slice(&bytes) {
             Ok(lock) => return Some(lock),
-            Err(_) => format!("its `{LOCK}` is not one of nkd's"),
+            Err(_) => format!("`{LOCK}` was not written by nkd"),
         },
         Err(error) => format!("`{LOCK}`: {error}"),
     };
-    let message = format!("{} is not an output of nkd: {problem}", out.display());
+    let message = format!("`{}` is not an output of nkd: {problem}", out.display());
     to.report_with_help_nowhere(
         Code::ForeignOutput,
         message,
-        "give a directory that `nkd compile` made",
+        "give a directory that `nkd compile` wrote",
     );
     None
 }
@@ -70,8 +70,8 @@ pub fn read_node(out: &Path, node: &str, to: &mut Diagnostics) -> Option<String>
     let config = nodes.get(node).cloned();
     if config.is_none() {
         let known: Vec<_> = nodes.keys().map(|it| format!("`{it}`")).collect();
-        let message = format!("there is no node `{node}` in {}", out.display());
-        let help = format!("it has {}", known.join(", "));
+        let message = format!("`{}` does not contain a node `{node}`", out.display());
+        let help = format!("use one of {}", known.join(", "));
         to.report_with_help_nowhere(Code::UnknownNode, message, help);
     }
     config
@@ -93,7 +93,7 @@ pub fn read_nodes(out: &Path, to: &mut Diagnostics) -> Option<BTreeMap<String, S
     match read() {
         Ok(nodes) => Some(nodes),
         Err(error) => {
-            let message = format!("{} can't be read: {error}", out.display());
+            let message = format!("cannot read `{}`: {error}", out.display());
             to.report_nowhere(Code::Unreadable, message);
             None
         }

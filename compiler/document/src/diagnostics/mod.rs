@@ -18,6 +18,18 @@ use crate::input;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SourceId(usize);
 
+impl SourceId {
+    /// The source with a [number](Self::number).
+    pub(crate) const fn numbered(number: usize) -> Self {
+        Self(number)
+    }
+
+    /// The number of the source among those of its run.
+    pub(crate) const fn number(self) -> usize {
+        self.0
+    }
+}
+
 /// A range of bytes in a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {

@@ -1,15 +1,16 @@
 //! YAML that keeps the position of every value. Only this module uses the YAML library.
 
+mod de;
 mod emit;
 mod explain;
-mod fields;
-mod keys;
 mod parse;
+mod read;
+mod schema;
 
+pub use de::{Both, Pairs};
 pub use emit::to_yaml;
-pub use fields::{Fields, suggest};
-pub use keys::{Key, Kind, Mapping, Needed};
 pub use parse::documents;
+pub use read::{read, suggest, without_null, words};
 
 use std::path::Path;
 

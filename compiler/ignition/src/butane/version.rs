@@ -35,7 +35,7 @@ impl Version {
             if text(document, key).is_none() {
                 let (span, message) = match entry(document, key) {
                     // `1.5` is a number.
-                    Some(it) => (it.node.span, format!("this is not a {key}")),
+                    Some(it) => (it.node.span, format!("`{key}` must be text")),
                     None => (document.span, format!("`{key}` is missing")),
                 };
                 to.report(Code::ButaneVersion, span, message);
@@ -47,13 +47,13 @@ impl Version {
         let variants = VERSIONS.iter().filter(|it| it.0 == wanted);
         if variants.clone().next().is_none() {
             let span = entry(document, "variant")?.node.span;
-            let message = format!("nkd doesn't know the variant `{wanted}`");
+            let message = format!("unknown variant `{wanted}`");
             to.report(Code::ButaneVersion, span, message);
             return None;
         }
         let Some((variant, version, minor, ignition)) = variants.clone().find(|it| it.1 == version)
         else {
-            let message = format!("nkd doesn't know version `{version}` of {wanted}");
+            let message = format!("unknown version `{version}` of variant `{wanted}`");
             to.report(Code::ButaneVersion, span, message);
             return None;
         };

@@ -1,99 +1,124 @@
-//! The container runtime, and where images come from.
+use nkd_document::Spanned;
+use nkd_document::yaml::Both;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use super::{RUNTIMES, map, mapping, maps, text, texts, word};
-use nkd_document::yaml::{Key, Mapping};
+use super::Text;
 
-pub(super) static RUNTIME: Mapping = mapping(
-    "runtime",
-    &[&[
-        word("name", &RUNTIMES, "Which one; it has to be in the OS image. containerd has to be older than 2.0 before Kubernetes 1.23, and 1.6 or later from 1.26. From 1.24 docker needs cri-dockerd there too, and from 1.26 isulad has to be 2.1.5 or later.").or(RUNTIMES[0]),
-        text(
-            "sandboxImage",
-            "The image that holds a pod together; by default the one of the Kubernetes version.",
-        ),
-        maps(
-            "registries",
-            &REGISTRY,
-            "Registries that need a mirror, a certificate authority or a password.",
-        ),
-    ]],
-);
+/// `spec.runtime`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Runtime {
+    /// The container runtime, which the OS image must have. Before Kubernetes 1.23 containerd must be older than
+    /// 2.0, from 1.26 it must be 1.6 or later. From 1.24 docker needs cri-dockerd in the OS image. From 1.26
+    /// isulad must be 2.1.5 or later.
+    #[schemars(extend("default" = "containerd"))]
+    pub name: Spanned<RuntimeName>,
+    /// The image of the sandbox container of each pod. By default that of the Kubernetes version.
+    pub sandbox_image: Option<Text>,
+    /// Registries that need a mirror, a certificate authority or a password.
+    #[serde(default)]
+    pub registries: Vec<Registry>,
+}
 
-const ACCESS: &[Key] = &[
-    text("caFile", "A file of PEM certificates to trust here."),
-    map("auth", &AUTH, "Who pulls."),
-];
+/// Container runtimes
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RuntimeName {
+    /// containerd
+    Containerd,
+    /// CRI-O
+    Crio,
+    /// iSulad
+    Isulad,
+    /// Docker, by kubelet's dockershim or by cri-dockerd.
+    Docker,
+}
 
-static REGISTRY: Mapping = mapping(
-    "registry",
-    &[
-        &[text("host", "HOST or HOST:PORT, as images' names begin.").needed()],
-        ACCESS,
-        &[maps(
-            "mirrors",
-            &MIRROR,
-            "Where its images are looked for first, in this order.",
-        )],
-    ],
-);
+/// An item of `spec.runtime.registries`
+pub type Registry = Both<RegistryKeys, Access>;
 
-static MIRROR: Mapping = mapping(
-    "mirror",
-    &[
-        &[text(
-            "url",
-            "An http or https URL. A path begins the names of images there: with https://HOST/k8s, \
-             registry.k8s.io/pause is HOST/k8s/pause. A path with /v2 in it is that of the API itself.",
-        )
-        .needed()],
-        ACCESS,
-    ],
-);
+/// An item of `spec.runtime.registries`
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Registry")]
+pub struct RegistryKeys {
+    /// HOST or HOST:PORT, with which the names of its images begin.
+    #[schemars(required)]
+    pub host: Option<Text>,
+    /// Mirrors, which the runtime tries before the registry, in this order.
+    #[serde(default)]
+    pub mirrors: Vec<Mirror>,
+}
 
-static AUTH: Mapping = mapping(
-    "auth",
-    &[&[
-        text("username", "The user's name.").needed(),
-        text("passwordFile", "A file that holds the password.").needed(),
-    ]],
-);
+/// An item of a registry's `mirrors`
+pub type Mirror = Both<MirrorKeys, Access>;
 
-pub(super) static AIRGAP: Mapping = mapping(
-    "airgap",
-    &[&[
-        text(
-            "images",
-            "A directory in the OS image with image archives (*.tar).",
-        ),
-        texts(
-            "bundles",
-            "Image bundles, made by `nkd bundle create`: files here, which the nodes find at `sources` by the same names.",
-        ),
-        maps(
-            "sources",
-            &BUNDLE_SOURCE,
-            "Where nodes look for bundles, in this order; by default in /usr/lib/nkd/bundles of the OS image.",
-        ),
-        word(
-            "fallback",
-            &["registry"],
-            "Where an image comes from that no source has; without it nothing is ever pulled.",
-        ),
-    ]],
-);
+/// An item of a registry's `mirrors`
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Mirror")]
+pub struct MirrorKeys {
+    /// An http or https URL. Its path becomes the beginning of the names of images there: with
+    /// https://HOST/k8s, registry.k8s.io/pause is HOST/k8s/pause. A path that contains /v2 is the path of the
+    /// registry's API itself.
+    #[schemars(required)]
+    pub url: Option<Text>,
+}
 
-static BUNDLE_SOURCE: Mapping = mapping(
-    "bundleSource",
-    &[&[
-        text("directory", "A directory on the node."),
-        text(
-            "disk",
-            "The label of a file system, on whatever disk it is; bundles are in its top directory.",
-        ),
-        texts(
-            "urls",
-            "http or https URLs of directories with the same files: where one server fails, the next goes on.",
-        ),
-        text("caFile", "A file of PEM certificates to trust there."),
-    ]],
-);
+/// How a registry or mirror is reached
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Access {
+    /// A file of PEM certificates. The runtime trusts them for this registry.
+    pub ca_file: Option<Text>,
+    /// The user who pulls images.
+    pub auth: Option<Auth>,
+}
+
+/// `auth` of a registry or mirror
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Auth {
+    /// The user's name.
+    #[schemars(required)]
+    pub username: Option<Text>,
+    /// A file that contains the password.
+    #[schemars(required)]
+    pub password_file: Option<Text>,
+}
+
+/// `spec.airgap`
+#[derive(Deserialize, JsonSchema)]
+pub struct Airgap {
+    /// A directory of image archives (*.tar) in the OS image.
+    pub images: Option<Text>,
+    /// Image bundles that `nkd bundle create` made. They are files here, and the nodes find them by the same
+    /// names in `sources`.
+    pub bundles: Option<Vec<Text>>,
+    /// Where nodes look for bundles, in this order. By default in /usr/lib/nkd/bundles of the OS image.
+    pub sources: Option<Vec<Spanned<Source>>>,
+    /// Where an image comes from that no source has. Without it nothing is ever pulled.
+    pub fallback: Option<Fallback>,
+}
+
+/// Where an image comes from that no source has
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Fallback {
+    /// Its registry.
+    Registry,
+}
+
+/// An item of `spec.airgap.sources`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "BundleSource")]
+pub struct Source {
+    /// A directory on the node.
+    pub directory: Option<Text>,
+    /// The label of a file system, on any disk. The bundles are in its top directory.
+    pub disk: Option<Text>,
+    /// http or https URLs of directories with the same files. The agent tries the next one where one fails.
+    pub urls: Option<Vec<Text>>,
+    /// A file of PEM certificates. The nodes trust them for `urls`.
+    pub ca_file: Option<Text>,
+}
