@@ -44,12 +44,12 @@ struct Inputs {
 /// Reads, assembles and proves.
 ///
 /// # Errors
-/// When the input is wrong, or what was compiled doesn't hold together.
+/// When the input is wrong, or when the compiled files contradict each other.
 pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<Compiled, Failure> {
     let now = Timestamp::now();
     let inputs = read(request, now, diagnostics)?;
     let compiled = assemble(request, inputs, now, diagnostics)?;
-    proof::prove(&compiled).context("the compiled cluster doesn't hold together")?;
+    proof::prove(&compiled).context("internal error: the compiled files contradict each other")?;
     Ok(compiled)
 }
 
@@ -114,7 +114,7 @@ fn assemble(
 fn renew_admin(secrets: &mut Secrets, now: Timestamp, to: &mut Diagnostics) -> anyhow::Result<()> {
     if let Some(until) = secrets.renew_admin(now)? {
         to.note(format!(
-            "the kubeconfig has a new administrator's certificate; the old one ends at {until}"
+            "the kubeconfig contains a new administrator certificate; the old one expires at {until}"
         ));
     }
     Ok(())
@@ -173,7 +173,7 @@ impl Draft {
 fn wanted_nodes_exist(cluster: &Cluster, wanted: &[String], to: &mut Diagnostics) {
     for name in wanted {
         if !cluster.nodes.iter().any(|node| node.name == *name) {
-            to.report_nowhere(Code::UnknownNode, format!("there is no node `{name}`"));
+            to.report_nowhere(Code::UnknownNode, format!("unknown node `{name}`"));
         }
     }
 }
@@ -208,7 +208,7 @@ fn keep_earlier(earlier: &Path, secrets: &Secrets, to: &mut Diagnostics) {
         .is_ok_and(|text| Secrets::parse(&text).is_ok_and(|earlier| earlier.belong_with(secrets)));
     if !same {
         let message = format!(
-            "{} holds other secrets and would be lost",
+            "`{}` contains other secrets, which would be lost",
             earlier.display()
         );
         to.report_nowhere(Code::SecretsMismatch, message);

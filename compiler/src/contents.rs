@@ -65,7 +65,7 @@ pub fn read(config: &str) -> Result<Vec<Entry>> {
     let nested = config.pointer("/ignition/config/merge");
     let nested = nested.and_then(Value::as_array).into_iter().flatten();
     for resource in nested {
-        let inner = decoded(resource).context("a nested config")?;
+        let inner = decoded(resource).context("nested config")?;
         collect(&serde_json::from_slice(&inner)?, &mut entries)?;
     }
     entries.sort_by(|a, b| a.path.cmp(&b.path));

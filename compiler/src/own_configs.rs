@@ -104,7 +104,7 @@ impl<'a> Users<'a> {
                 .iter()
                 .any(|known| std::ptr::eq(*known, name))
             {
-                let message = format!("overriding `{}` has no effect", name.value);
+                let message = format!("`{}` in `os.override` has no effect", name.value);
                 to.report(Code::Override, name.span, message);
             }
         }

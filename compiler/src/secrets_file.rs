@@ -14,7 +14,8 @@ use crate::pki::{Secrets, outlives_admin};
 use nkd_document::{Code, Diagnostics, Reported};
 
 /// The way out where a part is damaged or somebody else's.
-const RESTORE: &str = "restore the file as nkd wrote it; new secrets are those of another cluster";
+const RESTORE: &str =
+    "restore the file as nkd wrote it; with new secrets it would be a different cluster";
 
 /// How early an authority's end is noted.
 const SOON: Duration = Duration::from_secs(90 * 86_400);
@@ -27,7 +28,8 @@ pub fn generate(cluster: &Cluster, to: &mut Diagnostics) -> Result<Secrets, Fail
     if let Some(own) = &cluster.own_keys.kubernetes
         && !outlives_admin(&own.value)
     {
-        let message = "this ends before the administrator's certificate would, in one year";
+        let message =
+            "this authority expires within one year, before the administrator's certificate";
         return Err(to.report(Code::AuthorityDates, own.span, message).into());
     }
     Ok(Secrets::generate(cluster)?)
@@ -44,10 +46,7 @@ pub fn read(file: &Path, to: &mut Diagnostics) -> Result<Secrets, Reported> {
         metadata.is_file() && metadata.permissions().mode() & 0o066 != 0
     };
     if std::fs::metadata(file).is_ok_and(others) {
-        let message = format!(
-            "others than its owner can read or change {}",
-            file.display()
-        );
+        let message = format!("other users can read or change `{}`", file.display());
         return Err(to.report_nowhere(Code::SecretsReadable, message));
     }
     let secrets = Secrets::parse(to.text(source)).map_err(|problem| {
@@ -85,7 +84,7 @@ pub fn report_ends(secrets: &Secrets, tokens: Duration, now: Timestamp, to: &mut
         let left = Duration::from_secs(end.unix().saturating_sub(now.unix()));
         if left < tokens {
             let message = format!(
-                "the authority in `{part}` ends at {end}, before bootstrap tokens that are made now"
+                "the authority in `{part}` expires at {end}, before bootstrap tokens created now"
             );
             let help = "shorten `spec.kubernetes.bootstrapTokens.ttl`; for a new cluster, use an \
                         authority that is valid longer (`spec.pki.validity`)";
@@ -107,7 +106,7 @@ pub fn report_mismatches(file: &Path, secrets: &Secrets, cluster: &Cluster, to: 
     swapped(file, secrets, &cluster.own_keys, to);
     if cluster.version.needs_rsa_service_account() && !secrets.has_rsa_service_account() {
         let message = format!(
-            "{} has a service account key that Kubernetes {} doesn't take: before 1.26 it is RSA",
+            "{} has a service account key that Kubernetes {} does not support; before 1.26 it must be RSA",
             file.display(),
             cluster.version
         );
@@ -131,7 +130,7 @@ pub fn report_mismatches(file: &Path, secrets: &Secrets, cluster: &Cluster, to: 
         if made != wanted {
             let file = file.display();
             let message =
-                format!("{file} was made for {what} {made}, the cluster file says {wanted}");
+                format!("{file} was made for {what} {made}, but the cluster file has {wanted}");
             to.report_nowhere(Code::SecretsMismatch, message);
         }
     }
@@ -149,7 +148,7 @@ fn own_keys(file: &Path, secrets: &Secrets, own: &OwnKeys, to: &mut Diagnostics)
         if let Some(own) = own
             && own.value != *made
         {
-            let message = format!("{} was made with another key than this", file.display());
+            let message = format!("{} was made with a different key", file.display());
             to.report(Code::SecretsMismatch, own.span, message);
         }
     }
@@ -163,7 +162,7 @@ fn swapped(file: &Path, secrets: &Secrets, own: &OwnKeys, to: &mut Diagnostics) 
     for (((part, _), given), another) in parts.zip(verify::swapped(authorities)) {
         if let (None, Some(name)) = (given, another) {
             let message = format!(
-                "{}: `{part}.public` is the certificate of another authority, `{name}`",
+                "{}: `{part}.public` is the certificate of a different authority, `{name}`",
                 file.display()
             );
             to.report_with_help_nowhere(Code::SecretsInvalid, message, RESTORE);

@@ -57,12 +57,10 @@ impl Version {
             .map(number)
             .collect();
         let [Some(major), Some(minor), Some(patch)] = parts[..] else {
-            return Err(format!("`{text}` is not a version of three numbers"));
+            return Err(format!("`{text}` is not a version with three numbers"));
         };
         if major != 1 || !(OLDEST_MINOR..=NEWEST_MINOR).contains(&minor) {
-            return Err(format!(
-                "Kubernetes {major}.{minor} is not a version nkd knows"
-            ));
+            return Err(format!("Kubernetes {major}.{minor} is not supported"));
         }
         Ok(Self { minor, patch })
     }

@@ -79,7 +79,7 @@ impl Reader<'_> {
         for (name, field) in fields {
             if self.format.needs(object, field) && !written(&name) {
                 let message = format!("`{}` is missing", join(path, &name));
-                let help = format!("every {} has one", object.name);
+                let help = format!("add it: every {} must have one", object.name);
                 self.to
                     .report_with_help(Code::MissingKey, node.span, message, help);
             }
@@ -126,7 +126,7 @@ impl Reader<'_> {
 
     fn wrong_type(&mut self, node: &Node, path: &str, wanted: &str) -> Reported {
         let name = if path.is_empty() {
-            "the config".to_owned()
+            "the document".to_owned()
         } else {
             format!("`{path}`")
         };
@@ -160,7 +160,12 @@ impl Format for Json {
     }
 
     fn lacks(&self, _: &'static Object, field: &Field) -> Option<String> {
-        lacks(field.since, self.minor, "this config is of", self.target)
+        lacks(
+            field.since,
+            self.minor,
+            "but this config is version",
+            self.target,
+        )
     }
 
     fn value(&self, _: &Node, _: Kind, _: &Diagnostics) -> Option<Value> {
@@ -171,12 +176,10 @@ impl Format for Json {
 /// Why a field isn't there in a version, or can't be written in another.
 pub fn lacks(since: u8, minor: u8, what: &str, target: u8) -> Option<String> {
     if since > minor {
-        Some(format!(
-            "came with Ignition 3.{since}.0, {what} 3.{minor}.0"
-        ))
+        Some(format!("requires Ignition 3.{since}.0, {what} 3.{minor}.0"))
     } else if since > target {
         Some(format!(
-            "needs Ignition 3.{since}.0, but nodes get configs of 3.{target}.0"
+            "requires Ignition 3.{since}.0, but nodes get configs of version 3.{target}.0"
         ))
     } else {
         None

@@ -136,7 +136,8 @@ impl<'a> Gathered<'a> {
             // Often a name without its registry.
             let names: Vec<_> = findings.unwanted.iter().map(String::as_str).collect();
             let names = names.join(", ");
-            let line = format!("nothing in {place} that the cluster runs: [{names}]");
+            let line =
+                format!("ignoring {place}: the cluster does not run any image in it: [{names}]");
             request.progress.say(&line);
         }
         for (name, platform) in findings.others {
@@ -159,8 +160,8 @@ impl<'a> Gathered<'a> {
         let digest = image.manifest.digest;
         let named = name.split_once('@').map(|(_, digest)| digest);
         if named.is_some_and(|named| named != digest.to_string()) {
-            let message = format!("{name} is {digest} for {}", self.request.arch);
-            let help = "name the image by that digest: the list of all architectures has another";
+            let message = format!("{name} has the digest {digest} for {}", self.request.arch);
+            let help = "use that digest in the image name: the digest of the multi-architecture index is a different one";
             to.report_with_help_nowhere(Code::BundleInput, message, help);
             return;
         }
@@ -174,11 +175,15 @@ impl<'a> Gathered<'a> {
         if known.config != image.config {
             let place = |number: usize| self.inputs[number].path.display();
             let message = format!(
-                "{name} is another image in {} than in {}",
+                "{name} is a different image in {} than in {}",
                 place(number),
                 place(*at)
             );
-            to.report_with_help_nowhere(Code::BundleInput, message, "give only one of them");
+            to.report_with_help_nowhere(
+                Code::BundleInput,
+                message,
+                "remove one of the two archives",
+            );
         } else if rank(&image) < rank(known) {
             self.images.insert(name, (image, number));
         }
@@ -208,7 +213,7 @@ impl<'a> Gathered<'a> {
         };
         parts::divide(images, most).unwrap_or_else(|large| {
             for (name, size) in large {
-                let message = format!("{name} alone takes {size} bytes");
+                let message = format!("{name} alone needs {size} bytes");
                 to.report_nowhere(Code::BundleLarge, message);
             }
             Vec::new()
@@ -228,12 +233,12 @@ impl<'a> Gathered<'a> {
                 Some(others) => {
                     let others: Vec<_> = others.iter().map(String::as_str).collect();
                     format!(
-                        "{name} is there {}, not for {}",
+                        "{name} is only available {}, not for {}",
                         others.join(" and "),
                         self.request.arch
                     )
                 }
-                None => format!("{name} is in none of the archives"),
+                None => format!("no archive contains {name}"),
             };
             to.report_nowhere(Code::BundleIncomplete, message);
         }
@@ -263,12 +268,12 @@ impl<'a> Gathered<'a> {
             .zip(parts)
             .map(|(path, images)| {
                 let draft = self.write(images, path);
-                draft.with_context(|| format!("can't write {}", path.display()))
+                draft.with_context(|| format!("cannot write {}", path.display()))
             })
             .collect();
         for (draft, path) in drafts?.into_iter().zip(&paths) {
             let named = draft.persist(path);
-            named.with_context(|| format!("can't write {}", path.display()))?;
+            named.with_context(|| format!("cannot write {}", path.display()))?;
         }
         let bundles = paths.iter().map(|path| {
             let bundle = super::read(path);
@@ -307,14 +312,15 @@ impl<'a> Gathered<'a> {
         layout.write(out, |blob, out| {
             let place = self.places.get(&blob.digest);
             let place = place.and_then(|(input, file)| Some((self.inputs.get(*input)?, file)));
-            let (input, file) = place.ok_or_else(|| io::Error::other("a blob has no file"))?;
+            let (input, file) =
+                place.ok_or_else(|| io::Error::other("a blob has no matching file"))?;
             let (mut file, _) = input.file(file).map_err(io::Error::other)?;
             let mut watched = Watched::new(out, self.request.progress);
             let copied = io::copy(&mut file, &mut watched)?;
             if copied == blob.size && watched.finish().0 == blob.digest {
                 return Ok(());
             }
-            let message = format!("{} has changed", input.path.display());
+            let message = format!("{} changed while it was read", input.path.display());
             Err(io::Error::other(message))
         })
     }
@@ -342,8 +348,8 @@ fn fetch(name: &str, arch: &str, scratch: &Path) -> Result<PathBuf> {
         Ok(output) if output.status.success() => Ok(layout),
         Ok(output) => {
             let words = String::from_utf8_lossy(&output.stderr);
-            bail!("skopeo can't fetch {name}: {}", words.trim())
+            bail!("skopeo failed to fetch {name}: {}", words.trim())
         }
-        Err(error) => Err(error).context("skopeo can't be run"),
+        Err(error) => Err(error).context("cannot run skopeo"),
     }
 }

@@ -233,7 +233,7 @@ fn pointer(node: &CompiledNode, server: &Server) -> String {
 /// Ignition doesn't look into nested configs before it boots, so nkd does.
 fn check(text: &str) -> Result<()> {
     let (_, warnings) = ignition_config::Config::parse_str(text)?;
-    ensure!(warnings.is_empty(), "Ignition doesn't know: {warnings:?}");
+    ensure!(warnings.is_empty(), "Ignition would warn: {warnings:?}");
     let config: Value = serde_json::from_str(text)?;
     let nested = config.pointer("/ignition/config/merge");
     for resource in nested.and_then(Value::as_array).into_iter().flatten() {
@@ -265,8 +265,8 @@ fn report(
         .map(|(what, bytes)| format!("{what} ({bytes})"))
         .collect();
     let message = format!(
-        "{name} takes {bytes} bytes even when compressed, and {target} carries {limit}; \
-         its largest parts: {}",
+        "{name} needs {bytes} bytes even when compressed, but {target} supports at most {limit}; \
+         the largest parts are: {}",
         largest.join(", ")
     );
     to.report_nowhere(Code::TooLarge, message);

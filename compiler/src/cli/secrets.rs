@@ -76,7 +76,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
         file.write_all(text.as_bytes())?;
         file.sync_all()
     })
-    .with_context(|| format!("can't make {}", path.display()))
+    .with_context(|| format!("cannot create {}", path.display()))
 }
 
 fn show(secrets: &Made) -> Answer {

@@ -23,11 +23,14 @@ pub fn interfaces(spec: &Spec, to: &mut Diagnostics) {
             gateways(interface, to);
             for (text, address) in parsed(interface) {
                 if let Some(network) = networks.iter().find(|it| overlap(it, &address)) {
-                    let message = format!("`{}` and the network {network} overlap", text.value);
+                    let message = format!("`{}` overlaps the network {network}", text.value);
                     to.report(Code::CidrOverlap, text.span, message);
                 }
                 if addresses.insert(address.addr(), index).is_some() {
-                    let message = format!("an interface has `{}` already", address.addr());
+                    let message = format!(
+                        "the address `{}` is already set on another interface",
+                        address.addr()
+                    );
                     to.report(Code::DuplicateAddress, text.span, message);
                 }
             }
@@ -35,7 +38,10 @@ pub fn interfaces(spec: &Spec, to: &mut Diagnostics) {
         for mac in own_macs(node) {
             let same = macs.insert(mac.value.to_lowercase().replace('-', ":"), index);
             if same.is_some() {
-                let message = format!("an interface has the MAC address `{}` already", mac.value);
+                let message = format!(
+                    "another interface already has the MAC address `{}`",
+                    mac.value
+                );
                 to.report(Code::DuplicateMac, mac.span, message);
             }
         }
@@ -55,7 +61,8 @@ fn others_addresses(
         };
         for address in super::checks::parsed_addresses(text) {
             if addresses.get(&address).is_some_and(|of| *of != index) {
-                let message = format!("an interface of another node has the address `{address}`");
+                let message =
+                    format!("an interface of another node already has the address `{address}`");
                 to.report(Code::DuplicateAddress, text.span, message);
             }
         }
@@ -85,11 +92,11 @@ fn gateways(interface: &Interface, to: &mut Diagnostics) {
             continue;
         };
         if parsed(interface).any(|(_, own)| own.addr() == gateway) {
-            let message = format!("the gateway {gateway} is the interface itself");
+            let message = format!("the gateway {gateway} is an address of the interface itself");
             to.report(Code::Addressing, text.span, message);
         }
         if seen.contains(&gateway.is_ipv4()) {
-            let message = "an interface has one gateway for each IP version at most";
+            let message = "an interface can have at most one gateway for each IP version";
             to.report(Code::Addressing, text.span, message);
         }
         seen.push(gateway.is_ipv4());

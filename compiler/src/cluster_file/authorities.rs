@@ -75,7 +75,7 @@ pub fn own(
         front_proxy,
     } = file.authorities;
     if external_etcd && let Some(etcd) = &etcd {
-        let message = "an authority for etcd is of no use beside an external etcd";
+        let message = "an authority for etcd cannot be used together with an external etcd";
         to.report(Code::SharedAuthority, etcd.span, message);
     }
     let mut authority = |file: Option<Spanned<Authority>>| authority(&file?.value, files, to);
@@ -112,7 +112,10 @@ fn authority(
     let key = key.and_then(|name| private_key(name, files, to));
     let (chain, (key, key_file)) = (chain?, key?);
     if !chain.is_of(&key) {
-        let message = format!("`{}` is not the key of this certificate", key_file.value);
+        let message = format!(
+            "the private key in `{}` does not belong to this certificate",
+            key_file.value
+        );
         to.report(Code::KeyMismatch, key_file.span, message);
         return None;
     }
@@ -139,7 +142,7 @@ fn service_account_key(
         && version.needs_rsa_service_account()
         && !key.is_rsa()
     {
-        let message = format!("Kubernetes {version} takes an RSA key here and no other");
+        let message = format!("Kubernetes {version} requires an RSA key here");
         to.report(Code::KeyKind, name.span, message);
         return None;
     }
@@ -176,7 +179,7 @@ fn each_its_own(own: &OwnKeys, to: &mut Diagnostics) {
         seen.push(&pair.value);
     }
     for span in twice {
-        let message = "this has the key of another authority or of the service accounts";
+        let message = "this key is already used by another authority or for service accounts";
         to.report(Code::SharedAuthority, span, message);
     }
 }

@@ -23,7 +23,7 @@ pub fn fill(file: &mut Spanned<Cluster>, to: &mut Diagnostics) {
             && node.own.role.is_none()
             && pool_of(node, &spec.pools).is_some()
         {
-            let message = "neither this node nor its pool has a `role`";
+            let message = "`role` is missing, in this node and in its pool";
             to.report(Code::MissingKey, pool.span, message);
         }
     }
@@ -72,7 +72,7 @@ fn inherit_role(node: &mut Node, pools: &[Pool], to: &mut Diagnostics) {
     let names: Vec<&str> = names.map(|name| name.value.as_str()).collect();
     let pool = pool_of(node, pools);
     if pool.is_none() {
-        let message = format!("there is no pool `{}`", name.value);
+        let message = format!("unknown pool `{}`", name.value);
         let help = yaml::suggest(&name.value, names.iter().copied());
         to.report_with_help(Code::UnknownPool, name.span, message, help);
     }

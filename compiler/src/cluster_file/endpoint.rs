@@ -32,7 +32,7 @@ pub fn endpoint(
         if let (Some(text), Some(_)) = (&spec.kubernetes.endpoint, &endpoint)
             && address.is_none_or(|address| is_a_nodes(&spec.nodes, address))
         {
-            let message = format!("kube-vip can't carry the endpoint `{}`", text.value);
+            let message = format!("kube-vip cannot use the endpoint `{}`", text.value);
             to.report(Code::VirtualAddress, text.span, message);
         }
         carried_by_nodes(spec, address, to);
@@ -48,7 +48,7 @@ pub fn endpoint(
 
 fn outlives_nodes(spec: &Spec, span: Span, address: Option<IpAddr>, to: &mut Diagnostics) {
     let Some(text) = &spec.kubernetes.endpoint else {
-        let message = "a cluster with several control planes needs `spec.kubernetes.endpoint`";
+        let message = "`spec.kubernetes.endpoint` is missing; a cluster with several control planes requires it";
         to.report(Code::SharedEndpoint, span, message);
         return;
     };
@@ -57,7 +57,7 @@ fn outlives_nodes(spec: &Spec, span: Span, address: Option<IpAddr>, to: &mut Dia
     let is_name = names.any(|name| Some(name.value.as_str()) == host);
     if is_name || address.is_some_and(|address| is_a_nodes(&spec.nodes, address)) {
         let message = format!(
-            "the endpoint `{}` is one node's own, and the control planes are several",
+            "the endpoint `{}` is the address of one node, but the cluster has several control planes",
             text.value
         );
         to.report(Code::SharedEndpoint, text.span, message);
@@ -83,12 +83,15 @@ fn is_served(spec: &Spec, endpoint: &Endpoint, text: &Text, to: &mut Diagnostics
     };
     let at = spec.nodes.iter().find(is_at);
     if spec.kubernetes.kube_vip.is_none() && at.is_some_and(|node| !is_control_plane(node)) {
-        let message = format!("the endpoint `{}` is a worker's", text.value);
+        let message = format!("the endpoint `{}` is the address of a worker", text.value);
         to.report(Code::Endpoint, text.span, message);
     } else if (at.is_some() || spec.kubernetes.kube_vip.is_some()) && TAKEN.contains(&endpoint.port)
     {
-        let message = format!("port {} of a control plane is another's", endpoint.port);
-        let help = "the API server listens there itself: use another port, such as 6443";
+        let message = format!(
+            "another program already uses port {} on control planes",
+            endpoint.port
+        );
+        let help = "use another port, such as 6443";
         to.report_with_help(Code::Endpoint, text.span, message, help);
     }
 }
@@ -103,7 +106,7 @@ fn carried_by_nodes(spec: &Spec, address: Option<IpAddr>, to: &mut Diagnostics) 
     for node in spec.nodes.iter().filter(|node| is_control_plane(node)) {
         let mut own = node.own.address.iter().flat_map(checks::parsed_addresses);
         if address.is_some_and(|it| own.all(|own| own.is_ipv4() != it.is_ipv4())) {
-            let message = "the control planes have no address of the endpoint's IP version";
+            let message = "the control planes have no address with the IP version of the endpoint";
             to.report(Code::VirtualAddress, text.span, message);
             return;
         }
@@ -112,7 +115,10 @@ fn carried_by_nodes(spec: &Spec, address: Option<IpAddr>, to: &mut Diagnostics) 
             && !node.own.interfaces.is_empty()
             && names.all(|it| it.value != interface.value)
         {
-            let message = format!("a control plane has no interface `{}`", interface.value);
+            let message = format!(
+                "a control plane has no network interface `{}`",
+                interface.value
+            );
             to.report(Code::VirtualAddress, interface.span, message);
             return;
         }

@@ -36,7 +36,7 @@ pub fn external(
 ) -> Option<model::ExternalEtcd> {
     let Spanned { span, value: file } = file?;
     if file.endpoints.is_empty() {
-        to.report(Code::Etcd, span, "an external etcd has no endpoints");
+        to.report(Code::Etcd, span, "`endpoints` is empty");
     }
     let mut endpoints = Vec::new();
     for text in file.endpoints {
@@ -46,7 +46,7 @@ pub fn external(
         };
         // The API server shows its client certificate, so there has to be TLS.
         if endpoints.contains(&url) {
-            to.report(Code::Etcd, span, format!("`{url}` is there already"));
+            to.report(Code::Etcd, span, format!("duplicate endpoint `{url}`"));
         }
         if !url.starts_with("https://") {
             to.report(Code::Etcd, span, format!("`{url}` is not an https URL"));
@@ -61,7 +61,7 @@ pub fn external(
         && let (Ok(chain), Ok(own)) = (Chain::read(certificate), Key::read(key.expose()))
         && !chain.is_of(&own)
     {
-        let message = "the key is not that of the API server's client certificate";
+        let message = "the private key does not belong to the certificate in `certFile`";
         to.report(Code::KeyMismatch, span, message);
     }
     Some(model::ExternalEtcd {

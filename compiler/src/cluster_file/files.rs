@@ -63,7 +63,7 @@ impl Files<'_> {
                 to.report(
                     Code::Manifest,
                     name.span,
-                    format!("a manifest `{file}` is there already"),
+                    format!("another manifest also has the file name `{file}`"),
                 );
                 continue;
             }
@@ -82,7 +82,10 @@ impl Files<'_> {
         if let Ok(chain) = Chain::read(to.text(source)) {
             return Some(chain.to_pem());
         }
-        let message = format!("`{}` is not a file of PEM certificates alone", name.value);
+        let message = format!(
+            "`{}` is not a file that contains only PEM certificates",
+            name.value
+        );
         to.report(Code::Certificate, name.span, message);
         None
     }
@@ -111,7 +114,10 @@ impl Files<'_> {
         if has("PRIVATE KEY-----") && !has("ENCRYPTED") && !has("CERTIFICATE") {
             return Some(Secret::new(text));
         }
-        let message = format!("`{}` is not a file of one unencrypted PEM key", name.value);
+        let message = format!(
+            "`{}` is not a file that contains one unencrypted PEM key",
+            name.value
+        );
         to.report(Code::Etcd, name.span, message);
         None
     }
@@ -127,7 +133,7 @@ impl Files<'_> {
         let source = self.read(name, to)?;
         let password = to.text(source).trim_end_matches(['\n', '\r']).to_owned();
         if password.is_empty() || password.contains(char::is_control) {
-            let message = format!("`{}` doesn't hold one password alone", name.value);
+            let message = format!("`{}` does not contain exactly one password", name.value);
             to.report(Code::Auth, name.span, message);
             return None;
         }
@@ -165,12 +171,12 @@ fn objects(documents: &[yaml::Node], name: &Text, to: &mut Diagnostics) {
         none = false;
         let has = |key| document.get(key).and_then(yaml::Node::as_text).is_some();
         if !has("apiVersion") || !has("kind") {
-            let message = "this is no object of Kubernetes: it has no `apiVersion` and `kind`";
+            let message = "this document has no `apiVersion` and `kind`";
             to.report(Code::ManifestObject, document.span, message);
         }
     }
     if none {
-        let message = format!("`{}` holds no object of Kubernetes", name.value);
+        let message = format!("`{}` contains no Kubernetes object", name.value);
         to.report(Code::ManifestObject, name.span, message);
     }
 }

@@ -114,7 +114,7 @@ pub fn host(file: Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
     let mut seen = HashSet::new();
     for name in users.iter().filter_map(|user| user.name.as_ref()) {
         if !seen.insert(&name.value) {
-            let message = format!("the user `{}` is there already", name.value);
+            let message = format!("duplicate user `{}`", name.value);
             to.report(Code::User, name.span, message);
         }
     }
@@ -151,21 +151,21 @@ fn user(file: User, to: &mut Diagnostics) -> Option<model::User> {
     let name = file.name?;
     for name in groups.iter().chain([&name]) {
         if !is_login_name(&name.value) {
-            let message = format!("`{}` is not the name of a user or group", name.value);
+            let message = format!("`{}` is not a valid name for a user or group", name.value);
             to.report(Code::User, name.span, message);
         }
     }
     let keys = without_repeats(file.ssh_authorized_keys);
     for key in &keys {
         if !is_ssh_key(&key.value) {
-            let message = format!("this is not a public SSH key of `{}`", name.value);
+            let message = format!("user `{}`: this is not a public SSH key", name.value);
             to.report(Code::SshKey, key.span, message);
         }
     }
     if let Some(hash) = &file.password_hash
         && !is_password_hash(&hash.value)
     {
-        let message = format!("this is not the hash of a password of `{}`", name.value);
+        let message = format!("user `{}`: this is not a password hash", name.value);
         to.report(Code::User, hash.span, message);
     }
     Some(model::User {
@@ -223,7 +223,7 @@ fn kernel_argument(text: Text, to: &mut Diagnostics) -> Option<String> {
     if good {
         return Some(text.value);
     }
-    let message = format!("`{}` is not one kernel argument", text.value);
+    let message = format!("`{}` is not a single kernel argument", text.value);
     to.report(Code::KernelArgument, text.span, message);
     None
 }
@@ -239,7 +239,10 @@ fn proxy(file: Proxy, to: &mut Diagnostics) -> model::Proxy {
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "*.:/-_[]".contains(c));
         if !good {
-            let message = format!("`{}` is not a name, address or network", item.value);
+            let message = format!(
+                "`{}` is not a host name, domain, IP address or network",
+                item.value
+            );
             to.report(Code::NoProxy, item.span, message);
         }
     }
@@ -254,11 +257,11 @@ fn proxy(file: Proxy, to: &mut Diagnostics) -> model::Proxy {
 fn entry(file: Host, to: &mut Diagnostics) -> Option<Names> {
     let names = file.names;
     for name in &names {
-        checks::dns_name(name, "the host's name", to);
+        checks::dns_name(name, "the host name", to);
     }
     let address = file.address?;
     if names.is_empty() {
-        let message = format!("the address {} gets no names", address.value);
+        let message = format!("`names` is empty for the address {}", address.value);
         to.report(Code::Hosts, address.span, message);
     }
     Some(Names {

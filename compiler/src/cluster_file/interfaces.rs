@@ -43,7 +43,7 @@ pub fn interfaces(
     let mut names = std::collections::HashSet::new();
     for name in file.iter().filter_map(|it| it.name.as_ref()) {
         if !names.insert(name.value.clone()) {
-            let message = format!("an earlier interface is called `{}` already", name.value);
+            let message = format!("duplicate interface name `{}`", name.value);
             to.report(Code::Interface, name.span, message);
         }
     }
@@ -59,7 +59,7 @@ pub fn interfaces(
         && let Some(address) = checks::parsed_addresses(node)
             .find(|own| !addresses(&interfaces).any(|it| it.addr() == *own))
     {
-        let message = format!("no interface has the node's address {address}");
+        let message = format!("no interface has the node's `address` {address}");
         to.report(Code::Addressing, node.span, message);
     }
     interfaces
@@ -103,7 +103,7 @@ fn with_prefix(text: &Text, to: &mut Diagnostics) -> Option<IpNet> {
     });
     if good.is_none() {
         let message = format!(
-            "`{}` is not an address with the length of its network's prefix",
+            "`{}` is not a host address with a prefix length",
             text.value
         );
         to.report(Code::Addressing, text.span, message);
@@ -115,7 +115,7 @@ fn gateway(text: &Text, addresses: &[IpNet], to: &mut Diagnostics) -> Option<IpA
     let address = checks::address(text, to)?;
     let link_local = matches!(address, IpAddr::V6(it) if it.is_unicast_link_local());
     if !link_local && !addresses.iter().any(|it| it.contains(&address)) {
-        let message = format!("the gateway {address} is in none of the interface's networks");
+        let message = format!("the gateway {address} is not in any network of the interface");
         to.report(Code::Addressing, text.span, message);
     }
     Some(address)

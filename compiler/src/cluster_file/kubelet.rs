@@ -61,12 +61,12 @@ fn resources(reserved: &[(Spanned<String>, Spanned<String>)], to: &mut Diagnosti
     let mut all = Vec::new();
     for (resource, quantity) in reserved {
         if !RESERVABLE.contains(&resource.value.as_str()) {
-            let message = format!("`{}` can't be reserved", resource.value);
-            let help = format!("kubelet reserves {}", RESERVABLE.join(", "));
+            let message = format!("kubelet cannot reserve `{}`", resource.value);
+            let help = format!("use one of {}", RESERVABLE.join(", "));
             to.report_with_help(Code::Quantity, resource.span, message, help);
         }
         if !is_quantity(&quantity.value) {
-            let message = format!("`{}` is not a quantity", quantity.value);
+            let message = format!("`{}` is not a valid quantity", quantity.value);
             to.report(Code::Quantity, quantity.span, message);
         }
         all.push(format!("{}={}", resource.value, quantity.value));
@@ -77,17 +77,17 @@ fn resources(reserved: &[(Spanned<String>, Spanned<String>)], to: &mut Diagnosti
 fn extra_arg(name: &Spanned<String>, to: &mut Diagnostics) {
     let mut owned = OWNED_ARGS.iter().chain(&HAVE_KEYS);
     if let Some((_, instead)) = owned.find(|(owned, _)| *owned == name.value) {
-        let message = format!("kubelet's argument `{}` belongs to nkd", name.value);
+        let message = format!("nkd sets kubelet's argument `{}`", name.value);
         let help = match *instead {
             "" => "remove it".to_owned(),
-            instead => format!("use {instead} in the cluster file"),
+            instead => format!("remove it and use {instead} in the cluster file"),
         };
         to.report_with_help(Code::KubeletArg, name.span, message, help);
         return;
     }
     let is_word = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
     if name.value.starts_with('-') || name.value.is_empty() || !name.value.chars().all(is_word) {
-        let message = format!("`{}` is not an argument of kubelet", name.value);
+        let message = format!("`{}` is not the name of a kubelet argument", name.value);
         to.report(Code::KubeletArg, name.span, message);
     }
 }

@@ -72,7 +72,7 @@ fn written(path: &Path, diagnostics: &mut Diagnostics) -> Option<(Spanned<keys::
         }
         [one] => one,
         [_, second, ..] => {
-            let message = "a cluster file holds one document, and here begins another";
+            let message = "a cluster file must be one document, but a second one begins here";
             diagnostics.report(Code::Documents, second.span, message);
             return None;
         }

@@ -22,7 +22,7 @@ pub fn networks(spec: &Spec, to: &mut Diagnostics) -> Option<(Vec<IpNet>, Vec<Ip
     let (all_pods, all_services) = (pods.iter().flatten(), services.iter().flatten());
     for pods in all_pods.clone() {
         if all_services.clone().any(|it| overlap(*pods, *it)) {
-            let message = "the pods' and the services' networks overlap";
+            let message = "`podSubnet` and `serviceSubnet` overlap";
             to.report(
                 Code::CidrOverlap,
                 spec.kubernetes.networking.service_subnet.span,
@@ -36,7 +36,8 @@ pub fn networks(spec: &Spec, to: &mut Diagnostics) -> Option<(Vec<IpNet>, Vec<Ip
     for services in all_services {
         // kubeadm wants ten addresses at least; the API server keeps 20 bits of them at most.
         if !(4..=20).contains(&(services.max_prefix_len() - services.prefix_len())) {
-            let message = format!("the services' network {services} is too large or too small");
+            let message =
+                format!("the prefix length of the service network {services} is out of range");
             to.report(
                 Code::ServiceSize,
                 spec.kubernetes.networking.service_subnet.span,
@@ -59,7 +60,7 @@ fn subnets(text: &Text, to: &mut Diagnostics) -> Option<Vec<IpNet>> {
     let two_versions = |all: &[IpNet]| all[0].addr().is_ipv4() != all[1].addr().is_ipv4();
     if subnets.len() > 2 || (subnets.len() == 2 && !two_versions(&subnets)) {
         let message = format!(
-            "`{}` is more than a network for each IP version",
+            "`{}` has more than one network of the same IP version",
             text.value
         );
         to.report(Code::DualStack, text.span, message);
@@ -108,7 +109,7 @@ fn families(spec: &Spec, pods: &[IpNet], services: &[IpNet], to: &mut Diagnostic
         networks.iter().map(|it| it.addr().is_ipv4()).collect()
     };
     if of(pods) != of(services) {
-        let message = "the pods' and the services' networks are of different IP versions";
+        let message = "`podSubnet` and `serviceSubnet` have different IP versions, or list them in a different order";
         to.report(
             Code::Family,
             spec.kubernetes.networking.pod_subnet.span,
@@ -118,7 +119,7 @@ fn families(spec: &Spec, pods: &[IpNet], services: &[IpNet], to: &mut Diagnostic
     let version = spec.kubernetes.version.as_ref();
     let version = version.and_then(|it| Version::parse(&it.value).ok());
     if services.len() > 1 && version.is_some_and(|it| it.minor < DUAL_STACK_SINCE) {
-        let message = "two IP versions need Kubernetes 1.21 or later";
+        let message = "IPv4 and IPv6 together require Kubernetes 1.21 or later";
         to.report(
             Code::DualStack,
             spec.kubernetes.networking.service_subnet.span,
@@ -135,7 +136,7 @@ fn families(spec: &Spec, pods: &[IpNet], services: &[IpNet], to: &mut Diagnostic
             .collect();
         if !own.is_empty() && own != of(services) {
             let message = format!(
-                "the services' network {} is of another IP version",
+                "this address and the service network {} have different IP versions, or list them in a different order",
                 spec.kubernetes.networking.service_subnet.value
             );
             to.report(Code::Family, text.span, message);
@@ -150,7 +151,7 @@ pub fn pods_fit_nodes(pods: &[IpNet], nodes: usize, text: &Text, to: &mut Diagno
         let bits = mask.checked_sub(pods.prefix_len());
         let bits = bits.filter(|bits| *bits <= 16);
         if bits.is_none_or(|bits| nodes > 1 << bits) {
-            let message = format!("the pods' network {pods} can't be divided among {nodes} nodes");
+            let message = format!("the pod network {pods} cannot be divided among {nodes} nodes");
             to.report(Code::PodSize, text.span, message);
         }
     }

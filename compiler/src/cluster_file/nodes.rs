@@ -224,10 +224,10 @@ fn node(
         // The name is also the value of the label kubernetes.io/hostname.
         let short = checks::is_label_value(&name.value) && name.value != "localhost";
         if !short {
-            let message = format!("the name `{}` is not a hostname", name.value);
+            let message = format!("the node name `{}` is not a valid host name", name.value);
             to.report(Code::Name, name.span, message);
         }
-        (short && checks::dns_name(&name, "the node's name", to)).then_some(name.value)
+        (short && checks::dns_name(&name, "the node name", to)).then_some(name.value)
     });
     let own_address = file.address.as_ref();
     let addresses = own_address.and_then(|it| checks::addresses(it, to));
@@ -287,17 +287,20 @@ fn label(key: &Spanned<String>, value: &Spanned<String>, to: &mut Diagnostics) {
         to.report(
             Code::Label,
             key.span,
-            format!("`{}` is not a label's name", key.value),
+            format!("`{}` is not a valid label name", key.value),
         );
     } else if is_kubernetes && !is_allowed {
-        let message = format!("a node may not set the label `{}` on itself", key.value);
+        let message = format!(
+            "kubelet may not set the label `{}` on its own node",
+            key.value
+        );
         to.report(Code::Label, key.span, message);
     }
     if !checks::is_label_value(&value.value) {
         to.report(
             Code::Label,
             value.span,
-            format!("`{}` is not a label's value", value.value),
+            format!("`{}` is not a valid label value", value.value),
         );
     }
 }
@@ -314,7 +317,10 @@ fn taints(file: Vec<Taint>, to: &mut Diagnostics) -> Vec<model::Taint> {
         if let Some(span) = span
             && taints.iter().any(same)
         {
-            let message = format!("`{}` has the effect {} already", taint.key, taint.effect);
+            let message = format!(
+                "duplicate taint `{}` with the effect {}",
+                taint.key, taint.effect
+            );
             to.report(Code::Label, span, message);
         }
         taints.push(taint);
@@ -329,7 +335,7 @@ fn taint(file: Taint, to: &mut Diagnostics) -> Option<model::Taint> {
             to.report(
                 Code::Label,
                 key.span,
-                format!("`{}` is not a taint's key", key.value),
+                format!("`{}` is not a valid taint key", key.value),
             );
         }
         good
@@ -339,7 +345,7 @@ fn taint(file: Taint, to: &mut Diagnostics) -> Option<model::Taint> {
             to.report(
                 Code::Label,
                 value.span,
-                format!("`{}` is not a taint's value", value.value),
+                format!("`{}` is not a valid taint value", value.value),
             );
         }
         value.value

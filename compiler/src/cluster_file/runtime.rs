@@ -144,9 +144,11 @@ fn gets_sandbox(
         |registry: &&model::Registry| sandbox.starts_with(&format!("{}/", registry.host));
     let registry = registries.iter().find(of_sandbox);
     if pulls_sandbox_itself && registry.is_some_and(|it| it.access.credentials.is_some()) {
-        let message =
-            format!("{runtime} pulls {sandbox} without credentials, and would be refused");
-        let help = "give `spec.runtime.sandboxImage` an image that anyone may pull";
+        let message = format!(
+            "{runtime} pulls {sandbox} without credentials, but this registry requires them"
+        );
+        let help =
+            "set `spec.runtime.sandboxImage` to an image that can be pulled without credentials";
         to.report_with_help(Code::Runtime, name, message, help);
     }
 }
@@ -169,7 +171,8 @@ fn registries(
             let url = mirror_url(mirror.own.url?, to)?;
             // A runtime's configuration with one twice can't be read.
             if !urls.insert(url.clone()) {
-                let message = format!("`{url}` is there already, or is the registry itself");
+                let message =
+                    format!("the mirror `{url}` is listed twice, or is the registry itself");
                 to.report(Code::Registry, span, message);
             }
             let made = model::Mirror { url, access };
@@ -186,13 +189,13 @@ fn registries(
             continue;
         };
         if !checks::is_registry_host(&host.value) {
-            let message = format!("`{}` is not the host of a registry", host.value);
+            let message = format!("`{}` is not a valid registry host", host.value);
             to.report(Code::Registry, host.span, message);
         } else if registries
             .iter()
             .any(|other: &model::Registry| other.host == host.value)
         {
-            let message = format!("the registry `{}` is there already", host.value);
+            let message = format!("duplicate registry `{}`", host.value);
             to.report(Code::Registry, host.span, message);
         }
         seen.access(&host.value, &access, &registry.shared, to);
@@ -239,17 +242,17 @@ impl Seen {
         let path = mirror.path();
         if let Some(name) = self.knows_docker_hub_alone() {
             if registry.value != DOCKER_HUB {
-                let message = format!("{name} knows mirrors of {DOCKER_HUB} alone");
-                let help = "name the mirror in the images' names, or use containerd or crio";
+                let message = format!("{name} supports mirrors only for {DOCKER_HUB}");
+                let help = "use the mirror's host in the image names, or use containerd or crio";
                 to.report_with_help(Code::Registry, registry.span, message, help);
             } else if !path.is_empty() {
-                let message = format!("{name} takes a mirror without a path");
+                let message = format!("{name} does not support a path in a mirror's URL");
                 let help = "write https://HOST or https://HOST:PORT, or use containerd or crio";
                 to.report_with_help(Code::Registry, span, message, help);
             }
         } else if self.runtime == Runtime::Crio && mirror.location().is_none() {
-            let message = format!("crio takes no path before the API's /v2, as in {path}");
-            let help = "serve the mirror's API at the root of a host of its own, or use containerd";
+            let message = format!("crio does not support a path before `/v2`, as in `{path}`");
+            let help = "serve the mirror at the root of its host, or use containerd";
             to.report_with_help(Code::Registry, span, message, help);
         }
     }
@@ -257,8 +260,8 @@ impl Seen {
     fn mirror_auth(&self, auth: &Auth, url: Span, to: &mut Diagnostics) {
         if let Some(name) = self.knows_docker_hub_alone() {
             let span = auth.username.as_ref().map_or(url, |it| it.span);
-            let message = format!("{name} asks mirrors without credentials");
-            let help = "use a mirror that anyone may pull from, or containerd or crio";
+            let message = format!("{name} does not support credentials for mirrors");
+            let help = "use a mirror that requires no credentials, or use containerd or crio";
             to.report_with_help(Code::Auth, span, message, help);
         }
     }
@@ -273,12 +276,14 @@ impl Seen {
         if let (Some(name), Some(file)) = (self.knows_docker_hub_alone(), &written.ca_file)
             && host == DOCKER_HUB
         {
-            let message = format!("{name} trusts the system's authorities for {DOCKER_HUB}");
+            let message = format!(
+                "{name} does not support `caFile` for {DOCKER_HUB}: it uses the system's authorities"
+            );
             to.report_with_help(
                 Code::Registry,
                 file.span,
                 message,
-                "name the file under `spec.os.trust`",
+                "list the file in `spec.os.trust`",
             );
         }
         let (Some(credentials), Some(auth)) = (&access.credentials, &written.auth) else {
@@ -290,8 +295,8 @@ impl Seen {
         if let Some(username) = &auth.username
             && earlier.is_some_and(|it| it != *credentials)
         {
-            let message = format!("there are other credentials for `{host}` already");
-            let help = "a runtime has one user for each host";
+            let message = format!("`{host}` already has different credentials");
+            let help = "use the same credentials for each `auth` of this host";
             to.report_with_help(Code::Auth, username.span, message, help);
         }
     }
@@ -305,7 +310,7 @@ fn mirror_url(text: Spanned<String>, to: &mut Diagnostics) -> Option<String> {
         to.report(
             Code::Registry,
             span,
-            "a mirror's URL has no user and no query in it",
+            "the URL of a mirror must not contain a user name or a query",
         );
         return None;
     }
@@ -325,7 +330,7 @@ fn credentials(auth: &Auth, files: &Files<'_>, to: &mut Diagnostics) -> Option<S
     let (username, file) = (auth.username.as_ref()?, auth.password_file.as_ref()?);
     let password = files.password(file, to)?;
     if username.value.is_empty() || username.value.contains([':', '\n']) {
-        let message = "a registry's username is not empty and has no `:`";
+        let message = "`username` must not be empty or contain `:`";
         to.report(Code::Auth, username.span, message);
     }
     let pair = Secret::new(format!("{}:{}", username.value, password.expose()));

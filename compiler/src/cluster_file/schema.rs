@@ -20,7 +20,7 @@ pub fn schema() -> Value {
         adapt(definition.1, &definitions);
     }
     adapt(&mut schema, &definitions);
-    schema["title"] = "nkd's cluster file".into();
+    schema["title"] = "nkd cluster file".into();
     schema
 }
 

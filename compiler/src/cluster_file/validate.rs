@@ -34,7 +34,7 @@ pub fn validate(
     plain_texts(&spec, to);
     nodes_together(&spec, span, to);
     let kubernetes = spec.kubernetes;
-    let label = |name| checks::dns_label(name, "the cluster's name", to);
+    let label = |name| checks::dns_label(name, "the cluster name", to);
     let name = metadata.name.and_then(label);
     let version = kubernetes.version.and_then(|text| version(&text, to));
     let members = nodes::members(&spec.nodes, &spec.pools);
@@ -196,7 +196,7 @@ fn unique<'a>(texts: impl Iterator<Item = &'a Text>, code: Code, what: &str, to:
         let address = text.value.parse::<IpAddr>();
         let key = address.map_or_else(|_| text.value.to_lowercase(), |it| it.to_string());
         if seen.insert(key, text.span).is_some() {
-            let message = format!("an earlier node has the {what} `{}` already", text.value);
+            let message = format!("another node already has the {what} `{}`", text.value);
             to.report(code, text.span, message);
         }
     }
@@ -219,7 +219,7 @@ fn nodes_together(spec: &keys::Spec, span: Span, to: &mut Diagnostics) {
     let macs = nodes().filter_map(|node| node.mac.as_ref());
     unique(macs, Code::DuplicateMac, "MAC address", to);
     if !spec.nodes.iter().any(is_control_plane) {
-        let message = "`spec.nodes` has no control plane";
+        let message = "`spec.nodes` does not contain a control plane";
         to.report(Code::NoControlPlane, span, message);
     }
     addressing::interfaces(spec, to);
@@ -239,11 +239,11 @@ fn pool_names(file: &[nodes::Pool], to: &mut Diagnostics) -> Vec<String> {
     let mut names = Vec::new();
     for name in file.iter().filter_map(|pool| pool.own.name.clone()) {
         let span = name.span;
-        let Some(name) = checks::dns_label(name, "the pool's name", to) else {
+        let Some(name) = checks::dns_label(name, "the pool name", to) else {
             continue;
         };
         if !seen.insert(name.clone()) {
-            let message = format!("an earlier pool is called `{name}` already");
+            let message = format!("duplicate pool name `{name}`");
             to.report(Code::DuplicatePool, span, message);
         }
         names.push(name);

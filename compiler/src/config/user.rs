@@ -194,7 +194,7 @@ fn minor(node: &Node, to: &mut Diagnostics) -> Result<u8, Reported> {
     minor.ok_or_else(|| {
         let message = match text {
             "" => "`ignition.version` is missing".to_owned(),
-            _ => format!("`{text}` is not a version of Ignition's config that nkd reads"),
+            _ => format!("Ignition config version `{text}` is not supported"),
         };
         to.report(Code::IgnitionInvalid, span, message)
     })

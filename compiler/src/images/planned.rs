@@ -83,7 +83,7 @@ fn images(cluster: &Cluster, names: &[String], to: &mut Diagnostics) -> Images {
     for name in names {
         let found = chosen.iter().find_map(|bundle| bundle.image(name));
         if found.is_none() && !registry {
-            let message = format!("{name} is in none of the bundles");
+            let message = format!("no bundle contains {name}");
             to.report(Code::BundleIncomplete, span, message);
         }
         if let Some(found) = found {
@@ -140,13 +140,13 @@ fn can_be_loaded(image: &nkd_bundle::Image, runtime: Runtime, span: Span, to: &m
         return;
     };
     if !runtime::loads_by_digest(runtime) {
-        let message = format!("{runtime} can't load {} by its digest", image.name);
-        let help = "name the image by a tag: bundles pin its digest all the same";
+        let message = format!("{runtime} cannot load {} by its digest", image.name);
+        let help = "use a tag in the image name: a bundle fixes the digest in any case";
         to.report_with_help(Code::BundleUnusable, span, message, help);
     } else if digest != image.manifest.digest.to_string() {
         let found = image.manifest.digest;
-        let message = format!("{} is {found} in its bundle", image.name);
-        let help = "make the bundle anew with the image of that name";
+        let message = format!("{} has the digest {found} in its bundle", image.name);
+        let help = "create the bundle again with the image that has this name";
         to.report_with_help(Code::BundleUnusable, span, message, help);
     }
 }

@@ -30,7 +30,7 @@ pub fn private_directory(path: &Path) -> Result<()> {
     fs::DirBuilder::new()
         .mode(0o700)
         .create(path)
-        .with_context(|| format!("can't make {}", path.display()))
+        .with_context(|| format!("cannot create {}", path.display()))
 }
 
 /// Writes a new file that only its owner can read.

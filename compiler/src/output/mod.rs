@@ -37,7 +37,7 @@ pub(crate) fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return None,
         Err(error) => {
-            let message = format!("{} can't be replaced: {error}", out.display());
+            let message = format!("cannot replace `{}`: {error}", out.display());
             to.report_nowhere(Code::ForeignOutput, message);
             return None;
         }
@@ -52,7 +52,7 @@ pub(crate) fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
     }
     if let Some(name) = names.first() {
         let message = format!(
-            "{} is not an output of nkd: it holds `{name}` and no `{LOCK}`",
+            "`{}` is not an output of nkd: it contains `{name}` but no `{LOCK}`",
             out.display()
         );
         to.report_nowhere(Code::ForeignOutput, message);
@@ -110,10 +110,10 @@ pub fn write(
     fresh.push((LOCK.to_owned(), lock(compiled, &fresh, &kept)?));
     for name in foreign(out, &fresh, &earlier)? {
         let message = format!(
-            "{} holds `{name}`, which nkd has not written and would have to replace",
+            "`{}` contains `{name}`, which nkd would replace but did not write",
             out.display()
         );
-        let way_out = "move it elsewhere, or give another directory with `-o`";
+        let way_out = "move it to another directory, or give another output directory with `-o`";
         to.report_with_help_nowhere(Code::ForeignOutput, message, way_out);
     }
     to.as_result()?;
@@ -127,17 +127,17 @@ fn create(target: &Path, files: &[(String, String)]) -> Result<Written> {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    fs::create_dir_all(parent).with_context(|| format!("can't make {}", parent.display()))?;
+    fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     replace::clean(parent);
     let staging = Staging::new_in(parent)?;
     let fresh = staging.path().join("out");
     replace::write_all(&fresh, files)?;
     if !put(&fresh, target)
-        .with_context(|| format!("can't put the output at {}", target.display()))?
+        .with_context(|| format!("cannot move the output to {}", target.display()))?
     {
         ensure!(
             target.exists(),
-            "{} is a link that leads nowhere",
+            "{} is a broken symbolic link",
             target.display()
         );
         return Ok(Written::Overtaken);
@@ -145,7 +145,7 @@ fn create(target: &Path, files: &[(String, String)]) -> Result<Written> {
     replace::sync(parent)?;
     staging
         .close()
-        .context("can't remove the staging directory")?;
+        .context("cannot remove the staging directory")?;
     Ok(Written::Done)
 }
 
@@ -206,7 +206,7 @@ fn foreign(
             }
             ensure!(
                 metadata.dev() == device,
-                "{} is on another file system than {}, so its files can't be replaced at once",
+                "{} and {} are on different file systems, so the files cannot be replaced atomically",
                 out.join(directory).display(),
                 out.display()
             );

@@ -55,12 +55,12 @@ pub(super) fn parse_lock(out: &Path, to: &mut Diagnostics) -> Result<Lock, Repor
     let problem = match fs::read(out.join(LOCK)) {
         Ok(bytes) => match serde_json::from_slice(&bytes) {
             Ok(lock) => return Ok(lock),
-            Err(_) => format!("its `{LOCK}` is not one of nkd's"),
+            Err(_) => format!("`{LOCK}` was not written by nkd"),
         },
         Err(error) => format!("`{LOCK}`: {error}"),
     };
-    let message = format!("{} is not an output of nkd: {problem}", out.display());
-    let help = "give a directory that `nkd compile` made";
+    let message = format!("`{}` is not an output of nkd: {problem}", out.display());
+    let help = "give a directory that `nkd compile` wrote";
     Err(to.report_with_help_nowhere(Code::ForeignOutput, message, help))
 }
 
@@ -72,8 +72,8 @@ pub fn read_node(out: &Path, node: &str, to: &mut Diagnostics) -> Result<String,
     let mut nodes = read_nodes(out, to)?;
     nodes.remove(node).ok_or_else(|| {
         let known: Vec<_> = nodes.keys().map(|name| format!("`{name}`")).collect();
-        let message = format!("there is no node `{node}` in {}", out.display());
-        let help = format!("it has {}", known.join(", "));
+        let message = format!("`{}` does not contain a node `{node}`", out.display());
+        let help = format!("use one of {}", known.join(", "));
         to.report_with_help_nowhere(Code::UnknownNode, message, help)
     })
 }
@@ -91,7 +91,7 @@ pub fn read_nodes(out: &Path, to: &mut Diagnostics) -> Result<BTreeMap<String, S
     let text = |node: &str| fs::read_to_string(out.join(NODES).join(format!("{node}.ign")));
     let configs = nodes.map(|node| io::Result::Ok((node.to_owned(), text(node)?)));
     configs.collect::<Result<_, _>>().map_err(|error| {
-        let message = format!("{} can't be read: {error}", out.display());
+        let message = format!("cannot read `{}`: {error}", out.display());
         to.report_nowhere(Code::Unreadable, message)
     })
 }

@@ -83,11 +83,13 @@ impl Secrets {
         if let Ok(Versioned { schema }) = serde_json::from_str(json)
             && schema != SCHEMA
         {
-            return Err(format!("it is of schema {schema}, this nkd knows {SCHEMA}"));
+            return Err(format!(
+                "the file has schema {schema}, but this version of nkd supports {SCHEMA}"
+            ));
         }
         let secrets: Self = serde_json::from_str(json).map_err(|error| {
             format!(
-                "it is not a secrets file (line {}, column {})",
+                "not a secrets file (line {}, column {})",
                 error.line(),
                 error.column()
             )
@@ -116,7 +118,7 @@ impl Secrets {
     pub(crate) fn admin(&self, group: &str) -> Result<&KeyPair> {
         let admin = self.admin.iter().find(|admin| admin.group == group);
         Ok(&admin
-            .with_context(|| format!("the secrets have no administrator in {group}"))?
+            .with_context(|| format!("the secrets contain no administrator in the group {group}"))?
             .pair)
     }
 

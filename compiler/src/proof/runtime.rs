@@ -30,13 +30,13 @@ pub(super) fn agrees(cluster: &Cluster) -> Result<()> {
         let endpoint = runtime.cri_endpoint(version.cri_socket_has_scheme());
         ensure!(
             node.registration()?["criSocket"] == endpoint,
-            "{}'s kubelet asks another socket than {endpoint}",
+            "kubelet on {} does not use the socket {endpoint}",
             node.plan.node
         );
         if let Some(driver) = cgroup_driver(node)? {
             ensure!(
                 *kubelet == driver,
-                "{runtime} has {driver}, kubelet {kubelet}"
+                "{runtime} uses the cgroup driver {driver}, but kubelet uses {kubelet}"
             );
         }
     }
@@ -50,7 +50,11 @@ pub(super) fn has_sandbox_image(cluster: &Cluster) -> Result<()> {
             continue;
         };
         let planned = node.plan.images.required.iter().any(|it| it.name == image);
-        ensure!(planned, "{}'s plan lacks {image}", node.plan.node);
+        ensure!(
+            planned,
+            "the plan of {} does not contain {image}",
+            node.plan.node
+        );
     }
     Ok(())
 }
@@ -70,7 +74,7 @@ pub(super) fn proxy_spares_node(cluster: &Cluster) -> Result<()> {
                 let is_spared = direct.split(',').any(|direct| direct == host);
                 ensure!(
                     is_spared,
-                    "{} has {host} go through the proxy by {path}",
+                    "{path} on {} sends connections to {host} through the proxy",
                     node.plan.node
                 );
             }
@@ -98,7 +102,7 @@ pub(super) fn keeps_images(cluster: &Cluster) -> Result<()> {
         };
         for image in &node.plan.images.required {
             let is_pinned = pinned.contains(&format!("\"{}\"", image.name));
-            ensure!(is_pinned, "{} doesn't pin {}", node.plan.node, image.name);
+            ensure!(is_pinned, "{} does not pin {}", node.plan.node, image.name);
         }
     }
     Ok(())
@@ -116,7 +120,7 @@ pub(super) fn takes_patches(cluster: &Cluster) -> Result<()> {
             let directory = &node.configuration()?["patches"]["directory"];
             ensure!(
                 *directory == PATCHES,
-                "{name}'s kubeadm doesn't take {patch}"
+                "kubeadm on {name} does not use the patch {patch}"
             );
         }
     }
@@ -141,7 +145,7 @@ pub(super) fn separates_containers(cluster: &Cluster) -> Result<()> {
             node.manifests()?
                 .iter()
                 .all(|pod| reaches_host(std::slice::from_ref(pod))),
-            "a static pod of {name} can't reach the files of the host"
+            "a static pod on {name} cannot read the files of the host"
         );
     }
     Ok(())

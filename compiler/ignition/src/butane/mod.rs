@@ -74,13 +74,13 @@ pub fn translate(
 
 /// The one document of a source.
 fn document(source: SourceId, to: &mut Diagnostics) -> Result<Node, Reported> {
-    const BEGINNING: &str = "a Butane config begins with `variant: nestos` and `version: 1.0.0`";
+    const BEGINNING: &str = "begin the file with `variant: nestos` and `version: 1.0.0`";
     let before = to.len();
     let mut documents = yaml::documents(source, to);
     documents.retain(|it| it.value != Value::Null);
     if let Some(second) = documents.get(1) {
-        let message = "a Butane config is one document, but here is another";
-        let help = "Butane itself would ignore it: remove the `---`, or make it another file";
+        let message = "a Butane config must be one document, but a second one begins here";
+        let help = "remove the `---` and everything after it, or move it to another file; Butane would ignore it";
         return Err(to.report_with_help(Code::Documents, second.span, message, help));
     }
     let Some(document) = documents.pop() else {

@@ -35,12 +35,12 @@ impl Version {
         let (version, span) = text_of(document, "version", to)?;
         let mut variants = VERSIONS.iter().filter(|known| known.0 == wanted).peekable();
         if variants.peek().is_none() {
-            let message = format!("nkd doesn't know the variant `{wanted}`");
+            let message = format!("unknown variant `{wanted}`");
             return Err(to.report(Code::ButaneVersion, variant_span, message));
         }
         let Some((variant, version, minor, ignition)) = variants.find(|known| known.1 == version)
         else {
-            let message = format!("nkd doesn't know version `{version}` of {wanted}");
+            let message = format!("unknown version `{version}` of variant `{wanted}`");
             return Err(to.report(Code::ButaneVersion, span, message));
         };
         Ok(Self {
