@@ -88,7 +88,7 @@ impl WorkerState {
             .inspect_err(|error| {
                 log::warn!(
                     "starting with the first stage, because the saved state can't be read: {error}"
-                )
+                );
             })
             .ok())
     }
@@ -147,11 +147,10 @@ mod tests {
         for frozen in FROZEN {
             let state = parse(&serde_json::from_str(frozen).unwrap());
             assert_eq!(state.furthest(INSTALLATION), Stage::Kubeadm);
-            let (stage, attempt, spent) = (Stage::Images, 2, 3500);
             let step = Step::Running {
-                stage,
-                attempt,
-                spent,
+                stage: Stage::Images,
+                attempt: 2,
+                spent: 3500,
             };
             assert_eq!((state.step, state.left), (step, Some(4)));
             assert_eq!(state.events[0].sequence, 7);
