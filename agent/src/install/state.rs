@@ -145,15 +145,15 @@ mod tests {
     #[test]
     fn every_state_that_was_ever_written_is_gone_on_with() {
         for frozen in FROZEN {
-            let state = parse(&serde_json::from_str(frozen).unwrap());
-            assert_eq!(state.furthest(INSTALLATION), Stage::Kubeadm);
+            let saved = parse(&serde_json::from_str(frozen).unwrap());
+            assert_eq!(saved.furthest(INSTALLATION), Stage::Kubeadm);
             let step = Step::Running {
                 stage: Stage::Images,
                 attempt: 2,
                 spent: 3500,
             };
-            assert_eq!((state.step, state.left), (step, Some(4)));
-            assert_eq!(state.events[0].sequence, 7);
+            assert_eq!((saved.step, saved.left), (step, Some(4)));
+            assert_eq!(saved.events[0].sequence, 7);
         }
         let written: Value = serde_json::from_str(FROZEN[1]).unwrap();
         assert_eq!(serde_json::to_value(parse(&written)).unwrap(), written);
