@@ -88,20 +88,20 @@ impl WorkerState {
             .inspect_err(|error| {
                 log::warn!(
                     "starting with the first stage, because the saved state can't be read: {error}"
-                )
+                );
             })
             .ok())
     }
 
-    /// Reads a state of any release. One in a step that this release doesn't have goes on with the first stage, since
-    /// every stage finds out by itself what is done already.
+    /// Reads a state of any release. If this release does not have the step of the state, the installation
+    /// continues with the first stage, because every stage checks by itself what is already done.
     fn parse(json: &[u8], stages: StageList) -> serde_json::Result<Self> {
         let mut state: Value = serde_json::from_slice(json)?;
         if let Some(step) = state.get_mut("step")
             && let Err(error) = Step::deserialize(&*step)
         {
             log::warn!(
-                "going on with the first stage, for the step of the state can't be read: {error}"
+                "continuing with the first stage, because the saved step can't be read: {error}"
             );
             *step = serde_json::to_value(Step::first(stages))?;
         }
@@ -145,16 +145,15 @@ mod tests {
     #[test]
     fn every_state_that_was_ever_written_is_gone_on_with() {
         for frozen in FROZEN {
-            let state = parse(&serde_json::from_str(frozen).unwrap());
-            assert_eq!(state.furthest(INSTALLATION), Stage::Kubeadm);
-            let (stage, attempt, spent) = (Stage::Images, 2, 3500);
-            let step = Step::Running {
-                stage,
-                attempt,
-                spent,
+            let saved = parse(&serde_json::from_str(frozen).unwrap());
+            assert_eq!(saved.furthest(INSTALLATION), Stage::Kubeadm);
+            let running = Step::Running {
+                stage: Stage::Images,
+                attempt: 2,
+                spent: 3500,
             };
-            assert_eq!((state.step, state.left), (step, Some(4)));
-            assert_eq!(state.events[0].sequence, 7);
+            assert_eq!((saved.step, saved.left), (running, Some(4)));
+            assert_eq!(saved.events[0].sequence, 7);
         }
         let written: Value = serde_json::from_str(FROZEN[1]).unwrap();
         assert_eq!(serde_json::to_value(parse(&written)).unwrap(), written);

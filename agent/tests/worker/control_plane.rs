@@ -14,7 +14,7 @@ fn listen(answers: &[Answer], authority: &Authority) -> Receiver {
     Receiver::listen("127.0.0.1:0".parse().unwrap(), answers, Some(authority))
 }
 
-/// A control plane all of whose files are there, in a cluster that gives this Node object. Its own_api API
+/// A control plane all of whose files are there, in a cluster that gives this Node object. Its own API
 /// server listens at a port.
 fn cut_off(authority: &Authority, object: Answer, own_port: u16) -> (Machine, Receiver) {
     let machine = Machine::new();
