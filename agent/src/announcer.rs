@@ -1,37 +1,37 @@
-//! Says what happens to everybody who listens: the event log, the journal, systemd and the
-//! console.
+//! Writes each event to the event log, the journal, systemd and the console.
 
 use std::io;
 
-use nkd_contract::{Cause, Event, Kind, Plan, Progress, Stage, Timestamp, paths};
+use nkd_contract::{Cause, Event, Kind, Plan, Progress, Stage, Timestamp, Word, paths};
 use sd_notify::NotifyState;
+use serde_json::Map;
 
 use crate::events::EventLog;
 use crate::system::files::write_atomic;
 use crate::system::{self, Root, journal};
 
-/// What an event says beyond who says it.
+/// The part of an event that differs between events of one node.
 #[derive(Debug, Clone)]
-pub struct News {
+pub(crate) struct News {
     /// What kind of thing happened.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// In which stage.
-    pub stage: Option<Stage>,
+    pub(crate) stage: Option<Stage>,
     /// In which attempt at it.
-    pub attempt: u32,
+    pub(crate) attempt: u32,
     /// How far the stage is.
-    pub progress: Option<Progress>,
+    pub(crate) progress: Option<Progress>,
     /// Why something failed.
-    pub cause: Option<Cause>,
+    pub(crate) cause: Option<Cause>,
     /// The same for a person.
-    pub message: String,
+    pub(crate) message: String,
     /// Milliseconds until the next attempt.
-    pub retry_after: Option<u64>,
+    pub(crate) retry_after: Option<u64>,
 }
 
 impl News {
-    /// News outside of any stage.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+    /// News that belong to no stage.
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {
             kind,
             stage: None,
@@ -44,7 +44,7 @@ impl News {
     }
 
     /// News of an attempt at a stage.
-    pub fn of(kind: Kind, stage: Stage, attempt: u32, message: impl Into<String>) -> Self {
+    pub(crate) fn of(kind: Kind, stage: Stage, attempt: u32, message: impl Into<String>) -> Self {
         Self {
             stage: Some(stage),
             attempt,
@@ -53,7 +53,7 @@ impl News {
     }
 }
 
-/// The one who says it.
+/// Writes events in the name of the node.
 #[derive(Debug)]
 pub struct Announcer {
     root: Root,
@@ -62,7 +62,7 @@ pub struct Announcer {
     /// The plan and its digest, once there is one.
     plan: Option<(Plan, String)>,
     hostname: String,
-    /// Whether only the journal hears of progress.
+    /// Whether progress is written to the journal only.
     quiet: bool,
 }
 
@@ -70,7 +70,7 @@ impl Announcer {
     /// Opens the event log.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// The file can't be opened, or the host name can't be read.
     pub fn open(root: &Root, boot: String) -> io::Result<Self> {
         let hostname = nix::unistd::gethostname()?.to_string_lossy().into_owned();
         Ok(Self {
@@ -83,13 +83,13 @@ impl Announcer {
         })
     }
 
-    /// Lets only the journal hear of progress from now on, or everybody again.
-    pub fn set_quiet(&mut self, quiet: bool) {
+    /// Writes progress to the journal only from now on, or to all places again.
+    pub(crate) fn set_quiet(&mut self, quiet: bool) {
         self.quiet = quiet;
     }
 
-    /// Speaks in the name of the plan's node from now on.
-    pub fn adopt(&mut self, plan: &Plan, digest: &str) {
+    /// Names the plan's node in all further events.
+    pub(crate) fn adopt(&mut self, plan: &Plan, digest: &str) {
         journal::set_field("NKD_CLUSTER", &plan.cluster);
         journal::set_field("NKD_NODE", &plan.node);
         journal::set_field("NKD_PLAN", digest);
@@ -97,7 +97,7 @@ impl Announcer {
     }
 
     /// The next events of the log, not written yet.
-    pub fn events(&self, news: impl IntoIterator<Item = News>) -> Vec<Event> {
+    pub(crate) fn events(&self, news: impl IntoIterator<Item = News>) -> Vec<Event> {
         (self.log.last() + 1..)
             .zip(news)
             .map(|(sequence, news)| self.event(sequence, news))
@@ -114,16 +114,17 @@ impl Announcer {
             boot: self.boot.clone(),
             cluster: plan.map(|(plan, _)| plan.cluster.clone()),
             node: plan.map_or_else(|| self.hostname.clone(), |(plan, _)| plan.node.clone()),
-            role: plan.map(|(plan, _)| plan.role),
+            role: plan.map(|(plan, _)| plan.role.into()),
             plan: plan.map(|(_, digest)| digest.clone()),
-            kind: news.kind,
-            stage: news.stage,
+            kind: news.kind.into(),
+            stage: news.stage.map(Word::from),
             attempt: news.attempt,
             progress: news.progress,
-            cause: news.cause,
+            cause: news.cause.map(Word::from),
             // Some of it is from the cluster's API and from servers.
             message: system::printable(&message),
             retry_after: news.retry_after,
+            unknown_fields: Map::new(),
         }
     }
 
@@ -131,7 +132,7 @@ impl Announcer {
     ///
     /// # Errors
     /// The event log can't be written.
-    pub fn announce(&mut self, news: News) -> io::Result<()> {
+    pub(crate) fn announce(&mut self, news: News) -> io::Result<()> {
         if self.quiet {
             log::info!("{}", news.message);
             return Ok(());
@@ -144,7 +145,7 @@ impl Announcer {
     ///
     /// # Errors
     /// The event log can't be written.
-    pub fn publish(&mut self, event: &Event) -> io::Result<()> {
+    pub(crate) fn publish(&mut self, event: &Event) -> io::Result<()> {
         if event.sequence <= self.log.last() {
             return Ok(());
         }
@@ -154,8 +155,8 @@ impl Announcer {
     }
 }
 
-/// Says that the agent can't keep its own state, to all who can hear it without.
-pub fn tell_of_lost_state(root: &Root, error: &anyhow::Error) {
+/// Announces that the agent can't keep its own state, everywhere but in the event log.
+pub(crate) fn tell_of_lost_state(root: &Root, error: &anyhow::Error) {
     let hostname = nix::unistd::gethostname().unwrap_or_default();
     tell_machine(
         root,
@@ -168,13 +169,14 @@ pub fn tell_of_lost_state(root: &Root, error: &anyhow::Error) {
             node: hostname.to_string_lossy().into_owned(),
             role: None,
             plan: None,
-            kind: Kind::AttemptFailed,
+            kind: Kind::AttemptFailed.into(),
             stage: None,
             attempt: 0,
             progress: None,
-            cause: Some(Cause::AgentState),
+            cause: Some(Cause::AgentState.into()),
             message: format!("{error:#}"),
             retry_after: None,
+            unknown_fields: Map::new(),
         },
     );
 }
@@ -187,22 +189,23 @@ fn tell_machine(root: &Root, event: &Event) {
     let _ = sd_notify::notify(&[NotifyState::Status(&line)]);
     let issue = format!("nkd: {}: {line}\n", event.node);
     if let Err(error) = write_atomic(&root.path(paths::ISSUE), issue.as_bytes(), 0o644) {
-        log::debug!("no line for the console: {error}");
+        log::debug!("the line for the console can't be written: {error}");
     } else if root.program("agetty").is_some() {
-        // Prompts that are shown already show the new line too.
+        // Login prompts that are already shown are redrawn with the new line.
         let _ = root.command("agetty").args(["--reload"]).run();
     }
 }
 
-/// The event in one line, for a person who knows which node it is.
+/// The event in one line, without the node's name.
 fn headline(event: &Event) -> String {
-    let place = match (event.stage, event.attempt) {
+    let place = match (&event.stage, event.attempt) {
         (None, _) => String::new(),
         (Some(stage), 0 | 1) => format!("{stage}: "),
         (Some(stage), attempt) => format!("{stage} (attempt {attempt}): "),
     };
-    let progress = event.progress.map(|progress| format!(" ({progress})"));
-    let cause = event.cause.map(|cause| format!(" [{cause}]"));
+    let progress = event.progress.as_ref();
+    let progress = progress.map(|progress| format!(" ({progress})"));
+    let cause = event.cause.as_ref().map(|cause| format!(" [{cause}]"));
     format!(
         "{place}{}{}{}",
         event.message,
@@ -214,7 +217,7 @@ fn headline(event: &Event) -> String {
 /// The event with the fields by which `journalctl` finds and explains it. The catalog's texts
 /// take `NKD_MEANING` and `NKD_REMEDY` in.
 fn to_journal(event: &Event) {
-    journal::set_field("NKD_STAGE", event.stage.map_or("", Stage::name));
+    journal::set_field("NKD_STAGE", event.stage.as_ref().map_or("", Word::as_str));
     let attempt = if event.attempt == 0 {
         String::new()
     } else {
@@ -222,15 +225,18 @@ fn to_journal(event: &Event) {
     };
     journal::set_field("NKD_ATTEMPT", attempt);
     let level = match event.kind {
-        Kind::Failed => log::Level::Error,
-        Kind::AttemptFailed => log::Level::Warn,
+        Word::Known(Kind::Failed) => log::Level::Error,
+        Word::Known(Kind::AttemptFailed) => log::Level::Warn,
         _ => log::Level::Info,
     };
     let line = headline(event);
-    let message_id = event.kind.message_id();
-    match event.cause {
+    let message_id = event.kind.known().map_or("", Kind::message_id);
+    match &event.cause {
         None => log::log!(level, MESSAGE_ID = message_id; "{line}"),
-        Some(cause) => log::log!(
+        Some(Word::Other(cause)) => {
+            log::log!(level, MESSAGE_ID = message_id, NKD_CAUSE = cause.as_str(); "{line}");
+        }
+        Some(Word::Known(cause)) => log::log!(
             level,
             MESSAGE_ID = message_id,
             NKD_CAUSE = cause.code(),

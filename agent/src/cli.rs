@@ -10,61 +10,63 @@ use crate::diagnose::Diagnose;
 use crate::install::{self, Outcome};
 use crate::report;
 use crate::retry;
+use crate::stages::INSTALLATION;
 use crate::status::Status;
 use crate::system::Root;
 use crate::system::journal;
 use crate::tokens;
 
-/// Exit status of `install` when only a person can help; its unit isn't restarted then
+/// Exit status of `install` when an administrator has to act. systemd doesn't restart the unit then
 /// (`RestartPreventExitStatus=` in `nkd-agent.service`).
 const STOPPED: u8 = 4;
 
-/// Makes this machine a Ready node of the Kubernetes cluster it was given a plan for.
+/// Makes this machine a Ready node of a Kubernetes cluster, following the plan that nkd compiled for it.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Cli {
-    /// Work on the tree below this directory, as if it were `/`.
+    /// Use this directory as the root of the file system.
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     root: PathBuf,
     #[command(subcommand)]
-    command: Command,
+    command: Task,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// Install the node: run the stages of /etc/nkd/plan.json until it is Ready.
+enum Task {
+    /// Install the node that /etc/nkd/plan.json describes, until it is Ready.
     ///
-    /// Started by nkd-agent.service. Goes on where it was cut off. A stage whose budget is used up is
-    /// tried again every few minutes. Started again after a failure, it begins that stage's budget anew.
-    /// Exit status: 0 Ready, 4 only a person can help, 1 anything else, such as another process that is
+    /// nkd-agent.service runs this command. It resumes an installation that was interrupted. When the
+    /// time budget of a stage is used up, it retries the stage every few minutes. After a failure, a new
+    /// start gives the failed stage its whole budget again. Exit status: 0 when the node is Ready, 4 when
+    /// the installation needs an administrator, 1 otherwise, for example when another process is
     /// installing the node.
     Install,
-    /// Report on D-Bus and by HTTP callbacks what the event log says.
+    /// Report the events of the installation on D-Bus and by HTTP callbacks.
     ///
-    /// Started by nkd-reporter.service as an unprivileged user.
+    /// nkd-reporter.service runs this command as an unprivileged user.
     Report,
-    /// Try the stage again at once in which the installation has failed.
+    /// Retry the stage in which the installation has failed, without waiting.
     ///
-    /// Restarts nkd-agent.service, which needs root. Exit status: 0 started, 1 there is nothing to try
-    /// again or it can't be started.
+    /// Restarts nkd-agent.service, which needs root. Exit status: 0 when the service was restarted, 1 when
+    /// the installation has not failed or the service can't be restarted.
     Retry,
-    /// Set a clock that is before the cluster's certificates to the latest time this node has seen.
+    /// Set a clock by which the cluster's certificates are not valid yet to the latest known time.
     ///
-    /// Started by nkd-clock.service early on every boot, because the clock may have lost its battery.
-    /// Leaves any other clock alone. Exit status: 0 the certificates are valid by the clock, 1 anything
-    /// else.
+    /// nkd-clock.service runs this command early on every boot, because the battery of the clock may be
+    /// empty. Any other clock is left unchanged. Exit status: 0 when the certificates are valid by the
+    /// clock, 1 otherwise.
     Clock,
     /// Renew bootstrap tokens that were made before a time server had set the clock.
     ///
-    /// Started by nkd-tokens.timer whenever the clock is set. Exit status: 0 renewed, or there is
-    /// nothing to renew, 1 they could not be renewed.
+    /// nkd-tokens.timer runs this command whenever the clock is set. Exit status: 0 when the tokens were
+    /// renewed or need no renewal, 1 when they could not be renewed.
     Tokens,
-    /// Say how far the installation is.
+    /// Show the state of the installation.
     Status(Status),
     Diagnose(Diagnose),
 }
 
-/// Runs the command line and gives its exit status.
+/// Runs the command line and returns its exit status.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let root = Root::new(cli.root);
@@ -78,40 +80,40 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(root: &Root, command: Command) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::Install => {
+fn run(root: &Root, task: Task) -> anyhow::Result<ExitCode> {
+    match task {
+        Task::Install => {
             journal::init("nkd-agent")?;
-            Ok(match install::install(root)? {
+            Ok(match install::install(root, INSTALLATION)? {
                 Outcome::Ready => ExitCode::SUCCESS,
                 Outcome::Stopped => ExitCode::from(STOPPED),
                 Outcome::Lost => ExitCode::FAILURE,
             })
         }
-        Command::Report => {
+        Task::Report => {
             journal::init("nkd-reporter")?;
             report::report(root)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Retry => {
+        Task::Retry => {
             retry::retry(root)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Clock => {
+        Task::Clock => {
             journal::init("nkd-agent")?;
             clock::raise(root)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Tokens => {
+        Task::Tokens => {
             journal::init("nkd-agent")?;
             tokens::renew(root)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Status(status) => {
+        Task::Status(status) => {
             status.run(root)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Diagnose(diagnose) => {
+        Task::Diagnose(diagnose) => {
             diagnose.run(root)?;
             Ok(ExitCode::SUCCESS)
         }

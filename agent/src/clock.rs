@@ -1,4 +1,4 @@
-//! `nkd-agent clock`: the clock on every boot, also on those on which there is nothing to install.
+//! `nkd-agent clock`: checks the clock on every boot, also when the node is already installed.
 
 use std::fs;
 
@@ -13,8 +13,8 @@ use crate::system::{Root, tls};
 ///
 /// # Errors
 /// There is no plan that can be read, which the worker reports, or the clock can't be set.
-pub fn raise(root: &Root) -> anyhow::Result<()> {
-    let (plan, _) = read_plan(root).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+pub(crate) fn raise(root: &Root) -> anyhow::Result<()> {
+    let (plan, _) = read_plan(root)?;
     let valid = certificates_valid_from(root, &plan);
     let raised = clock::raise(root, valid).context("the clock can't be set")?;
     if let Some((from, to)) = raised {

@@ -1,5 +1,5 @@
-//! `nkd-agent diagnose`: everything a person elsewhere needs to see why a node isn't Ready, in one
-//! text, without secrets.
+//! `nkd-agent diagnose`: what an administrator needs to find out why a node isn't Ready, in one text without
+//! secrets.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -11,24 +11,24 @@ use anyhow::Context;
 use clap::Args;
 use nkd_contract::{Plan, Runtime, Timestamp, paths};
 
-use crate::stages::runtime::client;
+use crate::runtimes;
 use crate::system::{Command, Redactor, Root};
 
-/// How long one command may take; a machine in trouble may have some that hang.
+/// How long one command may take. On a machine in trouble, some commands may hang.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Files, secrets in them masked line by line.
+/// Files to include. Secrets in them are masked line by line.
 const FILES: [&str; 6] = [
     paths::PLAN,
     paths::KUBEADM,
     paths::STATE,
     paths::EVENTS,
-    // Ignition's own account (Ignition, "Operator notes").
+    // Ignition's own report (Ignition, "Operator notes").
     "/etc/.ignition-result.json",
     "/etc/os-release",
 ];
 
-/// Commands that say how the machine is.
+/// Commands that show the state of the machine.
 const COMMANDS: [&[&str]; 16] = [
     &["uname", "-a"],
     &["uptime"],
@@ -74,23 +74,23 @@ const COMMANDS: [&[&str]; 16] = [
     &["rpm-ostree", "status"],
 ];
 
-/// Collect what is needed to see from elsewhere why this node isn't Ready.
+/// Collect what shows why this node isn't Ready.
 ///
-/// Plan, state, events, journals of the units involved, network and disks, in one text. Tokens and
-/// keys are masked; look through it all the same before you give it away.
+/// Writes plan, state, events, the journals of the units involved, network and disks as one text. Tokens
+/// and keys are masked. Read the text before you pass it on.
 #[derive(Debug, Args)]
-pub struct Diagnose {
-    /// Write to this new file, readable to its owner alone, instead of to standard output
+pub(crate) struct Diagnose {
+    /// Write to this new file, which only its owner can read, instead of to standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 impl Diagnose {
-    /// Writes it. What can't be had is said in its place.
+    /// Writes the text. Where a part can't be had, the text has the reason in its place.
     ///
     /// # Errors
     /// The text can't be written.
-    pub fn run(&self, root: &Root) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, root: &Root) -> anyhow::Result<()> {
         let Some(path) = &self.output else {
             return match collect(root, &mut BufWriter::new(io::stdout().lock())) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -137,21 +137,10 @@ fn runtime(root: &Root, runtime: Runtime, to: &mut impl Write) -> io::Result<()>
         let words = ["journalctl", "--no-pager", "--boot", &unit, "--lines=1000"];
         command(root, &words, to)?;
     }
-    let lists: &[&[&str]] = match runtime {
-        Runtime::Containerd => &[
-            &["--namespace", "k8s.io", "images", "list"],
-            &["--namespace", "k8s.io", "containers", "list"],
-            &["--namespace", "k8s.io", "tasks", "list"],
-            &["--namespace", "k8s.io", "leases", "list"],
-        ],
-        Runtime::Crio | Runtime::Isulad | Runtime::CriDockerd => {
-            &[&["info"], &["images"], &["pods"], &["ps", "--all"]]
-        }
-        Runtime::Docker => &[&["info"], &["images"], &["ps", "--all"]],
-    };
-    for list in lists {
-        writeln!(to, "\n==== {runtime}: {}", list.join(" "))?;
-        told(client(root, runtime).args(*list), to)?;
+    let container_runtime = runtimes::of(runtime);
+    for words in container_runtime.inspections() {
+        writeln!(to, "\n==== {runtime}: {}", words.join(" "))?;
+        output(container_runtime.client(root).args(*words), to)?;
     }
     Ok(())
 }
@@ -175,11 +164,11 @@ fn command(root: &Root, words: &[&str], to: &mut impl Write) -> io::Result<()> {
     let Some((program, arguments)) = words.split_first() else {
         return Ok(());
     };
-    told(root.command(program).args(arguments), to)
+    output(root.command(program).args(arguments), to)
 }
 
-/// What a command says, or why it couldn't.
-fn told(command: Command, to: &mut impl Write) -> io::Result<()> {
+/// The output of a command, or why it has none.
+fn output(command: Command, to: &mut impl Write) -> io::Result<()> {
     let mut written = Ok(());
     let ran = command.timeout(TIMEOUT).each_line(|line| {
         if written.is_ok() {
@@ -189,6 +178,6 @@ fn told(command: Command, to: &mut impl Write) -> io::Result<()> {
     written?;
     match ran {
         Ok(()) => Ok(()),
-        Err(error) => writeln!(to, "({error})"),
+        Err(error) => writeln!(to, "({:#})", anyhow::Error::from(error)),
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nkd_contract::{Event, Kind};
+use nkd_contract::{Event, Kind, Word};
 
 use crate::system::attended;
 use crate::system::files::{with_reserve, write_atomic};
@@ -20,13 +20,17 @@ use crate::system::files::{with_reserve, write_atomic};
 /// writes less than a fiftieth of it.
 const BOUND: u64 = 1 << 20;
 
-/// What a log that is too large loses, first to last: how far things were, then how they went.
-/// How the installation began and how it ended stays.
-const LOST: [&[Kind]; 3] = [
-    &[Kind::Progress],
-    &[Kind::StageStarted, Kind::AttemptFailed],
-    &[Kind::StageDone, Kind::Started],
-];
+/// How soon a log that is too large loses events of a kind, the lowest first: how far stages were, then how they
+/// went, then what this agent doesn't know. Events without a number stay: how the installation ended.
+const fn dispensability(kind: &Word<Kind>) -> Option<u8> {
+    match kind {
+        Word::Known(Kind::Progress) => Some(0),
+        Word::Known(Kind::StageStarted | Kind::AttemptFailed) => Some(1),
+        Word::Known(Kind::StageDone | Kind::Started) => Some(2),
+        Word::Other(_) => Some(3),
+        Word::Known(Kind::Ready | Kind::Failed) => None,
+    }
+}
 
 /// The log's writer; there is one at a time.
 #[derive(Debug)]
@@ -107,13 +111,13 @@ fn lightened(events: &[Event], bound: u64) -> io::Result<Vec<u8>> {
     for event in events {
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
-        lines.push((event.kind, line));
+        lines.push((dispensability(&event.kind), line));
     }
     let mut size: u64 = lines.iter().map(|(_, line)| line.len() as u64).sum();
     let last = lines.len().saturating_sub(1);
-    for lost in LOST {
-        for (kind, line) in lines.iter_mut().take(last).skip(1) {
-            if size > bound && lost.contains(kind) {
+    for lost in 0..=3 {
+        for (dispensability, line) in lines.iter_mut().take(last).skip(1) {
+            if size > bound && *dispensability == Some(lost) {
                 size -= line.len() as u64;
                 line.clear();
             }
@@ -147,8 +151,8 @@ impl EventReader {
         }
     }
 
-    /// The events that were added since the last call. A line that isn't an event this agent
-    /// knows is passed over, with a warning.
+    /// The events that were added since the last call. A line that isn't an event is passed over, with a
+    /// warning.
     ///
     /// # Errors
     /// Whatever the file system says.
@@ -160,7 +164,7 @@ impl EventReader {
         };
         let metadata = file.metadata()?;
         let earlier = self.file.as_ref().map(File::metadata).transpose()?;
-        let same = earlier.is_some_and(|it| it.ino() == metadata.ino());
+        let same = earlier.is_some_and(|earlier| earlier.ino() == metadata.ino());
         if !same || metadata.len() < self.offset {
             self.file = Some(file.try_clone()?);
             self.offset = 0;
@@ -275,15 +279,16 @@ pub(crate) mod tests {
             boot: "boot".into(),
             cluster: Some("demo".into()),
             node: "cp1".into(),
-            role: Some(nkd_contract::Role::Init),
+            role: Some(nkd_contract::Role::Init.into()),
             plan: Some("0".repeat(64)),
-            kind,
+            kind: kind.into(),
             stage: None,
             attempt: 0,
             progress: None,
             cause: None,
             message: "something happened".into(),
             retry_after: None,
+            unknown_fields: serde_json::Map::new(),
         }
     }
 
@@ -410,6 +415,26 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn events_of_a_later_release_survive_a_log_that_is_made_smaller_and_are_lost_last() {
+        let mut events: Vec<_> = (1..=9)
+            .map(|sequence| event(sequence, Kind::Progress))
+            .collect();
+        events[4].kind = Word::Other("stage-skipped".into());
+        let novelty = serde_json::json!({ "a": [1] });
+        events[4].unknown_fields.insert("novelty".into(), novelty);
+        let kept = |bound| {
+            let lines = String::from_utf8(lightened(&events, bound).unwrap()).unwrap();
+            let events = lines.lines().map(serde_json::from_str);
+            events.collect::<Result<Vec<Event>, _>>().unwrap()
+        };
+        let long = kept(u64::MAX).len();
+        assert_eq!(long, events.len());
+        let whole = serde_json::to_vec(&events).unwrap().len() as u64;
+        assert!(kept(whole / 2).contains(&events[4]));
+        assert_eq!(kept(0), [events[0].clone(), events[8].clone()]);
+    }
+
+    #[test]
     fn a_reader_takes_another_log_for_another() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("events.jsonl");
@@ -442,7 +467,7 @@ pub(crate) mod tests {
                 write_atomic(&path, &lines, 0o644).unwrap();
             }
             let read = reader.read().unwrap();
-            assert_eq!(read.last().map(|it| it.sequence), Some(sequence));
+            assert_eq!(read.last().map(|event| event.sequence), Some(sequence));
         }
     }
 

@@ -1,24 +1,26 @@
-//! `nkd-agent`: makes the machine it runs on a Ready Kubernetes node, and says how it goes.
+//! `nkd-agent`: makes the machine it runs on a Ready Kubernetes node, and reports its progress.
 //!
-//! - [`install`]: the worker, root: a state machine over the [`stages`], writing the event log.
-//! - [`announcer`]: tells what happens to everybody who listens.
-//! - [`report`]: the reporter, unprivileged: reads the event log, serves D-Bus, sends callbacks.
-//! - [`retry`]: goes on at once with an installation that has failed.
-//! - [`status`]: what the event log adds up to, for a person.
-//! - [`diagnose`]: everything needed to see from elsewhere why a node isn't Ready.
-//! - [`clock`]: sets a clock that lost its battery, on every boot.
-//! - [`tokens`]: renews bootstrap tokens that were made before a time server had set the clock.
+//! - `install`: the worker, which runs as root: a state machine over a list of [`stages`].
+//! - [`announcer`]: writes each event to the event log, the journal, systemd and the console.
+//! - `report`: the reporter, unprivileged: reads the event log, serves D-Bus, sends callbacks.
+//! - `retry`: retries the stage in which an installation has failed.
+//! - `status`: shows the state of the installation, which it computes from the event log.
+//! - `diagnose`: collects what shows why a node isn't Ready.
+//! - `clock`: sets a clock whose battery is empty, on every boot.
+//! - `tokens`: renews bootstrap tokens that were made before a time server had set the clock.
+//! - `runtimes`: what is particular to each container runtime.
 //! - [`system`]: the machine underneath: files, commands, journal, systemd.
 
 pub mod announcer;
 pub mod cli;
-pub mod clock;
-pub mod diagnose;
-pub mod events;
-pub mod install;
-pub mod report;
-pub mod retry;
+mod clock;
+mod diagnose;
+mod events;
+mod install;
+mod report;
+mod retry;
+mod runtimes;
 pub mod stages;
-pub mod status;
+mod status;
 pub mod system;
-pub mod tokens;
+mod tokens;

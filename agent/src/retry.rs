@@ -1,7 +1,7 @@
-//! Goes on at once with an installation that has failed, when a person has seen to the cause.
+//! Retries an installation that has failed, after an administrator has removed the cause.
 
 use anyhow::{Context as _, bail};
-use nkd_contract::{NodeStatus, State, paths};
+use nkd_contract::{NodeStatus, State, Word, paths};
 
 use crate::events::EventReader;
 use crate::system::Root;
@@ -9,11 +9,11 @@ use crate::system::Root;
 /// The worker's unit: starting it tries the failed stage again, with its whole budget.
 const UNIT: &str = "nkd-agent.service";
 
-/// Has the worker try again.
+/// Restarts the worker.
 ///
 /// # Errors
 /// The installation hasn't failed, or its unit can't be started.
-pub fn retry(root: &Root) -> anyhow::Result<()> {
+pub(crate) fn retry(root: &Root) -> anyhow::Result<()> {
     let path = root.path(paths::EVENTS);
     let events = EventReader::new(path.clone()).read();
     let events = events.with_context(|| format!("reading {}", path.display()))?;
@@ -21,17 +21,19 @@ pub fn retry(root: &Root) -> anyhow::Result<()> {
     status.extend(&events);
     let node = &status.node;
     match status.state {
-        State::Failed => {}
-        State::Waiting => bail!("the installation hasn't begun; see `systemctl status {UNIT}`"),
-        State::Ready => bail!("{node} is Ready: there is nothing to try again"),
-        State::Installing | State::Retrying => {
+        Word::Known(State::Failed) => {}
+        Word::Known(State::Waiting) => {
+            bail!("the installation has not begun; see `systemctl status {UNIT}`")
+        }
+        Word::Known(State::Ready) => bail!("{node} is Ready: there is nothing to retry"),
+        Word::Known(State::Installing | State::Retrying) | Word::Other(_) => {
             bail!("the installation of {node} hasn't failed; see `nkd-agent status`")
         }
     }
     root.command("systemctl")
         .args(["restart", "--no-block", UNIT])
         .run()?;
-    match status.stage {
+    match &status.stage {
         Some(stage) => println!("{node} tries {stage} again"),
         None => println!("{node} tries again"),
     }

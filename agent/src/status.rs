@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use anyhow::{Context, bail};
 use clap::Args;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nkd_contract::{Event, NodeStatus, Stage, State, Timestamp, paths};
+use nkd_contract::{Event, NodeStatus, Stage, State, Timestamp, Word, paths};
 
 use crate::events::{EventFollower, EventReader};
 use crate::system::{Root, TICK};
@@ -84,8 +84,10 @@ impl Status {
             }
             // After all that is there: a failed installation may have gone on since.
             match status.state {
-                State::Ready => return Ok(()),
-                State::Failed => bail!("the installation of {} has failed", status.node),
+                Word::Known(State::Ready) => return Ok(()),
+                Word::Known(State::Failed) => {
+                    bail!("the installation of {} has failed", status.node)
+                }
                 _ => {}
             }
         }
@@ -119,21 +121,19 @@ fn not_begun(root: &Root) -> String {
 fn describe(status: &NodeStatus) -> String {
     let mut facts = vec![("node", status.node.clone())];
     facts.extend(status.cluster.clone().map(|cluster| ("cluster", cluster)));
-    facts.extend(status.role.map(|role| ("role", role.name().to_owned())));
+    facts.extend(status.role.iter().map(|role| ("role", role.to_string())));
     facts.push(("state", state(status)));
-    facts.extend(
-        status
-            .stage
-            .map(|stage| ("stage", place(stage, status.attempt))),
-    );
-    facts.extend(
-        status
-            .progress
-            .map(|progress| ("progress", progress.to_string())),
-    );
-    if let Some(cause) = status.cause {
-        facts.push(("cause", format!("{cause}: {}", cause.meaning())));
-        facts.push(("remedy", cause.remedy().to_owned()));
+    let stage = status.stage.iter();
+    facts.extend(stage.map(|stage| ("stage", place(stage, status.attempt))));
+    let progress = status.progress.iter();
+    facts.extend(progress.map(|progress| ("progress", progress.to_string())));
+    match &status.cause {
+        None => {}
+        Some(Word::Known(cause)) => {
+            facts.push(("cause", format!("{cause}: {}", cause.meaning())));
+            facts.push(("remedy", cause.remedy().to_owned()));
+        }
+        Some(Word::Other(cause)) => facts.push(("cause", cause.clone())),
     }
     facts.push(("message", status.message.clone()));
 
@@ -147,10 +147,10 @@ fn describe(status: &NodeStatus) -> String {
 }
 
 fn state(status: &NodeStatus) -> String {
-    let name = status.state.name();
+    let name = &status.state;
     match status.since {
         Some(since) => format!("{name} since {}", seconds(since)),
-        None => name.to_owned(),
+        None => name.to_string(),
     }
 }
 
@@ -159,12 +159,12 @@ fn seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_unix(time.unix())
 }
 
-fn place(stage: Stage, attempt: u32) -> String {
-    let number = Stage::ALL
-        .iter()
-        .take_while(|other| **other <= stage)
-        .count();
-    let mut text = format!("{stage} ({number} of {})", Stage::ALL.len());
+fn place(stage: &Word<Stage>, attempt: u32) -> String {
+    let mut text = stage.to_string();
+    if let Some(stage) = stage.known() {
+        let up_to = Stage::ALL.iter().take_while(|other| **other <= stage);
+        let _ = write!(text, " ({} of {})", up_to.count(), Stage::ALL.len());
+    }
     if attempt > 1 {
         let _ = write!(text, ", attempt {attempt}");
     }
@@ -173,14 +173,14 @@ fn place(stage: Stage, attempt: u32) -> String {
 
 /// An event in a line.
 fn line(event: &Event) -> String {
-    let stage = event.stage.map_or("-", Stage::name);
-    let (time, kind) = (seconds(event.time), event.kind.name());
+    let stage = event.stage.as_ref().map_or("-", Word::as_str);
+    let (time, kind) = (seconds(event.time), &event.kind);
     let mut text = format!("{time}  {stage:<7}  {kind:<14}  ");
-    if let Some(cause) = event.cause {
+    if let Some(cause) = &event.cause {
         let _ = write!(text, "{cause}: ");
     }
     text.push_str(&printable(&event.message));
-    if let Some(progress) = event.progress {
+    if let Some(progress) = &event.progress {
         let _ = write!(text, " ({progress})");
     }
     if let Some(millis) = event.retry_after {

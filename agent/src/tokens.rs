@@ -1,8 +1,8 @@
-//! `nkd-agent tokens`: bootstrap tokens live as long as the cluster file says, even where the clock was
-//! wrong when they were made.
+//! `nkd-agent tokens`: bootstrap tokens live as long as the cluster file sets, even if the clock was wrong
+//! when they were made.
 //!
-//! kubeadm counts their life from the clock at `kubeadm init`. Where no time server has answered by then,
-//! that clock may be months behind, and the tokens expire at the moment a time server sets it.
+//! kubeadm computes when a token expires from the clock at `kubeadm init`. If no time server has answered by
+//! then, the clock may be months behind, and the tokens expire at the moment a time server sets it.
 
 use std::fs;
 use std::time::Duration;
@@ -23,7 +23,7 @@ const PHASE: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// kubeadm fails, most often because the API isn't up; or the note of it can't be removed.
-pub fn renew(root: &Root) -> anyhow::Result<()> {
+pub(crate) fn renew(root: &Root) -> anyhow::Result<()> {
     let path = root.path(TOKENS_MADE_TOO_EARLY);
     let Ok(until) = fs::read_to_string(&path) else {
         return Ok(());

@@ -53,6 +53,21 @@ fn diagnose(root: &Path, more: &[&str]) -> std::process::Output {
 }
 
 #[test]
+fn events_and_state_of_a_later_agent_are_in_it_as_they_were_written() {
+    let root = machine();
+    let newer = r#"{"sequence":1,"kind":"stage-skipped","cause":"upgrade.held-back","novelty":7}"#;
+    fs::create_dir_all(root.path().join("var/lib/nkd")).unwrap();
+    for path in [paths::EVENTS, paths::STATE] {
+        fs::write(root.path().join(path.trim_start_matches('/')), newer).unwrap();
+    }
+    let output = diagnose(root.path(), &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for path in [paths::EVENTS, paths::STATE] {
+        assert!(text.contains(&format!("==== {path}\n{newer}\n")), "{text}");
+    }
+}
+
+#[test]
 fn what_works_is_told_what_does_not_is_said_and_secrets_are_masked() {
     let root = machine();
     let output = diagnose(root.path(), &[]);

@@ -30,15 +30,16 @@ fn retry(history: &[Kind]) -> (Output, String) {
             boot: "boot".into(),
             cluster: Some("demo".into()),
             node: "cp1".into(),
-            role: Some(Role::Init),
+            role: Some(Role::Init.into()),
             plan: None,
-            kind: *kind,
-            stage: Some(Stage::Images),
+            kind: (*kind).into(),
+            stage: Some(Stage::Images.into()),
             attempt: 1,
             progress: None,
-            cause: (*kind == Kind::Failed).then_some(Cause::ImagesMissing),
+            cause: (*kind == Kind::Failed).then_some(Cause::ImagesMissing.into()),
             message: "something happened".into(),
             retry_after: None,
+            unknown_fields: serde_json::Map::new(),
         };
         serde_json::to_string(&event).unwrap() + "\n"
     };
@@ -71,8 +72,8 @@ fn what_has_not_failed_is_left_alone() {
     ] {
         let (output, calls) = retry(history);
         assert_eq!(output.status.code(), Some(1));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains(words), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.contains(words), "{stderr}");
         assert_eq!(calls, "");
     }
 }

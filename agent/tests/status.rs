@@ -74,30 +74,27 @@ fn event(sequence: u64, kind: Kind) -> Event {
         boot: "f0b0".into(),
         cluster: Some("demo".into()),
         node: "cp1".into(),
-        role: Some(Role::Init),
+        role: Some(Role::Init.into()),
         plan: Some("5".repeat(64)),
-        kind,
-        stage: Some(Stage::Images),
+        kind: kind.into(),
+        stage: Some(Stage::Images.into()),
         attempt: 1,
         progress: None,
         cause: None,
         message: "importing etcd.tar".into(),
         retry_after: None,
+        unknown_fields: serde_json::Map::new(),
     }
 }
 
 fn failing() -> [Event; 3] {
     let progress = Event {
-        progress: Some(Progress {
-            done: 3,
-            total: 7,
-            unit: Unit::Archives,
-        }),
+        progress: Some(Progress::new(3, 7, Unit::Archives)),
         ..event(2, Kind::Progress)
     };
     let failed = Event {
         attempt: 2,
-        cause: Some(Cause::ImagesImport),
+        cause: Some(Cause::ImagesImport.into()),
         message: "ctr: \u{1b}[31mno space left on device".into(),
         retry_after: Some(3_500),
         ..event(3, Kind::AttemptFailed)
@@ -132,8 +129,8 @@ cluster   demo
 role      init
 state     retrying since 2023-11-14T22:13:23Z
 stage     images (5 of 9), attempt 2
-cause     images.import: The runtime doesn't take an image.
-remedy    Look for a damaged archive or a broken runtime; the message has the runtime's own words.
+cause     images.import: The container runtime did not accept an image.
+remedy    Look for a damaged archive or a broken runtime. The message contains the output of the runtime.
 message   ctr:  [31mno space left on device
 
 "#]]
@@ -148,7 +145,7 @@ fn a_node_without_a_plan_is_told_by_what_there_is() {
         plan: None,
         stage: None,
         attempt: 0,
-        cause: Some(Cause::PlanMissing),
+        cause: Some(Cause::PlanMissing.into()),
         message: "there is no /etc/nkd/plan.json".into(),
         ..event(1, Kind::Failed)
     };
@@ -157,8 +154,8 @@ fn a_node_without_a_plan_is_told_by_what_there_is() {
         str![[r#"
 node      cp1
 state     failed since 2023-11-14T22:13:21Z
-cause     plan.missing: There is no plan on this machine.
-remedy    Boot it with the Ignition file that nkd compiled for it.
+cause     plan.missing: There is no plan on this machine: /etc/nkd/plan.json is missing.
+remedy    Provision the machine with the Ignition file that nkd compiled for it.
 message   there is no /etc/nkd/plan.json
 
 "#]]
@@ -270,4 +267,43 @@ fn following_ends_quietly_when_nobody_reads_any_more() {
     drop(lines);
     // No further event: it must find out by itself.
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn words_and_fields_of_a_later_worker_are_told_as_they_were_written() {
+    let machine = Machine::new(&[event(1, Kind::StageStarted)]);
+    let mut newer = serde_json::to_value(event(2, Kind::Progress)).unwrap();
+    newer["kind"] = "stage-skipped".into();
+    newer["stage"] = "upgrade".into();
+    newer["cause"] = "upgrade.held-back".into();
+    newer["progress"] = serde_json::json!({ "done": 1, "total": 2, "unit": "volumes" });
+    newer["action"] = serde_json::json!({ "name": "drain" });
+    let path = machine.0.path().join(paths::EVENTS.trim_start_matches('/'));
+    let mut file = OpenOptions::new().append(true).open(path).unwrap();
+    writeln!(file, "{newer}").unwrap();
+    assert_data_eq!(
+        machine.said(&[]),
+        str![[r#"
+node      cp1
+cluster   demo
+role      init
+state     installing since 2023-11-14T22:13:21Z
+stage     upgrade
+progress  1 of 2 volumes
+cause     upgrade.held-back
+message   importing etcd.tar
+
+"#]]
+    );
+    let status: serde_json::Value = serde_json::from_str(&machine.said(&["--json"])).unwrap();
+    for field in ["stage", "cause", "progress"] {
+        assert_eq!(status[field], newer[field]);
+    }
+    machine.log(&[event(3, Kind::Ready)]);
+    let followed = machine.said(&["--follow", "--json"]);
+    let second: serde_json::Value = serde_json::from_str(followed.lines().nth(1).unwrap()).unwrap();
+    assert_eq!(second, newer);
+    let followed = machine.said(&["--follow"]);
+    let line = followed.lines().nth(1).unwrap();
+    assert!(line.contains("upgrade  stage-skipped"), "{line}");
 }

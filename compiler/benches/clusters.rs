@@ -38,8 +38,8 @@ fn compile(cluster_file: &Path) -> Compiled {
         nodes: &[],
     };
     let mut diagnostics = Diagnostics::new();
-    let compiled = compile::compile(&request, &mut diagnostics).unwrap();
-    compiled.unwrap_or_else(|| panic!("{diagnostics}"))
+    compile::compile(&request, &mut diagnostics)
+        .unwrap_or_else(|failure| panic!("{failure:?}\n{diagnostics}"))
 }
 
 fn clusters(criterion: &mut Criterion) {

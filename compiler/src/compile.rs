@@ -1,14 +1,15 @@
 //! From a cluster file to everything that is written.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Context as _;
 use nkd_contract::Timestamp;
 use serde_json::Value;
 
 use crate::cluster_file;
 use crate::compiled::{Compiled, CompiledNode};
 use crate::config::Config;
+use crate::failure::{Failure, required};
 use crate::images::{Closure, Planned};
 use crate::model::{Cluster, Node};
 use crate::node;
@@ -18,7 +19,7 @@ use crate::parallel;
 use crate::pki::{Secrets, kubeconfig};
 use crate::proof;
 use crate::secrets_file;
-use nkd_document::{Code, Diagnostics, Span};
+use nkd_document::{Code, Diagnostics, Reported, Span};
 
 /// What to compile.
 pub struct Request<'a> {
@@ -32,60 +33,91 @@ pub struct Request<'a> {
     pub nodes: &'a [String],
 }
 
-/// Compiles and proves. `None` when something is wrong with the input; `diagnostics` says what.
-pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<Option<Compiled>> {
-    let Some(cluster) = cluster_file::read(request.cluster_file, diagnostics) else {
-        return Ok(None);
-    };
-    wanted_nodes_exist(&cluster, request.nodes, diagnostics);
-    let inputs = inputs(request.cluster_file, diagnostics);
-    let earlier = match request.out {
-        Some(out) => output::check(out, diagnostics),
-        None => None,
-    };
-    let secrets_file = request.secrets.map(Path::to_owned).or(earlier.clone());
-    let Some(mut secrets) = secrets(&cluster, secrets_file, diagnostics)? else {
-        return Ok(None);
+/// What is compiled: the cluster and its secrets, with the files they were read from.
+struct Inputs {
+    cluster: Cluster,
+    secrets: Secrets,
+    /// The files read for the cluster, by their path relative to the cluster file's directory.
+    files: Vec<(String, String)>,
+}
+
+/// Reads, assembles and proves.
+///
+/// # Errors
+/// When the input is wrong, or when the compiled files contradict each other.
+pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<Compiled, Failure> {
+    let now = Timestamp::now();
+    let inputs = read(request, now, diagnostics)?;
+    let compiled = assemble(request, inputs, now, diagnostics)?;
+    proof::prove(&compiled).context("internal error: the compiled files contradict each other")?;
+    Ok(compiled)
+}
+
+/// Reads the cluster file with everything it names, and reads or makes the secrets.
+fn read(request: &Request<'_>, now: Timestamp, to: &mut Diagnostics) -> Result<Inputs, Failure> {
+    let cluster = required(cluster_file::read(request.cluster_file, to), to)?;
+    wanted_nodes_exist(&cluster, request.nodes, to);
+    let files = files_read(request.cluster_file, to);
+    let earlier = request.out.and_then(|out| output::check(out, to));
+    let secrets = match request.secrets.or(earlier.as_deref()) {
+        Some(file) => existing_secrets(&cluster, file, to)?,
+        None => secrets_file::generate(&cluster, to)?,
     };
     if let Some(earlier) = earlier {
-        keep_earlier(&earlier, &secrets, diagnostics);
+        keep_earlier(&earlier, &secrets, to);
     }
-    let now = Timestamp::now();
-    let mut remarks = secrets_file::report_ends(&secrets, cluster.tokens.ttl, now, diagnostics);
+    secrets_file::report_ends(&secrets, cluster.tokens.ttl, now, to);
+    Ok(Inputs {
+        cluster,
+        secrets,
+        files,
+    })
+}
+
+/// Makes every node's file, and the kubeconfig.
+fn assemble(
+    request: &Request<'_>,
+    inputs: Inputs,
+    now: Timestamp,
+    to: &mut Diagnostics,
+) -> Result<Compiled, Failure> {
+    let Inputs {
+        cluster,
+        mut secrets,
+        files,
+    } = inputs;
     let closure = Closure::of(&cluster)?;
-    let images = Planned::of(&cluster, &closure, diagnostics);
+    let images = Planned::of(&cluster, &closure, to);
     let drafts = parallel::map(&cluster.nodes, |node| {
         let config = node::config(&cluster, &images, node, &secrets)?;
         anyhow::Ok(Draft::new(config, &cluster, node))
     });
-    let drafts = drafts.into_iter().collect::<Result<_>>()?;
-    let nodes = merged(request, &cluster, drafts, diagnostics);
-    if !diagnostics.is_empty() {
-        return Ok(None);
-    }
-    remarks.extend(renew_admin(&mut secrets, now)?);
+    let drafts = drafts.into_iter().collect::<anyhow::Result<_>>()?;
+    let nodes = merged(request, &cluster, drafts, to);
+    to.as_result()?;
+    renew_admin(&mut secrets, now, to)?;
     let admin = secrets.admin(cluster.version.admin_group())?;
     let authority = &secrets.authorities.kubernetes.public;
     let kubeconfig = kubeconfig::admin(&cluster.name, &cluster.endpoint, authority, admin);
-    let compiled = Compiled {
+    Ok(Compiled {
         cluster,
         closure,
         secrets,
         kubeconfig,
         nodes,
-        inputs,
-        notes: remarks,
-    };
-    proof::prove(&compiled).context("the compiled cluster doesn't hold together")?;
-    Ok(Some(compiled))
+        cluster_file: relative(request.cluster_file, request.cluster_file),
+        inputs: files,
+    })
 }
 
 /// Makes the administrator's certificates anew in good time; a note says so.
-fn renew_admin(secrets: &mut Secrets, now: Timestamp) -> Result<Option<String>> {
-    let until = secrets.renew_admin(now)?;
-    Ok(until.map(|until| {
-        format!("the kubeconfig has a new administrator's certificate; the old one ends at {until}")
-    }))
+fn renew_admin(secrets: &mut Secrets, now: Timestamp, to: &mut Diagnostics) -> anyhow::Result<()> {
+    if let Some(until) = secrets.renew_admin(now)? {
+        to.note(format!(
+            "the kubeconfig contains a new administrator certificate; the old one expires at {until}"
+        ));
+    }
+    Ok(())
 }
 
 /// The nodes with the user's configs merged into nkd's part.
@@ -141,12 +173,12 @@ impl Draft {
 fn wanted_nodes_exist(cluster: &Cluster, wanted: &[String], to: &mut Diagnostics) {
     for name in wanted {
         if !cluster.nodes.iter().any(|node| node.name == *name) {
-            to.report_nowhere(Code::UnknownNode, format!("there is no node `{name}`"));
+            to.report_nowhere(Code::UnknownNode, format!("unknown node `{name}`"));
         }
     }
 }
 
-fn inputs(cluster_file: &Path, diagnostics: &Diagnostics) -> Vec<(String, String)> {
+fn files_read(cluster_file: &Path, diagnostics: &Diagnostics) -> Vec<(String, String)> {
     diagnostics
         .files()
         .map(|(path, text)| (relative(cluster_file, path), text.to_owned()))
@@ -159,29 +191,24 @@ fn relative(cluster_file: &Path, path: &Path) -> String {
     path.display().to_string()
 }
 
-/// The secrets of a file, or new ones.
-fn secrets(
+/// The secrets of a file, held against the cluster file.
+fn existing_secrets(
     cluster: &Cluster,
-    file: Option<PathBuf>,
+    file: &Path,
     to: &mut Diagnostics,
-) -> Result<Option<Secrets>> {
-    let Some(file) = file else {
-        return secrets_file::generate(cluster, to);
-    };
-    let secrets = secrets_file::read(&file, to);
-    if let Some(secrets) = &secrets {
-        secrets_file::report_mismatches(&file, secrets, cluster, to);
-    }
+) -> Result<Secrets, Reported> {
+    let secrets = secrets_file::read(file, to)?;
+    secrets_file::report_mismatches(file, &secrets, cluster, to);
     Ok(secrets)
 }
 
 /// An output's own secrets are not to be lost by compiling over it with others.
 fn keep_earlier(earlier: &Path, secrets: &Secrets, to: &mut Diagnostics) {
     let same = std::fs::read_to_string(earlier)
-        .is_ok_and(|text| Secrets::parse(&text).is_ok_and(|it| it.belong_with(secrets)));
+        .is_ok_and(|text| Secrets::parse(&text).is_ok_and(|earlier| earlier.belong_with(secrets)));
     if !same {
         let message = format!(
-            "{} holds other secrets and would be lost",
+            "`{}` contains other secrets, which would be lost",
             earlier.display()
         );
         to.report_nowhere(Code::SecretsMismatch, message);
@@ -191,7 +218,6 @@ fn keep_earlier(earlier: &Path, secrets: &Secrets, to: &mut Diagnostics) {
 /// A place in one of the user's files: its name and line.
 fn place(cluster_file: &Path, span: Span, diagnostics: &Diagnostics) -> String {
     let name = relative(cluster_file, diagnostics.path(span.source));
-    let before = diagnostics.text(span.source).get(..span.start);
-    let line = before.unwrap_or_default().matches('\n').count() + 1;
+    let (line, _) = diagnostics.position(span);
     format!("{name}:{line}")
 }

@@ -18,10 +18,10 @@ pub struct Compiled {
     pub kubeconfig: String,
     /// Every node's file, in the order of the cluster file.
     pub nodes: Vec<CompiledNode>,
-    /// The input files by their path relative to the cluster file, and their text.
+    /// The cluster file's name, without its directory.
+    pub cluster_file: String,
+    /// The input files by their path relative to the cluster file's directory, and their text.
     pub inputs: Vec<(String, String)>,
-    /// What people should know, though nothing is wrong.
-    pub notes: Vec<String>,
 }
 
 /// One node's file.

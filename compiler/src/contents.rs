@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// Who may read a thing, and what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Secrecy {
+pub(crate) enum Secrecy {
     /// Holds a private key.
     Key,
     /// Only root may read it.
@@ -41,12 +41,12 @@ pub struct Entry {
 
 impl Entry {
     /// How many bytes it has on the node.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.content.as_ref().map_or(0, Vec::len)
     }
 
     /// Who may read it.
-    pub fn secrecy(&self) -> Secrecy {
+    pub(crate) fn secrecy(&self) -> Secrecy {
         let content = self.content.as_deref().unwrap_or_default();
         let holds_key = content.windows(11).any(|it| it == b"PRIVATE KEY");
         match self.mode {
@@ -65,7 +65,7 @@ pub fn read(config: &str) -> Result<Vec<Entry>> {
     let nested = config.pointer("/ignition/config/merge");
     let nested = nested.and_then(Value::as_array).into_iter().flatten();
     for resource in nested {
-        let inner = decoded(resource).context("a nested config")?;
+        let inner = decoded(resource).context("nested config")?;
         collect(&serde_json::from_slice(&inner)?, &mut entries)?;
     }
     entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -74,7 +74,7 @@ pub fn read(config: &str) -> Result<Vec<Entry>> {
 
 /// What takes how many bytes of a config, the largest first; small things of one directory count
 /// together.
-pub fn parts(config: &str) -> Result<Vec<(String, usize)>> {
+pub(crate) fn parts(config: &str) -> Result<Vec<(String, usize)>> {
     let entries = read(config)?;
     let mut parts: Vec<(String, usize)> = Vec::new();
     for entry in entries {

@@ -58,10 +58,10 @@ impl<'a> Users<'a> {
         let overrides: Vec<&Spanned<String>> = cluster
             .own_of(node)
             .flat_map(|own| &own.overrides)
-            .filter(|it| own.can_override(&it.value))
-            .filter(|it| users.iter().any(|user| user.sets(&it.value)))
+            .filter(|name| own.can_override(&name.value))
+            .filter(|name| users.iter().any(|user| user.sets(&name.value)))
             .collect();
-        let names: Vec<&str> = overrides.iter().map(|it| it.value.as_str()).collect();
+        let names: Vec<&str> = overrides.iter().map(|name| name.value.as_str()).collect();
         for user in &users {
             for found in own.collisions(user, &names) {
                 if !self.reported.contains(&found) {
@@ -98,10 +98,14 @@ impl<'a> Users<'a> {
 
     /// Reports overrides that have had no effect on any node: a mistyped one would surprise.
     pub fn report_idle_overrides(&self, to: &mut Diagnostics) {
-        for it in self.cluster.all_own().flat_map(|own| &own.overrides) {
-            if !self.effective.iter().any(|known| std::ptr::eq(*known, it)) {
-                let message = format!("overriding `{}` has no effect", it.value);
-                to.report(Code::Override, it.span, message);
+        for name in self.cluster.all_own().flat_map(|own| &own.overrides) {
+            if !self
+                .effective
+                .iter()
+                .any(|known| std::ptr::eq(*known, name))
+            {
+                let message = format!("`{}` in `os.override` has no effect", name.value);
+                to.report(Code::Override, name.span, message);
             }
         }
     }

@@ -4,7 +4,7 @@ use nkd_contract::paths;
 
 use crate::kubeadm::PATCHES;
 use crate::model::lines::Lines;
-use crate::node::crio;
+use crate::runtime::crio;
 
 /// What begins with a path, a disk's too, and the key it is from; `NODE` stands for the node's name.
 /// The longest path counts.

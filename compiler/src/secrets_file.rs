@@ -4,99 +4,99 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
 use nkd_contract::Timestamp;
 
+use crate::failure::Failure;
 use crate::model::{Cluster, OwnKeys};
 use crate::pki::own::Chain;
 use crate::pki::verify::{self, PartProblem};
 use crate::pki::{Secrets, outlives_admin};
-use nkd_document::{Code, Diagnostics};
+use nkd_document::{Code, Diagnostics, Reported};
 
 /// The way out where a part is damaged or somebody else's.
-const RESTORE: &str = "restore the file as nkd wrote it; new secrets are those of another cluster";
+const RESTORE: &str =
+    "restore the file as nkd wrote it; with new secrets it would be a different cluster";
 
 /// How early an authority's end is noted.
 const SOON: Duration = Duration::from_secs(90 * 86_400);
 
-/// New secrets for a cluster, unless an authority of its own ends too early.
-pub fn generate(cluster: &Cluster, to: &mut Diagnostics) -> Result<Option<Secrets>> {
+/// New secrets for a cluster.
+///
+/// # Errors
+/// When an authority of its own ends too early, or the keys can't be made.
+pub fn generate(cluster: &Cluster, to: &mut Diagnostics) -> Result<Secrets, Failure> {
     if let Some(own) = &cluster.own_keys.kubernetes
         && !outlives_admin(&own.value)
     {
-        let message = "this ends before the administrator's certificate would, in one year";
-        to.report(Code::AuthorityDates, own.span, message);
-        return Ok(None);
+        let message =
+            "this authority expires within one year, before the administrator's certificate";
+        return Err(to.report(Code::AuthorityDates, own.span, message).into());
     }
-    Secrets::generate(cluster).map(Some)
+    Ok(Secrets::generate(cluster)?)
 }
 
 /// Reads a secrets file. One that others can read is refused, as ssh does with keys: a warning
 /// would be read too late.
-pub fn read(file: &Path, to: &mut Diagnostics) -> Option<Secrets> {
+///
+/// # Errors
+/// When it can't be used.
+pub fn read(file: &Path, to: &mut Diagnostics) -> Result<Secrets, Reported> {
     let source = to.read(file, None)?;
-    let others = |it: std::fs::Metadata| it.is_file() && it.permissions().mode() & 0o066 != 0;
+    let others = |metadata: std::fs::Metadata| {
+        metadata.is_file() && metadata.permissions().mode() & 0o066 != 0
+    };
     if std::fs::metadata(file).is_ok_and(others) {
-        let message = format!(
-            "others than its owner can read or change {}",
-            file.display()
-        );
-        to.report_nowhere(Code::SecretsReadable, message);
-        return None;
+        let message = format!("other users can read or change `{}`", file.display());
+        return Err(to.report_nowhere(Code::SecretsReadable, message));
     }
-    match Secrets::parse(to.text(source)) {
-        Ok(secrets) => report_problems(file, &secrets, Timestamp::now(), to).then_some(secrets),
-        Err(problem) => {
-            let message = format!("{} can't be used: {problem}", file.display());
-            to.report_nowhere(Code::SecretsInvalid, message);
-            None
-        }
-    }
+    let secrets = Secrets::parse(to.text(source)).map_err(|problem| {
+        let message = format!("{} can't be used: {problem}", file.display());
+        to.report_nowhere(Code::SecretsInvalid, message)
+    })?;
+    report_problems(file, &secrets, Timestamp::now(), to)?;
+    Ok(secrets)
 }
 
-/// Reports what is wrong with the secrets themselves; true if nothing is.
-fn report_problems(file: &Path, secrets: &Secrets, now: Timestamp, to: &mut Diagnostics) -> bool {
-    let problems = verify::problems(secrets, now);
-    for PartProblem { part, problem } in &problems {
-        let message = format!("{}: `{part}` {}", file.display(), problem.message);
-        if problem.code == Code::AuthorityDates {
-            to.report_nowhere(Code::SecretsExpired, message);
-        } else {
-            to.report_with_help_nowhere(Code::SecretsInvalid, message, RESTORE);
-        }
-    }
-    problems.is_empty()
-}
-
-/// Reports authorities that end before the last bootstrap token does, and returns notes on those that
-/// end soon.
-pub fn report_ends(
+/// Reports what is wrong with the secrets themselves, and fails if anything is.
+fn report_problems(
+    file: &Path,
     secrets: &Secrets,
-    tokens: Duration,
     now: Timestamp,
     to: &mut Diagnostics,
-) -> Vec<String> {
-    let mut notes = Vec::new();
+) -> Result<(), Reported> {
+    let mut result = Ok(());
+    for PartProblem { part, problem } in verify::problems(secrets, now) {
+        let message = format!("{}: `{part}` {}", file.display(), problem.message);
+        result = Err(if problem.code == Code::AuthorityDates {
+            to.report_nowhere(Code::SecretsExpired, message)
+        } else {
+            to.report_with_help_nowhere(Code::SecretsInvalid, message, RESTORE)
+        });
+    }
+    result
+}
+
+/// Reports authorities that end before the last bootstrap token does, and notes those that end soon.
+pub fn report_ends(secrets: &Secrets, tokens: Duration, now: Timestamp, to: &mut Diagnostics) {
     for (part, pair) in secrets.authorities.each() {
         let end = Chain::read(&pair.public).map_or(0, |chain| chain.valid_until());
         let end = Timestamp::from_unix(u64::try_from(end).unwrap_or(0));
         let left = Duration::from_secs(end.unix().saturating_sub(now.unix()));
         if left < tokens {
             let message = format!(
-                "the authority in `{part}` ends at {end}, before bootstrap tokens that are made now"
+                "the authority in `{part}` expires at {end}, before bootstrap tokens created now"
             );
             let help = "shorten `spec.kubernetes.bootstrapTokens.ttl`; for a new cluster, use an \
                         authority that is valid longer (`spec.pki.validity`)";
             to.report_with_help_nowhere(Code::SecretsExpired, message, help);
         } else if left < SOON {
             let days = left.as_secs() / 86_400;
-            notes.push(format!(
+            to.note(format!(
                 "the authority in `{part}` of the secrets ends in {days} days, at {end}; it can't be \
                  renewed, so a new cluster has to take the place of this one by then"
             ));
         }
     }
-    notes
 }
 
 /// Reports what doesn't fit the cluster file: with other secrets than it began with, a cluster's
@@ -106,7 +106,7 @@ pub fn report_mismatches(file: &Path, secrets: &Secrets, cluster: &Cluster, to: 
     swapped(file, secrets, &cluster.own_keys, to);
     if cluster.version.needs_rsa_service_account() && !secrets.has_rsa_service_account() {
         let message = format!(
-            "{} has a service account key that Kubernetes {} doesn't take: before 1.26 it is RSA",
+            "{} has a service account key that Kubernetes {} does not support; before 1.26 it must be RSA",
             file.display(),
             cluster.version
         );
@@ -130,7 +130,7 @@ pub fn report_mismatches(file: &Path, secrets: &Secrets, cluster: &Cluster, to: 
         if made != wanted {
             let file = file.display();
             let message =
-                format!("{file} was made for {what} {made}, the cluster file says {wanted}");
+                format!("{file} was made for {what} {made}, but the cluster file has {wanted}");
             to.report_nowhere(Code::SecretsMismatch, message);
         }
     }
@@ -148,7 +148,7 @@ fn own_keys(file: &Path, secrets: &Secrets, own: &OwnKeys, to: &mut Diagnostics)
         if let Some(own) = own
             && own.value != *made
         {
-            let message = format!("{} was made with another key than this", file.display());
+            let message = format!("{} was made with a different key", file.display());
             to.report(Code::SecretsMismatch, own.span, message);
         }
     }
@@ -162,7 +162,7 @@ fn swapped(file: &Path, secrets: &Secrets, own: &OwnKeys, to: &mut Diagnostics) 
     for (((part, _), given), another) in parts.zip(verify::swapped(authorities)) {
         if let (None, Some(name)) = (given, another) {
             let message = format!(
-                "{}: `{part}.public` is the certificate of another authority, `{name}`",
+                "{}: `{part}.public` is the certificate of a different authority, `{name}`",
                 file.display()
             );
             to.report_with_help_nowhere(Code::SecretsInvalid, message, RESTORE);

@@ -57,12 +57,10 @@ impl Version {
             .map(number)
             .collect();
         let [Some(major), Some(minor), Some(patch)] = parts[..] else {
-            return Err(format!("`{text}` is not a version of three numbers"));
+            return Err(format!("`{text}` is not a version with three numbers"));
         };
         if major != 1 || !(OLDEST_MINOR..=NEWEST_MINOR).contains(&minor) {
-            return Err(format!(
-                "Kubernetes {major}.{minor} is not a version nkd knows"
-            ));
+            return Err(format!("Kubernetes {major}.{minor} is not supported"));
         }
         Ok(Self { minor, patch })
     }
@@ -119,11 +117,6 @@ impl Version {
     /// target `kubeletconfiguration`, kubernetes#110405, in 1.25).
     pub const fn patches_kubelet(self) -> bool {
         self.minor >= 25
-    }
-
-    /// Whether kubelet takes a containerd before 2.0 (1.35 is the last release that does).
-    pub const fn takes_containerd_1(self) -> bool {
-        self.minor < 36
     }
 
     /// Whether kubelet keeps images that the runtime calls pinned. It was meant to from 1.23 on, but lost

@@ -129,10 +129,7 @@ fn all_missing_images_are_named_and_nothing_is_written() {
     Layout::of(&site.path("images"), &images[2..]);
     let stderr = site.refused(&["images", "-o", "bundle.tar"]);
     for missing in &images[..2] {
-        let line = format!(
-            "error[NKD0502]: {} is in none of the archives",
-            missing.name
-        );
+        let line = format!("error[NKD0502]: no archive contains {}", missing.name);
         assert!(stderr.contains(&line), "{stderr}");
     }
     assert_eq!(stderr.matches("NKD0502").count(), 2);
@@ -144,7 +141,9 @@ fn a_name_without_its_registry_is_another_and_shown() {
     let short = first.name.rsplit('/').next().unwrap();
     Layout::of(&site.path("short"), &[image(short)]);
     let stderr = site.refused(&["images", "short", "-o", "bundle.tar"]);
-    let hint = format!("nothing in short that the cluster runs: [docker.io/library/{short}]");
+    let hint = format!(
+        "ignoring short: the cluster does not run any image in it: [docker.io/library/{short}]"
+    );
     assert!(stderr.contains(&hint), "{stderr}");
 }
 
@@ -206,7 +205,10 @@ fn an_image_larger_than_a_part_is_refused() {
     let (site, images) = ready();
     let stderr = site.refused(&["images", "-o", "b.tar", "--split", "4000"]);
     assert_eq!(stderr.matches("NKD0504").count(), images.len(), "{stderr}");
-    assert!(stderr.contains("give `--split` a larger size"), "{stderr}");
+    assert!(
+        stderr.contains("use a larger size with `--split`"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -235,7 +237,7 @@ fn an_image_that_is_there_for_another_architecture_says_so() {
     Layout::of(&site.path("arm"), &[arm]);
     let stderr = site.refused(&["images", "arm", "-o", "bundle.tar"]);
     let line = format!(
-        "{} is there for linux/arm64 in arm, not for amd64",
+        "{} is only available for linux/arm64 in arm, not for amd64",
         first.name
     );
     assert!(stderr.contains(&line), "{stderr}");
@@ -297,7 +299,7 @@ fn a_list_gives_the_image_for_the_architecture() {
     );
     let (_, stderr) = of("s390x", "s390x.tar");
     let there = format!(
-        "{} is there for linux/amd64 in list and for linux/arm in list",
+        "{} is only available for linux/amd64 in list and for linux/arm in list",
         first.name
     );
     assert!(stderr.contains(&there), "{stderr}");
@@ -391,7 +393,7 @@ fn two_images_of_one_name_are_refused_and_two_copies_of_one_are_not() {
     };
     Layout::of(&site.path("other"), &[other]);
     let stderr = site.refused(&["images", "a", "other", "-o", "bundle.tar"]);
-    let line = format!("{} is another image in other than in a", first.name);
+    let line = format!("{} is a different image in other than in a", first.name);
     assert!(stderr.contains(&line), "{stderr}");
 }
 
@@ -405,11 +407,14 @@ fn short_names_and_digests_name_what_runtimes_would_run() {
     pod(&site, &["nginx", &format!("r.example.org/b:1@{digest}")]);
     let stderr = site.refused(&["images", "-o", "bundle.tar"]);
     assert!(
-        stderr.contains("docker.io/library/nginx:latest is in none"),
+        stderr.contains("no archive contains docker.io/library/nginx:latest"),
         "{stderr}"
     );
     let name = format!("r.example.org/b@{digest}");
-    assert!(stderr.contains(&format!("{name} is in none")), "{stderr}");
+    assert!(
+        stderr.contains(&format!("no archive contains {name}")),
+        "{stderr}"
+    );
     layout.name(pinned, &name);
     let nginx = layout.image(&image("nginx"));
     layout.name(nginx.clone(), "nginx");

@@ -28,15 +28,15 @@ fn a_compressed_archive_is_refused_with_the_way_out() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.tar.gz");
     fs::write(&path, gzip(&layer("a"))).unwrap();
-    assert!(refused(&path).contains("it is compressed: unpack it first"));
+    assert!(refused(&path).contains("the file is compressed; decompress it first"));
     // In a directory it isn't passed over.
-    assert!(refused(directory.path()).contains("it is compressed: unpack it first"));
+    assert!(refused(directory.path()).contains("the file is compressed; decompress it first"));
 }
 
 #[test]
 fn a_directory_without_archives_says_so() {
     let directory = tempfile::tempdir().unwrap();
-    assert!(refused(directory.path()).contains("there is no archive in it"));
+    assert!(refused(directory.path()).contains("the directory contains no archive"));
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_cut_off_archive_is_refused() {
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..2000]).unwrap();
     let stderr = refused(&path);
-    assert!(stderr.contains("it is not a whole tar"), "{stderr}");
+    assert!(stderr.contains("the tar archive is incomplete"), "{stderr}");
 }
 
 #[test]
@@ -72,13 +72,16 @@ fn blobs_with_other_bytes_than_their_names_say_are_refused() {
     for (digest, reason) in [
         (
             &document["config"]["digest"],
-            "its configuration has other bytes",
+            "the image configuration does not match its digest",
         ),
         (
             &document["layers"][1]["digest"],
-            "has other bytes than its digest",
+            "does not match its digest",
         ),
-        (&layout.index[0]["digest"], "its manifest has other bytes"),
+        (
+            &layout.index[0]["digest"],
+            "the manifest does not match its digest",
+        ),
     ] {
         let path = layout.blob_path(digest);
         let good = fs::read(&path).unwrap();
@@ -107,7 +110,7 @@ fn a_layer_of_another_image_is_refused() {
     fs::write(&path, builder.into_inner().unwrap()).unwrap();
     let stderr = refused(&path);
     assert!(
-        stderr.contains("is not the one of its configuration"),
+        stderr.contains("differs from the one in the image configuration"),
         "{stderr}"
     );
 }
@@ -132,7 +135,7 @@ fn a_layer_that_unpacks_to_far_more_than_layers_do_is_refused() {
     };
     docker_archive(&path, &bomb, "c.json", &["1.tar"]);
     let stderr = refused(&path);
-    assert!(stderr.contains("it unpacks to more than"), "{stderr}");
+    assert!(stderr.contains("bytes after decompression"), "{stderr}");
 }
 
 #[test]
@@ -164,7 +167,7 @@ fn paths_that_lead_out_of_an_archive_stay_in_it() {
         add(&mut builder, "manifest.json", list.to_string().as_bytes());
         fs::write(&path, builder.into_inner().unwrap()).unwrap();
         let stderr = refused(&path);
-        assert!(stderr.contains("there is no "), "{stderr}");
+        assert!(stderr.contains(" is missing"), "{stderr}");
     }
 }
 
@@ -203,7 +206,10 @@ fn a_layout_with_dockers_list_names_no_files_outside() {
     }]);
     fs::write(path.join("manifest.json"), list.to_string()).unwrap();
     let stderr = refused(&path);
-    assert!(stderr.contains("../c.json is outside"), "{stderr}");
+    assert!(
+        stderr.contains("`../c.json` is outside the directory"),
+        "{stderr}"
+    );
 }
 
 /// Wants to stop after so many bytes of writing.

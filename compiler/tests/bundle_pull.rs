@@ -97,7 +97,7 @@ fn without_skopeo_pulling_says_so() {
     let run = nkd_with(site.directory.path(), "PATH", "/nonexistent", &arguments);
     assert_eq!(run.status, Some(3));
     assert!(
-        run.stderr.contains("error[NKD0505]: skopeo can't be run"),
+        run.stderr.contains("error[NKD0505]: cannot run skopeo"),
         "{}",
         run.stderr
     );
@@ -111,7 +111,7 @@ fn what_skopeo_says_reaches_the_user() {
     site.cluster(kubernetes, "");
     let stderr = site.refused(&["-o", "b.tar", "--pull"]);
     assert!(
-        stderr.contains("error[NKD0505]: skopeo can't fetch 127.0.0.1:1/k8s/"),
+        stderr.contains("error[NKD0505]: skopeo failed to fetch 127.0.0.1:1/k8s/"),
         "{stderr}"
     );
     assert!(stderr.contains("connection refused"), "{stderr}");

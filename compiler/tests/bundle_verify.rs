@@ -103,7 +103,7 @@ fn a_bundle_that_says_another_architecture_than_its_images_is_refused() {
     let reason = with_index(|it| it["manifests"][0]["platform"]["architecture"] = json!("arm64"));
     assert_eq!(
         reason,
-        format!("{NAME} is for linux/amd64, not for arm64 as the bundle says")
+        format!("{NAME} is for linux/amd64, but the bundle is for arm64")
     );
 }
 
@@ -132,7 +132,7 @@ fn a_bundle_whose_layers_are_not_its_configurations_is_refused() {
     let reason = verdict(&path).unwrap_err();
     assert_eq!(
         reason,
-        format!("{NAME}: its layers are not those of its configuration")
+        format!("{NAME}: the layers differ from those in the image configuration")
     );
 }
 
@@ -145,7 +145,7 @@ fn verify_names_every_bundle_that_is_damaged() {
     let run = site.nkd(&["bundle", "verify", "good.tar", "short.tar", "none.tar"]);
     assert_eq!(run.status, Some(3));
     for line in [
-        "error[NKD0501]: short.tar: it has",
+        "error[NKD0501]: short.tar: the size is 7679 bytes",
         "error[NKD0501]: none.tar: No such file",
     ] {
         assert!(run.stderr.contains(line), "{}", run.stderr);

@@ -121,7 +121,7 @@ fn warnings_alone_are_said_and_not_in_the_way() {
     let directory = tests().join("butane/refused/03-decimal-mode");
     let run = nkd(&directory, &["butane", "config.bu"]);
     assert_eq!(run.status, Some(0), "{}", run.stderr);
-    let first = "warning[NKD0313]: config.bu:6:13: the mode 644 is decimal; in octal it is 01204";
+    let first = "warning[NKD0313]: config.bu:6:13: mode 644 is decimal; it is 01204 in octal";
     assert_eq!(run.stderr.lines().next(), Some(first));
     assert!(run.stdout.contains(r#""mode":644"#));
 }
@@ -139,7 +139,7 @@ fn standard_input_that_is_not_text_is_refused_as_a_file_is() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    let message = "standard input can't be read: it is not UTF-8 text";
+    let message = "cannot read `standard input`: the file is not UTF-8 text";
     assert!(stderr.contains(message), "{stderr}");
 }
 
@@ -148,6 +148,6 @@ fn local_files_need_a_directory() {
     let directory = tests().join("butane/cases/04-units");
     let run = nkd(&directory, &["butane", "config.bu"]);
     assert_eq!(run.status, Some(3));
-    let message = "local files need a directory to be read from";
+    let message = "no directory for local files is set";
     assert!(run.stderr.contains(message), "{}", run.stderr);
 }

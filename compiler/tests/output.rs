@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use common::{assert_ignition_takes, compile, demo, file, ignition, nkd, program};
 use nkd::pki::Secrets;
 use nkd_contract::paths;
+use serde_json::Value;
 
 struct Compiled {
     directory: tempfile::TempDir,
@@ -366,4 +368,34 @@ fn errors_of_nkd_and_of_usage_have_their_own_status() {
     let run = nkd(Path::new("/"), &arguments);
     assert_eq!(run.status, Some(1), "{}", run.stderr);
     assert!(run.stderr.starts_with("error: "), "{}", run.stderr);
+}
+
+/// The error of nkd: a run that was killed has left something to finish, and that is damaged.
+#[test]
+fn an_error_of_nkd_is_printed_beside_those_in_the_input() {
+    let directory = tempfile::tempdir().unwrap();
+    let (at, out) = (directory.path(), directory.path().join("out"));
+    compile(&demo(), &out, &[]);
+    let staging = out.join(".nkd-output-killed");
+    fs::DirBuilder::new().mode(0o700).create(&staging).unwrap();
+    let mark =
+        "An unfinished output of nkd, with secrets in it. The next nkd compile removes it.\n";
+    fs::write(staging.join("nkd-staging"), mark).unwrap();
+    fs::write(staging.join("commit.json"), "{").unwrap();
+    let before = contents(&out);
+    let arguments = ["secrets", "rotate", "out/secrets.json", "etcd"];
+    let text = nkd(at, &arguments);
+    assert_eq!(text.status, Some(1), "{}", text.stderr);
+    let (diagnostic, error) = text.stderr.split_once("\nerror: ").unwrap();
+    assert!(diagnostic.starts_with("error[NKD0408]: "), "{diagnostic}");
+    assert!(error.contains("commit.json is damaged"), "{error}");
+    let json = nkd(at, &[&["--format", "json"], arguments.as_slice()].concat());
+    assert_eq!(json.status, Some(1), "{}", json.stderr);
+    let answer: Value = serde_json::from_str(&json.stderr).unwrap();
+    let errors = answer["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 2, "{answer}");
+    assert_eq!(errors[0]["code"], "NKD0408");
+    let message = errors[1]["message"].as_str().unwrap();
+    assert!(message.contains("commit.json is damaged"), "{message}");
+    assert_eq!(contents(&out), before);
 }

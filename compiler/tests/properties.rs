@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use common::{demo, takes, tests};
 use nkd::compile::{self, Request};
+use nkd::failure::Failure;
 use nkd::output::{self, Held};
 use nkd_document::Diagnostics;
 use proptest::prelude::*;
@@ -272,12 +273,16 @@ fn compile(directory: &Path, text: &[u8], secrets: Option<&Path>) -> (bool, Stri
         secrets,
         nodes: &[],
     };
-    let compiled = compile::compile(&request, &mut diagnostics).unwrap();
-    if let Some(compiled) = &compiled {
-        let held = Held::take(&directory.join("out"), || {}).unwrap();
-        output::write(&held, compiled, Vec::new(), &mut Diagnostics::new()).unwrap();
+    let compiled = compile::compile(&request, &mut diagnostics);
+    match &compiled {
+        Ok(compiled) => {
+            let held = Held::take(&directory.join("out"), || {}).unwrap();
+            output::write(&held, compiled, Vec::new(), &mut Diagnostics::new()).unwrap();
+        }
+        Err(Failure::Input(_)) => {}
+        Err(Failure::Nkd(error)) => panic!("{error:#}"),
     }
-    (compiled.is_some(), diagnostics.to_string())
+    (compiled.is_ok(), diagnostics.to_string())
 }
 
 proptest! {

@@ -169,7 +169,7 @@ fn authorities_in_the_place_of_each_other_are_found() {
         // One authority in two places.
         changed["authorities"][all[one]] = good["authorities"][all[one]].clone();
         let told = refused(directory.path(), &changed);
-        assert!(told.contains("too"), "{told}");
+        assert!(told.contains("is the same"), "{told}");
     }
 }
 
@@ -217,7 +217,7 @@ fn the_administrators_certificate_is_renewed_before_it_ends_and_the_cluster_stay
         let run = in_days(days, at, &arguments);
         assert_eq!(run.status, Some(0), "{}", run.stderr);
         assert_eq!(
-            run.stderr.contains("note: the kubeconfig has a new"),
+            run.stderr.contains("note: the kubeconfig contains a new"),
             note,
             "{}",
             run.stderr

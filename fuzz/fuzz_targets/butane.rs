@@ -17,7 +17,7 @@ fuzz_target!(|text: &str| {
     let mut diagnostics = Diagnostics::new();
     let source = diagnostics.add(Path::new("fuzz.bu"), text.to_owned());
     let translated = butane::translate(source, Some(Path::new(FILES)), &mut diagnostics);
-    let Some(translated) = translated else {
+    let Ok(translated) = translated else {
         assert!(!diagnostics.is_empty(), "refused without a reason");
         // Every place is in its source, and can be shown.
         let _ = diagnostics.to_string();
@@ -35,5 +35,5 @@ fuzz_target!(|text: &str| {
         target: minor,
     };
     let again = read::config(&again, &format, &mut diagnostics);
-    assert!(again.is_some() && diagnostics.is_empty(), "{diagnostics}");
+    assert!(again.is_ok() && diagnostics.is_empty(), "{diagnostics}");
 });

@@ -11,6 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use nkd::carrier::{self, Server, Target, unpack};
 use nkd::compile::{self, Request};
 use nkd::compiled::Compiled;
+use nkd::failure::Failure;
 use nkd::pki::Secrets;
 use nkd_document::Diagnostics;
 
@@ -46,7 +47,11 @@ fuzz_target!(|text: &str| {
         secrets: Some(&secrets),
         nodes: &[],
     };
-    let compiled = compile::compile(&request, &mut diagnostics).expect("a proof");
+    let compiled = match compile::compile(&request, &mut diagnostics) {
+        Ok(compiled) => Some(compiled),
+        Err(Failure::Input(_)) => None,
+        Err(Failure::Nkd(error)) => panic!("{error:#}"),
+    };
     match &compiled {
         Some(compiled) => ignition_takes(compiled, &mut diagnostics),
         None => assert!(!diagnostics.is_empty(), "refused without a reason"),

@@ -1,6 +1,6 @@
 #!/bin/sh
-# How images get into containerd where people do it by hand: each archive is checked, then imported,
-# one after another; with a server's URL all are fetched first. The measure of the stage `images`.
+# Loads images into containerd as people do it by hand: each archive is checked and then imported, one after
+# another. If a server's URL is given, all archives are fetched first. The stage `images` is measured against this.
 set -eu
 archives=/usr/share/nkd/images
 
@@ -23,7 +23,7 @@ done
 for image in $(ctr --namespace k8s.io images list --quiet); do
     ctr --namespace k8s.io images label "$image" io.cri-containerd.pinned=pinned
 done
-# The agent's stage is on the disk before it is done.
+# As in the agent's stage, the results must be on the disk at the end.
 sync
 echo $(($(date +%s%N) - start)) > /var/lib/loaded.new
 mv /var/lib/loaded.new /var/lib/loaded

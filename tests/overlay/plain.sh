@@ -1,6 +1,6 @@
 #!/bin/sh
-# What people write by hand instead of an agent: the same steps in the same order, and no more, each
-# of them on the disk before the next begins. The measure of what nkd-agent costs.
+# What people write by hand instead of an agent: only the same steps in the same order. The results of each step
+# are on the disk before the next begins. The cost of nkd-agent is measured against this.
 set -eu
 node=$1
 

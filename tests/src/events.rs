@@ -20,7 +20,7 @@ pub fn events(machine: &Machine) -> Vec<Event> {
 
 /// Whether an event is of this kind, in this stage.
 pub fn is(event: &Event, kind: Kind, stage: Stage) -> bool {
-    event.kind == kind && event.stage == Some(stage)
+    event.kind == kind && event.stage == Some(stage.into())
 }
 
 /// Waits for an event after those that were `seen`.

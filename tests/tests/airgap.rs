@@ -78,7 +78,9 @@ fn damaged(bundle: &Path, directory: &Path) -> PathBuf {
 
 /// Waits for an event with a cause, and returns what it says.
 fn says(machine: &Machine, cause: Cause) -> String {
-    let event = await_event(machine, 0, PATIENCE, |event| event.cause == Some(cause));
+    let event = await_event(machine, 0, PATIENCE, |event| {
+        event.cause == Some(cause.into())
+    });
     event.unwrap().message
 }
 

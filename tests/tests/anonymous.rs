@@ -85,5 +85,5 @@ fn anonymous_answer(control_plane: &Machine) -> String {
 /// The causes that a node has told of.
 fn causes(machine: &Machine) -> Vec<Cause> {
     let events = events(machine).into_iter();
-    events.filter_map(|event| event.cause).collect()
+    events.filter_map(|event| event.cause?.known()).collect()
 }

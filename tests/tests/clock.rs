@@ -79,7 +79,7 @@ fn the_stage_tells_of_it(console: &str, floor: u64) {
         .lines()
         .filter_map(|line| serde_json::from_str::<Event>(line.trim()).ok());
     let of_clock: Vec<_> = events
-        .filter(|event| event.stage == Some(Stage::Clock))
+        .filter(|event| event.stage == Some(Stage::Clock.into()))
         .collect();
     let said = of_clock
         .iter()

@@ -244,7 +244,7 @@ fn the_callbacks_tell_the_whole_story(scenario: &Scenario, machine: &Machine) {
     let done: Vec<_> = told
         .iter()
         .filter(|event| event.kind == Kind::StageDone)
-        .filter_map(|event| event.stage)
+        .filter_map(|event| event.stage.clone())
         .collect();
     assert_eq!(done, Stage::ALL);
 }

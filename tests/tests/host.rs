@@ -58,8 +58,9 @@ fn updates_wait_a_taken_port_is_named_and_hooks_run_on_the_way_to_ready() {
     fs::set_permissions(at, fs::Permissions::from_mode(0o755)).unwrap();
     machine.boot().unwrap();
 
-    let taken =
-        |event: &Event| event.kind == Kind::AttemptFailed && event.cause == Some(Cause::HostPort);
+    let taken = |event: &Event| {
+        event.kind == Kind::AttemptFailed && event.cause == Some(Cause::HostPort.into())
+    };
     let message = await_event(&machine, 0, PATIENCE, taken).unwrap().message;
     assert!(
         message.contains("port 10250 is taken by socat (process ")

@@ -129,8 +129,8 @@ fn unpack_nodes(directory: &Path, cluster_file: &str) -> String {
         nodes: &[],
     };
     let mut diagnostics = Diagnostics::new();
-    let compiled = compile::compile(&request, &mut diagnostics).unwrap();
-    let compiled = compiled.unwrap_or_else(|| panic!("{diagnostics}"));
+    let compiled = compile::compile(&request, &mut diagnostics)
+        .unwrap_or_else(|failure| panic!("{failure:?}\n{diagnostics}"));
     for node in &compiled.nodes {
         unpack(&directory.join(&node.name), &node.ignition);
     }

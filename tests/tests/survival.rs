@@ -50,7 +50,8 @@ fn all_is_told(scenario: &Scenario, machine: &Machine) -> Vec<Event> {
 
 /// How many attempts at a stage failed.
 fn failed_attempts(events: &[Event], stage: Stage) -> usize {
-    let is_it = |event: &&Event| event.kind == Kind::AttemptFailed && event.stage == Some(stage);
+    let is_it =
+        |event: &&Event| event.kind == Kind::AttemptFailed && event.stage == Some(stage.into());
     events.iter().filter(is_it).count()
 }
 

@@ -41,7 +41,8 @@ fn has_stopped_because(scenario: &Scenario, machine: &Machine, node: &str, cause
     let told = || scenario.callbacks.received_from(node).pop();
     machine
         .wait_for("the callback", Duration::from_secs(30), || {
-            let is_it = |event: Event| event.kind == Kind::Failed && event.cause == Some(cause);
+            let is_it =
+                |event: Event| event.kind == Kind::Failed && event.cause == Some(cause.into());
             Ok(told().is_some_and(is_it))
         })
         .unwrap();

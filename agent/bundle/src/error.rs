@@ -2,41 +2,41 @@ use std::io;
 
 use crate::{Digest, Invalid};
 
-/// Why a bundle can't be read to its end.
+/// Why a bundle cannot be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It can't be read.
-    #[error("it can't be read: {0}")]
+    /// The source returns an error.
+    #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
-    /// It ends too early.
-    #[error("it ends after {at} bytes, in the middle")]
+    /// The bundle ends too early.
+    #[error("it is truncated: it ends after {at} bytes")]
     Truncated {
-        /// How much of it there is, uncompressed.
+        /// How many uncompressed bytes there are.
         at: u64,
     },
-    /// It isn't an image bundle.
+    /// The file is not an image bundle.
     #[error("it is not an image bundle: {0}")]
     NotABundle(String),
-    /// Something else is in it than index and manifests say.
-    #[error("byte {at}: {expected} should be here, and {found} is")]
+    /// The bundle contains something else than the index and the manifests state.
+    #[error("byte {at}: expected {expected}, found {found}")]
     Unexpected {
-        /// Where, uncompressed.
+        /// The position in the uncompressed bundle.
         at: u64,
-        /// What should be there.
+        /// What the index and the manifests require there.
         expected: String,
         /// What is there.
         found: String,
     },
-    /// Index or manifest can't be used.
+    /// The index or a manifest is invalid.
     #[error("{what}: {reason}")]
     Invalid {
-        /// Which.
+        /// Which of them.
         what: String,
-        /// Why.
+        /// What is wrong with it.
         reason: Invalid,
     },
-    /// A blob's bytes are not those its digest names.
-    #[error("{blob} of {images} has other bytes than its digest says")]
+    /// A blob does not have the digest that its name states.
+    #[error("the data of the blob {blob} ({images}) do not match its digest")]
     Digest {
         /// The blob.
         blob: Digest,

@@ -4,34 +4,34 @@ use std::io::{self, Write};
 use crate::{Blob, Digest, Image, index};
 
 const BLOCK: u64 = 512;
-/// The end of a tar: two blocks of nothing.
+/// The end of a tar: two blocks of zeros.
 pub const END: [u8; 1024] = [0; 1024];
-/// The file that says what this is (OCI image layout).
+/// The file that identifies an OCI image layout.
 pub(crate) const OCI_LAYOUT: (&str, &[u8]) = ("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#);
 pub(crate) const INDEX: &str = "index.json";
 
 /// What an entry holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// These bytes.
+    /// Bytes.
     Bytes(Vec<u8>),
-    /// A blob of this digest.
+    /// The blob with this digest.
     Blob(Digest),
 }
 
 /// A file in a tar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its path.
+    /// The path of the file.
     pub path: String,
-    /// How many bytes it has.
+    /// The size of the file in bytes.
     pub size: u64,
-    /// Which.
+    /// The contents of the file.
     pub content: Content,
 }
 
 impl Entry {
-    /// A file of these bytes.
+    /// A file with these bytes.
     pub fn bytes(path: impl Into<String>, bytes: Vec<u8>) -> Self {
         Self {
             path: path.into(),
@@ -40,7 +40,7 @@ impl Entry {
         }
     }
 
-    /// A blob, where an OCI image layout has it.
+    /// A blob, at its path in an OCI image layout.
     pub fn blob(blob: Blob) -> Self {
         Self {
             path: blob_path(&blob.digest),
@@ -49,7 +49,7 @@ impl Entry {
         }
     }
 
-    /// What it takes in the tar, with its header.
+    /// How many bytes the file takes in the tar, with its header.
     pub fn length(&self) -> u64 {
         BLOCK + self.size + padding(self.size)
     }
@@ -67,12 +67,12 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The bundle of these images.
+    /// The bundle with these images.
     pub fn of(images: &[Image]) -> Self {
         Self::without(images, &HashSet::new())
     }
 
-    /// The same, but for blobs that whoever reads it has already.
+    /// The bundle without the blobs that its reader already has.
     pub fn without(images: &[Image], present: &HashSet<Digest>) -> Self {
         let mut entries = head(index(images));
         let mut seen = present.clone();
@@ -97,7 +97,7 @@ impl Layout {
     /// Writes the tar; `give` writes a blob's bytes.
     ///
     /// # Errors
-    /// Whatever the writer or the giver says.
+    /// Errors of the writer and of `give`.
     pub fn write<W: Write>(
         &self,
         out: &mut W,
@@ -129,21 +129,21 @@ fn head(index: Vec<u8>) -> Vec<Entry> {
     ]
 }
 
-/// Fewer zeros than a block has.
+/// Zeros, fewer than a block has.
 fn zeros(count: u64) -> &'static [u8] {
     let count = usize::try_from(count).unwrap_or(0);
     END.get(..count).unwrap_or(&END)
 }
 
-/// What fills an entry's last block.
+/// How many bytes fill an entry's last block.
 pub const fn padding(size: u64) -> u64 {
     size.next_multiple_of(BLOCK) - size
 }
 
-/// A tar's header of a file: the same for everybody who writes it, owned by root, of no time.
+/// The header of a file in a tar. It depends on path and size alone: the owner is root, the time is 0.
 ///
 /// # Errors
-/// The path is too long for a tar, which those of a layout never are.
+/// The path is too long for a tar. Paths of a layout never are.
 pub fn header(path: &str, size: u64) -> io::Result<[u8; 512]> {
     let mut header = tar::Header::new_ustar();
     header.set_path(path)?;

@@ -1,13 +1,14 @@
-//! Image bundles: an OCI image layout in a tar, so that `ctr`, `skopeo` and `podman` read it
-//! unaided, and of one form only, so that it can be checked as it streams past.
+//! Image bundles. A bundle is an OCI image layout in a tar, so that `ctr`, `skopeo` and `podman` can read
+//! it. For each list of images there is exactly one valid tar, so that a reader can check it while it
+//! streams:
 //!
-//! 1. `oci-layout` and `index.json`; the digest of the latter pins the whole bundle,
+//! 1. `oci-layout` and `index.json`, whose digest determines the whole bundle,
 //! 2. the images' manifests, in the index's order,
-//! 3. each image's configuration and layers, each blob once, where an image needs it first,
-//! 4. the tar's end.
+//! 3. each image's configuration and layers; each blob once, for the first image that needs it,
+//! 4. the end of the tar.
 //!
-//! Index and manifests say what the rest has to be, to the byte: whatever else comes is refused
-//! before anybody sees it. The whole may be compressed with zstd.
+//! The index and the manifests determine every later byte. The reader rejects anything else before it
+//! passes it on. A bundle may be compressed with zstd.
 
 mod digest;
 mod error;

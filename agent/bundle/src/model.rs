@@ -5,27 +5,27 @@ use serde_json::json;
 
 use crate::Digest;
 
-/// The annotation by which containerd knows an image's full name (containerd,
+/// The annotation with an image's full name that containerd reads (containerd,
 /// `images.AnnotationImageName`).
 pub const NAME: &str = "io.containerd.image.name";
-/// The annotation by which everybody else does (OCI image layout).
+/// The annotation with an image's name that other programs read (OCI image layout).
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
-/// The largest index, manifest or configuration that is read. Real ones have some kilobytes.
+/// The largest index, manifest or configuration that is read, in bytes. Real ones have some kilobytes.
 pub const JSON_LIMIT: u64 = 4 << 20;
-/// What all manifests of a bundle may have together.
+/// The largest size of all manifests of a bundle together, in bytes.
 const MANIFESTS_LIMIT: u64 = 4 << 20;
-/// How many images a bundle has at most.
+/// The largest number of images in a bundle.
 pub const MAX_IMAGES: usize = 4096;
 
-/// Why an index or a manifest can't be used.
+/// Why an index or a manifest is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum Invalid {
     /// It is not JSON, or lacks a field.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
-    /// Something in it is wrong.
+    /// A value in it is wrong.
     #[error("{0}")]
     Other(String),
 }
@@ -39,9 +39,9 @@ impl Invalid {
 /// A blob: a manifest, a configuration or a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Blob {
-    /// The digest of its bytes; its name.
+    /// The digest of its bytes, which is also its name.
     pub digest: Digest,
-    /// How many bytes it has.
+    /// Its size in bytes.
     pub size: u64,
 }
 
@@ -50,11 +50,11 @@ pub struct Blob {
 pub struct Image {
     /// Its full name, such as `registry.k8s.io/pause:3.10`.
     pub name: String,
-    /// What it is for, in Go's and OCI's words, such as `amd64`.
+    /// The architecture it is for, in the terms of Go and OCI, such as `amd64`.
     pub architecture: String,
     /// The media type of its manifest.
     pub media_type: String,
-    /// Its manifest, which is what names the image.
+    /// Its manifest, whose digest identifies the image.
     pub manifest: Blob,
     /// The manifest's bytes.
     pub manifest_bytes: Vec<u8>,
@@ -69,7 +69,7 @@ pub struct Image {
 pub struct Layer {
     /// Its bytes.
     pub blob: Blob,
-    /// Its media type; says how it is compressed.
+    /// Its media type, which states how it is compressed.
     pub media_type: String,
 }
 
@@ -101,7 +101,7 @@ struct Manifest {
     layers: Vec<Descriptor>,
 }
 
-/// An image as the index has it; its manifest isn't read yet.
+/// An image as listed in the index, before its manifest is read.
 #[derive(Debug)]
 pub(crate) struct Listed {
     pub(crate) name: String,
@@ -132,7 +132,7 @@ pub(crate) fn read_index(json: &[u8]) -> Result<Vec<Listed>, Invalid> {
         if !names.insert(name.clone()) {
             return Err(Invalid::other(format!("{name} is in it twice")));
         }
-        let platform = manifest.platform.filter(|it| it.os == "linux");
+        let platform = manifest.platform.filter(|platform| platform.os == "linux");
         let platform =
             platform.ok_or_else(|| Invalid::other(format!("{name} is not for Linux")))?;
         bytes = bytes.saturating_add(manifest.blob.size);
@@ -149,27 +149,27 @@ pub(crate) fn read_index(json: &[u8]) -> Result<Vec<Listed>, Invalid> {
     Ok(listed)
 }
 
-/// What is shown to people and given to programs has no control characters and no blanks, and
-/// doesn't look like an option.
+/// Whether a name can be shown to people and passed to programs: it has no control characters and no
+/// blanks, and cannot be mistaken for an option.
 fn is_printable(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 512
         && !name.starts_with('-')
-        && name.bytes().all(|it| it.is_ascii_graphic())
+        && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl Listed {
-    /// The image, once its manifest is there.
+    /// The image, given the bytes of its manifest.
     pub(crate) fn with_manifest(self, bytes: Vec<u8>) -> Result<Image, Invalid> {
         Image::new(self.name, self.architecture, self.media_type, bytes)
     }
 }
 
 impl Image {
-    /// An image by its manifest.
+    /// The image that a manifest describes.
     ///
     /// # Errors
-    /// The manifest can't be used.
+    /// The manifest is invalid.
     pub fn new(
         name: String,
         architecture: String,
@@ -180,9 +180,9 @@ impl Image {
         if manifest.config.blob.size > JSON_LIMIT {
             return Err(Invalid::other("its configuration is too large"));
         }
-        let layers = manifest.layers.into_iter().map(|it| Layer {
-            blob: it.blob,
-            media_type: it.media_type,
+        let layers = manifest.layers.into_iter().map(|layer| Layer {
+            blob: layer.blob,
+            media_type: layer.media_type,
         });
         let image = Self {
             name,
@@ -205,15 +205,15 @@ impl Image {
         Ok(image)
     }
 
-    /// What it consists of besides its manifest, as it is in a bundle.
+    /// Its configuration and its layers, in the order of a bundle.
     pub fn blobs(&self) -> impl Iterator<Item = Blob> {
         [self.config]
             .into_iter()
-            .chain(self.layers.iter().map(|it| it.blob))
+            .chain(self.layers.iter().map(|layer| layer.blob))
     }
 }
 
-/// The index of a bundle of these images, the same bytes for the same images.
+/// The index of a bundle with these images. Equal images give equal bytes.
 pub fn index(images: &[Image]) -> Vec<u8> {
     let manifests: Vec<_> = images
         .iter()
@@ -231,12 +231,12 @@ pub fn index(images: &[Image]) -> Vec<u8> {
     index.to_string().into_bytes()
 }
 
-/// Images in groups that have no blobs in common with each other; groups and what is in them are
-/// in the order in which they come.
+/// Divides images into groups that have no blobs in common. Groups, and the images in them, keep the order
+/// of the input.
 pub fn connected(images: impl IntoIterator<Item = Image>) -> Vec<Vec<Image>> {
     let mut groups: Vec<(HashSet<Digest>, BTreeMap<usize, Image>)> = Vec::new();
     for (number, image) in images.into_iter().enumerate() {
-        let mut blobs: HashSet<_> = image.blobs().map(|it| it.digest).collect();
+        let mut blobs: HashSet<_> = image.blobs().map(|blob| blob.digest).collect();
         let mut members = BTreeMap::from([(number, image)]);
         let is_apart = |group: &(HashSet<Digest>, _)| group.0.is_disjoint(&blobs);
         let (apart, shared): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_apart);
@@ -249,5 +249,5 @@ pub fn connected(images: impl IntoIterator<Item = Image>) -> Vec<Vec<Image>> {
     }
     groups.sort_by_key(|(_, members)| members.keys().next().copied());
     let groups = groups.into_iter().map(|(_, members)| members);
-    groups.map(|it| it.into_values().collect()).collect()
+    groups.map(|group| group.into_values().collect()).collect()
 }

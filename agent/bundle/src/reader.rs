@@ -5,19 +5,19 @@ use crate::layout::{INDEX, OCI_LAYOUT, blob_path};
 use crate::model::{JSON_LIMIT, read_index};
 use crate::{Blob, Digest, Error, Hasher, Image, Source, header, padding};
 
-/// How much is read at once.
+/// How many bytes are read at once.
 const CHUNK: usize = 128 << 10;
 
-/// What is in a bundle, by its index and manifests.
+/// What is in a bundle, according to its index and manifests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
-    /// The digest of the index: names the bundle.
+    /// The digest of the index, which identifies the bundle.
     pub index: Digest,
-    /// The images, in the index's order.
+    /// The images, in the order of the index.
     pub images: Vec<Image>,
-    /// The blobs that follow, in their order.
+    /// The blobs that follow the manifests, in their order.
     pub blobs: Vec<Blob>,
-    /// The size of the whole, uncompressed.
+    /// The size of the uncompressed bundle in bytes.
     pub size: u64,
 }
 
@@ -25,11 +25,11 @@ impl Contents {
     fn new(index: Digest, index_size: u64, images: Vec<Image>) -> Self {
         let length = |size| 512 + size + padding(size);
         let mut seen = HashSet::new();
-        let manifests = images.iter().map(|it| it.manifest);
-        let manifests: Vec<_> = manifests.filter(|it| seen.insert(it.digest)).collect();
+        let manifests = images.iter().map(|image| image.manifest);
+        let manifests: Vec<_> = manifests.filter(|blob| seen.insert(blob.digest)).collect();
         let blobs = images.iter().flat_map(Image::blobs);
-        let blobs: Vec<_> = blobs.filter(|it| seen.insert(it.digest)).collect();
-        let sizes = manifests.iter().chain(&blobs).map(|it| it.size);
+        let blobs: Vec<_> = blobs.filter(|blob| seen.insert(blob.digest)).collect();
+        let sizes = manifests.iter().chain(&blobs).map(|blob| blob.size);
         let sizes = sizes.chain([index_size, OCI_LAYOUT.1.len() as u64]);
         let size = sizes.map(length).fold(1024, u64::saturating_add);
         Self {
@@ -40,33 +40,37 @@ impl Contents {
         }
     }
 
-    /// The names of the images that have a blob, for a person.
+    /// The names of the images that contain a blob, for a person.
     pub fn owners(&self, blob: &Digest) -> String {
         let has = |image: &&Image| {
-            image.manifest.digest == *blob || image.blobs().any(|it| it.digest == *blob)
+            image.manifest.digest == *blob || image.blobs().any(|other| other.digest == *blob)
         };
-        let names = self.images.iter().filter(has).map(|it| it.name.as_str());
+        let names = self
+            .images
+            .iter()
+            .filter(has)
+            .map(|image| image.name.as_str());
         names.collect::<Vec<_>>().join(", ")
     }
 }
 
-/// Reads a bundle once, from its beginning to its end, and believes nothing.
+/// Reads a bundle once, from its beginning to its end, and verifies everything in it.
 pub struct Reader<S> {
     input: S,
-    /// How much was read, uncompressed.
+    /// How many uncompressed bytes have been read.
     at: u64,
     contents: Contents,
-    /// How many blobs are over.
+    /// How many blobs have been returned.
     over: usize,
     buffer: Vec<u8>,
 }
 
 impl<S: Source> Reader<S> {
-    /// Reads index and manifests. `pinned` is the digest the index has to have, if it is known:
-    /// nothing of another index is looked at.
+    /// Reads the index and the manifests. `pinned` is the digest that the index must have, if it is known;
+    /// an index with another digest is not parsed.
     ///
     /// # Errors
-    /// It can't be read, or isn't a bundle, or another one.
+    /// The source cannot be read, is not a bundle, or is another bundle.
     pub fn open(input: S, pinned: Option<&Digest>) -> Result<Self, Error> {
         let mut head = Head { input, at: 0 };
         head.oci_layout()?;
@@ -86,7 +90,7 @@ impl<S: Source> Reader<S> {
         let mut images: Vec<Image> = Vec::new();
         for listed in listed {
             let blob = listed.manifest;
-            let known = images.iter().find(|it| it.manifest == blob);
+            let known = images.iter().find(|image| image.manifest == blob);
             let bytes = match known {
                 Some(image) => image.manifest_bytes.clone(),
                 None => head.json(&blob_path(&blob.digest), Some(blob.size))?,
@@ -110,21 +114,21 @@ impl<S: Source> Reader<S> {
         })
     }
 
-    /// What is in it.
+    /// What is in the bundle.
     pub fn contents(&self) -> &Contents {
         &self.contents
     }
 
-    /// How far it is read.
+    /// How many uncompressed bytes have been read.
     pub fn position(&self) -> u64 {
         self.at
     }
 
-    /// The blob that comes next; after the last, nothing else does, and `None` says that this was
-    /// seen.
+    /// The blob that comes next. `None` means that the last blob was read and that the bundle ends after
+    /// it as it must.
     ///
     /// # Errors
-    /// It can't be read, or something else comes.
+    /// The source cannot be read, or contains something else.
     pub fn next_blob(&mut self) -> Result<Option<Blob>, Error> {
         let mut head = Head {
             input: &mut self.input,
@@ -141,11 +145,11 @@ impl<S: Source> Reader<S> {
         Ok(Some(blob))
     }
 
-    /// Reads the blob that [`next_blob`](Self::next_blob) gave, piece by piece. Its bytes are what
-    /// its digest says only when this has returned.
+    /// Reads the blob that [`next_blob`](Self::next_blob) returned, piece by piece. The bytes are verified
+    /// only when this has returned.
     ///
     /// # Errors
-    /// It can't be read, has other bytes, or the taker fails, which is passed on as it is.
+    /// The source cannot be read, the digest does not match, or `take` fails.
     pub fn read_blob<E: From<Error>>(
         &mut self,
         blob: Blob,
@@ -172,10 +176,10 @@ impl<S: Source> Reader<S> {
         Ok(())
     }
 
-    /// Leaves the blob out that [`next_blob`](Self::next_blob) gave.
+    /// Skips the blob that [`next_blob`](Self::next_blob) returned.
     ///
     /// # Errors
-    /// It can't be read.
+    /// The source cannot be read.
     pub fn skip_blob(&mut self, blob: Blob) -> Result<(), Error> {
         self.input.skip(blob.size)?;
         self.at += blob.size;
@@ -207,7 +211,7 @@ fn read_some(input: &mut impl Read, into: &mut [u8], at: u64) -> Result<usize, E
     }
 }
 
-/// Reads what has to be there to the byte.
+/// Reads the parts of a tar whose every byte is known in advance.
 struct Head<S> {
     input: S,
     at: u64,
@@ -228,13 +232,13 @@ impl<S: Read> Head<S> {
         let at = self.at;
         let mut bytes = vec![0; usize::try_from(count).map_err(io::Error::other)?];
         self.exact(&mut bytes)?;
-        if bytes.iter().all(|it| *it == 0) {
+        if bytes.iter().all(|byte| *byte == 0) {
             return Ok(());
         }
         Err(Error::Unexpected {
             at,
-            expected: "nothing".to_owned(),
-            found: "something".to_owned(),
+            expected: "zeros".to_owned(),
+            found: "other data".to_owned(),
         })
     }
 
@@ -257,7 +261,7 @@ impl<S: Read> Head<S> {
         self.zeros(padding(bytes.len() as u64))
     }
 
-    /// The header of a file of a known path and size.
+    /// Reads the header of a file whose path and size are known.
     fn entry(&mut self, path: &str, size: u64) -> Result<(), Error> {
         let at = self.at;
         let mut found = [0; 512];
@@ -272,7 +276,7 @@ impl<S: Read> Head<S> {
         })
     }
 
-    /// A whole file of a known path, and size if that is known too.
+    /// Reads a whole file whose path is known, and perhaps its size.
     fn json(&mut self, path: &str, size: Option<u64>) -> Result<Vec<u8>, Error> {
         let at = self.at;
         let size = if let Some(size) = size {
@@ -308,8 +312,8 @@ impl<S: Read> Head<S> {
             Err(other) => Err(other),
             Ok(_) => Err(Error::Unexpected {
                 at: self.at,
-                expected: "nothing".to_owned(),
-                found: "something".to_owned(),
+                expected: "the end of the bundle".to_owned(),
+                found: "more data".to_owned(),
             }),
         }
     }
@@ -327,7 +331,7 @@ fn unexpected(at: u64, expected: &str, found: &[u8; 512]) -> Error {
     }
 }
 
-/// What a tar's header says, for a person; it may say anything.
+/// Describes the header of a tar for a person. The header may contain anything.
 fn describe(found: &[u8; 512]) -> String {
     let header = tar::Header::from_byte_slice(found);
     let name = String::from_utf8_lossy(&header.path_bytes()).into_owned();

@@ -1,18 +1,18 @@
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
 
-/// How compressed bundles begin (RFC 8878, 3.1.1).
+/// The first bytes of compressed bundles (RFC 8878, 3.1.1).
 pub const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// The largest window a compressed bundle may need, as a power of two: 8 MiB, which RFC 8878
-/// recommends every decoder to support.
+/// recommends that every decoder support.
 const WINDOW_LOG: u32 = 23;
 
 /// What a bundle is read from.
 pub trait Source: Read {
-    /// Leaves bytes out; those after the end too.
+    /// Skips bytes. Skipping beyond the end is no error.
     ///
     /// # Errors
-    /// Whatever reading says.
+    /// The source cannot be read.
     fn skip(&mut self, bytes: u64) -> io::Result<()> {
         io::copy(&mut self.take(bytes), &mut io::sink()).map(drop)
     }
@@ -33,11 +33,11 @@ impl<S: Source + ?Sized> Source for Box<S> {
     }
 }
 
-/// A source of which some bytes were looked at before.
+/// A source whose first bytes have already been read.
 struct Peeked<S> {
     seen: io::Cursor<Vec<u8>>,
     rest: S,
-    /// Whether it couldn't be read.
+    /// Whether reading `rest` failed.
     failed: bool,
 }
 
@@ -60,7 +60,8 @@ impl<S: Source> Source for Peeked<S> {
 struct Zstd<S: Source>(zstd::stream::read::Decoder<'static, BufReader<Peeked<S>>>);
 
 impl<S: Source> Read for Zstd<S> {
-    /// Bytes that can't be uncompressed are invalid data, others than those that can't be read.
+    /// Data that cannot be decompressed is an error of the kind `InvalidData`; errors of the source are passed
+    /// on.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.0.read(into).map_err(|error| {
             let unreadable = self.0.get_ref().get_ref().failed;
@@ -74,10 +75,10 @@ impl<S: Source> Read for Zstd<S> {
 
 impl<S: Source> Source for Zstd<S> {}
 
-/// A source's bytes, uncompressed if they are compressed.
+/// The bytes of a source, decompressed if they are compressed.
 ///
 /// # Errors
-/// The first bytes can't be read.
+/// The first bytes cannot be read.
 pub fn open<'a>(mut source: impl Source + Send + 'a) -> io::Result<Box<dyn Source + Send + 'a>> {
     let mut seen = Vec::new();
     (&mut source).take(4).read_to_end(&mut seen)?;

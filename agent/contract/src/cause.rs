@@ -2,18 +2,18 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Whether trying again can help.
+/// Whether another attempt can succeed without a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// It may pass by itself: the agent tries again until the stage's budget is used up.
+    /// The problem may pass by itself, so the agent tries the stage again.
     Transient,
-    /// It won't: the agent stops and a person is needed.
+    /// The problem does not pass by itself: the agent stops until a person has solved it.
     Permanent,
 }
 
 macro_rules! causes {
     ($($variant:ident $code:literal $class:ident $meaning:literal $remedy:literal;)*) => {
-        /// Why a stage failed. One table holds the code, the class, and the words for a person.
+        /// Why a stage failed. One table holds the code, the class, and the texts for a person.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Cause {
             $(#[doc = $meaning] $variant,)*
@@ -28,17 +28,17 @@ macro_rules! causes {
                 match self { $(Self::$variant => $code,)* }
             }
 
-            /// Whether trying again can help.
+            /// Whether another attempt can succeed without a person.
             pub const fn class(self) -> Class {
                 match self { $(Self::$variant => Class::$class,)* }
             }
 
-            /// What it means, for a person.
+            /// What happened, for a person.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => $meaning,)* }
             }
 
-            /// What a person can do.
+            /// What a person can do about it.
             pub const fn remedy(self) -> &'static str {
                 match self { $(Self::$variant => $remedy,)* }
             }
@@ -48,170 +48,185 @@ macro_rules! causes {
 
 causes! {
     PlanMissing "plan.missing" Permanent
-        "There is no plan on this machine."
-        "Boot it with the Ignition file that nkd compiled for it.";
+        "There is no plan on this machine: /etc/nkd/plan.json is missing."
+        "Provision the machine with the Ignition file that nkd compiled for it.";
     PlanInvalid "plan.invalid" Permanent
-        "The plan can't be read."
-        "Compile the cluster again and boot the machine with the new file; don't edit the plan.";
+        "nkd-agent cannot read the plan, /etc/nkd/plan.json."
+        "Compile the cluster file again and provision the machine with the new Ignition file. Do not edit the plan.";
     PlanSchema "plan.schema-unknown" Permanent
-        "The plan was written for another version of the agent."
-        "Use the nkd that belongs to the OS image, or an image with the agent that belongs to nkd.";
+        "The plan was written for another version of nkd-agent."
+        "Compile with the version of nkd that belongs to the OS image, or use an OS image with the nkd-agent that belongs to your nkd.";
     PlanChanged "plan.changed" Permanent
-        "The plan is not the one this installation began with."
-        "Provision the machine afresh: a half-installed node can't change its plan.";
+        "The plan on this machine is not the plan with which this installation began."
+        "Provision the machine again: nkd-agent cannot continue an installation with another plan.";
     PlanVarKept "plan.var-kept" Permanent
-        "/var remembers that this node was installed, but what was in /etc is gone."
-        "Keep both or neither: wipe /var and provision the machine anew, or have /etc last as long as /var.";
+        "/var shows that this node was installed, but the files of that installation in /etc are gone. nkd-agent changes nothing, because /var may still contain data of etcd."
+        "Keep both directories or neither: wipe /var and provision the machine again, or set up the machine so that /etc is kept as long as /var.";
     AgentState "agent.state" Transient
-        "The agent can't read or write its own state."
-        "Look for a full or read-only /var.";
+        "nkd-agent cannot read or write its own state in /var/lib/nkd."
+        "Check whether /var is full (`df /var`) or read-only (`findmnt -T /var`).";
     AgentInternal "agent.internal" Transient
-        "Something the agent doesn't expect."
-        "Report it, with the journal of nkd-agent.service.";
+        "nkd-agent encountered an unexpected error."
+        "Report this as a bug, with the output of `journalctl -u nkd-agent.service`.";
     AgentCutOff "agent.cut-off" Transient
-        "Something kills the agent in the middle of a stage, again and again."
-        "Look in `journalctl -u nkd-agent.service` and `journalctl -k` for what did: most often it is too little memory.";
+        "nkd-agent was killed again and again in the middle of a stage, until the budget of the stage was used up. It has stopped."
+        "Find out what kills it: run `journalctl -u nkd-agent.service` and `journalctl -k`. Most often the machine has too little memory. Then run `nkd-agent retry`.";
     AgentSync "agent.sync" Transient
-        "What a stage has done could not be written to the disk."
-        "Look for errors of the disk in `journalctl -k`.";
+        "The results of a stage could not be written to the disk."
+        "Look for disk errors: run `journalctl -k`.";
     ClockBehind "clock.behind" Transient
-        "The clock is before the cluster's own certificates and couldn't be set."
-        "Set the machine's clock, or give it a reachable time server.";
+        "The clock is earlier than the cluster's certificates, and nkd-agent could not set it."
+        "Set the machine's clock, or give the machine a time server that it can reach (`os.ntp` in the cluster file).";
     ClockUnsynchronized "clock.not-synchronized" Transient
-        "No time server has set the clock."
-        "Nothing, if the clock is right: the node goes on, for it is not before the cluster's certificates. Else give the machine a time server it can reach (`os.ntp` of the cluster file).";
+        "No time server has set the clock. nkd-agent continues, because the clock is not earlier than the cluster's certificates."
+        "If the clock is right, do nothing. Otherwise give the machine a time server that it can reach (`os.ntp` in the cluster file).";
     PivotRebase "pivot.rebase" Transient
-        "rpm-ostree can't fetch or deploy the OS image of the plan."
-        "See that the image's registry can be reached and has that digest; the message has rpm-ostree's words.";
+        "rpm-ostree could not fetch or deploy the OS image that the plan names."
+        "Check that the machine can reach the image's registry and that the registry has an image with that digest. The message contains the output of rpm-ostree.";
     PivotReboot "pivot.reboot" Transient
-        "The machine doesn't reboot into the OS image that was deployed."
-        "Look for what inhibits a shutdown, or reboot it: the installation goes on by itself.";
+        "The machine did not reboot into the OS image that was deployed."
+        "Run `systemd-inhibit --list` to see what prevents the reboot, or reboot the machine yourself. nkd-agent continues after the reboot.";
     PivotNotBooted "pivot.not-booted" Permanent
-        "The machine came up with another OS image than the one that was deployed, again and again."
-        "Look in its boot loader and the journal of the last boots for why the new image doesn't boot or was rolled back.";
+        "After several reboots, the machine still runs another OS image than the one that was deployed."
+        "Find out why the new image does not boot or was rolled back: look at the boot loader, `rpm-ostree status` and the journals of the last boots (`journalctl --list-boots`). Then run `nkd-agent retry`.";
     HookFailed "hook.failed" Transient
-        "A hook before or after a stage failed, took too long, or can't be executed."
-        "Read its output in the journal of nkd-agent.service; mend it in your Ignition config.";
+        "A hook before or after a stage failed, ran for too long, or is not an executable file."
+        "Read the output of the hook: run `journalctl -u nkd-agent.service`. Correct the hook in your Ignition or Butane config, and in /etc/nkd/hooks on this node.";
     HostProgram "host.program-missing" Permanent
-        "A program that the installation needs is not in the OS image."
-        "Use an OS image with kubeadm, kubelet and the runtime of this Kubernetes version.";
+        "The OS image lacks a program that the installation needs."
+        "Use an OS image with kubeadm, kubelet and the container runtime for this Kubernetes version.";
     HostHostname "host.hostname" Transient
-        "The hostname is not the node's name and couldn't be set."
-        "Look for something else that sets the hostname, such as DHCP or cloud-init.";
+        "The hostname is not the node's name, and nkd-agent could not set it."
+        "Find out what else sets the hostname, such as DHCP or cloud-init, and turn that off.";
     HostKernel "host.kernel" Permanent
-        "The kernel lacks a module or setting that Kubernetes needs."
+        "The kernel lacks a module or a setting that Kubernetes needs."
         "Use an OS image whose kernel has br_netfilter, overlay and IP forwarding.";
     HostSwap "host.swap" Transient
-        "Swap is on and couldn't be turned off."
-        "Remove the swap device or file from the OS configuration.";
+        "Swap is on, and nkd-agent could not turn it off."
+        "Run `swapon --show` to see what is used as swap, and remove that device or file from the OS configuration.";
     HostTooSmall "host.too-small" Permanent
-        "The machine has fewer processors or less memory than kubeadm accepts for a control plane."
-        "Take a larger machine, or have kubeadm ignore its checks NumCPU and Mem in an overlay document.";
+        "The machine has fewer processors or less memory than kubeadm requires for a control plane."
+        "Use a larger machine, or have kubeadm ignore its checks `NumCPU` and `Mem` in an overlay document.";
     HostDisk "host.disk" Transient
         "A file system has too little free space for images and data."
-        "Give the machine a larger disk, or see that its file system grows into the disk.";
+        "Use a larger disk, or make sure that the file system grows to the size of the disk.";
     HostCgroups "host.cgroups" Permanent
-        "kubelet of this version doesn't run with the machine's version of cgroups."
-        "Boot with systemd.unified_cgroup_hierarchy=1 (`os.kernelArguments`), or set failCgroupV1: false in a KubeletConfiguration while kubelet still takes that.";
+        "This version of kubelet does not run with cgroups v1, which the machine uses."
+        "Boot with the kernel argument `systemd.unified_cgroup_hierarchy=1` (`os.kernelArguments` in the cluster file). As long as kubelet accepts it, you can set `failCgroupV1: false` in a KubeletConfiguration instead.";
     HostAddress "host.address" Transient
-        "The machine doesn't have the node's address."
-        "See that the right machine got this node's file, and that DHCP or the configured interfaces give it the address of the cluster file.";
+        "The machine does not have the IP address of its node."
+        "Check that the machine got the Ignition file of the right node. Check that DHCP or the network configuration gives it the address in the cluster file.";
     HostResolution "host.name-resolution" Transient
-        "The name of the cluster's endpoint can't be resolved."
-        "See to the machine's name servers, or give the name in `os.hosts` of the cluster file.";
+        "The name of the cluster's endpoint cannot be resolved."
+        "Check the name servers of the machine, or add the name to `os.hosts` in the cluster file. For this machine alone, a line in /etc/hosts is enough.";
     HostPort "host.port-taken" Transient
-        "Another program listens on a port that Kubernetes needs."
-        "Stop and disable that program, which the message names, or move it to another port.";
+        "Another program listens on a port that Kubernetes needs. The message names the program."
+        "Stop and disable that program, or configure it to use another port.";
     HostFirewall "host.firewall" Transient
-        "firewalld runs, and the ports of Kubernetes couldn't be opened in it."
-        "Read firewall-cmd's words in the message; open the ports in your own configuration of the OS.";
+        "firewalld is running, and nkd-agent could not open the ports of Kubernetes in it."
+        "Read the output of firewall-cmd in the message. Open the ports in your own configuration of the OS.";
     RuntimeStart "runtime.start" Transient
-        "The container runtime doesn't start."
-        "Read the runtime's own journal; look at its configuration.";
+        "The container runtime does not start."
+        "Read the journal of the runtime, for example `journalctl -u containerd.service`, and check its configuration.";
     RuntimeSocket "runtime.socket" Transient
-        "The container runtime runs but its CRI socket doesn't answer."
-        "Read the runtime's own journal; see that its CRI plugin is on.";
+        "The container runtime runs, but its CRI socket does not answer."
+        "Read the journal of the runtime, for example `journalctl -u containerd.service`, and check that its CRI plugin is enabled.";
     ImagesMissing "images.missing" Permanent
-        "An image the plan names is neither in the runtime nor in the plan's source."
-        "Put an archive with that image into the directory the cluster file names.";
+        "An image that the plan requires is neither in the container runtime nor in the plan's image archives or bundles."
+        "Put an archive with that image into the directory that the cluster file names, and run `nkd-agent retry`.";
     ImagesSource "images.source-unreachable" Transient
-        "None of the places the plan names has the image bundle, or it can't be read there."
-        "Plug the disk in, start the server, or look at its cable: the message names every place.";
+        "None of the places that the plan names has the image bundle, or the bundle cannot be read there."
+        "Plug in the disk, start the server, or check the network. The message lists every place and what is wrong there.";
     ImagesTruncated "images.truncated" Transient
-        "An image bundle is shorter than it should be."
-        "Copy it again, whole; `nkd bundle verify` checks a copy.";
+        "An image bundle is shorter than the plan states."
+        "Copy the whole bundle again, and check the copy with `nkd bundle verify`.";
     ImagesBundle "images.other-bundle" Permanent
-        "A file is not the image bundle the plan was compiled with."
-        "Give the node that bundle, or compile again with this one and provision the node anew.";
+        "A file with the name of the image bundle is not the bundle with which the plan was compiled."
+        "Give the node that bundle and run `nkd-agent retry`. Or compile with the bundle you have and provision the node again.";
     ImagesDigest "images.digest-mismatch" Permanent
-        "An image has other bytes than the plan pins. Nothing of it is in the runtime under its name."
-        "Copy the bundle again; if `nkd bundle verify` finds the original damaged, make a new one.";
+        "The data of an image do not match the digest in the plan. nkd-agent has not loaded the image."
+        "Copy the bundle again and run `nkd-agent retry`. If `nkd bundle verify` reports that the original is damaged, create a new bundle.";
     ImagesArchitecture "images.architecture" Permanent
-        "The images are for another architecture than this machine's."
-        "Make a bundle with `--arch` and compile with that.";
+        "The images are for another CPU architecture than this machine's."
+        "Create a bundle for this architecture (`nkd bundle create --arch`), compile with it, and provision the node again.";
     ImagesDisk "images.disk-full" Transient
-        "The disk has no room for the images."
-        "Make room where the runtime keeps its images, or give the machine a larger disk.";
+        "The disk has too little free space for the images."
+        "Free space in the directory where the container runtime keeps its images, or use a larger disk.";
     ImagesImport "images.import" Transient
-        "The runtime doesn't take an image."
-        "Look for a damaged archive or a broken runtime; the message has the runtime's own words.";
+        "The container runtime did not accept an image."
+        "Look for a damaged archive or a broken runtime. The message contains the output of the runtime.";
     ImagesPull "images.pull" Transient
-        "An image can't be pulled."
-        "See that the registry, or its mirror, is reachable from here, trusted, and has the image.";
+        "An image cannot be pulled."
+        "Check that the machine can reach the registry or its mirror, that it trusts the registry's certificate, and that the registry has the image.";
     GateUnreachable "gate.api-unreachable" Transient
-        "The cluster's API can't be reached."
-        "See that the init node is on, and that the endpoint's address is reachable from here.";
+        "The cluster's API cannot be reached. The node waits for it."
+        "Check that the init node is switched on, and that this machine can reach the address of the endpoint.";
     GateUntrusted "gate.api-untrusted" Transient
-        "What answers at the endpoint is not this cluster's API."
-        "See that endpoint and certificates are of the same compilation on all nodes.";
+        "The server that answers at the cluster's endpoint is not the API of this cluster."
+        "Check that the endpoint leads to this cluster, and that all nodes have files that were compiled with the same secrets file.";
     GateNotReady "gate.api-not-ready" Transient
-        "The cluster's API answers but isn't ready for this node."
-        "Wait for the init node; look at its own state when it stays so.";
+        "The cluster's API answers but is not ready for this node to join. The node waits for it."
+        "Wait for the init node. If nothing changes, run `nkd-agent status` on the init node.";
     GateToken "gate.token-unknown" Transient
-        "The cluster's API does not know this node's bootstrap token: `kubeadm init` has not created it yet, or it has expired."
-        "Wait for the init node, which creates the tokens last. If the cluster has been up for longer, make a new token on a control plane with `kubeadm token create` and write it to /etc/nkd/token on this node; a node that still waits uses it within a minute.";
+        "The cluster's API does not know this node's bootstrap token: `kubeadm init` has not created it yet, or it has expired. The node waits."
+        "Wait for the init node: `kubeadm init` creates the tokens last. If the cluster has been up for longer, create a token on a control plane with `kubeadm token create`, and write it to /etc/nkd/token on this node. While the node waits, it uses the new token within a minute.";
+    GateEtcdQuorum "gate.etcd-quorum" Transient
+        "The cluster's API is down because etcd has lost its quorum. This node has not restored the quorum yet, and waits."
+        "Read the reason in the message. Check that etcd runs on the other control planes, and run `journalctl -u nkd-agent.service` on this node.";
     KubeadmFailed "kubeadm.failed" Transient
         "kubeadm failed."
-        "Read its output in the journal of nkd-agent.service.";
+        "Read the output of kubeadm: run `journalctl -u nkd-agent.service`.";
+    KubeadmUnreachable "kubeadm.api-unreachable" Transient
+        "nkd-agent cannot reach the API server that it asks whether this node has joined. Until then it resets nothing."
+        "Check that a control plane is up and that this machine can reach the address in the message.";
+    KubeadmUntrusted "kubeadm.api-untrusted" Transient
+        "The server that nkd-agent asks whether this node has joined is not the API server of this cluster. nkd-agent resets nothing."
+        "Check that the endpoint leads to this cluster, and that all nodes have files that were compiled with the same secrets file.";
+    KubeadmNotReady "kubeadm.api-not-ready" Transient
+        "The API server returned an error when nkd-agent asked whether this node has joined. nkd-agent resets nothing."
+        "Wait for the control planes. If nothing changes, check their API servers.";
+    KubeadmImages "kubeadm.images" Transient
+        "The container runtime could not list or remove the images that kubeadm has pulled."
+        "Read the journal of the runtime, for example `journalctl -u containerd.service`. The message contains the output of the runtime.";
     KubeadmPreflight "kubeadm.preflight" Transient
-        "kubeadm found the machine unfit: the message has its words."
-        "Give the machine what kubeadm asks for, or take what is in its way off the OS image.";
+        "The preflight checks of kubeadm failed. The message lists the errors."
+        "Give the machine what kubeadm requires, or remove from the OS image what prevents the installation.";
     KubeadmToken "kubeadm.token-refused" Permanent
-        "The cluster refuses this node's bootstrap token: it has expired, or it was never known."
-        "Tokens live for a week after the cluster's first boot, or as long as the cluster file says. Make a new one on a control plane with `kubeadm token create`, write it to /etc/nkd/token on this node, and run `nkd-agent retry`.";
+        "The cluster refuses this node's bootstrap token: the token has expired, or the cluster never had it."
+        "Create a token on a control plane with `kubeadm token create`, write it to /etc/nkd/token on this node, and run `nkd-agent retry`. Unless the cluster file sets another time, tokens are valid for a week after the cluster's first boot.";
     KubeadmNameTaken "kubeadm.name-taken" Transient
-        "The cluster has a Ready node of this name already."
-        "Find the other machine that has this node's Ignition file or hostname. After a machine was provisioned anew, the cluster takes some 40 seconds to see that the old node is gone.";
+        "The cluster already has a Ready node with this node's name."
+        "Find the other machine that has this node's Ignition file or hostname. If this machine has just been provisioned again, wait: the cluster needs about 40 seconds to notice that the old node is gone.";
     KubeadmClusterExists "kubeadm.cluster-exists" Transient
-        "Another control plane serves the cluster already, and this machine, which is to make it, has nothing of it."
-        "To join it again, put another control plane first in the cluster file, compile, and provision this machine with its new file. To have the cluster made anew, switch the others off.";
+        "Another control plane already serves the cluster. This machine is the init node but has no data of the cluster. It waits, and does not create a second cluster."
+        "To let this machine join again, put another control plane first in the cluster file, compile, and provision this machine with its new file. To create the cluster anew, switch off the other control planes.";
     KubeadmControlPlane "kubeadm.control-plane-down" Transient
-        "The control plane that an earlier attempt made on this machine doesn't come up. It isn't reset, for the cluster may depend on it."
-        "Read kubelet's journal and the logs of its static pods. `kubeadm reset` and `nkd-agent retry` begin anew; on the node that makes the cluster, nothing is kept of the cluster then.";
+        "The control plane that an earlier attempt created on this machine does not come up. nkd-agent does not reset it, because the cluster may depend on it."
+        "Read the journal of kubelet (`journalctl -u kubelet`) and the logs of the static pods (/var/log/pods). To start again from nothing, run `kubeadm reset` and then `nkd-agent retry`. On the init node, this deletes the cluster's data on this machine.";
     KubeadmEtcd "kubeadm.etcd-member" Transient
-        "etcd may still list this node as a member from an earlier attempt: nobody says so, or the member couldn't be removed. Nothing is reset meanwhile."
-        "See that etcd on the other control planes is healthy; the message has its words.";
+        "etcd may still list this node as a member from an earlier attempt. nkd-agent could not ask etcd, or could not remove the member. It resets nothing until it can."
+        "Check that etcd on the other control planes is healthy. The message contains the answer of etcd.";
     KubeadmEtcdQuorum "kubeadm.etcd-quorum" Transient
-        "Too few of etcd's members answer for it to have a leader, so no member can join or be removed. The node is left as it is until they do."
-        "Start the other control planes, or see why etcd doesn't run on them. If one of them never comes back, restore etcd from a snapshot or by `--force-new-cluster` (etcd, \"Disaster recovery\").";
+        "etcd has no leader, because too few of its members answer. Without a leader no member can be added or removed. nkd-agent waits and changes nothing on this node."
+        "Start the other control planes, or find out why etcd does not run on them. If one of them never comes back, restore etcd from a snapshot or with `--force-new-cluster` (\"Disaster recovery\" in the documentation of etcd).";
     KubeadmTimeout "kubeadm.timeout" Transient
-        "kubeadm didn't finish in time and was stopped."
-        "Read its output and kubelet's in the journal.";
+        "kubeadm did not finish in time, and nkd-agent stopped it."
+        "Read the output of kubeadm and kubelet: run `journalctl -u nkd-agent.service -u kubelet.service`.";
     KubeadmReset "kubeadm.reset" Transient
-        "What a failed kubeadm left behind couldn't be cleaned up."
-        "Read its output in the journal of nkd-agent.service.";
+        "nkd-agent could not clean up after a failed kubeadm."
+        "Read the output of kubeadm: run `journalctl -u nkd-agent.service`.";
     AddonsApply "addons.apply" Transient
-        "A manifest couldn't be applied."
-        "Read kubectl's output in the journal; mend the manifest in the cluster file.";
+        "A manifest could not be applied."
+        "Read the output of kubectl: run `journalctl -u nkd-agent.service`. Correct the manifest in the cluster file, and in /etc/nkd/addons on this node.";
     ReadyNoNetwork "ready.no-network" Transient
-        "The node has joined and waits for the cluster's network add-on, for as long as it takes."
-        "Apply a network add-on, or name its manifest in the cluster file; the node goes on by itself. Where there is one, see why its pod doesn't run on this node.";
+        "The node has joined, but its network is not ready. nkd-agent waits for the network add-on of the cluster without a time limit."
+        "Apply a network add-on, or name its manifest in the cluster file. If the cluster has a network add-on, find out why its pod does not run on this node.";
     ReadyNotYet "ready.not-yet" Transient
-        "The node has joined but isn't Ready."
-        "The message has the node's own reason.";
+        "The node has joined but is not Ready."
+        "Read the message: it contains the reason that the node reports.";
     ReadyUnreachable "ready.api-unreachable" Transient
-        "The node can't see its own Node object."
-        "See that the cluster's API is up and that kubelet has its credentials.";
+        "nkd-agent cannot read this node's Node object from the cluster's API."
+        "Check that the cluster's API is up, and that kubelet runs and has its credentials (`journalctl -u kubelet`).";
 }
 
 impl fmt::Display for Cause {

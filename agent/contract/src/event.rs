@@ -1,74 +1,82 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::{Cause, Role, Stage, Timestamp};
+use crate::{Cause, Role, Stage, Timestamp, Word};
 
 /// One thing that happened on a node: a line of the event log, the `data` of a callback.
+///
+/// An event may be of a later release than its reader. Whatever the reader doesn't know of it is kept, so that an
+/// event that is written again is the same: words by [`Word`], fields by [`unknown_fields`](Self::unknown_fields).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
-    /// Place in the node's event log, from 1; a gap is where a log grown too large was lightened.
+    /// Place in the node's event log, from 1. Gaps are events that were removed because the log had grown too
+    /// large.
     pub sequence: u64,
-    /// Unique for ever: receivers drop repetitions by it.
+    /// Unique among all events of all nodes. Receivers use it to recognize an event that is sent again.
     pub id: String,
-    /// When, by the node's clock.
+    /// When it happened, by the node's clock.
     pub time: Timestamp,
     /// The kernel's boot id, so that reboots can be told apart.
     pub boot: String,
     /// Name of the cluster; absent while no plan could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
-    /// Name of the node by its plan, else the machine's hostname.
+    /// Name of the node in its plan; the machine's hostname while no plan could be read.
     pub node: String,
     /// The node's role; absent while no plan could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub role: Option<Role>,
+    pub role: Option<Word<Role>>,
     /// [Digest](crate::Plan::digest) of the plan; absent while there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
     /// What happened.
-    pub kind: Kind,
-    /// The stage it happened in.
+    pub kind: Word<Kind>,
+    /// The stage in which it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stage: Option<Stage>,
+    pub stage: Option<Word<Stage>>,
     /// The attempt at that stage, from 1; 0 outside stages.
     #[serde(default)]
     pub attempt: u32,
     /// How far the stage is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
-    /// Why something failed.
+    /// Why an attempt or the installation failed, or what a stage waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cause: Option<Cause>,
-    /// The same for a person, in one line, without secrets.
+    pub cause: Option<Word<Cause>>,
+    /// What happened, in one line for a person, without secrets.
     pub message: String,
     /// Milliseconds until the next attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
+    /// Fields of a later release.
+    #[serde(flatten)]
+    pub unknown_fields: Map<String, Value>,
 }
 
-/// What kind of thing happened.
+/// The kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Kind {
-    /// The worker began, or began again after a reboot or a crash.
+    /// The worker started, for the first time or after a reboot or a crash.
     Started,
-    /// A stage's attempt began.
+    /// An attempt at a stage began.
     StageStarted,
-    /// A stage got further.
+    /// A stage got further, or waits for something else than before.
     Progress,
-    /// A stage's attempt failed transiently; another follows.
+    /// An attempt at a stage failed with a transient cause; another attempt follows.
     AttemptFailed,
     /// A stage is done.
     StageDone,
     /// The node is Ready.
     Ready,
-    /// The installation failed. With `retryAfter`, the stage's budget is used up, and the agent tries it
-    /// again after pauses, of which it reports no attempt until one succeeds. Without, it has stopped, and a
-    /// person is needed.
+    /// The installation failed. With `retryAfter`, the budget of the stage is used up: the agent tries the
+    /// stage again after pauses, and reports nothing until an attempt succeeds or the cause changes.
+    /// Without `retryAfter`, the agent has stopped, and a person is needed.
     Failed,
 }
 
@@ -101,24 +109,42 @@ impl Kind {
 }
 
 /// How far a stage is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Progress {
-    /// Done so far.
+    /// How much is done.
     pub done: u64,
-    /// All there is to do.
+    /// How much there is to do in all.
     pub total: u64,
     /// What is counted.
-    pub unit: Unit,
+    pub unit: Word<Unit>,
+    /// Fields of a later release.
+    #[serde(flatten)]
+    pub unknown_fields: Map<String, Value>,
+}
+
+impl Progress {
+    /// `done` of `total`, in this unit.
+    pub fn new(done: u64, total: u64, unit: Unit) -> Self {
+        Self {
+            done,
+            total,
+            unit: unit.into(),
+            unknown_fields: Map::new(),
+        }
+    }
 }
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { done, total, unit } = self;
-        match unit {
-            Unit::Bytes => write!(f, "{} of {} MB", done / 1_000_000, total / 1_000_000),
-            _ => write!(f, "{done} of {total} {}", unit.name()),
+        let Self {
+            done, total, unit, ..
+        } = self;
+        if *unit == Unit::Bytes {
+            write!(f, "{} of {} MB", done / 1_000_000, total / 1_000_000)
+        } else {
+            write!(f, "{done} of {total} {unit}")
         }
     }
 }

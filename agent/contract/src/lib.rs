@@ -1,11 +1,14 @@
-//! What `nkd-agent` takes and says: the only thing the compiler, the agent's worker and its
-//! reporter have in common.
+//! The contract between the compiler, the agent's worker and its reporter: what `nkd-agent` is given, and
+//! what it reports.
 //!
-//! - [`Plan`] and [`ReportTarget`] are what a node is given.
-//! - [`Event`] is what it says; [`NodeStatus`] is what a list of events adds up to.
-//! - [`Stage`] and [`Cause`] are the words both use.
-//! - [`paths`] and [`names`] are where and under which names it is found.
+//! - [`Plan`] and [`ReportTarget`] are delivered to a node.
+//! - [`Event`] is what the node reports; [`NodeStatus`] is the state that follows from its events.
+//! - [`Stage`] and [`Cause`] are the names that both sides use; [`Word`] is a name that may be of a later release.
+//! - [`paths`] and [`names`] are the paths and the names under which others find the agent.
+//! - `callback`, with the feature `callbacks`, is how events are posted, signed and verified.
 
+#[cfg(feature = "callbacks")]
+pub mod callback;
 mod cause;
 mod event;
 pub mod names;
@@ -16,6 +19,7 @@ mod runtime;
 mod stage;
 mod status;
 mod timestamp;
+mod word;
 
 pub use cause::{Cause, Class};
 pub use event::{Event, Kind, Progress, Unit};
@@ -28,3 +32,4 @@ pub use runtime::Runtime;
 pub use stage::Stage;
 pub use status::{NodeStatus, State};
 pub use timestamp::Timestamp;
+pub use word::{Vocabulary, Word};

@@ -6,7 +6,8 @@ pub const BUS: &str = "org.openeuler.nkd1";
 pub const OBJECT: &str = "/org/openeuler/nkd1";
 /// D-Bus interface of [`OBJECT`].
 pub const INTERFACE: &str = "org.openeuler.nkd1.Node";
-/// Reached when the node is Ready, and on every later boot, for others to hook on to.
+/// systemd reaches this target when the node becomes Ready, and on every later boot. Other units can be
+/// ordered after it.
 pub const READY_TARGET: &str = "nkd-node-ready.target";
-/// CloudEvents `type` of a callback is this, a dot and the event's kind.
+/// The CloudEvents `type` of a callback is this prefix, a dot and the event's kind.
 pub const EVENT_TYPE_PREFIX: &str = "org.openeuler.nkd1.node";

@@ -1,59 +1,59 @@
-//! Where things are on a node. What Ignition delivers is under `/etc/nkd`, what must survive a
-//! reboot under `/var/lib/nkd`, and what must not under `/run/nkd`.
+//! Paths on a node. Files that Ignition delivers are under `/etc/nkd`, files that must survive a
+//! reboot under `/var/lib/nkd`, and files that must not under `/run/nkd`.
 
 /// The delivered [`Plan`](crate::Plan); root only.
 pub const PLAN: &str = "/etc/nkd/plan.json";
 /// The kubeadm documents; root only.
 pub const KUBEADM: &str = "/etc/nkd/kubeadm.yaml";
-/// The bootstrap token of a joining node; root only. The file that is delivered has nothing else in it,
-/// not even a newline; a person who writes another token there may end it with one.
+/// The bootstrap token of a joining node; root only. The delivered file contains nothing else,
+/// not even a newline. A person who replaces the token may end it with a newline.
 pub const TOKEN: &str = "/etc/nkd/token";
-/// The delivered PKI of a control plane, laid out like `/etc/kubernetes/pki`; root only. Kept
-/// here because `kubeadm reset` empties the other.
+/// The delivered PKI of a control plane, with the layout of `/etc/kubernetes/pki`; root only. It is kept
+/// here because `kubeadm reset` empties `/etc/kubernetes/pki`.
 pub const PKI: &str = "/etc/nkd/pki";
-/// Delivered static pods of a control plane, laid out like `/etc/kubernetes/manifests`. Kept here
-/// because `kubeadm reset` empties the other.
+/// The delivered static pods of a control plane. They are kept here because `kubeadm reset` empties
+/// `/etc/kubernetes/manifests`.
 pub const MANIFESTS: &str = "/etc/nkd/manifests";
 /// The delivered [`ReportTarget`](crate::ReportTarget); root only.
 pub const REPORT: &str = "/etc/nkd/report.json";
 /// The user's own executables, in directories `pre-STAGE.d` and `post-STAGE.d`.
 pub const HOOKS: &str = "/etc/nkd/hooks";
-/// Manifests the init node applies.
+/// The manifests that the init node applies.
 pub const ADDONS: &str = "/etc/nkd/addons";
 
 /// The worker's state machine; root only.
 pub const STATE: &str = "/var/lib/nkd/state.json";
-/// The event log, one [`Event`](crate::Event) per line; anybody may read it, it holds no secrets.
+/// The event log, one [`Event`](crate::Event) per line. It contains no secrets, and everybody may read it.
 pub const EVENTS: &str = "/var/lib/nkd/events.jsonl";
-/// Exists once the node was Ready.
+/// Exists once the node has been Ready.
 pub const COMPLETE: &str = "/var/lib/nkd/complete";
 /// The images that were loaded since the file systems were last synced; root only.
 pub const UNSYNCED: &str = "/var/lib/nkd/unsynced.json";
 /// The boots on which a reboot into an OS image was ordered; root only.
 pub const PIVOT: &str = "/var/lib/nkd/pivot.json";
-/// What the reporter has sent; the reporter's own.
+/// What the reporter has sent; only the reporter may read it.
 pub const DELIVERED: &str = "/var/lib/nkd-reporter/delivered.json";
 
-/// Where an OS image carries image bundles.
+/// The directory for image bundles in an OS image.
 pub const BUNDLES: &str = "/usr/lib/nkd/bundles";
-/// Where a disk with image bundles is mounted for as long as it is read.
+/// Where a disk with image bundles is mounted while it is read.
 pub const MEDIUM: &str = "/run/nkd/medium";
-/// Where an image waits for a runtime that doesn't take it from a pipe.
+/// Where an image is stored for a runtime that cannot read it from a pipe.
 pub const SPOOL: &str = "/var/lib/nkd/spool";
 
-/// The kubeconfig by which kubeadm discovers the cluster that a node joins: endpoint and CA of the
-/// plan, and the bootstrap token; root only. The worker writes it, because a copy of the CA would be
-/// a third of a worker's Ignition file.
+/// The kubeconfig with which kubeadm discovers the cluster that a node joins: the endpoint and the CA from
+/// the plan, and the bootstrap token; root only. The worker writes it, because a second copy of the CA would
+/// be a third of a worker's Ignition file.
 pub const DISCOVERY: &str = "/run/nkd/discovery.yaml";
-/// Locked by the worker for as long as it lives; holds its process id.
+/// The worker holds a lock on this file as long as it runs, and writes its process id into it.
 pub const LOCK: &str = "/run/nkd/install.lock";
-/// The line for a person at the console.
+/// The line that is shown at the login prompt of the console.
 pub const ISSUE: &str = "/run/issue.d/50-nkd.issue";
-/// Cluster API's sign of a successful bootstrap (Cluster API, "Bootstrap provider contract",
+/// The file by which Cluster API recognizes a successful bootstrap (Cluster API, "Bootstrap provider contract",
 /// "Sentinel file").
 pub const CAPI_SENTINEL: &str = "/run/cluster-api/bootstrap-success.complete";
 
-/// Where kubeadm wants the PKI.
+/// Where kubeadm expects the PKI.
 pub const KUBERNETES_PKI: &str = "/etc/kubernetes/pki";
-/// Where kubelet looks for static pods.
+/// Where kubelet reads static pods.
 pub const KUBERNETES_MANIFESTS: &str = "/etc/kubernetes/manifests";

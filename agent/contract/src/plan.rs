@@ -7,29 +7,29 @@ use sha2::{Digest, Sha256};
 
 use crate::{Runtime, Stage, Timestamp};
 
-/// The version of the plan that this build reads and writes. It changes only with a plan that no earlier
-/// agent can read at all.
+/// The version of the plan that this build reads and writes. It changes only when no earlier
+/// agent can read the plan at all.
 pub const SCHEMA: u32 = 1;
 
-/// What a plan may require of this build, by name ([`Plan::requires`]).
+/// The features that a plan may require of this build ([`Plan::requires`]).
 pub const FEATURES: &[&str] = &[];
 
 /// `/etc/nkd/plan.json`: everything the agent's worker needs to know about its node.
 ///
-/// Secrets stay out of it: they are in `/etc/nkd/kubeadm.yaml`, `/etc/nkd/token`, `/etc/nkd/pki` and
+/// It contains no secrets: those are in `/etc/nkd/kubeadm.yaml`, `/etc/nkd/token`, `/etc/nkd/pki` and
 /// `/etc/nkd/report.json`.
 ///
-/// A plan may be older or newer than its agent. Keys are added and never change their meaning; an agent
-/// ignores those it doesn't know. Where that would be wrong, [`requires`](Self::requires) names what has to be
-/// known.
+/// A plan may be older or newer than its agent. Keys are added to it and never change their meaning, and an
+/// agent ignores keys that it does not know. If ignoring one would be wrong, [`requires`](Self::requires) names
+/// the feature that the agent must know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Plan {
     /// Version of this document, see [`SCHEMA`].
     pub schema: u32,
-    /// Names of what an agent must know to carry out this plan, besides what every agent knows; one that lacks
-    /// any of them refuses the plan. This build knows [`FEATURES`].
+    /// The features that an agent must know to carry out this plan. An agent that lacks one of them refuses
+    /// the plan. This build knows [`FEATURES`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<String>,
     /// Name of the cluster.
@@ -38,7 +38,7 @@ pub struct Plan {
     pub node: String,
     /// What the node is to do.
     pub role: Role,
-    /// The clock's floor: certificates and tokens were made then, so no clock may be before it.
+    /// The moment at which certificates and tokens were made. A clock that is earlier is wrong.
     pub clock_floor: Timestamp,
     /// Kubernetes version with its `v`, such as `v1.31.2`.
     pub kubernetes_version: String,
@@ -46,26 +46,26 @@ pub struct Plan {
     pub runtime: Runtime,
     /// The cluster's API, `host:port`.
     pub endpoint: String,
-    /// The APIs, `host:port`, of the control planes that come before this one and must be ready
-    /// first, because etcd takes one new member at a time (further control planes only).
+    /// The APIs, `host:port`, of the control planes that join before this one and must be ready
+    /// first, because etcd accepts one new member at a time (further control planes only).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub control_planes_before: Vec<String>,
-    /// The APIs, `host:port`, of the control planes that come after this one (further control
-    /// planes only). After this machine was provisioned anew, they may be the only ones that know
-    /// which etcd members there are.
+    /// The APIs, `host:port`, of the control planes that join after this one (further control
+    /// planes only). When this machine is provisioned again, they may be the only ones that know
+    /// which members etcd has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub control_planes_after: Vec<String>,
-    /// Whether kubeadm runs etcd on this node. Where it doesn't, whatever is under `/var/lib/etcd`
-    /// belongs to somebody else and is never touched.
+    /// Whether kubeadm runs etcd on this node. If not, the agent never touches `/var/lib/etcd`, because
+    /// it belongs to something else.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub runs_etcd: bool,
-    /// What the documents contain that the agent writes for kubeadm (further control planes that run
-    /// etcd only).
+    /// The contents of the documents that the agent writes for kubeadm (only further control planes that
+    /// run etcd).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubeadm: Option<Kubeadm>,
     /// PEM certificates of the authority that signs the API's certificate.
     pub certificate_authority: String,
-    /// What the node's machine must be like.
+    /// What the node's machine must have.
     #[serde(default, skip_serializing_if = "Machine::is_any")]
     pub machine: Machine,
     /// The OS image the machine must run, `REPOSITORY@sha256:DIGEST`; absent leaves the OS alone.
@@ -76,11 +76,12 @@ pub struct Plan {
     /// Manifest files on the node, applied in this order once the API is up (init node only).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addons: Vec<String>,
-    /// Seconds over which workers that have waited for the cluster spread their joins, each by a random
-    /// delay; absent in a cluster so small that they can join at once (workers only).
+    /// The seconds over which workers that have waited for the cluster spread their joins, each with a
+    /// random delay. Absent if the cluster is so small that all can join at once (workers only).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub join_spread: u64,
-    /// Seconds a stage may go on failing transiently, where not the stage's own default.
+    /// For how many seconds a stage may fail with transient causes, where this differs from the stage's
+    /// default.
     #[serde(
         default,
         deserialize_with = "known_stages",
@@ -90,12 +91,12 @@ pub struct Plan {
 }
 
 /// The part of the cluster's kubeadm configuration that a further control plane needs to run its etcd
-/// before it can ask the cluster.
+/// while it cannot read the configuration from the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Kubeadm {
-    /// The `apiVersion` of its documents, such as `kubeadm.k8s.io/v1beta3`.
+    /// The `apiVersion` of kubeadm's documents, such as `kubeadm.k8s.io/v1beta3`.
     pub api_version: String,
     /// The repository of Kubernetes' own images, such as `registry.k8s.io`.
     pub image_repository: String,
@@ -106,37 +107,37 @@ pub struct Kubeadm {
     pub patches: Option<String>,
 }
 
-/// What a node's machine must be like, as far as that differs from node to node.
+/// What a node's machine must have, as far as that differs from node to node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Machine {
-    /// Addresses it must have: kubelet registers the node with them.
+    /// The addresses that the machine must have: kubelet registers the node with them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,
     /// The port of its API server (control planes only).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_port: Option<u16>,
-    /// Processors it has at least.
+    /// The least number of processors.
     #[serde(skip_serializing_if = "is_zero")]
     pub min_cpus: u64,
-    /// Memory it has at least, in MiB.
+    /// The least amount of memory, in MiB.
     #[serde(skip_serializing_if = "is_zero")]
     pub min_memory: u64,
-    /// Free disk space below `/var/lib` before anything is installed, in MiB; room for a worker's
-    /// images, unpacked, unless the plan says otherwise.
+    /// The least free disk space below `/var/lib` before anything is installed, in MiB. The default is
+    /// enough for the unpacked images of a worker.
     #[serde(skip_serializing_if = "is_worker_disk")]
     pub min_disk: u64,
-    /// The versions of cgroups that this kubelet was made for; any when empty.
+    /// The versions of cgroups that this version of kubelet accepts; any if empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cgroups: Vec<u8>,
-    /// Whether swap stays as it is, because kubelet is told to live with it.
+    /// Whether swap may stay on, because kubelet is configured to accept it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub keep_swap: bool,
-    /// The pods' networks, whose packets a firewall on the machine must let in.
+    /// The pod subnets, from which a firewall on the machine must accept packets.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pod_subnets: Vec<String>,
-    /// What a firewall must let in besides Kubernetes' own ports, as `8472/udp`.
+    /// The ports that a firewall must open besides those of Kubernetes, such as `8472/udp`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub firewall_ports: Vec<String>,
 }
@@ -147,7 +148,7 @@ const WORKER_DISK: u64 = 1024;
 const API_PORT: u16 = 6443;
 
 impl Machine {
-    /// The port of a control plane's API server; others may reach it by another.
+    /// The port on which a control plane's API server listens. Others may reach it by another port.
     pub fn api_port(&self) -> u16 {
         self.api_port.unwrap_or(API_PORT)
     }
@@ -175,7 +176,7 @@ impl Machine {
     }
 }
 
-/// Budgets without those of stages that this agent doesn't have.
+/// Reads budgets, and ignores those of stages that this agent does not have.
 fn known_stages<'de, D: Deserializer<'de>>(budgets: D) -> Result<BTreeMap<Stage, u64>, D::Error> {
     let budgets = BTreeMap::<String, u64>::deserialize(budgets)?;
     let stage = |name: &str| Stage::ALL.into_iter().find(|stage| stage.name() == name);
@@ -200,7 +201,7 @@ fn is_worker_disk(mebibytes: &u64) -> bool {
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Role {
-    /// Make the cluster: the first control plane.
+    /// Create the cluster, as its first control plane.
     Init,
     /// Join as a further control plane.
     JoinControlPlane,
@@ -219,14 +220,14 @@ impl Role {
     }
 }
 
-/// The images a node runs.
+/// The images that a node runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Images {
-    /// Where they come from.
+    /// Where the images come from.
     pub source: ImageSource,
-    /// All that must be in the runtime before kubeadm runs.
+    /// The images that must be in the runtime before kubeadm runs.
     pub required: Vec<Image>,
 }
 
@@ -237,9 +238,9 @@ pub struct Images {
 pub enum ImageSource {
     /// The registries in the images' names, through their mirrors.
     Registry,
-    /// A directory on the node with OCI or Docker archives (`*.tar`); nothing is ever pulled.
+    /// A directory on the node with OCI or Docker archives (`*.tar`). Nothing is pulled.
     Directory(String),
-    /// Bundles, which were proved complete; nothing is pulled unless they say so.
+    /// Bundles, which nkd has proved to be complete. Nothing is pulled unless [`Bundles::registry`] is set.
     Bundles(Bundles),
 }
 
@@ -250,7 +251,7 @@ pub enum ImageSource {
 pub struct Bundles {
     /// The bundles that hold the node's images.
     pub bundles: Vec<Bundle>,
-    /// Where each of them may be, in the order in which they are looked for.
+    /// Where a bundle may be, in the order in which the agent looks for it.
     pub sources: Vec<BundleSource>,
     /// Whether images that no source has are pulled from the registries in their names.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -264,36 +265,36 @@ pub struct Bundles {
 pub struct Bundle {
     /// The name of its file.
     pub file: String,
-    /// Bytes of the file.
+    /// The size of the file in bytes.
     pub size: u64,
-    /// Bytes of the tar, which is what the file is unless it is compressed.
+    /// The size of the tar in bytes; equal to `size` if the file is not compressed.
     pub unpacked: u64,
-    /// The digest of its `index.json`, `sha256:` and 64 hexadecimal digits. It pins every byte.
+    /// The digest of its `index.json`, `sha256:` and 64 hexadecimal digits. It determines every byte of the tar.
     pub index: String,
 }
 
-/// A place for bundles.
+/// A place where bundles may be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum BundleSource {
     /// A directory on the node.
     Directory(String),
-    /// The top directory of a file system with this label, on whatever disk it is.
+    /// The top directory of a file system with this label, on any disk.
     Disk(String),
     /// Servers.
     Urls(Urls),
 }
 
-/// Servers that all have the same files.
+/// Servers that all offer the same files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Urls {
-    /// `http` or `https` URLs without a slash at the end; the file's name goes after one. Where
-    /// one fails, the next goes on.
+    /// `http` or `https` URLs without a slash at the end, to which a slash and the file's name are
+    /// added. If one fails, the download continues from the next.
     pub urls: Vec<String>,
-    /// PEM certificates to trust there.
+    /// The PEM certificates that are trusted for these servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_authority: Option<String>,
 }
@@ -305,25 +306,25 @@ pub struct Urls {
 pub struct Image {
     /// Its full name with tag, such as `registry.k8s.io/pause:3.10`.
     pub name: String,
-    /// The digest by which the runtime has to know it, where it comes from a bundle: for
-    /// containerd that of its manifest, for all others that of its configuration.
+    /// The digest under which the runtime must have the image, if it comes from a bundle: with
+    /// containerd the digest of its manifest, with all others that of its configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
 }
 
-/// Why a plan can't be used.
+/// Why a plan cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// The document is of a schema this agent doesn't know.
+    /// The document has a schema that this agent does not know.
     #[error("the plan is of schema {found}, this agent reads schema {SCHEMA}")]
     Schema {
         /// The schema the document names.
         found: u32,
     },
-    /// The plan requires what this agent doesn't know.
+    /// The plan requires a feature that this agent does not know.
     #[error("the plan requires `{feature}`, which this agent doesn't know")]
     Requires {
-        /// The first of what it doesn't know.
+        /// The first such feature.
         feature: String,
     },
     /// The document is not a plan.
@@ -332,11 +333,11 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Reads a plan. Its schema and what it requires are looked at first, so that a newer plan is called newer
-    /// and not malformed.
+    /// Reads a plan. It checks the schema and the required features first, so that the error for a newer plan
+    /// states that it is newer, not that it is malformed.
     ///
     /// # Errors
-    /// The plan is for another agent, or it is none.
+    /// The plan is for another version of the agent, or the document is not a plan.
     pub fn parse(json: &[u8]) -> Result<Self, PlanError> {
         #[derive(Deserialize)]
         struct Head {
@@ -355,12 +356,12 @@ impl Plan {
         Ok(serde_json::from_slice(json)?)
     }
 
-    /// The SHA-256 of a plan's file, in hexadecimal: names a plan in events and logs.
+    /// The SHA-256 of a plan's file, in hexadecimal. It identifies a plan in events and logs.
     pub fn digest(json: &[u8]) -> String {
         base16ct::lower::encode_string(&Sha256::digest(json))
     }
 
-    /// The minor version of Kubernetes; the newest there could be where the version can't be read.
+    /// The minor version of Kubernetes; the largest number if the version cannot be parsed.
     pub fn kubernetes_minor(&self) -> u32 {
         let minor = self.kubernetes_version.split('.').nth(1);
         minor
@@ -368,7 +369,7 @@ impl Plan {
             .unwrap_or(u32::MAX)
     }
 
-    /// How long a stage may go on failing transiently before that is final.
+    /// How long a stage may fail with transient causes before the node is reported as failed.
     pub fn budget(&self, stage: Stage) -> Duration {
         self.budgets.get(&stage).map_or_else(
             || stage.default_budget(),

@@ -2,22 +2,22 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What a signing key's text starts with (Standard Webhooks, "Signature scheme": symmetric keys
+/// The prefix of a signing key (Standard Webhooks, "Signature scheme": symmetric keys
 /// are base64 with the prefix `whsec_`).
 pub const SIGNING_KEY_PREFIX: &str = "whsec_";
 
-/// `/etc/nkd/report.json`: where the reporter sends events. A file of its own, because the
-/// reporter may read this and nothing else that was delivered.
+/// `/etc/nkd/report.json`: where the reporter sends events. It is not part of the plan, because the
+/// reporter may read this file and nothing else that was delivered.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReportTarget {
-    /// `http` or `https` URL that takes `POST`s.
+    /// The `http` or `https` URL to which events are sent with `POST`.
     pub url: String,
-    /// PEM certificates to trust for `https`; the public web's when absent.
+    /// The PEM certificates that are trusted for `https`; those of the public web if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_authority: Option<String>,
-    /// The node's own key, `whsec_` and base64: signs each callback.
+    /// The key of this node that signs each callback: `whsec_` and base64.
     pub signing_key: String,
 }
 

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A container runtime, with what its package fixes: units and sockets.
+/// A container runtime, with the units and sockets that its package defines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -20,7 +20,7 @@ pub enum Runtime {
 }
 
 impl Runtime {
-    /// All there are.
+    /// All container runtimes.
     pub const ALL: [Self; 5] = [
         Self::Containerd,
         Self::Crio,
@@ -40,8 +40,8 @@ impl Runtime {
         }
     }
 
-    /// The systemd units that run it, in the order in which they are started. The first fetches
-    /// the images; kubelet comes after the last.
+    /// The systemd units that run it, in the order in which they are started. The first one
+    /// fetches the images. kubelet is started after the last one.
     pub const fn units(self) -> &'static [&'static str] {
         match self {
             Self::Containerd => &["containerd.service"],
@@ -62,8 +62,8 @@ impl Runtime {
         }
     }
 
-    /// Path of its CRI socket, where possible as its own package and kubeadm name it. dockershim's
-    /// has to be exactly this one: by it kubeadm before 1.24 knows that it is dockershim.
+    /// Path of its CRI socket, where possible the one that its package and kubeadm use. That of dockershim
+    /// is fixed: kubeadm before 1.24 recognizes dockershim by this path.
     pub const fn socket(self) -> &'static str {
         match self {
             Self::Containerd => "/run/containerd/containerd.sock",
@@ -74,8 +74,8 @@ impl Runtime {
         }
     }
 
-    /// Path of the socket that answers when its units are up. dockershim is a part of kubelet, so
-    /// before that runs there is Docker alone.
+    /// Path of the socket that answers when its units are running. dockershim is part of kubelet; before
+    /// kubelet runs, only Docker answers.
     pub const fn answers_at(self) -> &'static str {
         match self {
             Self::Docker => "/run/docker.sock",
@@ -83,8 +83,8 @@ impl Runtime {
         }
     }
 
-    /// Its CRI endpoint, as kubeadm's `nodeRegistration.criSocket` takes it. Before 1.24 kubeadm
-    /// wants a bare path (Kubernetes changelog 1.24, "criSocket without a scheme is deprecated").
+    /// Its CRI endpoint for kubeadm's `nodeRegistration.criSocket`. Before 1.24, kubeadm
+    /// expects a path without a scheme (Kubernetes changelog 1.24, "criSocket without a scheme is deprecated").
     pub fn cri_endpoint(self, scheme: bool) -> String {
         let scheme = if scheme { "unix://" } else { "" };
         format!("{scheme}{}", self.socket())

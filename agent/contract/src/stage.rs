@@ -3,22 +3,22 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// One step of a node's installation. Each is idempotent: it may be cut off at any moment and
-/// run again from its start.
+/// One stage of a node's installation. Each stage is idempotent: it may be interrupted at any moment and
+/// runs again from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Stage {
-    /// The clock is not before the plan's floor, and set by a time server if there is one.
+    /// The clock is not earlier than the plan's floor, and a time server has set it if there is one.
     Clock,
-    /// The machine runs the plan's OS image; nothing to do where the plan has none.
+    /// The machine runs the plan's OS image; nothing to do if the plan has none.
     Pivot,
-    /// Programs, hostname, addresses, swap, kernel, ports, memory and disk are as kubelet needs
-    /// them.
+    /// Programs, hostname, addresses, swap, kernel, ports, memory and disk meet the requirements of
+    /// kubelet.
     Host,
     /// The container runtime runs and its CRI socket answers.
     Runtime,
-    /// Every image the plan names is in the runtime.
+    /// Every image that the plan names is in the runtime.
     Images,
     /// The cluster's API is up and ready for this node to join; nothing to do for the init node.
     Gate,
@@ -65,10 +65,11 @@ impl Stage {
         Self::ALL.get(position + 1).copied()
     }
 
-    /// How long the stage may go on failing transiently before that is final, unless the plan
-    /// says otherwise. The clock's is how long it waits for a time server before it goes on
-    /// without. A rack that is powered on at once needs minutes for addresses and name servers. The
-    /// gate's is long because its peers may still be in their firmware.
+    /// How long the stage may fail with transient causes before the node is reported as failed, unless
+    /// the plan sets another budget. For `clock`, it is the time to wait for a time server, after which the
+    /// installation continues without one. For `host`, it allows for a rack that is switched on as a whole
+    /// and needs minutes for addresses and name servers. For `gate`, it is long because the other machines
+    /// may still run their firmware.
     pub const fn default_budget(self) -> Duration {
         Duration::from_secs(match self {
             Self::Clock => 60,

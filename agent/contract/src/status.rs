@@ -1,31 +1,31 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Cause, Event, Kind, Progress, Role, Stage, Timestamp};
+use crate::{Cause, Event, Kind, Progress, Role, Stage, Timestamp, Word};
 
-/// What a node's events add up to: D-Bus properties, `nkd-agent status`, and whoever watches
-/// callbacks.
+/// The state that follows from a node's events, for D-Bus, `nkd-agent status`, and receivers of
+/// callbacks. A reader ignores fields that it doesn't know, because the status is derived from the events each time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NodeStatus {
-    /// The whole of it in one word.
-    pub state: State,
+    /// The state of the node in one word.
+    pub state: Word<State>,
     /// Name of the cluster.
     pub cluster: Option<String>,
     /// Name of the node.
     pub node: String,
     /// The node's role.
-    pub role: Option<Role>,
+    pub role: Option<Word<Role>>,
     /// Digest of the plan.
     pub plan: Option<String>,
-    /// The stage it is in, or stopped in.
-    pub stage: Option<Stage>,
+    /// The current stage, or the one in which the installation failed.
+    pub stage: Option<Word<Stage>>,
     /// The attempt at that stage, from 1.
     pub attempt: u32,
     /// How far the stage is.
     pub progress: Option<Progress>,
     /// Why the last attempt failed, until the next succeeds.
-    pub cause: Option<Cause>,
+    pub cause: Option<Word<Cause>>,
     /// The last message.
     pub message: String,
     /// When `state` last changed.
@@ -53,6 +53,18 @@ pub enum State {
 }
 
 impl State {
+    /// The state after an event of this kind.
+    const fn after(kind: Kind) -> Self {
+        match kind {
+            Kind::Started | Kind::StageStarted | Kind::Progress | Kind::StageDone => {
+                Self::Installing
+            }
+            Kind::AttemptFailed => Self::Retrying,
+            Kind::Ready => Self::Ready,
+            Kind::Failed => Self::Failed,
+        }
+    }
+
     /// The state's name, as in JSON and on D-Bus.
     pub const fn name(self) -> &'static str {
         match self {
@@ -66,32 +78,29 @@ impl State {
 }
 
 impl NodeStatus {
-    /// Takes in the next event of the log.
+    /// Applies the next event of the log. An event of an unknown kind changes neither state nor cause, and the stage
+    /// only if it names one, because what it means for the node is not known.
     pub fn apply(&mut self, event: &Event) {
-        let state = match event.kind {
-            Kind::Started | Kind::StageStarted | Kind::Progress | Kind::StageDone => {
-                State::Installing
-            }
-            Kind::AttemptFailed => State::Retrying,
-            Kind::Ready => State::Ready,
-            Kind::Failed => State::Failed,
-        };
-        if state != self.state {
+        let state = event.kind.known().map(State::after);
+        if let Some(state) = state.filter(|state| self.state != *state) {
+            self.state = state.into();
             self.since = Some(event.time);
         }
-        // A new attempt doesn't take away why the last one failed; success does.
+        // The cause of the last failure stays until an attempt succeeds.
         let same_stage_again = event.kind == Kind::StageStarted && event.attempt > 1;
-        if event.cause.is_some() || !(same_stage_again || event.kind == Kind::Progress) {
-            self.cause = event.cause;
+        let goes_on = same_stage_again || event.kind == Kind::Progress || state.is_none();
+        if event.cause.is_some() || !goes_on {
+            self.cause.clone_from(&event.cause);
         }
-        self.state = state;
+        if event.stage.is_some() || state.is_some() {
+            self.stage.clone_from(&event.stage);
+            self.attempt = event.attempt;
+            self.progress.clone_from(&event.progress);
+        }
         self.cluster.clone_from(&event.cluster);
         self.node.clone_from(&event.node);
-        self.role = event.role;
+        self.role.clone_from(&event.role);
         self.plan.clone_from(&event.plan);
-        self.stage = event.stage;
-        self.attempt = event.attempt;
-        self.progress = event.progress;
         self.message.clone_from(&event.message);
         self.sequence = event.sequence;
     }

@@ -4,18 +4,15 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A moment, written as RFC 3339 in UTC with whole seconds or milliseconds.
+/// A moment, written as RFC 3339 in UTC with whole seconds or milliseconds. One that was read with more digits is
+/// written with nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(SystemTime);
 
 impl Timestamp {
-    /// The clock's time, cut to the milliseconds that are written.
+    /// The current time, truncated to milliseconds, which is what is written.
     pub fn now() -> Self {
-        let since_epoch = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-        Self(SystemTime::UNIX_EPOCH + Duration::from_millis(millis))
+        SystemTime::now().into()
     }
 
     /// A moment given in seconds since the epoch.
@@ -31,15 +28,20 @@ impl Timestamp {
             .as_secs()
     }
 
-    /// How long after `earlier` this is; zero when it isn't.
+    /// How long after `earlier` this is; zero if it is before `earlier`.
     pub fn since(self, earlier: Self) -> Duration {
         self.0.duration_since(earlier.0).unwrap_or_default()
     }
 }
 
 impl From<SystemTime> for Timestamp {
+    /// The moment, cut to the milliseconds that are written.
     fn from(time: SystemTime) -> Self {
-        Self(time)
+        let since_epoch = time
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+        Self(SystemTime::UNIX_EPOCH + Duration::from_millis(millis))
     }
 }
 
@@ -55,10 +57,10 @@ impl fmt::Display for Timestamp {
             .0
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        if subsecond.subsec_millis() == 0 {
-            humantime::format_rfc3339_seconds(self.0).fmt(f)
-        } else {
-            humantime::format_rfc3339_millis(self.0).fmt(f)
+        match subsecond.subsec_nanos() {
+            0 => humantime::format_rfc3339_seconds(self.0).fmt(f),
+            nanos if nanos % 1_000_000 == 0 => humantime::format_rfc3339_millis(self.0).fmt(f),
+            _ => humantime::format_rfc3339_nanos(self.0).fmt(f),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! docs/causes.md says of every cause what the contract says. `SNAPSHOTS=overwrite` writes it.
+//! docs/causes.md has the texts of the contract for every cause. `SNAPSHOTS=overwrite` writes it.
 
 use std::fmt::Write as _;
 
@@ -7,16 +7,20 @@ use nkd_contract::{Cause, Class};
 #[test]
 fn the_page_of_causes_is_current() {
     let mut page = String::from(
-        "# Why a node isn't Ready\n\n\
-         Every failure of `nkd-agent` has one of these causes: as `NKD_CAUSE` in the journal, `Cause`\n\
-         on D-Bus, and `cause` in callbacks and in `nkd-agent status --json`.\n\n\
-         After a *transient* cause the agent tries the stage again, with growing random delays. When the\n\
-         budget of the stage is used up, the node is reported as failed. The agent then tries the stage\n\
-         every few minutes, and goes on by itself once the cause is gone. A *permanent* cause stops the\n\
-         installation. When you have followed the remedy, `nkd-agent retry` goes on with the stage that\n\
-         failed; after a transient cause it tries at once.\n\n\
-         This page is generated from the contract (`agent/contract/src/cause.rs`).\n\n\
-         | cause | what it means | what to do | |\n|---|---|---|---|\n",
+        "# Why a node is not Ready\n\n\
+         With this page you can look up a cause that `nkd-agent` reports, and see what to do about it.\n\
+         The code of the cause is in `nkd-agent status`, in the field `NKD_CAUSE` of the journal, in the\n\
+         property `Cause` on D-Bus, and in the field `cause` of callbacks and of\n\
+         `nkd-agent status --json`.\n\n\
+         - **transient**: `nkd-agent` tries the stage again, after random delays that grow. When the budget\n\
+         \x20 of the stage is used up, it reports the node as failed, and then tries the stage every few\n\
+         \x20 minutes. It continues by itself as soon as the cause is gone. `nkd-agent retry` tries at once.\n\
+         - **permanent**: `nkd-agent` stops. Follow the remedy, then run `nkd-agent retry`: it continues with\n\
+         \x20 the stage that failed.\n\n\
+         The part of a cause before the dot is the stage that failed. The exceptions are `host.program-missing`\n\
+         and the causes that begin with `agent.`, `plan.` and `hook.`: every stage can report them.\n\n\
+         A test generates this page from the contract (`agent/contract/src/cause.rs`).\n\n\
+         | cause | what happened | what to do | class |\n|---|---|---|---|\n",
     );
     for cause in Cause::ALL {
         let class = match cause.class() {

@@ -12,7 +12,7 @@ use crate::system::Root;
 
 /// Held for as long as this lives, and no longer than its process.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     _file: Flock<File>,
 }
 
@@ -20,7 +20,7 @@ pub struct Lock {
 ///
 /// # Errors
 /// Another process holds it, which the error names; or the file can't be opened.
-pub fn take(root: &Root) -> anyhow::Result<Lock> {
+pub(crate) fn take(root: &Root) -> anyhow::Result<Lock> {
     let path = root.path(paths::LOCK);
     let opened = path
         .parent()

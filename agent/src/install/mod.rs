@@ -1,44 +1,44 @@
-//! The worker: takes the node from its plan to Ready, through everything that happens on the way.
+//! The worker: takes the node from its plan to Ready, across failures, restarts and reboots.
 
 mod lock;
 mod ready;
 mod state;
 mod step;
+mod updates;
 mod worker;
 
 use std::fs;
 use std::io;
 
 use anyhow::Context as _;
-use nkd_contract::{Cause, Kind, Plan, PlanError, Stage, paths};
+use nkd_contract::{Cause, Kind, Plan, PlanError, paths};
 
 use crate::announcer::{self, Announcer, News};
-use crate::stages::{self, Fault};
+use crate::stages::{Fault, StageList};
 use crate::system::files::keep_reserve;
 use crate::system::{self, Root};
-use state::State;
-use step::{Input, Step};
+use state::WorkerState;
+use step::{Change, Step};
 use worker::Worker;
 
 /// How an installation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The node is Ready.
     Ready,
-    /// Only a person can help; the event log says why.
+    /// An administrator has to act; the event log has the cause.
     Stopped,
-    /// The agent's own state can't be read or written, so nothing sensible can be done before
-    /// systemd starts it again.
+    /// The agent's own state can't be read or written. systemd starts the agent again later.
     Lost,
 }
 
-/// Installs the node, or goes on with it.
+/// Installs the node in these stages, or resumes its installation.
 ///
 /// # Errors
-/// Another process does so already, or nobody can tell.
-pub fn install(root: &Root) -> anyhow::Result<Outcome> {
+/// Another process is installing the node, or the lock can't be taken.
+pub(crate) fn install(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     let _lock = lock::take(root)?;
-    Ok(begin(root).unwrap_or_else(|error| {
+    Ok(begin(root, stages).unwrap_or_else(|error| {
         announcer::tell_of_lost_state(root, &error);
         Outcome::Lost
     }))
@@ -46,52 +46,57 @@ pub fn install(root: &Root) -> anyhow::Result<Outcome> {
 
 /// # Errors
 /// The agent's own state can't be read or written.
-fn begin(root: &Root) -> anyhow::Result<Outcome> {
-    // The unit is up now, though its work isn't done: nobody's boot shall wait for a cluster.
+fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
+    // The unit counts as started although its work isn't done, so that the boot doesn't wait for a cluster.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let boot = system::boot_id();
     let mut announcer = Announcer::open(root, boot.clone()).context(paths::EVENTS)?;
     let (plan, digest) = match read_plan(root) {
         Ok(read) => read,
-        Err(fault) => return stop(&mut announcer, fault),
+        Err(fault) => return stop(&mut announcer, &fault),
     };
     announcer.adopt(&plan, &digest);
     keep_reserve(&root.path(paths::STATE));
-    let saved = State::load(root).context(paths::STATE)?;
-    let mut state = saved.unwrap_or_else(|| State::new(digest.clone(), boot.clone()));
+    let saved = WorkerState::load(root, stages).context(paths::STATE)?;
+    let mut state = saved.unwrap_or_else(|| WorkerState::new(digest.clone(), boot.clone(), stages));
     if state.plan != digest {
-        let message = format!("the installation began with plan {}", short(&state.plan));
-        return stop(&mut announcer, Fault::new(Cause::PlanChanged, message));
+        let message = format!(
+            "the installation was begun with another plan, {}",
+            short(&state.plan)
+        );
+        return stop(&mut announcer, &Fault::new(Cause::PlanChanged, message));
     }
     for event in &state.events {
         announcer.publish(event)?;
     }
-    if state.reached > Stage::Kubeadm && !root.path(stages::MEMBER).exists() {
-        let message = format!("the node was joined, but there is no {}", stages::MEMBER);
-        return stop(&mut announcer, Fault::new(Cause::PlanVarKept, message));
+    for entry in stages.before(state.furthest(stages)) {
+        if let Some(mark) = entry.mark.filter(|mark| !root.path(mark).exists()) {
+            let message = format!("stage {} was done, but {mark} does not exist", entry.stage);
+            return stop(&mut announcer, &Fault::new(Cause::PlanVarKept, message));
+        }
     }
-    let news = restart(&plan, &mut state, boot);
-    let mut worker = Worker::new(root, &plan, announcer, state);
+    let news = restart(&plan, stages, &mut state, boot);
+    let mut worker = Worker::new(root, &plan, stages, announcer, state);
     worker.work(news)
 }
 
-/// Goes on from where the state was left; gives what there is to say of that.
-fn restart(plan: &Plan, state: &mut State, boot: String) -> News {
+/// Moves the saved state to the step after this start; returns the news of that.
+fn restart(plan: &Plan, stages: StageList, state: &mut WorkerState, boot: String) -> News {
     let began = beginning(plan, state, &boot);
     let left = state.step;
     let input = match left {
-        _ if state.boot != boot => Input::Rebooted,
-        Step::Running { stage, .. } => Input::CutOff {
+        _ if state.boot != boot => Change::Rebooted,
+        Step::Running { stage, .. } => Change::CutOff {
             since: system::since_boot().saturating_sub(state.at),
             budget: plan.budget(stage),
         },
-        _ => Input::Restarted,
+        _ => Change::Restarted,
     };
     state.boot = boot;
-    state.advance(input);
+    state.advance(input, stages);
     match (left, state.step) {
         (Step::Running { stage, attempt, .. }, Step::Failed { .. }) => {
-            let message = format!("attempt {attempt} was cut off, as others before it");
+            let message = format!("attempt {attempt} was interrupted, like those before it");
             let mut news = News::of(Kind::Failed, stage, attempt, message);
             news.cause = Some(Cause::AgentCutOff);
             news
@@ -100,24 +105,24 @@ fn restart(plan: &Plan, state: &mut State, boot: String) -> News {
     }
 }
 
-/// How the work begins, for a person.
-fn beginning(plan: &Plan, state: &State, boot: &str) -> String {
+/// The message with which the work begins.
+fn beginning(plan: &Plan, state: &WorkerState, boot: &str) -> String {
     match state.step {
         _ if state.events.is_empty() => {
             let role = plan.role.name();
             format!("installing {} as {role} of {}", plan.node, plan.cluster)
         }
         Step::Failed { stage } | Step::Exhausted { stage, .. } => {
-            format!("trying {stage} again, where it had stopped")
+            format!("retrying stage {stage}, which had failed")
         }
-        _ if state.boot != boot => "going on after a reboot".to_owned(),
-        _ => "going on where it was cut off".to_owned(),
+        _ if state.boot != boot => "resuming after a reboot".to_owned(),
+        _ => "resuming an interrupted installation".to_owned(),
     }
 }
 
-/// Says why nothing can be done. There is no state to keep: the next start finds out again.
-fn stop(announcer: &mut Announcer, fault: Fault) -> anyhow::Result<Outcome> {
-    let mut news = News::new(Kind::Failed, fault.message);
+/// Announces why nothing can be done. No state is saved, because the next start comes to the same result.
+fn stop(announcer: &mut Announcer, fault: &Fault) -> anyhow::Result<Outcome> {
+    let mut news = News::new(Kind::Failed, fault.message());
     news.cause = Some(fault.cause);
     announcer.announce(news)?;
     Ok(Outcome::Stopped)
@@ -130,19 +135,19 @@ pub(crate) fn read_plan(root: &Root) -> Result<(Plan, String), Fault> {
             io::ErrorKind::NotFound => Cause::PlanMissing,
             _ => Cause::PlanInvalid,
         };
-        Fault::new(cause, format!("{}: {error}", paths::PLAN))
+        Fault::of(cause, error).context(paths::PLAN)
     })?;
     let plan = Plan::parse(&json).map_err(|error| {
         let cause = match error {
             PlanError::Schema { .. } | PlanError::Requires { .. } => Cause::PlanSchema,
             PlanError::Invalid(_) => Cause::PlanInvalid,
         };
-        Fault::new(cause, error.to_string())
+        Fault::of(cause, error)
     })?;
     Ok((plan, Plan::digest(&json)))
 }
 
-/// As much of a digest as a person compares.
+/// The part of a digest that people compare.
 fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }

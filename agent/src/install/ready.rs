@@ -1,23 +1,23 @@
-//! What the rest of the system is told once the node is Ready.
+//! Marks the node as Ready for the rest of the system.
 
 use anyhow::Context as _;
 use nkd_contract::paths;
 
-use crate::stages::host::updates;
+use super::updates;
 use crate::system::Root;
 use crate::system::files::write_atomic;
 
-/// Leaves the marks of a Ready node. Doing so again does no harm.
+/// Writes the marks of a Ready node. This can be repeated.
 ///
 /// # Errors
-/// A mark can't be left.
-pub fn tell_others(root: &Root) -> anyhow::Result<()> {
+/// A mark can't be written.
+pub(crate) fn mark(root: &Root) -> anyhow::Result<()> {
     write_atomic(&root.path(paths::CAPI_SENTINEL), b"success\n", 0o644)
         .context(paths::CAPI_SENTINEL)?;
-    // Last of all that must be done, for it keeps the worker from running again and makes systemd reach
+    // This comes last: with this file, the worker never runs again, and systemd reaches
     // nkd-node-ready.target.
     write_atomic(&root.path(paths::COMPLETE), b"", 0o644).context(paths::COMPLETE)?;
-    // Their condition is the file that was just written.
+    // The units of these updates have the file as their condition.
     updates::release(root);
     Ok(())
 }

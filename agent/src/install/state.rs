@@ -3,80 +3,187 @@
 use std::io;
 use std::time::Duration;
 
-use nkd_contract::{Event, Stage, paths};
+use nkd_contract::{Event, Stage, Word, paths};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::step::{Input, Step};
+use super::step::{Change, Step};
+use crate::stages::StageList;
 use crate::system::Root;
 use crate::system::files::{read_if_exists, with_reserve, write_atomic};
 
-/// `/var/lib/nkd/state.json`.
+/// `/var/lib/nkd/state.json`. It may have been written by a later release that was rolled back, or by an earlier one
+/// that was updated.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct State {
+pub(crate) struct WorkerState {
     /// Digest of the plan this installation is of.
-    pub plan: String,
+    pub(crate) plan: String,
     /// The boot this was written on.
-    pub boot: String,
-    /// How long after its beginning.
-    pub at: Duration,
-    /// The furthest stage that was ever due.
-    pub reached: Stage,
+    pub(crate) boot: String,
+    /// How long after the start of that boot.
+    pub(crate) at: Duration,
+    /// The stages that were ever due, so that a release that lacks the furthest of them knows how far the installation
+    /// was by the others.
+    pub(crate) reached: Vec<Word<Stage>>,
     /// Where the installation is.
-    pub step: Step,
+    pub(crate) step: Step,
     /// The least that was ever left to do in this stage, where it is counted.
     #[serde(default)]
-    pub left: Option<u64>,
-    /// The events that say so. They are kept here first and in the log second, so that a crash
-    /// between the two neither loses nor doubles one.
-    pub events: Vec<Event>,
+    pub(crate) left: Option<u64>,
+    /// The events of the last step. They are saved here first and written to the log second, so that a crash
+    /// in between neither loses nor repeats one.
+    pub(crate) events: Vec<Event>,
+    /// Fields of a later release, kept for it.
+    #[serde(flatten)]
+    pub(crate) unknown_fields: Map<String, Value>,
 }
 
-impl State {
-    /// The beginning of an installation.
-    pub fn new(plan: String, boot: String) -> Self {
+impl WorkerState {
+    /// The beginning of an installation in these stages.
+    pub(crate) fn new(plan: String, boot: String, stages: StageList) -> Self {
         Self {
             plan,
             boot,
             at: Duration::ZERO,
-            reached: Stage::ALL[0],
-            step: Step::FIRST,
+            reached: vec![stages.first().into()],
+            step: Step::first(stages),
             left: None,
             events: Vec::new(),
+            unknown_fields: Map::new(),
         }
     }
 
-    /// Takes the step that follows on this.
-    pub fn advance(&mut self, input: Input) {
-        self.step = self.step.on(input, self.reached);
+    /// Moves to the step after a change.
+    pub(crate) fn advance(&mut self, input: Change, stages: StageList) {
+        self.step = self.step.on(input, stages, self.furthest(stages));
         if let Step::Due { stage, attempt, .. } = self.step {
-            self.reached = self.reached.max(stage);
+            if !self.reached.contains(&stage.into()) {
+                self.reached.push(stage.into());
+            }
             if attempt == 1 {
                 self.left = None;
             }
         }
     }
 
-    /// The state that was saved last. One that can't be read is as good as none: every stage
-    /// finds out by itself what is done already.
+    /// The furthest stage that was ever due.
+    pub(crate) fn furthest(&self, stages: StageList) -> Stage {
+        let known = self.reached.iter().filter_map(Word::known);
+        known.fold(stages.first(), |furthest, stage| {
+            stages.later(stage, furthest)
+        })
+    }
+
+    /// The state that was saved last. If it can't be parsed, the installation starts with its first stage:
+    /// every stage checks by itself what is already done.
     ///
     /// # Errors
-    /// Whatever the file system says.
-    pub fn load(root: &Root) -> io::Result<Option<Self>> {
+    /// The file can't be read or written.
+    pub(crate) fn load(root: &Root, stages: StageList) -> io::Result<Option<Self>> {
         let Some(json) = read_if_exists(&root.path(paths::STATE))? else {
             return Ok(None);
         };
-        Ok(serde_json::from_slice(&json)
-            .inspect_err(|error| log::warn!("beginning anew, for the state can't be read: {error}"))
+        Ok(Self::parse(&json, stages)
+            .inspect_err(|error| {
+                log::warn!(
+                    "starting with the first stage, because the saved state can't be read: {error}"
+                );
+            })
             .ok())
+    }
+
+    /// Reads a state of any release. One in a step that this release doesn't have goes on with the first stage, since
+    /// every stage finds out by itself what is done already.
+    fn parse(json: &[u8], stages: StageList) -> serde_json::Result<Self> {
+        let mut state: Value = serde_json::from_slice(json)?;
+        if let Some(step) = state.get_mut("step")
+            && let Err(error) = Step::deserialize(&*step)
+        {
+            log::warn!(
+                "going on with the first stage, for the step of the state can't be read: {error}"
+            );
+            *step = serde_json::to_value(Step::first(stages))?;
+        }
+        // Before 0.1.0 only the furthest stage was written.
+        if let Some(reached) = state
+            .get_mut("reached")
+            .filter(|reached| reached.is_string())
+        {
+            *reached = Value::Array(vec![reached.take()]);
+        }
+        serde_json::from_value(state)
     }
 
     /// Saves the state; it is on the disk when this returns.
     ///
     /// # Errors
-    /// Whatever the file system says.
-    pub fn save(&self, root: &Root) -> io::Result<()> {
+    /// The file can't be read or written.
+    pub(crate) fn save(&self, root: &Root) -> io::Result<()> {
         let (path, json) = (root.path(paths::STATE), serde_json::to_vec(self)?);
         with_reserve(&path, || write_atomic(&path, &json, 0o600))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::stages::INSTALLATION;
+
+    /// The states of earlier releases, which are never changed.
+    const FROZEN: [&str; 2] = [
+        include_str!("../../contract/tests/frozen/state.json"),
+        include_str!("../../contract/tests/frozen/state-stages.json"),
+    ];
+
+    fn parse(state: &Value) -> WorkerState {
+        WorkerState::parse(state.to_string().as_bytes(), INSTALLATION).unwrap()
+    }
+
+    #[test]
+    fn every_state_that_was_ever_written_is_gone_on_with() {
+        for frozen in FROZEN {
+            let state = parse(&serde_json::from_str(frozen).unwrap());
+            assert_eq!(state.furthest(INSTALLATION), Stage::Kubeadm);
+            let step = Step::Running {
+                stage: Stage::Images,
+                attempt: 2,
+                spent: 3500,
+            };
+            assert_eq!((state.step, state.left), (step, Some(4)));
+            assert_eq!(state.events[0].sequence, 7);
+        }
+        let written: Value = serde_json::from_str(FROZEN[1]).unwrap();
+        assert_eq!(serde_json::to_value(parse(&written)).unwrap(), written);
+    }
+
+    #[test]
+    fn a_state_of_a_later_release_loses_nothing_when_an_earlier_one_goes_on_with_it() {
+        let mut later: Value = serde_json::from_str(FROZEN[1]).unwrap();
+        later["novelty"] = json!({ "a": [1] });
+        later["reached"] = json!(["clock", "gate", "kubeadm", "verify"]);
+        later["step"] = json!({ "is": "running", "stage": "verify", "attempt": 1, "spent": 0 });
+        later["events"][0]["kind"] = "stage-skipped".into();
+        later["events"][0]["novelty"] = 7.into();
+        let mut state = parse(&later);
+        assert_eq!(state.plan, later["plan"]);
+        assert_eq!(state.step, Step::first(INSTALLATION));
+        // So the gate isn't passed again, and the marks of what was done are looked for.
+        assert_eq!(state.furthest(INSTALLATION), Stage::Kubeadm);
+
+        state.advance(Change::Rebooted, INSTALLATION);
+        let kept = serde_json::to_value(&state).unwrap();
+        for field in ["plan", "events", "reached", "novelty"] {
+            assert_eq!(kept[field], later[field], "{field}");
+        }
+    }
+
+    #[test]
+    fn a_kind_of_step_that_is_not_known_begins_with_the_first_stage() {
+        let mut later: Value = serde_json::from_str(FROZEN[1]).unwrap();
+        later["step"] = json!({ "is": "paused", "until": 7 });
+        assert_eq!(parse(&later).step, Step::first(INSTALLATION));
     }
 }

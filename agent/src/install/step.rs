@@ -1,15 +1,17 @@
-//! Where an installation is, and the one function that moves it on.
+//! The steps of an installation, and the one function that moves from one to the next.
 
 use std::time::Duration;
 
 use nkd_contract::{Class, Stage};
 use serde::{Deserialize, Serialize};
 
+use crate::stages::StageList;
+
 /// Where the installation is. Times are in milliseconds and come from the monotonic clock, since
 /// the wall clock may jump while the first stage sets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case")]
-pub enum Step {
+pub(crate) enum Step {
     /// An attempt at a stage is to begin after a delay.
     Due {
         /// The stage.
@@ -30,8 +32,8 @@ pub enum Step {
         /// What the stage had used of its budget before.
         spent: u64,
     },
-    /// The budget is used up. The node counts as failed, but the stage is still tried now and then, for
-    /// what it fails for may be repaired elsewhere.
+    /// The budget is used up. The node counts as failed, but the stage is retried every few minutes, because
+    /// the cause may be removed elsewhere.
     Exhausted {
         /// The stage.
         stage: Stage,
@@ -51,7 +53,7 @@ pub enum Step {
 
 /// What happens to an installation.
 #[derive(Debug, Clone, Copy)]
-pub enum Input {
+pub(crate) enum Change {
     /// The worker started on another boot than before.
     Rebooted,
     /// The worker started again on the same boot, between attempts or because a person asked.
@@ -73,29 +75,31 @@ pub enum Input {
 
 /// A failed attempt, and what is to follow.
 #[derive(Debug, Clone, Copy)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// Whether trying again can help.
-    pub class: Class,
+    pub(crate) class: Class,
     /// How long the attempt took.
-    pub took: Duration,
-    /// Whether the stage got further than in any attempt before, which gives it its budget anew.
-    pub advanced: bool,
+    pub(crate) took: Duration,
+    /// Whether the stage got further than in any attempt before, which restores its whole budget.
+    pub(crate) advanced: bool,
     /// How long the stage may go on failing.
-    pub budget: Duration,
+    pub(crate) budget: Duration,
     /// How long to wait before the next attempt.
-    pub delay: Duration,
+    pub(crate) delay: Duration,
     /// How long to wait when the budget is used up.
-    pub pause: Duration,
+    pub(crate) pause: Duration,
 }
 
-/// An attempt that was cut off uses at most this part of the budget, since nobody knows when it
-/// ended: whoever stops the worker for a night finds it going on, and one that never survives a
-/// stage still comes to its end.
+/// An interrupted attempt uses at most one part in so many of the budget, because its end is unknown. A worker
+/// that is stopped for a night resumes, and a worker that is killed in every attempt still reaches the end of
+/// its budget.
 const CUT_OFF_ATTEMPTS: u32 = 10;
 
 impl Step {
-    /// The first step of every installation.
-    pub const FIRST: Self = Self::first_attempt(Stage::ALL[0]);
+    /// The first step of an installation in these stages.
+    pub(crate) fn first(stages: StageList) -> Self {
+        Self::first_attempt(stages.first())
+    }
 
     const fn first_attempt(stage: Stage) -> Self {
         Self::Due {
@@ -106,21 +110,21 @@ impl Step {
         }
     }
 
-    /// The step after this one, where `reached` is the furthest stage that was ever due. What can't
-    /// happen in a step leaves it as it is.
+    /// The step after this one in these stages, where `reached` is the furthest stage that was ever due. What
+    /// can't happen in a step leaves it as it is.
     #[must_use]
-    pub fn on(self, input: Input, reached: Stage) -> Self {
+    pub(crate) fn on(self, input: Change, stages: StageList, reached: Stage) -> Self {
         match (self, input) {
             (Self::Ready, _) => Self::Ready,
-            // The machine below may be another after a reboot: modules, hostname, runtime.
-            (_, Input::Rebooted) => Self::FIRST,
+            // After a reboot, modules, hostname and runtime may have changed.
+            (_, Change::Rebooted) => Self::first(stages),
             (
                 Self::Running {
                     stage,
                     attempt,
                     spent,
                 },
-                Input::CutOff { since, budget },
+                Change::CutOff { since, budget },
             ) => {
                 let took = since.min(budget / CUT_OFF_ATTEMPTS);
                 let spent = spent.saturating_add(millis(took));
@@ -129,8 +133,8 @@ impl Step {
                 }
                 Self::due(stage, attempt, spent, 0)
             }
-            // Whoever starts a stopped installation wants it tried again.
-            (Self::Failed { stage } | Self::Exhausted { stage, .. }, Input::Restarted) => {
+            // An administrator who starts a stopped installation has removed the cause.
+            (Self::Failed { stage } | Self::Exhausted { stage, .. }, Change::Restarted) => {
                 Self::first_attempt(stage)
             }
             (
@@ -140,22 +144,23 @@ impl Step {
                     spent,
                     ..
                 },
-                Input::Begin,
+                Change::Begin,
             ) => Self::Running {
                 stage,
                 attempt,
                 spent,
             },
-            (Self::Running { stage, .. } | Self::Exhausted { stage, .. }, Input::Succeeded) => {
-                after(stage, reached)
+            (Self::Running { stage, .. } | Self::Exhausted { stage, .. }, Change::Succeeded) => {
+                let next = stages.next(stage, reached);
+                next.map_or(Self::Ready, Self::first_attempt)
             }
-            (_, Input::Faulted(failure)) => self.failed(failure),
+            (_, Change::Faulted(failure)) => self.failed(failure),
             (step, _) => step,
         }
     }
 
-    /// The step after an attempt in vain. Within any budget there is one more after the first and after
-    /// each that got further: that may have taken all of the budget, and met what passes in a moment.
+    /// The step after a failed attempt. After the first attempt, and after each that got further, there is
+    /// always one more: such an attempt may have used the whole budget and failed for a passing reason.
     fn failed(self, failure: Failure) -> Self {
         let Failure { budget, delay, .. } = failure;
         let (stage, attempt, spent) = match self {
@@ -196,25 +201,15 @@ impl Step {
     }
 }
 
-/// The step after a stage. On every boot all stages run again, and each verifies what it did on an
-/// earlier one. Only `gate` is passed once it was: a control plane whose join was cut off may itself be
-/// what the cluster's API waits for.
-fn after(stage: Stage, reached: Stage) -> Step {
-    match stage.next() {
-        None => Step::Ready,
-        Some(Stage::Gate) if reached > Stage::Gate => Step::first_attempt(Stage::Kubeadm),
-        Some(next) => Step::first_attempt(next),
-    }
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::state::State;
+    use super::super::state::WorkerState;
     use super::*;
+    use crate::stages::{INSTALLATION, StageEntry};
 
     fn running(stage: Stage, attempt: u32, spent: u64) -> Step {
         Step::Running {
@@ -224,8 +219,8 @@ mod tests {
         }
     }
 
-    fn fault(class: Class, took: u64, delay: u64) -> Input {
-        Input::Faulted(Failure {
+    fn fault(class: Class, took: u64, delay: u64) -> Change {
+        Change::Faulted(Failure {
             class,
             took: Duration::from_secs(took),
             advanced: false,
@@ -243,8 +238,8 @@ mod tests {
         }
     }
 
-    fn cut_off(since: u64) -> Input {
-        Input::CutOff {
+    fn cut_off(since: u64) -> Change {
+        Change::CutOff {
             since: Duration::from_secs(since),
             budget: Duration::from_secs(60),
         }
@@ -252,21 +247,21 @@ mod tests {
 
     /// The stages that run in an installation in which nothing fails but the power: `reboots` are
     /// the steps, counted from the beginning, after which it does.
-    fn path(reboots: &[usize]) -> Vec<Stage> {
-        let mut state = State::new(String::new(), String::new());
+    fn path(stages: StageList, reboots: &[usize]) -> Vec<Stage> {
+        let mut state = WorkerState::new(String::new(), String::new(), stages);
         let mut path = Vec::new();
         for step in 1.. {
             match state.step {
-                Step::Due { .. } => state.advance(Input::Begin),
+                Step::Due { .. } => state.advance(Change::Begin, stages),
                 Step::Running { stage, .. } => {
                     path.push(stage);
-                    state.advance(Input::Succeeded);
+                    state.advance(Change::Succeeded, stages);
                 }
                 Step::Ready => break,
                 Step::Exhausted { .. } | Step::Failed { .. } => panic!("nothing fails here"),
             }
             if reboots.contains(&step) {
-                state.advance(Input::Rebooted);
+                state.advance(Change::Rebooted, stages);
             }
         }
         path
@@ -274,7 +269,7 @@ mod tests {
 
     #[test]
     fn the_stages_run_in_their_order() {
-        assert_eq!(path(&[]), Stage::ALL);
+        assert_eq!(path(INSTALLATION, &[]), Stage::ALL);
     }
 
     #[test]
@@ -287,14 +282,28 @@ mod tests {
                 .filter(|stage| !passed || **stage != Stage::Gate);
             let expected: Vec<_> = before.iter().chain(again).copied().collect();
             // Each stage is two steps: it begins, and it is done.
-            assert_eq!(path(&[2 * done]), expected);
-            assert_eq!(path(&[2 * done + 1]), expected);
+            assert_eq!(path(INSTALLATION, &[2 * done]), expected);
+            assert_eq!(path(INSTALLATION, &[2 * done + 1]), expected);
         }
     }
 
     #[test]
+    fn another_list_of_stages_is_another_way_to_ready() {
+        const DELAY: Duration = Duration::ZERO;
+        const OTHER: StageList = StageList::new(&[
+            StageEntry::new(Stage::Gate, |_| Ok(()), DELAY),
+            StageEntry::new(Stage::Images, |_| Ok(()), DELAY).once(),
+            StageEntry::new(Stage::Clock, |_| Ok(()), DELAY),
+        ]);
+        let (gate, images, clock) = (Stage::Gate, Stage::Images, Stage::Clock);
+        assert_eq!(path(OTHER, &[]), [gate, images, clock]);
+        // The power fails when `images` is done, which isn't run again.
+        assert_eq!(path(OTHER, &[4]), [gate, images, gate, clock]);
+    }
+
+    #[test]
     fn a_crash_is_the_end_of_an_attempt() {
-        let step = running(Stage::Images, 2, 500).on(cut_off(3), Stage::Clock);
+        let step = running(Stage::Images, 2, 500).on(cut_off(3), INSTALLATION, Stage::Clock);
         let expected = Step::Due {
             stage: Stage::Images,
             attempt: 3,
@@ -309,19 +318,30 @@ mod tests {
         let night = cut_off(12 * 3600);
         let mut step = running(Stage::Images, 1, 0);
         for attempt in 2..=11 {
-            step = step.on(night, Stage::Clock).on(Input::Begin, Stage::Clock);
+            step = step.on(night, INSTALLATION, Stage::Clock).on(
+                Change::Begin,
+                INSTALLATION,
+                Stage::Clock,
+            );
             assert_eq!(
                 step,
                 running(Stage::Images, attempt, 6_000 * u64::from(attempt - 1))
             );
         }
         let stage = Stage::Images;
-        assert_eq!(step.on(night, Stage::Clock), Step::Failed { stage });
+        assert_eq!(
+            step.on(night, INSTALLATION, Stage::Clock),
+            Step::Failed { stage }
+        );
     }
 
     #[test]
     fn a_transient_fault_is_tried_again_until_the_budget_is_used_up() {
-        let step = running(Stage::Host, 1, 0).on(fault(Class::Transient, 10, 20), Stage::Clock);
+        let step = running(Stage::Host, 1, 0).on(
+            fault(Class::Transient, 10, 20),
+            INSTALLATION,
+            Stage::Clock,
+        );
         let expected = Step::Due {
             stage: Stage::Host,
             attempt: 2,
@@ -329,30 +349,36 @@ mod tests {
             spent: 30_000,
         };
         assert_eq!(step, expected);
-        let again = step
-            .on(Input::Begin, Stage::Clock)
-            .on(fault(Class::Transient, 10, 21), Stage::Clock);
+        let again = step.on(Change::Begin, INSTALLATION, Stage::Clock).on(
+            fault(Class::Transient, 10, 21),
+            INSTALLATION,
+            Stage::Clock,
+        );
         assert_eq!(again, exhausted(3));
     }
 
     #[test]
     fn a_first_attempt_that_takes_longer_than_the_budget_is_followed_by_a_second() {
         let fault = fault(Class::Transient, 3_600, 5);
-        let step = running(Stage::Host, 1, 0).on(fault, Stage::Clock);
+        let step = running(Stage::Host, 1, 0).on(fault, INSTALLATION, Stage::Clock);
         assert!(matches!(step, Step::Due { attempt: 2, .. }));
-        let step = step.on(Input::Begin, Stage::Clock);
-        assert_eq!(step.on(fault, Stage::Clock), exhausted(3));
+        let step = step.on(Change::Begin, INSTALLATION, Stage::Clock);
+        assert_eq!(step.on(fault, INSTALLATION, Stage::Clock), exhausted(3));
     }
 
     #[test]
     fn an_attempt_that_got_further_gives_the_stage_its_budget_anew() {
         let mut fault = fault(Class::Transient, 3_600, 5);
-        if let Input::Faulted(failure) = &mut fault {
+        if let Change::Faulted(failure) = &mut fault {
             failure.advanced = true;
         }
         let mut step = running(Stage::Images, 1, 0);
         for attempt in 2..100 {
-            step = step.on(fault, Stage::Clock).on(Input::Begin, Stage::Clock);
+            step = step.on(fault, INSTALLATION, Stage::Clock).on(
+                Change::Begin,
+                INSTALLATION,
+                Stage::Clock,
+            );
             assert_eq!(step, running(Stage::Images, attempt, 5_000));
         }
     }
@@ -360,19 +386,23 @@ mod tests {
     #[test]
     fn a_stage_whose_budget_is_used_up_is_tried_on_until_it_succeeds() {
         let transient = fault(Class::Transient, 1, 1);
-        let step = exhausted(7).on(transient, Stage::Clock);
+        let step = exhausted(7).on(transient, INSTALLATION, Stage::Clock);
         assert_eq!(step, exhausted(8));
         let next = Stage::Host.next().unwrap();
-        let done = step.on(Input::Succeeded, Stage::Clock);
+        let done = step.on(Change::Succeeded, INSTALLATION, Stage::Clock);
         assert_eq!(done, Step::first_attempt(next));
         let permanent = fault(Class::Permanent, 1, 1);
-        let stopped = step.on(permanent, Stage::Clock);
+        let stopped = step.on(permanent, INSTALLATION, Stage::Clock);
         assert_eq!(stopped, Step::Failed { stage: Stage::Host });
     }
 
     #[test]
     fn a_permanent_fault_stops_at_once() {
-        let step = running(Stage::Host, 1, 0).on(fault(Class::Permanent, 0, 0), Stage::Clock);
+        let step = running(Stage::Host, 1, 0).on(
+            fault(Class::Permanent, 0, 0),
+            INSTALLATION,
+            Stage::Clock,
+        );
         assert_eq!(step, Step::Failed { stage: Stage::Host });
     }
 
@@ -380,7 +410,7 @@ mod tests {
     fn a_stopped_installation_tries_the_failed_stage_again_when_started() {
         let stage = Stage::Host;
         for step in [Step::Failed { stage }, exhausted(9)] {
-            let again = step.on(Input::Restarted, Stage::Clock);
+            let again = step.on(Change::Restarted, INSTALLATION, Stage::Clock);
             assert_eq!(again, Step::first_attempt(stage));
         }
     }
@@ -388,12 +418,15 @@ mod tests {
     #[test]
     fn a_ready_node_stays_ready_whatever_happens() {
         for input in [
-            Input::Begin,
-            Input::Rebooted,
-            Input::Restarted,
+            Change::Begin,
+            Change::Rebooted,
+            Change::Restarted,
             fault(Class::Permanent, 0, 0),
         ] {
-            assert_eq!(Step::Ready.on(input, Stage::Clock), Step::Ready);
+            assert_eq!(
+                Step::Ready.on(input, INSTALLATION, Stage::Clock),
+                Step::Ready
+            );
         }
     }
 }

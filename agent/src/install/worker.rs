@@ -5,23 +5,24 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use nkd_contract::{Cause, Kind, Plan, Stage, paths};
 
-use super::state::State;
-use super::step::{Failure, Input, Step};
+use super::state::WorkerState;
+use super::step::{Change, Failure, Step};
 use super::{Outcome, ready};
 use crate::announcer::{Announcer, News};
-use crate::stages::{self, Fault, Node};
+use crate::stages::{self, Fault, Node, StageList, can_report};
 use crate::system::files::give_up_reserve;
 use crate::system::{self, Root};
 
-/// The pause before a stage is tried again whose budget is used up is as long as the budget, within these.
+/// Bounds of the pause before a stage is retried whose budget is used up. The pause is as long as the budget.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 pub(super) struct Worker<'a> {
     root: &'a Root,
     plan: &'a Plan,
+    stages: StageList,
     announcer: Announcer,
-    state: State,
+    state: WorkerState,
     /// Why the last attempt failed.
     cause: Option<Cause>,
 }
@@ -37,17 +38,24 @@ struct Ended {
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(root: &'a Root, plan: &'a Plan, announcer: Announcer, state: State) -> Self {
+    pub(super) fn new(
+        root: &'a Root,
+        plan: &'a Plan,
+        stages: StageList,
+        announcer: Announcer,
+        state: WorkerState,
+    ) -> Self {
         Self {
             root,
             plan,
+            stages,
             announcer,
             state,
             cause: None,
         }
     }
 
-    /// Works from the step where the installation is to its end; `news` is how it begins.
+    /// Runs the installation from its current step to its end; `news` announces the start.
     ///
     /// # Errors
     /// The agent's own state can't be written.
@@ -64,7 +72,7 @@ impl<'a> Worker<'a> {
                     ..
                 } => {
                     system::sleep(Duration::from_millis(delay));
-                    self.state.advance(Input::Begin);
+                    self.state.advance(Change::Begin, self.stages);
                     self.save([News::of(Kind::StageStarted, stage, attempt, "started")])?;
                 }
                 Step::Running { stage, attempt, .. } => self.attempt(stage, attempt)?,
@@ -77,7 +85,7 @@ impl<'a> Worker<'a> {
                     self.attempt_quietly(stage, attempt)?;
                 }
                 Step::Ready => {
-                    ready::tell_others(self.root)?;
+                    ready::mark(self.root)?;
                     give_up_reserve(&self.root.path(paths::STATE));
                     return Ok(Outcome::Ready);
                 }
@@ -97,8 +105,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Tries a stage whose budget is used up. The node has failed for everybody who listens until the stage
-    /// succeeds. They hear of another cause, but of no attempt.
+    /// Retries a stage whose budget is used up. The node is reported as failed until the stage succeeds.
+    /// Attempts are not reported, except when the cause changes.
     fn attempt_quietly(&mut self, stage: Stage, attempt: u32) -> anyhow::Result<()> {
         self.announcer.set_quiet(true);
         let ended = self.run(stage, attempt);
@@ -125,14 +133,18 @@ impl<'a> Worker<'a> {
         let mut node = Node {
             root: self.root,
             plan: self.plan,
+            stages: self.stages,
             stage,
             attempt,
-            reached: self.state.reached,
+            reached: self.state.furthest(self.stages),
             left: self.state.left,
             advanced: false,
             announcer: &mut self.announcer,
         };
         let result = stages::run(&mut node).and_then(|()| stages::sync(self.root, self.plan));
+        if let Err(fault) = &result {
+            debug_assert!(can_report(stage, fault.cause), "{stage}: {fault}");
+        }
         self.state.left = node.left;
         Ended {
             stage,
@@ -143,9 +155,9 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Records a success; `first` is what there is to say before it.
+    /// Records a success; `first` is announced before it.
     fn succeeded(&mut self, ended: &Ended, first: Option<News>) -> anyhow::Result<()> {
-        self.state.advance(Input::Succeeded);
+        self.state.advance(Change::Succeeded, self.stages);
         let message = format!("done in {:.1} s", ended.took.as_secs_f32());
         let done = News::of(Kind::StageDone, ended.stage, ended.attempt, message);
         let ready = (self.state.step == Step::Ready).then(|| {
@@ -155,31 +167,32 @@ impl<'a> Worker<'a> {
         self.save(first.into_iter().chain([done]).chain(ready))
     }
 
-    /// Takes the step that follows on a failure; gives what there is to say of it.
+    /// Takes the step after a failure and returns the news of it.
     fn failed(&mut self, ended: &Ended, fault: &Fault) -> News {
         let (stage, attempt) = (ended.stage, ended.attempt);
         let budget = self.plan.budget(stage);
         self.cause = Some(fault.cause);
-        self.state.advance(Input::Faulted(Failure {
+        let failure = Failure {
             class: fault.cause.class(),
             took: ended.took,
             advanced: ended.advanced,
             budget,
-            delay: system::jittered(attempt, stages::longest_delay(stage)),
+            delay: system::jittered(attempt, self.stages.longest_delay(stage)),
             pause: pause(budget),
-        }));
+        };
+        self.state.advance(Change::Faulted(failure), self.stages);
         let (kind, retry_after) = match self.state.step {
             Step::Due { delay, .. } => (Kind::AttemptFailed, Some(delay)),
             Step::Exhausted { delay, .. } => (Kind::Failed, Some(delay)),
             _ => (Kind::Failed, None),
         };
-        let mut news = News::of(kind, stage, attempt, &*fault.message);
+        let mut news = News::of(kind, stage, attempt, fault.message());
         news.cause = Some(fault.cause);
         news.retry_after = retry_after;
         news
     }
 
-    /// Makes a step last, then tells of it.
+    /// Saves a step, then publishes its events.
     fn save(&mut self, news: impl IntoIterator<Item = News>) -> anyhow::Result<()> {
         self.state.at = system::since_boot();
         let events = self.announcer.events(news);
@@ -194,7 +207,7 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Another pause for each node, so that those that failed together don't come back together.
+/// A random pause, so that nodes that failed together don't retry together.
 fn pause(budget: Duration) -> Duration {
     let longest = budget.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
     longest.mul_f64(0.5 + fastrand::f64() / 2.0)

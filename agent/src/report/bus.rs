@@ -5,7 +5,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use nkd_contract::{Event, Kind, NodeStatus, names};
+use nkd_contract::{Event, Kind, NodeStatus, Word, names};
 use sd_notify::NotifyState;
 use zbus::Connection;
 use zbus::connection::Builder;
@@ -90,8 +90,8 @@ fn fold(status: &mut NodeStatus, events: &[Event]) {
 
 /// The state in a line, for `systemctl status`.
 fn summary(status: &NodeStatus) -> String {
-    let text = format!("{} is {}", status.node, status.state.name());
-    match status.stage {
+    let text = format!("{} is {}", status.node, status.state);
+    match &status.stage {
         Some(stage) => format!("{text}, stage {stage}"),
         None => text,
     }
@@ -137,9 +137,9 @@ impl Published {
         }
         for event in events {
             match event.kind {
-                Kind::Ready => Node::ready(emitter).await?,
-                Kind::Failed => {
-                    let cause = event.cause.map_or("", nkd_contract::Cause::code);
+                Word::Known(Kind::Ready) => Node::ready(emitter).await?,
+                Word::Known(Kind::Failed) => {
+                    let cause = event.cause.as_ref().map_or("", Word::as_str);
                     Node::failed(emitter, cause, &event.message).await?;
                 }
                 _ => {}

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use nkd_contract::Event;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::system::files::{read_if_exists, write_atomic};
 
@@ -30,6 +31,9 @@ struct Delivered {
     gone: bool,
     /// Events that the receiver didn't want.
     refused: Vec<Refused>,
+    /// Fields of a later release, kept for it.
+    #[serde(flatten)]
+    unknown_fields: Map<String, Value>,
 }
 
 /// An event that the receiver didn't want.
@@ -38,6 +42,8 @@ struct Refused {
     sequence: u64,
     id: String,
     status: u16,
+    #[serde(flatten)]
+    unknown_fields: Map<String, Value>,
 }
 
 /// What becomes of an event.
@@ -98,6 +104,7 @@ impl Cursor {
                     sequence: event.sequence,
                     id: event.id.clone(),
                     status,
+                    unknown_fields: Map::new(),
                 });
                 refused.drain(..refused.len().saturating_sub(REFUSED));
             }
@@ -175,6 +182,29 @@ mod tests {
         assert!(!cursor.wants(&events[1]));
         assert_eq!(wanted(&path, &events), [0; 0]);
         assert_eq!(wanted(&path, &log("b")), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_cursor_of_another_release_is_gone_on_with_and_keeps_what_is_unknown() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("delivered.json");
+        let frozen = include_str!("../../contract/tests/frozen/delivered.json");
+        let mut written: Value = serde_json::from_str(frozen).unwrap();
+        written["log"] = "a-1".into();
+        written["sequence"] = 1.into();
+        written["novelty"] = serde_json::json!({ "a": [1] });
+        written["refused"][0]["novelty"] = 7.into();
+        std::fs::write(&path, written.to_string()).unwrap();
+        assert_eq!(wanted(&path, &log("a")), [2, 3]);
+
+        let mut cursor = Cursor::open(path.clone());
+        for event in &log("a")[..2] {
+            cursor.wants(event);
+        }
+        cursor.done(&log("a")[1], Done::Delivered).unwrap();
+        written["sequence"] = 2.into();
+        let kept = std::fs::read(&path).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&kept).unwrap(), written);
     }
 
     #[test]

@@ -1,14 +1,15 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use nkd_contract::callback::{
+    CloudEvent, ID_HEADER, SIGNATURE_HEADER, SigningKey, TIMESTAMP_HEADER,
+};
 use nkd_contract::{Event, ReportTarget, Timestamp};
 use ureq::config::Config;
 use ureq::http::{Response, StatusCode, Uri, header::RETRY_AFTER};
 use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
 
-use super::cloud_event::CloudEvent;
-use super::signature::Signer;
 use crate::system::tls;
 
 /// How long a connection may take.
@@ -25,7 +26,7 @@ const EXCERPT: usize = 200;
 pub(super) struct Delivery {
     agent: Agent,
     url: Uri,
-    signer: Signer,
+    key: SigningKey,
 }
 
 /// How sending an event once went.
@@ -57,9 +58,7 @@ impl Delivery {
     /// # Errors
     /// The target can't be used; the text has nothing of its key.
     pub(super) fn new(target: &ReportTarget) -> anyhow::Result<Self> {
-        let Some(signer) = Signer::new(&target.signing_key) else {
-            bail!("the signing key is not a webhook key");
-        };
+        let key: SigningKey = target.signing_key.parse()?;
         let url: Uri = target.url.parse().context("the URL")?;
         if !matches!(url.scheme_str(), Some("http" | "https")) {
             bail!("the URL is neither http nor https");
@@ -79,7 +78,7 @@ impl Delivery {
         Ok(Self {
             agent: config.new_agent(),
             url,
-            signer,
+            key,
         })
     }
 
@@ -102,12 +101,9 @@ impl Delivery {
             .agent
             .post(&self.url)
             .content_type(CloudEvent::CONTENT_TYPE)
-            .header("webhook-id", &event.id)
-            .header("webhook-timestamp", timestamp.to_string())
-            .header(
-                "webhook-signature",
-                self.signer.sign(&event.id, timestamp, &body),
-            )
+            .header(ID_HEADER, &event.id)
+            .header(TIMESTAMP_HEADER, timestamp.to_string())
+            .header(SIGNATURE_HEADER, self.key.sign(&event.id, timestamp, &body))
             .send(&body);
         match response {
             Ok(response) => judge(response),

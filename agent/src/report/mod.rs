@@ -6,12 +6,10 @@
 
 mod bus;
 mod callbacks;
-mod cloud_event;
 mod cursor;
 mod delivery;
 mod node;
 mod pulse;
-mod signature;
 
 use std::os::fd::AsFd;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};

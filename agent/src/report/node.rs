@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use nkd_contract::{NodeStatus, Progress};
+use nkd_contract::{NodeStatus, Word};
 use zbus::Variant;
 use zbus::interface;
 use zbus::object_server::SignalEmitter;
@@ -65,19 +65,19 @@ impl Node {
     /// What the node is to do: init, join-control-plane or join-worker.
     #[zbus(property)]
     fn role(&self) -> &str {
-        self.status.role.map_or("", nkd_contract::Role::name)
+        self.status.role.as_ref().map_or("", Word::as_str)
     }
 
     /// The whole of it in one word: waiting, installing, retrying, ready or failed.
     #[zbus(property)]
     fn state(&self) -> &str {
-        self.status.state.name()
+        self.status.state.as_str()
     }
 
     /// The stage it is in, or stopped in.
     #[zbus(property)]
     fn stage(&self) -> &str {
-        self.status.stage.map_or("", nkd_contract::Stage::name)
+        self.status.stage.as_ref().map_or("", Word::as_str)
     }
 
     /// The attempt at that stage, from 1.
@@ -89,17 +89,16 @@ impl Node {
     /// How far the stage is: done, of how many, of what.
     #[zbus(property)]
     fn progress(&self) -> (u64, u64, &str) {
-        self.status
-            .progress
-            .map_or((0, 0, ""), |Progress { done, total, unit }| {
-                (done, total, unit.name())
-            })
+        let progress = self.status.progress.as_ref();
+        progress.map_or((0, 0, ""), |progress| {
+            (progress.done, progress.total, progress.unit.as_str())
+        })
     }
 
     /// Code of why the last attempt failed, until the next succeeds.
     #[zbus(property)]
     fn cause(&self) -> &str {
-        self.status.cause.map_or("", nkd_contract::Cause::code)
+        self.status.cause.as_ref().map_or("", Word::as_str)
     }
 
     /// The last message, for a person.

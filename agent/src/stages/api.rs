@@ -1,9 +1,9 @@
-//! The cluster's API, asked by HTTPS and nobody else's.
+//! A client of the cluster's API that trusts the plan's certificate authority only.
 
-use std::fmt;
 use std::io::Read;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use nkd_contract::{Cause, Plan};
 use serde_json::Value;
 use ureq::Agent;
@@ -15,9 +15,9 @@ use crate::system::{alive, boot_id, tls};
 
 /// The kubelet's own credentials: certificates and key in one file (kubelet, `--cert-dir`).
 pub(crate) const KUBELET_CREDENTIALS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
-/// How long one question may take.
+/// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one change is waited for; within [`TIMEOUT`].
+/// How long to wait for one change; shorter than [`TIMEOUT`].
 const WATCH: Duration = Duration::from_secs(5);
 
 /// A client that trusts the plan's certificate authority alone. It keeps its connections for further
@@ -30,14 +30,14 @@ pub(super) struct Api {
     token: Option<String>,
 }
 
-/// Why there is no answer.
+/// Why a request has no useful answer.
 #[derive(Debug)]
 pub(super) enum ApiError {
-    /// Nothing answers.
-    Unreachable(String),
-    /// What answers isn't this cluster.
-    Untrusted(String),
-    /// The answer is no success.
+    /// No server answers.
+    Unreachable(anyhow::Error),
+    /// The server isn't one of this cluster.
+    Untrusted(anyhow::Error),
+    /// The answer is an error, with this status.
     Status(u16),
 }
 
@@ -84,10 +84,10 @@ impl Api {
 
     /// The body of a `GET` that is answered with success.
     pub(super) fn get(&self, path: &str) -> Result<String, ApiError> {
-        // Several may be asked in a row, and each may be silent.
+        // The caller may ask several servers in a row that don't answer.
         alive();
         let request = self.agent.get(format!("https://{}{path}", self.endpoint));
-        // A refusal has to be read to its end, or the connection couldn't be used again.
+        // The connection can only be used again when the answer was read to its end.
         let mut request = request.config().http_status_as_error(false).build();
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
@@ -103,7 +103,7 @@ impl Api {
     /// This node's own Node object.
     pub(super) fn node(&self, name: &str) -> Result<Value, ApiError> {
         let body = self.get(&format!("/api/v1/nodes/{name}"))?;
-        serde_json::from_str(&body).map_err(|error| ApiError::Untrusted(error.to_string()))
+        serde_json::from_str(&body).map_err(|error| ApiError::Untrusted(error.into()))
     }
 
     /// Merges a change into a Node object (RFC 7396). A kubelet may change no node but its own.
@@ -116,7 +116,7 @@ impl Api {
         Ok(())
     }
 
-    /// Returns when a Node object isn't as it was any more, or after [`WATCH`] (Kubernetes, "API
+    /// Returns when a Node object has changed, or after [`WATCH`] (Kubernetes, "API
     /// concepts", "Efficient detection of changes"). A kubelet may watch no node but its own.
     pub(super) fn wait_for_change(&self, node: &Value) -> Result<(), ApiError> {
         let of = |field: &str| node["metadata"][field].as_str().unwrap_or_default();
@@ -141,14 +141,14 @@ impl Api {
     }
 }
 
-/// What the Ready condition of a Node object says: `Ok` when it is true, else why not.
+/// The Ready condition of a Node object: `Ok` if it is true, or else the reason.
 pub(super) fn readiness(node: &Value) -> Result<(), String> {
     let conditions = node["status"]["conditions"].as_array();
     let ready = conditions
         .into_iter()
         .flatten()
         .find(|condition| condition["type"] == "Ready")
-        .ok_or("kubelet hasn't said anything yet")?;
+        .ok_or("kubelet has not reported its condition yet")?;
     if ready["status"] == "True" {
         return Ok(());
     }
@@ -156,7 +156,7 @@ pub(super) fn readiness(node: &Value) -> Result<(), String> {
     Err(format!("{}: {}", text("reason"), text("message")))
 }
 
-/// Whether the kubelet that last spoke for a Node object runs on this machine, since its last boot.
+/// Whether a Node object was last updated by the kubelet of this machine, since its last boot.
 pub(super) fn is_of_this_boot(node: &Value) -> bool {
     let boot = boot_id();
     !boot.is_empty() && node["status"]["nodeInfo"]["bootID"] == boot.as_str()
@@ -168,7 +168,7 @@ pub(super) fn client(
     credentials: Option<ClientCert>,
 ) -> Result<Agent, ApiError> {
     let roots = tls::roots(Some(authorities));
-    let roots = roots.map_err(|error| ApiError::Untrusted(error.to_string()))?;
+    let roots = roots.map_err(ApiError::Untrusted)?;
     let tls = TlsConfig::builder()
         .root_certs(roots)
         .client_cert(credentials)
@@ -188,7 +188,7 @@ pub(super) fn credentials(pem: &[u8]) -> Option<ClientCert> {
     for item in parse_pem(pem).flatten() {
         match item {
             PemItem::Certificate(certificate) => chain.push(certificate),
-            PemItem::PrivateKey(found) => key = Some(found),
+            PemItem::PrivateKey(private) => key = Some(private),
             _ => {}
         }
     }
@@ -199,54 +199,51 @@ impl From<ureq::Error> for ApiError {
     fn from(error: ureq::Error) -> Self {
         match error {
             ureq::Error::StatusCode(status) => Self::Status(status),
-            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => Self::Untrusted(error.to_string()),
+            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => Self::Untrusted(error.into()),
             // A handshake that fails while reading comes as an I/O error around rustls' own.
             ureq::Error::Io(ref io) if io.kind() == std::io::ErrorKind::InvalidData => {
-                Self::Untrusted(error.to_string())
+                Self::Untrusted(error.into())
             }
             ureq::Error::Timeout(_) => {
-                Self::Unreachable(format!("no answer within {} s", TIMEOUT.as_secs()))
+                Self::Unreachable(anyhow!("no answer within {} s", TIMEOUT.as_secs()))
             }
-            _ => Self::Unreachable(error.to_string()),
+            _ => Self::Unreachable(error.into()),
         }
     }
 }
 
-impl fmt::Display for ApiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable(error) | Self::Untrusted(error) => f.write_str(error),
-            Self::Status(status) => write!(f, "it answers {status}"),
-        }
-    }
+/// The causes with which a stage reports that the API doesn't answer as it should.
+pub(super) struct ApiCauses {
+    /// No answer.
+    pub(super) unreachable: Cause,
+    /// An answer of something else than this cluster.
+    pub(super) untrusted: Cause,
+    /// An answer that is no success.
+    pub(super) not_ready: Cause,
 }
 
 impl ApiError {
-    /// The fault of a node that waits for its cluster.
-    pub(super) fn at_gate(self, endpoint: &str, what: &str) -> Fault {
+    /// The fault of a stage that has asked an endpoint for something.
+    pub(super) fn fault(self, causes: &ApiCauses, endpoint: &str, question: &str) -> Fault {
         match self {
-            Self::Unreachable(error) => Fault::new(
-                Cause::GateUnreachable,
-                format!("{endpoint} can't be reached: {error}"),
-            ),
-            Self::Untrusted(error) => Fault::new(
-                Cause::GateUntrusted,
-                format!("{endpoint} is not this cluster's: {error}"),
-            ),
-            Self::Status(status) => Fault::new(
-                Cause::GateNotReady,
-                format!("{endpoint} answers {status} to {what}"),
-            ),
+            Self::Unreachable(error) => {
+                Fault::of(causes.unreachable, error).context(format!("{endpoint} can't be reached"))
+            }
+            Self::Untrusted(error) => Fault::of(causes.untrusted, error)
+                .context(format!("{endpoint} is not this cluster's API server")),
+            Self::Status(status) => {
+                let message = format!("{endpoint} answers {status} to {question}");
+                Fault::new(causes.not_ready, message)
+            }
         }
     }
+}
 
-    /// The fault of a node that looks for its own Node object.
-    pub(super) fn at_ready(self) -> Fault {
-        let message = match self {
-            Self::Unreachable(error) | Self::Untrusted(error) => error,
-            Self::Status(404) => "kubelet hasn't registered the node yet".to_owned(),
-            Self::Status(status) => format!("the API answers {status}"),
-        };
-        Fault::new(Cause::ReadyUnreachable, message)
+impl From<ApiError> for anyhow::Error {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Unreachable(error) | ApiError::Untrusted(error) => error,
+            ApiError::Status(status) => anyhow!("the API answers {status}"),
+        }
     }
 }

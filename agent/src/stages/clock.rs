@@ -1,11 +1,11 @@
-//! `clock`: certificates and tokens of the plan are valid by this machine's clock. A clock that
-//! lost its battery is set to the moment the plan was made, or to the latest time that this node has seen
-//! since, which is good enough for TLS. If a time service runs, it is given time to do better; a node
-//! doesn't fail for want of a time server.
+//! `clock`: certificates and tokens of the plan are valid by this machine's clock. A clock whose battery is
+//! empty is set to the moment the plan was made, or to the latest later time that this node has recorded, which
+//! is enough for TLS. If a time service runs, the stage waits for it, but it doesn't fail without one.
 
 use std::fs;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
 use nkd_contract::{Cause, Role, Timestamp, paths};
@@ -17,7 +17,7 @@ use crate::system::{Root, since_boot};
 
 /// How long timedated may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
-/// Files whose times of change show how late it has been already: the agent's own, kubelet's
+/// Files whose times of modification are known to be past: the agent's own, kubelet's
 /// certificate, the data of a control plane's etcd, and what systemd-timesyncd keeps for this.
 const SEEN: [&str; 5] = [
     paths::STATE,
@@ -27,8 +27,8 @@ const SEEN: [&str; 5] = [
     "/var/lib/systemd/timesync/clock",
 ];
 
-/// Says that the tokens are made, or were made, before a time server has set the clock, and until when
-/// they are to be renewed, in seconds since boot. It does not outlive the boot.
+/// A file that marks tokens as made before a time server had set the clock. It contains until when they are to
+/// be renewed, in seconds since boot, and does not outlive the boot.
 pub(crate) const TOKENS_MADE_TOO_EARLY: &str = "/run/nkd/tokens-made-too-early";
 /// For how long the tokens are renewed: as long as the shortest life of a token
 /// (`spec.kubernetes.bootstrapTokens.ttl`). Tokens must not come back long after they have expired.
@@ -39,19 +39,21 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     let synchronized = node.poll(node.plan.budget(node.stage), |node| {
         match time_service(node.root) {
             Service::Synchronized => Ok(Ok(())),
-            Service::Working => Err(unsynchronized("the time service hasn't set the clock yet")),
-            Service::Absent(why) => Ok(Err(unsynchronized(why))),
+            Service::Working => {
+                let message = "the time service hasn't set the clock yet";
+                Err(Fault::new(Cause::ClockUnsynchronized, message))
+            }
+            Service::Absent(why) => Ok(Err(Fault::of(Cause::ClockUnsynchronized, why))),
         }
     });
     if let Err(fault) | Ok(Err(fault)) = synchronized {
         let now = Timestamp::from_unix(Timestamp::now().unix());
-        let message = format!("going on with the clock at {now}: {}", fault.message);
-        node.warn(&Fault::new(fault.cause, message));
+        node.warn(&fault.context(format!("continuing with the clock at {now}")));
         if node.plan.role == Role::Init {
             note_tokens_made_too_early(node.root);
         }
     }
-    // A time server may be wrong, too.
+    // The time server may have set a wrong time.
     raise_to_floor(node)
 }
 
@@ -62,7 +64,7 @@ fn note_tokens_made_too_early(root: &Root) {
         return;
     }
     let until = (since_boot() + TOKENS_PATIENCE).as_secs().to_string();
-    // Without it the tokens may expire early, which is no reason not to make the cluster.
+    // Without this file the tokens may expire early, but the cluster can still be made.
     if let Err(error) = write_atomic(&path, until.as_bytes(), 0o600) {
         log::warn!("{TOKENS_MADE_TOO_EARLY}: {error}");
     }
@@ -73,9 +75,9 @@ fn raise_to_floor(node: &mut Node<'_>) -> Result<(), Fault> {
     let raised = raise(node.root, floor).map_err(|error| {
         let now = Timestamp::now();
         let message = format!(
-            "the clock says {now}, the cluster was made at {floor}, and setting it failed: {error}"
+            "the clock is at {now}, before the cluster was made at {floor}, and cannot be set"
         );
-        Fault::new(Cause::ClockBehind, message)
+        Fault::of(Cause::ClockBehind, error).context(message)
     })?;
     if let Some((from, to)) = raised {
         node.progress(format!("set the clock from {from} to {to}"), None);
@@ -105,16 +107,12 @@ fn last_seen(root: &Root) -> Option<Timestamp> {
     SEEN.into_iter().filter_map(changed).max().map(Into::into)
 }
 
-fn unsynchronized(why: impl Into<String>) -> Fault {
-    Fault::new(Cause::ClockUnsynchronized, why)
-}
-
-/// What keeps the clock right.
+/// The state of the service that sets the clock.
 enum Service {
     Synchronized,
     Working,
-    /// There is none, or it can't be asked.
-    Absent(String),
+    /// No time service runs, or its state is unknown.
+    Absent(anyhow::Error),
 }
 
 /// Whether a time server has set the clock on this boot.
@@ -122,13 +120,14 @@ pub(crate) fn is_synchronized(root: &Root) -> bool {
     matches!(time_service(root), Service::Synchronized)
 }
 
-/// What timedated says, which knows timesyncd and, by their `ntp-units.d`, chrony and others.
+/// The state of the time service by timedated, which supports timesyncd and, through `ntp-units.d`, chrony and
+/// others.
 fn time_service(root: &Root) -> Service {
     let show = ["show", "--property=NTPSynchronized", "--property=NTP"];
     let timedatectl = root.command("timedatectl").args(show);
     let properties = match timedatectl.timeout(ANSWER).read() {
         Ok(properties) => properties,
-        Err(error) => return Service::Absent(error.to_string()),
+        Err(error) => return Service::Absent(error.into()),
     };
     let is = |property: &str| properties.lines().any(|line| line.trim() == property);
     if is("NTPSynchronized=yes") {
@@ -136,6 +135,6 @@ fn time_service(root: &Root) -> Service {
     } else if is("NTP=yes") {
         Service::Working
     } else {
-        Service::Absent("no time service runs".to_owned())
+        Service::Absent(anyhow!("no time service is running"))
     }
 }

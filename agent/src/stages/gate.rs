@@ -1,25 +1,36 @@
-//! `gate`: the cluster's API is up, is this cluster's, and has all that a joining node needs; the
-//! control planes that join before this one have done so, or have had their time.
-//! kubeadm's own waiting is too short for machines that are powered on together.
+//! `gate`: the cluster's API is up, belongs to this cluster and has all that a joining node needs. The control
+//! planes that join before this one have joined, or have used up their time. kubeadm itself doesn't wait long
+//! enough for machines that are powered on together.
 
 use std::time::Duration;
 
-use nkd_contract::{Cause, Plan, Role};
+use nkd_contract::{Cause, Plan, Role, Stage};
 
-use super::api::{Api, ApiError};
-use super::{Fault, Node, kubeadm};
+use super::api::{Api, ApiCauses, ApiError};
+use super::kubeadm::{self, EtcdCauses};
+use super::{Fault, Node};
 use crate::system::{self, TICK};
 
-/// How long one attempt looks. Its connection is kept as long and no longer: behind a load balancer,
-/// the next attempt may reach an API server that works.
+/// How long one attempt waits. It keeps its connection for that time only: behind a load balancer, the next
+/// attempt may reach another API server.
 const WINDOW: Duration = Duration::from_secs(60);
+
+const CAUSES: ApiCauses = ApiCauses {
+    unreachable: Cause::GateUnreachable,
+    untrusted: Cause::GateUntrusted,
+    not_ready: Cause::GateNotReady,
+};
+const ETCD_CAUSES: EtcdCauses = EtcdCauses {
+    members: Cause::GateEtcdQuorum,
+    quorum: Cause::GateEtcdQuorum,
+};
 
 const READY: &str = "/readyz";
 
 /// Tokens may read this once `kubeadm init` lets them request certificates, which it does after it has
 /// made the tokens themselves, and after it has published its configuration and kubelet's (kubeadm,
-/// phases `upload-config` and `bootstrap-token`, the same from 1.20 to 1.35). Until then a join would
-/// only use up its own patience.
+/// phases `upload-config` and `bootstrap-token`, the same from 1.20 to 1.35). Until then a join
+/// would only wait and fail.
 const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests?limit=1";
 
 /// What `kubeadm init` publishes last of all, for those without credentials. RBAC keeps it from
@@ -30,7 +41,7 @@ const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-in
 /// then those after it go on without it.
 const PARTS: u32 = 6;
 
-/// The bounds of the longest pause between two looks, which is twice as long as the mean one.
+/// Bounds of the longest pause between two checks. The mean pause is half as long.
 const SMALL_CLUSTER: Duration = Duration::from_secs(2);
 const LARGE_CLUSTER: Duration = Duration::from_secs(10);
 /// The longest pause is one in so many parts of the time that the joins are spread over: a large
@@ -44,8 +55,8 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     let gate = node.poll(WINDOW, Gate::new)?;
     let mut has_waited = false;
     let mut open = gate.await_endpoint(node, &mut has_waited);
-    // The API waits for etcd, and that may wait for this very node.
-    if open.is_err() && kubeadm::repair_quorum(node)? {
+    // The API waits for etcd, and etcd may wait for this node.
+    if open.is_err() && kubeadm::repair_quorum(node, ETCD_CAUSES).map_err(repair_failed)? {
         open = gate.await_endpoint(node, &mut has_waited);
     }
     open?;
@@ -54,7 +65,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         gate.await_earlier(node, earlier);
     }
     if !plan.control_planes_before.is_empty() {
-        // etcd's new members may have shaken it.
+        // The API may have become unavailable while new members joined etcd.
         gate.await_endpoint(node, &mut has_waited)?;
     }
     if has_waited || node.attempt > 1 {
@@ -63,28 +74,33 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Nodes that have waited for the same moment join one after another. One that finds the cluster up has
-/// been synchronized with nobody.
+/// Spreads the joins of nodes that have waited for the same moment. A node that finds the cluster up joins at
+/// once.
 fn step_aside(node: &mut Node<'_>) {
     let delay = system::random(Duration::from_secs(node.plan.join_spread));
     if delay < TICK {
         return;
     }
     let message = format!(
-        "joining in {} s, for other nodes have waited too",
+        "joining in {} s, because other nodes have waited for the cluster too",
         delay.as_secs()
     );
     node.progress(message, None);
     system::sleep(delay);
 }
 
-/// How long two looks are apart at most.
+/// The longest pause between two checks.
 fn longest_pause(plan: &Plan) -> Duration {
     let spread = Duration::from_secs(plan.join_spread);
     (spread / PAUSES).clamp(SMALL_CLUSTER, LARGE_CLUSTER)
 }
 
-/// What a node asks with: its bootstrap token, where it has one.
+/// The gate restores etcd's quorum by the means of the stage `kubeadm`.
+fn repair_failed(fault: Fault) -> Fault {
+    fault.reported_by(Stage::Gate, Cause::GateEtcdQuorum)
+}
+
+/// A client with the node's bootstrap token, if it has one.
 struct Gate {
     api: Api,
     has_token: bool,
@@ -98,7 +114,7 @@ impl Gate {
             || Api::anonymous(node.plan),
             |token| Api::with_token(node.plan, &token),
         );
-        let api = api.map_err(|error| error.at_gate(&node.plan.endpoint, "TLS"))?;
+        let api = api.map_err(|error| error.fault(&CAUSES, &node.plan.endpoint, "TLS"))?;
         Ok(Self { api, has_token })
     }
 
@@ -123,30 +139,29 @@ impl Gate {
         });
         if let Err(fault) = ready {
             let seconds = patience.as_secs();
-            let message = format!(
-                "going on after {seconds} s without a control plane: {}",
-                fault.message
-            );
-            node.warn(&Fault::new(fault.cause, message));
+            let context = format!("continuing after {seconds} s without an earlier control plane");
+            node.warn(&fault.context(context));
         }
     }
 
     /// Whether an API server answers all of this.
     ///
-    /// One that refuses the token is asked what it answers to anybody. If it has all that a join needs,
-    /// the token is refused for good, and that is for the stage `kubeadm` to report. If it doesn't tell,
-    /// the token may still come.
+    /// An API server that refuses the token is asked again without it. If it then has all that a join needs, the
+    /// token is refused for good, which the stage `kubeadm` reports. If it answers nothing without a token,
+    /// `kubeadm init` may still create the token.
     fn look(&self, endpoint: &str, with_token: &[&str], to_anybody: &[&str]) -> Result<(), Fault> {
         let api = self.api.clone().at(endpoint);
         if self.has_token {
             match all(&api, with_token) {
                 Err((_, ApiError::Status(401))) => {}
-                answered => return answered.map_err(|(path, error)| error.at_gate(endpoint, path)),
+                answered => {
+                    return answered.map_err(|(path, error)| error.fault(&CAUSES, endpoint, path));
+                }
             }
         }
         all(&api.without_token(), to_anybody).map_err(|(path, error)| match error {
             ApiError::Status(401 | 403 | 404) if self.has_token => token_is_unknown(endpoint),
-            error => error.at_gate(endpoint, path),
+            error => error.fault(&CAUSES, endpoint, path),
         })
     }
 }

@@ -9,9 +9,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use nkd_contract::{Cause, paths};
 
-use super::{Fault, Node};
+use super::{Fault, Node, OrFault as _};
 use crate::system::journal;
 
 /// How long one hook may take.
@@ -42,7 +43,8 @@ pub(super) fn run(node: &mut Node<'_>, when: When) -> Result<(), Fault> {
     let directory = format!("{when}-{}.d", node.stage);
     let absolute = format!("{}/{directory}", paths::HOOKS);
     let hooks = executables(&node.root.path(&absolute))
-        .map_err(|error| failed(&format!("{absolute}: {error}")))?;
+        .with_context(|| format!("hooks in {absolute}"))
+        .or_fault(Cause::HookFailed)?;
     for name in hooks {
         let hook = format!("{directory}/{name}");
         journal::set_field("NKD_HOOK", &*hook);
@@ -65,17 +67,14 @@ fn execute(node: &mut Node<'_>, hook: &str) -> Result<(), Fault> {
         .env("NKD_ATTEMPT", node.attempt.to_string())
         .timeout(TIMEOUT)
         .run()
-        .map_err(|error| failed(&error.to_string()))?;
+        .context("hook")
+        .or_fault(Cause::HookFailed)?;
     let took = begun.elapsed().as_secs_f32();
     node.progress(
         format!("hook {hook} ended with status 0 in {took:.1} s"),
         None,
     );
     Ok(())
-}
-
-fn failed(what: &str) -> Fault {
-    Fault::new(Cause::HookFailed, format!("hook {what}"))
 }
 
 /// The names of a directory's files, sorted. One that can't be executed is meant to be, so it is an
@@ -91,7 +90,9 @@ fn executables(directory: &PathBuf) -> io::Result<Vec<String>> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let metadata = fs::metadata(entry.path())?;
         if !metadata.is_file() || metadata.permissions().mode() & EXECUTABLE == 0 {
-            return Err(io::Error::other(format!("{name} is no executable file")));
+            return Err(io::Error::other(format!(
+                "{name} is not an executable file"
+            )));
         }
         names.push(name);
     }

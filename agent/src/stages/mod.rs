@@ -4,63 +4,35 @@
 mod addons;
 mod api;
 pub(crate) mod clock;
+mod fault;
 mod gate;
 mod hooks;
-pub mod host;
+mod host;
 mod images;
 mod kubeadm;
+mod list;
 mod pivot;
 mod ready;
-pub(crate) mod runtime;
+mod runtime;
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use nkd_contract::{Cause, Kind, Plan, Progress, Stage};
 
 pub(crate) use api::KUBELET_CREDENTIALS;
-pub(crate) use kubeadm::{ADMIN_CONFIG, MEMBER};
+pub use fault::Fault;
+pub(crate) use fault::{OrFault, can_report};
+pub(crate) use kubeadm::ADMIN_CONFIG;
+#[cfg(test)]
+pub(crate) use list::StageEntry;
+pub use list::{INSTALLATION, StageList};
 
 use crate::announcer::{Announcer, News};
-use crate::system::{self, Backoff, CommandError, Root, TICK};
+use crate::system::{self, Backoff, Root, TICK};
 use hooks::When;
 
-/// When it is looked again after something has changed.
+/// The pause before the next check after something has changed.
 const SOON: Duration = Duration::from_millis(125);
-
-/// Why an attempt at a stage failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The cause; says whether trying again can help.
-    pub cause: Cause,
-    /// The same for a person, in one line and without secrets.
-    pub message: String,
-}
-
-impl Fault {
-    /// A fault with its message.
-    pub fn new(cause: Cause, message: impl Into<String>) -> Self {
-        Self {
-            cause,
-            message: message.into(),
-        }
-    }
-
-    /// A fault of a command; a program that isn't there is always the OS image's.
-    fn of_command(cause: Cause, error: &CommandError) -> Self {
-        let cause = match error {
-            CommandError::Missing { .. } => Cause::HostProgram,
-            _ => cause,
-        };
-        Self::new(cause, error.to_string())
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} [{}]", self.message, self.cause)
-    }
-}
 
 /// The node a stage works on.
 #[derive(Debug)]
@@ -69,6 +41,8 @@ pub struct Node<'a> {
     pub root: &'a Root,
     /// Its plan.
     pub plan: &'a Plan,
+    /// The stages of the installation.
+    pub stages: StageList,
     /// The stage that runs.
     pub stage: Stage,
     /// The attempt at it, from 1.
@@ -79,41 +53,47 @@ pub struct Node<'a> {
     pub left: Option<u64>,
     /// Whether this attempt got further than any before it.
     pub advanced: bool,
-    /// Hears of progress.
+    /// Where progress is announced.
     pub announcer: &'a mut Announcer,
 }
 
 impl Node<'_> {
-    /// Says how far the stage is.
+    /// Whether a stage was ever due, in this attempt or before a reboot.
+    fn was_due(&self, stage: Stage) -> bool {
+        !self.stages.is_before(self.reached, stage)
+    }
+
+    /// Announces how far the stage is.
     fn progress(&mut self, message: impl Into<String>, progress: Option<Progress>) {
         let mut news = News::of(Kind::Progress, self.stage, self.attempt, message);
         news.progress = progress;
-        self.tell(news);
+        self.announce(news);
     }
 
-    /// Says what the stage waits for, or goes on without.
+    /// Announces what the stage waits for, or continues without.
     fn warn(&mut self, reason: &Fault) {
-        let mut news = News::of(Kind::Progress, self.stage, self.attempt, &*reason.message);
+        debug_assert!(can_report(self.stage, reason.cause), "{reason}");
+        let mut news = News::of(Kind::Progress, self.stage, self.attempt, reason.message());
         news.cause = Some(reason.cause);
-        self.tell(news);
+        self.announce(news);
     }
 
-    /// Counts what is left to do. Less than ever before is progress, and a stage that makes progress
-    /// isn't given up: its budget begins anew.
+    /// Records how much is left to do. Less than ever before is progress, and progress restores the whole
+    /// budget of the stage.
     fn count_left(&mut self, left: u64) {
         self.advanced |= self.left.is_some_and(|least| left < least);
         self.left = Some(self.left.map_or(left, |least| least.min(left)));
     }
 
-    fn tell(&mut self, news: News) {
-        // The next transition needs the log too and says so when it can't be written.
+    fn announce(&mut self, news: News) {
+        // The next transition writes to the log too, and fails if that isn't possible.
         if let Err(error) = self.announcer.announce(news) {
-            log::warn!("the event log: {error}");
+            log::warn!("the event log can't be written: {error}");
         }
     }
 
-    /// Looks until it finds what it wants or the time is over, and says what it waits for whenever
-    /// that changes. More often after a change, when the next may be near, then once a second.
+    /// Checks until the check succeeds or the time is over, and announces each new reason for waiting.
+    /// Checks follow each other quickly after a change, when another may be near, and then once a second.
     fn poll<T>(
         &mut self,
         window: Duration,
@@ -123,7 +103,7 @@ impl Node<'_> {
         self.poll_until(|_| deadline, look)
     }
 
-    /// The same, with a deadline that depends on what is found instead.
+    /// The same, with a deadline that depends on the last fault.
     fn poll_until<T>(
         &mut self,
         deadline: impl FnMut(&Fault) -> Instant,
@@ -141,8 +121,8 @@ impl Node<'_> {
         self.look_until(deadline, pauses, look)
     }
 
-    /// The same as [`Self::poll`] for a question that many nodes may ask together: pauses are random, and
-    /// grow to the longest until something changes.
+    /// The same as [`Self::poll`], for a server that many nodes may ask together: pauses are random, and grow
+    /// to the longest until something changes.
     fn poll_shared<T>(
         &mut self,
         window: Duration,
@@ -165,28 +145,28 @@ impl Node<'_> {
         Instant::now() + window.min(self.plan.budget(self.stage))
     }
 
-    /// Looks until it finds what it wants or the time is over, with these pauses, which depend on
-    /// whether something has changed.
+    /// Checks until the check succeeds or the time is over. The pauses depend on whether the fault has
+    /// changed.
     fn look_until<T>(
         &mut self,
         mut deadline: impl FnMut(&Fault) -> Instant,
         mut pauses: impl FnMut(bool) -> Duration,
         mut look: impl FnMut(&Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let mut said = None;
+        let mut announced = None;
         loop {
             let fault = match look(self) {
-                Ok(found) => return Ok(found),
+                Ok(value) => return Ok(value),
                 Err(fault) => fault,
             };
             let left = deadline(&fault).saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(fault);
             }
-            let change = said.as_ref() != Some(&fault);
+            let change = announced.as_ref() != Some(&fault);
             if change {
                 self.warn(&fault);
-                said = Some(fault);
+                announced = Some(fault);
             }
             system::sleep(pauses(change).min(left));
         }
@@ -198,36 +178,19 @@ impl Node<'_> {
 /// # Errors
 /// The attempt failed.
 pub fn run(node: &mut Node<'_>) -> Result<(), Fault> {
+    let Some(entry) = node.stages.entry(node.stage) else {
+        let message = format!("this installation has no stage {}", node.stage);
+        return Err(Fault::new(Cause::AgentInternal, message));
+    };
     hooks::run(node, When::Pre)?;
-    match node.stage {
-        Stage::Clock => clock::run(node),
-        Stage::Pivot => pivot::run(node),
-        Stage::Host => host::run(node),
-        Stage::Runtime => runtime::run(node),
-        Stage::Images => images::run(node),
-        Stage::Gate => gate::run(node),
-        Stage::Kubeadm => kubeadm::run(node),
-        Stage::Addons => addons::run(node),
-        Stage::Ready => ready::run(node),
-    }?;
+    (entry.attempt)(node)?;
     hooks::run(node, When::Post)
 }
 
-/// Makes what stages have done last.
+/// Makes the work of a stage survive a power cut.
 ///
 /// # Errors
-/// The disk refuses it.
-pub fn sync(root: &Root, plan: &Plan) -> Result<(), Fault> {
-    let synced = system::sync(root, plan.runtime);
-    synced.map_err(|error| Fault::new(Cause::AgentSync, error.to_string()))
-}
-
-/// The longest delay between two attempts. The stages that only wait for somebody else do so
-/// within their attempts already.
-pub const fn longest_delay(stage: Stage) -> Duration {
-    Duration::from_secs(match stage {
-        Stage::Gate | Stage::Ready => 2,
-        Stage::Host => 5,
-        _ => 30,
-    })
+/// A file system can't be synced.
+pub(crate) fn sync(root: &Root, plan: &Plan) -> Result<(), Fault> {
+    system::sync(root, plan.runtime).or_fault(Cause::AgentSync)
 }

@@ -1,18 +1,19 @@
 //! `pivot`: the machine runs the OS image of the plan, given by its digest. rpm-ostree deploys it,
-//! the machine reboots, and the installation goes on in the new OS once it is seen to be the one.
+//! the machine reboots, and the installation continues in the new OS after a check of its digest.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use nkd_contract::{Cause, paths};
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, Node};
+use super::{Fault, Node, OrFault as _};
 use crate::system;
 use crate::system::files::{read_if_exists, remove, write_atomic};
 
-/// Gigabytes over a slow line.
+/// How long rpm-ostree may take, which may fetch gigabytes over a slow line.
 const REBASE: Duration = Duration::from_secs(30 * 60);
 /// How long a machine may take to stop its services.
 const REBOOT: Duration = Duration::from_secs(5 * 60);
@@ -28,24 +29,27 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         return Ok(());
     };
     let deployments = deployments(node)?;
-    let booted = deployments.iter().find(|it| it.booted);
-    if booted.is_some_and(|it| it.is_of(image)) {
+    let booted = deployments.iter().find(|deployment| deployment.booted);
+    if booted.is_some_and(|deployment| deployment.is_of(image)) {
         node.progress(format!("the machine runs {image}"), None);
         return Ok(());
     }
     let reboots = Reboots::load(node, image);
     if reboots.done() >= REBOOTS {
-        let booted = booted.map_or("something else", |it| it.name());
+        let running = booted.map_or("something else", |deployment| deployment.name());
         let message = format!(
-            "after {} reboots for {image} the machine runs {booted}",
+            "after {} reboots into {image}, the machine still runs {running}",
             reboots.done()
         );
-        // Whoever has it tried again has seen to the cause.
-        remove(&node.root.path(paths::PIVOT)).map_err(|error| unkept(&error))?;
+        // An administrator who retries the stage has removed the cause.
+        remove(&node.root.path(paths::PIVOT)).map_err(unkept)?;
         return Err(Fault::new(Cause::PivotNotBooted, message));
     }
-    // What boots next comes first.
-    if !deployments.first().is_some_and(|it| it.is_of(image)) {
+    // The first deployment is the one that boots next.
+    if !deployments
+        .first()
+        .is_some_and(|deployment| deployment.is_of(image))
+    {
         rebase(node, image)?;
     }
     reboot(node, image, reboots)
@@ -53,7 +57,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
 
 /// `rpm-ostree status --json`
 #[derive(Deserialize)]
-struct Status {
+struct RpmOstreeStatus {
     deployments: Vec<Deployment>,
 }
 
@@ -74,7 +78,7 @@ impl Deployment {
     fn is_of(&self, image: &str) -> bool {
         let digest = image.rsplit_once('@').map(|(_, digest)| digest);
         let reference = self.container_image_reference.as_deref();
-        reference.is_some_and(|it| it.strip_prefix(TRANSPORT) == Some(image))
+        reference.is_some_and(|reference| reference.strip_prefix(TRANSPORT) == Some(image))
             || digest.is_some() && digest == self.container_image_reference_digest.as_deref()
     }
 
@@ -88,11 +92,10 @@ fn deployments(node: &Node<'_>) -> Result<Vec<Deployment>, Fault> {
     let status = node.root.command("rpm-ostree").args(["status", "--json"]);
     let json = status
         .read()
-        .map_err(|error| Fault::of_command(Cause::PivotRebase, &error))?;
-    let status: Status = serde_json::from_str(&json).map_err(|error| {
-        let message = format!("rpm-ostree status --json: {error}");
-        Fault::new(Cause::PivotRebase, message)
-    })?;
+        .map_err(|error| Fault::of_command(Cause::PivotRebase, error))?;
+    let status: RpmOstreeStatus = serde_json::from_str(&json)
+        .context("rpm-ostree status --json")
+        .or_fault(Cause::PivotRebase)?;
     Ok(status.deployments)
 }
 
@@ -105,14 +108,14 @@ fn rebase(node: &mut Node<'_>, image: &str) -> Result<(), Fault> {
         .args([format!("{TRANSPORT}{image}")])
         .timeout(REBASE)
         .run()
-        .map_err(|error| Fault::of_command(Cause::PivotRebase, &error))
+        .map_err(|error| Fault::of_command(Cause::PivotRebase, error))
 }
 
 /// `/var/lib/nkd/pivot.json`; `/var` is the same in every deployment.
 #[derive(Default, Serialize, Deserialize)]
 struct Reboots {
     image: String,
-    /// The boots on which a reboot was ordered. An order that fails is none.
+    /// The boots on which a reboot was ordered.
     boots: BTreeSet<String>,
 }
 
@@ -139,15 +142,15 @@ impl Reboots {
         self.boots.insert(system::boot_id());
         let json = serde_json::to_vec(&self).unwrap_or_default();
         let saved = write_atomic(&node.root.path(paths::PIVOT), &json, 0o600);
-        saved.map_err(|error| unkept(&error))
+        saved.map_err(unkept)
     }
 }
 
-fn unkept(error: &io::Error) -> Fault {
-    Fault::new(Cause::PivotReboot, format!("{}: {error}", paths::PIVOT))
+fn unkept(error: io::Error) -> Fault {
+    Fault::of(Cause::PivotReboot, error).context(paths::PIVOT)
 }
 
-/// Doesn't come back when all goes well: the machine goes down with the agent.
+/// Reboots the machine. The function only returns if the reboot fails.
 fn reboot(node: &mut Node<'_>, image: &str, reboots: Reboots) -> Result<(), Fault> {
     reboots.order(node)?;
     node.progress(format!("rebooting into {image}"), None);
@@ -155,7 +158,7 @@ fn reboot(node: &mut Node<'_>, image: &str, reboots: Reboots) -> Result<(), Faul
         .command("systemctl")
         .args(["reboot"])
         .run()
-        .map_err(|error| Fault::of_command(Cause::PivotReboot, &error))?;
+        .map_err(|error| Fault::of_command(Cause::PivotReboot, error))?;
     // systemd ends the agent with the machine.
     let patience = REBOOT.min(node.plan.budget(node.stage));
     system::sleep(patience);

@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::api::{Api, ApiError, readiness};
 use super::{Fault, Node};
 
-/// How long one attempt looks.
+/// How long one attempt waits.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// In the words of a kubelet whose runtime has no network (kubelet, `runtimeState.networkErrors`; CRI,
+/// Part of kubelet's message when the runtime has no network (kubelet, `runtimeState.networkErrors`; CRI,
 /// `NetworkReady`).
 const NO_NETWORK: &str = "NetworkReady=false";
 
@@ -22,7 +22,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     let mut not_ready: Option<(Api, Value)> = None;
     let ready = node.poll_until(
         |fault| {
-            // Whoever applies a network add-on by hand may come at any time.
+            // An administrator may apply a network add-on at any time.
             if fault.cause == Cause::ReadyNoNetwork {
                 has_waited = true;
                 deadline = Instant::now() + window;
@@ -35,19 +35,19 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     ready
 }
 
-/// Looks once; `not_ready` is how the node was the last time, if it was seen.
+/// Checks once; `not_ready` is the Node object of the last check, if there was one.
 fn look(node: &Node<'_>, not_ready: &mut Option<(Api, Value)>) -> Result<(), Fault> {
     let api = match not_ready.take() {
         Some((api, object)) => {
-            // What goes wrong here, the question after it finds and says.
+            // The request below reports whatever fails here.
             let _ = api.wait_for_change(&object);
             api
         }
         None => Api::as_kubelet(node)
             .ok_or_else(|| Fault::new(Cause::ReadyUnreachable, "kubelet has no credentials yet"))?
-            .map_err(ApiError::at_ready)?,
+            .map_err(fault)?,
     };
-    let object = api.node(&node.plan.node).map_err(ApiError::at_ready)?;
+    let object = api.node(&node.plan.node).map_err(fault)?;
     readiness(&object).map_err(|reason| {
         *not_ready = Some((api, object));
         let cause = if reason.contains(NO_NETWORK) {
@@ -57,4 +57,14 @@ fn look(node: &Node<'_>, not_ready: &mut Option<(Api, Value)>) -> Result<(), Fau
         };
         Fault::new(cause, reason)
     })
+}
+
+fn fault(error: ApiError) -> Fault {
+    match error {
+        ApiError::Status(404) => {
+            let message = "kubelet hasn't registered the node yet";
+            Fault::new(Cause::ReadyUnreachable, message)
+        }
+        error => Fault::of(Cause::ReadyUnreachable, error),
+    }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The first wait is at most this long.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// A time drawn evenly from nothing to a bound: full jitter, so that a thousand nodes that began to wait
-/// together don't end together.
+/// A uniformly random time up to a bound ("full jitter"), so that a thousand nodes that began to wait together
+/// don't retry together.
 pub fn random(bound: Duration) -> Duration {
     bound.mul_f64(fastrand::f64())
 }
@@ -22,23 +22,23 @@ pub fn jittered(failures: u32, longest: Duration) -> Duration {
 
 /// Counts the failures in a row.
 #[derive(Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
     longest: Duration,
 }
 
 impl Backoff {
     /// Waits up to the longest.
-    pub const fn new(longest: Duration) -> Self {
+    pub(crate) const fn new(longest: Duration) -> Self {
         Self {
             failures: 0,
             longest,
         }
     }
 
-    /// The wait after another failure. Where the other side asks for a time, up to the longest, it is at
-    /// least that time, and at most twice as long: it has asked many for the same.
-    pub fn next(&mut self, asked: Option<Duration>) -> Duration {
+    /// The wait after another failure. If the server asks for a time, the wait is at least that time, up to the
+    /// longest, and at most twice as long, because the server asks many clients for the same time.
+    pub(crate) fn next(&mut self, asked: Option<Duration>) -> Duration {
         self.failures = self.failures.saturating_add(1);
         let asked = asked.unwrap_or_default().min(self.longest);
         jittered(self.failures, self.longest).max(asked + random(asked))

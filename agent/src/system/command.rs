@@ -1,4 +1,4 @@
-//! Child processes: bounded in time and output, heard line by line, never told or heard secrets.
+//! Child processes: bounded in time and output, read line by line, without secrets in arguments and output.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -18,16 +18,16 @@ use super::{Redactor, TICK, alive};
 
 /// How many of a command's last lines an error carries.
 const TAIL_LINES: usize = 5;
-/// A longer line is cut: nobody reads it and it must not fill the memory.
+/// Longer lines are split, so that they don't fill the memory.
 const LINE_BYTES: u64 = 4096;
 /// What [`Command::read`] takes at most.
 const READ_BYTES: usize = 1 << 20;
 /// How long a killed command may take to die.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A command to run. Secrets have no business in its arguments.
+/// A command to run. Its arguments must not contain secrets.
 #[derive(Debug)]
-pub struct Command {
+pub(crate) struct Command {
     name: String,
     program: Option<PathBuf>,
     path: OsString,
@@ -36,15 +36,15 @@ pub struct Command {
     timeout: Duration,
 }
 
-/// Why a command did not do its work.
+/// Why a command failed.
 #[derive(Debug)]
-pub enum CommandError {
+pub(crate) enum CommandError {
     /// There is no such program.
     Missing {
         /// Its name.
         program: String,
     },
-    /// It couldn't be started or heard.
+    /// The command couldn't be started, or its output couldn't be read.
     Io {
         /// Its name.
         program: String,
@@ -73,7 +73,7 @@ pub enum CommandError {
 
 impl CommandError {
     /// The last lines the command wrote, without secrets.
-    pub fn tail(&self) -> &[String] {
+    pub(crate) fn tail(&self) -> &[String] {
         match self {
             Self::Missing { .. } | Self::Io { .. } => &[],
             Self::Failed { tail, .. } | Self::TimedOut { tail, .. } => tail,
@@ -85,7 +85,7 @@ impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { program } => write!(f, "there is no program {program}")?,
-            Self::Io { program, source } => write!(f, "running {program}: {source}")?,
+            Self::Io { program, .. } => write!(f, "running {program}")?,
             Self::Failed {
                 program, status, ..
             } => write!(f, "{program} ended with {status}")?,
@@ -102,7 +102,14 @@ impl fmt::Display for CommandError {
     }
 }
 
-impl std::error::Error for CommandError {}
+impl std::error::Error for CommandError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
 
 impl Command {
     /// Made by [`Root::command`](super::Root::command).
@@ -119,7 +126,7 @@ impl Command {
 
     /// Adds arguments.
     #[must_use]
-    pub fn args<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(mut self, arguments: I) -> Self {
+    pub(crate) fn args<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(mut self, arguments: I) -> Self {
         self.arguments.extend(
             arguments
                 .into_iter()
@@ -130,14 +137,14 @@ impl Command {
 
     /// Adds a variable to its environment, which is otherwise the same for all commands.
     #[must_use]
-    pub fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.environment.push((name, value.into()));
         self
     }
 
-    /// How long it may run before it and its children are killed; a minute unless said.
+    /// Sets how long the command may run before it and its children are killed; the default is a minute.
     #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
+    pub(crate) fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
@@ -146,7 +153,7 @@ impl Command {
     ///
     /// # Errors
     /// It can't be run, fails or takes too long.
-    pub fn run(&self) -> Result<(), CommandError> {
+    pub(crate) fn run(&self) -> Result<(), CommandError> {
         self.each_line(|line| log::info!("{}: {line}", self.name))
     }
 
@@ -154,7 +161,7 @@ impl Command {
     ///
     /// # Errors
     /// It can't be run, fails or takes too long.
-    pub fn each_line(&self, heard: impl FnMut(&str)) -> Result<(), CommandError> {
+    pub(crate) fn each_line(&self, heard: impl FnMut(&str)) -> Result<(), CommandError> {
         let (reader, writer) = io::pipe().map_err(|source| self.io(source))?;
         let stderr = writer.try_clone().map_err(|source| self.io(source))?;
         let child = self.spawn(Stdio::null(), writer.into(), stderr.into())?;
@@ -166,7 +173,7 @@ impl Command {
     ///
     /// # Errors
     /// It can't be run, fails, takes too long, or writes more than a mebibyte or no UTF-8.
-    pub fn read(&self) -> Result<String, CommandError> {
+    pub(crate) fn read(&self) -> Result<String, CommandError> {
         let (stdout, writer) = io::pipe().map_err(|source| self.io(source))?;
         let (stderr, error_writer) = io::pipe().map_err(|source| self.io(source))?;
         let child = self.spawn(Stdio::null(), writer.into(), error_writer.into())?;
@@ -231,7 +238,7 @@ impl Command {
         command.spawn().map_err(|source| self.io(source))
     }
 
-    /// Hears the child out, then waits for its end.
+    /// Reads the output of the child to its end, then waits for the child.
     fn supervise(
         &self,
         mut child: Child,
@@ -243,7 +250,7 @@ impl Command {
         let mut redactor = Redactor::default();
         let mut tail = VecDeque::new();
         let (mut heard_out, mut ended) = (false, None);
-        // Whoever has closed its output mostly ends at once.
+        // A child that has closed its output mostly ends at once.
         let mut look = Duration::from_millis(1);
         loop {
             alive();
@@ -267,7 +274,7 @@ impl Command {
                 ended = status.map(|status| (status, Instant::now()));
             }
             match ended {
-                // Somebody may hold the pipe open who outlives the child, and talk on.
+                // Another process may outlive the child, keep the pipe open and go on writing.
                 Some((status, at)) if silent || at.elapsed() >= TICK => {
                     return self.judge(status, tail.into());
                 }
@@ -299,7 +306,7 @@ impl Command {
         })
     }
 
-    /// Kills the whole process group; whoever is gone already needs no killing.
+    /// Kills the whole process group. An error means that it has ended already.
     pub(super) fn kill(&self, child: &mut Child) {
         if let Ok(group) = i32::try_from(child.id()) {
             let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
@@ -325,7 +332,7 @@ pub(super) fn keep(line: String, tail: &mut VecDeque<String>) {
     tail.push_back(line);
 }
 
-/// Output of a child, read to its end whoever takes it: a child must not die of a full pipe. Little more
+/// The output of a child, read to its end even if it isn't used, so that the child isn't blocked by a full pipe. Little more
 /// than [`READ_BYTES`] is kept.
 fn read_pieces(mut output: PipeReader) -> Receiver<Vec<u8>> {
     let (sender, pieces) = mpsc::channel();
@@ -363,7 +370,7 @@ pub(super) fn read_lines(output: PipeReader) -> Receiver<String> {
     lines
 }
 
-/// A child must not go on working when the agent is killed: the next agent starts it anew.
+/// Kills the child when the agent is killed, because the next agent starts the command again.
 #[allow(unsafe_code)]
 fn die_with_parent(command: &mut std::process::Command) {
     // SAFETY: between fork and exec only prctl(2) is called, which is async-signal-safe, and
@@ -411,7 +418,7 @@ mod tests {
             .each_line(|line| line.clone_into(&mut child))
             .unwrap_err();
         assert!(matches!(error, CommandError::TimedOut { .. }), "{error}");
-        // Whoever has adopted it may leave it a zombie, which has no command line.
+        // Its new parent may leave it as a zombie, which has no command line.
         let command_line = format!("/proc/{}/cmdline", child.parse::<u32>().unwrap());
         let deadline = Instant::now() + Duration::from_secs(10);
         while std::fs::read(&command_line).is_ok_and(|line| !line.is_empty()) {
@@ -440,7 +447,8 @@ mod tests {
         let error = shell("head -c 3000000 /dev/zero && echo its end >&2").read();
         let error = error.unwrap_err();
         assert!(matches!(error, CommandError::Io { .. }), "{error}");
-        assert!(error.to_string().contains("more than 1048576 bytes"));
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("more than 1048576 bytes"), "{source}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Files that are whole or not there, also after a power cut.
+//! Files that are either whole or absent, even after a power cut.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -11,8 +11,8 @@ use super::attended;
 /// on the disk when this returns. Missing parent directories are made.
 ///
 /// # Errors
-/// Whatever the file system says; the old file is whole then.
-pub fn write_atomic(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+/// The file can't be written. The old file is unchanged then.
+pub(crate) fn write_atomic(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     attended(|| replace(path, contents, mode))
 }
 
@@ -35,8 +35,8 @@ fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
 /// Removes a file, if it is there, so that it stays removed after a power cut.
 ///
 /// # Errors
-/// Whatever the file system says.
-pub fn remove(path: &Path) -> io::Result<()> {
+/// The file can't be removed.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     attended(|| {
         match fs::remove_file(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -49,13 +49,13 @@ pub fn remove(path: &Path) -> io::Result<()> {
 /// How many bytes are kept in reserve: a state and a few hundred events.
 const RESERVE: usize = 512 << 10;
 
-/// Keeps some room for what is to be written beside a file, if there is any.
-pub fn keep_reserve(beside: &Path) {
+/// Reserves some room on the disk for what is to be written beside a file, if there is any.
+pub(crate) fn keep_reserve(beside: &Path) {
     let path = reserve(beside);
     if path.exists() {
         return;
     }
-    // Zeros could be no room at all where files are compressed.
+    // On a file system with compression, zeros would reserve nothing.
     let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..))
         .take(RESERVE)
         .collect();
@@ -64,11 +64,14 @@ pub fn keep_reserve(beside: &Path) {
     }
 }
 
-/// Does what needs room beside a file; on a full disk once more, with what was kept in reserve.
+/// Does work that needs room beside a file. On a full disk, it frees the reserve and does the work once more.
 ///
 /// # Errors
-/// Whatever it says.
-pub fn with_reserve<T>(beside: &Path, mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+/// The work fails.
+pub(crate) fn with_reserve<T>(
+    beside: &Path,
+    mut work: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
     match work() {
         Err(error) if error.kind() == io::ErrorKind::StorageFull && give_up_reserve(beside) => {
             work()
@@ -77,8 +80,8 @@ pub fn with_reserve<T>(beside: &Path, mut work: impl FnMut() -> io::Result<T>) -
     }
 }
 
-/// Makes room of what was kept in reserve, if it still is.
-pub fn give_up_reserve(beside: &Path) -> bool {
+/// Frees the reserve, and returns whether there was one.
+pub(crate) fn give_up_reserve(beside: &Path) -> bool {
     fs::remove_file(reserve(beside)).is_ok()
 }
 
@@ -89,8 +92,8 @@ fn reserve(beside: &Path) -> PathBuf {
 /// Copies a directory tree of plain files, with their modes, over what is there.
 ///
 /// # Errors
-/// Whatever the file system says, with the path.
-pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+/// A file can't be read or written.
+pub(crate) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -108,8 +111,8 @@ pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
 /// A file's contents; `None` where there is none.
 ///
 /// # Errors
-/// Whatever else the file system says.
-pub fn read_if_exists(path: &Path) -> io::Result<Option<Vec<u8>>> {
+/// The file exists but can't be read.
+pub(crate) fn read_if_exists(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(contents) => Ok(Some(contents)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

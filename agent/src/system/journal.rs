@@ -13,7 +13,7 @@ static CONTEXT: Mutex<Vec<(&'static str, String)>> = Mutex::new(Vec::new());
 ///
 /// # Errors
 /// Journald's socket can't be used.
-pub fn init(identifier: &str) -> anyhow::Result<()> {
+pub(crate) fn init(identifier: &str) -> anyhow::Result<()> {
     let journal = if connected_to_journal() {
         Some(JournalLog::empty()?.with_syslog_identifier(identifier.to_owned()))
     } else {
@@ -25,7 +25,7 @@ pub fn init(identifier: &str) -> anyhow::Result<()> {
 }
 
 /// Sets a field that every record from now on carries; an empty value takes it away.
-pub fn set_field(name: &'static str, value: impl Into<String>) {
+pub(crate) fn set_field(name: &'static str, value: impl Into<String>) {
     let value = value.into();
     let mut context = CONTEXT.lock().unwrap_or_else(PoisonError::into_inner);
     context.retain(|(other, _)| *other != name);
@@ -50,10 +50,10 @@ impl Log for Logger {
         };
         let context = CONTEXT.lock().unwrap_or_else(PoisonError::into_inner);
         let fields = Fields {
-            own: record.key_values(),
+            record: record.key_values(),
             context: &context,
         };
-        // There is nowhere left to say that this failed.
+        // A failure can't be reported anywhere.
         let _ = journal.journal_send(&record.to_builder().key_values(&fields).build());
     }
 
@@ -62,13 +62,13 @@ impl Log for Logger {
 
 /// A record's own fields and those of the context.
 struct Fields<'a> {
-    own: &'a dyn Source,
+    record: &'a dyn Source,
     context: &'a [(&'static str, String)],
 }
 
 impl Source for Fields<'_> {
     fn visit<'kvs>(&'kvs self, visitor: &mut dyn VisitSource<'kvs>) -> Result<(), Error> {
-        self.own.visit(visitor)?;
+        self.record.visit(visitor)?;
         for (name, value) in self.context {
             visitor.visit_pair(Key::from_str(name), Value::from(value.as_str()))?;
         }

@@ -1,35 +1,36 @@
-//! The machine underneath.
+//! The machine: files, commands, the journal and systemd's watchdog.
 
 mod backoff;
-pub mod command;
-pub mod files;
-pub mod journal;
+mod command;
+pub(crate) mod files;
+pub(crate) mod journal;
 mod redact;
 mod root;
 mod running;
 mod sync;
 mod text;
-pub mod tls;
+pub(crate) mod tls;
 mod watchdog;
 
-pub use backoff::{Backoff, jittered, random};
-pub use command::{Command, CommandError};
-pub use redact::Redactor;
+pub(crate) use backoff::Backoff;
+pub use backoff::{jittered, random};
+pub(crate) use command::{Command, CommandError};
+pub(crate) use redact::Redactor;
 pub use root::Root;
-pub use running::{Input, Running};
-pub use sync::sync;
-pub use text::printable;
-pub use watchdog::{alive, attended};
+pub(crate) use running::{Input, Running};
+pub(crate) use sync::sync;
+pub(crate) use text::printable;
+pub(crate) use watchdog::{alive, attended};
 
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// How often a waiting worker looks around; well below the unit's `WatchdogSec=`.
-pub const TICK: Duration = Duration::from_secs(1);
+/// How often a waiting worker checks what it waits for; well below the unit's `WatchdogSec=`.
+pub(crate) const TICK: Duration = Duration::from_secs(1);
 
 /// Sleeps, staying [`alive`].
-pub fn sleep(duration: Duration) {
+pub(crate) fn sleep(duration: Duration) {
     let mut left = duration;
     while !left.is_zero() {
         alive();
@@ -47,16 +48,16 @@ fn kernel_line(path: &str) -> String {
 }
 
 /// The kernel's id of this boot.
-pub fn boot_id() -> String {
+pub(crate) fn boot_id() -> String {
     kernel_line("/proc/sys/kernel/random/boot_id")
 }
 
 /// How long ago this boot began, suspension included.
-pub fn since_boot() -> Duration {
+pub(crate) fn since_boot() -> Duration {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
 }
 
 /// A new random UUID, from the kernel.
-pub fn uuid() -> String {
+pub(crate) fn uuid() -> String {
     kernel_line("/proc/sys/kernel/random/uuid")
 }

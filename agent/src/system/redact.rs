@@ -1,9 +1,10 @@
 use super::printable;
 
-/// Takes secrets out of lines that others wrote: bootstrap tokens, webhook keys, private keys, passwords in
-/// URLs, and kubeadm's certificate key. What can't be printed goes first, for it could hide one.
+/// Masks secrets in lines of other programs: bootstrap tokens, webhook keys, private keys, passwords in
+/// URLs, and kubeadm's certificate key. Control characters are
+/// removed first, because they could hide a secret.
 #[derive(Debug, Default)]
-pub struct Redactor {
+pub(crate) struct Redactor {
     in_private_key: bool,
 }
 
@@ -12,7 +13,7 @@ const MASK: &str = "(secret)";
 impl Redactor {
     /// The line without secrets. Lines belong together in the order given: a private key is
     /// several.
-    pub fn line(&mut self, line: &str) -> String {
+    pub(crate) fn line(&mut self, line: &str) -> String {
         let line = printable(line);
         // What follows is the text around an error in a manifest (Go, json-iterator).
         let line = line.split(", error found in #").next().unwrap_or_default();

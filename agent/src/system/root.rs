@@ -12,7 +12,7 @@ const SEARCH_PATH: [&str; 5] = [
     "/opt/bin",
 ];
 
-/// The file system tree the agent works on: `/`, and another one in tests.
+/// The root of the file system that the agent works on: `/`, or a directory in tests.
 #[derive(Debug, Clone)]
 pub struct Root(PathBuf);
 
@@ -23,12 +23,12 @@ impl Root {
     }
 
     /// Where a path of the node (absolute) is in this tree.
-    pub fn path(&self, absolute: &str) -> PathBuf {
+    pub(crate) fn path(&self, absolute: &str) -> PathBuf {
         self.0.join(absolute.trim_start_matches('/'))
     }
 
     /// A program of this tree, by its name.
-    pub fn program(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
         SEARCH_PATH
             .iter()
             .map(|directory| self.path(directory).join(name))
@@ -36,13 +36,13 @@ impl Root {
     }
 
     /// A command that runs a program of this tree.
-    pub fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         Command::new(program, self.program(program), self.search_path())
     }
 
     /// A command that runs the executable at an absolute path of this tree; its directory and name
     /// are what it is called.
-    pub fn executable(&self, absolute: &str) -> Command {
+    pub(crate) fn executable(&self, absolute: &str) -> Command {
         let mut parts = absolute.rsplitn(3, '/');
         let (name, directory) = (parts.next(), parts.next());
         let name = format!("{}/{}", directory.unwrap_or("."), name.unwrap_or_default());

@@ -1,4 +1,4 @@
-//! A child process that works beside the agent and may be fed: one of several.
+//! A child process that runs while the agent goes on, and whose input the agent may write.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// A child that was [started](Command::start). Dropping it kills it.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     command: Command,
     child: Child,
     /// Where it is fed, as long as it is.
@@ -37,7 +37,7 @@ pub struct Running {
 
 /// What a child reads.
 #[derive(Debug)]
-pub enum Input {
+pub(crate) enum Input {
     /// Nothing.
     Nothing,
     /// What it is [fed](Running::feed).
@@ -51,7 +51,7 @@ impl Command {
     ///
     /// # Errors
     /// It can't be run.
-    pub fn start(self, input: Input) -> Result<Running, CommandError> {
+    pub(crate) fn start(self, input: Input) -> Result<Running, CommandError> {
         let (reader, writer) = io::pipe().map_err(|source| self.io(source))?;
         let stderr = writer.try_clone().map_err(|source| self.io(source))?;
         let (stdin, input) = match input {
@@ -86,10 +86,10 @@ impl Running {
     ///
     /// # Errors
     /// It has ended, or doesn't take anything for as long as it may run.
-    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), CommandError> {
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), CommandError> {
         while !bytes.is_empty() {
             let Some(input) = &mut self.input else {
-                let source = io::Error::other("it isn't to be fed");
+                let source = io::Error::other("it has no input that can be written to");
                 return Err(self.command.io(source));
             };
             match input.write(bytes) {
@@ -113,7 +113,7 @@ impl Running {
             let tick = PollTimeout::try_from(TICK).unwrap_or(PollTimeout::ZERO);
             let _ = poll(&mut [room], tick);
         }
-        self.hear();
+        self.read_lines();
         self.in_time()
     }
 
@@ -127,7 +127,7 @@ impl Running {
                     std::thread::sleep(LOOK);
                 }
                 Ok(Some(())) => {
-                    let source = io::Error::other("it ended before it was fed");
+                    let source = io::Error::other("it ended before it had read all of its input");
                     return self.command.io(source);
                 }
                 Err(error) => return error,
@@ -135,8 +135,8 @@ impl Running {
         }
     }
 
-    /// Tells it that there is no more.
-    pub fn close(&mut self) {
+    /// Closes the child's input.
+    pub(crate) fn close(&mut self) {
         self.input = None;
         self.taken = Instant::now();
     }
@@ -145,20 +145,20 @@ impl Running {
     ///
     /// # Errors
     /// It has failed, or takes too long.
-    pub fn poll(&mut self) -> Result<Option<()>, CommandError> {
+    pub(crate) fn poll(&mut self) -> Result<Option<()>, CommandError> {
         if self.done {
             return Ok(Some(()));
         }
-        self.hear();
+        self.read_lines();
         let status = self.child.try_wait();
         let Some(status) = status.map_err(|source| self.command.io(source))? else {
             return self.in_time().map(|()| None);
         };
         self.done = true;
-        // What it said last may still be on its way; a process that outlives it may go on for ever.
+        // The last lines may still be in the pipe, and a process that outlives the child may write for ever.
         let deadline = Instant::now() + TICK;
         while let Ok(line) = self.lines.recv_timeout(deadline - Instant::now()) {
-            self.say(&line);
+            self.keep_line(&line);
         }
         let tail = std::mem::take(&mut self.tail);
         self.command.judge(status, tail.into()).map(Some)
@@ -168,7 +168,7 @@ impl Running {
     ///
     /// # Errors
     /// It has failed, or takes too long.
-    pub fn wait(&mut self) -> Result<(), CommandError> {
+    pub(crate) fn wait(&mut self) -> Result<(), CommandError> {
         while self.poll()?.is_none() {
             alive();
             std::thread::sleep(LOOK);
@@ -186,13 +186,13 @@ impl Running {
         Err(self.command.timed_out(tail.into()))
     }
 
-    fn hear(&mut self) {
+    fn read_lines(&mut self) {
         while let Ok(line) = self.lines.try_recv() {
-            self.say(&line);
+            self.keep_line(&line);
         }
     }
 
-    fn say(&mut self, line: &str) {
+    fn keep_line(&mut self, line: &str) {
         let line = self.redactor.line(line);
         log::debug!("{}: {line}", self.command.name());
         keep(line, &mut self.tail);
@@ -200,7 +200,7 @@ impl Running {
 }
 
 impl Drop for Running {
-    /// A child that is to be stopped must not take the end of its input for the end of its work.
+    /// Kills the child, which could otherwise mistake the end of its input for the end of its work.
     fn drop(&mut self) {
         if !self.done {
             self.command.kill(&mut self.child);

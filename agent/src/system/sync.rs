@@ -1,4 +1,4 @@
-//! Makes work durable that others have done without syncing it.
+//! Syncs what kubeadm, kubelet and the runtime have written.
 //!
 //! kubeadm, kubelet and the container runtimes leave most of their files to the kernel, which writes
 //! them within half a minute. After a power cut before that, such a file exists but is empty
@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
+use anyhow::Context as _;
 use nix::unistd::syncfs;
 use nkd_contract::Runtime;
 
@@ -25,22 +26,20 @@ const DIRECTORIES: [&str; 5] = [
 ];
 
 /// Writes to the disk whatever was written to the node's file systems; it is there when this
-/// returns. Keeps the watchdog content meanwhile.
+/// returns. The watchdog is notified meanwhile.
 ///
 /// # Errors
 /// The first file system that can't be opened or synced, with the directory that led to it.
-pub fn sync(root: &Root, runtime: Runtime) -> io::Result<()> {
+pub(crate) fn sync(root: &Root, runtime: Runtime) -> anyhow::Result<()> {
     let mut synced = HashSet::new();
     for directory in DIRECTORIES.into_iter().chain([runtime.store()]) {
-        let named =
-            |error: io::Error| io::Error::new(error.kind(), format!("{directory}: {error}"));
         let file = match File::open(root.path(directory)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(named(error)),
+            Err(error) => return Err(error).context(directory),
         };
-        if synced.insert(file.metadata().map_err(named)?.dev()) {
-            attended(|| syncfs(&file)).map_err(|error| named(error.into()))?;
+        if synced.insert(file.metadata().context(directory)?.dev()) {
+            attended(|| syncfs(&file)).context(directory)?;
         }
     }
     Ok(())

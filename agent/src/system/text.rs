@@ -1,4 +1,4 @@
-//! Text that others wrote, made fit for a bus, a terminal and a log.
+//! Makes text of other programs safe for D-Bus, terminals and logs.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -8,9 +8,9 @@ const ESCAPE: char = '\u{1b}';
 /// The same in a single character (ECMA-48, "CSI").
 const CONTROL_SEQUENCE: char = '\u{9b}';
 
-/// One line without control sequences and control characters. D-Bus disconnects whoever sends it a
-/// NUL, and a terminal obeys what it is sent.
-pub fn printable(text: &str) -> String {
+/// One line without control sequences and control characters. D-Bus disconnects a client that sends a
+/// NUL, and a terminal obeys control sequences.
+pub(crate) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(char) = chars.next() {

@@ -1,4 +1,4 @@
-//! Whom to trust, and from when on.
+//! Certificate authorities, and when certificates become valid.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{CertificateError, Error, RootCertStore};
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
-/// The authorities of a PEM text, and no others; without a text the public web's.
+/// The authorities of a PEM text, and no others. Without a text, those of the public web.
 ///
 /// # Errors
-/// The text is damaged or has no certificate: the public web's must not stand in.
-pub fn roots(pem: Option<&str>) -> anyhow::Result<RootCerts> {
+/// The text is damaged or has no certificate. The public authorities must not replace it then.
+pub(crate) fn roots(pem: Option<&str>) -> anyhow::Result<RootCerts> {
     let Some(pem) = pem else {
         return Ok(RootCerts::WebPki);
     };
@@ -28,7 +28,11 @@ pub fn roots(pem: Option<&str>) -> anyhow::Result<RootCerts> {
 
 /// When a client's certificate becomes valid (PEM; the first one counts), if it isn't valid yet. `None`
 /// where it is not of these authorities either, or can't be read.
-pub fn valid_from(authorities: &str, certificate: &[u8], now: Timestamp) -> Option<Timestamp> {
+pub(crate) fn valid_from(
+    authorities: &str,
+    certificate: &[u8],
+    now: Timestamp,
+) -> Option<Timestamp> {
     let mut roots = RootCertStore::empty();
     for authority in certificates(authorities.as_bytes()).ok()? {
         roots.add(CertificateDer::from(authority.der())).ok()?;

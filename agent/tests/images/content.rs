@@ -59,8 +59,8 @@ fn until_an_image_has_it_a_large_layer_is_kept_from_the_garbage_collector() {
     let root = Digest::of(list.as_bytes());
     let at = |what: &str| {
         let calls = machine.calls();
-        let found = calls.iter().position(|it| it.ends_with(what));
-        found.unwrap_or_else(|| panic!("no {what}: {calls:?}"))
+        let position = calls.iter().position(|call| call.ends_with(what));
+        position.unwrap_or_else(|| panic!("no {what}: {calls:?}"))
     };
     let label = format!(
         "content label {root} containerd.io/gc.root=nkd containerd.io/gc.ref.content.0={list}"

@@ -72,7 +72,9 @@ fn has_all(machine: &Machine, made: &Made) {
     let images: Vec<serde_json::Value> = serde_json::from_str(&images).unwrap();
     assert_eq!(images.len(), made.images.len());
     for image in &made.images {
-        let stored = images.iter().find(|it| it["names"][0] == *image.name);
+        let stored = images
+            .iter()
+            .find(|stored| stored["names"][0] == *image.name);
         assert_eq!(stored.unwrap()["id"], image.config.digest.hex());
     }
 }

@@ -56,8 +56,12 @@ fn machine(made: &Made, sources: Vec<BundleSource>, change: impl FnOnce(&mut Pla
 /// The stage stops for a cause, and nothing is in the runtime under any name.
 fn stops(machine: &Machine, cause: Cause) -> String {
     assert_eq!(machine.install(), End::of(cause));
-    let (stage, found, message) = machine.failure();
-    assert_eq!((stage, found), (Some(Stage::Images), cause), "{message}");
+    let (stage, failed_for, message) = machine.failure();
+    assert_eq!(
+        (stage, failed_for),
+        (Some(Stage::Images), cause),
+        "{message}"
+    );
     message
 }
 
@@ -79,8 +83,13 @@ fn a_bundle_is_loaded_with_progress_in_bytes_and_its_images_are_pinned() {
         let pin = format!("images label {name} io.cri-containerd.pinned=pinned");
         assert!(calls.contains(&pin), "{calls}");
     }
-    let progress = machine.events().into_iter().filter_map(|it| it.progress);
-    let progress: Vec<_> = progress.filter(|it| it.unit == Unit::Bytes).collect();
+    let progress = machine
+        .events()
+        .into_iter()
+        .filter_map(|event| event.progress);
+    let progress: Vec<_> = progress
+        .filter(|progress| progress.unit == Unit::Bytes)
+        .collect();
     assert!(!progress.is_empty() && progress.is_sorted_by_key(|told| told.done));
     for told in progress {
         assert_eq!(told.total, made.bytes.len() as u64);
@@ -117,12 +126,15 @@ fn a_shared_layer_goes_into_containerd_once() {
     let machine = machine(&made, directory(), |_| {});
     then_works(&machine, &made);
     let blob = format!("blob {}", nkd_bundle::Digest::of(&vec![7; 300_000]).hex());
-    assert_eq!(machine.calls().iter().filter(|it| **it == blob).count(), 1);
+    assert_eq!(
+        machine.calls().iter().filter(|call| **call == blob).count(),
+        1
+    );
     assert_eq!(
         machine
             .calls_of("ctr")
             .iter()
-            .filter(|it| it.contains("import -"))
+            .filter(|call| call.contains("import -"))
             .count(),
         3
     );
@@ -140,7 +152,7 @@ fn docker_gets_images_that_share_layers_together() {
     then_works(&machine, &made);
     let loads = machine.calls_of("docker");
     assert_eq!(
-        loads.iter().filter(|it| it.contains(" load")).count(),
+        loads.iter().filter(|call| call.contains(" load")).count(),
         2,
         "{loads:?}"
     );
@@ -160,9 +172,11 @@ fn what_the_runtime_has_is_left_out() {
     let blobs = machine
         .calls()
         .into_iter()
-        .filter(|it| it.starts_with("blob "));
-    let wanted = b.blobs().map(|it| it.digest).chain([b.manifest.digest]);
-    let mut wanted: Vec<_> = wanted.map(|it| format!("blob {}", it.hex())).collect();
+        .filter(|call| call.starts_with("blob "));
+    let wanted = b.blobs().map(|blob| blob.digest).chain([b.manifest.digest]);
+    let mut wanted: Vec<_> = wanted
+        .map(|digest| format!("blob {}", digest.hex()))
+        .collect();
     wanted.sort();
     assert_eq!(blobs.collect::<Vec<_>>(), wanted);
 }
@@ -210,7 +224,10 @@ fn a_truncated_bundle_leaves_what_was_whole_before_its_end_and_nothing_else() {
     machine.put(DIRECTORY, &bytes);
     stops(&machine, Cause::ImagesTruncated);
     let names = machine.names();
-    assert!(names.iter().all(|it| it != "example.org/c:1"), "{names:?}");
+    assert!(
+        names.iter().all(|name| name != "example.org/c:1"),
+        "{names:?}"
+    );
 }
 
 #[test]
@@ -241,13 +258,14 @@ fn another_architecture_is_not_loaded() {
 fn a_missing_layer_an_extra_file_and_a_path_that_leads_out_are_refused() {
     let made = three();
     let layouts: [fn(&mut Layout); 3] = [
-        |it| drop(it.entries.pop()),
-        |it| {
+        |layout| drop(layout.entries.pop()),
+        |layout| {
             let extra = vec![1; 512];
-            it.entries
+            layout
+                .entries
                 .push(nkd_bundle::Entry::bytes("blobs/sha256/extra", extra));
         },
-        |it| it.entries.last_mut().unwrap().path = "usr/bin/ctr".into(),
+        |layout| layout.entries.last_mut().unwrap().path = "usr/bin/ctr".into(),
     ];
     for change in layouts {
         let mut layout = Layout::of(&made.images);
@@ -346,9 +364,9 @@ fn a_full_disk_is_called_that_and_tried_again() {
     let events = machine.events();
     let failed = events
         .iter()
-        .find(|it| it.kind == Kind::AttemptFailed)
+        .find(|event| event.kind == Kind::AttemptFailed)
         .unwrap();
-    assert_eq!(failed.cause, Some(Cause::ImagesDisk));
+    assert_eq!(failed.cause, Some(Cause::ImagesDisk.into()));
     assert!(
         failed.message.contains("no space left on device"),
         "{}",
@@ -396,7 +414,10 @@ fn archives_go_into_every_runtime_by_its_own_program() {
         machine.install();
         machine.lacks_only_its_api();
         let calls = machine.calls_of(program);
-        assert!(calls.iter().any(|it| it.starts_with(wanted)), "{calls:?}");
+        assert!(
+            calls.iter().any(|call| call.starts_with(wanted)),
+            "{calls:?}"
+        );
     }
 }
 
@@ -419,7 +440,7 @@ fn a_runtime_that_wants_files_gets_no_larger_ones_than_it_needs() {
     let ids = made
         .images
         .iter()
-        .map(|it| format!("{} {}\n", it.name, it.config.digest));
+        .map(|image| format!("{} {}\n", image.name, image.config.digest));
     machine.write("/ids", &ids.collect::<String>());
     machine.plan(|plan| {
         plan.runtime = Runtime::Isulad;

@@ -11,7 +11,7 @@ use super::{ALL, DIRECTORY, directory, machine, stops, then_works, three};
 
 fn urls(servers: &[&Server]) -> Vec<BundleSource> {
     vec![BundleSource::Urls(Urls {
-        urls: servers.iter().map(|it| it.url.clone()).collect(),
+        urls: servers.iter().map(|server| server.url.clone()).collect(),
         certificate_authority: None,
     })]
 }
@@ -203,7 +203,7 @@ fn what_no_source_has_is_pulled_where_the_plan_says_so() {
     machine.program("crictl", "exit 0");
     machine.install();
     let pulls = machine.calls_of("crictl");
-    let pulls = pulls.iter().filter(|it| it.contains(" pull "));
+    let pulls = pulls.iter().filter(|call| call.contains(" pull "));
     assert_eq!(pulls.count(), 3);
 }
 
@@ -224,6 +224,6 @@ fn without_crictl_kubeadm_and_kubelet_are_left_to_pull_and_nothing_is_pinned() {
         !machine
             .calls_of("ctr")
             .iter()
-            .any(|it| it.contains("label"))
+            .any(|call| call.contains("label"))
     );
 }

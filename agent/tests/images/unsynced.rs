@@ -36,7 +36,7 @@ fn an_image_that_was_being_loaded_when_the_power_was_cut_is_loaded_anew_and_no_o
     assert_eq!(calls("images remove --sync example.org/a:1 sha256:0d"), 1);
     assert_eq!(calls("images remove"), 1);
     assert_eq!(calls("images import -"), 1);
-    // What a load that was cut off still holds would be found again by the next.
+    // What a load that was cut off still holds would be position again by the next.
     let at = |words: &str| machine.calls().iter().position(|call| call.contains(words));
     assert!(at("leases list").unwrap() < at("images remove").unwrap());
     assert!(!machine.path(paths::UNSYNCED).exists());
@@ -91,8 +91,8 @@ fn images_that_containers_may_have_are_removed_after_the_reset_even_if_others_we
     machine.install();
     let calls = machine.calls();
     let at = |words: &str| {
-        let found = calls.iter().position(|call| call.contains(words));
-        found.unwrap_or_else(|| panic!("no {words}: {calls:?}"))
+        let position = calls.iter().position(|call| call.contains(words));
+        position.unwrap_or_else(|| panic!("no {words}: {calls:?}"))
     };
     assert!(at("images import -") < at("kubeadm reset"), "{calls:?}");
     let removed = at("images remove --sync example.org/a:1");

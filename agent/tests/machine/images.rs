@@ -28,7 +28,10 @@ pub fn bundle(architecture: &str, images: &[(&str, Vec<Vec<u8>>)]) -> Made {
         json!({"mediaType": media_type(what), "digest": digest.to_string(), "size": size})
     };
     let images = images.iter().map(|(name, layers)| {
-        let diff_ids: Vec<_> = layers.iter().map(|it| Digest::of(it).to_string()).collect();
+        let diff_ids: Vec<_> = layers
+            .iter()
+            .map(|layer| Digest::of(layer).to_string())
+            .collect();
         let config = json!({
             "architecture": architecture,
             "os": "linux",
@@ -36,7 +39,9 @@ pub fn bundle(architecture: &str, images: &[(&str, Vec<Vec<u8>>)]) -> Made {
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
         });
         let config = keep("config.v1+json", config.to_string().into_bytes());
-        let layers = layers.iter().map(|it| keep("layer.v1.tar", it.clone()));
+        let layers = layers
+            .iter()
+            .map(|layer| keep("layer.v1.tar", layer.clone()));
         let layers: Vec<_> = layers.collect();
         let manifest = json!({"schemaVersion": 2, "config": config, "layers": layers});
         Image::new(
@@ -70,26 +75,26 @@ impl Made {
     pub fn position(&self, layer: &[u8]) -> usize {
         self.bytes
             .windows(layer.len())
-            .position(|it| it == layer)
+            .position(|known| known == layer)
             .unwrap()
     }
 
     /// Puts it into a plan, as the compiler would.
     pub fn plan(&self, plan: &mut Plan, sources: Vec<BundleSource>) {
         let containerd = plan.runtime == nkd_contract::Runtime::Containerd;
-        let digest = |it: &Image| {
+        let digest = |image: &Image| {
             if containerd {
-                it.manifest.digest
+                image.manifest.digest
             } else {
-                it.config.digest
+                image.config.digest
             }
         };
         plan.images.required = self
             .images
             .iter()
-            .map(|it| nkd_contract::Image {
-                name: it.name.clone(),
-                digest: Some(digest(it).to_string()),
+            .map(|image| nkd_contract::Image {
+                name: image.name.clone(),
+                digest: Some(digest(image).to_string()),
             })
             .collect();
         plan.images.source = ImageSource::Bundles(Bundles {
@@ -131,8 +136,8 @@ case "$*" in
     tr '{' '\n' < $dir/index.json | grep -o '"io.containerd.image.name":"[^"]*"' | cut -d'"' -f4 > $dir/names
     grep -o '"digest":"sha256:[0-9a-f]*"' $dir/index.json | cut -d'"' -f4 > $dir/digests
     paste -d' ' $dir/names $dir/digests | while read name digest; do
-        grep -o 'sha256:[0-9a-f]*' $content/${digest#sha256:} | while read it; do
-            [ -e $content/${it#sha256:} ] || { echo "$it: not found" >&2; exit 1; }
+        grep -o 'sha256:[0-9a-f]*' $content/${digest#sha256:} | while read digest; do
+            [ -e $content/${digest#sha256:} ] || { echo "$digest: not found" >&2; exit 1; }
         done || exit 1
         # The real one is a server, and minds who else is there.
         (flock 9; grep -v "^$name " $STORE > $dir/store; echo "$name manifest $digest 1KB" >> $dir/store
@@ -174,7 +179,7 @@ impl Machine {
     /// The names the runtime has.
     pub fn names(&self) -> Vec<String> {
         let store = self.read("/store");
-        let names = store.lines().filter_map(|it| it.split(' ').next());
+        let names = store.lines().filter_map(|line| line.split(' ').next());
         let mut names: Vec<_> = names.map(str::to_owned).collect();
         names.sort();
         names

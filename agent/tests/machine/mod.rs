@@ -231,8 +231,9 @@ impl Machine {
     /// How the installation or its last attempt failed.
     pub fn failure(&self) -> (Option<Stage>, Cause, String) {
         let event = self.events().pop().unwrap();
-        assert!(matches!(event.kind, Kind::Failed | Kind::AttemptFailed));
-        (event.stage, event.cause.unwrap(), event.message)
+        assert!(event.kind == Kind::Failed || event.kind == Kind::AttemptFailed);
+        let stage = event.stage.map(|stage| stage.known().unwrap());
+        (stage, event.cause.unwrap().known().unwrap(), event.message)
     }
 
     /// The node is all that it can be where nobody serves its API: the last attempt failed in `ready`, and
@@ -245,7 +246,8 @@ impl Machine {
             .into_iter()
             .filter(|stage| *stage != Stage::Ready)
         {
-            let done = |event: &Event| (event.kind, event.stage) == (Kind::StageDone, Some(stage));
+            let done =
+                |event: &Event| event.kind == Kind::StageDone && event.stage == Some(stage.into());
             assert!(events.iter().any(done), "{stage} isn't done");
         }
         let plan = Plan::parse(self.read(paths::PLAN).as_bytes()).unwrap();
@@ -291,7 +293,7 @@ impl Machine {
         let events = self.events().into_iter();
         events
             .filter(|event| event.kind == Kind::Progress)
-            .filter_map(|event| Some((event.cause?, event.message)))
+            .filter_map(|event| Some((event.cause?.known()?, event.message)))
             .collect()
     }
 

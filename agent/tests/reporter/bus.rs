@@ -14,7 +14,7 @@ use zbus::connection::Builder;
 use zbus::export::futures_core::Stream;
 use zbus::{Connection, MatchRule, Message, MessageStream, OwnedVariant, Variant};
 
-use super::lab::{Bus, Machine, PATIENCE, event, wait_until};
+use super::lab::{Bus, Machine, PATIENCE, event, newer, wait_until};
 use super::receiver::{Answer, Receiver as HttpReceiver};
 
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
@@ -182,12 +182,8 @@ fn properties_are_what_the_log_adds_up_to() {
     let machine = Machine::new();
     let failed = Event {
         attempt: 2,
-        cause: Some(Cause::ImagesImport),
-        progress: Some(Progress {
-            done: 3,
-            total: 7,
-            unit: Unit::Archives,
-        }),
+        cause: Some(Cause::ImagesImport.into()),
+        progress: Some(Progress::new(3, 7, Unit::Archives)),
         ..event(2, Kind::AttemptFailed)
     };
     machine.log(&[event(1, Kind::StageStarted), failed]);
@@ -221,7 +217,7 @@ fn each_batch_of_events_is_one_signal_with_what_changed_and_then_what_it_means()
     );
 
     let failed = Event {
-        cause: Some(Cause::ImagesMissing),
+        cause: Some(Cause::ImagesMissing.into()),
         ..event(4, Kind::Failed)
     };
     machine.log(&[failed]);
@@ -240,6 +236,35 @@ fn each_batch_of_events_is_one_signal_with_what_changed_and_then_what_it_means()
     machine.log(&[event(5, Kind::Ready)]);
     assert!(matches!(next(&heard), Heard::Changed(_)));
     assert_eq!(next(&heard), Heard::Ready);
+}
+
+#[test]
+fn words_of_a_later_worker_pass_through_properties_and_signals() {
+    let machine = Machine::new();
+    machine.log(&[event(1, Kind::StageStarted)]);
+    let (_bus, _reporter, client) = start(&machine);
+    let heard = client.listen();
+    machine.log_json(&newer(2, "stage-skipped"));
+    let changed = map(&[
+        ("Cause", "\"upgrade.held-back\""),
+        ("Message", "\"message 2\""),
+        ("Progress", "(uint64 1, uint64 2, \"volumes\")"),
+        ("Role", "\"observe\""),
+        ("Stage", "\"upgrade\""),
+    ]);
+    assert_eq!(next(&heard), Heard::Changed(changed.clone()));
+    let properties = client.get_all();
+    assert_eq!(properties["State"], "\"installing\"");
+    assert!(
+        changed
+            .iter()
+            .all(|(name, value)| properties[name] == *value)
+    );
+
+    machine.log_json(&newer(3, "failed"));
+    assert!(matches!(next(&heard), Heard::Changed(_)));
+    let failed = Heard::Failed("upgrade.held-back".into(), "message 3".into());
+    assert_eq!(next(&heard), failed);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use nkd_contract::{Event, Kind, ReportTarget, Timestamp, paths};
 use serde_json::json;
 use sha2::Sha256;
 
-use super::lab::{Machine, event, wait_until};
+use super::lab::{Machine, event, newer, wait_until};
 use super::receiver::{Answer, Authority, KEY, Receiver, Request, target};
 
 fn events(range: std::ops::RangeInclusive<u64>) -> Vec<Event> {
@@ -76,6 +76,21 @@ fn an_event_is_posted_as_a_signed_cloud_event_over_tls_with_the_plans_ca() {
             "data": event,
         })
     );
+}
+
+#[test]
+fn an_event_of_a_later_worker_is_sent_as_it_was_written() {
+    let receiver = Receiver::start(&[]);
+    let machine = Machine::reporting_to(&receiver.target());
+    let newer = newer(1, "stage-skipped");
+    machine.log_json(&newer);
+    let _reporter = machine.report_without_bus();
+    let request = receiver.next();
+    assert!(is_signed(&request));
+    let envelope = request.json();
+    assert_eq!(envelope["type"], "org.openeuler.nkd1.node.stage-skipped");
+    assert_eq!(envelope["subject"], "upgrade");
+    assert_eq!(envelope["data"], newer);
 }
 
 #[test]

@@ -64,6 +64,17 @@ impl Machine {
         file.write_all(lines.as_bytes()).unwrap();
     }
 
+    /// Adds an event to the log as another release of the worker writes it.
+    pub fn log_json(&self, event: &serde_json::Value) {
+        let path = self.path(paths::EVENTS);
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .unwrap();
+        writeln!(file, "{event}").unwrap();
+    }
+
     /// Starts the reporter, on the message bus at a socket.
     pub fn report(&self, bus: &Path) -> Reporter {
         let journal = self.path("/journal");
@@ -211,14 +222,28 @@ pub fn event(sequence: u64, kind: Kind) -> Event {
         boot: "f0b0".into(),
         cluster: Some("demo".into()),
         node: "cp1".into(),
-        role: Some(Role::Init),
+        role: Some(Role::Init.into()),
         plan: Some("5".repeat(64)),
-        kind,
-        stage: Some(Stage::Images),
+        kind: kind.into(),
+        stage: Some(Stage::Images.into()),
         attempt: 1,
         progress: None,
         cause: None,
         message: format!("message {sequence}"),
         retry_after: None,
+        unknown_fields: serde_json::Map::new(),
     }
+}
+
+/// An event of a later worker, of this kind, with words and fields that no release has had.
+pub fn newer(sequence: u64, kind: &str) -> serde_json::Value {
+    let mut newer = serde_json::to_value(event(sequence, Kind::Progress)).unwrap();
+    newer["kind"] = kind.into();
+    newer["role"] = "observe".into();
+    newer["stage"] = "upgrade".into();
+    newer["cause"] = "upgrade.held-back".into();
+    newer["progress"] =
+        serde_json::json!({ "done": 1, "total": 2, "unit": "volumes", "rate": 0.5 });
+    newer["action"] = serde_json::json!({ "name": "drain", "since": [1, null] });
+    newer
 }

@@ -195,6 +195,11 @@ fn without_manifests_an_image_needs_no_kubectl_and_the_node_says_what_it_lacks()
     std::fs::remove_file(machine.path("/usr/bin/kubectl")).unwrap();
     machine.install();
     assert_eq!(machine.failure().0, Some(Stage::Ready));
-    let said = "without kubectl, CoreDNS only starts on nodes with a name server";
-    assert!(machine.events().iter().any(|event| event.message == said));
+    let message = "without kubectl, CoreDNS only starts on nodes with a name server";
+    assert!(
+        machine
+            .events()
+            .iter()
+            .any(|event| event.message == message)
+    );
 }

@@ -25,10 +25,13 @@ fn a_clock_that_is_set_by_a_time_server_needs_no_words() {
 
 #[test]
 fn a_time_server_that_does_not_answer_is_waited_for_and_then_gone_on_without() {
-    let said = warnings("echo NTP=yes; echo NTPSynchronized=no");
-    assert_eq!(said[0].1, "the time service hasn't set the clock yet");
-    let last = &said.last().unwrap().1;
-    assert!(last.starts_with("going on with the clock at 20"), "{last}");
+    let warned = warnings("echo NTP=yes; echo NTPSynchronized=no");
+    assert_eq!(warned[0].1, "the time service hasn't set the clock yet");
+    let last = &warned.last().unwrap().1;
+    assert!(
+        last.starts_with("continuing with the clock at 20"),
+        "{last}"
+    );
 }
 
 #[test]
@@ -39,7 +42,10 @@ fn a_time_server_that_answers_late_is_waited_for() {
 
 #[test]
 fn without_a_time_service_there_is_nothing_to_wait_for() {
-    let said = warnings("echo NTP=no; echo NTPSynchronized=no");
-    assert_eq!(said.len(), 1);
-    assert!(said[0].1.ends_with("no time service runs"), "{said:?}");
+    let warned = warnings("echo NTP=no; echo NTPSynchronized=no");
+    assert_eq!(warned.len(), 1);
+    assert!(
+        warned[0].1.ends_with("no time service is running"),
+        "{warned:?}"
+    );
 }

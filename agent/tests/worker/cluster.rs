@@ -36,13 +36,13 @@ fn a_control_plane_that_never_comes_up_is_gone_on_without_after_its_time() {
     machine.install();
     machine.lacks_only_its_api();
     assert_eq!(machine.calls_of("kubeadm").len(), 1);
-    let (cause, said) = machine.warnings().pop().unwrap();
+    let (cause, message) = machine.warnings().pop().unwrap();
     assert_eq!(cause, Cause::GateUnreachable);
     assert!(
-        said.starts_with(
+        message.starts_with(
             "going on after 1 s without a control plane: 127.0.0.1:1 can't be reached"
         ),
-        "{said}"
+        "{message}"
     );
     // The one after it is asked all the same.
     assert_eq!(alive.next().line, "GET /readyz HTTP/1.1");
@@ -86,7 +86,7 @@ fn a_member_of_another_cluster_is_none_of_this_one() {
     let done = done.filter(|event| event.kind == Kind::StageDone);
     assert!(
         done.map(|event| event.stage)
-            .any(|stage| stage == Some(Stage::Kubeadm))
+            .any(|stage| stage == Some(Stage::Kubeadm.into()))
     );
 }
 
@@ -285,9 +285,12 @@ fn a_node_joins_by_the_token_in_its_discovery_file_alone() {
         config["users"][0]["user"]["token"],
         "abcdef.0123456789abcdef"
     );
-    let said = machine.read(paths::EVENTS) + &machine.calls().join("\n");
-    assert!(said.contains("the token (secret) is refused"), "{said}");
-    assert!(!said.contains("0123456789abcdef"), "{said}");
+    let written = machine.read(paths::EVENTS) + &machine.calls().join("\n");
+    assert!(
+        written.contains("the token (secret) is refused"),
+        "{written}"
+    );
+    assert!(!written.contains("0123456789abcdef"), "{written}");
 }
 
 #[test]
@@ -384,7 +387,7 @@ fn a_worker_has_not_joined_until_its_cri_socket_is_annotated() {
     let (machine, _api) = cut_off_worker("v1.20.2", &[REGISTERED, REGISTERED, refused]);
     machine.attempt();
     let (stage, cause, message) = machine.failure();
-    let expected = (Some(Stage::Kubeadm), Cause::GateNotReady);
+    let expected = (Some(Stage::Kubeadm), Cause::KubeadmNotReady);
     assert_eq!((stage, cause), expected, "{message}");
     assert!(!machine.path("/etc/kubernetes/nkd-member.crt").exists());
     assert!(machine.path(BOOTSTRAP_CONFIG).exists());
@@ -435,8 +438,11 @@ fn a_name_that_is_taken_is_named_by_every_attempt() {
     machine.install();
     assert!(machine.calls_of("kubeadm").len() >= 3);
     let events = machine.events().into_iter();
-    let failed = events.filter(|event| matches!(event.kind, Kind::AttemptFailed | Kind::Failed));
-    let causes: Vec<_> = failed.map(|event| event.cause).collect();
+    let failed = events
+        .filter(|event| matches!(event.kind.known(), Some(Kind::AttemptFailed | Kind::Failed)));
+    let causes: Vec<_> = failed
+        .map(|event| event.cause.and_then(|cause| cause.known()))
+        .collect();
     assert!(causes.len() >= 2, "{causes:?}");
     assert_eq!(causes, vec![Some(Cause::KubeadmNameTaken); causes.len()]);
 }

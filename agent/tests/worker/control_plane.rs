@@ -37,8 +37,8 @@ fn cut_off(authority: &Authority, object: Answer, own_port: u16) -> (Machine, Re
 #[test]
 fn a_control_plane_that_has_joined_and_works_is_left_alone() {
     let authority = Authority::new();
-    let own = listen(&[], &authority);
-    let (machine, _api) = cut_off(&authority, LABELLED, own.address.port());
+    let own_api = listen(&[], &authority);
+    let (machine, _api) = cut_off(&authority, LABELLED, own_api.address.port());
     machine.install();
     machine.lacks_only_its_api();
     assert!(machine.calls_of("kubeadm").is_empty());

@@ -35,13 +35,13 @@ fn hooks_run_in_the_order_of_their_names_before_and_after_their_stage_and_know_o
     assert_eq!(calls[kubeadm - 3], "10-first kubeadm 1 init demo cp1");
     assert_eq!(calls[kubeadm - 2], "20-second kubeadm 1 init demo cp1");
     assert_eq!(calls[kubeadm + 1], "10-after kubeadm 1 init demo cp1");
-    let said = machine.events().into_iter().filter(|event| {
+    let events = machine.events().into_iter().filter(|event| {
         event.kind == Kind::Progress
             && event
                 .message
                 .starts_with("hook pre-kubeadm.d/10-first ended")
     });
-    assert_eq!(said.count(), 1);
+    assert_eq!(events.count(), 1);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_hook_that_fails_is_tried_again_with_its_stage_and_then_stops_it() {
     assert_eq!((stage, cause), (Some(Stage::Runtime), Cause::HookFailed));
     assert_eq!(
         message,
-        "hook pre-runtime.d/check ended with exit status: 3: the disk is not encrypted"
+        "hook: pre-runtime.d/check ended with exit status: 3: the disk is not encrypted"
     );
     let started = machine.calls_of("systemctl").join("\n");
     assert!(!started.contains("--now containerd"), "{started}");

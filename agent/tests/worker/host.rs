@@ -182,7 +182,7 @@ fn once_kubeadm_has_begun_the_ports_are_kubernetes_own() {
 fn a_machine_without_the_nodes_address_is_waited_for_and_then_said_to_be_the_wrong_one() {
     let (cause, message) = stops_at_host(&Machine::new(), |plan| {
         plan.machine.addresses = ["127.0.0.1", "192.0.2.1"]
-            .map(|it| it.parse().unwrap())
+            .map(|address| address.parse().unwrap())
             .into();
     });
     assert_eq!(cause, Cause::HostAddress);

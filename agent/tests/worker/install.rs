@@ -213,7 +213,7 @@ fn a_failed_kubeadm_is_cleaned_up_after_and_finds_the_delivered_authorities_agai
         .into_iter()
         .find(|event| event.kind == Kind::AttemptFailed)
         .unwrap();
-    assert_eq!(failed.cause, Some(Cause::KubeadmFailed));
+    assert_eq!(failed.cause, Some(Cause::KubeadmFailed.into()));
     assert!(
         failed
             .message
@@ -348,7 +348,7 @@ fn a_node_that_may_have_joined_is_not_reset_while_nobody_can_be_asked() {
     let (stage, cause, _) = machine.failure();
     assert_eq!(
         (stage, cause),
-        (Some(Stage::Kubeadm), Cause::GateUnreachable)
+        (Some(Stage::Kubeadm), Cause::KubeadmUnreachable)
     );
     assert!(machine.calls_of("kubeadm").is_empty());
 }
@@ -423,7 +423,7 @@ fn a_cut_between_the_end_of_the_last_stage_and_ready_loses_and_doubles_neither()
     let next = |place: u64, kind: Kind| Event {
         sequence: begun.len() as u64 + place,
         id: format!("id-{place}"),
-        kind,
+        kind: kind.into(),
         cause: None,
         ..begun.last().unwrap().clone()
     };

@@ -25,7 +25,7 @@ fn with_containerds_id(id: &str) -> Machine {
 fn runtime_is_done(machine: &Machine) -> bool {
     machine.install();
     let done = |event: &nkd_contract::Event| {
-        event.kind == Kind::StageDone && event.stage == Some(Stage::Runtime)
+        event.kind == Kind::StageDone && event.stage == Some(Stage::Runtime.into())
     };
     machine.events().iter().any(done)
 }

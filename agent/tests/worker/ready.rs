@@ -85,9 +85,9 @@ fn a_change_of_the_node_is_heard_of_rather_than_asked_for() {
          &timeoutSeconds=5 HTTP/1.1"
     );
     assert_eq!(api.next().line, object);
-    let (cause, said) = machine.warnings().pop().unwrap();
+    let (cause, message) = machine.warnings().pop().unwrap();
     assert_eq!(cause, Cause::ReadyNotYet);
-    assert_eq!(said, "KubeletNotReady: no network");
+    assert_eq!(message, "KubeletNotReady: no network");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Reading the user's files: nothing that never ends, and nothing that fills the memory.
+//! Reads the user's files. Refuses pipes and devices, which may never end, and files that are too
+//! large for memory.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result};
@@ -7,17 +8,17 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-/// The largest file that is read. Ten thousand nodes take a megabyte.
+/// The size in bytes of the largest file that is read. A cluster file with 10,000 nodes has about 1 MB.
 const LIMIT: u64 = 16 << 20;
 
-/// Reads a file.
+/// Reads a file of at most 16 MiB.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     read_from(open(path)?)
 }
 
 /// Opens a file of any size.
 pub fn open(path: &Path) -> Result<File> {
-    // Opening a pipe would wait for somebody to write to it.
+    // Without O_NONBLOCK, opening a pipe would wait for a writer.
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(OFlag::O_NONBLOCK.bits())
@@ -27,17 +28,17 @@ pub fn open(path: &Path) -> Result<File> {
         return Err(Error::from(ErrorKind::IsADirectory));
     }
     if !kind.is_file() {
-        return Err(Error::other("it is a pipe, socket or device"));
+        return Err(Error::other("not a regular file"));
     }
     Ok(file)
 }
 
-/// Reads to the end of what is open already.
+/// Reads an open file to its end, but at most 16 MiB.
 pub fn read_from(reader: impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     reader.take(LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LIMIT {
-        return Err(Error::other("it is larger than 16 MiB"));
+        return Err(Error::other("the file is larger than 16 MiB"));
     }
     Ok(bytes)
 }

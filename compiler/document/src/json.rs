@@ -1,41 +1,51 @@
-//! JSON with places.
+//! JSON that keeps the position of every value.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use serde::de::IgnoredAny;
 
 use crate::yaml::{Entry, Node, Value};
-use crate::{Code, Diagnostics, SourceId, Span};
+use crate::{Code, Diagnostics, Reported, SourceId, Span};
 
-/// Reads a JSON source; what isn't JSON is reported.
-pub fn parse(source: SourceId, to: &mut Diagnostics) -> Option<Node> {
+/// Reads a JSON source.
+///
+/// # Errors
+/// When it is not JSON. Keys that occur twice are reported, too.
+pub fn parse(source: SourceId, to: &mut Diagnostics) -> Result<Node, Reported> {
     let text = to.text(source).to_owned();
     if let Err(error) = serde_json::from_str::<IgnoredAny>(&text) {
         let lines = text.split_inclusive('\n').take(error.line().max(1) - 1);
         let line: usize = lines.map(str::len).sum();
         let at = (line + error.column().saturating_sub(1)).min(text.len());
-        let message = "this is not JSON: it can't be read on from here";
-        let span = Span::new(source, at..(at + 1).min(text.len()));
-        to.report(Code::IgnitionInvalid, span, message);
-        return None;
+        // The library's text, which never repeats the input, without the position that follows it.
+        let explanation = error.to_string();
+        let reason = explanation.split(" at line ").next().unwrap_or_default();
+        return Err(not_json(source, at..(at + 1).min(text.len()), reason, to));
     }
     let mut reader = Reader {
         text: &text,
         at: 0,
         source,
     };
-    let node = reader.value()?;
+    let node = reader.value();
+    let node = node.ok_or_else(|| not_json(source, 0..text.len(), "unsupported value", to))?;
     refuse_duplicates(&node, to);
-    Some(node)
+    Ok(node)
 }
 
-/// Ignition takes the last one in silence; what the first was for is lost.
+fn not_json(source: SourceId, range: Range<usize>, reason: &str, to: &mut Diagnostics) -> Reported {
+    let message = format!("invalid JSON: {reason}");
+    to.report(Code::IgnitionInvalid, Span::new(source, range), message)
+}
+
+/// Ignition uses the last of several equal keys without a warning, so the others would have no effect.
 fn refuse_duplicates(node: &Node, to: &mut Diagnostics) {
     if let Value::Map(entries) = &node.value {
         let mut keys = HashSet::new();
         for entry in entries {
             if !keys.insert(&entry.key) {
-                let message = format!("the key `{}` is given twice", entry.key);
+                let message = format!("duplicate key `{}`", entry.key);
                 to.report(Code::DuplicateKey, entry.key_span, message);
             }
             refuse_duplicates(&entry.node, to);
@@ -46,7 +56,7 @@ fn refuse_duplicates(node: &Node, to: &mut Diagnostics) {
     }
 }
 
-/// Goes through text that is known to be JSON, nested no deeper than `serde_json` allows.
+/// Reads text that is known to be JSON and is not nested deeper than `serde_json` allows.
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -60,7 +70,7 @@ impl Reader<'_> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Takes a byte if it is next.
+    /// Reads a byte if it is the next one.
     fn eat(&mut self, byte: u8) -> bool {
         let next = self.peek() == Some(byte);
         self.at += usize::from(next);
@@ -157,7 +167,7 @@ mod tests {
     fn read(text: &str) -> (Option<crate::yaml::Node>, Diagnostics) {
         let mut diagnostics = Diagnostics::new();
         let source = diagnostics.add(Path::new("a.ign"), text.to_owned());
-        (parse(source, &mut diagnostics), diagnostics)
+        (parse(source, &mut diagnostics).ok(), diagnostics)
     }
 
     fn value() -> impl Strategy<Value = Value> {
@@ -170,7 +180,7 @@ mod tests {
         leaf.prop_recursive(4, 32, 6, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map(".*", inner, 0..4).prop_map(|it| json!(it)),
+                prop::collection::btree_map(".*", inner, 0..4).prop_map(|map| json!(map)),
             ]
         })
     }

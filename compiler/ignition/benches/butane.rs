@@ -43,7 +43,7 @@ fn translate(text: &str) -> String {
     let mut diagnostics = Diagnostics::new();
     let source = diagnostics.add(Path::new("config.bu"), text.to_owned());
     let translated = butane::translate(source, None, &mut diagnostics);
-    let translated = translated.unwrap_or_else(|| panic!("{diagnostics}"));
+    let translated = translated.unwrap_or_else(|_| panic!("{diagnostics}"));
     tree::to_json(&translated.config).to_string()
 }
 

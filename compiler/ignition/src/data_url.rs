@@ -1,11 +1,11 @@
 use std::cell::RefCell;
-use std::fmt::Write as _;
 use std::io::Read as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 thread_local! {
     /// Making one takes longer than compressing a small file with it.
@@ -15,6 +15,18 @@ thread_local! {
 
 /// RFC 1952: deflate, no flags, no time, best compression, unknown system: the same on every day.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255];
+
+/// All but the "unreserved" characters of RFC 2396, as Butane writes data URLs.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
 
 const BASE64: &str = ";base64";
 /// What a gzip resource costs more than the URL: Butane counts the field's value.
@@ -44,16 +56,7 @@ pub fn encode_as_is(content: &[u8]) -> String {
 
 /// The data URL of a text that stays readable.
 pub fn plain(content: impl AsRef<[u8]>) -> String {
-    let mut url = String::from("data:,");
-    for byte in content.as_ref() {
-        // RFC 2396's "unreserved" characters, as Butane writes them.
-        if byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(byte) {
-            url.push(char::from(*byte));
-        } else {
-            let _ = write!(url, "%{byte:02X}");
-        }
-    }
-    url
+    format!("data:,{}", percent_encode(content.as_ref(), RESERVED))
 }
 
 /// A content as a data URL of base64 of gzip.
@@ -78,7 +81,10 @@ pub fn gzip(content: impl AsRef<[u8]>) -> Option<String> {
 /// The bytes of a data URL (RFC 2397); `None` for anything else.
 pub fn decode(url: &str, compression: &str) -> Option<Vec<u8>> {
     let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
-    let bytes = percent_decode(data)?;
+    if !has_good_escapes(data) {
+        return None;
+    }
+    let bytes: Vec<u8> = percent_decode_str(data).collect();
     let bytes = if head.ends_with(BASE64) {
         STANDARD.decode(bytes).ok()?
     } else {
@@ -94,20 +100,13 @@ pub fn decode(url: &str, compression: &str) -> Option<Vec<u8>> {
     Some(content)
 }
 
-fn percent_decode(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        if *first == b'%' {
-            let hex = std::str::from_utf8(tail.get(..2)?).ok()?;
-            bytes.push(u8::from_str_radix(hex, 16).ok()?);
-            rest = &tail[2..];
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-    Some(bytes)
+/// Whether two hexadecimal digits follow every `%`. A decoder that leaves other `%` as they are would read a
+/// content that nobody has written.
+pub(crate) fn has_good_escapes(text: &str) -> bool {
+    text.split('%').skip(1).all(|after| {
+        let digits = after.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 #[cfg(test)]
@@ -133,6 +132,9 @@ mod tests {
         assert_eq!(decode("data:text/plain;charset=utf-8,a%20b", ""), text);
         assert_eq!(decode("data:text/plain;base64,YSBi", ""), text);
         assert_eq!(decode("https://example.org/a,b", ""), None);
+        for bad in ["data:,%", "data:,%4", "data:,%zz", "data:,%+1"] {
+            assert_eq!(decode(bad, ""), None, "{bad}");
+        }
     }
 
     proptest! {

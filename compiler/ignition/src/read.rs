@@ -4,7 +4,7 @@
 use super::spec::{CONFIG, Field, Item, Kind, Object};
 use super::tree;
 use nkd_document::yaml::{self, Entry, Node, Value};
-use nkd_document::{Code, Diagnostics};
+use nkd_document::{Code, Diagnostics, Reported};
 
 /// How the fields are written.
 pub trait Format {
@@ -23,8 +23,12 @@ pub trait Format {
     fn value(&self, node: &Node, wanted: Kind, to: &Diagnostics) -> Option<Value>;
 }
 
-/// Reads a whole config. The result has Ignition's names for Ignition's fields.
-pub fn config(node: &Node, format: &dyn Format, to: &mut Diagnostics) -> Option<Node> {
+/// Reads a whole config. The result has Ignition's names for Ignition's fields, and lacks what is wrong
+/// and was reported.
+///
+/// # Errors
+/// When it isn't a mapping.
+pub fn config(node: &Node, format: &dyn Format, to: &mut Diagnostics) -> Result<Node, Reported> {
     Reader { format, to }.object(node, &CONFIG, "")
 }
 
@@ -34,10 +38,14 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn object(&mut self, node: &Node, object: &'static Object, path: &str) -> Option<Node> {
+    fn object(
+        &mut self,
+        node: &Node,
+        object: &'static Object,
+        path: &str,
+    ) -> Result<Node, Reported> {
         let Value::Map(entries) = &node.value else {
-            self.wrong_type(node, path, "a mapping");
-            return None;
+            return Err(self.wrong_type(node, path, "a mapping"));
         };
         let fields = self.format.fields(object);
         let mut read = Vec::with_capacity(entries.len());
@@ -57,7 +65,7 @@ impl Reader<'_> {
                     .report(Code::IgnitionVersion, entry.key_span, message);
             }
             if entry.node.value != Value::Null
-                && let Some(node) = self.value(&entry.node, field.kind, &name)
+                && let Ok(node) = self.value(&entry.node, field.kind, &name)
             {
                 read.push(Entry {
                     key: field.name.to_owned(),
@@ -71,61 +79,61 @@ impl Reader<'_> {
         for (name, field) in fields {
             if self.format.needs(object, field) && !written(&name) {
                 let message = format!("`{}` is missing", join(path, &name));
-                let help = format!("every {} has one", object.name);
+                let help = format!("add it: every {} must have one", object.name);
                 self.to
                     .report_with_help(Code::MissingKey, node.span, message, help);
             }
         }
-        Some(tree::node(node.span, read))
+        Ok(tree::node(node.span, read))
     }
 
     fn is_known(&self, object: &'static Object, field: &Field) -> bool {
         self.format.lacks(object, field).is_none()
     }
 
-    fn value(&mut self, node: &Node, kind: Kind, path: &str) -> Option<Node> {
+    fn value(&mut self, node: &Node, kind: Kind, path: &str) -> Result<Node, Reported> {
         let value = self.format.value(node, kind, self.to);
         let value = value.unwrap_or_else(|| node.value.clone());
         match (kind, &value) {
-            (Kind::Object(object), _) => return self.object(node, object, path),
+            (Kind::Object(object), _) => self.object(node, object, path),
             (Kind::List(item, _), Value::List(nodes)) => {
                 let nodes = nodes.iter().enumerate();
-                let read = nodes
-                    .filter_map(|(index, node)| self.item(node, item, &format!("{path}[{index}]")));
+                let read = nodes.filter_map(|(index, node)| {
+                    self.item(node, item, &format!("{path}[{index}]")).ok()
+                });
                 let read: Vec<Node> = read.collect();
-                return Some(tree::node(node.span, read));
+                Ok(tree::node(node.span, read))
             }
-            (Kind::List(..), _) => self.wrong_type(node, path, "a list"),
             (Kind::Text, Value::Text(_)) | (Kind::Bool, Value::Bool(_)) => {
-                return Some(tree::node(node.span, value));
+                Ok(tree::node(node.span, value))
             }
             (Kind::Whole, Value::Number(number)) if number.is_i64() => {
-                return Some(tree::node(node.span, value));
+                Ok(tree::node(node.span, value))
             }
-            (Kind::Text, _) => self.wrong_type(node, path, "text"),
-            (Kind::Bool, _) => self.wrong_type(node, path, "`true` or `false`"),
-            (Kind::Whole, _) => self.wrong_type(node, path, "a whole number"),
+            (Kind::List(..), _) => Err(self.wrong_type(node, path, "a list")),
+            (Kind::Text, _) => Err(self.wrong_type(node, path, "text")),
+            (Kind::Bool, _) => Err(self.wrong_type(node, path, "`true` or `false`")),
+            (Kind::Whole, _) => Err(self.wrong_type(node, path, "a whole number")),
         }
-        None
     }
 
-    fn item(&mut self, node: &Node, item: Item, path: &str) -> Option<Node> {
+    fn item(&mut self, node: &Node, item: Item, path: &str) -> Result<Node, Reported> {
         match item {
             Item::Text => self.value(node, Kind::Text, path),
             Item::Object(object) => self.object(node, object, path),
         }
     }
 
-    fn wrong_type(&mut self, node: &Node, path: &str, wanted: &str) {
+    fn wrong_type(&mut self, node: &Node, path: &str, wanted: &str) -> Reported {
         let name = if path.is_empty() {
-            "the config".to_owned()
+            "the document".to_owned()
         } else {
             format!("`{path}`")
         };
         let message = format!("{name} must be {wanted}, but this is {}", node.kind());
         let help = "see Ignition's or Butane's reference for this version";
         self.to
-            .report_with_help(Code::WrongType, node.span, message, help);
+            .report_with_help(Code::WrongType, node.span, message, help)
     }
 }
 
@@ -152,7 +160,12 @@ impl Format for Json {
     }
 
     fn lacks(&self, _: &'static Object, field: &Field) -> Option<String> {
-        lacks(field.since, self.minor, "this config is of", self.target)
+        lacks(
+            field.since,
+            self.minor,
+            "but this config is version",
+            self.target,
+        )
     }
 
     fn value(&self, _: &Node, _: Kind, _: &Diagnostics) -> Option<Value> {
@@ -163,12 +176,10 @@ impl Format for Json {
 /// Why a field isn't there in a version, or can't be written in another.
 pub fn lacks(since: u8, minor: u8, what: &str, target: u8) -> Option<String> {
     if since > minor {
-        Some(format!(
-            "came with Ignition 3.{since}.0, {what} 3.{minor}.0"
-        ))
+        Some(format!("requires Ignition 3.{since}.0, {what} 3.{minor}.0"))
     } else if since > target {
         Some(format!(
-            "needs Ignition 3.{since}.0, but nodes get configs of 3.{target}.0"
+            "requires Ignition 3.{since}.0, but nodes get configs of version 3.{target}.0"
         ))
     } else {
         None

@@ -26,7 +26,7 @@ impl Config {
     /// Reads one.
     pub fn read(json: &[u8]) -> anyhow::Result<Self> {
         use anyhow::Context as _;
-        serde_json::from_slice(json).context("its configuration can't be read")
+        serde_json::from_slice(json).context("cannot read the image configuration")
     }
 
     /// The digests of the unpacked layers, the lowest first.

@@ -15,6 +15,7 @@ use super::input::{self, Input};
 use super::progress::{Progress, Watched};
 use super::search::{Found, Search};
 use super::{file_name, parts};
+use crate::failure::Failure;
 use crate::model::Bundle;
 use nkd_document::{Code, Diagnostics};
 
@@ -42,7 +43,6 @@ pub struct Request<'a> {
 }
 
 /// What was made.
-#[derive(Default)]
 pub struct Made {
     /// The bundle, or its parts.
     pub bundles: Vec<Bundle>,
@@ -61,13 +61,16 @@ struct Gathered<'a> {
     places: HashMap<Digest, (usize, String)>,
 }
 
-/// Makes a bundle, or several of a size. Nothing is written when an image is missing.
-pub fn create(request: &Request<'_>, to: &mut Diagnostics) -> Result<Made> {
-    if let Err(reason) = file_name(request.out) {
+/// Makes a bundle, or several of a size.
+///
+/// # Errors
+/// When an image is missing or can't be used, when somebody interrupts it, or when the bundle can't be
+/// written. Then there is none.
+pub fn create(request: &Request<'_>, to: &mut Diagnostics) -> Result<Made, Failure> {
+    file_name(request.out).map_err(|reason| {
         let message = format!("{}: {reason:#}", request.out.display());
-        to.report_nowhere(Code::BundleUnusable, message);
-        return Ok(Made::default());
-    }
+        to.report_nowhere(Code::BundleUnusable, message)
+    })?;
     // Fetched images are in it until they are in the bundle.
     let scratch = tempfile::tempdir()?;
     let mut gathered = Gathered {
@@ -81,45 +84,24 @@ pub fn create(request: &Request<'_>, to: &mut Diagnostics) -> Result<Made> {
         gathered.look_in(path, to)?;
     }
     if request.pull && to.is_empty() {
-        for name in gathered.missing() {
-            request.progress.say(&format!("fetching {name}"));
-            let fetched = fetch(name, request.arch, scratch.path());
-            request.progress.advance(0)?;
-            match fetched {
-                Ok(layout) => gathered.look_in(&layout, to)?,
-                Err(reason) => to.report_nowhere(Code::BundleFetch, format!("{reason:#}")),
-            }
-        }
+        gathered.pull(scratch.path(), to)?;
     }
     if to.is_empty() {
         gathered.report_missing(to);
     }
-    let images = gathered.ordered();
-    let divided = match request.split {
-        Some(most) => parts::divide(images, most),
-        None => Ok(vec![images]),
-    };
-    match divided {
-        Ok(divided) if to.is_empty() => gathered.write_all(&divided),
-        Ok(_) => Ok(Made::default()),
-        Err(large) => {
-            for (name, size) in large {
-                let message = format!("{name} alone takes {size} bytes");
-                to.report_nowhere(Code::BundleLarge, message);
-            }
-            Ok(Made::default())
-        }
-    }
+    let parts = gathered.parts(to);
+    to.as_result()?;
+    Ok(gathered.write_all(&parts)?)
 }
 
 impl<'a> Gathered<'a> {
     /// Adds all that is below a path. An error is nobody's mistake: somebody wants it to stop.
     fn look_in(&mut self, path: &Path, to: &mut Diagnostics) -> Result<()> {
         // The bundle of an earlier run would hide newer archives.
-        let left_out = |it: &Path| parts::is_one(self.request.out, it);
+        let left_out = |path: &Path| parts::is_one(self.request.out, path);
         let place = path.display();
         match input::below(path, &left_out) {
-            Ok(paths) => paths.iter().try_for_each(|it| self.input(it, to)),
+            Ok(paths) => paths.iter().try_for_each(|path| self.input(path, to)),
             Err(error) => {
                 to.report_nowhere(Code::BundleInput, format!("{place}: {error:#}"));
                 Ok(())
@@ -154,7 +136,8 @@ impl<'a> Gathered<'a> {
             // Often a name without its registry.
             let names: Vec<_> = findings.unwanted.iter().map(String::as_str).collect();
             let names = names.join(", ");
-            let line = format!("nothing in {place} that the cluster runs: [{names}]");
+            let line =
+                format!("ignoring {place}: the cluster does not run any image in it: [{names}]");
             request.progress.say(&line);
         }
         for (name, platform) in findings.others {
@@ -164,7 +147,7 @@ impl<'a> Gathered<'a> {
         for found in findings.images {
             let name = &found.image.name;
             // Of what was fetched that was said.
-            if request.from.iter().any(|it| path.starts_with(it)) {
+            if request.from.iter().any(|given| path.starts_with(given)) {
                 request.progress.say(&format!("found {name} in {place}"));
             }
             self.add(found, number, to);
@@ -175,10 +158,10 @@ impl<'a> Gathered<'a> {
     fn add(&mut self, Found { image, files }: Found, number: usize, to: &mut Diagnostics) {
         let name = image.name.clone();
         let digest = image.manifest.digest;
-        let named = name.split_once('@').map(|it| it.1);
+        let named = name.split_once('@').map(|(_, digest)| digest);
         if named.is_some_and(|named| named != digest.to_string()) {
-            let message = format!("{name} is {digest} for {}", self.request.arch);
-            let help = "name the image by that digest: the list of all architectures has another";
+            let message = format!("{name} has the digest {digest} for {}", self.request.arch);
+            let help = "use that digest in the image name: the digest of the multi-architecture index is a different one";
             to.report_with_help_nowhere(Code::BundleInput, message, help);
             return;
         }
@@ -192,19 +175,56 @@ impl<'a> Gathered<'a> {
         if known.config != image.config {
             let place = |number: usize| self.inputs[number].path.display();
             let message = format!(
-                "{name} is another image in {} than in {}",
+                "{name} is a different image in {} than in {}",
                 place(number),
                 place(*at)
             );
-            to.report_with_help_nowhere(Code::BundleInput, message, "give only one of them");
+            to.report_with_help_nowhere(
+                Code::BundleInput,
+                message,
+                "remove one of the two archives",
+            );
         } else if rank(&image) < rank(known) {
             self.images.insert(name, (image, number));
         }
     }
 
+    /// Fetches what is missing. An error is nobody's mistake, as in [`Self::look_in`].
+    fn pull(&mut self, scratch: &Path, to: &mut Diagnostics) -> Result<()> {
+        for name in self.missing() {
+            self.request.progress.say(&format!("fetching {name}"));
+            let fetched = fetch(name, self.request.arch, scratch);
+            self.request.progress.advance(0)?;
+            match fetched {
+                Ok(layout) => self.look_in(&layout, to)?,
+                Err(reason) => {
+                    to.report_nowhere(Code::BundleFetch, format!("{reason:#}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The images of each bundle to write. Images that are too large for one are reported.
+    fn parts(&self, to: &mut Diagnostics) -> Vec<Vec<Image>> {
+        let images = self.ordered();
+        let Some(most) = self.request.split else {
+            return vec![images];
+        };
+        parts::divide(images, most).unwrap_or_else(|large| {
+            for (name, size) in large {
+                let message = format!("{name} alone needs {size} bytes");
+                to.report_nowhere(Code::BundleLarge, message);
+            }
+            Vec::new()
+        })
+    }
+
     fn missing(&self) -> Vec<&'a str> {
         let names = self.request.names.iter().copied();
-        names.filter(|it| !self.images.contains_key(*it)).collect()
+        names
+            .filter(|name| !self.images.contains_key(*name))
+            .collect()
     }
 
     fn report_missing(&self, to: &mut Diagnostics) {
@@ -213,12 +233,12 @@ impl<'a> Gathered<'a> {
                 Some(others) => {
                     let others: Vec<_> = others.iter().map(String::as_str).collect();
                     format!(
-                        "{name} is there {}, not for {}",
+                        "{name} is only available {}, not for {}",
                         others.join(" and "),
                         self.request.arch
                     )
                 }
-                None => format!("{name} is in none of the archives"),
+                None => format!("no archive contains {name}"),
             };
             to.report_nowhere(Code::BundleIncomplete, message);
         }
@@ -227,7 +247,11 @@ impl<'a> Gathered<'a> {
     /// The images, the largest first, so that a node has the most to do beside the rest; those
     /// that have blobs in common are next to each other.
     fn ordered(&self) -> Vec<Image> {
-        let mut images: Vec<_> = self.images.values().map(|it| it.0.clone()).collect();
+        let mut images: Vec<_> = self
+            .images
+            .values()
+            .map(|(image, _)| image.clone())
+            .collect();
         images.sort_by(|a, b| size(b).cmp(&size(a)).then_with(|| a.name.cmp(&b.name)));
         nkd_bundle::connected(images)
             .into_iter()
@@ -244,12 +268,12 @@ impl<'a> Gathered<'a> {
             .zip(parts)
             .map(|(path, images)| {
                 let draft = self.write(images, path);
-                draft.with_context(|| format!("can't write {}", path.display()))
+                draft.with_context(|| format!("cannot write {}", path.display()))
             })
             .collect();
         for (draft, path) in drafts?.into_iter().zip(&paths) {
             let named = draft.persist(path);
-            named.with_context(|| format!("can't write {}", path.display()))?;
+            named.with_context(|| format!("cannot write {}", path.display()))?;
         }
         let bundles = paths.iter().map(|path| {
             let bundle = super::read(path);
@@ -288,21 +312,22 @@ impl<'a> Gathered<'a> {
         layout.write(out, |blob, out| {
             let place = self.places.get(&blob.digest);
             let place = place.and_then(|(input, file)| Some((self.inputs.get(*input)?, file)));
-            let (input, file) = place.ok_or_else(|| io::Error::other("a blob has no file"))?;
+            let (input, file) =
+                place.ok_or_else(|| io::Error::other("a blob has no matching file"))?;
             let (mut file, _) = input.file(file).map_err(io::Error::other)?;
             let mut watched = Watched::new(out, self.request.progress);
             let copied = io::copy(&mut file, &mut watched)?;
             if copied == blob.size && watched.finish().0 == blob.digest {
                 return Ok(());
             }
-            let message = format!("{} has changed", input.path.display());
+            let message = format!("{} changed while it was read", input.path.display());
             Err(io::Error::other(message))
         })
     }
 }
 
 fn size(image: &Image) -> u64 {
-    image.blobs().map(|it| it.size).sum()
+    image.blobs().map(|blob| blob.size).sum()
 }
 
 /// Of two archives of one image the smaller is taken, whichever comes first.
@@ -323,8 +348,8 @@ fn fetch(name: &str, arch: &str, scratch: &Path) -> Result<PathBuf> {
         Ok(output) if output.status.success() => Ok(layout),
         Ok(output) => {
             let words = String::from_utf8_lossy(&output.stderr);
-            bail!("skopeo can't fetch {name}: {}", words.trim())
+            bail!("skopeo failed to fetch {name}: {}", words.trim())
         }
-        Err(error) => Err(error).context("skopeo can't be run"),
+        Err(error) => Err(error).context("cannot run skopeo"),
     }
 }

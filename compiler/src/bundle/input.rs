@@ -41,7 +41,7 @@ pub fn below(path: &Path, left_out: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBu
             inputs.push(entry);
         }
     }
-    ensure!(!inputs.is_empty(), "there is no archive in it");
+    ensure!(!inputs.is_empty(), "the directory contains no archive");
     inputs.sort();
     Ok(inputs)
 }
@@ -57,8 +57,8 @@ impl Input {
             (&mut file).take(4).read_to_end(&mut magic)?;
             file.rewind()?;
             let compressed = magic.starts_with(&[0x1f, 0x8b]) || magic == nkd_bundle::ZSTD_MAGIC;
-            ensure!(!compressed, "it is compressed: unpack it first");
-            let names = names(&file).context("it is not a whole tar")?;
+            ensure!(!compressed, "the file is compressed; decompress it first");
+            let names = names(&file).context("the tar archive is incomplete")?;
             Files::Tar(file, names)
         };
         Ok(Self {
@@ -77,7 +77,7 @@ impl Input {
         match &self.files {
             Files::Tar(file, names) => {
                 let found = names.get(&normal(Path::new(name)));
-                let (at, size) = *found.with_context(|| format!("there is no {name}"))?;
+                let (at, size) = *found.with_context(|| format!("`{name}` is missing"))?;
                 let mut file = file;
                 file.seek(SeekFrom::Start(at))?;
                 Ok((Box::new(file.take(size)), size))
@@ -85,7 +85,7 @@ impl Input {
             Files::Directory(root) => {
                 let path = root.join(name);
                 let path = path.canonicalize().with_context(|| name.to_owned())?;
-                ensure!(path.starts_with(root), "{name} is outside");
+                ensure!(path.starts_with(root), "`{name}` is outside the directory");
                 let file = nkd_document::input::open(&path).with_context(|| name.to_owned())?;
                 let size = file.metadata()?.len();
                 Ok((Box::new(file), size))
@@ -96,7 +96,7 @@ impl Input {
     /// A file of JSON.
     pub fn json(&self, name: &str) -> Result<Vec<u8>> {
         let (file, size) = self.file(name)?;
-        ensure!(size <= JSON_LIMIT, "{name} is too large");
+        ensure!(size <= JSON_LIMIT, "`{name}` is too large");
         let mut bytes = Vec::new();
         file.take(JSON_LIMIT).read_to_end(&mut bytes)?;
         Ok(bytes)
@@ -128,7 +128,7 @@ fn names(file: &File) -> Result<Names> {
             links.push((path, target));
         }
     }
-    ensure!(end <= file.metadata()?.len(), "it ends in the middle");
+    ensure!(end <= file.metadata()?.len(), "the archive is truncated");
     for (path, target) in links {
         if let Some(place) = names.get(&target).copied() {
             names.entry(path).or_insert(place);

@@ -35,7 +35,7 @@ impl Write for Counted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.size += bytes.len() as u64;
         if self.size > self.limit {
-            let message = format!("it unpacks to more than {} bytes", self.limit);
+            let message = format!("more than {} bytes after decompression", self.limit);
             return Err(io::Error::other(message));
         }
         self.hasher.update(bytes);

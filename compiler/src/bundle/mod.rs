@@ -38,7 +38,7 @@ pub fn read(path: &Path) -> Result<Bundle> {
     let wanted = contents.size;
     ensure!(
         size == wanted || magic == ZSTD_MAGIC,
-        "it has {size} bytes, and should have {wanted}"
+        "the size is {size} bytes, but must be {wanted}"
     );
     // Nothing else pins the index yet. Each name is in it twice, so damage shows.
     let as_written = Digest::of(&nkd_bundle::index(&contents.images)) == contents.index;
@@ -47,11 +47,11 @@ pub fn read(path: &Path) -> Result<Bundle> {
         .iter()
         .map(|image| image.media_type.as_str());
     let known = types.all(|kind| MANIFEST_TYPES.contains(&kind));
-    ensure!(as_written && known, "its index is damaged");
+    ensure!(as_written && known, "the index is damaged");
     let mut architectures = contents.images.iter().map(|image| &image.architecture);
     let architecture = architectures.next().cloned().unwrap_or_default();
     if let Some(other) = architectures.find(|other| **other != architecture) {
-        anyhow::bail!("it has images for {architecture} and for {other}");
+        anyhow::bail!("the bundle contains images for {architecture} and for {other}");
     }
     Ok(Bundle {
         file: name.to_owned(),
@@ -70,7 +70,7 @@ fn file_name(path: &Path) -> Result<&str> {
     let good = |it: char| it.is_ascii_alphanumeric() || "._-".contains(it);
     ensure!(
         !name.is_empty() && !name.starts_with(['.', '-']) && name.chars().all(good),
-        "its name is not of letters, digits, `.`, `_` and `-`, or begins with one of those"
+        "the file name must begin with a letter or digit and contain only letters, digits, `.`, `_` and `-`"
     );
     Ok(name)
 }

@@ -69,7 +69,7 @@ impl Search<'_> {
         };
         let (index, list) = ("index.json", "manifest.json");
         let known = [index, list].map(|it| self.input.has(it));
-        ensure!(known != [false, false], "it is no archive of images");
+        ensure!(known != [false, false], "not an archive of images");
         if known[0] {
             running.index(&self.json(index)?)?;
         }
@@ -108,12 +108,12 @@ impl Running<'_> {
 
     /// Adds what an entry of an index points at.
     fn descriptor(&mut self, name: &str, entry: &Value, depth: usize) -> Result<()> {
-        ensure!(depth < DEEP, "its indexes are too deep");
+        ensure!(depth < DEEP, "the image indexes are nested too deeply");
         let digest = entry["digest"].as_str().unwrap_or_default();
         let digest: Digest = digest.parse().map_err(anyhow::Error::msg)?;
         let bytes = self.of.input.json(&path(&digest))?;
         let same = Digest::of(&bytes) == digest;
-        ensure!(same, "its manifest has other bytes than {digest}");
+        ensure!(same, "the manifest does not match its digest {digest}");
         let document: Value = serde_json::from_slice(&bytes)?;
         if document["manifests"].is_array() {
             if let Some(entry) = best(&document["manifests"], self.of.arch) {
@@ -130,7 +130,10 @@ impl Running<'_> {
         let media_type = media_type.or(entry["mediaType"].as_str());
         let media_type = media_type.unwrap_or(MANIFEST_TYPES[0]).to_owned();
         let known = MANIFEST_TYPES.contains(&media_type.as_str());
-        ensure!(known, "its manifest is of the unknown type {media_type}");
+        ensure!(
+            known,
+            "the manifest has the unknown media type `{media_type}`"
+        );
         let image = Image::new(name.to_owned(), self.of.arch.to_owned(), media_type, bytes)?;
         let files = image.blobs().map(|it| (it.digest, path(&it.digest)));
         let files = files.collect();
@@ -155,7 +158,7 @@ impl Running<'_> {
     /// Docker's archives have no manifests; theirs is made here, and always the same.
     fn docker(&mut self, manifest: &Value, name: &str) -> Result<()> {
         let file = manifest["Config"].as_str();
-        let file = file.context("it names no configuration")?;
+        let file = file.context("the manifest does not name an image configuration")?;
         let bytes = self.of.input.json(file)?;
         if self.is_for_another(name, &Config::read(&bytes)?) {
             return Ok(());
@@ -164,7 +167,7 @@ impl Running<'_> {
         let mut files = BTreeMap::from([(config.digest, file.to_owned())]);
         let mut layers = Vec::new();
         for file in list_of(&manifest["Layers"]) {
-            let file = file.as_str().context("a layer has no name")?;
+            let file = file.as_str().context("a layer has no file name")?;
             let (blob, compression, _) = self.examine(file)?;
             files.insert(blob.digest, file.to_owned());
             layers.push(descriptor(compression.media_type(), blob));
@@ -184,13 +187,14 @@ impl Running<'_> {
     /// Adds an image that is whole, for the architecture, and made of the layers that its
     /// configuration says.
     fn add(&mut self, image: Image, files: BTreeMap<Digest, String>) -> Result<()> {
-        let file = |blob: &Blob| files.get(&blob.digest).context("a blob has no file");
+        let file = |blob: &Blob| {
+            files
+                .get(&blob.digest)
+                .context("a blob has no matching file")
+        };
         let bytes = self.of.input.json(file(&image.config)?)?;
         let same = blob_of(&bytes) == image.config;
-        ensure!(
-            same,
-            "its configuration has other bytes than its digest says"
-        );
+        ensure!(same, "the image configuration does not match its digest");
         let config = Config::read(&bytes)?;
         if self.is_for_another(&image.name, &config) {
             return Ok(());
@@ -198,18 +202,18 @@ impl Running<'_> {
         let count = config.layers().len();
         ensure!(
             count == image.layers.len(),
-            "it has more or fewer layers than its configuration"
+            "the number of layers differs from the image configuration"
         );
         for (layer, unpacked) in image.layers.iter().zip(config.layers()) {
             let digest = layer.blob.digest;
             let (blob, _, found) = self.examine(file(&layer.blob)?)?;
             ensure!(
                 blob == layer.blob,
-                "the layer {digest} has other bytes than its digest says"
+                "layer {digest} does not match its digest"
             );
             ensure!(
                 found == *unpacked,
-                "the layer {digest} is not the one of its configuration"
+                "layer {digest} differs from the one in the image configuration"
             );
         }
         self.findings.images.push(Found { image, files });
@@ -229,7 +233,7 @@ impl Running<'_> {
         if let Some(known) = self.layers.get(file) {
             return Ok(*known);
         }
-        let context = || format!("the layer {file}");
+        let context = || format!("layer {file}");
         let (mut reader, size) = self.of.input.file(file).with_context(context)?;
         let place = self.of.input.path.display();
         self.of.progress.begin(&format!("reading {place}"), size);

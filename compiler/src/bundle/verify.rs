@@ -42,14 +42,14 @@ pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Bundle> {
         let (name, architecture) = (&image.name, &image.architecture);
         ensure!(
             config.is_for(architecture),
-            "{name} is for {}, not for {architecture} as the bundle says",
+            "{name} is for {}, but the bundle is for {architecture}",
             config.platform()
         );
         let layers = image.layers.iter();
         let layers = layers.map(|it| unpacked.get(&it.blob.digest));
         ensure!(
             layers.eq(config.layers().iter().map(Some)),
-            "{name}: its layers are not those of its configuration"
+            "{name}: the layers differ from those in the image configuration"
         );
     }
     Ok(bundle)

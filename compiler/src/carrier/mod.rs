@@ -2,7 +2,7 @@
 //! so that it fits.
 
 mod pack;
-pub mod pxe;
+pub(crate) mod pxe;
 
 use anyhow::{Context, Result, ensure};
 use base16ct::lower::encode_string as hex;
@@ -13,10 +13,12 @@ use sha2::{Digest as _, Sha256};
 use crate::compiled::{Compiled, CompiledNode};
 use crate::config::SPEC;
 use crate::contents;
+use crate::failure::Failure;
 use crate::parallel;
 use nkd_document::{Code, Diagnostics};
 
-pub use pack::{pack, unpack};
+pub(crate) use pack::pack;
+pub use pack::unpack;
 
 /// What brings a config to a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -155,22 +157,23 @@ pub struct Carried {
 /// Configs stay readable as long as they take no more than this part of their carrier.
 const READABLE_PART: usize = 8;
 
-/// Fits every wanted node to every target. What can't be made to fit is reported.
+/// Fits every wanted node to every target.
+///
+/// # Errors
+/// When a node can't be made to fit its carrier, or a config can't be packed.
 pub fn carry(
     compiled: &Compiled,
     targets: &[Target],
     server: Option<&Server>,
     to: &mut Diagnostics,
-) -> Result<Vec<Carried>> {
-    let limited: Vec<Target> = targets
-        .iter()
-        .copied()
-        .filter(|it| it.has_files())
-        .collect();
+) -> Result<Vec<Carried>, Failure> {
+    let limited = targets.iter().copied().filter(|target| target.has_files());
+    let limited: Vec<Target> = limited.collect();
     if limited.is_empty() {
         return Ok(Vec::new());
     }
-    let wanted: Vec<&CompiledNode> = compiled.nodes.iter().filter(|it| it.wanted).collect();
+    let wanted = compiled.nodes.iter().filter(|node| node.wanted);
+    let wanted: Vec<&CompiledNode> = wanted.collect();
     let fitted = parallel::map(&wanted, |node| fit(node, &limited, server));
     let mut all = Vec::new();
     for (node, fitted) in wanted.iter().zip(fitted) {
@@ -182,6 +185,7 @@ pub fn carry(
             all.push(carried);
         }
     }
+    to.as_result()?;
     Ok(all)
 }
 
@@ -229,7 +233,7 @@ fn pointer(node: &CompiledNode, server: &Server) -> String {
 /// Ignition doesn't look into nested configs before it boots, so nkd does.
 fn check(text: &str) -> Result<()> {
     let (_, warnings) = ignition_config::Config::parse_str(text)?;
-    ensure!(warnings.is_empty(), "Ignition doesn't know: {warnings:?}");
+    ensure!(warnings.is_empty(), "Ignition would warn: {warnings:?}");
     let config: Value = serde_json::from_str(text)?;
     let nested = config.pointer("/ignition/config/merge");
     for resource in nested.and_then(Value::as_array).into_iter().flatten() {
@@ -261,8 +265,8 @@ fn report(
         .map(|(what, bytes)| format!("{what} ({bytes})"))
         .collect();
     let message = format!(
-        "{name} takes {bytes} bytes even when compressed, and {target} carries {limit}; \
-         its largest parts: {}",
+        "{name} needs {bytes} bytes even when compressed, but {target} supports at most {limit}; \
+         the largest parts are: {}",
         largest.join(", ")
     );
     to.report_nowhere(Code::TooLarge, message);

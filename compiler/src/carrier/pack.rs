@@ -11,14 +11,17 @@ use crate::config::SPEC;
 pub fn pack(config: &str) -> Result<String> {
     let mut inner: Value = serde_json::from_str(config)?;
     loosen(&mut inner);
-    let source = nkd_ignition::gzip(inner.to_string()).context("can't compress")?;
+    let source = nkd_ignition::gzip(inner.to_string()).context("cannot compress")?;
     let outer = json!({"ignition": {
         "version": SPEC,
         "config": {"merge": [{"source": source, "compression": "gzip"}]},
     }});
     let text = outer.to_string() + "\n";
     let back: Value = serde_json::from_str(&unpack(&text)?)?;
-    ensure!(back == inner, "a packed config doesn't come back as it was");
+    ensure!(
+        back == inner,
+        "a compressed config differs from the original after decompression"
+    );
     Ok(text)
 }
 

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write as _};
 
 use anyhow::Result;
 use clap::ValueEnum;
+use nkd_document::Diagnostics;
 use serde_json::Value;
 
 /// For whom answers are written.
@@ -19,7 +20,6 @@ pub enum Format {
 pub struct Answer {
     text: String,
     json: Option<Value>,
-    note: Option<String>,
 }
 
 impl Answer {
@@ -28,7 +28,6 @@ impl Answer {
         Self {
             text: text.into(),
             json: None,
-            note: None,
         }
     }
 
@@ -37,34 +36,35 @@ impl Answer {
         Self {
             text: text.into(),
             json: Some(json),
-            note: None,
         }
     }
 
-    /// The same, with something that people should know, which isn't part of it: it goes to
-    /// standard error, or into the JSON document.
-    pub fn with_note(mut self, note: String) -> Self {
-        if let Some(Value::Object(json)) = &mut self.json {
-            json.insert("note".to_owned(), note.clone().into());
-        }
-        self.note = Some(note);
-        self
+    /// The answer of a command that prints nothing: what it makes is a file.
+    pub fn nothing() -> Self {
+        Self::document("")
     }
 
-    /// Writes it to standard output. A reader who has seen enough is no error.
-    pub fn print(&self, format: Format) -> Result<()> {
-        let text = match (&self.json, format) {
-            (Some(json), Format::Json) => &(serde_json::to_string_pretty(json)? + "\n"),
-            _ => &self.text,
+    /// Writes it to standard output. Warnings and notes go to standard error, or into the JSON document.
+    /// A reader who has seen enough is no error.
+    pub fn print(&self, format: Format, diagnostics: &Diagnostics) -> Result<()> {
+        let text = if let (Some(json), Format::Json) = (&self.json, format) {
+            let json = with_remarks(json.clone(), diagnostics);
+            &(serde_json::to_string_pretty(&json)? + "\n")
+        } else {
+            eprint!("{}", diagnostics.remarks_in_lines());
+            &self.text
         };
-        if let (Some(note), Format::Text) = (&self.note, format) {
-            for line in note.lines() {
-                eprintln!("note: {line}");
-            }
-        }
         match std::io::stdout().lock().write_all(text.as_bytes()) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
             _ => Ok(()),
         }
     }
+}
+
+fn with_remarks(mut answer: Value, diagnostics: &Diagnostics) -> Value {
+    let remarks: Vec<&str> = diagnostics.remarks().collect();
+    if !remarks.is_empty() {
+        answer["note"] = remarks.join("\n").into();
+    }
+    answer
 }

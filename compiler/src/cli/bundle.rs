@@ -12,10 +12,11 @@ use super::shown::Shown;
 use super::table::table;
 use crate::bundle::{create, verify};
 use crate::cluster_file;
+use crate::failure::{Failure, required};
 use crate::images::Closure;
 use crate::model::Bundle as Read;
 use crate::model::Role;
-use nkd_document::{Code, Diagnostics};
+use nkd_document::{Code, Diagnostics, Reported};
 
 /// Make image bundles for nodes without registries, or look at them
 #[derive(Args)]
@@ -81,7 +82,7 @@ enum Which {
 
 /// A size such as 650MB or 4GiB. FAT's largest file is a byte smaller than 4 GiB.
 fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|it: char| it.is_ascii_alphabetic());
+    let digits = text.trim_end_matches(|char: char| char.is_ascii_alphabetic());
     let unit: u64 = match &text[digits.len()..] {
         "" => 1,
         "MB" => 1_000_000,
@@ -96,20 +97,20 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 impl Bundle {
-    pub(super) fn run(&self, quiet: bool, to: &mut Diagnostics) -> Result<Answer> {
+    pub(super) fn run(&self, quiet: bool, to: &mut Diagnostics) -> Result<Answer, Failure> {
         match &self.command {
             Command::Create(create) => create.run(&Shown::new(quiet)?, to),
             Command::Verify { files } => {
                 let shown = Shown::new(quiet)?;
-                let bundles = read(files, |it| verify::verify(it, &shown), to);
+                let bundles = read(files, |file| verify::verify(file, &shown), to)?;
                 let rows: Vec<_> = bundles
                     .iter()
-                    .map(|it| vec![it.file.clone(), "whole".to_owned()])
+                    .map(|bundle| vec![bundle.file.clone(), "whole".to_owned()])
                     .collect();
                 Ok(Answer::new(table(&rows), json!({"bundles": all(&bundles)})))
             }
             Command::List { files } => {
-                let bundles = read(files, crate::bundle::read, to);
+                let bundles = read(files, crate::bundle::read, to)?;
                 Ok(Answer::new(
                     listed(&bundles),
                     json!({"bundles": all(&bundles)}),
@@ -123,7 +124,7 @@ fn read(
     files: &[PathBuf],
     with: impl Fn(&Path) -> Result<Read>,
     to: &mut Diagnostics,
-) -> Vec<Read> {
+) -> Result<Vec<Read>, Reported> {
     let mut bundles = Vec::new();
     for file in files {
         match with(file) {
@@ -134,14 +135,14 @@ fn read(
             }
         }
     }
-    bundles
+    to.as_result()?;
+    Ok(bundles)
 }
 
 impl Create {
-    fn run(&self, shown: &Shown, to: &mut Diagnostics) -> Result<Answer> {
-        let Some(cluster) = cluster_file::read_without_bundles(&self.cluster_file, to) else {
-            return Ok(Answer::document(""));
-        };
+    fn run(&self, shown: &Shown, to: &mut Diagnostics) -> Result<Answer, Failure> {
+        let cluster = cluster_file::read_without_bundles(&self.cluster_file, to);
+        let cluster = required(cluster, to)?;
         let closure = Closure::of(&cluster)?;
         let of_role = |role| closure.of_role(role).iter().map(String::as_str).collect();
         let names: BTreeSet<&str> = match self.role {
@@ -161,13 +162,12 @@ impl Create {
         };
         let made = create::create(&request, to)?;
         let json = json!({"bundles": all(&made.bundles)});
-        let answer = Answer::new(listed(&made.bundles), json);
-        if made.left_over.is_empty() {
-            return Ok(answer);
+        if !made.left_over.is_empty() {
+            let old = made.left_over.iter().map(|path| path.display().to_string());
+            let old = old.collect::<Vec<_>>().join(", ");
+            to.note(format!("of an earlier bundle, and not of this one: {old}"));
         }
-        let old = made.left_over.iter().map(|it| it.display().to_string());
-        let old = old.collect::<Vec<_>>().join(", ");
-        Ok(answer.with_note(format!("of an earlier bundle, and not of this one: {old}")))
+        Ok(Answer::new(listed(&made.bundles), json))
     }
 }
 
@@ -183,13 +183,13 @@ fn listed(bundles: &[Read]) -> String {
         let rows: Vec<_> = bundle
             .images
             .iter()
-            .map(|it| {
-                let size: u64 = it.blobs().map(|it| it.size).sum();
-                let digest = it.manifest.digest.to_string();
+            .map(|image| {
+                let size: u64 = image.blobs().map(|blob| blob.size).sum();
+                let digest = image.manifest.digest.to_string();
                 vec![
                     String::new(),
-                    it.name.clone(),
-                    it.architecture.clone(),
+                    image.name.clone(),
+                    image.architecture.clone(),
                     size.to_string(),
                     digest,
                 ]
@@ -204,12 +204,12 @@ fn all(bundles: &[Read]) -> Vec<Value> {
     let bundles = bundles.iter();
     bundles
         .map(|bundle| {
-            let images = bundle.images.iter().map(|it| {
+            let images = bundle.images.iter().map(|image| {
                 json!({
-                    "name": it.name,
-                    "architecture": it.architecture,
-                    "digest": it.manifest.digest,
-                    "bytes": it.blobs().map(|it| it.size).sum::<u64>(),
+                    "name": image.name,
+                    "architecture": image.architecture,
+                    "digest": image.manifest.digest,
+                    "bytes": image.blobs().map(|blob| blob.size).sum::<u64>(),
                 })
             });
             json!({

@@ -4,9 +4,8 @@ use clap::Args;
 
 use super::answer::Answer;
 use nkd_document::input;
-use nkd_document::{Diagnostics, mask};
+use nkd_document::{Diagnostics, Reported};
 use nkd_ignition::butane;
-use nkd_ignition::check::Warning;
 use nkd_ignition::tree;
 
 /// Translate a Butane config into an Ignition config
@@ -29,23 +28,19 @@ pub struct Butane {
 }
 
 impl Butane {
-    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Answer {
+    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer, Reported> {
         let source = if let Some(file) = &self.file {
-            diagnostics.read(file, None)
+            diagnostics.read(file, None)?
         } else {
             let content = input::read_from(std::io::stdin());
-            diagnostics.take(Path::new("standard input"), content, None)
+            diagnostics.take(Path::new("standard input"), content, None)?
         };
-        let directory = self.files_dir.as_deref();
-        let translated = source.and_then(|it| butane::translate(it, directory, diagnostics));
-        let Some(translation) = translated else {
-            return Answer::document("");
-        };
+        let translation = butane::translate(source, self.files_dir.as_deref(), diagnostics)?;
         for warning in &translation.warnings(translation.version.ignition) {
             if self.strict {
                 diagnostics.report(warning.code, warning.span, &warning.message);
             } else {
-                eprintln!("{}", line(warning, diagnostics));
+                diagnostics.warn(warning.code, warning.span, &warning.message);
             }
         }
         let json = tree::to_json(&translation.config);
@@ -54,22 +49,6 @@ impl Butane {
         } else {
             format!("{json}\n")
         };
-        Answer::document(text)
+        Ok(Answer::document(text))
     }
-}
-
-/// A warning in one line.
-fn line(warning: &Warning, diagnostics: &Diagnostics) -> String {
-    let source = warning.span.source;
-    let before = diagnostics.text(source).get(..warning.span.start);
-    let before = before.unwrap_or_default();
-    let row = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default();
-    format!(
-        "warning[{}]: {}:{row}:{}: {}",
-        warning.code.code(),
-        diagnostics.path(source).display(),
-        column.chars().count() + 1,
-        mask(&warning.message)
-    )
 }

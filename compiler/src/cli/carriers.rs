@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::carrier::{self, Carried, Server, Target, pxe};
 use crate::compiled::{Compiled, CompiledNode};
 use crate::contents;
+use crate::failure::Failure;
 use crate::output::More;
 use nkd_document::Diagnostics;
 
@@ -26,8 +27,12 @@ pub struct Carriers {
 }
 
 impl Carriers {
-    /// Fits all wanted nodes to all carriers; what doesn't fit is reported.
-    pub(super) fn carry(&self, compiled: &Compiled, to: &mut Diagnostics) -> Result<Loads> {
+    /// Fits all wanted nodes to all carriers.
+    pub(super) fn carry(
+        &self,
+        compiled: &Compiled,
+        to: &mut Diagnostics,
+    ) -> Result<Loads, Failure> {
         let server = self.server()?;
         let mut targets = Vec::new();
         for target in &self.targets {
@@ -85,9 +90,9 @@ pub struct Loads {
 impl Loads {
     /// The files in the output.
     pub(super) fn files(&self) -> More {
-        let configs = self.carried.iter().map(|it| {
-            let name = format!("{}/{}.ign", it.target.name(), it.node);
-            (name, it.text.clone())
+        let configs = self.carried.iter().map(|load| {
+            let name = format!("{}/{}.ign", load.target.name(), load.node);
+            (name, load.text.clone())
         });
         let scripts = self.scripts.iter().map(|(name, text)| {
             let name = format!("{}/{name}", Target::Pxe.name());
@@ -98,11 +103,11 @@ impl Loads {
 
     /// A table of all nodes and how many bytes they are on each carrier.
     pub(super) fn table(&self, compiled: &Compiled) -> Vec<Vec<String>> {
-        let limited = || self.targets.iter().filter(|it| it.has_files());
+        let limited = || self.targets.iter().filter(|target| target.has_files());
         let mut head = ["NODE", "ROLE", "ADDRESS", "BYTES"]
             .map(str::to_owned)
             .to_vec();
-        head.extend(limited().map(|it| it.name().to_uppercase()));
+        head.extend(limited().map(|target| target.name().to_uppercase()));
         let mut rows = vec![head];
         // Loads are in the order of nodes, and of targets for each.
         let mut carried = self.carried.chunks(limited().count().max(1));
@@ -114,8 +119,8 @@ impl Loads {
                 node.address.clone(),
                 bytes,
             ];
-            for it in carried.next().into_iter().flatten() {
-                row.push(format!("{} {}", it.text.len(), it.form.name()));
+            for load in carried.next().into_iter().flatten() {
+                row.push(format!("{} {}", load.text.len(), load.form.name()));
             }
             rows.push(row);
         }
@@ -124,15 +129,19 @@ impl Loads {
 
     /// The same for programs.
     pub(super) fn to_json(&self, compiled: &Compiled) -> Vec<Value> {
-        let per_node = self.targets.iter().filter(|it| it.has_files()).count();
+        let per_node = self
+            .targets
+            .iter()
+            .filter(|target| target.has_files())
+            .count();
         let mut carried = self.carried.chunks(per_node.max(1));
         let node = |node: &CompiledNode| {
-            let loads = carried.next().into_iter().flatten().map(|it| {
+            let loads = carried.next().into_iter().flatten().map(|load| {
                 json!({
-                    "carrier": it.target.name(),
-                    "form": it.form.name(),
-                    "bytes": it.text.len(),
-                    "limit": it.target.limit(),
+                    "carrier": load.target.name(),
+                    "form": load.form.name(),
+                    "bytes": load.text.len(),
+                    "limit": load.target.limit(),
                 })
             });
             json!({
@@ -154,10 +163,12 @@ impl Loads {
             let name = target.name();
             let directory = if target.has_files() { name } else { "nodes" };
             let file = format!("{out}/{directory}/NODE.ign");
-            let command = target.command().map(|it| it.replace("FILE", &file));
+            let command = target
+                .command()
+                .map(|command| command.replace("FILE", &file));
             let limit = target
                 .limit()
-                .map(|it| format!(" carries {it} bytes"))
+                .map(|limit| format!(" carries {limit} bytes"))
                 .unwrap_or_default();
             match command {
                 Some(command) if *target == Target::Metal => {

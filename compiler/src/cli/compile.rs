@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::compile::{self, Request};
 use crate::compiled::Compiled;
+use crate::failure::Failure;
 use crate::model::{Cluster, Interface, Node};
 use crate::output::{self, Held, Written};
 use nkd_document::Diagnostics;
@@ -44,7 +45,11 @@ pub struct Compile {
 
 impl Compile {
     /// `quiet` leaves standard error to what is wrong.
-    pub(super) fn run(&self, quiet: bool, diagnostics: &mut Diagnostics) -> Result<Answer> {
+    pub(super) fn run(
+        &self,
+        quiet: bool,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Answer, Failure> {
         loop {
             if let Some(answer) = self.attempt(quiet, diagnostics)? {
                 return Ok(answer);
@@ -54,7 +59,11 @@ impl Compile {
     }
 
     /// `None` if another run has made the output first.
-    fn attempt(&self, quiet: bool, diagnostics: &mut Diagnostics) -> Result<Option<Answer>> {
+    fn attempt(
+        &self,
+        quiet: bool,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Option<Answer>, Failure> {
         let held = Held::take(&self.out, || {
             if !quiet {
                 let out = self.out.display();
@@ -67,17 +76,14 @@ impl Compile {
             secrets: self.secrets.as_deref(),
             nodes: &self.nodes,
         };
-        let Some(compiled) = compile::compile(&request, diagnostics)? else {
-            return Ok(Some(Answer::document("")));
-        };
+        let compiled = compile::compile(&request, diagnostics)?;
         let loads = self.carriers.carry(&compiled, diagnostics)?;
-        if !diagnostics.is_empty() {
-            return Ok(Some(Answer::document("")));
-        }
         match output::write(&held, &compiled, loads.files(), diagnostics)? {
             Written::Overtaken => Ok(None),
             Written::Done => {
-                summarize(&compiled, &loads, &self.out.display().to_string()).map(Some)
+                note_missing_name_servers(&compiled.cluster, diagnostics);
+                let out = self.out.display().to_string();
+                Ok(Some(summarize(&compiled, &loads, &out)?))
             }
         }
     }
@@ -99,30 +105,24 @@ fn summarize(compiled: &Compiled, loads: &Loads, out: &str) -> Result<Answer> {
         text,
         "Then: kubectl --kubeconfig {out}/kubeconfig get nodes"
     )?;
-    let answer = Answer::new(text, json!({"nodes": loads.to_json(compiled)}));
-    let mut notes = compiled.notes.clone();
-    notes.extend(without_name_server(&compiled.cluster).map(|nodes| {
-        format!(
-            "static interfaces without a name server on {nodes}: pods there resolve names of the cluster \
-             and no others, unless the OS image or a file of yours names a server; `dns` of an interface \
-             names one"
-        )
-    }));
-    Ok(if notes.is_empty() {
-        answer
-    } else {
-        answer.with_note(notes.join("\n"))
-    })
+    Ok(Answer::new(text, json!({"nodes": loads.to_json(compiled)})))
 }
 
-/// The nodes whose interfaces are all static and have no name server. What DHCP, the OS image and the user's
-/// own files bring is not known here.
-fn without_name_server(cluster: &Cluster) -> Option<String> {
+/// Notes the nodes whose interfaces are all static and have no name server. What DHCP, the OS image and the
+/// user's own files bring is not known here.
+fn note_missing_name_servers(cluster: &Cluster, to: &mut Diagnostics) {
     let has_none =
         |node: &&Node| !node.interfaces.is_empty() && node.interfaces.iter().all(lacks_name_server);
     let nodes = cluster.nodes.iter().filter(has_none);
     let names: Vec<&str> = nodes.map(|node| node.name.as_str()).collect();
-    (!names.is_empty()).then(|| few(&names))
+    if !names.is_empty() {
+        let nodes = few(&names);
+        to.note(format!(
+            "static interfaces without a name server on {nodes}: pods there resolve names of the cluster \
+             and no others, unless the OS image or a file of yours names a server; `dns` of an interface \
+             names one"
+        ));
+    }
 }
 
 /// Whether an interface has addresses, but no name server of the IP version of any.

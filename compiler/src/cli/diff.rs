@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use crate::contents::{self, Entry};
+use crate::failure::Failure;
 use crate::output;
 use nkd_document::Diagnostics;
 
@@ -26,35 +27,37 @@ pub struct Diff {
 type Change = (&'static str, String);
 
 impl Diff {
-    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer> {
+    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
         let before = output::read_nodes(&self.out_a, diagnostics);
         let after = output::read_nodes(&self.out_b, diagnostics);
-        let (Some(before), Some(after)) = (before, after) else {
-            return Ok(Answer::document(""));
-        };
-        let mut text = String::new();
-        let mut nodes = Vec::new();
-        let names: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
-        for name in names {
-            let (change, paths) = match (before.get(name), after.get(name)) {
-                (Some(a), Some(b)) if a == b => continue,
-                (Some(a), Some(b)) => ("changed", paths(a, b)?),
-                (Some(_), None) => ("removed", Vec::new()),
-                (None, _) => ("added", Vec::new()),
-            };
-            writeln!(text, "{name}: {change}")?;
-            for (change, path) in &paths {
-                writeln!(text, "  {change:7}  {path}")?;
-            }
-            let path = |(change, path): &Change| json!({"change": change, "path": path});
-            let paths: Vec<Value> = paths.iter().map(path).collect();
-            nodes.push(json!({"name": name, "change": change, "paths": paths}));
-        }
-        if nodes.is_empty() {
-            text += "all nodes are the same\n";
-        }
-        Ok(Answer::new(text, json!({"nodes": nodes})))
+        Ok(compared(&before?, &after?)?)
     }
+}
+
+/// What differs between the nodes of two outputs.
+fn compared(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Result<Answer> {
+    let mut text = String::new();
+    let mut nodes = Vec::new();
+    let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    for name in names {
+        let (change, paths) = match (before.get(name), after.get(name)) {
+            (Some(a), Some(b)) if a == b => continue,
+            (Some(a), Some(b)) => ("changed", paths(a, b)?),
+            (Some(_), None) => ("removed", Vec::new()),
+            (None, _) => ("added", Vec::new()),
+        };
+        writeln!(text, "{name}: {change}")?;
+        for (change, path) in &paths {
+            writeln!(text, "  {change:7}  {path}")?;
+        }
+        let path = |(change, path): &Change| json!({"change": change, "path": path});
+        let paths: Vec<Value> = paths.iter().map(path).collect();
+        nodes.push(json!({"name": name, "change": change, "paths": paths}));
+    }
+    if nodes.is_empty() {
+        text += "all nodes are the same\n";
+    }
+    Ok(Answer::new(text, json!({"nodes": nodes})))
 }
 
 /// What differs between two configs of a node.
@@ -62,7 +65,9 @@ fn paths(before: &str, after: &str) -> Result<Vec<Change>> {
     type Key = (String, &'static str);
     let by_path = |config: &str| -> Result<BTreeMap<Key, Entry>> {
         let entries = contents::read(config)?.into_iter();
-        Ok(entries.map(|it| ((it.path.clone(), it.kind), it)).collect())
+        Ok(entries
+            .map(|entry| ((entry.path.clone(), entry.kind), entry))
+            .collect())
     };
     let (before, mut after) = (by_path(before)?, by_path(after)?);
     let mut changes = Vec::new();

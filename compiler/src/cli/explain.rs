@@ -1,12 +1,12 @@
 use std::path::PathBuf;
 
-use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::table::table;
 use crate::contents::{self, Entry};
+use crate::failure::Failure;
 use crate::output::{self, Lock};
 use crate::provenance;
 use nkd_document::{Code, Diagnostics, mask};
@@ -27,23 +27,19 @@ pub struct Explain {
 }
 
 impl Explain {
-    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer> {
-        let nothing = || Ok(Answer::document(""));
-        let Some(lock) = output::read_lock(&self.out, diagnostics) else {
-            return nothing();
-        };
-        let Some(config) = output::read_node(&self.out, &self.node, diagnostics) else {
-            return nothing();
-        };
+    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
+        let lock = output::read_lock(&self.out, diagnostics)?;
+        let config = output::read_node(&self.out, &self.node, diagnostics)?;
         let wanted = self.path.as_deref().unwrap_or("/");
         let mut entries = contents::read(&config)?;
-        entries.retain(|it| it.path.starts_with(wanted));
+        entries.retain(|entry| entry.path.starts_with(wanted));
         if entries.is_empty() {
             let message = format!("nothing compiled for {} is at {wanted}", self.node);
-            diagnostics.report_nowhere(Code::UnknownPath, message);
-            return nothing();
+            return Err(diagnostics
+                .report_nowhere(Code::UnknownPath, message)
+                .into());
         }
-        let rows: Vec<Row<'_>> = entries.iter().map(|it| self.row(it, &lock)).collect();
+        let rows: Vec<Row<'_>> = entries.iter().map(|entry| self.row(entry, &lock)).collect();
         let mut text = table(&as_table(&rows));
         if let [one] = entries.as_slice()
             && let Some(shown) = shown(one)

@@ -1,12 +1,12 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
 use super::answer::Answer;
 use crate::cluster_file;
+use crate::failure::{Failure, required};
 use crate::images::Closure;
 use nkd_document::Diagnostics;
 
@@ -33,7 +33,7 @@ pub(super) fn architecture(text: &str) -> Result<String, String> {
     match text {
         "x86_64" => Err("it is called amd64 here".to_owned()),
         "aarch64" => Err("it is called arm64 here".to_owned()),
-        _ if !text.is_empty() && text.chars().all(|it| it.is_ascii_alphanumeric()) => {
+        _ if !text.is_empty() && text.chars().all(|char| char.is_ascii_alphanumeric()) => {
             Ok(text.to_owned())
         }
         _ => Err("write a word such as amd64".to_owned()),
@@ -41,11 +41,9 @@ pub(super) fn architecture(text: &str) -> Result<String, String> {
 }
 
 impl Images {
-    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer> {
-        let Some(cluster) = cluster_file::read_without_bundles(&self.cluster_file, diagnostics)
-        else {
-            return Ok(Answer::document(""));
-        };
+    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
+        let cluster = cluster_file::read_without_bundles(&self.cluster_file, diagnostics);
+        let cluster = required(cluster, diagnostics)?;
         let closure = Closure::of(&cluster)?;
         let images = closure.all();
         let mut text = String::new();
@@ -59,14 +57,13 @@ impl Images {
                 let _ = writeln!(text, "{image}");
             }
         }
-        let answer = Answer::new(text, json!({"images": images}));
-        Ok(match &closure.other_pause {
-            Some(pause) => answer.with_note(format!(
+        if let Some(pause) = &closure.other_pause {
+            diagnostics.note(format!(
                 "the sandbox image {} is not {pause}, which kubeadm wants too: both are listed",
                 cluster.sandbox_image
-            )),
-            None => answer,
-        })
+            ));
+        }
+        Ok(Answer::new(text, json!({"images": images})))
     }
 }
 

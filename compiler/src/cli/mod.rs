@@ -20,13 +20,16 @@ mod validate;
 use std::process::ExitCode;
 
 use answer::{Answer, Format};
-use anyhow::Result;
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
+use crate::failure::Failure;
 use nkd_document::{Code, Diagnostics};
 
-/// Exit status when the input is invalid; 0 is done, 1 an error of nkd, 2 wrong usage.
+/// Exit status when nkd failed, whether the input is valid or not; 0 is done, 2 wrong usage (by clap).
+const NKD_FAILED: u8 = 1;
+
+/// Exit status when the input is invalid.
 const INVALID_INPUT: u8 = 3;
 
 /// Exit status when nothing is wrong but that an output doesn't fit its carrier.
@@ -71,44 +74,66 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut diagnostics = Diagnostics::new();
-    let result = match &cli.command {
-        Command::New(new) => new.run(),
-        Command::Schema(schema) => schema.run(),
-        Command::Compile(compile) => compile.run(cli.format == Format::Json, &mut diagnostics),
-        Command::Validate(validate) => validate.run(&mut diagnostics),
-        Command::Butane(butane) => Ok(butane.run(&mut diagnostics)),
-        Command::Explain(explain) => explain.run(&mut diagnostics),
-        Command::Diff(diff) => diff.run(&mut diagnostics),
-        Command::Images(images) => images.run(&mut diagnostics),
-        Command::Bundle(bundle) => bundle.run(cli.format == Format::Json, &mut diagnostics),
-        Command::Secrets(secrets) => secrets.run(&mut diagnostics),
-        Command::Completions(completions) => completions.run(),
-        Command::Man(man) => man.run(),
-    };
-    exit(result, &diagnostics, cli.format)
+    let answer = run(&cli, &mut diagnostics);
+    match answer.and_then(|answer| Ok(answer.print(cli.format, &diagnostics)?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            print(&failure, &diagnostics, cli.format);
+            ExitCode::from(status(&failure, &diagnostics))
+        }
+    }
 }
 
-fn exit(result: Result<Answer>, diagnostics: &Diagnostics, format: Format) -> ExitCode {
-    if !diagnostics.is_empty() {
-        match format {
-            Format::Text => eprint!("{diagnostics}"),
-            Format::Json => eprintln!("{:#}", diagnostics.to_json()),
-        }
-        let fits = !diagnostics.are_all(Code::TooLarge);
-        return ExitCode::from(if fits { INVALID_INPUT } else { TOO_LARGE });
-    }
-    match result.and_then(|answer| answer.print(format)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            match format {
-                Format::Text => eprintln!("error: {error:#}"),
-                Format::Json => {
-                    let errors = json!({"errors": [{"message": format!("{error:#}")}]});
-                    eprintln!("{errors:#}");
-                }
+fn run(cli: &Cli, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
+    let quiet = cli.format == Format::Json;
+    let answer = match &cli.command {
+        Command::New(new) => new.run()?,
+        Command::Schema(schema) => schema.run()?,
+        Command::Compile(compile) => compile.run(quiet, diagnostics)?,
+        Command::Validate(validate) => validate.run(diagnostics)?,
+        Command::Butane(butane) => butane.run(diagnostics)?,
+        Command::Explain(explain) => explain.run(diagnostics)?,
+        Command::Diff(diff) => diff.run(diagnostics)?,
+        Command::Images(images) => images.run(diagnostics)?,
+        Command::Bundle(bundle) => bundle.run(quiet, diagnostics)?,
+        Command::Secrets(secrets) => secrets.run(diagnostics)?,
+        Command::Completions(completions) => completions.run()?,
+        Command::Man(man) => man.run()?,
+    };
+    // There is no answer about an input that is wrong, whoever has reported that.
+    diagnostics.as_result()?;
+    Ok(answer)
+}
+
+/// Prints all errors of a run: those in the input, and then the one of nkd if there is one.
+fn print(failure: &Failure, diagnostics: &Diagnostics, format: Format) {
+    let error = match failure {
+        Failure::Input(_) => None,
+        Failure::Nkd(error) => Some(format!("{error:#}")),
+    };
+    match format {
+        Format::Text => {
+            if !diagnostics.is_empty() {
+                eprint!("{diagnostics}");
             }
-            ExitCode::FAILURE
+            if let Some(error) = error {
+                eprintln!("error: {error}");
+            }
         }
+        Format::Json => {
+            let mut errors = diagnostics.to_json();
+            errors.extend(error.map(|message| json!({"message": message})));
+            eprintln!("{:#}", json!({"errors": errors}));
+        }
+    }
+}
+
+/// An error of nkd goes before errors in the input: a run that was cut off hasn't seen all of those.
+fn status(failure: &Failure, diagnostics: &Diagnostics) -> u8 {
+    match failure {
+        Failure::Nkd(_) => NKD_FAILED,
+        Failure::Input(_) if diagnostics.are_all(Code::TooLarge) => TOO_LARGE,
+        Failure::Input(_) => INVALID_INPUT,
     }
 }
 

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::answer::Answer;
+use crate::failure::Failure;
 use crate::output::{self, Held};
 use crate::pki::{Part, outlives_admin};
 use crate::secrets_file;
@@ -59,13 +60,15 @@ impl What {
     }
 }
 
-pub(super) fn rotate(file: &Path, what: &[What], to: &mut Diagnostics) -> Result<Answer> {
+pub(super) fn rotate(file: &Path, what: &[What], to: &mut Diagnostics) -> Result<Answer, Failure> {
     let mut parts = Vec::new();
     for what in what {
         match what.part() {
             Ok(part) if parts.contains(&part) => {}
             Ok(part) => parts.push(part),
-            Err(reason) => to.report_nowhere(Code::NotRotatable, reason),
+            Err(reason) => {
+                to.report_nowhere(Code::NotRotatable, reason);
+            }
         }
     }
     // A compilation that runs now would put the old secrets back.
@@ -73,17 +76,13 @@ pub(super) fn rotate(file: &Path, what: &[What], to: &mut Diagnostics) -> Result
         Some(directory) if output::is_output(directory) => Some(Held::take(directory, || {})?),
         _ => None,
     };
-    let Some(mut secrets) = secrets_file::read(file, to) else {
-        return Ok(Answer::document(""));
-    };
+    let mut secrets = secrets_file::read(file, to)?;
     if parts.contains(&Part::Admin) && !outlives_admin(&secrets.authorities.kubernetes) {
         let message =
             "the Kubernetes authority ends before a new administrator's certificate would";
         to.report_nowhere(Code::AuthorityDates, message);
     }
-    if !to.is_empty() {
-        return Ok(Answer::document(""));
-    }
+    to.as_result()?;
     let mut text = String::new();
     for part in &parts {
         secrets.rotate(*part)?;

@@ -13,7 +13,9 @@ use super::answer::Answer;
 use super::rotate::{self, What};
 use super::table::table;
 use crate::cluster_file;
+use crate::failure::{Failure, required};
 use crate::model::KeyPair;
+use crate::pki::Secrets as Made;
 use crate::secrets_file;
 use nkd_document::Diagnostics;
 
@@ -52,17 +54,15 @@ enum Command {
 }
 
 impl Secrets {
-    pub(super) fn run(&self, to: &mut Diagnostics) -> Result<Answer> {
+    pub(super) fn run(&self, to: &mut Diagnostics) -> Result<Answer, Failure> {
         match &self.command {
             Command::New { cluster_file, out } => {
-                if let Some(cluster) = cluster_file::read(cluster_file, to)
-                    && let Some(secrets) = secrets_file::generate(&cluster, to)?
-                {
-                    write(out, &secrets.to_json()?)?;
-                }
-                Ok(Answer::document(""))
+                let cluster = required(cluster_file::read(cluster_file, to), to)?;
+                let secrets = secrets_file::generate(&cluster, to)?;
+                write(out, &secrets.to_json()?)?;
+                Ok(Answer::nothing())
             }
-            Command::Show { file } => Ok(show(file, to)),
+            Command::Show { file } => Ok(show(&secrets_file::read(file, to)?)),
             Command::Rotate { file, what } => rotate::rotate(file, what, to),
         }
     }
@@ -76,13 +76,10 @@ fn write(path: &Path, text: &str) -> Result<()> {
         file.write_all(text.as_bytes())?;
         file.sync_all()
     })
-    .with_context(|| format!("can't make {}", path.display()))
+    .with_context(|| format!("cannot create {}", path.display()))
 }
 
-fn show(file: &Path, to: &mut Diagnostics) -> Answer {
-    let Some(secrets) = secrets_file::read(file, to) else {
-        return Answer::document("");
-    };
+fn show(secrets: &Made) -> Answer {
     let authorities = &secrets.authorities;
     let rows = [
         ("cluster", secrets.cluster.clone()),

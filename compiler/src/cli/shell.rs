@@ -37,6 +37,6 @@ impl Man {
     pub(super) fn run(&self) -> Result<Answer> {
         clap_mangen::generate_to(Cli::command(), &self.directory)
             .with_context(|| format!("can't write into {}", self.directory.display()))?;
-        Ok(Answer::document(""))
+        Ok(Answer::nothing())
     }
 }

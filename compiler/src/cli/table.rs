@@ -7,11 +7,11 @@ pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
     let shape = |column| {
-        let width = cells(column).map(|it| it.chars().count()).max();
-        let starts_with_digit = |it: &String| it.starts_with(|c: char| c.is_ascii_digit());
+        let width = cells(column).map(|cell| cell.chars().count()).max();
+        let starts_with_digit = |cell: &String| cell.starts_with(|c: char| c.is_ascii_digit());
         // Addresses begin with digits too, but aren't to be added up.
         let is_number = cells(column).any(starts_with_digit)
-            && cells(column).all(|it| !it.contains(['.', ':']));
+            && cells(column).all(|cell| !cell.contains(['.', ':']));
         (width.unwrap_or(0), is_number)
     };
     let shapes: Vec<_> = (0..columns).map(shape).collect();

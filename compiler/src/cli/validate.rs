@@ -1,10 +1,10 @@
 use std::path::PathBuf;
 
-use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
 use crate::compile::{self, Request};
+use crate::failure::Failure;
 use nkd_document::Diagnostics;
 
 use super::answer::Answer;
@@ -23,16 +23,14 @@ pub struct Validate {
 }
 
 impl Validate {
-    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer> {
+    pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
         let request = Request {
             cluster_file: &self.cluster_file,
             out: None,
             secrets: None,
             nodes: &[],
         };
-        let Some(compiled) = compile::compile(&request, diagnostics)? else {
-            return Ok(Answer::document(""));
-        };
+        let compiled = compile::compile(&request, diagnostics)?;
         self.carriers.carry(&compiled, diagnostics)?;
         let (name, nodes) = (&compiled.cluster.name, compiled.nodes.len());
         let version = compiled.cluster.version.to_string();

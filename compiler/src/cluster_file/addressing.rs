@@ -4,27 +4,33 @@ use std::collections::HashMap;
 
 use ipnet::IpNet;
 
-use super::resolved::{Cluster, Node};
-use super::written;
-use nkd_document::{Code, Diagnostics, Spanned};
+use super::checks::Text;
+use super::interfaces::Interface;
+use super::keys::Spec;
+use super::nodes::Node;
+use nkd_document::{Code, Diagnostics};
 
 /// Checks the interfaces of all nodes together.
-pub fn interfaces(file: &Cluster, to: &mut Diagnostics) {
-    let cluster = [&file.pod_subnet, &file.service_subnet];
+pub fn interfaces(spec: &Spec, to: &mut Diagnostics) {
+    let networking = &spec.kubernetes.networking;
+    let cluster = [&networking.pod_subnet, &networking.service_subnet];
     let networks = cluster.into_iter().flat_map(|it| it.value.split(','));
     let networks: Vec<IpNet> = networks.filter_map(|it| it.parse().ok()).collect();
     let mut addresses = HashMap::new();
     let mut macs = HashMap::new();
-    for (index, node) in file.nodes.iter().enumerate() {
-        for interface in &node.interfaces {
+    for (index, node) in spec.nodes.iter().enumerate() {
+        for interface in &node.own.interfaces {
             gateways(interface, to);
             for (text, address) in parsed(interface) {
                 if let Some(network) = networks.iter().find(|it| overlap(it, &address)) {
-                    let message = format!("`{}` and the network {network} overlap", text.value);
+                    let message = format!("`{}` overlaps the network {network}", text.value);
                     to.report(Code::CidrOverlap, text.span, message);
                 }
                 if addresses.insert(address.addr(), index).is_some() {
-                    let message = format!("an interface has `{}` already", address.addr());
+                    let message = format!(
+                        "the address `{}` is already set on another interface",
+                        address.addr()
+                    );
                     to.report(Code::DuplicateAddress, text.span, message);
                 }
             }
@@ -32,27 +38,31 @@ pub fn interfaces(file: &Cluster, to: &mut Diagnostics) {
         for mac in own_macs(node) {
             let same = macs.insert(mac.value.to_lowercase().replace('-', ":"), index);
             if same.is_some() {
-                let message = format!("an interface has the MAC address `{}` already", mac.value);
+                let message = format!(
+                    "another interface already has the MAC address `{}`",
+                    mac.value
+                );
                 to.report(Code::DuplicateMac, mac.span, message);
             }
         }
     }
-    others_addresses(file, &addresses, to);
+    others_addresses(spec, &addresses, to);
 }
 
 /// A node's address is on none of another's interfaces.
 fn others_addresses(
-    file: &Cluster,
+    spec: &Spec,
     addresses: &HashMap<std::net::IpAddr, usize>,
     to: &mut Diagnostics,
 ) {
-    for (index, node) in file.nodes.iter().enumerate() {
-        let Some(text) = &node.address else {
+    for (index, node) in spec.nodes.iter().enumerate() {
+        let Some(text) = &node.own.address else {
             continue;
         };
         for address in super::checks::parsed_addresses(text) {
             if addresses.get(&address).is_some_and(|of| *of != index) {
-                let message = format!("an interface of another node has the address `{address}`");
+                let message =
+                    format!("an interface of another node already has the address `{address}`");
                 to.report(Code::DuplicateAddress, text.span, message);
             }
         }
@@ -61,12 +71,12 @@ fn others_addresses(
 
 /// The interface a node boots from may be described twice, but for two nodes or two interfaces a
 /// MAC address is one too many; that of `mac` itself is compared elsewhere.
-fn own_macs(node: &Node) -> impl Iterator<Item = &Spanned<String>> {
-    node.interfaces.iter().filter_map(|it| it.mac.as_ref())
+fn own_macs(node: &Node) -> impl Iterator<Item = &Text> {
+    node.own.interfaces.iter().filter_map(|it| it.mac.as_ref())
 }
 
-fn parsed(interface: &written::Interface) -> impl Iterator<Item = (&Spanned<String>, IpNet)> {
-    let texts = interface.addresses.iter().flatten();
+fn parsed(interface: &Interface) -> impl Iterator<Item = (&Text, IpNet)> {
+    let texts = interface.addresses.iter();
     texts.filter_map(|text| Some((text, text.value.parse().ok()?)))
 }
 
@@ -75,18 +85,18 @@ fn overlap(a: &IpNet, b: &IpNet) -> bool {
 }
 
 /// A gateway is somebody else, and one for each IP version.
-fn gateways(interface: &written::Interface, to: &mut Diagnostics) {
+fn gateways(interface: &Interface, to: &mut Diagnostics) {
     let mut seen = Vec::new();
-    for text in interface.gateways.iter().flatten() {
+    for text in &interface.gateways {
         let Ok(gateway) = text.value.parse::<std::net::IpAddr>() else {
             continue;
         };
         if parsed(interface).any(|(_, own)| own.addr() == gateway) {
-            let message = format!("the gateway {gateway} is the interface itself");
+            let message = format!("the gateway {gateway} is an address of the interface itself");
             to.report(Code::Addressing, text.span, message);
         }
         if seen.contains(&gateway.is_ipv4()) {
-            let message = "an interface has one gateway for each IP version at most";
+            let message = "an interface can have at most one gateway for each IP version";
             to.report(Code::Addressing, text.span, message);
         }
         seen.push(gateway.is_ipv4());

@@ -1,14 +1,52 @@
 //! `spec.airgap`: images that don't come from registries.
 
 use nkd_contract::{BundleSource, Urls, paths};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
+use super::checks;
+use super::checks::Text;
 use super::files::Files;
-use super::{checks, written};
 use crate::model::Bundle;
 use crate::model::ImagesFrom;
 use nkd_document::{Code, Diagnostics, Spanned};
 
-type Text = Spanned<String>;
+/// `spec.airgap`
+#[derive(Deserialize, JsonSchema)]
+pub struct Airgap {
+    /// A directory of image archives (*.tar) in the OS image.
+    pub images: Option<Text>,
+    /// Image bundles that `nkd bundle create` made. They are files here, and the nodes find them by the same
+    /// names in `sources`.
+    pub bundles: Option<Vec<Text>>,
+    /// Where nodes look for bundles, in this order. By default in /usr/lib/nkd/bundles of the OS image.
+    pub sources: Option<Vec<Spanned<Source>>>,
+    /// Where an image comes from that no source has. Without it nothing is ever pulled.
+    pub fallback: Option<Fallback>,
+}
+
+/// Where an image comes from that no source has
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Fallback {
+    /// Its registry.
+    Registry,
+}
+
+/// An item of `spec.airgap.sources`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "BundleSource")]
+pub struct Source {
+    /// A directory on the node.
+    pub directory: Option<Text>,
+    /// The label of a file system, on any disk. The bundles are in its top directory.
+    pub disk: Option<Text>,
+    /// http or https URLs of directories with the same files. The agent tries the next one where one fails.
+    pub urls: Option<Vec<Text>>,
+    /// A file of PEM certificates. The nodes trust them for `urls`.
+    pub ca_file: Option<Text>,
+}
 
 /// The longest label of a file system that is common on disks (ext4 has 16 characters, exFAT 15,
 /// XFS 12, ISO 9660 32).
@@ -16,17 +54,19 @@ const LABEL: usize = 32;
 
 /// Checks where images come from, and reads what bundles say of themselves.
 pub fn images(
-    file: Option<written::Airgap>,
+    file: Option<Spanned<Airgap>>,
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> Option<ImagesFrom> {
     let Some(file) = file else {
         return Some(ImagesFrom::Registries);
     };
+    let (span, file) = (file.span, file.value);
     let Some(names) = file.bundles else {
         if file.sources.is_some() || file.fallback.is_some() {
-            let message = "`sources` and `fallback` are of bundles, and there are none";
-            to.report(Code::Airgap, file.span, message);
+            let message =
+                "`sources` and `fallback` only apply to bundles, but `bundles` is missing";
+            to.report(Code::Airgap, span, message);
         }
         let directory = file.images.map(|it| checks::node_path(it, to));
         return match directory {
@@ -35,13 +75,13 @@ pub fn images(
         };
     };
     if let Some(images) = &file.images {
-        let message = "images come from a directory of archives or from bundles, not from both";
+        let message = "`images` and `bundles` cannot be used together";
         to.report(Code::Airgap, images.span, message);
     }
-    let bundles = bundles(&names, file.span, files, to);
+    let bundles = bundles(&names, span, files, to);
     let sources = match file.sources {
         Some(sources) if sources.is_empty() => {
-            to.report(Code::Airgap, file.span, "`sources` names no place");
+            to.report(Code::Airgap, span, "`sources` is empty");
             Vec::new()
         }
         Some(sources) => sources
@@ -50,14 +90,11 @@ pub fn images(
             .collect(),
         None => vec![BundleSource::Directory(paths::BUNDLES.to_owned())],
     };
-    let registry = file
-        .fallback
-        .map(|it| checks::choice(&it, ["registry"], |it| it, to));
     Some(ImagesFrom::Bundles {
-        span: file.span,
+        span,
         bundles: bundles?,
         sources,
-        registry: registry.flatten().is_some(),
+        registry: file.fallback.is_some(),
     })
 }
 
@@ -68,30 +105,30 @@ fn bundles(
     to: &mut Diagnostics,
 ) -> Option<Vec<Bundle>> {
     if names.is_empty() {
-        to.report(Code::Airgap, span, "`bundles` names no file");
+        to.report(Code::Airgap, span, "`bundles` is empty");
     }
     let mut bundles: Vec<Bundle> = Vec::new();
     for name in names {
         let bundle = match crate::bundle::read(&files.path(name)) {
             Ok(bundle) => bundle,
             Err(reason) => {
-                let message = format!("`{}` can't be used: {reason:#}", name.value);
+                let message = format!("cannot use the bundle `{}`: {reason:#}", name.value);
                 to.report(Code::BundleUnusable, name.span, message);
                 continue;
             }
         };
         if bundles.iter().any(|it| it.file == bundle.file) {
-            let message = format!("a bundle `{}` is there already", bundle.file);
+            let message = format!("another bundle also has the file name `{}`", bundle.file);
             to.report(Code::Airgap, name.span, message);
         }
         let (arch, first) = (&bundle.architecture, bundles.first());
         if let Some(other) = first.filter(|it| it.architecture != *arch) {
             let of = &other.architecture;
             let message = format!(
-                "`{}` is for {arch}, and `{}` for {of}",
+                "`{}` is for {arch}, but `{}` is for {of}",
                 bundle.file, other.file
             );
-            let help = "with bundles, all nodes of a cluster file have one architecture";
+            let help = "use bundles for one architecture: with bundles, all nodes in a cluster file must have the same one";
             to.report_with_help(Code::Airgap, name.span, message, help);
         }
         bundles.push(bundle);
@@ -99,10 +136,14 @@ fn bundles(
     (bundles.len() == names.len()).then_some(bundles)
 }
 
-fn source(file: written::Source, files: &Files<'_>, to: &mut Diagnostics) -> Option<BundleSource> {
-    let span = file.span;
+fn source(file: Spanned<Source>, files: &Files<'_>, to: &mut Diagnostics) -> Option<BundleSource> {
+    let (span, file) = (file.span, file.value);
     if let Some(ca) = file.ca_file.as_ref().filter(|_| file.urls.is_none()) {
-        to.report(Code::Airgap, ca.span, "`caFile` is for `urls`");
+        to.report(
+            Code::Airgap,
+            ca.span,
+            "`caFile` can only be used together with `urls`",
+        );
     }
     match (file.directory, file.disk, file.urls) {
         (Some(directory), None, None) => {
@@ -115,7 +156,7 @@ fn source(file: written::Source, files: &Files<'_>, to: &mut Diagnostics) -> Opt
                 None => None,
             };
             if urls.is_empty() {
-                to.report(Code::Airgap, span, "`urls` names no server");
+                to.report(Code::Airgap, span, "`urls` is empty");
             }
             let urls = urls.into_iter().filter_map(|it| url(it, to)).collect();
             Some(BundleSource::Urls(Urls {
@@ -124,7 +165,7 @@ fn source(file: written::Source, files: &Files<'_>, to: &mut Diagnostics) -> Opt
             }))
         }
         _ => {
-            let message = "a source has one of `directory`, `disk` and `urls`";
+            let message = "a source must have exactly one of `directory`, `disk` and `urls`";
             to.report(Code::Airgap, span, message);
             None
         }
@@ -137,7 +178,7 @@ fn disk(label: Text, to: &mut Diagnostics) -> Option<BundleSource> {
     if fits && label.value.chars().all(good) && !label.value.starts_with('-') {
         return Some(BundleSource::Disk(label.value));
     }
-    let message = format!("`{}` is not the label of a file system", label.value);
+    let message = format!("`{}` is not a file system label", label.value);
     to.report(Code::Airgap, label.span, message);
     None
 }
@@ -150,7 +191,7 @@ fn url(text: Text, to: &mut Diagnostics) -> Option<String> {
         to.report(
             Code::Airgap,
             span,
-            "a server's URL has no user, query or fragment in it",
+            "the URL must not contain a user name, query or fragment",
         );
         return None;
     }

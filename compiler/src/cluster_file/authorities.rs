@@ -1,34 +1,88 @@
 //! `spec.pki.authorities` and `spec.pki.serviceAccount`: keys that are there already.
 
 use nkd_contract::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
+use super::checks::Text;
 use super::files::Files;
-use super::written;
-use crate::model::KeyPair;
-use crate::model::OwnKeys;
+use crate::model::{Algorithm, KeyPair, OwnKeys};
 use crate::pki::own::{Chain, Key, Problem};
 use crate::version::Version;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 
-type Text = Spanned<String>;
+/// `spec.pki`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Pki {
+    /// The algorithm of the certificate authorities' keys.
+    #[schemars(extend("default" = "ecdsa-p256"))]
+    pub algorithm: Algorithm,
+    /// How long the certificate authorities are valid, such as 365d; from 1d to 100y.
+    #[schemars(extend("default" = "10y"))]
+    pub validity: Text,
+    /// Existing certificate authorities. nkd makes those that are absent.
+    #[serde(default)]
+    pub authorities: Authorities,
+    /// An existing key that signs service accounts' tokens.
+    pub service_account: Option<ServiceAccount>,
+}
+
+/// `spec.pki.authorities`
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Authorities {
+    /// Signs the certificates of API servers, kubelets and administrators.
+    pub kubernetes: Option<Spanned<Authority>>,
+    /// Signs etcd's certificates.
+    pub etcd: Option<Spanned<Authority>>,
+    /// Signs the certificates of aggregated API servers' clients.
+    pub front_proxy: Option<Spanned<Authority>>,
+}
+
+/// A certificate authority
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Authority {
+    /// A file of its PEM certificate, then its issuers' certificates, the root last.
+    #[schemars(required)]
+    pub cert_file: Option<Text>,
+    /// A file of its PEM key, RSA or EC, not encrypted.
+    #[schemars(required)]
+    pub key_file: Option<Text>,
+}
+
+/// `spec.pki.serviceAccount`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceAccount {
+    /// A file of the PEM key, not encrypted. Before Kubernetes 1.26 it must be an RSA key.
+    #[schemars(required)]
+    pub key_file: Option<Text>,
+}
 
 /// Checks them.
 pub fn own(
-    file: written::OwnKeys,
+    file: Pki,
     version: Option<Version>,
     external_etcd: bool,
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> OwnKeys {
-    if external_etcd && let Some(etcd) = &file.etcd {
-        let message = "an authority for etcd is of no use beside an external etcd";
+    let Authorities {
+        kubernetes,
+        etcd,
+        front_proxy,
+    } = file.authorities;
+    if external_etcd && let Some(etcd) = &etcd {
+        let message = "an authority for etcd cannot be used together with an external etcd";
         to.report(Code::SharedAuthority, etcd.span, message);
     }
-    let mut authority = |file: Option<written::OwnAuthority>| authority(&file?, files, to);
-    let kubernetes = authority(file.kubernetes);
-    let etcd = authority(file.etcd);
-    let front_proxy = authority(file.front_proxy);
-    let service_account = file.service_account;
+    let mut authority = |file: Option<Spanned<Authority>>| authority(&file?.value, files, to);
+    let kubernetes = authority(kubernetes);
+    let etcd = authority(etcd);
+    let front_proxy = authority(front_proxy);
+    let service_account = file.service_account.and_then(|account| account.key_file);
     let service_account =
         service_account.and_then(|it| service_account_key(&it, version, files, to));
     let own = OwnKeys {
@@ -42,7 +96,7 @@ pub fn own(
 }
 
 fn authority(
-    file: &written::OwnAuthority,
+    file: &Authority,
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> Option<Spanned<KeyPair>> {
@@ -58,7 +112,10 @@ fn authority(
     let key = key.and_then(|name| private_key(name, files, to));
     let (chain, (key, key_file)) = (chain?, key?);
     if !chain.is_of(&key) {
-        let message = format!("`{}` is not the key of this certificate", key_file.value);
+        let message = format!(
+            "the private key in `{}` does not belong to this certificate",
+            key_file.value
+        );
         to.report(Code::KeyMismatch, key_file.span, message);
         return None;
     }
@@ -85,7 +142,7 @@ fn service_account_key(
         && version.needs_rsa_service_account()
         && !key.is_rsa()
     {
-        let message = format!("Kubernetes {version} takes an RSA key here and no other");
+        let message = format!("Kubernetes {version} requires an RSA key here");
         to.report(Code::KeyKind, name.span, message);
         return None;
     }
@@ -122,7 +179,7 @@ fn each_its_own(own: &OwnKeys, to: &mut Diagnostics) {
         seen.push(&pair.value);
     }
     for span in twice {
-        let message = "this has the key of another authority or of the service accounts";
+        let message = "this key is already used by another authority or for service accounts";
         to.report(Code::SharedAuthority, span, message);
     }
 }

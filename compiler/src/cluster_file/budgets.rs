@@ -1,66 +1,69 @@
-//! `spec.budgets`: how long stages of the installation may go on failing.
+//! `spec.budgets`: how long stages of the installation may keep failing.
+
+use std::borrow::Cow;
 
 use nkd_contract::Stage;
+use nkd_document::yaml::Pairs;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
-use nkd_document::yaml::{Fields, Key, Kind, Mapping};
-use nkd_document::{Diagnostics, Spanned};
+use super::checks::Text;
 
-const fn budget(stage: Stage, default: &'static str, meaning: &'static str) -> Key {
-    Key::new(stage.name(), Kind::Text, meaning).or(default)
+/// `spec.budgets`: a key for each stage.
+#[derive(Default, Deserialize)]
+#[serde(transparent)]
+pub struct Budgets(Pairs);
+
+impl Budgets {
+    /// The budgets that are written, each with its stage.
+    pub fn by_stage(&self) -> impl Iterator<Item = (Stage, &Text)> {
+        let stage = |name: &str| Stage::ALL.into_iter().find(|stage| stage.name() == name);
+        self.0
+            .0
+            .iter()
+            .filter_map(move |(name, text)| Some((stage(&name.value)?, text)))
+    }
 }
 
-/// A key for each stage.
-pub static BUDGETS: Mapping = Mapping {
-    name: "budgets",
-    groups: &[&[
-        budget(
-            Stage::Clock,
-            "1m",
-            "How long to wait for a time server; then the node goes on without.",
-        ),
-        budget(
-            Stage::Pivot,
-            "30m",
-            "To deploy the release image and boot it.",
-        ),
-        budget(
-            Stage::Host,
-            "10m",
-            "To have addresses, a name server, and the machine in order.",
-        ),
-        budget(Stage::Runtime, "5m", "To start the container runtime."),
-        budget(Stage::Images, "30m", "To have all images."),
-        budget(
-            Stage::Gate,
-            "1h",
-            "To wait for the cluster that is joined. A sixth of it is given to each control plane that joins earlier and doesn't come up.",
-        ),
-        budget(Stage::Kubeadm, "30m", "To make or join the cluster."),
-        budget(Stage::Addons, "5m", "To apply the manifests."),
-        budget(Stage::Ready, "15m", "To see the node Ready."),
-    ]],
-};
-
-/// Those that are written, each with its stage.
-pub fn read(fields: &mut Fields<'_>, to: &mut Diagnostics) -> Vec<(Stage, Spanned<String>)> {
-    let mut written = |stage: Stage| Some((stage, fields.text(stage.name(), to)?));
-    Stage::ALL.into_iter().filter_map(&mut written).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use nkd_document::yaml::Needed;
-
-    #[test]
-    fn the_documented_defaults_are_the_stages_own() {
-        let keys: Vec<_> = BUDGETS.keys().collect();
-        assert_eq!(keys.len(), Stage::ALL.len());
-        for (key, stage) in keys.into_iter().zip(Stage::ALL) {
-            assert_eq!(key.name, stage.name());
-            assert!(key.needed == Needed::No);
-            let default = humantime::parse_duration(key.default.unwrap()).unwrap();
-            assert_eq!(default, stage.default_budget(), "{stage}");
+/// What a stage does, as the documentation of its key.
+const fn meaning(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Clock => "To get the time from a time server. Then the agent continues without one.",
+        Stage::Pivot => "To deploy the release image and to boot it.",
+        Stage::Host => "To get addresses and a name server, and to prepare the machine.",
+        Stage::Runtime => "To start the container runtime.",
+        Stage::Images => "To get all images.",
+        Stage::Gate => {
+            "To wait for the cluster that the node joins. The agent waits a sixth of it for each control plane \
+             that joins earlier and does not come up."
         }
+        Stage::Kubeadm => "To initialize or join the cluster.",
+        Stage::Addons => "To apply the manifests.",
+        Stage::Ready => "To see the node Ready.",
+    }
+}
+
+impl JsonSchema for Budgets {
+    fn schema_name() -> Cow<'static, str> {
+        "Budgets".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let property = |stage: Stage| {
+            let default = humantime::format_duration(stage.default_budget()).to_string();
+            let value = json!({
+                "description": meaning(stage),
+                "type": ["string", "null"],
+                "default": default,
+            });
+            (stage.name().to_owned(), value)
+        };
+        let properties: Map<String, Value> = Stage::ALL.into_iter().map(property).collect();
+        json_schema!({
+            "description": "`spec.budgets`",
+            "type": "object",
+            "properties": properties,
+        })
     }
 }

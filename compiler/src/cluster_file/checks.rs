@@ -6,26 +6,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::model::Endpoint;
-use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, Spanned};
 
-type Text = Spanned<String>;
-
-/// One of a few words.
-pub fn choice<T: Copy, const N: usize>(
-    text: &Text,
-    all: [T; N],
-    name: fn(T) -> &'static str,
-    to: &mut Diagnostics,
-) -> Option<T> {
-    let found = all.into_iter().find(|it| name(*it) == text.value);
-    if found.is_none() {
-        let message = format!("`{}` is not possible here", text.value);
-        let help = yaml::suggest(&text.value, all.iter().map(|it| name(*it)));
-        to.report_with_help(Code::Choice, text.span, message, help);
-    }
-    found
-}
+/// Text and its place.
+pub type Text = Spanned<String>;
 
 /// A DNS label (RFC 1123).
 pub fn dns_label(text: Text, what: &str, to: &mut Diagnostics) -> Option<String> {
@@ -35,7 +19,7 @@ pub fn dns_label(text: Text, what: &str, to: &mut Diagnostics) -> Option<String>
     to.report(
         Code::Name,
         text.span,
-        format!("{what} `{}` is not a DNS label", text.value),
+        format!("{what} `{}` is not a valid DNS label", text.value),
     );
     None
 }
@@ -47,7 +31,7 @@ pub fn dns_name(text: &Text, what: &str, to: &mut Diagnostics) -> bool {
         to.report(
             Code::Name,
             text.span,
-            format!("{what} `{}` is not a DNS name", text.value),
+            format!("{what} `{}` is not a valid DNS name", text.value),
         );
     }
     good
@@ -58,7 +42,7 @@ pub fn host(text: &Text, to: &mut Diagnostics) {
     // Certificates may have `*` for the first label.
     let name = text.value.strip_prefix("*.").unwrap_or(&text.value);
     if text.value.parse::<IpAddr>().is_err() && !is_dns_name(name) {
-        let message = format!("`{}` is neither a DNS name nor an address", text.value);
+        let message = format!("`{}` is not a valid DNS name or IP address", text.value);
         to.report(Code::Name, text.span, message);
     }
 }
@@ -84,7 +68,7 @@ pub fn endpoint(text: &Text, to: &mut Diagnostics) -> Option<Endpoint> {
         })
     });
     if parsed.is_none() {
-        let message = format!("`{}` is not a host and a port", text.value);
+        let message = format!("`{}` is not a valid host and port", text.value);
         to.report(Code::Endpoint, text.span, message);
     }
     parsed
@@ -106,13 +90,13 @@ pub fn cidr(text: &Text, to: &mut Diagnostics) -> Option<IpNet> {
         to.report(
             Code::Cidr,
             text.span,
-            format!("`{}` is not a network", text.value),
+            format!("`{}` is not a network in CIDR notation", text.value),
         );
         return None;
     };
     if net.trunc() != net {
         let message = format!(
-            "`{}` is an address inside the network {}",
+            "`{}` has bits set after its prefix; the network is {}",
             text.value,
             net.trunc()
         );
@@ -121,7 +105,7 @@ pub fn cidr(text: &Text, to: &mut Diagnostics) -> Option<IpNet> {
     }
     // Everything, as 0.0.0.0/0, meets a node's address and is told of there.
     if net.prefix_len() > 0 && !is_machines(&net.addr()) {
-        let message = format!("`{}` is not a network that machines can have", text.value);
+        let message = format!("`{}` is not a network that machines can use", text.value);
         to.report(Code::Cidr, text.span, message);
         return None;
     }
@@ -142,7 +126,7 @@ pub fn address(text: &Text, to: &mut Diagnostics) -> Option<IpAddr> {
     let parsed: Option<IpAddr> = text.value.parse().ok();
     let good = parsed.filter(is_machines);
     if good.is_none() {
-        let message = format!("`{}` is not an address a node can have", text.value);
+        let message = format!("`{}` is not an IP address that a node can have", text.value);
         to.report(Code::Address, text.span, message);
     }
     good
@@ -159,7 +143,8 @@ pub fn addresses(text: &Text, to: &mut Diagnostics) -> Option<(IpAddr, Option<Ip
         IpAddr::V6(it) => it.is_unicast_link_local(),
     };
     if let Some(address) = all.iter().find(is_of_a_link) {
-        let message = format!("`{address}` is good on one link only");
+        let message =
+            format!("`{address}` is a link-local address, which other networks cannot reach");
         to.report(Code::Address, text.span, message);
         return None;
     }
@@ -169,7 +154,7 @@ pub fn addresses(text: &Text, to: &mut Diagnostics) -> Option<(IpAddr, Option<Ip
         _ => {}
     }
     let message = format!(
-        "`{}` is more than an address of each IP version",
+        "`{}` has more than one address of the same IP version",
         text.value
     );
     to.report(Code::Address, text.span, message);
@@ -186,7 +171,7 @@ pub fn image_repository(text: &Text, to: &mut Diagnostics) {
     let last = text.value.rsplit('/').next().unwrap_or_default();
     let has_tag = text.value.contains('/') && last.contains(':');
     if has_tag || !is_image_path(&text.value) {
-        let message = format!("`{}` is not an image repository", text.value);
+        let message = format!("`{}` is not a valid image repository", text.value);
         to.report(Code::Image, text.span, message);
     }
 }
@@ -201,7 +186,7 @@ pub fn image(text: &Text, to: &mut Diagnostics) {
         to.report(
             Code::Image,
             text.span,
-            format!("`{}` is not an image with a tag", text.value),
+            format!("`{}` is not an image name with a tag", text.value),
         );
     }
 }
@@ -269,7 +254,7 @@ pub fn node_path(text: Text, to: &mut Diagnostics) -> Option<String> {
     to.report(
         Code::NodePath,
         text.span,
-        format!("`{}` is not a full path", text.value),
+        format!("`{}` is not an absolute path", text.value),
     );
     None
 }
@@ -280,7 +265,7 @@ pub fn duration(text: &Text, to: &mut Diagnostics) -> Option<Duration> {
     let parsed = humantime::parse_duration(&text.value).ok();
     let good = parsed.filter(|it| (DAY..=DAY * 36525).contains(it));
     if good.is_none() {
-        let message = format!("`{}` is not a time between a day and a century", text.value);
+        let message = format!("`{}` is not a duration between 24h and 100y", text.value);
         to.report(Code::Duration, text.span, message);
     }
     good
@@ -292,7 +277,7 @@ pub fn budget(text: &Text, to: &mut Diagnostics) -> Option<u64> {
     let parsed = humantime::parse_duration(&text.value).ok();
     let good = parsed.filter(|it| *it <= DAY);
     if good.is_none() {
-        let message = format!("`{}` is not a time of at most a day", text.value);
+        let message = format!("`{}` is not a duration of at most 24h", text.value);
         let help = "write a number and a unit, such as 90s, 30m or 2h";
         to.report_with_help(Code::Duration, text.span, message, help);
     }
@@ -311,7 +296,7 @@ pub fn port(text: &Text, to: &mut Diagnostics) {
         is_range(ports) && ["tcp", "udp", "sctp", "dccp"].contains(&protocol)
     });
     if !good {
-        let message = format!("`{}` is not a port and its protocol", text.value);
+        let message = format!("`{}` is not a port with its protocol", text.value);
         to.report(Code::Port, text.span, message);
     }
 }
@@ -332,7 +317,7 @@ pub fn pinned_image(text: Text, to: &mut Diagnostics) -> Option<String> {
     if good {
         return Some(text.value);
     }
-    let message = format!("`{}` is not an image with its digest", text.value);
+    let message = format!("`{}` is not an image name with a digest", text.value);
     to.report(Code::ReleaseImage, text.span, message);
     None
 }
@@ -340,7 +325,7 @@ pub fn pinned_image(text: Text, to: &mut Diagnostics) -> Option<String> {
 /// A DNS name or an address, nothing else.
 pub fn plain_host(text: &Text, to: &mut Diagnostics) {
     if !is_host(&text.value) && text.value.parse::<IpAddr>().is_err() {
-        let message = format!("`{}` is neither a DNS name nor an address", text.value);
+        let message = format!("`{}` is not a valid DNS name or IP address", text.value);
         to.report(Code::Name, text.span, message);
     }
 }
@@ -365,7 +350,10 @@ pub fn mac(text: &Text, to: &mut Diagnostics) -> Option<String> {
     if octets.as_ref().is_some_and(one_machine) {
         return Some(lower);
     }
-    let message = format!("`{}` is not a MAC address of a machine", text.value);
+    let message = format!(
+        "`{}` is not the MAC address of a network interface",
+        text.value
+    );
     to.report(Code::Mac, text.span, message);
     None
 }
@@ -377,7 +365,11 @@ pub fn disk(text: Text, to: &mut Diagnostics) -> Option<String> {
     if path.starts_with("/dev/") {
         return Some(path);
     }
-    to.report(Code::NodePath, span, format!("`{path}` is not in /dev"));
+    to.report(
+        Code::NodePath,
+        span,
+        format!("`{path}` is not below `/dev`"),
+    );
     None
 }
 
@@ -392,7 +384,7 @@ pub fn interface(text: &Text, to: &mut Diagnostics) -> Option<String> {
     if good {
         return Some(text.value.clone());
     }
-    let message = format!("`{}` is not the name of a network interface", text.value);
+    let message = format!("`{}` is not a valid interface name", text.value);
     to.report(Code::Interface, text.span, message);
     None
 }

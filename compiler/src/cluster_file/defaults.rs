@@ -1,35 +1,81 @@
-//! What keys of the cluster file are by default, and the words and numbers they take.
+//! Defaults that follow from other keys. A key that is required and absent stays absent, so that the checks
+//! after this see all the rest.
 
-use std::ops::RangeInclusive;
+use super::checks::Text;
+use super::keys::{Cluster, Kubernetes};
+use super::nodes::{Node, Pool, is_control_plane, pool_of};
+use crate::images;
+use crate::model::DEFAULT_API_PORT;
+use crate::version::Version;
+use nkd_document::yaml;
+use nkd_document::{Code, Diagnostics, Spanned};
 
-use crate::model::Algorithm;
+/// Fills the defaults in.
+pub fn fill(file: &mut Spanned<Cluster>, to: &mut Diagnostics) {
+    let span = file.span;
+    let spec = &mut file.value.spec;
+    let keys_are_right = to.is_empty();
+    for node in &mut spec.nodes {
+        inherit_role(node, &spec.pools, to);
+        // A role that is wrong has been left out, and is not missing.
+        if let Some(pool) = &node.own.pool
+            && keys_are_right
+            && node.own.role.is_none()
+            && pool_of(node, &spec.pools).is_some()
+        {
+            let message = "`role` is missing, in this node and in its pool";
+            to.report(Code::MissingKey, pool.span, message);
+        }
+    }
+    let Kubernetes {
+        version,
+        endpoint,
+        image_repository,
+        ..
+    } = &mut spec.kubernetes;
+    if endpoint.is_none() {
+        *endpoint = default_endpoint(&spec.nodes);
+    }
+    // A version that is wrong is reported later; until then any default does.
+    let version = version.as_ref();
+    let version = version.and_then(|version| Version::parse(&version.value).ok());
+    let repository = image_repository
+        .get_or_insert_with(|| Spanned::new(images::default_repository(version).to_owned(), span));
+    let sandbox = images::sandbox(version, &repository.value);
+    let sandbox_image = &mut spec.runtime.sandbox_image;
+    sandbox_image.get_or_insert_with(|| Spanned::new(sandbox, span));
+}
 
-/// `apiVersion`
-pub const API_VERSION: &str = "nkd.openeuler.org/v1alpha1";
-/// `kind`
-pub const KIND: &str = "Cluster";
-/// `spec.kubernetes.networking.podSubnet`, by default
-pub const POD_SUBNET: &str = "10.244.0.0/16";
-/// `spec.kubernetes.networking.serviceSubnet`, by default
-pub const SERVICE_SUBNET: &str = "10.96.0.0/12";
-/// `spec.kubernetes.networking.dnsDomain`, by default
-pub const DNS_DOMAIN: &str = "cluster.local";
-/// `spec.runtime.name`; the first is the default
-pub const RUNTIMES: [&str; 4] = ["containerd", "crio", "isulad", "docker"];
-/// `spec.kubernetes.bootstrapTokens.each`; the first is the default
-pub const TOKENS: [&str; 2] = ["pool", "node"];
-/// `spec.kubernetes.bootstrapTokens.ttl`, by default. Longer than kubeadm's own 24 h: machines are
-/// racked and powered on over days, and a node that comes later can't join.
-pub const TOKEN_TTL: &str = "7d";
-/// `spec.pki.algorithm`, by default
-pub const ALGORITHM: &str = Algorithm::EcdsaP256.name();
-/// `spec.pki.validity`, by default
-pub const VALIDITY: &str = "10y";
-/// What a taint can do.
-pub const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-/// `os.selinux`; without it the runtime's own default holds.
-pub const SELINUX: [&str; 1] = ["container-separation"];
-/// How many pods a node can run.
-pub const MAX_PODS: RangeInclusive<u64> = 1..=10_000;
-/// The largest packet: the kernel's smallest for IPv6, and the largest there is.
-pub const MTU: RangeInclusive<u64> = 1280..=65535;
+/// The only control plane is the endpoint of its cluster. Of several, none is: the others must be reached when it
+/// is down.
+fn default_endpoint(nodes: &[Node]) -> Option<Text> {
+    let mut control_planes = nodes.iter().filter(|node| is_control_plane(node));
+    let (Some(only), None) = (control_planes.next(), control_planes.next()) else {
+        return None;
+    };
+    let address = only.own.address.as_ref()?;
+    let first = address.value.split(',').next().unwrap_or_default();
+    let host = if first.contains(':') {
+        format!("[{first}]")
+    } else {
+        first.to_owned()
+    };
+    let endpoint = format!("{host}:{DEFAULT_API_PORT}");
+    Some(Spanned::new(endpoint, address.span))
+}
+
+fn inherit_role(node: &mut Node, pools: &[Pool], to: &mut Diagnostics) {
+    let Some(name) = &node.own.pool else {
+        return;
+    };
+    let names = pools.iter().filter_map(|pool| pool.own.name.as_ref());
+    let names: Vec<&str> = names.map(|name| name.value.as_str()).collect();
+    let pool = pool_of(node, pools);
+    if pool.is_none() {
+        let message = format!("unknown pool `{}`", name.value);
+        let help = yaml::suggest(&name.value, names.iter().copied());
+        to.report_with_help(Code::UnknownPool, name.span, message, help);
+    }
+    let pools_role = pool.and_then(|pool| pools.get(pool)?.own.role.clone());
+    node.own.role = node.own.role.take().or(pools_role);
+}

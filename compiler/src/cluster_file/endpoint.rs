@@ -3,64 +3,61 @@
 use std::net::IpAddr;
 
 use super::checks;
-use super::resolved::{Cluster, Node};
+use super::checks::Text;
+use super::keys::Spec;
+use super::nodes::{Node, is_control_plane};
 use crate::image_name::full;
-use crate::model::{Endpoint, KubeVip};
-use nkd_document::{Code, Diagnostics, Spanned};
-
-type Text = Spanned<String>;
-
-/// The image of kube-vip, unless the cluster file names another.
-pub const KUBE_VIP_IMAGE: &str = "ghcr.io/kube-vip/kube-vip:v0.8.9";
+use crate::model::{self, Endpoint};
+use nkd_document::{Code, Diagnostics, Span};
 
 /// Checks the endpoint and what carries its address.
-pub fn endpoint(file: &Cluster, to: &mut Diagnostics) -> (Option<Endpoint>, Option<KubeVip>) {
-    let endpoint = file
-        .endpoint
-        .as_ref()
-        .and_then(|it| checks::endpoint(it, to));
+pub fn endpoint(
+    spec: &Spec,
+    span: Span,
+    to: &mut Diagnostics,
+) -> (Option<Endpoint>, Option<model::KubeVip>) {
+    let endpoint = spec.kubernetes.endpoint.as_ref();
+    let endpoint = endpoint.and_then(|text| checks::endpoint(text, to));
     let address = endpoint
         .as_ref()
         .and_then(|it| it.host.parse::<IpAddr>().ok());
-    let control_planes = file.nodes.iter().filter(|node| node.is_control_plane());
+    let control_planes = spec.nodes.iter().filter(|node| is_control_plane(node));
     if control_planes.count() > 1 {
-        outlives_nodes(file, address, to);
+        outlives_nodes(spec, span, address, to);
     }
-    if let (Some(text), Some(endpoint)) = (&file.endpoint, &endpoint) {
-        is_served(file, endpoint, text, to);
+    if let (Some(text), Some(endpoint)) = (&spec.kubernetes.endpoint, &endpoint) {
+        is_served(spec, endpoint, text, to);
     }
-    let kube_vip = file.kube_vip.as_ref().and_then(|kube_vip| {
-        if let (Some(text), Some(_)) = (&file.endpoint, &endpoint)
-            && address.is_none_or(|address| is_a_nodes(&file.nodes, address))
+    let kube_vip = spec.kubernetes.kube_vip.as_ref().and_then(|kube_vip| {
+        if let (Some(text), Some(_)) = (&spec.kubernetes.endpoint, &endpoint)
+            && address.is_none_or(|address| is_a_nodes(&spec.nodes, address))
         {
-            let message = format!("kube-vip can't carry the endpoint `{}`", text.value);
+            let message = format!("kube-vip cannot use the endpoint `{}`", text.value);
             to.report(Code::VirtualAddress, text.span, message);
         }
-        carried_by_nodes(file, address, to);
-        if let Some(image) = &kube_vip.image {
-            checks::image(image, to);
-        }
+        carried_by_nodes(spec, address, to);
+        checks::image(&kube_vip.image, to);
         let interface = checks::interface(kube_vip.interface.as_ref()?, to)?;
-        let image = kube_vip.image.as_ref();
-        Some(KubeVip {
+        Some(model::KubeVip {
             interface,
-            image: image.map_or_else(|| KUBE_VIP_IMAGE.to_owned(), |it| full(&it.value)),
+            image: full(&kube_vip.image.value),
         })
     });
     (endpoint, kube_vip)
 }
 
-fn outlives_nodes(file: &Cluster, address: Option<IpAddr>, to: &mut Diagnostics) {
-    let Some(text) = &file.endpoint else {
-        let message = "a cluster with several control planes needs `spec.kubernetes.endpoint`";
-        return to.report(Code::SharedEndpoint, file.span, message);
+fn outlives_nodes(spec: &Spec, span: Span, address: Option<IpAddr>, to: &mut Diagnostics) {
+    let Some(text) = &spec.kubernetes.endpoint else {
+        let message = "`spec.kubernetes.endpoint` is missing; a cluster with several control planes requires it";
+        to.report(Code::SharedEndpoint, span, message);
+        return;
     };
     let host = text.value.rsplit_once(':').map(|(host, _)| host);
-    let mut names = file.nodes.iter().filter_map(|node| node.name.as_ref());
+    let mut names = spec.nodes.iter().filter_map(|node| node.own.name.as_ref());
     let is_name = names.any(|name| Some(name.value.as_str()) == host);
-    if is_name || address.is_some_and(|address| is_a_nodes(&file.nodes, address)) {
+    if is_name || address.is_some_and(|address| is_a_nodes(&spec.nodes, address)) {
         let message = format!(
-            "the endpoint `{}` is one node's own, and the control planes are several",
+            "the endpoint `{}` is the address of one node, but the cluster has several control planes",
             text.value
         );
         to.report(Code::SharedEndpoint, text.span, message);
@@ -74,51 +71,62 @@ const TAKEN: [u16; 10] = [
 ];
 
 /// Somebody serves the API there: not a worker, and not on a port of another's.
-fn is_served(file: &Cluster, endpoint: &Endpoint, text: &Text, to: &mut Diagnostics) {
+fn is_served(spec: &Spec, endpoint: &Endpoint, text: &Text, to: &mut Diagnostics) {
     let is_at = |node: &&Node| {
-        let mut addresses = node.address.iter().flat_map(checks::parsed_addresses);
+        let mut addresses = node.own.address.iter().flat_map(checks::parsed_addresses);
         addresses.any(|it| it.to_string() == endpoint.host)
             || node
+                .own
                 .name
                 .as_ref()
                 .is_some_and(|it| it.value == endpoint.host)
     };
-    let at = file.nodes.iter().find(is_at);
-    if file.kube_vip.is_none() && at.is_some_and(|node| !node.is_control_plane()) {
-        let message = format!("the endpoint `{}` is a worker's", text.value);
+    let at = spec.nodes.iter().find(is_at);
+    if spec.kubernetes.kube_vip.is_none() && at.is_some_and(|node| !is_control_plane(node)) {
+        let message = format!("the endpoint `{}` is the address of a worker", text.value);
         to.report(Code::Endpoint, text.span, message);
-    } else if (at.is_some() || file.kube_vip.is_some()) && TAKEN.contains(&endpoint.port) {
-        let message = format!("port {} of a control plane is another's", endpoint.port);
-        let help = "the API server listens there itself: use another port, such as 6443";
+    } else if (at.is_some() || spec.kubernetes.kube_vip.is_some()) && TAKEN.contains(&endpoint.port)
+    {
+        let message = format!(
+            "another program already uses port {} on control planes",
+            endpoint.port
+        );
+        let help = "use another port, such as 6443";
         to.report_with_help(Code::Endpoint, text.span, message, help);
     }
 }
 
 /// The control planes have the interface and the IP version, as far as the file says what they
 /// have.
-fn carried_by_nodes(file: &Cluster, address: Option<IpAddr>, to: &mut Diagnostics) {
-    let (Some(text), Some(kube_vip)) = (&file.endpoint, &file.kube_vip) else {
+fn carried_by_nodes(spec: &Spec, address: Option<IpAddr>, to: &mut Diagnostics) {
+    let (Some(text), Some(kube_vip)) = (&spec.kubernetes.endpoint, &spec.kubernetes.kube_vip)
+    else {
         return;
     };
-    for node in file.nodes.iter().filter(|node| node.is_control_plane()) {
-        let mut own = node.address.iter().flat_map(checks::parsed_addresses);
+    for node in spec.nodes.iter().filter(|node| is_control_plane(node)) {
+        let mut own = node.own.address.iter().flat_map(checks::parsed_addresses);
         if address.is_some_and(|it| own.all(|own| own.is_ipv4() != it.is_ipv4())) {
-            let message = "the control planes have no address of the endpoint's IP version";
-            return to.report(Code::VirtualAddress, text.span, message);
+            let message = "the control planes have no address with the IP version of the endpoint";
+            to.report(Code::VirtualAddress, text.span, message);
+            return;
         }
-        let mut names = node.interfaces.iter().filter_map(|it| it.name.as_ref());
+        let mut names = node.own.interfaces.iter().filter_map(|it| it.name.as_ref());
         if let Some(interface) = &kube_vip.interface
-            && !node.interfaces.is_empty()
+            && !node.own.interfaces.is_empty()
             && names.all(|it| it.value != interface.value)
         {
-            let message = format!("a control plane has no interface `{}`", interface.value);
-            return to.report(Code::VirtualAddress, interface.span, message);
+            let message = format!(
+                "a control plane has no network interface `{}`",
+                interface.value
+            );
+            to.report(Code::VirtualAddress, interface.span, message);
+            return;
         }
     }
 }
 
 fn is_a_nodes(nodes: &[Node], address: IpAddr) -> bool {
-    let addresses = nodes.iter().filter_map(|node| node.address.as_ref());
+    let addresses = nodes.iter().filter_map(|node| node.own.address.as_ref());
     addresses
         .flat_map(checks::parsed_addresses)
         .any(|it| it == address)

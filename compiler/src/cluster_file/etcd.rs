@@ -1,31 +1,52 @@
 //! `spec.kubernetes.etcd.external`: an etcd that is there already.
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use super::checks;
+use super::checks::Text;
 use super::files::Files;
-use super::written;
-use crate::model::ExternalEtcd;
+use crate::model;
 use crate::pki::own::{Chain, Key};
-use nkd_document::{Code, Diagnostics};
+use nkd_document::{Code, Diagnostics, Spanned};
+
+/// `spec.kubernetes.etcd.external`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalEtcd {
+    /// The https URLs of its members, at least one.
+    #[serde(default)]
+    pub endpoints: Vec<Text>,
+    /// A file of the PEM certificates of etcd's certificate authority.
+    #[schemars(required)]
+    pub ca_file: Option<Text>,
+    /// A file of the API server's client certificate, as PEM.
+    #[schemars(required)]
+    pub cert_file: Option<Text>,
+    /// A file of the client certificate's key, as PEM.
+    #[schemars(required)]
+    pub key_file: Option<Text>,
+}
 
 /// Checks it.
 pub fn external(
-    file: written::ExternalEtcd,
+    file: Option<Spanned<ExternalEtcd>>,
     files: &Files<'_>,
     to: &mut Diagnostics,
-) -> Option<ExternalEtcd> {
-    let written = file.endpoints.unwrap_or_default();
-    if written.is_empty() {
-        to.report(Code::Etcd, file.span, "an external etcd has no endpoints");
+) -> Option<model::ExternalEtcd> {
+    let Spanned { span, value: file } = file?;
+    if file.endpoints.is_empty() {
+        to.report(Code::Etcd, span, "`endpoints` is empty");
     }
     let mut endpoints = Vec::new();
-    for text in written {
+    for text in file.endpoints {
         let span = text.span;
         let Some(url) = checks::url(text, to) else {
             continue;
         };
         // The API server shows its client certificate, so there has to be TLS.
         if endpoints.contains(&url) {
-            to.report(Code::Etcd, span, format!("`{url}` is there already"));
+            to.report(Code::Etcd, span, format!("duplicate endpoint `{url}`"));
         }
         if !url.starts_with("https://") {
             to.report(Code::Etcd, span, format!("`{url}` is not an https URL"));
@@ -40,10 +61,10 @@ pub fn external(
         && let (Ok(chain), Ok(own)) = (Chain::read(certificate), Key::read(key.expose()))
         && !chain.is_of(&own)
     {
-        let message = "the key is not that of the API server's client certificate";
+        let message = "the private key does not belong to the certificate in `certFile`";
         to.report(Code::KeyMismatch, span, message);
     }
-    Some(ExternalEtcd {
+    Some(model::ExternalEtcd {
         endpoints,
         authority: authority?,
         certificate: certificate?,

@@ -2,15 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::written;
+use super::checks::Text;
 use crate::config::user::UserConfig;
 use crate::images::manifest;
 use crate::model::{Manifest, Overlay, Own, Secret};
 use crate::pki::own::Chain;
 use nkd_document::yaml;
-use nkd_document::{Code, Diagnostics, SourceId, Spanned};
-
-type Text = Spanned<String>;
+use nkd_document::{Code, Diagnostics, SourceId};
 
 /// Reads files relative to the cluster file's directory.
 pub struct Files<'a> {
@@ -25,7 +23,7 @@ impl Files<'_> {
     }
 
     fn read(&self, name: &Text, to: &mut Diagnostics) -> Option<SourceId> {
-        to.read(&self.path(name), Some(name.span))
+        to.read(&self.path(name), Some(name.span)).ok()
     }
 
     /// The overlay documents of all files, in order.
@@ -65,7 +63,7 @@ impl Files<'_> {
                 to.report(
                     Code::Manifest,
                     name.span,
-                    format!("a manifest `{file}` is there already"),
+                    format!("another manifest also has the file name `{file}`"),
                 );
                 continue;
             }
@@ -84,7 +82,10 @@ impl Files<'_> {
         if let Ok(chain) = Chain::read(to.text(source)) {
             return Some(chain.to_pem());
         }
-        let message = format!("`{}` is not a file of PEM certificates alone", name.value);
+        let message = format!(
+            "`{}` is not a file that contains only PEM certificates",
+            name.value
+        );
         to.report(Code::Certificate, name.span, message);
         None
     }
@@ -113,7 +114,10 @@ impl Files<'_> {
         if has("PRIVATE KEY-----") && !has("ENCRYPTED") && !has("CERTIFICATE") {
             return Some(Secret::new(text));
         }
-        let message = format!("`{}` is not a file of one unencrypted PEM key", name.value);
+        let message = format!(
+            "`{}` is not a file that contains one unencrypted PEM key",
+            name.value
+        );
         to.report(Code::Etcd, name.span, message);
         None
     }
@@ -129,7 +133,7 @@ impl Files<'_> {
         let source = self.read(name, to)?;
         let password = to.text(source).trim_end_matches(['\n', '\r']).to_owned();
         if password.is_empty() || password.contains(char::is_control) {
-            let message = format!("`{}` doesn't hold one password alone", name.value);
+            let message = format!("`{}` does not contain exactly one password", name.value);
             to.report(Code::Auth, name.span, message);
             return None;
         }
@@ -137,22 +141,25 @@ impl Files<'_> {
     }
 
     /// The user's own configs.
-    pub fn own(&self, os: &mut written::Os, to: &mut Diagnostics) -> Own {
+    pub fn own(
+        &self,
+        ignition: &[Text],
+        butane: &[Text],
+        overrides: Vec<Text>,
+        to: &mut Diagnostics,
+    ) -> Own {
         let mut configs = Vec::new();
-        for name in os.ignition.take().iter().flatten() {
+        for name in ignition {
             let source = self.read(name, to);
-            configs.extend(source.and_then(|source| UserConfig::read(source, to)));
+            configs.extend(source.and_then(|source| UserConfig::read(source, to).ok()));
         }
-        for name in os.butane.take().iter().flatten() {
+        for name in butane {
             let source = self.read(name, to);
             let path = self.path(name);
-            let read = |source| UserConfig::read_butane(source, path.parent(), to);
+            let read = |source| UserConfig::read_butane(source, path.parent(), to).ok();
             configs.extend(source.and_then(read));
         }
-        Own {
-            configs,
-            overrides: os.overrides.take().unwrap_or_default(),
-        }
+        Own { configs, overrides }
     }
 }
 
@@ -164,12 +171,12 @@ fn objects(documents: &[yaml::Node], name: &Text, to: &mut Diagnostics) {
         none = false;
         let has = |key| document.get(key).and_then(yaml::Node::as_text).is_some();
         if !has("apiVersion") || !has("kind") {
-            let message = "this is no object of Kubernetes: it has no `apiVersion` and `kind`";
+            let message = "this document has no `apiVersion` and `kind`";
             to.report(Code::ManifestObject, document.span, message);
         }
     }
     if none {
-        let message = format!("`{}` holds no object of Kubernetes", name.value);
+        let message = format!("`{}` contains no Kubernetes object", name.value);
         to.report(Code::ManifestObject, name.span, message);
     }
 }

@@ -2,42 +2,130 @@
 
 use std::collections::HashSet;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::checks;
+use super::checks::Text;
 use super::files::Files;
-use super::written;
-use super::{checks, keys};
-use crate::model::Secret;
-use crate::model::{Host, Names, Own, Proxy, User};
+use crate::model::{self, Names, Own, Secret};
 use nkd_document::{Code, Diagnostics, Spanned};
 
-type Text = Spanned<String>;
+/// `os`, of the cluster, of a pool and of a node
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Os {
+    /// Files of your Ignition configs, merged with nkd's part.
+    #[serde(default)]
+    pub ignition: Vec<Text>,
+    /// Files of your Butane configs, merged with nkd's part.
+    #[serde(default)]
+    pub butane: Vec<Text>,
+    /// What your configs may change in nkd's part: paths, units, drop-ins as UNIT.d/NAME, users.
+    #[serde(default, rename = "override")]
+    pub overrides: Vec<Text>,
+    /// Users of the system.
+    #[serde(default)]
+    pub users: Vec<User>,
+    /// The OS image that the machine boots into first, as REPOSITORY@sha256:DIGEST. Needs rpm-ostree.
+    pub release_image: Option<Text>,
+    /// Kernel arguments, each an item of its own.
+    #[serde(default)]
+    pub kernel_arguments: Vec<Text>,
+    /// Time servers.
+    #[serde(default)]
+    pub ntp: Vec<Text>,
+    /// The proxy of the container runtime and kubelet.
+    pub proxy: Option<Proxy>,
+    /// Lines of `/etc/hosts`.
+    #[serde(default)]
+    pub hosts: Vec<Host>,
+    /// Files of PEM certificates that the whole system trusts.
+    #[serde(default)]
+    pub trust: Vec<Text>,
+    /// With `container-separation` the container runtime gives each container an SELinux label of its own. The
+    /// control plane's pods get the type `spc_t`, since they need files of the host. Without it the
+    /// runtime's default applies. Control planes need Kubernetes 1.22.
+    pub selinux: Option<Spanned<Selinux>>,
+}
+
+/// What SELinux separates
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Selinux {
+    /// Each container from the host and from the other containers.
+    ContainerSeparation,
+}
+
+/// An item of `os.users`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct User {
+    /// The login name.
+    #[schemars(required)]
+    pub name: Option<Text>,
+    /// Public SSH keys, each a line of a .pub file.
+    #[serde(default)]
+    pub ssh_authorized_keys: Vec<Text>,
+    /// The hash of a password, as `mkpasswd` prints it.
+    pub password_hash: Option<Text>,
+    /// Supplementary groups.
+    #[serde(default)]
+    pub groups: Vec<Text>,
+}
+
+/// `os.proxy`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Proxy {
+    /// The URL of the proxy for http.
+    pub http: Option<Text>,
+    /// The URL of the proxy for https.
+    pub https: Option<Text>,
+    /// Names, addresses and networks that are reached without the proxy. nkd adds the node itself, the endpoint,
+    /// and the networks of pods and services.
+    #[serde(default, rename = "noProxy")]
+    pub direct: Vec<Text>,
+}
+
+/// An item of `os.hosts`
+#[derive(Deserialize, JsonSchema)]
+pub struct Host {
+    /// The IP address.
+    #[schemars(required)]
+    pub address: Option<Text>,
+    /// The DNS names of the address, at least one.
+    #[serde(default)]
+    pub names: Vec<Text>,
+}
 
 /// `os` of the cluster, a pool or a node.
 pub struct HostLevel {
     /// What goes into each node's own config.
-    pub host: Host,
+    pub host: model::Host,
     /// The user's own configs.
     pub own: Own,
 }
 
 /// Checks `os`.
-pub fn host(mut file: written::Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
-    let own = files.own(&mut file, to);
-    let users = file.users.unwrap_or_default();
+pub fn host(file: Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
+    let own = files.own(&file.ignition, &file.butane, file.overrides, to);
+    let users = file.users;
     let mut seen = HashSet::new();
     for name in users.iter().filter_map(|user| user.name.as_ref()) {
         if !seen.insert(&name.value) {
-            let message = format!("the user `{}` is there already", name.value);
+            let message = format!("duplicate user `{}`", name.value);
             to.report(Code::User, name.span, message);
         }
     }
     let users = users.into_iter();
-    let names = file.hosts.unwrap_or_default().into_iter();
-    let arguments = file.kernel_arguments.unwrap_or_default().into_iter();
-    let servers = file.ntp.unwrap_or_default();
+    let names = file.hosts.into_iter();
+    let arguments = file.kernel_arguments.into_iter();
+    let servers = file.ntp;
     for server in &servers {
         checks::plain_host(server, to);
     }
-    let host = Host {
+    let host = model::Host {
         users: users.filter_map(|it| user(it, to)).collect(),
         release_image: file
             .release_image
@@ -46,42 +134,41 @@ pub fn host(mut file: written::Os, files: &Files<'_>, to: &mut Diagnostics) -> H
         ntp: plain(servers),
         proxy: file.proxy.map(|it| proxy(it, to)),
         hosts: names.filter_map(|it| entry(it, to)).collect(),
-        trust: files.trust(&file.trust.unwrap_or_default(), to),
-        container_separation: file.selinux.and_then(|mode| {
-            // There is one word, and so one thing to ask for.
-            checks::choice(&mode, keys::SELINUX, |word| word, to).map(|_| mode.span)
+        trust: files.trust(&file.trust, to),
+        container_separation: file.selinux.map(|mode| match mode.value {
+            Selinux::ContainerSeparation => mode.span,
         }),
     };
     HostLevel { host, own }
 }
 
-fn plain(texts: Vec<Text>) -> Vec<String> {
-    texts.into_iter().map(|it| it.value).collect()
+pub fn plain(texts: Vec<Text>) -> Vec<String> {
+    texts.into_iter().map(|text| text.value).collect()
 }
 
-fn user(file: written::User, to: &mut Diagnostics) -> Option<User> {
-    let groups = file.groups.unwrap_or_default();
+fn user(file: User, to: &mut Diagnostics) -> Option<model::User> {
+    let groups = file.groups;
     let name = file.name?;
     for name in groups.iter().chain([&name]) {
         if !is_login_name(&name.value) {
-            let message = format!("`{}` is not the name of a user or group", name.value);
+            let message = format!("`{}` is not a valid name for a user or group", name.value);
             to.report(Code::User, name.span, message);
         }
     }
-    let keys = without_repeats(file.ssh_authorized_keys.unwrap_or_default());
+    let keys = without_repeats(file.ssh_authorized_keys);
     for key in &keys {
         if !is_ssh_key(&key.value) {
-            let message = format!("this is not a public SSH key of `{}`", name.value);
+            let message = format!("user `{}`: this is not a public SSH key", name.value);
             to.report(Code::SshKey, key.span, message);
         }
     }
     if let Some(hash) = &file.password_hash
         && !is_password_hash(&hash.value)
     {
-        let message = format!("this is not the hash of a password of `{}`", name.value);
+        let message = format!("user `{}`: this is not a password hash", name.value);
         to.report(Code::User, hash.span, message);
     }
-    Some(User {
+    Some(model::User {
         name: name.value,
         ssh_authorized_keys: plain(keys),
         password_hash: file.password_hash.map(|it| Secret::new(it.value)),
@@ -136,15 +223,15 @@ fn kernel_argument(text: Text, to: &mut Diagnostics) -> Option<String> {
     if good {
         return Some(text.value);
     }
-    let message = format!("`{}` is not one kernel argument", text.value);
+    let message = format!("`{}` is not a single kernel argument", text.value);
     to.report(Code::KernelArgument, text.span, message);
     None
 }
 
-fn proxy(file: written::Proxy, to: &mut Diagnostics) -> Proxy {
+fn proxy(file: Proxy, to: &mut Diagnostics) -> model::Proxy {
     let mut url = |text: Option<Text>| Some(Secret::new(checks::url(text?, to)?));
     let (http, https) = (url(file.http), url(file.https));
-    let no_proxy = file.no_proxy.unwrap_or_default();
+    let no_proxy = file.direct;
     for item in &no_proxy {
         let good = !item.value.is_empty()
             && item
@@ -152,26 +239,29 @@ fn proxy(file: written::Proxy, to: &mut Diagnostics) -> Proxy {
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "*.:/-_[]".contains(c));
         if !good {
-            let message = format!("`{}` is not a name, address or network", item.value);
+            let message = format!(
+                "`{}` is not a host name, domain, IP address or network",
+                item.value
+            );
             to.report(Code::NoProxy, item.span, message);
         }
     }
     let no_proxy = plain(no_proxy);
-    Proxy {
+    model::Proxy {
         http,
         https,
-        no_proxy,
+        direct: no_proxy,
     }
 }
 
-fn entry(file: written::Host, to: &mut Diagnostics) -> Option<Names> {
-    let names = file.names.unwrap_or_default();
+fn entry(file: Host, to: &mut Diagnostics) -> Option<Names> {
+    let names = file.names;
     for name in &names {
-        checks::dns_name(name, "the host's name", to);
+        checks::dns_name(name, "the host name", to);
     }
     let address = file.address?;
     if names.is_empty() {
-        let message = format!("the address {} gets no names", address.value);
+        let message = format!("`names` is empty for the address {}", address.value);
         to.report(Code::Hosts, address.span, message);
     }
     Some(Names {

@@ -3,24 +3,47 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use super::written;
-use super::{checks, keys};
-use crate::model::Interface;
+use super::checks;
+use super::checks::Text;
+use crate::model;
 use nkd_document::{Code, Diagnostics, Spanned};
 
-type Text = Spanned<String>;
+/// An item of a node's `interfaces`
+#[derive(Deserialize, JsonSchema)]
+pub struct Interface {
+    /// The interface's name, such as eth0.
+    #[schemars(required)]
+    pub name: Option<Text>,
+    /// The interface's MAC address, if the interface is to be found by that.
+    pub mac: Option<Text>,
+    /// The interface's addresses with the prefix length, such as 10.200.0.12/24. Without them DHCP is used.
+    #[serde(default)]
+    pub addresses: Vec<Text>,
+    /// The default gateways, at most one of each IP version.
+    #[serde(default)]
+    pub gateways: Vec<Text>,
+    /// DNS servers.
+    #[serde(default)]
+    pub dns: Vec<Text>,
+    /// The largest packet in bytes.
+    // From the kernel's smallest for IPv6 to the largest there is.
+    #[schemars(range(min = 1280, max = 65_535))]
+    pub mtu: Option<Spanned<u64>>,
+}
 
 /// Checks the interfaces; `node` is the address by which the node is known.
 pub fn interfaces(
-    file: Vec<written::Interface>,
+    file: Vec<Interface>,
     node: Option<&Text>,
     to: &mut Diagnostics,
-) -> Vec<Interface> {
+) -> Vec<model::Interface> {
     let mut names = std::collections::HashSet::new();
     for name in file.iter().filter_map(|it| it.name.as_ref()) {
         if !names.insert(name.value.clone()) {
-            let message = format!("an earlier interface is called `{}` already", name.value);
+            let message = format!("duplicate interface name `{}`", name.value);
             to.report(Code::Interface, name.span, message);
         }
     }
@@ -36,45 +59,37 @@ pub fn interfaces(
         && let Some(address) = checks::parsed_addresses(node)
             .find(|own| !addresses(&interfaces).any(|it| it.addr() == *own))
     {
-        let message = format!("no interface has the node's address {address}");
+        let message = format!("no interface has the node's `address` {address}");
         to.report(Code::Addressing, node.span, message);
     }
     interfaces
 }
 
-fn addresses(interfaces: &[Interface]) -> impl Iterator<Item = &IpNet> {
+fn addresses(interfaces: &[model::Interface]) -> impl Iterator<Item = &IpNet> {
     interfaces.iter().flat_map(|it| &it.addresses)
 }
 
-fn interface(file: written::Interface, to: &mut Diagnostics) -> Option<Interface> {
-    let texts = file.addresses.unwrap_or_default();
+fn interface(file: Interface, to: &mut Diagnostics) -> Option<model::Interface> {
+    let texts = file.addresses;
     let addresses: Vec<_> = texts.iter().filter_map(|it| with_prefix(it, to)).collect();
-    let gateways = file.gateways.unwrap_or_default();
+    let gateways = file.gateways;
     let gateways: Vec<_> = gateways
         .iter()
         .filter_map(|it| gateway(it, &addresses, to))
         .collect();
-    let dns = file.dns.unwrap_or_default();
+    let dns = file.dns;
     let dns = dns
         .iter()
         .filter_map(|it| checks::address(it, to))
         .collect();
-    let mtu = file.mtu.filter(|mtu| {
-        let good = keys::MTU.contains(&mtu.value);
-        if !good {
-            let message = format!("{} is not an MTU", mtu.value);
-            to.report(Code::Number, mtu.span, message);
-        }
-        good
-    });
     let mac = file.mac.and_then(|it| checks::mac(&it, to));
-    Some(Interface {
+    Some(model::Interface {
         name: checks::interface(&file.name?, to)?,
         mac,
         addresses,
         gateways,
         dns,
-        mtu: mtu.map(|it| it.value),
+        mtu: file.mtu.map(|it| it.value),
     })
 }
 
@@ -88,7 +103,7 @@ fn with_prefix(text: &Text, to: &mut Diagnostics) -> Option<IpNet> {
     });
     if good.is_none() {
         let message = format!(
-            "`{}` is not an address with the length of its network's prefix",
+            "`{}` is not a host address with a prefix length",
             text.value
         );
         to.report(Code::Addressing, text.span, message);
@@ -100,7 +115,7 @@ fn gateway(text: &Text, addresses: &[IpNet], to: &mut Diagnostics) -> Option<IpA
     let address = checks::address(text, to)?;
     let link_local = matches!(address, IpAddr::V6(it) if it.is_unicast_link_local());
     if !link_local && !addresses.iter().any(|it| it.contains(&address)) {
-        let message = format!("the gateway {address} is in none of the interface's networks");
+        let message = format!("the gateway {address} is not in any network of the interface");
         to.report(Code::Addressing, text.span, message);
     }
     Some(address)

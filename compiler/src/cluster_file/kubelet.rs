@@ -1,8 +1,29 @@
 //! A pool's or node's settings of kubelet, as its arguments.
 
-use super::{keys, written};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use crate::kubeadm::names::OWNED_ARGS;
+use nkd_document::yaml::Pairs;
 use nkd_document::{Code, Diagnostics, Spanned};
+
+/// `kubelet` of a pool or node
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Kubelet {
+    /// How many pods a node runs at most. By default kubelet's own limit of 110.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_pods: Option<Spanned<u64>>,
+    /// Resources reserved for the system: cpu, memory, ephemeral-storage and pid, each a quantity.
+    #[serde(default)]
+    pub system_reserved: Pairs,
+    /// Resources reserved for Kubernetes itself: cpu, memory, ephemeral-storage and pid, each a quantity.
+    #[serde(default)]
+    pub kube_reserved: Pairs,
+    /// Further arguments of kubelet, by their names without dashes.
+    #[serde(default)]
+    pub extra_args: Pairs,
+}
 
 /// Arguments that the cluster file has keys for.
 const HAVE_KEYS: [(&str, &str); 4] = [
@@ -16,24 +37,20 @@ const HAVE_KEYS: [(&str, &str); 4] = [
 const RESERVABLE: [&str; 4] = ["cpu", "memory", "ephemeral-storage", "pid"];
 
 /// Checks the settings.
-pub fn args(file: written::Kubelet, to: &mut Diagnostics) -> Vec<(String, String)> {
+pub fn args(file: Kubelet, to: &mut Diagnostics) -> Vec<(String, String)> {
     let mut args = Vec::new();
     if let Some(max_pods) = file.max_pods {
-        if !keys::MAX_PODS.contains(&max_pods.value) {
-            let message = format!("{} is not a number of pods a node can run", max_pods.value);
-            to.report(Code::Number, max_pods.span, message);
-        }
         args.push(("max-pods".to_owned(), max_pods.value.to_string()));
     }
     for (name, reserved) in [
         ("system-reserved", file.system_reserved),
         ("kube-reserved", file.kube_reserved),
     ] {
-        if let Some(reserved) = reserved.filter(|it| !it.is_empty()) {
-            args.push((name.to_owned(), resources(&reserved, to)));
+        if !reserved.0.is_empty() {
+            args.push((name.to_owned(), resources(&reserved.0, to)));
         }
     }
-    for (name, value) in file.extra_args.unwrap_or_default() {
+    for (name, value) in file.extra_args.0 {
         extra_arg(&name, to);
         args.push((name.value, value.value));
     }
@@ -44,12 +61,12 @@ fn resources(reserved: &[(Spanned<String>, Spanned<String>)], to: &mut Diagnosti
     let mut all = Vec::new();
     for (resource, quantity) in reserved {
         if !RESERVABLE.contains(&resource.value.as_str()) {
-            let message = format!("`{}` can't be reserved", resource.value);
-            let help = format!("kubelet reserves {}", RESERVABLE.join(", "));
+            let message = format!("kubelet cannot reserve `{}`", resource.value);
+            let help = format!("use one of {}", RESERVABLE.join(", "));
             to.report_with_help(Code::Quantity, resource.span, message, help);
         }
         if !is_quantity(&quantity.value) {
-            let message = format!("`{}` is not a quantity", quantity.value);
+            let message = format!("`{}` is not a valid quantity", quantity.value);
             to.report(Code::Quantity, quantity.span, message);
         }
         all.push(format!("{}={}", resource.value, quantity.value));
@@ -60,16 +77,17 @@ fn resources(reserved: &[(Spanned<String>, Spanned<String>)], to: &mut Diagnosti
 fn extra_arg(name: &Spanned<String>, to: &mut Diagnostics) {
     let mut owned = OWNED_ARGS.iter().chain(&HAVE_KEYS);
     if let Some((_, instead)) = owned.find(|(owned, _)| *owned == name.value) {
-        let message = format!("kubelet's argument `{}` belongs to nkd", name.value);
+        let message = format!("nkd sets kubelet's argument `{}`", name.value);
         let help = match *instead {
             "" => "remove it".to_owned(),
-            instead => format!("use {instead} in the cluster file"),
+            instead => format!("remove it and use {instead} in the cluster file"),
         };
-        return to.report_with_help(Code::KubeletArg, name.span, message, help);
+        to.report_with_help(Code::KubeletArg, name.span, message, help);
+        return;
     }
     let is_word = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
     if name.value.starts_with('-') || name.value.is_empty() || !name.value.chars().all(is_word) {
-        let message = format!("`{}` is not an argument of kubelet", name.value);
+        let message = format!("`{}` is not the name of a kubelet argument", name.value);
         to.report(Code::KubeletArg, name.span, message);
     }
 }

@@ -1,35 +1,40 @@
-//! The documentation of the cluster file, from the table of its [keys](super::keys).
+//! The documentation of the cluster file, from the types of its [keys](super::keys).
 
 use std::fmt::Write as _;
 
-use super::keys;
-use nkd_document::yaml::{Key, Kind, Mapping, Needed};
+use nkd_document::yaml::{without_null, words};
+use serde_json::Value;
+
+use super::schema::derived;
 
 const HEAD: &str = "\
 <!-- Written by nkd's tests from compiler/src/cluster_file/keys/. -->
 # The cluster file
 
-One YAML document describes one cluster. `nkd new` prints a commented one to start from, `nkd
-validate` says what is wrong with one and where, and `nkd schema` prints the JSON schema, by which
-editors complete and check it as you write:
+After reading this page you can describe a cluster in one file. One YAML document describes one
+cluster. `nkd new` prints a commented file to start from. `nkd validate` reports what is wrong with a
+file, and where. `nkd schema` prints a JSON schema, with which editors complete and check the file
+as you write:
 
     # yaml-language-server: $schema=cluster.schema.json
 
-Files are named relative to the cluster file. A key with nothing behind it is the same as none.
-Text that YAML takes for something else, such as `1.31` or `yes`, needs quotes. What the schema
-can't say, such as that two networks don't overlap, is checked by `nkd validate` and `nkd compile`.
+File names are relative to the cluster file. A key without a value is the same as an absent key.
+Text that YAML reads as a number or a boolean, such as `1.31` or `yes`, needs quotes. `nkd validate` and
+`nkd compile` also check what a schema cannot express, such as that two networks do not overlap.
 ";
 
 /// A mapping and all the places it may be at.
-struct Section {
-    mapping: &'static Mapping,
+struct Section<'a> {
+    mapping: &'a Value,
     paths: Vec<String>,
 }
 
 /// The documentation, as Markdown.
 pub fn manual() -> String {
+    let schema = derived();
+    let definitions = &schema["$defs"];
     let mut sections = Vec::new();
-    collect(&keys::CLUSTER, "", &mut sections);
+    collect(&schema, definitions, "", &mut sections);
     let mut text = HEAD.to_owned();
     for Section { mapping, paths } in &sections {
         let (first, more) = paths.split_first().map_or(("", &[][..]), |(a, b)| (a, b));
@@ -41,23 +46,44 @@ pub fn manual() -> String {
         }
         if !more.is_empty() {
             let more: Vec<_> = more.iter().map(|path| format!("`{path}`")).collect();
-            let _ = write!(text, "The same under {}.\n\n", more.join(", "));
+            let _ = write!(text, "The same keys are in {}.\n\n", more.join(", "));
         }
-        text.push_str("| Key | Takes | Default | Meaning |\n|---|---|---|---|\n");
-        for key in mapping.keys() {
-            let (takes, default) = (takes(key), default(key));
-            let _ = writeln!(
-                text,
-                "| `{}` | {takes} | {default} | {} |",
-                key.name, key.meaning
-            );
+        text.push_str("| Key | Type | Default | Meaning |\n|---|---|---|---|\n");
+        for (key, property) in keys(mapping) {
+            let (takes, default) = (takes(property, definitions), default(key, mapping));
+            let meaning = property["description"]
+                .as_str()
+                .unwrap_or_default()
+                .replace('\n', " ");
+            let _ = writeln!(text, "| `{key}` | {takes} | {default} | {meaning} |");
         }
     }
     text
 }
 
-fn collect(mapping: &'static Mapping, path: &str, into: &mut Vec<Section>) {
-    let known = into.iter_mut().find(|it| it.mapping.name == mapping.name);
+/// The keys of a mapping: first those that it must have, then the others, each by name.
+fn keys(mapping: &Value) -> Vec<(&String, &Value)> {
+    let properties = mapping["properties"].as_object();
+    let mut keys: Vec<_> = properties.into_iter().flatten().collect();
+    keys.sort_by_key(|(key, _)| !is_required(key, mapping));
+    keys
+}
+
+fn is_required(key: &str, mapping: &Value) -> bool {
+    let required = mapping["required"].as_array();
+    mapping["properties"][key].get("default").is_none()
+        && required.is_some_and(|required| required.iter().any(|required| required == key))
+}
+
+fn collect<'a>(
+    mapping: &'a Value,
+    definitions: &'a Value,
+    path: &str,
+    into: &mut Vec<Section<'a>>,
+) {
+    let known = into
+        .iter_mut()
+        .find(|section| std::ptr::eq(section.mapping, mapping));
     if let Some(known) = known {
         return known.paths.push(path.to_owned());
     }
@@ -65,37 +91,58 @@ fn collect(mapping: &'static Mapping, path: &str, into: &mut Vec<Section>) {
         mapping,
         paths: vec![path.to_owned()],
     });
-    for key in mapping.keys() {
+    for (key, property) in keys(mapping) {
         let dot = if path.is_empty() { "" } else { "." };
-        let path = format!("{path}{dot}{}", key.name);
-        match key.kind {
-            Kind::Map(inner) => collect(inner, &path, into),
-            Kind::Maps(inner) => collect(inner, &format!("{path}[]"), into),
-            _ => {}
+        let path = format!("{path}{dot}{key}");
+        let (value, _) = without_null(property, definitions);
+        let (items, _) = without_null(&value["items"], definitions);
+        if value.get("properties").is_some() {
+            collect(value, definitions, &path, into);
+        } else if items.get("properties").is_some() {
+            collect(items, definitions, &format!("{path}[]"), into);
         }
     }
 }
 
-fn takes(key: &Key) -> String {
-    match &key.kind {
-        Kind::Text => "text".into(),
-        Kind::Word(words) => {
-            let words: Vec<_> = words.iter().map(|it| format!("`{it}`")).collect();
-            words.join(" or ")
-        }
-        Kind::Number(range) => format!("{} to {}", range.start(), range.end()),
-        Kind::Texts => "list of text".into(),
-        Kind::Pairs => "mapping of text".into(),
-        Kind::Map(_) => "mapping".into(),
-        Kind::Maps(_) => "list of mappings".into(),
+fn takes(property: &Value, definitions: &Value) -> String {
+    let (value, _) = without_null(property, definitions);
+    if let Some(words) = words(value) {
+        let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+        return words.join(" or ");
+    }
+    let is = |schema: &Value, kind: &str| {
+        schema["type"] == kind || schema["type"].get(0).is_some_and(|first| first == kind)
+    };
+    let (items, _) = without_null(&value["items"], definitions);
+    match () {
+        () if value.get("additionalProperties").is_some() => "mapping of text".into(),
+        () if is(value, "object") => "mapping".into(),
+        () if is(items, "object") => "list of mappings".into(),
+        () if is(value, "array") => "list of text".into(),
+        () if is(value, "integer") => format!("{} to {}", value["minimum"], value["maximum"]),
+        () => "text".into(),
     }
 }
 
-fn default(key: &Key) -> String {
-    match (key.needed, key.default) {
-        (Needed::Yes, _) => "**needed**".into(),
-        (Needed::Without(other), _) => format!("**needed** without `{other}`"),
-        (Needed::No, Some(default)) => format!("`{default}`"),
-        (Needed::No, None) => String::new(),
+fn default(key: &str, mapping: &Value) -> String {
+    if is_required(key, mapping) {
+        return "**required**".into();
     }
+    let alternatives = mapping.get("anyOf").and_then(Value::as_array);
+    let mut needed = alternatives
+        .into_iter()
+        .flatten()
+        .map(|one| &one["required"][0]);
+    if let (Some(first), Some(second)) = (needed.next(), needed.next())
+        && first == key
+    {
+        return format!(
+            "**required** without `{}`",
+            second.as_str().unwrap_or_default()
+        );
+    }
+    let default = mapping["properties"][key]
+        .get("default")
+        .and_then(Value::as_str);
+    default.map_or_else(String::new, |default| format!("`{default}`"))
 }

@@ -1,5 +1,5 @@
-//! The cluster file, in three stages: [as written](written), with [defaults](resolved), and in
-//! [types that can't be wrong](crate::model).
+//! The cluster file: its [keys], the [defaults] that follow from other keys, and the checks that make the
+//! [model](crate::model) of them.
 
 mod addressing;
 mod airgap;
@@ -18,16 +18,14 @@ pub mod manual;
 mod networks;
 mod nodes;
 mod patches;
-pub mod resolved;
 mod runtime;
 pub mod schema;
 mod validate;
-pub mod written;
 
 use std::path::Path;
 
 use nkd_document::yaml;
-use nkd_document::{Code, Diagnostics, Span};
+use nkd_document::{Code, Diagnostics, Span, Spanned};
 
 use crate::model::lines::{self, Lines};
 
@@ -44,23 +42,23 @@ pub fn read_without_bundles(
     diagnostics: &mut Diagnostics,
 ) -> Option<crate::model::Cluster> {
     let (mut written, lines) = written(path, diagnostics)?;
-    written.spec.airgap = None;
+    written.value.spec.airgap = None;
     checked(path, written, lines, diagnostics)
 }
 
 fn checked(
     path: &Path,
-    written: written::Cluster,
+    mut written: Spanned<keys::Cluster>,
     lines: Lines,
     diagnostics: &mut Diagnostics,
 ) -> Option<crate::model::Cluster> {
-    let resolved = resolved::resolve(written, diagnostics);
+    defaults::fill(&mut written, diagnostics);
     let directory = path.parent().unwrap_or(Path::new(""));
-    validate::validate(resolved, directory, lines, diagnostics)
+    validate::validate(written, directory, lines, diagnostics)
 }
 
-fn written(path: &Path, diagnostics: &mut Diagnostics) -> Option<(written::Cluster, Lines)> {
-    let source = diagnostics.read(path, None)?;
+fn written(path: &Path, diagnostics: &mut Diagnostics) -> Option<(Spanned<keys::Cluster>, Lines)> {
+    let source = diagnostics.read(path, None).ok()?;
     let documents = yaml::documents(source, diagnostics);
     let document = match documents.as_slice() {
         [] if !diagnostics.is_empty() => return None,
@@ -74,12 +72,12 @@ fn written(path: &Path, diagnostics: &mut Diagnostics) -> Option<(written::Clust
         }
         [one] => one,
         [_, second, ..] => {
-            let message = "a cluster file holds one document, and here begins another";
+            let message = "a cluster file must be one document, but a second one begins here";
             diagnostics.report(Code::Documents, second.span, message);
             return None;
         }
     };
     let lines = lines::lines(document, diagnostics.text(source));
-    let written = written::Cluster::read(document, diagnostics)?;
+    let written = yaml::read(document, diagnostics)?;
     Some((written, lines))
 }

@@ -6,38 +6,47 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::checks;
-use super::resolved::{Cluster, Node};
+use super::checks::Text;
+use super::keys::Spec;
+use super::nodes::Node;
 use crate::version::Version;
 use nkd_document::{Code, Diagnostics, Spanned};
-
-type Text = Spanned<String>;
 
 /// The first version whose dual stack isn't an alpha feature (Kubernetes changelog 1.21).
 const DUAL_STACK_SINCE: u32 = 21;
 
 /// The networks of pods and of services: one each, or one of each IP version.
-pub fn networks(file: &Cluster, to: &mut Diagnostics) -> Option<(Vec<IpNet>, Vec<IpNet>)> {
-    let pods = subnets(&file.pod_subnet, to);
-    let services = subnets(&file.service_subnet, to);
+pub fn networks(spec: &Spec, to: &mut Diagnostics) -> Option<(Vec<IpNet>, Vec<IpNet>)> {
+    let pods = subnets(&spec.kubernetes.networking.pod_subnet, to);
+    let services = subnets(&spec.kubernetes.networking.service_subnet, to);
     let (all_pods, all_services) = (pods.iter().flatten(), services.iter().flatten());
     for pods in all_pods.clone() {
         if all_services.clone().any(|it| overlap(*pods, *it)) {
-            let message = "the pods' and the services' networks overlap";
-            to.report(Code::CidrOverlap, file.service_subnet.span, message);
+            let message = "`podSubnet` and `serviceSubnet` overlap";
+            to.report(
+                Code::CidrOverlap,
+                spec.kubernetes.networking.service_subnet.span,
+                message,
+            );
         }
     }
     for network in all_pods.chain(all_services.clone()) {
-        outside(file, *network, to);
+        outside(spec, *network, to);
     }
     for services in all_services {
         // kubeadm wants ten addresses at least; the API server keeps 20 bits of them at most.
         if !(4..=20).contains(&(services.max_prefix_len() - services.prefix_len())) {
-            let message = format!("the services' network {services} is too large or too small");
-            to.report(Code::ServiceSize, file.service_subnet.span, message);
+            let message =
+                format!("the prefix length of the service network {services} is out of range");
+            to.report(
+                Code::ServiceSize,
+                spec.kubernetes.networking.service_subnet.span,
+                message,
+            );
         }
     }
     let (pods, services) = (pods?, services?);
-    families(file, &pods, &services, to);
+    families(spec, &pods, &services, to);
     Some((pods, services))
 }
 
@@ -51,7 +60,7 @@ fn subnets(text: &Text, to: &mut Diagnostics) -> Option<Vec<IpNet>> {
     let two_versions = |all: &[IpNet]| all[0].addr().is_ipv4() != all[1].addr().is_ipv4();
     if subnets.len() > 2 || (subnets.len() == 2 && !two_versions(&subnets)) {
         let message = format!(
-            "`{}` is more than a network for each IP version",
+            "`{}` has more than one network of the same IP version",
             text.value
         );
         to.report(Code::DualStack, text.span, message);
@@ -65,16 +74,16 @@ fn overlap(a: IpNet, b: IpNet) -> bool {
 }
 
 /// Neither a node nor the endpoint is inside a network.
-fn outside(file: &Cluster, network: IpNet, to: &mut Diagnostics) {
-    for (text, address) in node_addresses(&file.nodes) {
+fn outside(spec: &Spec, network: IpNet, to: &mut Diagnostics) {
+    for (text, address) in node_addresses(&spec.nodes) {
         if network.contains(&address) {
             let message = format!("the node's address is inside the network {network}");
             to.report(Code::CidrOverlap, text.span, message);
         }
     }
-    let is_a_nodes = |it: &IpAddr| node_addresses(&file.nodes).any(|(_, node)| node == *it);
+    let is_a_nodes = |it: &IpAddr| node_addresses(&spec.nodes).any(|(_, node)| node == *it);
     let host = |text: &str| text.rsplit_once(':').map(|(host, _)| host.to_owned());
-    let endpoint = file.endpoint.as_ref().and_then(|text| {
+    let endpoint = spec.kubernetes.endpoint.as_ref().and_then(|text| {
         let host = host(&text.value)?;
         let address = host.trim_matches(['[', ']']).parse().ok()?;
         Some((text, address))
@@ -90,33 +99,45 @@ fn outside(file: &Cluster, network: IpNet, to: &mut Diagnostics) {
 
 /// Every address of every node, with its place.
 fn node_addresses(nodes: &[Node]) -> impl Iterator<Item = (&Text, IpAddr)> {
-    let texts = nodes.iter().filter_map(|node| node.address.as_ref());
+    let texts = nodes.iter().filter_map(|node| node.own.address.as_ref());
     texts.flat_map(|text| checks::parsed_addresses(text).map(move |it| (text, it)))
 }
 
 /// The same IP versions everywhere, the same one first.
-fn families(file: &Cluster, pods: &[IpNet], services: &[IpNet], to: &mut Diagnostics) {
+fn families(spec: &Spec, pods: &[IpNet], services: &[IpNet], to: &mut Diagnostics) {
     let of = |networks: &[IpNet]| -> Vec<bool> {
         networks.iter().map(|it| it.addr().is_ipv4()).collect()
     };
     if of(pods) != of(services) {
-        let message = "the pods' and the services' networks are of different IP versions";
-        to.report(Code::Family, file.pod_subnet.span, message);
+        let message = "`podSubnet` and `serviceSubnet` have different IP versions, or list them in a different order";
+        to.report(
+            Code::Family,
+            spec.kubernetes.networking.pod_subnet.span,
+            message,
+        );
     }
-    let version = file.version.as_ref();
+    let version = spec.kubernetes.version.as_ref();
     let version = version.and_then(|it| Version::parse(&it.value).ok());
     if services.len() > 1 && version.is_some_and(|it| it.minor < DUAL_STACK_SINCE) {
-        let message = "two IP versions need Kubernetes 1.21 or later";
-        to.report(Code::DualStack, file.service_subnet.span, message);
+        let message = "IPv4 and IPv6 together require Kubernetes 1.21 or later";
+        to.report(
+            Code::DualStack,
+            spec.kubernetes.networking.service_subnet.span,
+            message,
+        );
     }
-    for text in file.nodes.iter().filter_map(|node| node.address.as_ref()) {
+    for text in spec
+        .nodes
+        .iter()
+        .filter_map(|node| node.own.address.as_ref())
+    {
         let own: Vec<_> = checks::parsed_addresses(text)
             .map(|it| it.is_ipv4())
             .collect();
         if !own.is_empty() && own != of(services) {
             let message = format!(
-                "the services' network {} is of another IP version",
-                file.service_subnet.value
+                "this address and the service network {} have different IP versions, or list them in a different order",
+                spec.kubernetes.networking.service_subnet.value
             );
             to.report(Code::Family, text.span, message);
         }
@@ -130,7 +151,7 @@ pub fn pods_fit_nodes(pods: &[IpNet], nodes: usize, text: &Text, to: &mut Diagno
         let bits = mask.checked_sub(pods.prefix_len());
         let bits = bits.filter(|bits| *bits <= 16);
         if bits.is_none_or(|bits| nodes > 1 << bits) {
-            let message = format!("the pods' network {pods} can't be divided among {nodes} nodes");
+            let message = format!("the pod network {pods} cannot be divided among {nodes} nodes");
             to.report(Code::PodSize, text.span, message);
         }
     }

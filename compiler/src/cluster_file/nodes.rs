@@ -1,10 +1,115 @@
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::checks::Text;
 use super::files::Files;
 use super::host::HostLevel;
-use super::resolved;
-use super::written;
-use super::{checks, host, interfaces, keys, kubelet};
-use crate::model::{Node, Overlay, Pool, Role, Taint};
+use super::host::Os;
+use super::interfaces::Interface;
+use super::kubelet::Kubelet;
+use super::{checks, host, interfaces, kubelet};
+use crate::model::{self, Overlay, Role};
+use nkd_document::yaml::{Both, Pairs};
 use nkd_document::{Code, Diagnostics, Spanned};
+
+/// An item of `spec.pools`
+pub type Pool = Both<PoolKeys, Settings>;
+
+/// An item of `spec.pools`
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Pool")]
+pub struct PoolKeys {
+    /// The pool's name.
+    #[schemars(required)]
+    pub name: Option<Text>,
+    /// The role of its nodes in the cluster. A node's own role takes precedence.
+    pub role: Option<Spanned<Role>>,
+}
+
+/// An item of `spec.nodes`
+pub type Node = Both<NodeKeys, Settings>;
+
+/// An item of `spec.nodes`
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Node", extend("anyOf" = [{"required": ["role"]}, {"required": ["pool"]}]))]
+pub struct NodeKeys {
+    /// The node's hostname and its name in Kubernetes, a DNS name.
+    #[schemars(required)]
+    pub name: Option<Text>,
+    /// The pool that the node belongs to.
+    pub pool: Option<Text>,
+    /// The node's role in the cluster. By default that of its pool.
+    pub role: Option<Spanned<Role>>,
+    /// The node's address. In a dual-stack cluster one of each IP version, separated by a comma.
+    #[schemars(required)]
+    pub address: Option<Text>,
+    /// The MAC address of the interface from which the machine boots by PXE.
+    pub mac: Option<Text>,
+    /// The node's network interfaces, where DHCP does not configure them.
+    #[serde(default)]
+    pub interfaces: Vec<Interface>,
+}
+
+/// Settings of a pool's nodes, or of one node
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Settings {
+    /// Labels that the nodes set on themselves.
+    #[serde(default)]
+    pub labels: Pairs,
+    /// Taints that the nodes set on themselves. Without the key control planes have kubeadm's taint; an empty
+    /// list means none.
+    pub taints: Option<Vec<Taint>>,
+    /// Settings of kubelet.
+    #[serde(default)]
+    pub kubelet: Kubelet,
+    /// Files of kubeadm configuration, merged field by field over the cluster's. The nodes that read an
+    /// `InitConfiguration` or `JoinConfiguration` get it. From Kubernetes 1.25 a `KubeletConfiguration`
+    /// changes kubelet on these nodes only; before, use kubelet.extraArgs. kubeadm has one `ClusterConfiguration` and
+    /// one `KubeProxyConfiguration` for all nodes.
+    #[serde(default)]
+    pub kubeadm: Vec<Text>,
+    /// The disk to which an installer writes the OS, such as /dev/sda.
+    pub install_disk: Option<Text>,
+    /// The operating system, in addition to what applies to all nodes.
+    #[serde(default)]
+    pub os: Os,
+}
+
+/// An item of `taints`
+#[derive(Deserialize, JsonSchema)]
+pub struct Taint {
+    /// The taint's key.
+    #[schemars(required)]
+    pub key: Option<Text>,
+    /// The taint's value. By default none.
+    pub value: Option<Text>,
+    /// The taint's effect.
+    #[schemars(required)]
+    pub effect: Option<Effect>,
+}
+
+/// Effects of taints
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+pub enum Effect {
+    /// No pod that does not tolerate the taint is scheduled.
+    NoSchedule,
+    /// Pods that do not tolerate the taint are scheduled if no other node has room.
+    PreferNoSchedule,
+    /// No pod that does not tolerate the taint is scheduled, and running ones are evicted.
+    NoExecute,
+}
+
+impl Effect {
+    /// The effect's name in Kubernetes, which is also its word in the cluster file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoSchedule => "NoSchedule",
+            Self::PreferNoSchedule => "PreferNoSchedule",
+            Self::NoExecute => "NoExecute",
+        }
+    }
+}
 
 /// Label prefixes of Kubernetes' own that a kubelet may set on its node, and single labels
 /// (Kubernetes, "Admission Controllers", `NodeRestriction`; kubelet refuses to start with others).
@@ -28,13 +133,13 @@ pub struct Level {
     /// `spec.os`
     pub host: HostLevel,
     /// `spec.pools`
-    pub pools: Vec<Settings>,
+    pub pools: Vec<Checked>,
 }
 
 /// What a pool or a node says, checked.
-pub struct Settings {
+pub struct Checked {
     labels: Vec<(String, String)>,
-    taints: Option<Vec<Taint>>,
+    taints: Option<Vec<model::Taint>>,
     kubelet_args: Vec<(String, String)>,
     install_disk: Option<String>,
     host: HostLevel,
@@ -43,9 +148,9 @@ pub struct Settings {
 }
 
 /// What isn't laid into each of the pools' nodes.
-pub fn into_pools(names: Vec<String>, settings: Vec<Settings>) -> Vec<Pool> {
+pub fn into_pools(names: Vec<String>, settings: Vec<Checked>) -> Vec<model::Pool> {
     let pools = names.into_iter().zip(settings);
-    let pools = pools.map(|(name, pool)| Pool {
+    let pools = pools.map(|(name, pool)| model::Pool {
         name,
         overlays: pool.overlays,
         own: pool.host.own,
@@ -54,63 +159,88 @@ pub fn into_pools(names: Vec<String>, settings: Vec<Settings>) -> Vec<Pool> {
 }
 
 /// Checks what a pool or a node says.
-pub fn settings(file: written::Settings, files: &Files<'_>, to: &mut Diagnostics) -> Settings {
-    let labels = file.labels.unwrap_or_default();
+pub fn settings(file: Settings, files: &Files<'_>, to: &mut Diagnostics) -> Checked {
+    let labels = file.labels.0;
     for (key, value) in &labels {
         label(key, value, to);
     }
-    let taints = file.taints.map(|it| taints(it, to));
-    Settings {
+    let taints = file.taints.map(|all| taints(all, to));
+    Checked {
         labels: plain(labels),
         taints,
         kubelet_args: kubelet::args(file.kubelet, to),
         install_disk: file.install_disk.and_then(|it| checks::disk(it, to)),
         host: host::host(file.os, files, to),
-        overlays: files.overlays(&file.overlays.unwrap_or_default(), to),
+        overlays: files.overlays(&file.kubeadm, to),
     }
 }
 
 /// Checks every node.
 pub fn nodes(
-    file: Vec<resolved::Node>,
+    file: Vec<Node>,
+    members: Vec<Option<usize>>,
     level: &Level,
     files: &Files<'_>,
     to: &mut Diagnostics,
-) -> Vec<Option<Node>> {
-    let nodes = file.into_iter();
-    nodes.map(|it| node(it, level, files, to)).collect()
+) -> Vec<Option<model::Node>> {
+    let nodes = file.into_iter().zip(members);
+    nodes
+        .map(|(file, pool)| node(file, pool, level, files, to))
+        .collect()
+}
+
+/// Whether a node has the role of a control plane, as far as its keys are right.
+pub fn is_control_plane(node: &Node) -> bool {
+    let role = node.own.role.as_ref();
+    role.is_some_and(|role| role.value == Role::ControlPlane)
+}
+
+/// A node's pool, by its place in `spec.pools`.
+pub fn pool_of(node: &Node, pools: &[Pool]) -> Option<usize> {
+    let name = node.own.pool.as_ref()?;
+    let is_named = |pool: &Pool| {
+        pool.own
+            .name
+            .as_ref()
+            .is_some_and(|own| own.value == name.value)
+    };
+    pools.iter().position(is_named)
+}
+
+/// The pool of each node, by its place in `spec.pools`.
+pub fn members(nodes: &[Node], pools: &[Pool]) -> Vec<Option<usize>> {
+    nodes.iter().map(|node| pool_of(node, pools)).collect()
 }
 
 fn node(
-    file: resolved::Node,
+    file: Node,
+    pool_index: Option<usize>,
     level: &Level,
     files: &Files<'_>,
     to: &mut Diagnostics,
-) -> Option<Node> {
+) -> Option<model::Node> {
+    let (file, shared) = (file.own, file.shared);
     let name = file.name.and_then(|name| {
         // The name is also the value of the label kubernetes.io/hostname.
         let short = checks::is_label_value(&name.value) && name.value != "localhost";
         if !short {
-            let message = format!("the name `{}` is not a hostname", name.value);
+            let message = format!("the node name `{}` is not a valid host name", name.value);
             to.report(Code::Name, name.span, message);
         }
-        (short && checks::dns_name(&name, "the node's name", to)).then_some(name.value)
+        (short && checks::dns_name(&name, "the node name", to)).then_some(name.value)
     });
-    let roles = [Role::ControlPlane, Role::Worker];
-    let role = file.role;
-    let role = role.and_then(|role| checks::choice(&role, roles, Role::name, to));
     let own_address = file.address.as_ref();
     let addresses = own_address.and_then(|it| checks::addresses(it, to));
     let mac = file.mac.and_then(|it| checks::mac(&it, to));
     let interfaces = interfaces::interfaces(file.interfaces, own_address, to);
-    let own = settings(file.settings, files, to);
-    let pool = file.pool.and_then(|pool| level.pools.get(pool));
+    let own = settings(shared, files, to);
+    let pool = pool_index.and_then(|index| level.pools.get(index));
     let pool_host = pool.map(|pool| pool.host.host.clone()).unwrap_or_default();
-    let pools = |of: fn(&Settings) -> &Vec<(String, String)>| pool.map(of).into_iter().flatten();
-    Some(Node {
+    let pools = |of: fn(&Checked) -> &Vec<(String, String)>| pool.map(of).into_iter().flatten();
+    Some(model::Node {
         name: name?,
-        role: role?,
-        pool: file.pool,
+        role: file.role?.value,
+        pool: pool_index,
         address: addresses?.0,
         second_address: addresses?.1,
         mac,
@@ -157,34 +287,40 @@ fn label(key: &Spanned<String>, value: &Spanned<String>, to: &mut Diagnostics) {
         to.report(
             Code::Label,
             key.span,
-            format!("`{}` is not a label's name", key.value),
+            format!("`{}` is not a valid label name", key.value),
         );
     } else if is_kubernetes && !is_allowed {
-        let message = format!("a node may not set the label `{}` on itself", key.value);
+        let message = format!(
+            "kubelet may not set the label `{}` on its own node",
+            key.value
+        );
         to.report(Code::Label, key.span, message);
     }
     if !checks::is_label_value(&value.value) {
         to.report(
             Code::Label,
             value.span,
-            format!("`{}` is not a label's value", value.value),
+            format!("`{}` is not a valid label value", value.value),
         );
     }
 }
 
 /// A node with the same key and effect twice isn't registered.
-fn taints(file: Vec<written::Taint>, to: &mut Diagnostics) -> Vec<Taint> {
-    let mut taints: Vec<Taint> = Vec::new();
+fn taints(file: Vec<Taint>, to: &mut Diagnostics) -> Vec<model::Taint> {
+    let mut taints: Vec<model::Taint> = Vec::new();
     for it in file {
         let span = it.key.as_ref().map(|key| key.span);
         let Some(taint) = taint(it, to) else {
             continue;
         };
-        let same = |it: &Taint| it.key == taint.key && it.effect == taint.effect;
+        let same = |other: &model::Taint| other.key == taint.key && other.effect == taint.effect;
         if let Some(span) = span
             && taints.iter().any(same)
         {
-            let message = format!("`{}` has the effect {} already", taint.key, taint.effect);
+            let message = format!(
+                "duplicate taint `{}` with the effect {}",
+                taint.key, taint.effect
+            );
             to.report(Code::Label, span, message);
         }
         taints.push(taint);
@@ -192,14 +328,14 @@ fn taints(file: Vec<written::Taint>, to: &mut Diagnostics) -> Vec<Taint> {
     taints
 }
 
-fn taint(file: written::Taint, to: &mut Diagnostics) -> Option<Taint> {
+fn taint(file: Taint, to: &mut Diagnostics) -> Option<model::Taint> {
     let key = file.key.filter(|key| {
         let good = checks::is_qualified_name(&key.value);
         if !good {
             to.report(
                 Code::Label,
                 key.span,
-                format!("`{}` is not a taint's key", key.value),
+                format!("`{}` is not a valid taint key", key.value),
             );
         }
         good
@@ -209,15 +345,14 @@ fn taint(file: written::Taint, to: &mut Diagnostics) -> Option<Taint> {
             to.report(
                 Code::Label,
                 value.span,
-                format!("`{}` is not a taint's value", value.value),
+                format!("`{}` is not a valid taint value", value.value),
             );
         }
         value.value
     });
-    let effect = checks::choice(&file.effect?, keys::EFFECTS, |it| it, to)?;
-    Some(Taint {
+    Some(model::Taint {
         key: key?.value,
         value: value.unwrap_or_default(),
-        effect: effect.to_owned(),
+        effect: file.effect?.name().to_owned(),
     })
 }

@@ -1,7 +1,7 @@
 //! What has to hold where nkd has patches of its own for kubeadm: of the static pods of control planes with
 //! `os.selinux`, and of kubelet's configuration in pools and nodes.
 
-use super::nodes::Settings;
+use super::nodes::Checked;
 use crate::kubeadm::PATCHES;
 use crate::model::{Node, Overlay, Role};
 use crate::version::Version;
@@ -11,7 +11,7 @@ use nkd_document::{Code, Diagnostics, Span};
 /// tells it to take patches from elsewhere, since it takes them from one directory.
 pub fn check(
     nodes: &[Option<Node>],
-    pools: &[Settings],
+    pools: &[Checked],
     cluster: &[Overlay],
     version: Version,
     to: &mut Diagnostics,
@@ -27,7 +27,7 @@ pub fn check(
             Some(_) => (Code::Selinux, "`os.selinux`"),
             None if own().any(Overlay::is_of_kubelet) => (
                 Code::OverlayOwned,
-                "a pool's or node's KubeletConfiguration",
+                "a KubeletConfiguration of a pool or node",
             ),
             None => continue,
         };
@@ -47,19 +47,19 @@ pub fn check(
 
 fn too_old_for_patches(version: Version) -> (String, String) {
     let message = format!(
-        "kubeadm {version} can't be told in its configuration to patch the control plane's pods"
+        "the configuration of kubeadm {version} does not support patches for control plane pods"
     );
-    let help = "use Kubernetes 1.22 or later, or set `os.selinux` in pools of workers alone";
+    let help = "use Kubernetes 1.22 or later, or set `os.selinux` only in pools of workers";
     (message, help.to_owned())
 }
 
 fn own_patches(overlay: &Overlay, what: &str) -> Option<(Span, (String, String))> {
     let directory = overlay.document.get("patches")?.get("directory")?;
     directory.as_text().filter(|path| *path != PATCHES)?;
-    let message = format!("with {what}, kubeadm takes its patches from {PATCHES}");
+    let message = format!("with {what}, kubeadm must read its patches from {PATCHES}");
     let help = format!(
-        "put your patches into {PATCHES} by your own Ignition or Butane, under other names than nkd's, \
-         and remove this"
+        "remove this, and put your patches into {PATCHES} with your own Ignition or Butane config, under file names \
+         that nkd does not use"
     );
     Some((directory.span, (message, help)))
 }

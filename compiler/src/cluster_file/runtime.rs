@@ -5,108 +5,201 @@ use std::collections::{HashMap, HashSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nkd_contract::Runtime;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
+use super::checks;
+use super::checks::Text;
 use super::files::Files;
-use super::{checks, keys, resolved, written};
 use crate::image_name::full;
-use crate::model::Secret;
-use crate::model::{Access, DOCKER_HUB, Mirror, Registry, server};
+use crate::model::{self, DOCKER_HUB, Secret, server};
 use crate::version::Version;
+use nkd_document::yaml::Both;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
+
+/// `spec.runtime`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Runtime")]
+pub struct RuntimeKeys {
+    /// The container runtime, which the OS image must have. Before Kubernetes 1.23 containerd must be older than
+    /// 2.0, from 1.26 it must be 1.6 or later. From 1.24 docker needs cri-dockerd in the OS image. From 1.26
+    /// isulad must be 2.1.5 or later.
+    #[schemars(extend("default" = "containerd"))]
+    pub name: Spanned<RuntimeName>,
+    /// The image of the sandbox container of each pod. By default that of the Kubernetes version.
+    pub sandbox_image: Option<Text>,
+    /// Registries that need a mirror, a certificate authority or a password.
+    #[serde(default)]
+    pub registries: Vec<Registry>,
+}
+
+/// Container runtimes
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RuntimeName {
+    /// containerd
+    Containerd,
+    /// CRI-O
+    Crio,
+    /// iSulad
+    Isulad,
+    /// Docker, by kubelet's dockershim or by cri-dockerd.
+    Docker,
+}
+
+/// An item of `spec.runtime.registries`
+pub type Registry = Both<RegistryKeys, Access>;
+
+/// An item of `spec.runtime.registries`
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Registry")]
+pub struct RegistryKeys {
+    /// HOST or HOST:PORT, with which the names of its images begin.
+    #[schemars(required)]
+    pub host: Option<Text>,
+    /// Mirrors, which the runtime tries before the registry, in this order.
+    #[serde(default)]
+    pub mirrors: Vec<Mirror>,
+}
+
+/// An item of a registry's `mirrors`
+pub type Mirror = Both<MirrorKeys, Access>;
+
+/// An item of a registry's `mirrors`
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Mirror")]
+pub struct MirrorKeys {
+    /// An http or https URL. Its path becomes the beginning of the names of images there: with
+    /// `https://HOST/k8s`, `registry.k8s.io/pause` is `HOST/k8s/pause`. A path that contains `/v2` is the path of the
+    /// registry's API itself.
+    #[schemars(required)]
+    pub url: Option<Text>,
+}
+
+/// How a registry or mirror is reached
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Access {
+    /// A file of PEM certificates. The runtime trusts them for this registry.
+    pub ca_file: Option<Text>,
+    /// The user who pulls images.
+    pub auth: Option<Auth>,
+}
+
+/// `auth` of a registry or mirror
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Auth {
+    /// The user's name.
+    #[schemars(required)]
+    pub username: Option<Text>,
+    /// A file that contains the password.
+    #[schemars(required)]
+    pub password_file: Option<Text>,
+}
 
 /// Checks the runtime and its registries, and gives them with the full name of the sandbox image.
 pub fn runtime(
-    file: resolved::Runtime,
+    file: RuntimeKeys,
     version: Option<Version>,
     files: &Files<'_>,
     to: &mut Diagnostics,
-) -> (Option<Runtime>, String, Vec<Registry>) {
-    let runtime = name(&file.name, version, to);
+) -> (Runtime, String, Vec<model::Registry>) {
+    let runtime = runtime_of(file.name.value, version);
     let registries = registries(file.registries, runtime, files, to);
-    let sandbox = full(&file.sandbox_image.value);
-    if let Some(runtime) = runtime {
-        gets_sandbox(&file.name, runtime, &sandbox, &registries, to);
-    }
+    let sandbox = file
+        .sandbox_image
+        .map(|image| full(&image.value))
+        .unwrap_or_default();
+    gets_sandbox(file.name.span, runtime, &sandbox, &registries, to);
     (runtime, sandbox, registries)
 }
 
 /// Docker is reached by two ways: kubelet's own dockershim, and since
 /// that went a program of its own (Kubernetes changelog 1.24, "dockershim removed").
-fn name(text: &Spanned<String>, version: Option<Version>, to: &mut Diagnostics) -> Option<Runtime> {
-    let name = checks::choice(text, keys::RUNTIMES, |it| it, to)?;
-    let dockershim = version.is_none_or(|version| version.minor < 24);
-    Runtime::ALL.into_iter().find(|runtime| match runtime {
-        Runtime::CriDockerd => name == Runtime::Docker.name(),
-        Runtime::Docker => name == runtime.name() && dockershim,
-        _ => name == runtime.name(),
-    })
+fn runtime_of(name: RuntimeName, version: Option<Version>) -> Runtime {
+    match name {
+        RuntimeName::Containerd => Runtime::Containerd,
+        RuntimeName::Crio => Runtime::Crio,
+        RuntimeName::Isulad => Runtime::Isulad,
+        RuntimeName::Docker if version.is_none_or(|version| version.minor < 24) => Runtime::Docker,
+        RuntimeName::Docker => Runtime::CriDockerd,
+    }
 }
 
 /// Reports a sandbox image that the runtime would be refused.
 fn gets_sandbox(
-    name: &Spanned<String>,
+    name: Span,
     runtime: Runtime,
     sandbox: &str,
-    registries: &[Registry],
+    registries: &[model::Registry],
     to: &mut Diagnostics,
 ) {
     let pulls_sandbox_itself = match runtime {
         Runtime::Isulad | Runtime::CriDockerd => true,
         Runtime::Containerd | Runtime::Crio | Runtime::Docker => false,
     };
-    let of_sandbox = |it: &&Registry| sandbox.starts_with(&format!("{}/", it.host));
+    let of_sandbox =
+        |registry: &&model::Registry| sandbox.starts_with(&format!("{}/", registry.host));
     let registry = registries.iter().find(of_sandbox);
     if pulls_sandbox_itself && registry.is_some_and(|it| it.access.credentials.is_some()) {
-        let message =
-            format!("{runtime} pulls {sandbox} without credentials, and would be refused");
-        let help = "give `spec.runtime.sandboxImage` an image that anyone may pull";
-        to.report_with_help(Code::Runtime, name.span, message, help);
+        let message = format!(
+            "{runtime} pulls {sandbox} without credentials, but this registry requires them"
+        );
+        let help =
+            "set `spec.runtime.sandboxImage` to an image that can be pulled without credentials";
+        to.report_with_help(Code::Runtime, name, message, help);
     }
 }
 
 /// Checks the registries, and that the runtime can be told of them.
 fn registries(
-    file: Vec<written::Registry>,
-    runtime: Option<Runtime>,
+    file: Vec<Registry>,
+    runtime: Runtime,
     files: &Files<'_>,
     to: &mut Diagnostics,
-) -> Vec<Registry> {
+) -> Vec<model::Registry> {
     let mut seen = Seen::new(runtime);
     let mut registries = Vec::new();
     for registry in file {
-        let host = registry.host.as_ref();
+        let host = registry.own.host.as_ref();
         let mut urls: HashSet<String> = host.map(|it| server(&it.value)).into_iter().collect();
-        let mirrors = registry.mirrors.into_iter().filter_map(|mirror| {
-            let access = access(&mirror.access, files, to);
-            let span = mirror.url.as_ref()?.span;
-            let url = mirror_url(mirror.url?, to)?;
+        let mirrors = registry.own.mirrors.into_iter().filter_map(|mirror| {
+            let access = access(&mirror.shared, files, to);
+            let span = mirror.own.url.as_ref()?.span;
+            let url = mirror_url(mirror.own.url?, to)?;
             // A runtime's configuration with one twice can't be read.
             if !urls.insert(url.clone()) {
-                let message = format!("`{url}` is there already, or is the registry itself");
+                let message =
+                    format!("the mirror `{url}` is listed twice, or is the registry itself");
                 to.report(Code::Registry, span, message);
             }
-            let made = Mirror { url, access };
+            let made = model::Mirror { url, access };
             seen.mirror(host?, &made, span, to);
-            seen.access(made.host(), &made.access, &mirror.access, to);
-            if let Some(auth) = &mirror.access.auth {
+            seen.access(made.host(), &made.access, &mirror.shared, to);
+            if let Some(auth) = &mirror.shared.auth {
                 seen.mirror_auth(auth, span, to);
             }
             Some(made)
         });
         let mirrors = mirrors.collect();
-        let access = access(&registry.access, files, to);
-        let Some(host) = registry.host else {
+        let access = access(&registry.shared, files, to);
+        let Some(host) = registry.own.host else {
             continue;
         };
         if !checks::is_registry_host(&host.value) {
-            let message = format!("`{}` is not the host of a registry", host.value);
+            let message = format!("`{}` is not a valid registry host", host.value);
             to.report(Code::Registry, host.span, message);
-        } else if registries.iter().any(|it: &Registry| it.host == host.value) {
-            let message = format!("the registry `{}` is there already", host.value);
+        } else if registries
+            .iter()
+            .any(|other: &model::Registry| other.host == host.value)
+        {
+            let message = format!("duplicate registry `{}`", host.value);
             to.report(Code::Registry, host.span, message);
         }
-        seen.access(&host.value, &access, &registry.access, to);
-        registries.push(Registry {
+        seen.access(&host.value, &access, &registry.shared, to);
+        registries.push(model::Registry {
             host: host.value,
             access,
             mirrors,
@@ -117,13 +210,13 @@ fn registries(
 
 /// What a runtime's own configuration can't say.
 struct Seen {
-    runtime: Option<Runtime>,
+    runtime: Runtime,
     /// Credentials by host.
     credentials: HashMap<String, Secret>,
 }
 
 impl Seen {
-    fn new(runtime: Option<Runtime>) -> Self {
+    fn new(runtime: Runtime) -> Self {
         Self {
             runtime,
             credentials: HashMap::new(),
@@ -132,7 +225,7 @@ impl Seen {
 
     /// The name of a runtime that knows mirrors of Docker's registry alone.
     fn knows_docker_hub_alone(&self) -> Option<&'static str> {
-        match self.runtime? {
+        match self.runtime {
             Runtime::Docker | Runtime::CriDockerd => Some("docker"),
             Runtime::Isulad => Some("isulad"),
             Runtime::Containerd | Runtime::Crio => None,
@@ -142,33 +235,33 @@ impl Seen {
     fn mirror(
         &self,
         registry: &Spanned<String>,
-        mirror: &Mirror,
+        mirror: &model::Mirror,
         span: Span,
         to: &mut Diagnostics,
     ) {
         let path = mirror.path();
         if let Some(name) = self.knows_docker_hub_alone() {
             if registry.value != DOCKER_HUB {
-                let message = format!("{name} knows mirrors of {DOCKER_HUB} alone");
-                let help = "name the mirror in the images' names, or use containerd or crio";
+                let message = format!("{name} supports mirrors only for {DOCKER_HUB}");
+                let help = "use the mirror's host in the image names, or use containerd or crio";
                 to.report_with_help(Code::Registry, registry.span, message, help);
             } else if !path.is_empty() {
-                let message = format!("{name} takes a mirror without a path");
+                let message = format!("{name} does not support a path in a mirror's URL");
                 let help = "write https://HOST or https://HOST:PORT, or use containerd or crio";
                 to.report_with_help(Code::Registry, span, message, help);
             }
-        } else if self.runtime == Some(Runtime::Crio) && mirror.location().is_none() {
-            let message = format!("crio takes no path before the API's /v2, as in {path}");
-            let help = "serve the mirror's API at the root of a host of its own, or use containerd";
+        } else if self.runtime == Runtime::Crio && mirror.location().is_none() {
+            let message = format!("crio does not support a path before `/v2`, as in `{path}`");
+            let help = "serve the mirror at the root of its host, or use containerd";
             to.report_with_help(Code::Registry, span, message, help);
         }
     }
 
-    fn mirror_auth(&self, auth: &written::Auth, url: Span, to: &mut Diagnostics) {
+    fn mirror_auth(&self, auth: &Auth, url: Span, to: &mut Diagnostics) {
         if let Some(name) = self.knows_docker_hub_alone() {
             let span = auth.username.as_ref().map_or(url, |it| it.span);
-            let message = format!("{name} asks mirrors without credentials");
-            let help = "use a mirror that anyone may pull from, or containerd or crio";
+            let message = format!("{name} does not support credentials for mirrors");
+            let help = "use a mirror that requires no credentials, or use containerd or crio";
             to.report_with_help(Code::Auth, span, message, help);
         }
     }
@@ -176,19 +269,21 @@ impl Seen {
     fn access(
         &mut self,
         host: &str,
-        access: &Access,
-        written: &written::Access,
+        access: &model::Access,
+        written: &Access,
         to: &mut Diagnostics,
     ) {
         if let (Some(name), Some(file)) = (self.knows_docker_hub_alone(), &written.ca_file)
             && host == DOCKER_HUB
         {
-            let message = format!("{name} trusts the system's authorities for {DOCKER_HUB}");
+            let message = format!(
+                "{name} does not support `caFile` for {DOCKER_HUB}: it uses the system's authorities"
+            );
             to.report_with_help(
                 Code::Registry,
                 file.span,
                 message,
-                "name the file under `spec.os.trust`",
+                "list the file in `spec.os.trust`",
             );
         }
         let (Some(credentials), Some(auth)) = (&access.credentials, &written.auth) else {
@@ -200,8 +295,8 @@ impl Seen {
         if let Some(username) = &auth.username
             && earlier.is_some_and(|it| it != *credentials)
         {
-            let message = format!("there are other credentials for `{host}` already");
-            let help = "a runtime has one user for each host";
+            let message = format!("`{host}` already has different credentials");
+            let help = "use the same credentials for each `auth` of this host";
             to.report_with_help(Code::Auth, username.span, message, help);
         }
     }
@@ -215,27 +310,27 @@ fn mirror_url(text: Spanned<String>, to: &mut Diagnostics) -> Option<String> {
         to.report(
             Code::Registry,
             span,
-            "a mirror's URL has no user and no query in it",
+            "the URL of a mirror must not contain a user name or a query",
         );
         return None;
     }
     Some(url.trim_end_matches('/').to_owned())
 }
 
-fn access(file: &written::Access, files: &Files<'_>, to: &mut Diagnostics) -> Access {
+fn access(file: &Access, files: &Files<'_>, to: &mut Diagnostics) -> model::Access {
     let auth = file.auth.as_ref();
     let ca_file = file.ca_file.as_ref();
-    Access {
+    model::Access {
         certificate_authority: ca_file.and_then(|name| files.certificates(name, to)),
         credentials: auth.and_then(|auth| credentials(auth, files, to)),
     }
 }
 
-fn credentials(auth: &written::Auth, files: &Files<'_>, to: &mut Diagnostics) -> Option<Secret> {
+fn credentials(auth: &Auth, files: &Files<'_>, to: &mut Diagnostics) -> Option<Secret> {
     let (username, file) = (auth.username.as_ref()?, auth.password_file.as_ref()?);
     let password = files.password(file, to)?;
     if username.value.is_empty() || username.value.contains([':', '\n']) {
-        let message = "a registry's username is not empty and has no `:`";
+        let message = "`username` must not be empty or contain `:`";
         to.report(Code::Auth, username.span, message);
     }
     let pair = Secret::new(format!("{}:{}", username.value, password.expose()));

@@ -1,77 +1,77 @@
-//! The JSON schema of the cluster file, from the table of its [keys](super::keys).
+//! The JSON schema of the cluster file, from the types of its [keys](super::keys).
 
-use serde_json::{Map, Value, json};
+use nkd_document::yaml::without_null;
+use schemars::SchemaGenerator;
+use serde_json::{Value, json};
 
 use super::keys;
-use nkd_document::yaml::{Key, Kind, Mapping, Needed};
 
-/// The schema.
+/// The schema as schemars derives it. A key with a default is required there, since reading fills it in.
+pub(super) fn derived() -> Value {
+    let generator = SchemaGenerator::default();
+    generator.into_root_schema_for::<keys::Cluster>().to_value()
+}
+
+/// The schema of the file as a person writes it.
 pub fn schema() -> Value {
-    let mut definitions = Map::new();
-    define(&keys::CLUSTER, &mut definitions);
-    json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "nkd's cluster file",
-        "$ref": reference(&keys::CLUSTER),
-        "$defs": definitions,
-    })
+    let mut schema = derived();
+    let definitions = schema["$defs"].clone();
+    for definition in schema["$defs"].as_object_mut().into_iter().flatten() {
+        adapt(definition.1, &definitions);
+    }
+    adapt(&mut schema, &definitions);
+    schema["title"] = "nkd cluster file".into();
+    schema
 }
 
-fn reference(mapping: &Mapping) -> String {
-    format!("#/$defs/{}", mapping.name)
-}
-
-fn define(mapping: &'static Mapping, into: &mut Map<String, Value>) {
-    if into.contains_key(mapping.name) {
+/// Makes keys with a default optional, allows an empty value for each optional key, and refuses all further keys.
+fn adapt(definition: &mut Value, definitions: &Value) {
+    one_line(definition);
+    let required = definition
+        .get("required")
+        .and_then(Value::as_array)
+        .cloned();
+    let mut required = required.unwrap_or_default();
+    let Some(properties) = definition
+        .get_mut("properties")
+        .and_then(Value::as_object_mut)
+    else {
         return;
-    }
-    let all = mapping.keys();
-    let properties: Map<_, _> = all
-        .clone()
-        .map(|key| (key.name.into(), value(key)))
-        .collect();
-    let needed = all.clone().filter(|key| key.needed == Needed::Yes);
-    let needed: Vec<_> = needed.map(|key| key.name).collect();
-    let mut definition = json!({
-        "type": "object",
-        "properties": properties,
-        "required": needed,
-        "additionalProperties": false,
+    };
+    required.retain(|key| {
+        key.as_str()
+            .is_some_and(|key| properties[key].get("default").is_none())
     });
-    let either = all.clone().filter_map(|key| match key.needed {
-        Needed::Without(other) => Some([key.name, other]),
-        _ => None,
-    });
-    for [one, other] in either {
-        definition["anyOf"] = json!([{ "required": [one] }, { "required": [other] }]);
-    }
-    into.insert(mapping.name.into(), definition);
-    for key in all {
-        if let Kind::Map(inner) | Kind::Maps(inner) = key.kind {
-            define(inner, into);
+    for (key, property) in properties {
+        one_line(property);
+        if let Some(property) = property.as_object_mut() {
+            property.remove("format");
+            // The default of a mapping is that of each of its keys.
+            property.retain(|word, value| word != "default" || !value.is_object());
         }
+        let (_, nullable) = without_null(property, definitions);
+        if !nullable && !required.iter().any(|required| required == key) {
+            allow_null(property);
+        }
+    }
+    definition["required"] = required.into();
+    definition["additionalProperties"] = false.into();
+}
+
+fn allow_null(property: &mut Value) {
+    if let Some(kind) = property.get("type") {
+        property["type"] = json!([kind, "null"]);
+    } else if let Some(reference) = property
+        .as_object_mut()
+        .and_then(|words| words.remove("$ref"))
+    {
+        property["anyOf"] = json!([{"$ref": reference}, {"type": "null"}]);
     }
 }
 
-fn value(key: &Key) -> Value {
-    let mut value = match &key.kind {
-        Kind::Text => json!({ "type": "string" }),
-        Kind::Word(words) => json!({ "enum": words }),
-        Kind::Number(range) => {
-            json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() })
-        }
-        Kind::Texts => json!({ "type": "array", "items": { "type": "string" } }),
-        Kind::Pairs => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
-        Kind::Map(mapping) => json!({ "$ref": reference(mapping) }),
-        Kind::Maps(mapping) => json!({ "type": "array", "items": { "$ref": reference(mapping) } }),
-    };
-    if key.needed == Needed::No {
-        // A key with nothing behind it is the same as none.
-        value = json!({ "anyOf": [value, { "type": "null" }] });
+/// Puts a description, wrapped in the source, into one line.
+fn one_line(schema: &mut Value) {
+    if let Some(text) = schema.get("description").and_then(Value::as_str) {
+        schema["description"] = text.replace('\n', " ").into();
     }
-    value["description"] = key.meaning.into();
-    if let Some(default) = key.default {
-        value["default"] = default.into();
-    }
-    value
 }

@@ -1,5 +1,4 @@
-//! From the resolved file to the [domain](crate::model). Every check runs, so that one run shows
-//! everything that is wrong.
+//! From the keys to the [model](crate::model). Every check runs, so that one run shows everything that is wrong.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -7,78 +6,76 @@ use std::path::Path;
 
 use nkd_contract::Stage;
 
+use super::authorities;
+use super::budgets::Budgets;
+use super::checks::Text;
 use super::files::Files;
+use super::keys::{self, TokenOwner};
 use super::lines::Lines;
-use super::resolved;
-use super::written;
-use super::{
-    addressing, airgap, authorities, checks, endpoint, etcd, host, keys, networks, nodes, patches,
-    runtime,
-};
+use super::nodes::is_control_plane;
+use super::{addressing, airgap, checks, endpoint, etcd, host, networks, nodes, patches, runtime};
 use crate::kubeadm::overlay;
-use crate::model::{Algorithm, Cluster, Node, Overlay, Pki, Report, Role, Tokens};
+use crate::model::{Cluster, Node, Overlay, OwnKeys, Pki, Report, Role, Tokens};
 use crate::version::Version;
-use nkd_document::{Code, Diagnostics, Spanned};
-
-type Text = Spanned<String>;
+use nkd_document::{Code, Diagnostics, Span, Spanned};
 
 /// Checks everything; a cluster comes out when nothing is wrong.
 pub fn validate(
-    file: resolved::Cluster,
+    file: Spanned<keys::Cluster>,
     directory: &Path,
     lines: Lines,
     to: &mut Diagnostics,
 ) -> Option<Cluster> {
     let files = Files { directory };
-    let networks = networks::networks(&file, to);
-    let (endpoint, kube_vip) = endpoint::endpoint(&file, to);
-    plain_texts(&file, to);
-    nodes_together(&file, to);
-    let name = file
-        .name
-        .and_then(|it| checks::dns_label(it, "the cluster's name", to));
-    let version = file.version.and_then(|it| version(&it, to));
-    let host = host::host(file.os, &files, to);
-    let (pool_names, pools) = pools(file.pools, &files, to);
-    let level = nodes::Level { host, pools };
-    let nodes = nodes::nodes(file.nodes, &level, &files, to);
-    let (runtime, sandbox_image, registries) = runtime::runtime(file.runtime, version, &files, to);
-    let external_etcd = file
-        .external_etcd
-        .and_then(|etcd| etcd::external(etcd, &files, to));
-    let images_from = airgap::images(file.airgap, &files, to);
-    let report = file.report.map(|it| report(it, &files, to));
-    let pki = pki(&file.pki_algorithm, &file.pki_validity, to);
-    let external = external_etcd.is_some();
-    let own_keys = authorities::own(file.own_keys, version, external, &files, to);
-    let tokens = tokens(&file.tokens_each, &file.token_ttl, to);
-    let overlays = files.overlays(&file.overlays, to);
+    let span = file.span;
+    let keys::Cluster { metadata, spec, .. } = file.value;
+    let networks = networks::networks(&spec, to);
+    let (endpoint, kube_vip) = endpoint::endpoint(&spec, span, to);
+    plain_texts(&spec, to);
+    nodes_together(&spec, span, to);
+    let kubernetes = spec.kubernetes;
+    let label = |name| checks::dns_label(name, "the cluster name", to);
+    let name = metadata.name.and_then(label);
+    let version = kubernetes.version.and_then(|text| version(&text, to));
+    let members = nodes::members(&spec.nodes, &spec.pools);
+    let (pool_names, level) = level(spec.os, spec.pools, &files, to);
+    let nodes = nodes::nodes(spec.nodes, members, &level, &files, to);
+    let (runtime, sandbox_image, registries) = runtime::runtime(spec.runtime, version, &files, to);
+    let external = kubernetes.etcd.external.is_some();
+    let external_etcd = etcd::external(kubernetes.etcd.external, &files, to);
+    let images_from = airgap::images(spec.airgap, &files, to);
+    let report = spec.report.map(|report| self::report(report, &files, to));
+    let (pki, own_keys) = pki(spec.pki, version, external, &files, to);
+    let tokens = tokens(&kubernetes.bootstrap_tokens, to);
+    let overlays = files.overlays(&kubernetes.kubeadm, to);
     all_overlays(&overlays, &level.pools, &nodes, external, version, to);
-    let pods = networks.as_ref().map(|(pods, _)| pods);
-    if let Some(pods) = pods.filter(|_| !overlay::sets_node_mask(&overlays)) {
-        networks::pods_fit_nodes(pods, nodes.len(), &file.pod_subnet, to);
+    let networking = kubernetes.networking;
+    if let Some((pods, _)) = &networks
+        && !overlay::sets_node_mask(&overlays)
+    {
+        networks::pods_fit_nodes(pods, nodes.len(), &networking.pod_subnet, to);
     }
-    let budgets = budgets(&file.budgets, to);
-    let manifests = files.manifests(&file.manifests, to);
+    let budgets = budgets(&spec.budgets, to);
+    let manifests = files.manifests(&spec.network.manifests, to);
     let (pod_subnets, service_subnets) = networks.filter(|_| to.is_empty())?;
     Some(Cluster {
         name: name?,
         version: version?,
         endpoint: endpoint?,
-        image_repository: file.image_repository.value,
+        image_repository: kubernetes.image_repository?.value,
         pod_subnets,
         service_subnets,
-        dns_domain: file.dns_domain.value,
-        cert_sans: file.cert_sans.into_iter().map(|it| it.value).collect(),
+        dns_domain: networking.dns_domain.value,
+        cert_sans: host::plain(kubernetes.api_server.cert_sans),
         kube_vip,
         external_etcd,
         tokens: tokens?,
         overlays,
-        runtime: runtime?,
+        runtime,
         sandbox_image,
         registries,
         manifests,
-        network_ports: file.network_ports.into_iter().map(|it| it.value).collect(),
+        network_ports: host::plain(spec.network.ports),
         budgets: budgets?,
         images_from: images_from?,
         report: report.flatten(),
@@ -94,7 +91,7 @@ pub fn validate(
 /// Every overlay document, whoever it is for.
 fn all_overlays(
     cluster: &[Overlay],
-    pools: &[nodes::Settings],
+    pools: &[nodes::Checked],
     nodes: &[Option<Node>],
     external_etcd: bool,
     version: Option<Version>,
@@ -118,7 +115,7 @@ fn all_overlays(
 
 /// The overlay documents of pools and nodes. Who reads them is certain when all nodes are.
 fn own_overlays(
-    pools: &[nodes::Settings],
+    pools: &[nodes::Checked],
     nodes: &[Option<Node>],
     version: Version,
     to: &mut Diagnostics,
@@ -143,31 +140,46 @@ fn own_overlays(
 }
 
 /// What only has to be well written.
-fn plain_texts(file: &resolved::Cluster, to: &mut Diagnostics) {
-    checks::image_repository(&file.image_repository, to);
-    checks::image(&file.runtime.sandbox_image, to);
-    checks::dns_name(&file.dns_domain, "the DNS domain", to);
-    for san in &file.cert_sans {
+fn plain_texts(spec: &keys::Spec, to: &mut Diagnostics) {
+    let kubernetes = &spec.kubernetes;
+    if let Some(repository) = &kubernetes.image_repository {
+        checks::image_repository(repository, to);
+    }
+    if let Some(image) = &spec.runtime.sandbox_image {
+        checks::image(image, to);
+    }
+    checks::dns_name(&kubernetes.networking.dns_domain, "the DNS domain", to);
+    for san in &kubernetes.api_server.cert_sans {
         checks::host(san, to);
     }
-    for port in &file.network_ports {
+    for port in &spec.network.ports {
         checks::port(port, to);
     }
 }
 
-fn pki(algorithm: &Text, validity: &Text, to: &mut Diagnostics) -> Option<Pki> {
-    let algorithm = checks::choice(algorithm, Algorithm::ALL, Algorithm::name, to);
-    let validity = checks::duration(validity, to);
-    Some(Pki {
-        algorithm: algorithm?,
-        validity: validity?,
-    })
+fn pki(
+    pki: authorities::Pki,
+    version: Option<Version>,
+    external_etcd: bool,
+    files: &Files<'_>,
+    to: &mut Diagnostics,
+) -> (Option<Pki>, OwnKeys) {
+    let algorithm = pki.algorithm;
+    let validity = checks::duration(&pki.validity, to);
+    let made = validity.map(|validity| Pki {
+        algorithm,
+        validity,
+    });
+    (
+        made,
+        authorities::own(pki, version, external_etcd, files, to),
+    )
 }
 
-fn budgets(written: &[(Stage, Text)], to: &mut Diagnostics) -> Option<BTreeMap<Stage, u64>> {
-    let budgets = written
-        .iter()
-        .map(|(stage, text)| Some((*stage, checks::budget(text, to)?)));
+fn budgets(budgets: &Budgets, to: &mut Diagnostics) -> Option<BTreeMap<Stage, u64>> {
+    let budgets = budgets
+        .by_stage()
+        .map(|(stage, text)| Some((stage, checks::budget(text, to)?)));
     budgets.collect()
 }
 
@@ -184,16 +196,16 @@ fn unique<'a>(texts: impl Iterator<Item = &'a Text>, code: Code, what: &str, to:
         let address = text.value.parse::<IpAddr>();
         let key = address.map_or_else(|_| text.value.to_lowercase(), |it| it.to_string());
         if seen.insert(key, text.span).is_some() {
-            let message = format!("an earlier node has the {what} `{}` already", text.value);
+            let message = format!("another node already has the {what} `{}`", text.value);
             to.report(code, text.span, message);
         }
     }
 }
 
 /// What must hold for the nodes together: names and addresses of their own, a control plane.
-fn nodes_together(file: &resolved::Cluster, to: &mut Diagnostics) {
-    let nodes = &file.nodes;
-    let names = nodes.iter().filter_map(|node| node.name.as_ref());
+fn nodes_together(spec: &keys::Spec, span: Span, to: &mut Diagnostics) {
+    let nodes = || spec.nodes.iter().map(|node| &node.own);
+    let names = nodes().filter_map(|node| node.name.as_ref());
     unique(names, Code::DuplicateName, "name", to);
     let parts = |text: &Text| -> Vec<Text> {
         let parts = text.value.split(',');
@@ -201,41 +213,37 @@ fn nodes_together(file: &resolved::Cluster, to: &mut Diagnostics) {
             .map(|part| Spanned::new(part.to_owned(), text.span))
             .collect()
     };
-    let addresses = nodes.iter().filter_map(|node| node.address.as_ref());
+    let addresses = nodes().filter_map(|node| node.address.as_ref());
     let addresses: Vec<_> = addresses.flat_map(parts).collect();
     unique(addresses.iter(), Code::DuplicateAddress, "address", to);
-    let macs = nodes.iter().filter_map(|node| node.mac.as_ref());
+    let macs = nodes().filter_map(|node| node.mac.as_ref());
     unique(macs, Code::DuplicateMac, "MAC address", to);
-    if !nodes.iter().any(resolved::Node::is_control_plane) {
-        to.report(
-            Code::NoControlPlane,
-            file.span,
-            "`spec.nodes` has no control plane",
-        );
+    if !spec.nodes.iter().any(is_control_plane) {
+        let message = "`spec.nodes` does not contain a control plane";
+        to.report(Code::NoControlPlane, span, message);
     }
-    addressing::interfaces(file, to);
+    addressing::interfaces(spec, to);
 }
 
-fn tokens(each: &Text, ttl: &Text, to: &mut Diagnostics) -> Option<Tokens> {
-    let each = checks::choice(each, keys::TOKENS, |it| it, to);
-    let ttl = checks::duration(ttl, to);
+fn tokens(tokens: &keys::BootstrapTokens, to: &mut Diagnostics) -> Option<Tokens> {
+    let ttl = checks::duration(&tokens.ttl, to);
     Some(Tokens {
-        of_each_node: each? == "node",
+        of_each_node: tokens.each == TokenOwner::Node,
         ttl: ttl?,
     })
 }
 
 /// The pools' names, each its own.
-fn pool_names(file: &[written::Pool], to: &mut Diagnostics) -> Vec<String> {
+fn pool_names(file: &[nodes::Pool], to: &mut Diagnostics) -> Vec<String> {
     let mut seen = HashSet::new();
     let mut names = Vec::new();
-    for name in file.iter().filter_map(|pool| pool.name.clone()) {
+    for name in file.iter().filter_map(|pool| pool.own.name.clone()) {
         let span = name.span;
-        let Some(name) = checks::dns_label(name, "the pool's name", to) else {
+        let Some(name) = checks::dns_label(name, "the pool name", to) else {
             continue;
         };
         if !seen.insert(name.clone()) {
-            let message = format!("an earlier pool is called `{name}` already");
+            let message = format!("duplicate pool name `{name}`");
             to.report(Code::DuplicatePool, span, message);
         }
         names.push(name);
@@ -243,18 +251,22 @@ fn pool_names(file: &[written::Pool], to: &mut Diagnostics) -> Vec<String> {
     names
 }
 
-fn pools(
-    file: Vec<written::Pool>,
+/// What holds for nodes outside of their own entries, and the pools' names.
+fn level(
+    os: host::Os,
+    pools: Vec<nodes::Pool>,
     files: &Files<'_>,
     to: &mut Diagnostics,
-) -> (Vec<String>, Vec<nodes::Settings>) {
-    let names = pool_names(&file, to);
-    let settings = file.into_iter().map(|pool| pool.settings);
-    let settings = settings.map(|it| nodes::settings(it, files, to));
-    (names, settings.collect())
+) -> (Vec<String>, nodes::Level) {
+    let host = host::host(os, files, to);
+    let names = pool_names(&pools, to);
+    let settings = pools.into_iter().map(|pool| pool.shared);
+    let pools = settings.map(|settings| nodes::settings(settings, files, to));
+    let pools = pools.collect();
+    (names, nodes::Level { host, pools })
 }
 
-fn report(file: written::Report, files: &Files<'_>, to: &mut Diagnostics) -> Option<Report> {
+fn report(file: keys::Report, files: &Files<'_>, to: &mut Diagnostics) -> Option<Report> {
     let certificate_authority = match &file.ca_file {
         Some(name) => Some(files.certificates(name, to)?),
         None => None,

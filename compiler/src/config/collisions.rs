@@ -48,7 +48,7 @@ impl Config {
             mine && !overrides.contains(name)
         });
         found.extend(users.map(|(name, span)| {
-            let why = format!("the user `{name}` is in the cluster file's `os.users` too");
+            let why = format!("the user `{name}` is also in `os.users` of the cluster file");
             let with = String::new();
             Collision { span, why, with }
         }));
@@ -56,7 +56,8 @@ impl Config {
             self.disk.as_deref() == Some(*device) && !overrides.contains(device)
         });
         found.extend(wiped.map(|(device, span)| {
-            let why = format!("the system is installed on `{device}`, and this wipes it");
+            let why =
+                format!("this would erase `{device}`, on which the operating system is installed");
             let with = device.to_owned();
             Collision { span, why, with }
         }));
@@ -72,12 +73,12 @@ impl Config {
             let (name, span) = (path.path, path.span);
             let why = match (reserved, &taken) {
                 _ if RESERVED_UNITS.iter().any(|it| unit_path(it) == name) => {
-                    format!("`{name}` is nkd's")
+                    format!("nkd manages `{name}`")
                 }
-                (Some(root), None) => format!("`{name}` is in {root}, which is nkd's"),
+                (Some(root), None) => format!("`{name}` is in `{root}`, which nkd manages"),
                 (None, Some(mine)) if overrides.contains(&mine.as_str()) => return None,
-                (_, Some(mine)) if mine == name => format!("`{name}` is nkd's"),
-                (_, Some(mine)) => format!("`{name}` stands in the way of nkd's {mine}"),
+                (_, Some(mine)) if mine == name => format!("nkd manages `{name}`"),
+                (_, Some(mine)) => format!("`{name}` conflicts with nkd's file `{mine}`"),
                 (None, None) => return None,
             };
             let with = taken.unwrap_or_default();
@@ -93,7 +94,7 @@ impl Config {
         });
         to.extend(units.map(|unit| Collision {
             span: unit.span,
-            why: format!("`{}` is nkd's", unit.name),
+            why: format!("nkd manages `{}`", unit.name),
             with: unit_path(unit.name),
         }));
         self.colliding_dropins(user, to);
@@ -105,7 +106,7 @@ impl Config {
             });
             to.extend(dropins.map(|(name, span)| Collision {
                 span,
-                why: format!("`{name}` of {} is nkd's", mine.name),
+                why: format!("nkd sets `{name}` of `{}`", mine.name),
                 with: unit_path(mine.name),
             }));
         }
@@ -118,7 +119,7 @@ impl Config {
             for (name, span) in unit.dropins {
                 let with = format!("{}.d/{name}", unit_path(unit.name));
                 if self.files.iter().any(|file| file.path == with) {
-                    let why = format!("`{name}` of {} is nkd's", unit.name);
+                    let why = format!("nkd sets `{name}` of `{}`", unit.name);
                     to.push(Collision { span, why, with });
                 }
             }

@@ -2,30 +2,30 @@
 
 mod collisions;
 mod hooks;
-pub mod needs;
+pub(crate) mod needs;
 mod overridden;
 pub mod user;
 
 use serde_json::{Value, json};
 
-pub use collisions::Collision;
+pub(crate) use collisions::Collision;
 use nkd_document::yaml;
 use nkd_ignition::{encode, merge, tree};
 use user::UserConfig;
 
 /// The spec version of every config nkd writes: the newest that Ignition 2.14, NestOS's oldest,
 /// reads.
-pub const SPEC: &str = "3.3.0";
+pub(crate) const SPEC: &str = "3.3.0";
 /// The minor number of [`SPEC`].
 pub const SPEC_MINOR: u8 = 3;
 
 /// Mode of files that only root may read.
-pub const PRIVATE: u32 = 0o600;
+pub(crate) const PRIVATE: u32 = 0o600;
 /// Mode of files that anyone may read.
-pub const PUBLIC: u32 = 0o644;
+pub(crate) const PUBLIC: u32 = 0o644;
 
 /// A file on a node.
-pub struct File {
+pub(crate) struct File {
     /// Its full path.
     pub path: String,
     /// Its permission bits.
@@ -35,7 +35,7 @@ pub struct File {
 }
 
 /// A systemd unit on a node.
-pub struct Unit {
+pub(crate) struct Unit {
     /// Its name, with suffix.
     pub name: &'static str,
     /// Its text.
@@ -46,7 +46,7 @@ pub struct Unit {
 
 /// What nkd puts on one node.
 #[derive(Default)]
-pub struct Config {
+pub(crate) struct Config {
     /// Files, in order.
     pub files: Vec<File>,
     /// Directories whose own mode matters: path and mode.

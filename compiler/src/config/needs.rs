@@ -21,7 +21,7 @@ const MODULES: [&str; 2] = ["overlay", "br_netfilter"];
 /// The kernel has two names for forwarding everywhere (its `ip-sysctl.rst`).
 const ALIAS: (&str, &str) = ("net.ipv4.conf.all.forwarding", SETTINGS[0]);
 
-const SWAP: &str = "kubelet refuses to start while there is swap";
+const SWAP: &str = "kubelet does not start while swap is enabled";
 
 /// One node's needs.
 pub struct Needs<'a> {
@@ -48,7 +48,10 @@ impl Needs<'_> {
         if let Some((name, span)) = file(config, "/etc/hostname")
             && name.trim() != self.node
         {
-            let message = format!("the hostname is the node's name, {}", self.node);
+            let message = format!(
+                "`/etc/hostname` must contain `{}`, the node's name",
+                self.node
+            );
             refuse(span, message);
         }
         lines(config, "/etc/sysctl.d/", &SETTINGS, setting, &mut refuse);
@@ -84,10 +87,7 @@ impl Needs<'_> {
                 .map(|it| it.span);
             let empty = file(config, &path).filter(|it| it.0.is_empty());
             for span in masks.chain(links).chain(empty.map(|it| it.1)) {
-                refuse(
-                    span,
-                    format!("a node can't do without {unit}, and this masks it"),
-                );
+                refuse(span, format!("this masks `{unit}`, which a node needs"));
             }
         }
     }
@@ -161,12 +161,12 @@ fn lines(
         match last {
             Some((true, ..)) => {}
             Some((false, _, span)) => {
-                refuse(span, format!("pods aren't reached without {name} = 1"));
+                refuse(span, format!("pods are only reachable with `{name} = 1`"));
             }
             // Only an override takes away nkd's own file.
             None => {
                 let span = files.first().map_or(config.span, |(_, node)| place(node));
-                refuse(span, format!("nothing in {directory} has {name}"));
+                refuse(span, format!("no file in `{directory}` sets `{name}`"));
             }
         }
     }

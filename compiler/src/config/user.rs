@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{SPEC, SPEC_MINOR};
 use nkd_document::json;
 use nkd_document::yaml::Node;
-use nkd_document::{Code, Diagnostics, SourceId, Span};
+use nkd_document::{Code, Diagnostics, Reported, SourceId, Span};
 use nkd_ignition::spec::NEWEST;
 use nkd_ignition::tree::{self, entry, list, text};
 use nkd_ignition::{butane, check, read};
@@ -18,7 +18,7 @@ pub struct UserConfig {
 }
 
 /// A file, directory or link.
-pub struct UserPath<'a> {
+pub(crate) struct UserPath<'a> {
     /// Its full path.
     pub path: &'a str,
     /// Where the path is written.
@@ -28,7 +28,7 @@ pub struct UserPath<'a> {
 }
 
 /// What is done to a unit.
-pub struct UserUnit<'a> {
+pub(crate) struct UserUnit<'a> {
     /// Its name.
     pub name: &'a str,
     /// Where the name is written.
@@ -40,9 +40,11 @@ pub struct UserUnit<'a> {
 }
 
 impl UserConfig {
-    /// Reads an Ignition config and reports what is wrong with it, and what Ignition would only warn
-    /// of, where nobody looks.
-    pub fn read(source: SourceId, to: &mut Diagnostics) -> Option<Self> {
+    /// Reads an Ignition config.
+    ///
+    /// # Errors
+    /// When anything is wrong with it, or Ignition would warn of it, where nobody looks.
+    pub fn read(source: SourceId, to: &mut Diagnostics) -> Result<Self, Reported> {
         let before = to.len();
         let node = json::parse(source, to)?;
         let format = read::Json {
@@ -53,16 +55,19 @@ impl UserConfig {
         check::config(&config, format.minor.min(SPEC_MINOR), to);
         report(check::warnings(&config, SPEC_MINOR), to);
         let user = Self::new(config, to);
-        (to.len() == before).then_some(user)
+        to.as_result_since(before)?;
+        Ok(user)
     }
 
-    /// Reads a Butane config, whose local files are below a directory, and reports what is wrong
-    /// with it: here, what is most likely not meant as well.
-    pub fn read_butane(
+    /// Reads a Butane config, whose local files are below a directory.
+    ///
+    /// # Errors
+    /// When anything is wrong with it, or most likely not meant.
+    pub(crate) fn read_butane(
         source: SourceId,
         directory: Option<&Path>,
         to: &mut Diagnostics,
-    ) -> Option<Self> {
+    ) -> Result<Self, Reported> {
         let before = to.len();
         let translation = butane::translate(source, directory, to)?;
         report(translation.warnings(SPEC_MINOR), to);
@@ -76,11 +81,12 @@ impl UserConfig {
             check::config(&config, SPEC_MINOR, to);
         }
         let user = Self::new(config, to);
-        (to.len() == before).then_some(user)
+        to.as_result_since(before)?;
+        Ok(user)
     }
 
     /// Takes a checked config of a version that is not newer than nkd's.
-    pub fn new(mut config: Node, to: &mut Diagnostics) -> Self {
+    pub(crate) fn new(mut config: Node, to: &mut Diagnostics) -> Self {
         refuse_references(&config, to);
         // Every field of an older version means the same in a newer one.
         if let Some(version) = tree::child_mut(&mut config, "ignition")
@@ -92,7 +98,7 @@ impl UserConfig {
     }
 
     /// Everything it puts into the file system.
-    pub fn paths(&self) -> impl Iterator<Item = UserPath<'_>> {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = UserPath<'_>> {
         let kinds = [("files", false), ("links", false), ("directories", true)];
         kinds.into_iter().flat_map(move |(kind, is_directory)| {
             let nodes = list(&self.config, &["storage", kind]).iter();
@@ -108,21 +114,21 @@ impl UserConfig {
     }
 
     /// The users it makes or changes, and where their names are written.
-    pub fn users(&self) -> impl Iterator<Item = (&str, Span)> {
+    pub(crate) fn users(&self) -> impl Iterator<Item = (&str, Span)> {
         let users = list(&self.config, &["passwd", "users"]).iter();
         users.filter_map(|user| name(user, "name"))
     }
 
     /// The disks whose partition tables it wipes, and where they are written.
-    pub fn wiped_disks(&self) -> impl Iterator<Item = (&str, Span)> {
+    pub(crate) fn wiped_disks(&self) -> impl Iterator<Item = (&str, Span)> {
         let disks = list(&self.config, &["storage", "disks"]).iter();
         let wiped = disks.filter(|disk| tree::is_true(disk, "wipeTable"));
         wiped.filter_map(|disk| name(disk, "device"))
     }
 
     /// Where each path on a node is written that it puts something at.
-    pub fn places(&self) -> Vec<(String, Span)> {
-        let paths = self.paths().map(|it| (it.path.to_owned(), it.span));
+    pub(crate) fn places(&self) -> Vec<(String, Span)> {
+        let paths = self.paths().map(|path| (path.path.to_owned(), path.span));
         let units = self.units().flat_map(|unit| {
             let path = format!("{}/{}", check::UNITS, unit.name);
             let dropins = unit.dropins.into_iter();
@@ -136,21 +142,21 @@ impl UserConfig {
     }
 
     /// Whether it sets a path, a unit, a user, or a drop-in given as `UNIT.d/NAME`, or wipes a disk.
-    pub fn sets(&self, name: &str) -> bool {
+    pub(crate) fn sets(&self, name: &str) -> bool {
         let dropin = |unit: &UserUnit<'_>| {
             let (unit, dropins) = (unit.name, &unit.dropins);
             let mut paths = dropins.iter().map(|(name, _)| format!("{unit}.d/{name}"));
             paths.any(|path| path == name)
         };
         let unit = |unit: &UserUnit<'_>| unit.name == name && !unit.only_dropins;
-        self.paths().any(|it| it.path == name)
-            || self.users().any(|it| it.0 == name)
-            || self.wiped_disks().any(|it| it.0 == name)
-            || self.units().any(|it| unit(&it) || dropin(&it))
+        self.paths().any(|path| path.path == name)
+            || self.users().any(|(user, _)| user == name)
+            || self.wiped_disks().any(|(disk, _)| disk == name)
+            || self.units().any(|one| unit(&one) || dropin(&one))
     }
 
     /// Everything it does to units.
-    pub fn units(&self) -> impl Iterator<Item = UserUnit<'_>> {
+    pub(crate) fn units(&self) -> impl Iterator<Item = UserUnit<'_>> {
         let units = list(&self.config, &["systemd", "units"]).iter();
         units.filter_map(|unit| {
             let (unit_name, span) = name(unit, "name")?;
@@ -161,7 +167,7 @@ impl UserConfig {
                 only_dropins: ["contents", "enabled", "mask"]
                     .iter()
                     .all(|key| entry(unit, key).is_none()),
-                dropins: dropins.filter_map(|it| name(it, "name")).collect(),
+                dropins: dropins.filter_map(|dropin| name(dropin, "name")).collect(),
             })
         })
     }
@@ -179,26 +185,26 @@ fn name<'a>(node: &'a Node, key: &str) -> Option<(&'a str, Span)> {
 }
 
 /// The minor number of a config's version.
-fn minor(node: &Node, to: &mut Diagnostics) -> Option<u8> {
+fn minor(node: &Node, to: &mut Diagnostics) -> Result<u8, Reported> {
     let version = tree::at(node, &["ignition", "version"]);
-    let span = version.map_or(node.span, |it| it.span);
+    let span = version.map_or(node.span, |version| version.span);
     let text = version.and_then(Node::as_text).unwrap_or_default();
-    let known = (0..=NEWEST).find(|minor| text == format!("3.{minor}.0"));
-    if known.is_none() {
+    let mut minors = 0..=NEWEST;
+    let minor = minors.find(|minor| text == format!("3.{minor}.0"));
+    minor.ok_or_else(|| {
         let message = match text {
             "" => "`ignition.version` is missing".to_owned(),
-            _ => format!("`{text}` is not a version of Ignition's config that nkd reads"),
+            _ => format!("Ignition config version `{text}` is not supported"),
         };
-        to.report(Code::IgnitionInvalid, span, message);
-    }
-    known
+        to.report(Code::IgnitionInvalid, span, message)
+    })
 }
 
 /// A config that is fetched at boot can't be checked now, and one that is nested not easily.
 fn refuse_references(config: &Node, to: &mut Diagnostics) {
     for key in ["merge", "replace"] {
         let references = tree::at(config, &["ignition", "config"]);
-        if let Some(found) = references.and_then(|it| entry(it, key)) {
+        if let Some(found) = references.and_then(|references| entry(references, key)) {
             let message = format!("`ignition.config.{key}` refers to another config");
             to.report(Code::IgnitionReference, found.key_span, message);
         }

@@ -25,7 +25,9 @@ impl Closure {
     /// configured, the one of pod sandboxes, kube-vip's, and those of the manifests, which may
     /// land on any node.
     pub fn of(cluster: &Cluster) -> Result<Self> {
-        let init = cluster.init_node().context("there is no control plane")?;
+        let init = cluster
+            .init_node()
+            .context("the cluster has no control plane")?;
         let documents = kubeadm::init_draft(cluster, init)?;
         let configured = documents
             .iter()

@@ -3,8 +3,8 @@
 use nkd_contract::{Bundles, Image, ImageSource, Images, Kubeadm, Runtime};
 
 use super::Closure;
-use crate::model::Bundle;
-use crate::model::{Cluster, ImagesFrom, Role};
+use crate::model::{Bundle, Cluster, ImagesFrom, Role};
+use crate::runtime;
 use nkd_document::{Code, Diagnostics, Span};
 
 /// What the plans of control planes and of workers have.
@@ -81,9 +81,9 @@ fn images(cluster: &Cluster, names: &[String], to: &mut Diagnostics) -> Images {
     let chosen = choose(bundles, names);
     let mut required = Vec::new();
     for name in names {
-        let found = chosen.iter().find_map(|it| it.image(name));
+        let found = chosen.iter().find_map(|bundle| bundle.image(name));
         if found.is_none() && !registry {
-            let message = format!("{name} is in none of the bundles");
+            let message = format!("no bundle contains {name}");
             to.report(Code::BundleIncomplete, span, message);
         }
         if let Some(found) = found {
@@ -91,14 +91,14 @@ fn images(cluster: &Cluster, names: &[String], to: &mut Diagnostics) -> Images {
         }
         required.push(Image {
             name: name.clone(),
-            digest: found.map(|it| known_by(it, cluster.runtime)),
+            digest: found.map(|image| runtime::known_by(image, cluster.runtime).to_string()),
         });
     }
-    let bundle = |it: &&Bundle| nkd_contract::Bundle {
-        file: it.file.clone(),
-        size: it.size,
-        unpacked: it.unpacked,
-        index: it.index.to_string(),
+    let bundle = |bundle: &&Bundle| nkd_contract::Bundle {
+        file: bundle.file.clone(),
+        size: bundle.size,
+        unpacked: bundle.unpacked,
+        index: bundle.index.to_string(),
     };
     Images {
         source: ImageSource::Bundles(Bundles {
@@ -113,14 +113,19 @@ fn images(cluster: &Cluster, names: &[String], to: &mut Diagnostics) -> Images {
 /// The bundles that a node needs: the smallest that has everything, else all that have something
 /// which those before lack.
 fn choose<'a>(bundles: &'a [Bundle], names: &[String]) -> Vec<&'a Bundle> {
-    let has_all = |it: &&Bundle| names.iter().all(|name| it.image(name).is_some());
-    if let Some(whole) = bundles.iter().filter(has_all).min_by_key(|it| it.size) {
+    let has_all = |bundle: &&Bundle| names.iter().all(|name| bundle.image(name).is_some());
+    if let Some(whole) = bundles
+        .iter()
+        .filter(has_all)
+        .min_by_key(|bundle| bundle.size)
+    {
         return vec![whole];
     }
     let mut chosen: Vec<&Bundle> = Vec::new();
     for bundle in bundles {
         let adds = |name: &&String| {
-            bundle.image(name).is_some() && !chosen.iter().any(|it| it.image(name).is_some())
+            bundle.image(name).is_some()
+                && !chosen.iter().any(|earlier| earlier.image(name).is_some())
         };
         if names.iter().any(|name| adds(&name)) {
             chosen.push(bundle);
@@ -129,29 +134,19 @@ fn choose<'a>(bundles: &'a [Bundle], names: &[String]) -> Vec<&'a Bundle> {
     chosen
 }
 
-/// The digest by which a runtime knows an image.
-fn known_by(image: &nkd_bundle::Image, runtime: Runtime) -> String {
-    match runtime {
-        Runtime::Containerd => image.manifest.digest.to_string(),
-        Runtime::Crio | Runtime::Isulad | Runtime::Docker | Runtime::CriDockerd => {
-            image.config.digest.to_string()
-        }
-    }
-}
-
 /// Reports an image that is named by its digest where that can't be kept.
 fn can_be_loaded(image: &nkd_bundle::Image, runtime: Runtime, span: Span, to: &mut Diagnostics) {
     let Some((_, digest)) = image.name.split_once('@') else {
         return;
     };
-    if runtime != Runtime::Containerd {
-        let message = format!("{runtime} can't load {} by its digest", image.name);
-        let help = "name the image by a tag: bundles pin its digest all the same";
+    if !runtime::loads_by_digest(runtime) {
+        let message = format!("{runtime} cannot load {} by its digest", image.name);
+        let help = "use a tag in the image name: a bundle fixes the digest in any case";
         to.report_with_help(Code::BundleUnusable, span, message, help);
     } else if digest != image.manifest.digest.to_string() {
         let found = image.manifest.digest;
-        let message = format!("{} is {found} in its bundle", image.name);
-        let help = "make the bundle anew with the image of that name";
+        let message = format!("{} has the digest {found} in its bundle", image.name);
+        let help = "create the bundle again with the image that has this name";
         to.report_with_help(Code::BundleUnusable, span, message, help);
     }
 }

@@ -37,7 +37,7 @@ pub fn down(documents: &mut [Value], api: KubeadmApi) -> Result<()> {
             control_plane_timeout = move_timeouts(document)?.or(control_plane_timeout);
         }
         if api < KubeadmApi::V1Beta3 && document.get("patches").is_some() {
-            bail!("patches can't be expressed in {}", api.api_version());
+            bail!("{} does not support patches", api.api_version());
         }
         let registration = document
             .get_mut("nodeRegistration")
@@ -49,10 +49,7 @@ pub fn down(documents: &mut [Value], api: KubeadmApi) -> Result<()> {
                 .is_some_and(|it| it != "IfNotPresent")
         {
             // Older kubeadm knows nothing else than IfNotPresent.
-            bail!(
-                "imagePullPolicy can't be expressed in {}",
-                api.api_version()
-            );
+            bail!("{} does not support imagePullPolicy", api.api_version());
         }
     }
     if let Some(timeout) = control_plane_timeout {
@@ -72,7 +69,9 @@ fn args_to_map(list: &Value) -> Result<Value> {
     for arg in list.as_array().into_iter().flatten() {
         let name = arg["name"].as_str().unwrap_or_default();
         if map.insert(name.to_owned(), arg["value"].clone()).is_some() {
-            bail!("the argument `{name}` is given twice, which older kubeadm can't express");
+            bail!(
+                "the argument `{name}` occurs twice, which older versions of kubeadm do not support"
+            );
         }
     }
     Ok(Value::Object(map))
@@ -94,7 +93,7 @@ fn move_timeouts(document: &mut Value) -> Result<Option<Value>> {
         match name.as_str() {
             "discovery" => document["discovery"]["timeout"] = value.clone(),
             "controlPlaneComponentHealthCheck" => control_plane = Some(value.clone()),
-            _ => bail!("the timeout `{name}` can't be expressed in older kubeadm"),
+            _ => bail!("older versions of kubeadm do not support the timeout `{name}`"),
         }
     }
     Ok(control_plane)

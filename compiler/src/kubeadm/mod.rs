@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::fragments;
 use crate::model::{Cluster, Node, Role, Taint};
 use crate::pki::Secrets;
+use crate::runtime::{self, docker};
 use nkd_document::yaml;
 
 /// Where kubelet and the controller manager look for flexvolume plugins; their default is under
@@ -73,7 +74,7 @@ pub fn init_draft(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
         // so its API, when the join is cut off in between.
         configuration["featureGates"] = json!({"EtcdLearnerMode": true});
     }
-    if cluster.images_from.is_closed() && !cluster.pins_images() {
+    if cluster.images_from.is_closed() && !runtime::pins_images(cluster) {
         let kubelet = document(&mut documents, "KubeletConfiguration")?;
         image_gc::turn_off(kubelet, cluster.overlays_of(node));
     }
@@ -146,7 +147,7 @@ fn template(text: &str, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
     let values = [
         ("address", &*node.address.to_string()),
         ("addresses", &node.addresses()),
-        ("cgroupDriver", cluster.cgroup_driver()),
+        ("cgroupDriver", runtime::cgroup_driver(cluster)),
         ("cluster", &cluster.name),
         ("criSocket", &cri_socket),
         ("discovery", paths::DISCOVERY),
@@ -196,7 +197,7 @@ fn ignored_checks(cluster: &Cluster, node: &Node) -> Vec<&'static str> {
             // A join wants this directory empty, and kube-vip's pod is in it.
             checks.push("DirAvailable--etc-kubernetes-manifests");
         }
-        if cluster.only_kubelet_authenticates() {
+        if runtime::only_kubelet_authenticates(cluster) {
             // kubeadm pulls without credentials; kubelet pulls the same images later, with them.
             checks.push("ImagePull");
         }
@@ -272,7 +273,7 @@ fn registration(document: &mut Value, cluster: &Cluster, node: &Node) {
         if cluster.runtime == Runtime::Docker {
             // dockershim is a part of kubelet.
             let image = &cluster.sandbox_image;
-            args.push(json!({"name": "pod-infra-container-image", "value": image}));
+            args.push(json!({"name": docker::SANDBOX_ARGUMENT, "value": image}));
         }
         if !node.labels.is_empty() {
             let labels: Vec<_> = node

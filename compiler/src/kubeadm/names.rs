@@ -154,12 +154,13 @@ pub(super) fn check(kind: &str, document: &Node, to: &mut Diagnostics) {
     for (phase, text) in texts(document.get("skipPhases")) {
         let first = text.split('/').next().unwrap_or_default();
         if !phases.contains(&first) {
-            let message = format!("kubeadm has no phase `{text}` here");
+            let message = format!("unknown kubeadm phase `{text}`");
             let help = yaml::suggest(first, phases.iter().copied());
             to.report_with_help(Code::OverlayPhase, phase.span, message, help);
         } else if NEEDED_PHASES.contains(&text) {
-            let message = format!("without the phase `{text}` there is no node");
-            let help = "phases below it can be left out, and addon, preflight and upload-certs";
+            let message =
+                format!("the kubeadm phase `{text}` cannot be skipped: the node would not work");
+            let help = "skip one of its sub-phases, or addon, preflight or upload-certs";
             to.report_with_help(Code::OverlayPhase, phase.span, message, help);
         }
     }
@@ -193,7 +194,7 @@ pub(super) fn check(kind: &str, document: &Node, to: &mut Diagnostics) {
             .iter()
             .any(|it| lower.starts_with(&it.to_lowercase()));
         if !of && !CHECKS.iter().any(|it| it.to_lowercase() == lower) {
-            let message = format!("kubeadm has no preflight check `{text}`");
+            let message = format!("unknown kubeadm preflight check `{text}`");
             let help = yaml::suggest(text, CHECKS.iter().chain(&CHECKS_OF).copied());
             to.report_with_help(Code::OverlayPreflight, check.span, message, help);
         }
@@ -211,9 +212,10 @@ pub(super) fn check(kind: &str, document: &Node, to: &mut Diagnostics) {
 pub(super) fn check_etcd_phases(document: &Node, to: &mut Diagnostics) {
     for (phase, text) in texts(document.get("skipPhases")) {
         if ETCD_PHASES.contains(&text) {
-            let message = format!("without the phase `{text}` the cluster has no etcd");
-            let help =
-                "remove it; for an etcd that others run, use `spec.kubernetes.etcd.external`";
+            let message = format!(
+                "the kubeadm phase `{text}` cannot be skipped: the cluster would have no etcd"
+            );
+            let help = "remove it; to use an existing etcd, set `spec.kubernetes.etcd.external`";
             to.report_with_help(Code::OverlayPhase, phase.span, message, help);
         }
     }
@@ -235,7 +237,7 @@ fn whole_args(args: &Node, to: &mut Diagnostics) {
     for item in items {
         let given = |key| item.get(key).and_then(Node::as_text);
         if given("name").is_none_or(str::is_empty) || given("value").is_none() {
-            let message = "an argument needs a `name`, and a `value`, be it an empty text";
+            let message = "an argument must have a `name` and a `value` (which may be empty)";
             to.report(Code::OverlayType, item.span, message);
         }
     }
@@ -258,11 +260,11 @@ fn arg_names(args: &Node) -> Vec<(&str, Span)> {
 }
 
 fn owned(what: &str, instead: &str, span: Span, to: &mut Diagnostics) {
-    let message = format!("{what} belongs to nkd");
+    let message = format!("nkd sets {what}");
     if instead.is_empty() {
         to.report(Code::OverlayOwned, span, message);
     } else {
-        let help = format!("use {instead} in the cluster file");
+        let help = format!("remove it and use {instead} in the cluster file");
         to.report_with_help(Code::OverlayOwned, span, message, help);
     }
 }

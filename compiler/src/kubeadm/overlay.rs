@@ -119,25 +119,25 @@ pub fn check_own(overlays: &[Overlay], readers: Readers, version: Version, to: &
     for document in overlays.iter().map(|overlay| &overlay.document) {
         let kind = document.get("kind");
         let name = kind.and_then(Node::as_text).unwrap_or_default();
-        let unread =
-            |who: &str| format!("this document is for a node that {who}, and isn't read there");
-        let of_all = |kind: &str| format!("kubeadm keeps one {kind} for all nodes of the cluster");
+        let unread = |who: &str| {
+            format!("this document only applies to a node that {who}; this node does not read it")
+        };
+        let of_all = |kind: &str| format!("all nodes of a cluster share one {kind}");
         let (message, help) = match name {
             "InitConfiguration" if !readers.init => (
-                unread("makes the cluster"),
-                "a node that joins reads JoinConfiguration and KubeletConfiguration",
+                unread("initializes the cluster"),
+                "use JoinConfiguration or KubeletConfiguration",
             ),
             "JoinConfiguration" if !readers.join => (
                 unread("joins"),
-                "the node that makes the cluster reads InitConfiguration and KubeletConfiguration",
+                "use InitConfiguration or KubeletConfiguration",
             ),
-            "ClusterConfiguration" | "KubeProxyConfiguration" => (
-                of_all(name),
-                "name the file under `spec.kubernetes.kubeadm`",
-            ),
+            "ClusterConfiguration" | "KubeProxyConfiguration" => {
+                (of_all(name), "list the file in `spec.kubernetes.kubeadm`")
+            }
             "KubeletConfiguration" if !version.patches_kubelet() => (
                 format!("before Kubernetes 1.25, {}", of_all(name)),
-                "use `kubelet.extraArgs` of the pool or node, or name the file under \
+                "use `kubelet.extraArgs` of the pool or node, or list the file in \
                  `spec.kubernetes.kubeadm`",
             ),
             _ => continue,
@@ -151,8 +151,8 @@ pub fn check_own(overlays: &[Overlay], readers: Readers, version: Version, to: &
 pub fn check_no_local_etcd<'a>(overlays: impl Iterator<Item = &'a Overlay>, to: &mut Diagnostics) {
     let documents = overlays.map(|overlay| &overlay.document);
     for local in documents.filter_map(|it| it.get("etcd")?.get("local")) {
-        let message = "`etcd.local` is for control planes that run etcd, and here they don't";
-        let help = "remove it, or `spec.kubernetes.etcd.external`";
+        let message = "`etcd.local` cannot be used together with an external etcd";
+        let help = "remove it, or remove `spec.kubernetes.etcd.external`";
         to.report_with_help(Code::OverlayOwned, local.span, message, help);
     }
 }
@@ -169,8 +169,9 @@ pub fn check_local_etcd<'a>(overlays: impl Iterator<Item = &'a Overlay>, to: &mu
                 .is_some_and(|it| !["", ETCD_DATA].contains(&it))
         };
         if let Some(data) = data.filter(other) {
-            let message = format!("`etcd.local.dataDir` can't be other than {ETCD_DATA}");
-            let help = format!("remove it; a disk of etcd's own is mounted at {ETCD_DATA}");
+            let message = format!("`etcd.local.dataDir` must be `{ETCD_DATA}`");
+            let help =
+                format!("remove it; to use a separate disk for etcd, mount it at {ETCD_DATA}");
             to.report_with_help(Code::OverlayOwned, data.span, message, help);
         }
         names::check_etcd_phases(document, to);
@@ -189,15 +190,17 @@ fn check_document(document: &Node, version: Version, to: &mut Diagnostics) {
     let text = |key: &str| document.get(key).and_then(Node::as_text);
     let (Some(api_version), Some(kind)) = (text("apiVersion"), text("kind")) else {
         let message = "this document has no `apiVersion` and `kind`";
-        return to.report(Code::OverlayKind, document.span, message);
+        to.report(Code::OverlayKind, document.span, message);
+        return;
     };
     let kubeadm = version.kubeadm_api().api_version();
     let known = (api_version == kubeadm && KUBEADM_KINDS.contains(&kind))
         || [KUBELET, KUBE_PROXY].contains(&(api_version, kind));
     if !known {
-        let message = format!("`{api_version}`, `{kind}` is not a document for kubeadm {version}");
+        let message =
+            format!("kubeadm {version} does not support the document `{kind}` of `{api_version}`");
         let help = format!(
-            "for this version: {kubeadm} with {}; {} with {}; {} with {}",
+            "use {kubeadm} with {}; {} with {}; or {} with {}",
             KUBEADM_KINDS.join(", "),
             KUBELET.0,
             KUBELET.1,
@@ -205,7 +208,8 @@ fn check_document(document: &Node, version: Version, to: &mut Diagnostics) {
             KUBE_PROXY.1
         );
         let at = document.get("kind").map_or(document.span, |it| it.span);
-        return to.report_with_help(Code::OverlayKind, at, message, help);
+        to.report_with_help(Code::OverlayKind, at, message, help);
+        return;
     }
     schema::check(kind, document, version, to);
     names::check(kind, document, to);
@@ -216,11 +220,11 @@ fn check_document(document: &Node, version: Version, to: &mut Diagnostics) {
         }
         if let Some(node) = names.try_fold(document, |node, name| node.get(name)) {
             let field = path.split_once('.').map_or(path, |(_, field)| field);
-            let message = format!("`{field}` belongs to nkd");
+            let message = format!("nkd sets `{field}`");
             if instead.is_empty() {
                 to.report(Code::OverlayOwned, node.span, message);
             } else {
-                let help = format!("use {instead} in the cluster file");
+                let help = format!("remove it and use {instead} in the cluster file");
                 to.report_with_help(Code::OverlayOwned, node.span, message, help);
             }
         }

@@ -87,10 +87,10 @@ impl Checker {
                 }
                 Some(field) => {
                     let message = if minor < field.since {
-                        format!("`{path}` is not known before Kubernetes 1.{}", field.since)
+                        format!("`{path}` requires Kubernetes 1.{} or later", field.since)
                     } else {
                         format!(
-                            "`{path}` is no longer known since Kubernetes 1.{}",
+                            "`{path}` does not exist in Kubernetes 1.{} and later",
                             field.until + 1
                         )
                     };
@@ -167,7 +167,7 @@ fn one_of(words: &str, node: &Node, path: &str, to: &mut Diagnostics) {
     };
     let words = words.split('|');
     if !text.is_empty() && !words.clone().any(|word| word == text) {
-        let message = format!("`{path}` can't be `{text}`");
+        let message = format!("`{path}` does not allow the value `{text}`");
         let help = yaml::suggest(text, words);
         to.report_with_help(Code::OverlayType, node.span, message, help);
     }

@@ -82,7 +82,7 @@ pub struct Proxy {
     /// For https; may hold a password.
     pub https: Option<Secret>,
     /// Names, domains, addresses and networks that are reached without it.
-    pub no_proxy: Vec<String>,
+    pub direct: Vec<String>,
 }
 
 /// A line of `/etc/hosts`.

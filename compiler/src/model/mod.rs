@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use nkd_contract::{BundleSource, Runtime, Stage};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 pub use bundle::Bundle;
 pub use host::{Host, Names, Own, Proxy, User};
@@ -155,43 +157,6 @@ impl Cluster {
     /// skips a phase that runs etcd is refused.
     pub fn runs_etcd(&self, node: &Node) -> bool {
         node.role == Role::ControlPlane && self.external_etcd.is_none()
-    }
-
-    /// Whether iSulad speaks CRI's v1, which Kubernetes needs from 1.26 (changelog 1.26, "CRI
-    /// v1alpha2 removed"). It came with iSulad 2.1.5, as did systemd's cgroups; older ones have
-    /// neither, and pass over what they don't know.
-    pub const fn isulad_has_cri_v1(&self) -> bool {
-        self.version.minor >= 26
-    }
-
-    /// The cgroup driver of kubelet and the container runtime.
-    pub const fn cgroup_driver(&self) -> &'static str {
-        match self.runtime {
-            Runtime::Isulad if !self.isulad_has_cri_v1() => "cgroupfs",
-            _ => "systemd",
-        }
-    }
-
-    /// Whether images of the nodes' plans are kept by being pinned. containerd reads the agent's label,
-    /// CRI-O its own configuration, which has had such a list since 1.28 (and CRI-O has Kubernetes'
-    /// numbers). No other runtime can pin an image.
-    pub const fn pins_images(&self) -> bool {
-        self.version.keeps_pinned_images()
-            && match self.runtime {
-                Runtime::Containerd => true,
-                Runtime::Crio => self.version.minor >= 28,
-                Runtime::Isulad | Runtime::Docker | Runtime::CriDockerd => false,
-            }
-    }
-
-    /// Whether kubelet alone has credentials for registries, and neither kubeadm nor the runtime.
-    pub fn only_kubelet_authenticates(&self) -> bool {
-        let by_kubelet = match self.runtime {
-            Runtime::Containerd | Runtime::Crio => false,
-            Runtime::Isulad | Runtime::Docker | Runtime::CriDockerd => true,
-        };
-        let registries = &mut self.registries.iter();
-        by_kubelet && registries.any(|it| it.access.credentials.is_some())
     }
 
     /// The port of the API server on a control plane itself: the endpoint's, unless something
@@ -352,23 +317,24 @@ pub struct OwnKeys {
     pub service_account: Option<Spanned<KeyPair>>,
 }
 
-/// What kind of keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Algorithms of keys
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Algorithm {
-    /// `ecdsa-p256`
+    /// ECDSA on the curve P-256.
+    #[serde(rename = "ecdsa-p256")]
     EcdsaP256,
-    /// `rsa-2048`
+    /// RSA of 2048 bits.
+    #[serde(rename = "rsa-2048")]
     Rsa2048,
-    /// `rsa-3072`
+    /// RSA of 3072 bits.
+    #[serde(rename = "rsa-3072")]
     Rsa3072,
-    /// `rsa-4096`
+    /// RSA of 4096 bits.
+    #[serde(rename = "rsa-4096")]
     Rsa4096,
 }
 
 impl Algorithm {
-    /// All there are.
-    pub const ALL: [Self; 4] = [Self::EcdsaP256, Self::Rsa2048, Self::Rsa3072, Self::Rsa4096];
-
     /// As in the cluster file.
     pub const fn name(self) -> &'static str {
         match self {
@@ -376,6 +342,27 @@ impl Algorithm {
             Self::Rsa2048 => "rsa-2048",
             Self::Rsa3072 => "rsa-3072",
             Self::Rsa4096 => "rsa-4096",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nkd_document::yaml::words;
+
+    use super::{Algorithm, Role};
+
+    #[test]
+    fn words_of_the_cluster_file_are_the_names_used_elsewhere() {
+        let algorithms: Vec<Algorithm> = ["ecdsa-p256", "rsa-2048", "rsa-3072", "rsa-4096"]
+            .map(|word| serde_json::from_value(word.into()).unwrap())
+            .into();
+        let names: Vec<_> = algorithms.into_iter().map(Algorithm::name).collect();
+        let schema = schemars::schema_for!(Algorithm);
+        assert_eq!(words(schema.as_value()), Some(names));
+        for role in [Role::ControlPlane, Role::Worker] {
+            let read: Role = serde_json::from_value(role.name().into()).unwrap();
+            assert_eq!(read, role);
         }
     }
 }

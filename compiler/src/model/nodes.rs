@@ -1,6 +1,8 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::{Endpoint, Host, Overlay, Own};
 
@@ -83,8 +85,9 @@ pub struct Interface {
     pub mtu: Option<u64>,
 }
 
-/// What a node is in the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Roles of nodes
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Runs the control plane.
     ControlPlane,

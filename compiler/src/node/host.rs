@@ -100,7 +100,7 @@ pub(super) fn proxy(config: &mut Config, cluster: &Cluster, node: &Node, proxy: 
     for network in cluster.pod_subnets.iter().chain(&cluster.service_subnets) {
         direct.push(network.to_string());
     }
-    direct.extend(proxy.no_proxy.iter().cloned());
+    direct.extend(proxy.direct.iter().cloned());
     let direct = direct.join(",");
     let urls = [("HTTP_PROXY", &proxy.http), ("HTTPS_PROXY", &proxy.https)];
     let urls = urls

@@ -3,7 +3,6 @@
 mod host;
 mod machine;
 mod network;
-mod runtime;
 
 use anyhow::Result;
 use nkd_contract::{Plan, ReportTarget, Role, SCHEMA, paths};
@@ -15,10 +14,10 @@ use crate::images::Planned;
 use crate::kubeadm;
 use crate::model::{self, Cluster, Endpoint, Node};
 use crate::pki::Secrets;
+use crate::runtime;
 use nkd_document::yaml;
 
 pub use host::PROXY_DROPIN;
-pub use runtime::crio;
 
 /// A node's configuration, without the user's own.
 pub fn config(

@@ -32,7 +32,7 @@ impl Held {
                 let (path, lock) = (out.to_owned(), None);
                 return Ok(Self { path, lock });
             };
-            let cannot = || format!("can't lock {}", out.display());
+            let cannot = || format!("cannot lock {}", out.display());
             if let Err(TryLockError::WouldBlock) = directory.try_lock()
                 && let Some(waiting) = waiting.take()
             {
@@ -50,12 +50,12 @@ impl Held {
     }
 
     /// Where the output is, or will be.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The directory, if there was one.
-    pub fn directory(&self) -> Option<&Path> {
+    pub(crate) fn directory(&self) -> Option<&Path> {
         self.lock.as_ref().map(|_| self.path.as_path())
     }
 }
@@ -76,7 +76,7 @@ fn open(out: &Path) -> Result<Option<File>> {
         {
             Ok(None)
         }
-        Err(error) => Err(error).with_context(|| format!("can't open {}", out.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot open {}", out.display())),
     }
 }
 

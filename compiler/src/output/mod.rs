@@ -1,50 +1,43 @@
 //! The output directory: a new one appears whole or not at all, and in an earlier one nkd changes only
 //! what it has written there. The lock file lists that.
 
+mod files;
 mod held;
 mod read;
 mod replace;
 mod staging;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use crate::compiled::Compiled;
+use crate::failure::Failure;
+use files::{KUBECONFIG, LOCK, NODES, SECRETS, digest};
 use nkd_document::{Code, Diagnostics};
 use staging::Staging;
 
 pub use held::Held;
-pub use read::{Lock, read_lock, read_node, read_nodes};
-
-/// Says what was compiled from what; marks a directory as nkd's.
-const LOCK: &str = "cluster.lock";
-/// The cluster's secrets.
-const SECRETS: &str = "secrets.json";
-/// The administrator's kubeconfig.
-const KUBECONFIG: &str = "kubeconfig";
-/// The nodes' Ignition files.
-const NODES: &str = "nodes";
+pub(crate) use read::{Lock, read_lock, read_node, read_nodes};
 
 /// What the root directory of a file system may have before anybody writes to it (mke2fs).
 const LOST_AND_FOUND: &str = "lost+found";
 
 /// Looks at what is where the output shall go: nothing, an empty directory, or an earlier output,
 /// whose secrets file is then the one to use. Anything else is reported and stays.
-pub fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
+pub(crate) fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
     let entries = match fs::read_dir(out) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return None,
         Err(error) => {
-            let message = format!("{} can't be replaced: {error}", out.display());
+            let message = format!("cannot replace `{}`: {error}", out.display());
             to.report_nowhere(Code::ForeignOutput, message);
             return None;
         }
@@ -55,11 +48,11 @@ pub fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
         .filter(|name| name != LOST_AND_FOUND && !staging::is_named_so(name))
         .collect();
     if names.iter().any(|name| name == LOCK) {
-        return read::parse_lock(out, to).map(|_| out.join(SECRETS));
+        return read::parse_lock(out, to).ok().map(|_| out.join(SECRETS));
     }
     if let Some(name) = names.first() {
         let message = format!(
-            "{} is not an output of nkd: it holds `{name}` and no `{LOCK}`",
+            "`{}` is not an output of nkd: it contains `{name}` but no `{LOCK}`",
             out.display()
         );
         to.report_nowhere(Code::ForeignOutput, message);
@@ -68,7 +61,7 @@ pub fn check(out: &Path, to: &mut Diagnostics) -> Option<PathBuf> {
 }
 
 /// Whether a directory has a lock file.
-pub fn is_output(directory: &Path) -> bool {
+pub(crate) fn is_output(directory: &Path) -> bool {
     directory.join(LOCK).is_file()
 }
 
@@ -78,7 +71,7 @@ pub type More = Vec<(String, String)>;
 /// What became of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
-    /// It is there, or the diagnostics say why not.
+    /// It is there.
     Done,
     /// Another run has made an output there in the meantime. Its secrets are to be used, so everything
     /// has to be compiled again.
@@ -87,20 +80,23 @@ pub enum Written {
 
 /// Writes an output. A new one appears as a whole. In an earlier one, files of nodes that were not asked
 /// for stay, and so does everything that nkd has not written.
+///
+/// # Errors
+/// When something that nkd has not written is in the way, or the files can't be written. Then nothing
+/// was written, unless a commit was: the next run finishes that.
 pub fn write(
     held: &Held,
     compiled: &Compiled,
     more: More,
     to: &mut Diagnostics,
-) -> Result<Written> {
+) -> Result<Written, Failure> {
     let Some(out) = held.directory() else {
         let mut files = compiled_files(compiled, more)?;
         files.push((LOCK.to_owned(), lock(compiled, &files, &BTreeMap::new())?));
-        return create(held.path(), &files);
+        return Ok(create(held.path(), &files)?);
     };
     let earlier = if is_output(out) {
-        let lock = read::parse_lock(out, to).context("the lock file is gone")?;
-        lock.outputs
+        read::parse_lock(out, to)?.outputs
     } else {
         BTreeMap::new()
     };
@@ -112,18 +108,16 @@ pub fn write(
         .filter(|(name, _)| !names.contains(name.as_str()) && replace::stays_inside(name))
         .partition(|(name, _)| is_stale(name, compiled));
     fresh.push((LOCK.to_owned(), lock(compiled, &fresh, &kept)?));
-    let in_the_way = foreign(out, &fresh, &earlier)?;
-    for name in &in_the_way {
+    for name in foreign(out, &fresh, &earlier)? {
         let message = format!(
-            "{} holds `{name}`, which nkd has not written and would have to replace",
+            "`{}` contains `{name}`, which nkd would replace but did not write",
             out.display()
         );
-        let way_out = "move it elsewhere, or give another directory with `-o`";
+        let way_out = "move it to another directory, or give another output directory with `-o`";
         to.report_with_help_nowhere(Code::ForeignOutput, message, way_out);
     }
-    if in_the_way.is_empty() {
-        replace::replace(out, fresh, stale)?;
-    }
+    to.as_result()?;
+    replace::replace(out, fresh, stale)?;
     Ok(Written::Done)
 }
 
@@ -133,17 +127,17 @@ fn create(target: &Path, files: &[(String, String)]) -> Result<Written> {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    fs::create_dir_all(parent).with_context(|| format!("can't make {}", parent.display()))?;
+    fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     replace::clean(parent);
     let staging = Staging::new_in(parent)?;
     let fresh = staging.path().join("out");
     replace::write_all(&fresh, files)?;
     if !put(&fresh, target)
-        .with_context(|| format!("can't put the output at {}", target.display()))?
+        .with_context(|| format!("cannot move the output to {}", target.display()))?
     {
         ensure!(
             target.exists(),
-            "{} is a link that leads nowhere",
+            "{} is a broken symbolic link",
             target.display()
         );
         return Ok(Written::Overtaken);
@@ -151,7 +145,7 @@ fn create(target: &Path, files: &[(String, String)]) -> Result<Written> {
     replace::sync(parent)?;
     staging
         .close()
-        .context("can't remove the staging directory")?;
+        .context("cannot remove the staging directory")?;
     Ok(Written::Done)
 }
 
@@ -212,7 +206,7 @@ fn foreign(
             }
             ensure!(
                 metadata.dev() == device,
-                "{} is on another file system than {}, so its files can't be replaced at once",
+                "{} and {} are on different file systems, so the files cannot be replaced atomically",
                 out.join(directory).display(),
                 out.display()
             );
@@ -269,34 +263,11 @@ fn lock(
         "cluster": compiled.cluster.name,
         "kubernetesVersion": compiled.cluster.version.to_string(),
         "images": compiled.closure.all(),
-        "clusterFile": compiled.inputs.first().map(|(name, _)| name),
+        "clusterFile": compiled.cluster_file,
         "keys": compiled.cluster.lines,
         "nodeConfigs": configs,
         "inputs": digests(&compiled.inputs),
         "outputs": outputs,
     });
     Ok(serde_json::to_string_pretty(&lock)? + "\n")
-}
-
-fn digest(text: &str) -> String {
-    format!(
-        "sha256:{}",
-        base16ct::lower::encode_string(&Sha256::digest(text.as_bytes()))
-    )
-}
-
-fn private_directory(path: &Path) -> Result<()> {
-    fs::DirBuilder::new()
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("can't make {}", path.display()))
-}
-
-fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(content)
 }

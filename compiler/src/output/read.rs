@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 use serde::Deserialize;
 
-use super::{Held, LOCK, NODES};
+use super::files::{LOCK, NODES};
+use super::held::Held;
 use crate::model::lines::Lines;
-use nkd_document::{Code, Diagnostics};
+use nkd_document::{Code, Diagnostics, Reported};
 
 /// What of `cluster.lock` commands need again.
 #[derive(Deserialize)]
@@ -39,63 +40,58 @@ impl Lock {
     }
 }
 
-/// An output's lock file; what is wrong with it is reported. What a killed run has begun to write is
-/// finished first, as far as this user and the file system can: who may only read still reads.
-pub fn read_lock(out: &Path, to: &mut Diagnostics) -> Option<Lock> {
+/// An output's lock file. What a killed run has begun to write is finished first, as far as this user
+/// and the file system can: who may only read still reads.
+///
+/// # Errors
+/// When there is none, or it isn't one of nkd's.
+pub fn read_lock(out: &Path, to: &mut Diagnostics) -> Result<Lock, Reported> {
     let _held = Held::take(out, || {});
     parse_lock(out, to)
 }
 
 /// The same for those who hold the output.
-pub(super) fn parse_lock(out: &Path, to: &mut Diagnostics) -> Option<Lock> {
+pub(super) fn parse_lock(out: &Path, to: &mut Diagnostics) -> Result<Lock, Reported> {
     let problem = match fs::read(out.join(LOCK)) {
         Ok(bytes) => match serde_json::from_slice(&bytes) {
-            Ok(lock) => return Some(lock),
-            Err(_) => format!("its `{LOCK}` is not one of nkd's"),
+            Ok(lock) => return Ok(lock),
+            Err(_) => format!("`{LOCK}` was not written by nkd"),
         },
         Err(error) => format!("`{LOCK}`: {error}"),
     };
-    let message = format!("{} is not an output of nkd: {problem}", out.display());
-    to.report_with_help_nowhere(
-        Code::ForeignOutput,
-        message,
-        "give a directory that `nkd compile` made",
-    );
-    None
+    let message = format!("`{}` is not an output of nkd: {problem}", out.display());
+    let help = "give a directory that `nkd compile` wrote";
+    Err(to.report_with_help_nowhere(Code::ForeignOutput, message, help))
 }
 
 /// A node's config in an output.
-pub fn read_node(out: &Path, node: &str, to: &mut Diagnostics) -> Option<String> {
-    let nodes = read_nodes(out, to)?;
-    let config = nodes.get(node).cloned();
-    if config.is_none() {
-        let known: Vec<_> = nodes.keys().map(|it| format!("`{it}`")).collect();
-        let message = format!("there is no node `{node}` in {}", out.display());
-        let help = format!("it has {}", known.join(", "));
-        to.report_with_help_nowhere(Code::UnknownNode, message, help);
-    }
-    config
+///
+/// # Errors
+/// When the output can't be read, or has no such node.
+pub fn read_node(out: &Path, node: &str, to: &mut Diagnostics) -> Result<String, Reported> {
+    let mut nodes = read_nodes(out, to)?;
+    nodes.remove(node).ok_or_else(|| {
+        let known: Vec<_> = nodes.keys().map(|name| format!("`{name}`")).collect();
+        let message = format!("`{}` does not contain a node `{node}`", out.display());
+        let help = format!("use one of {}", known.join(", "));
+        to.report_with_help_nowhere(Code::UnknownNode, message, help)
+    })
 }
 
 /// All nodes' configs in an output, by name.
-pub fn read_nodes(out: &Path, to: &mut Diagnostics) -> Option<BTreeMap<String, String>> {
+///
+/// # Errors
+/// When the output can't be read.
+pub fn read_nodes(out: &Path, to: &mut Diagnostics) -> Result<BTreeMap<String, String>, Reported> {
     let lock = read_lock(out, to)?;
     let nodes = lock.outputs.keys().filter_map(|name| {
         let file = name.strip_prefix(NODES)?.strip_prefix('/')?;
         file.strip_suffix(".ign")
     });
-    let read = || -> std::io::Result<BTreeMap<String, String>> {
-        let text = |node: &str| fs::read_to_string(out.join(NODES).join(format!("{node}.ign")));
-        nodes
-            .map(|node| Ok((node.to_owned(), text(node)?)))
-            .collect()
-    };
-    match read() {
-        Ok(nodes) => Some(nodes),
-        Err(error) => {
-            let message = format!("{} can't be read: {error}", out.display());
-            to.report_nowhere(Code::Unreadable, message);
-            None
-        }
-    }
+    let text = |node: &str| fs::read_to_string(out.join(NODES).join(format!("{node}.ign")));
+    let configs = nodes.map(|node| io::Result::Ok((node.to_owned(), text(node)?)));
+    configs.collect::<Result<_, _>>().map_err(|error| {
+        let message = format!("cannot read `{}`: {error}", out.display());
+        to.report_nowhere(Code::Unreadable, message)
+    })
 }

@@ -13,8 +13,8 @@ use anyhow::{Context, Result, ensure};
 use nix::unistd::syncfs;
 use serde::{Deserialize, Serialize};
 
+use super::files::{LOCK, SECRETS, digest, private_directory, write_private};
 use super::staging::{self, Staging};
-use super::{LOCK, SECRETS, digest, private_directory, write_private};
 
 /// The new files in a staging directory.
 const FRESH: &str = "fresh";
@@ -49,12 +49,12 @@ pub fn replace(
         fresh: fresh.into_iter().map(|(name, _)| name).collect(),
         stale,
     };
-    write_commit(staging.path(), &commit).context("can't write the commit")?;
+    write_commit(staging.path(), &commit).context("cannot write the commit")?;
     staging.keep();
     finish(staging.path(), out, &commit)?;
     staging
         .close()
-        .context("can't remove the staging directory")
+        .context("cannot remove the staging directory")
 }
 
 /// Writes files below a new directory, and waits until they are on the disk.
@@ -66,19 +66,20 @@ pub fn write_all(directory: &Path, files: &[(String, String)]) -> Result<()> {
         if !parent.exists() {
             private_directory(parent)?;
         }
-        write_private(&path, content.as_bytes()).with_context(|| format!("can't write {name}"))?;
+        write_private(&path, content.as_bytes()).with_context(|| format!("cannot write {name}"))?;
     }
     // One call for all files: one each is what a thousand nodes would wait for.
-    let on_disk = File::open(directory).map(syncfs).context("can't write")?;
-    on_disk.context("can't write")
+    let on_disk = File::open(directory).map(syncfs).context("cannot write")?;
+    on_disk.context("cannot write")
 }
 
 /// Finishes what killed runs had committed in an output, and removes what they left there.
 pub fn recover(out: &Path) -> Result<()> {
     for left in staging::abandoned(out) {
         if let Some(commit) = read_commit(&left.path)? {
-            finish(&left.path, out, &commit)
-                .with_context(|| format!("can't finish the earlier output of {}", out.display()))?;
+            finish(&left.path, out, &commit).with_context(|| {
+                format!("cannot finish the interrupted output in {}", out.display())
+            })?;
         }
         let _ = fs::remove_dir_all(&left.path);
     }
@@ -110,12 +111,12 @@ fn read_commit(staging: &Path) -> Result<Option<Commit>> {
             let mut names = commit.fresh.iter().chain(commit.stale.keys());
             ensure!(
                 names.all(|name| stays_inside(name)),
-                "a name leads elsewhere"
+                "a path leads out of the output directory"
             );
             Ok(Some(commit))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("can't read {}", staging.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", staging.display())),
     }
 }
 
@@ -135,7 +136,7 @@ fn finish(staging: &Path, out: &Path, commit: &Commit) -> Result<()> {
         // What is missing here has been moved before a run was killed.
         if source.exists() {
             fs::rename(source, &target)
-                .with_context(|| format!("can't write {}", target.display()))?;
+                .with_context(|| format!("cannot write {}", target.display()))?;
         }
     }
     for directory in &directories {
@@ -170,5 +171,5 @@ pub fn stays_inside(name: &str) -> bool {
 pub fn sync(directory: &Path) -> Result<()> {
     File::open(directory)
         .and_then(|opened| opened.sync_all())
-        .with_context(|| format!("can't write {}", directory.display()))
+        .with_context(|| format!("cannot write {}", directory.display()))
 }

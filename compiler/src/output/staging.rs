@@ -38,7 +38,7 @@ impl Staging {
                 .prefix(PREFIX)
                 .permissions(Permissions::from_mode(0o700))
                 .tempdir_in(parent);
-            let cannot = || format!("can't make a directory in {}", parent.display());
+            let cannot = || format!("cannot create a directory in {}", parent.display());
             let directory = directory.with_context(cannot)?;
             let lock = mark(directory.path()).with_context(cannot)?;
             if directory.path().join(MARKER).exists() {
@@ -48,7 +48,7 @@ impl Staging {
                 });
             }
         }
-        bail!("other runs of nkd are busy in {}", parent.display())
+        bail!("other runs of nkd are writing to {}", parent.display())
     }
 
     /// Where it is.

@@ -2,13 +2,14 @@
 
 mod authority;
 mod generate;
-pub mod kubeconfig;
-pub mod own;
+pub(crate) mod kubeconfig;
+pub(crate) mod own;
 mod pem;
 mod rotate;
 mod secrets;
-pub mod verify;
+pub(crate) mod verify;
 
-pub use generate::outlives_admin;
-pub use rotate::Part;
-pub use secrets::{Admin, Authorities, Secrets};
+pub(crate) use generate::outlives_admin;
+pub(crate) use rotate::Part;
+pub use secrets::Secrets;
+pub(crate) use secrets::{Admin, Authorities};

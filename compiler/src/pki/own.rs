@@ -39,19 +39,23 @@ impl Key {
     pub fn read(text: &str) -> Result<Self, Problem> {
         let problem = |message| Err(Problem::new(Code::Pem, message));
         if text.contains("ENCRYPTED") {
-            let message = "holds an encrypted key, and nkd asks for no passphrase";
+            let message = "contains an encrypted key, and nkd cannot decrypt it";
             return Err(Problem::new(Code::EncryptedKey, message));
         }
         let Some(mut blocks) = pem::blocks(text) else {
-            return problem("holds PEM that is cut off or damaged");
+            return problem("contains truncated or damaged PEM");
         };
         // `openssl ecparam -genkey` writes the curve before the key.
         blocks.retain(|(label, _)| label != "EC PARAMETERS");
         let (label, contents) = match blocks.as_slice() {
-            [] => return problem("holds no PEM private key"),
+            [] => return problem("contains no PEM private key"),
             [one] if one.0.ends_with("PRIVATE KEY") => one,
-            [_] => return problem("holds something else than a private key"),
-            _ => return problem("holds more than one PEM block: whose key is meant is unclear"),
+            [_] => return problem("contains something other than a private key"),
+            _ => {
+                return problem(
+                    "contains more than one PEM block, but must contain one private key",
+                );
+            }
         };
         let usable = |der: &&zeroize::Zeroizing<Vec<u8>>| {
             let pair = rcgen::KeyPair::try_from(der.as_slice()).ok()?;
@@ -105,18 +109,18 @@ impl Chain {
     pub fn read(text: &str) -> Result<Self, Vec<Problem>> {
         let problem = |message| Err(vec![Problem::new(Code::Pem, message)]);
         let Some(blocks) = pem::blocks(text) else {
-            return problem("holds PEM that is cut off or damaged");
+            return problem("contains truncated or damaged PEM");
         };
         if blocks.is_empty() {
-            return problem("holds no PEM certificate");
+            return problem("contains no PEM certificate");
         }
         if blocks.iter().any(|(label, _)| label != "CERTIFICATE") {
-            return problem("holds something else than certificates");
+            return problem("contains something other than certificates");
         }
         let blocks = blocks.into_iter();
         let chain = Self(blocks.map(|(_, contents)| contents.to_vec()).collect());
         if chain.certificates().count() != chain.0.len() {
-            return problem("holds a certificate that is damaged");
+            return problem("contains a damaged certificate");
         }
         Ok(chain)
     }
@@ -135,19 +139,19 @@ impl Chain {
             let name = name(certificate.subject());
             let what = [may_sign(certificate, below), dates(certificate, now)];
             for (code, problem) in what.into_iter().flatten() {
-                let message = format!("holds a certificate of {name} that {problem}");
+                let message = format!("contains a certificate of {name} that {problem}");
                 problems.push(Problem::new(code, message));
             }
             let problem = match all.get(below + 1) {
                 Some(issuer) if !is_issued_by(certificate, issuer) => {
-                    "isn't issued by the next in the file"
+                    "is not issued by the next certificate in the file"
                 }
                 None if certificate.issuer().as_raw() != certificate.subject().as_raw() => {
-                    "is the last in the file and not self-signed"
+                    "is the last one in the file, but is not self-signed"
                 }
                 _ => continue,
             };
-            let message = format!("holds a certificate of {name} that {problem}");
+            let message = format!("contains a certificate of {name} that {problem}");
             problems.push(Problem::new(Code::Chain, message));
         }
         if let Some(first) = all.first()
@@ -225,23 +229,25 @@ fn may_sign(certificate: &X509Certificate<'_>, below: usize) -> Option<(Code, St
     let no = |message: &str| Some((Code::NotAuthority, message.to_owned()));
     let constraints = certificate.basic_constraints().ok().flatten();
     let Some(constraints) = constraints.filter(|it| it.value.ca) else {
-        return no("is no authority's: it has no CA flag");
+        return no("is not a certificate of an authority: it has no CA flag");
     };
     let longest = constraints.value.path_len_constraint;
     if longest.is_some_and(|longest| usize::try_from(longest).is_ok_and(|it| it < below)) {
-        return no("doesn't allow for so many authorities below it");
+        return no("does not allow this many authorities below it");
     }
     // Without the extension, every usage is allowed (RFC 5280, 4.2.1.3).
     match certificate.key_usage() {
         Ok(None) => {}
         Ok(Some(usage)) if usage.value.key_cert_sign() => {}
-        _ => return no("may not sign certificates: its key usage lacks keyCertSign"),
+        _ => return no("may not sign certificates: the key usage does not include keyCertSign"),
     }
     match certificate.extended_key_usage() {
         Ok(None) => None,
         Ok(Some(usage)) if usage.value.any => None,
         Ok(Some(usage)) if usage.value.client_auth && usage.value.server_auth => None,
-        _ => no("is only for some purposes: servers and clients both need certificates"),
+        _ => no(
+            "is restricted to some purposes, but must allow certificates for servers and for clients",
+        ),
     }
 }
 
@@ -251,7 +257,7 @@ fn dates(certificate: &X509Certificate<'_>, now: Timestamp) -> Option<(Code, Str
     let problem = if validity.not_after.timestamp() < now {
         format!("expired at {}", moment(validity.not_after))
     } else if validity.not_before.timestamp() > now {
-        format!("isn't valid before {}", moment(validity.not_before))
+        format!("is not valid before {}", moment(validity.not_before))
     } else {
         return None;
     };

@@ -2,17 +2,20 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use pkcs8::der::asn1::{AnyRef, OctetStringRef};
+use pkcs8::spki::AlgorithmIdentifierRef;
+use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
 use x509_parser::pem::Pem;
 use zeroize::Zeroizing;
 
 use crate::model::Secret;
 
-/// Object identifiers of PKCS#8, with their length and tag: rsaEncryption and NULL, then
-/// id-ecPublicKey and the curve (RFC 3279, RFC 5480).
-const RSA: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
-const P256: &[u8] =
-    b"\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
-const P384: &[u8] = b"\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22";
+/// Identifiers of keys and curves: rsaEncryption (RFC 3279, 2.3.1), id-ecPublicKey, secp256r1 and secp384r1 (RFC
+/// 5480, 2.1.1).
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 
 /// One block: its label and what is in it.
 pub type Block = (String, Zeroizing<Vec<u8>>);
@@ -46,40 +49,50 @@ pub fn write(label: &str, contents: &[u8]) -> Secret {
     Secret::new(text)
 }
 
-/// What a private key's block can be in PKCS#8: the form that everything downstream takes.
+/// What a private key's block can be in PKCS#8, the form that everything downstream takes. An EC key may leave
+/// out its curve, so there is one form for each curve that nkd takes; only the right one can be read.
 pub fn as_pkcs8(label: &str, contents: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
-    match label {
-        "RSA PRIVATE KEY" => vec![wrap(RSA, contents)],
-        // The curve may be left out inside: whoever reads it tries.
-        "EC PRIVATE KEY" => vec![wrap(P256, contents), wrap(P384, contents)],
-        _ => vec![Zeroizing::new(contents.to_vec())],
-    }
+    let forms = match label {
+        "RSA PRIVATE KEY" => vec![wrap(RSA, AnyRef::NULL, contents)],
+        "EC PRIVATE KEY" => [P256, P384]
+            .iter()
+            .map(|curve| wrap(EC, curve.into(), contents))
+            .collect(),
+        _ => vec![Some(Zeroizing::new(contents.to_vec()))],
+    };
+    forms.into_iter().flatten().collect()
 }
 
-/// `PrivateKeyInfo` (RFC 5208) around a key.
-fn wrap(algorithm: &[u8], key: &[u8]) -> Zeroizing<Vec<u8>> {
-    let inner = tagged(0x04, key);
-    let mut body = Zeroizing::new(Vec::with_capacity(inner.len() + algorithm.len() + 3));
-    body.extend_from_slice(b"\x02\x01\x00");
-    body.extend_from_slice(algorithm);
-    body.extend_from_slice(&inner);
-    tagged(0x30, &body)
+/// `PrivateKeyInfo` (RFC 5208) around a key; `None` for one that is too long for DER.
+fn wrap(oid: ObjectIdentifier, parameters: AnyRef<'_>, key: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let algorithm = AlgorithmIdentifierRef {
+        oid,
+        parameters: Some(parameters),
+    };
+    let key = OctetStringRef::new(key).ok()?;
+    let document = SecretDocument::encode_msg(&PrivateKeyInfoRef::new(algorithm, key)).ok()?;
+    Some(document.to_bytes())
 }
 
-/// Tag, length and value in DER.
-fn tagged(tag: u8, value: &[u8]) -> Zeroizing<Vec<u8>> {
-    let mut der = Zeroizing::new(Vec::with_capacity(value.len() + 10));
-    der.push(tag);
-    let length = value.len().to_be_bytes();
-    let length = &length[length.iter().take_while(|it| **it == 0).count()..];
-    match length {
-        [] => der.push(0),
-        [short] if *short < 0x80 => der.push(*short),
-        long => {
-            der.extend(u8::try_from(long.len()).map(|count| 0x80 | count));
-            der.extend_from_slice(long);
-        }
+#[cfg(test)]
+mod tests {
+    use super::as_pkcs8;
+
+    #[test]
+    fn older_forms_of_keys_are_wrapped_as_openssl_does() {
+        let forms = |label| -> Vec<String> {
+            let forms = as_pkcs8(label, b"key");
+            forms
+                .iter()
+                .map(|der| base16ct::lower::encode_string(der))
+                .collect()
+        };
+        let rsa = "301702010030 0d06092a864886f70d0101010500 04036b6579";
+        let p256 = "301d02010030 1306072a8648ce3d020106082a8648ce3d030107 04036b6579";
+        let p384 = "301a02010030 1006072a8648ce3d020106052b81040022 04036b6579";
+        let bare = |text: &str| text.replace(' ', "");
+        assert_eq!(forms("RSA PRIVATE KEY"), [bare(rsa)]);
+        assert_eq!(forms("EC PRIVATE KEY"), [bare(p256), bare(p384)]);
+        assert_eq!(forms("PRIVATE KEY"), ["6b6579"]);
     }
-    der.extend_from_slice(value);
-    der
 }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::model::{KeyPair, Secret};
 
 /// The version of the secrets file that this build reads and writes.
-pub const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 /// `secrets.json`: everything secret of a cluster. Whoever has it is the cluster's master; with
 /// it, the same cluster file always compiles to the same bytes.
@@ -63,7 +63,7 @@ pub struct Admin {
 
 impl Authorities {
     /// Each with its path in the JSON document.
-    pub fn each(&self) -> [(&'static str, &KeyPair); 3] {
+    pub(crate) fn each(&self) -> [(&'static str, &KeyPair); 3] {
         [
             ("authorities.kubernetes", &self.kubernetes),
             ("authorities.etcd", &self.etcd),
@@ -83,11 +83,13 @@ impl Secrets {
         if let Ok(Versioned { schema }) = serde_json::from_str(json)
             && schema != SCHEMA
         {
-            return Err(format!("it is of schema {schema}, this nkd knows {SCHEMA}"));
+            return Err(format!(
+                "the file has schema {schema}, but this version of nkd supports {SCHEMA}"
+            ));
         }
         let secrets: Self = serde_json::from_str(json).map_err(|error| {
             format!(
-                "it is not a secrets file (line {}, column {})",
+                "not a secrets file (line {}, column {})",
                 error.line(),
                 error.column()
             )
@@ -96,33 +98,33 @@ impl Secrets {
     }
 
     /// Whether both are of one cluster: the same but for what can be rotated.
-    pub fn belong_with(&self, other: &Self) -> bool {
+    pub(crate) fn belong_with(&self, other: &Self) -> bool {
         let lasting = |it: &Self| (it.cluster.clone(), it.authorities.clone(), it.created);
         lasting(self) == lasting(other) && self.service_account == other.service_account
     }
 
     /// The file's text.
-    pub fn to_json(&self) -> Result<String> {
+    pub(crate) fn to_json(&self) -> Result<String> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 
     /// Whether the service account key is of RSA.
-    pub fn has_rsa_service_account(&self) -> bool {
+    pub(crate) fn has_rsa_service_account(&self) -> bool {
         rcgen::KeyPair::from_pem(self.service_account.key.expose())
             .is_ok_and(|key| key.is_compatible(&rcgen::PKCS_RSA_SHA256))
     }
 
     /// The administrator's client certificate in a group.
-    pub fn admin(&self, group: &str) -> Result<&KeyPair> {
+    pub(crate) fn admin(&self, group: &str) -> Result<&KeyPair> {
         let admin = self.admin.iter().find(|admin| admin.group == group);
         Ok(&admin
-            .with_context(|| format!("the secrets have no administrator in {group}"))?
+            .with_context(|| format!("the secrets contain no administrator in the group {group}"))?
             .pair)
     }
 
     /// A node's key for signing callbacks: HMAC-SHA-256 of cluster and node under the seed, so
     /// that a receiver needs the seed alone and a node knows only its own.
-    pub fn callback_key(&self, node: &str) -> Result<Secret> {
+    pub(crate) fn callback_key(&self, node: &str) -> Result<Secret> {
         let key = self.derived(&self.callback_seed, &["nkd callback key", node])?;
         Ok(Secret::new(format!(
             "{SIGNING_KEY_PREFIX}{}",

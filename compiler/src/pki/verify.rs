@@ -53,7 +53,7 @@ pub fn problems(secrets: &Secrets, now: Timestamp) -> Vec<PartProblem> {
         if let Some((other, _)) = earlier.find(|(_, other)| other.is_same(key)) {
             found.invalid(
                 format!("{part}.key"),
-                format!("is the key of `{other}` too"),
+                format!("is the same key as `{other}`"),
             );
         }
     }
@@ -139,7 +139,7 @@ impl Found {
                 self.pair(&part, &chain, &key);
             }
             if chain.organization().as_deref() != Some(&admin.group) {
-                let message = "is a certificate for another group than the one beside it";
+                let message = "is a certificate for a different group than its entry";
                 self.invalid(&public, message);
             }
             if authority
@@ -184,7 +184,7 @@ fn seed_problem(seed: &Secret) -> Option<String> {
         .collect();
     let is_text = bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
     let random = different.len() >= DIFFERENT_BYTES && steps.len() > 1 && !is_text;
-    (!random).then(|| "is not random, so anybody could compute what is derived from it".to_owned())
+    (!random).then(|| "is not random, so the values derived from it could be guessed".to_owned())
 }
 
 fn is_public_key(text: &str, key: &Key) -> bool {

@@ -23,7 +23,7 @@ pub(super) fn share_pki(cluster: &Cluster) -> Result<()> {
     let expected = pki(cluster.init()?);
     for node in cluster.control_planes() {
         let same = pki(node) == expected;
-        ensure!(same, "{} has another PKI", node.plan.node);
+        ensure!(same, "{} has a different PKI", node.plan.node);
     }
     Ok(())
 }
@@ -42,23 +42,27 @@ pub(super) fn in_order(cluster: &Cluster) -> Result<()> {
         };
         ensure!(
             node.plan.role == role,
-            "{name} is control plane {} and its plan says {}",
+            "{name} is control plane {}, but its plan has {}",
             index + 1,
             node.plan.role.name()
         );
         ensure!(
             node.plan.control_planes_before == before,
-            "{name} doesn't wait for the control planes before it"
+            "the plan of {name} does not wait for the control planes before it"
         );
         ensure!(
             node.plan.control_planes_after == after,
-            "{name}'s plan lacks control planes after it"
+            "the plan of {name} does not contain the control planes after it"
         );
     }
     let worker = |node: &&Node| node.plan.role == Role::JoinWorker;
     for Node { plan, .. } in cluster.nodes.iter().filter(worker) {
         let waits = !plan.control_planes_before.is_empty() || !plan.control_planes_after.is_empty();
-        ensure!(!waits, "{} waits for control planes", plan.node);
+        ensure!(
+            !waits,
+            "{} waits for control planes, but is not one",
+            plan.node
+        );
     }
     Ok(())
 }
@@ -71,14 +75,14 @@ pub(super) fn etcd_as_planned(cluster: &Cluster) -> Result<()> {
     let data = etcd["local"]["dataDir"].as_str().unwrap_or_default();
     ensure!(
         ["", kubeadm::ETCD_DATA].contains(&data),
-        "etcd's data are in {data}"
+        "the data directory of etcd is {data}"
     );
     for node in &cluster.nodes {
         let plan = &node.plan;
         let runs = plan.role != Role::JoinWorker && !etcd["external"].is_object();
         ensure!(
             plan.runs_etcd == runs,
-            "kubeadm and the plan of {} differ on whether it runs etcd",
+            "the kubeadm configuration and the plan of {} differ in whether it runs etcd",
             plan.node
         );
         let expected = if runs && !node.is_init() {
@@ -98,7 +102,7 @@ pub(super) fn etcd_as_planned(cluster: &Cluster) -> Result<()> {
         };
         ensure!(
             plan.kubeadm == expected,
-            "{}'s plan describes another kubeadm configuration than its cluster's",
+            "the plan of {} does not match the cluster's kubeadm configuration",
             plan.node
         );
     }
@@ -113,7 +117,7 @@ fn own_api(node: &Node) -> Result<String> {
     };
     let mut documents = node.kubeadm.iter();
     let local = documents.find_map(|document| document.pointer(kind));
-    api(local.with_context(|| format!("{} has no API of its own", node.plan.node))?)
+    api(local.with_context(|| format!("{} has no API server address", node.plan.node))?)
 }
 
 fn api(local: &Value) -> Result<String> {
@@ -136,7 +140,7 @@ pub(super) fn virtual_address(cluster: &Cluster) -> Result<()> {
     for node in cluster.control_planes() {
         let name = &node.plan.node;
         let pods = node.manifests()?;
-        ensure!(pods.len() == expected, "{name} has other static pods");
+        ensure!(pods.len() == expected, "{name} has different static pods");
         for pod in pods {
             let env = pod["spec"]["containers"][0]["env"].as_array();
             let value = |name: &str| {
@@ -147,7 +151,7 @@ pub(super) fn virtual_address(cluster: &Cluster) -> Result<()> {
             let endpoint = node.plan.endpoint.replace(['[', ']'], "");
             ensure!(
                 address.zip(port).map(|(a, p)| format!("{a}:{p}")) == Some(endpoint),
-                "{name} carries another address than the endpoint's"
+                "kube-vip on {name} has a different address than the endpoint"
             );
             let kubeconfig = if node.is_init() {
                 version.init_kubeconfig()
@@ -155,7 +159,10 @@ pub(super) fn virtual_address(cluster: &Cluster) -> Result<()> {
                 "/etc/kubernetes/admin.conf"
             };
             let mounted = &pod["spec"]["volumes"][0]["hostPath"]["path"];
-            ensure!(*mounted == kubeconfig, "{name}'s kube-vip has no rights");
+            ensure!(
+                *mounted == kubeconfig,
+                "kube-vip on {name} has no kubeconfig"
+            );
         }
     }
     Ok(())

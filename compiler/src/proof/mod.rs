@@ -111,7 +111,7 @@ pub fn prove(compiled: &Compiled) -> Result<()> {
 
 fn read(ignition: &str, of_user: HashSet<String>) -> Result<Node> {
     let (_, warnings) = ignition_config::Config::parse_str(ignition)?;
-    ensure!(warnings.is_empty(), "Ignition doesn't know: {warnings:?}");
+    ensure!(warnings.is_empty(), "Ignition would warn: {warnings:?}");
     let config: Value = serde_json::from_str(ignition)?;
     let mut files = BTreeMap::new();
     let mut readable = HashSet::new();
@@ -128,7 +128,7 @@ fn read(ignition: &str, of_user: HashSet<String>) -> Result<Node> {
             readable.insert(path.to_owned());
         }
         let earlier = files.insert(path.to_owned(), text);
-        ensure!(earlier.is_none(), "{path} is there twice");
+        ensure!(earlier.is_none(), "duplicate path {path}");
     }
     let file = |path: &str| files.get(path).with_context(|| format!("no {path}"));
     let plan = Plan::parse(file(paths::PLAN)?.as_bytes())?;
@@ -227,7 +227,10 @@ fn plans_read_whole(cluster: &Cluster) -> Result<()> {
         let written = written.with_context(|| format!("{name} has no plan"))?;
         let written: Value = serde_json::from_str(written)?;
         let read = serde_json::to_value(&node.plan)?;
-        ensure!(read == written, "{name}'s plan has what no agent reads");
+        ensure!(
+            read == written,
+            "the plan of {name} contains something that no agent reads"
+        );
     }
     Ok(())
 }
@@ -242,9 +245,9 @@ fn unique_names_and_addresses(cluster: &Cluster) -> Result<()> {
     let (mut names, mut addresses) = (HashSet::new(), HashSet::new());
     for node in &cluster.nodes {
         let name = &node.plan.node;
-        ensure!(names.insert(name), "{name} is there twice");
+        ensure!(names.insert(name), "duplicate node {name}");
         for address in node.addresses()? {
-            ensure!(addresses.insert(address), "{address} is there twice");
+            ensure!(addresses.insert(address), "duplicate address {address}");
         }
     }
     Ok(())
@@ -263,17 +266,17 @@ fn one_authority(cluster: &Cluster) -> Result<()> {
         .unwrap_or_default();
     ensure!(
         STANDARD.decode(data)? == authority.as_bytes(),
-        "the kubeconfig has another CA"
+        "the kubeconfig has a different CA"
     );
     let endpoint = format!("https://{}", init.plan.endpoint);
     ensure!(
         server["server"] == endpoint,
-        "the kubeconfig has another endpoint"
+        "the kubeconfig has a different endpoint"
     );
     for node in &cluster.nodes {
         ensure!(
             node.plan.certificate_authority == *authority,
-            "a plan has another CA"
+            "a plan has a different CA"
         );
     }
     Ok(())
@@ -294,7 +297,7 @@ fn token_known(cluster: &Cluster) -> Result<()> {
         let discovery = &node.document("JoinConfiguration")?["discovery"];
         ensure!(
             *discovery == json!({"file": {"kubeConfigPath": paths::DISCOVERY}}),
-            "{name}'s kubeadm discovers the cluster otherwise than by {}",
+            "kubeadm on {name} does not discover the cluster with {}",
             paths::DISCOVERY
         );
     }
@@ -312,7 +315,10 @@ fn names_cover_api(cluster: &Cluster) -> Result<()> {
         let covered = sans
             .as_array()
             .is_some_and(|sans| sans.iter().any(|san| *san == name));
-        ensure!(covered, "the API server's certificate doesn't cover {name}");
+        ensure!(
+            covered,
+            "the API server's certificate does not contain {name}"
+        );
     }
     Ok(())
 }
@@ -361,7 +367,11 @@ fn secrets_private(cluster: &Cluster) -> Result<()> {
             let secret =
                 path == paths::TOKEN || SECRET_SIGNS.iter().any(|sign| content.contains(sign));
             let open = secret && node.readable.contains(path);
-            ensure!(!open, "{} lets others read {path}", node.plan.node);
+            ensure!(
+                !open,
+                "{path} on {} is readable by other users",
+                node.plan.node
+            );
         }
     }
     Ok(())
@@ -384,17 +394,22 @@ fn plan_agrees_with_kubeadm(cluster: &Cluster) -> Result<()> {
         let plan = &node.plan;
         ensure!(
             node.registration()?["name"] == plan.node,
-            "{} is called otherwise",
+            "{} has a different name",
             plan.node
         );
         let same = plan.cluster == init.cluster
             && plan.kubernetes_version == init.kubernetes_version
             && plan.endpoint == init.endpoint
             && plan.clock_floor == init.clock_floor;
-        ensure!(same, "{} has another plan than {}", plan.node, init.node);
+        ensure!(
+            same,
+            "{} has a different plan than {}",
+            plan.node,
+            init.node
+        );
         ensure!(
             plan.machine.addresses == node.addresses()?,
-            "{} has other addresses than its kubelet",
+            "{} and its kubelet have different addresses",
             plan.node
         );
         for addon in &plan.addons {
@@ -442,7 +457,7 @@ fn images_complete(cluster: &Cluster) -> Result<()> {
         for image in needed.iter().chain(&of_manifests) {
             ensure!(
                 planned.contains(image),
-                "{}'s plan lacks {image}",
+                "the plan of {} does not contain {image}",
                 node.plan.node
             );
         }

@@ -1,4 +1,7 @@
 //! Rules about the container runtime. A file that the user has overridden is the user's word.
+//!
+//! Where files are comes from [`crate::runtime`]. What is in them is read here anew, without the code that
+//! wrote them, so that a mistake there is found.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nkd_contract::{ImageSource, Runtime};
@@ -6,7 +9,8 @@ use serde_json::Value;
 
 use super::{Cluster, Node};
 use crate::kubeadm::{PATCHES, STATIC_PODS};
-use crate::node::{PROXY_DROPIN, crio};
+use crate::node::PROXY_DROPIN;
+use crate::runtime::{config_file, crio, docker, sandbox_file};
 use crate::version::Version;
 use nkd_document::yaml;
 
@@ -26,13 +30,13 @@ pub(super) fn agrees(cluster: &Cluster) -> Result<()> {
         let endpoint = runtime.cri_endpoint(version.cri_socket_has_scheme());
         ensure!(
             node.registration()?["criSocket"] == endpoint,
-            "{}'s kubelet asks another socket than {endpoint}",
+            "kubelet on {} does not use the socket {endpoint}",
             node.plan.node
         );
         if let Some(driver) = cgroup_driver(node)? {
             ensure!(
                 *kubelet == driver,
-                "{runtime} has {driver}, kubelet {kubelet}"
+                "{runtime} uses the cgroup driver {driver}, but kubelet uses {kubelet}"
             );
         }
     }
@@ -46,7 +50,11 @@ pub(super) fn has_sandbox_image(cluster: &Cluster) -> Result<()> {
             continue;
         };
         let planned = node.plan.images.required.iter().any(|it| it.name == image);
-        ensure!(planned, "{}'s plan lacks {image}", node.plan.node);
+        ensure!(
+            planned,
+            "the plan of {} does not contain {image}",
+            node.plan.node
+        );
     }
     Ok(())
 }
@@ -66,7 +74,7 @@ pub(super) fn proxy_spares_node(cluster: &Cluster) -> Result<()> {
                 let is_spared = direct.split(',').any(|direct| direct == host);
                 ensure!(
                     is_spared,
-                    "{} has {host} go through the proxy by {path}",
+                    "{path} on {} sends connections to {host} through the proxy",
                     node.plan.node
                 );
             }
@@ -94,7 +102,7 @@ pub(super) fn keeps_images(cluster: &Cluster) -> Result<()> {
         };
         for image in &node.plan.images.required {
             let is_pinned = pinned.contains(&format!("\"{}\"", image.name));
-            ensure!(is_pinned, "{} doesn't pin {}", node.plan.node, image.name);
+            ensure!(is_pinned, "{} does not pin {}", node.plan.node, image.name);
         }
     }
     Ok(())
@@ -112,7 +120,7 @@ pub(super) fn takes_patches(cluster: &Cluster) -> Result<()> {
             let directory = &node.configuration()?["patches"]["directory"];
             ensure!(
                 *directory == PATCHES,
-                "{name}'s kubeadm doesn't take {patch}"
+                "kubeadm on {name} does not use the patch {patch}"
             );
         }
     }
@@ -137,7 +145,7 @@ pub(super) fn separates_containers(cluster: &Cluster) -> Result<()> {
             node.manifests()?
                 .iter()
                 .all(|pod| reaches_host(std::slice::from_ref(pod))),
-            "a static pod of {name} can't reach the files of the host"
+            "a static pod on {name} cannot read the files of the host"
         );
     }
     Ok(())
@@ -154,23 +162,13 @@ fn separates(node: &Node) -> Result<bool> {
     if runtime == Runtime::Crio {
         return Ok(node.files.contains_key(crio::SELINUX));
     }
-    let Some(text) = nkds_file(node, file_of(runtime))? else {
+    let Some(text) = nkds_file(node, config_file(runtime))? else {
         return Ok(false);
     };
     Ok(match runtime {
         Runtime::Containerd => text.contains("enable_selinux = true\n"),
         _ => json(text)?["selinux-enabled"] == true,
     })
-}
-
-/// The file that configures a runtime.
-const fn file_of(runtime: Runtime) -> &'static str {
-    match runtime {
-        Runtime::Containerd => "/etc/containerd/config.toml",
-        Runtime::Crio => "/etc/crio/crio.conf.d/90-nkd.conf",
-        Runtime::Isulad => "/etc/isulad/daemon.json",
-        Runtime::Docker | Runtime::CriDockerd => "/etc/docker/daemon.json",
-    }
 }
 
 fn nkds_file<'a>(node: &'a Node, path: &str) -> Result<Option<&'a str>> {
@@ -183,7 +181,7 @@ fn nkds_file<'a>(node: &'a Node, path: &str) -> Result<Option<&'a str>> {
 
 fn cgroup_driver(node: &Node) -> Result<Option<&'static str>> {
     let runtime = node.plan.runtime;
-    let Some(text) = nkds_file(node, file_of(runtime))? else {
+    let Some(text) = nkds_file(node, config_file(runtime))? else {
         return Ok(None);
     };
     let systemd = match runtime {
@@ -203,13 +201,9 @@ fn cgroup_driver(node: &Node) -> Result<Option<&'static str>> {
 
 fn sandbox_image(node: &Node) -> Result<Option<String>> {
     let runtime = node.plan.runtime;
-    if runtime == Runtime::Docker {
-        let image = node.kubelet_arg("pod-infra-container-image")?;
+    let Some(path) = sandbox_file(runtime) else {
+        let image = node.kubelet_arg(docker::SANDBOX_ARGUMENT)?;
         return Ok(image.map(str::to_owned));
-    }
-    let path = match runtime {
-        Runtime::CriDockerd => "/etc/systemd/system/cri-docker.service.d/10-nkd.conf",
-        _ => file_of(runtime),
     };
     let Some(text) = nkds_file(node, path)? else {
         return Ok(None);

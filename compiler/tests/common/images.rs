@@ -9,6 +9,7 @@ use std::process::Command;
 
 use nkd::bundle::create::{Made, Request, create};
 use nkd::bundle::{Progress, verify};
+use nkd::failure::Failure;
 use nkd_bundle::Digest;
 use nkd_document::Diagnostics;
 use serde_json::{Value, json};
@@ -329,12 +330,11 @@ pub fn made(
         progress,
     };
     let mut diagnostics = Diagnostics::new();
-    let made = create(&request, &mut diagnostics)?;
-    Ok(if diagnostics.is_empty() {
-        Ok(made)
-    } else {
-        Err(diagnostics.to_string())
-    })
+    match create(&request, &mut diagnostics) {
+        Ok(made) => Ok(Ok(made)),
+        Err(Failure::Input(_)) => Ok(Err(diagnostics.to_string())),
+        Err(Failure::Nkd(error)) => Err(error),
+    }
 }
 
 /// A good bundle.

@@ -95,8 +95,8 @@ pub fn compiled_from(cluster_file: &Path) -> Compiled {
         nodes: &[],
     };
     let mut diagnostics = Diagnostics::new();
-    let compiled = compile::compile(&request, &mut diagnostics).unwrap();
-    compiled.unwrap_or_else(|| panic!("{diagnostics}"))
+    compile::compile(&request, &mut diagnostics)
+        .unwrap_or_else(|failure| panic!("{failure:?}\n{diagnostics}"))
 }
 
 /// A node's Ignition config.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, bail, ensure};
 use clap::Parser;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use nkd_contract::{Cause, Event, NodeStatus, Stage, State};
+use nkd_contract::{Cause, Event, NodeStatus, Stage, State, Word};
 use testbed::cluster::ClusterFile;
 use testbed::programs::workspace;
 use testbed::requirements::{self, Purpose};
@@ -180,7 +180,8 @@ impl Board {
             .values()
             .find(|(status, _)| status.state == State::Failed)
         {
-            let remedy = status.cause.map_or("", Cause::remedy);
+            let remedy = status.cause.as_ref().and_then(Word::known);
+            let remedy = remedy.map_or("", Cause::remedy);
             bail!("{} stopped in {}\n{remedy}", status.node, line(status));
         }
         Ok(self
@@ -197,17 +198,17 @@ impl Board {
 }
 
 fn stages_done(status: &NodeStatus) -> u64 {
-    let place = status
-        .stage
-        .and_then(|stage| Stage::ALL.iter().position(|other| *other == stage));
-    match (status.state, place) {
-        (State::Ready, _) => Stage::ALL.len() as u64,
-        (_, place) => place.unwrap_or(0) as u64,
+    if status.state == State::Ready {
+        return Stage::ALL.len() as u64;
     }
+    let stage = status.stage.as_ref().and_then(Word::known);
+    let place = stage.and_then(|stage| Stage::ALL.iter().position(|other| *other == stage));
+    place.unwrap_or(0) as u64
 }
 
 fn line(status: &NodeStatus) -> String {
-    let stage = status.stage.map_or(status.state.name(), Stage::name);
+    let stage = status.stage.as_ref();
+    let stage = stage.map_or(status.state.as_str(), Word::as_str);
     let attempt = if status.attempt > 1 {
         format!(" (attempt {})", status.attempt)
     } else {
@@ -215,10 +216,12 @@ fn line(status: &NodeStatus) -> String {
     };
     let progress = status
         .progress
+        .as_ref()
         .map(|progress| format!(" ({progress})"))
         .unwrap_or_default();
     let cause = status
         .cause
+        .as_ref()
         .map(|cause| format!(" [{cause}]"))
         .unwrap_or_default();
     format!("{stage}{attempt}: {}{progress}{cause}", status.message)

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use nkd_agent::announcer::Announcer;
-use nkd_agent::stages::{self, Node};
+use nkd_agent::stages::{self, INSTALLATION, Node};
 use nkd_agent::system::{self, Root};
 use nkd_contract::{Plan, Stage, paths};
 use serde::{Deserialize, Serialize};
@@ -152,6 +152,7 @@ fn gate(plan: &Plan, root: &Root) {
         let mut node = Node {
             root,
             plan,
+            stages: INSTALLATION,
             stage: Stage::Gate,
             attempt,
             reached: Stage::Gate,
@@ -162,10 +163,8 @@ fn gate(plan: &Plan, root: &Root) {
         if stages::run(&mut node).is_ok() {
             return;
         }
-        thread::sleep(system::jittered(
-            attempt,
-            stages::longest_delay(Stage::Gate),
-        ));
+        let longest = INSTALLATION.longest_delay(Stage::Gate);
+        thread::sleep(system::jittered(attempt, longest));
     }
 }
 

@@ -52,6 +52,7 @@ fn selftest(options: &Options) -> Result<()> {
     let mut steps = vec![("tests", tests(&cache, options)?)];
     if options.tests.is_empty() {
         steps.push(("licences, bans and sources of dependencies", deny(&cache)?));
+        steps.push(("bans of the agent's dependencies", deny_agent(&cache)?));
         steps.push(("fuzz targets", fuzz(&cache, options.long)?));
         if aarch64::hindrance().is_none() {
             requirements::ensure(Purpose::Aarch64)?;
@@ -134,6 +135,15 @@ fn deny(cache: &Cache) -> Result<bool> {
             "bans",
             "sources",
         ])
+        .current_dir(workspace()))
+}
+
+/// The bans that hold for the agent alone, which is the only root of this graph.
+fn deny_agent(cache: &Cache) -> Result<bool> {
+    run(tools::deny(cache)?
+        .args(["--log-level", "error"])
+        .args(["--manifest-path", "agent/Cargo.toml"])
+        .args(["--config", "agent/deny.toml", "check", "bans"])
         .current_dir(workspace()))
 }
 

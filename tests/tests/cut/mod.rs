@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime};
 
-use nkd_contract::{Event, Kind, Stage};
+use nkd_contract::{Event, Kind, Stage, Word};
 use testbed::events::{events, is};
 use testbed::scenario::{Scenario, wait_until_ready};
 use testbed::{Cluster, Machine};
@@ -218,7 +218,10 @@ impl<'a> Table<'a> {
                 }
                 std::thread::sleep(Duration::from_millis(20));
             }
-            let last = self.log().last().map(|event| (event.kind, event.stage));
+            let last = self
+                .log()
+                .last()
+                .map(|event| (event.kind.clone(), event.stage.clone()));
             self.strike(Blow::Power);
             println!(
                 "{:5} s  {:.1} s after power-on, last {last:?}",
@@ -300,7 +303,7 @@ impl<'a> Table<'a> {
             let passed = |event: &Event| {
                 event.kind == Kind::Ready
                     || event.kind == Kind::StageDone
-                        && event.stage == Some(Stage::Gate)
+                        && event.stage == Some(Stage::Gate.into())
                         && stage == Stage::Gate
             };
             if events.iter().any(passed) {
@@ -309,7 +312,7 @@ impl<'a> Table<'a> {
             let beyond = events
                 .iter()
                 .skip(seen)
-                .any(|event| event.stage > Some(stage));
+                .any(|event| event.stage.as_ref().and_then(Word::known) > Some(stage));
             if beyond && start.elapsed() > RESTART {
                 self.strike(Blow::Power);
                 start = Instant::now();
@@ -404,7 +407,8 @@ fn nothing_is_doubled_or_lost(events: &[Event]) {
     let sequences: Vec<_> = events.iter().map(|event| event.sequence).collect();
     assert_eq!(sequences, (1..=events.len() as u64).collect::<Vec<_>>());
     assert!(!has_happened(events, Kind::Failed));
-    let happened = |kind, stage| {
+    let happened = |kind, stage: Option<Stage>| {
+        let stage = stage.map(Word::from);
         let is_it = |event: &&Event| event.kind == kind && event.stage == stage;
         events.iter().filter(is_it).count()
     };

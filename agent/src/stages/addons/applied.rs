@@ -4,12 +4,10 @@
 //! take back what people and controllers have changed since.
 
 use std::fs;
-use std::io;
 
+use anyhow::Context as _;
 use nkd_bundle::Digest;
-use nkd_contract::Cause;
 
-use super::super::Fault;
 use crate::system::Root;
 use crate::system::files::{remove, write_atomic};
 
@@ -24,35 +22,30 @@ pub(in crate::stages) struct Applied<'a> {
 
 impl<'a> Applied<'a> {
     /// What earlier attempts have applied. A record that can't be read counts as empty.
-    pub fn read(root: &'a Root) -> Self {
+    pub(crate) fn read(root: &'a Root) -> Self {
         let text = fs::read_to_string(root.path(APPLIED)).unwrap_or_default();
         Self { root, text }
     }
 
     /// Whether these contents were applied under this name.
-    pub fn has(&self, name: &str, contents: &[u8]) -> bool {
+    pub(crate) fn has(&self, name: &str, contents: &[u8]) -> bool {
         let wanted = line(name, contents);
         self.text.lines().any(|line| line == wanted)
     }
 
     /// Records that they were, so that it is known after a power cut.
-    pub fn add(&mut self, name: &str, contents: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn add(&mut self, name: &str, contents: &[u8]) -> anyhow::Result<()> {
         self.text.push_str(&line(name, contents));
         self.text.push('\n');
-        let written = write_atomic(&self.root.path(APPLIED), self.text.as_bytes(), 0o600);
-        written.map_err(|error| fault(&error))
+        write_atomic(&self.root.path(APPLIED), self.text.as_bytes(), 0o600).context(APPLIED)
     }
 
-    /// Removes the record, because the cluster is made anew.
-    pub fn forget(root: &Root) -> Result<(), Fault> {
-        remove(&root.path(APPLIED)).map_err(|error| fault(&error))
+    /// Removes the record, because a new cluster is made.
+    pub(crate) fn forget(root: &Root) -> anyhow::Result<()> {
+        remove(&root.path(APPLIED)).context(APPLIED)
     }
 }
 
 fn line(name: &str, contents: &[u8]) -> String {
     format!("{} {name}", Digest::of(contents).hex())
-}
-
-fn fault(error: &io::Error) -> Fault {
-    Fault::new(Cause::AddonsApply, format!("{APPLIED}: {error}"))
 }

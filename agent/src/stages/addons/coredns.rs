@@ -7,7 +7,7 @@
 use nkd_contract::Cause;
 use serde_json::json;
 
-use super::super::{Fault, Node};
+use super::super::{Fault, Node, OrFault as _};
 use super::{Applied, kubectl};
 use crate::system::CommandError;
 
@@ -41,8 +41,8 @@ pub(super) fn tolerate_no_name_server(
             node.progress(message, None);
             Ok(())
         }
-        Err(error) => Err(Fault::of_command(Cause::AddonsApply, &error)),
-        Ok(()) => applied.add(NAME, change),
+        Err(error) => Err(Fault::of_command(Cause::AddonsApply, error)),
+        Ok(()) => applied.add(NAME, change).or_fault(Cause::AddonsApply),
     }
 }
 
@@ -58,7 +58,7 @@ fn forward_or_fail(node: &Node<'_>) -> Result<(), CommandError> {
     }
     let changed = corefile.replacen(FORWARD, FORWARD_OR_FAIL, 1);
     let field = "/data/Corefile";
-    // The test fails the patch if somebody else has changed the Corefile meanwhile.
+    // The patch fails if the Corefile has changed meanwhile.
     let patch = json!([
         {"op": "test", "path": field, "value": corefile},
         {"op": "replace", "path": field, "value": changed},

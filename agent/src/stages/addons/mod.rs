@@ -7,9 +7,10 @@ mod coredns;
 use std::fs;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use nkd_contract::{Cause, Progress, Role, Unit};
 
-use super::{ADMIN_CONFIG, Fault, Node};
+use super::{ADMIN_CONFIG, Fault, Node, OrFault as _};
 use crate::system::{Command, CommandError};
 pub(super) use applied::Applied;
 
@@ -32,19 +33,17 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     for (done, manifest) in (0..).zip(&plan.addons) {
         node.count_left(total - done);
         let contents = fs::read(node.root.path(manifest))
-            .map_err(|error| Fault::new(Cause::AddonsApply, format!("{manifest}: {error}")))?;
+            .with_context(|| manifest.clone())
+            .or_fault(Cause::AddonsApply)?;
         if applied.has(manifest, &contents) {
             node.progress(format!("{manifest} has been applied already"), None);
             continue;
         }
-        let progress = Progress {
-            done,
-            total,
-            unit: Unit::Manifests,
-        };
+        let progress = Progress::new(done, total, Unit::Manifests);
         node.progress(format!("applying {manifest}"), Some(progress));
-        apply(node, manifest).map_err(|error| Fault::of_command(Cause::AddonsApply, &error))?;
-        applied.add(manifest, &contents)?;
+        apply(node, manifest).map_err(|error| Fault::of_command(Cause::AddonsApply, error))?;
+        let recorded = applied.add(manifest, &contents);
+        recorded.or_fault(Cause::AddonsApply)?;
     }
     Ok(())
 }

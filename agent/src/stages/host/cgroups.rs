@@ -18,7 +18,7 @@ pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
         return Ok(());
     }
     let message = format!(
-        "this machine has cgroups v{has}, and kubelet {} doesn't run with those",
+        "this machine uses cgroups v{has}, which kubelet {} does not support",
         node.plan.kubernetes_version
     );
     Err(Fault::new(Cause::HostCgroups, message))

@@ -1,15 +1,15 @@
-//! Where firewalld runs it goes on running, with Kubernetes' ports open in it: now, and in its
-//! configuration for later boots. A reload would do the second as well, but take away the rules
-//! that the runtime and kube-proxy have put beside it.
+//! Opens Kubernetes' ports in firewalld, if it runs: now, and in its configuration for later boots. The ports
+//! are set twice instead of once with a reload, because a reload would remove the rules that the runtime and
+//! kube-proxy have added.
 
 use nkd_contract::Cause;
 
-use super::super::{Fault, Node};
-use super::{address, ports};
+use super::super::{Fault, Node, kubeadm};
+use super::address;
 use crate::system::CommandError;
 
 const PROGRAM: &str = "firewall-cmd";
-/// What comes from pods isn't from outside (firewalld.zones(5)).
+/// The zone for traffic from pods (firewalld.zones(5)).
 const TRUSTED: &str = "--zone=trusted";
 
 pub(super) fn open(node: &mut Node<'_>) -> Result<(), Fault> {
@@ -19,17 +19,19 @@ pub(super) fn open(node: &mut Node<'_>) -> Result<(), Fault> {
     }
     let zone = zone(node);
     let machine = &node.plan.machine;
-    let mut opened = ports::reached(node);
+    let mut opened = kubeadm::ports::reached(node.plan);
     opened.extend(machine.firewall_ports.iter().cloned());
     let open = opened.iter().map(|port| format!("--add-port={port}"));
     let open: Vec<_> = zone.iter().cloned().chain(open).collect();
     let sources = machine.pod_subnets.iter();
-    let trust: Vec<_> = sources.map(|it| format!("--add-source={it}")).collect();
+    let trust: Vec<_> = sources
+        .map(|subnet| format!("--add-source={subnet}"))
+        .collect();
 
-    let failed = |error| Fault::of_command(Cause::HostFirewall, &error);
+    let failed = |error| Fault::of_command(Cause::HostFirewall, error);
     for lasting in [&[][..], &["--permanent"]] {
         let words = |more: &[String]| {
-            let lasting = lasting.iter().map(|it| (*it).to_owned());
+            let lasting = lasting.iter().map(|word| (*word).to_owned());
             lasting.chain(more.iter().cloned()).collect::<Vec<_>>()
         };
         firewall(node, &words(&open)).map_err(failed)?;

@@ -1,6 +1,7 @@
 //! kubelet takes its Node's name and certificate from the hostname.
 
 use std::fs;
+use std::io;
 
 use nkd_contract::Cause;
 
@@ -11,11 +12,9 @@ const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 
 pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
     let name = node.plan.node.as_str();
-    let fault = |error| {
-        Fault::new(
-            Cause::HostHostname,
-            format!("setting the hostname to {name}: {error}"),
-        )
+    let fault = |error: io::Error| {
+        let context = format!("setting the hostname to {name}");
+        Fault::of(Cause::HostHostname, error).context(context)
     };
     let current = fs::read_to_string(node.root.path(HOSTNAME)).map_err(fault)?;
     if current.trim() != name {

@@ -3,9 +3,10 @@
 use std::fs;
 use std::net::IpAddr;
 
+use anyhow::Context as _;
 use nkd_contract::Cause;
 
-use super::super::{Fault, Node};
+use super::super::{Fault, Node, OrFault as _};
 
 /// Kernel modules by a file that is there when they are.
 const MODULES: [(&str, &str); 2] = [
@@ -50,7 +51,8 @@ fn load(node: &Node<'_>, module: &str, sign: &str) -> Result<(), Fault> {
     }
     let load = node.root.command("modprobe").args([module]);
     load.run()
-        .map_err(|error| Fault::new(Cause::HostKernel, format!("module {module}: {error}")))
+        .with_context(|| format!("module {module}"))
+        .or_fault(Cause::HostKernel)
 }
 
 /// A file system that is built in has no directory below `/sys/module`.
@@ -69,7 +71,7 @@ fn set(node: &Node<'_>, name: &str, value: &str) -> Result<(), Fault> {
     }
     fs::write(&path, value).map_err(|error| {
         let (name, current) = (name.replace('/', "."), current.trim());
-        let message = format!("sysctl {name} is {current:?}, setting it to {value}: {error}");
-        Fault::new(Cause::HostKernel, message)
+        let context = format!("sysctl {name} is {current:?}, setting it to {value}");
+        Fault::of(Cause::HostKernel, error).context(context)
     })
 }

@@ -1,5 +1,5 @@
-//! `host`: the machine is as kubelet needs it, one file for each concern. What can be set is set,
-//! what can't is said. `SELinux` stays in the mode it is in: nothing here needs another.
+//! `host`: the machine is as kubelet needs it, one file for each concern. The stage sets what it can and
+//! reports the rest. `SELinux` keeps its mode, because nothing here needs another.
 
 mod address;
 mod cgroups;
@@ -11,7 +11,6 @@ mod programs;
 mod resolution;
 mod size;
 mod swap;
-pub mod updates;
 
 use nkd_contract::Class;
 
@@ -19,7 +18,7 @@ use super::{Fault, Node};
 
 type Check = fn(&Node<'_>) -> Result<(), Fault>;
 
-/// What is so or not right now. All of them run, so that one look shows all that is wrong.
+/// Checks of what doesn't change by waiting. All of them run, so that one report shows all that is wrong.
 const CHECKS: [Check; 7] = [
     programs::check,
     cgroups::check,
@@ -35,7 +34,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     if let Some(fault) = together(faults.collect()) {
         return Err(fault);
     }
-    // These may still come by themselves.
+    // Addresses and names may still appear, so these two wait.
     address::wait(node)?;
     resolution::wait(node)?;
     firewall::open(node)
@@ -48,11 +47,13 @@ fn together(mut faults: Vec<Fault>) -> Option<Fault> {
     if faults.is_empty() {
         return None;
     }
-    let mut all = faults.remove(first);
-    for fault in faults {
-        all.message = format!("{}; besides: {fault}", all.message);
+    let first = faults.remove(first);
+    if faults.is_empty() {
+        return Some(first);
     }
-    Some(all)
+    let others = faults.iter().map(|fault| format!("; besides: {fault}"));
+    let message = first.message() + &others.collect::<String>();
+    Some(Fault::new(first.cause, message))
 }
 
 #[cfg(test)]
@@ -64,11 +65,14 @@ mod tests {
     #[test]
     fn all_that_is_wrong_is_said_under_the_cause_that_does_not_pass() {
         assert_eq!(together(vec![]), None);
-        let swap = Fault::new(Cause::HostSwap, "swap is on");
+        let swap = || Fault::new(Cause::HostSwap, "swap is on");
         let small = Fault::new(Cause::HostTooSmall, "1 processor");
-        let both = together(vec![swap.clone(), small]).unwrap();
+        let both = together(vec![swap(), small]).unwrap();
         assert_eq!(both.cause, Cause::HostTooSmall);
-        assert_eq!(both.message, "1 processor; besides: swap is on [host.swap]");
-        assert_eq!(together(vec![swap.clone()]), Some(swap));
+        assert_eq!(
+            both.message(),
+            "1 processor; besides: swap is on [host.swap]"
+        );
+        assert_eq!(together(vec![swap()]), Some(swap()));
     }
 }

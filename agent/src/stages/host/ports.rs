@@ -1,51 +1,18 @@
-//! The ports Kubernetes listens on (Kubernetes, "Ports and Protocols").
+//! The ports that Kubernetes needs are free.
 
 use std::fs;
 
-use nkd_contract::{Cause, Role, Stage};
+use nkd_contract::{Cause, Stage};
 
 use super::super::{Fault, Node, kubeadm};
 
-/// kubelet's API, on every node.
-const KUBELET: u16 = 10250;
-/// kube-proxy's health, which load balancers look at.
-const KUBE_PROXY: u16 = 10256;
-/// etcd's clients and peers.
-const ETCD: [u16; 2] = [2379, 2380];
-/// Controller manager and scheduler; asked by the machine itself alone.
-const CONTROLLERS: [u16; 2] = [10257, 10259];
-/// Services of type `NodePort`.
-const NODE_PORTS: &str = "30000-32767";
-
-/// The ports others reach, as firewalls want them.
-pub(super) fn reached(node: &Node<'_>) -> Vec<String> {
-    let own = served(node).into_iter().chain([KUBE_PROXY]);
-    own.map(|port| format!("{port}/tcp"))
-        .chain(["tcp", "udp"].map(|protocol| format!("{NODE_PORTS}/{protocol}")))
-        .collect()
-}
-
-fn served(node: &Node<'_>) -> Vec<u16> {
-    let mut ports = vec![KUBELET];
-    if node.plan.role != Role::JoinWorker {
-        ports.push(node.plan.machine.api_port());
-        if node.plan.runs_etcd {
-            ports.extend(ETCD);
-        }
-    }
-    ports
-}
-
-/// That nobody else listens there, as kubeadm will want it; unlike kubeadm it says who. Once kubeadm
-/// has begun, Kubernetes itself does.
+/// Checks that no other program listens there, and names the one that does, which kubeadm's own check doesn't.
+/// Once kubeadm has begun, Kubernetes itself listens there.
 pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
-    if node.reached >= Stage::Kubeadm || kubeadm::has_begun(node) {
+    if node.was_due(Stage::Kubeadm) || kubeadm::has_begun(node) {
         return Ok(());
     }
-    let mut needed = served(node);
-    if node.plan.role != Role::JoinWorker {
-        needed.extend(CONTROLLERS);
-    }
+    let needed = kubeadm::ports::needed(node.plan);
     let taken: Vec<_> = listeners(node)
         .into_iter()
         .filter(|listener| needed.contains(&listener.port))
@@ -65,17 +32,17 @@ pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
 
 struct Listener {
     port: u16,
-    /// Of its socket.
+    /// The inode of its socket.
     inode: String,
 }
 
-/// Who listens on TCP, each port once.
+/// The TCP sockets that listen, each port once.
 fn listeners(node: &Node<'_>) -> Vec<Listener> {
     let mut listeners: Vec<Listener> = Vec::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let text = fs::read_to_string(node.root.path(table)).unwrap_or_default();
         for listener in text.lines().filter_map(listener) {
-            if listeners.iter().all(|it| it.port != listener.port) {
+            if listeners.iter().all(|known| known.port != listener.port) {
                 listeners.push(listener);
             }
         }
@@ -94,7 +61,7 @@ fn listener(row: &str) -> Option<Listener> {
     })
 }
 
-/// The program, its process and its unit, as far as they can be told.
+/// The program, its process and its unit, as far as they are known.
 fn holder(node: &Node<'_>, listener: &Listener) -> String {
     let wanted = format!("socket:[{}]", listener.inode);
     let processes = fs::read_dir(node.root.path("/proc"));
@@ -103,11 +70,9 @@ fn holder(node: &Node<'_>, listener: &Listener) -> String {
             continue;
         };
         let files = fs::read_dir(process.path().join("fd"));
-        let has = files
-            .into_iter()
-            .flatten()
-            .flatten()
-            .any(|file| fs::read_link(file.path()).is_ok_and(|it| it.as_os_str() == &*wanted));
+        let has = files.into_iter().flatten().flatten().any(|file| {
+            fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == &*wanted)
+        });
         if !has {
             continue;
         }
@@ -116,16 +81,16 @@ fn holder(node: &Node<'_>, listener: &Listener) -> String {
         let unit = unit(&line("cgroup"));
         return format!("{} (process {pid}{unit})", program.trim());
     }
-    "a program that can't be named".to_owned()
+    "an unknown program".to_owned()
 }
 
 /// The systemd unit in a process' list of control groups.
 fn unit(cgroups: &str) -> String {
     let units = cgroups.lines().filter_map(|line| line.rsplit('/').next());
-    let mut units = units.filter(|it| it.ends_with(".service"));
+    let mut units = units.filter(|name| name.ends_with(".service"));
     units
         .next()
-        .map_or_else(String::new, |it| format!(" of {it}"))
+        .map_or_else(String::new, |name| format!(" of {name}"))
 }
 
 #[cfg(test)]
@@ -135,8 +100,8 @@ mod tests {
     #[test]
     fn only_sockets_that_listen_take_a_port() {
         let row = "   0: 00000000:280A 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 41234 1 0000000000000000 100 0 0 10 0";
-        let found = listener(row).unwrap();
-        assert_eq!((found.port, &*found.inode), (10250, "41234"));
+        let parsed = listener(row).unwrap();
+        assert_eq!((parsed.port, &*parsed.inode), (10250, "41234"));
         let ipv6 = row.replace("00000000:280A", "00000000000000000000000000000000:280A");
         assert_eq!(listener(&ipv6).unwrap().port, 10250);
         assert!(listener(&row.replace(" 0A ", " 01 ")).is_none());

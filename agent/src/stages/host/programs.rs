@@ -4,13 +4,14 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use nkd_contract::{Cause, Role};
 
-use super::super::{Fault, Node, runtime};
+use super::super::{Fault, Node};
+use crate::runtimes;
 
 /// The programs that the agent runs itself have to be on its search path, and those that systemd runs at
 /// the paths that their units name. kubelet on the search path is of no use when its unit names another
 /// path: kubeadm would start the unit and wait for minutes for a kubelet that never runs.
 pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
-    let client = runtime::client_program(node.plan.runtime);
+    let client = runtimes::of(node.plan.runtime).client_program();
     let mut wanted = vec!["systemctl", "kubeadm", client];
     if node.plan.role == Role::Init && !node.plan.addons.is_empty() {
         wanted.push("kubectl");
@@ -29,7 +30,7 @@ pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
     if missing.is_empty() {
         return Ok(());
     }
-    let message = format!("not in this OS image: {}", missing.join(", "));
+    let message = format!("the OS image lacks {}", missing.join(", "));
     Err(Fault::new(Cause::HostProgram, message))
 }
 
@@ -43,7 +44,7 @@ fn lacking(node: &Node<'_>, unit: &str) -> Result<Option<String>, Fault> {
         .command("systemctl")
         .args(["show", "--property=LoadState,ExecStart", unit])
         .read()
-        .map_err(|error| Fault::of_command(Cause::AgentInternal, &error))?;
+        .map_err(|error| Fault::of_command(Cause::AgentInternal, error))?;
     let commands: Vec<_> = answer.lines().filter_map(program_of).collect();
     if commands.is_empty() {
         let state = answer

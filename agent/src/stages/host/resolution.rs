@@ -3,11 +3,12 @@
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
+use anyhow::anyhow;
 use nkd_contract::Cause;
 
 use super::super::{Fault, Node};
 
-/// How long one attempt looks.
+/// How long one attempt waits.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// Waits until the name can be resolved; an address needs nothing.
@@ -19,16 +20,16 @@ pub(super) fn wait(node: &mut Node<'_>) -> Result<(), Fault> {
         return Ok(());
     }
     node.poll(WINDOW, |_| {
-        let found = (host, 0).to_socket_addrs();
-        let mut found = found.map_err(|error| unresolved(host, &error.to_string()))?;
-        let first = found.next();
+        let resolved = (host, 0).to_socket_addrs();
+        let mut addresses = resolved.map_err(|error| unresolved(host, error))?;
+        let first = addresses.next();
         first
             .map(drop)
-            .ok_or_else(|| unresolved(host, "it has no address"))
+            .ok_or_else(|| unresolved(host, anyhow!("it has no address")))
     })
 }
 
-fn unresolved(host: &str, why: &str) -> Fault {
-    let message = format!("the endpoint's name {host} can't be resolved: {why}");
-    Fault::new(Cause::HostResolution, message)
+fn unresolved(host: &str, error: impl Into<anyhow::Error>) -> Fault {
+    let context = format!("the endpoint's name {host} can't be resolved");
+    Fault::of(Cause::HostResolution, error).context(context)
 }

@@ -5,7 +5,7 @@ use std::os::linux::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::statvfs;
-use nkd_contract::{Cause, Runtime, Stage};
+use nkd_contract::{Cause, Stage};
 
 use super::super::{Fault, Node, kubeadm};
 
@@ -14,12 +14,15 @@ const MEBIBYTE: u64 = 1 << 20;
 pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
     let wanted = &node.plan.machine;
     let mut short = Vec::new();
-    if let Some(cpus) = cpus(node).filter(|it| *it < wanted.min_cpus) {
-        short.push(format!("{cpus} processors of {} needed", wanted.min_cpus));
-    }
-    if let Some(memory) = memory(node).filter(|it| *it < wanted.min_memory) {
+    if let Some(cpus) = cpus(node).filter(|cpus| *cpus < wanted.min_cpus) {
         short.push(format!(
-            "{memory} MiB of memory of {} MiB needed",
+            "{cpus} processors ({} are required)",
+            wanted.min_cpus
+        ));
+    }
+    if let Some(memory) = memory(node).filter(|memory| *memory < wanted.min_memory) {
+        short.push(format!(
+            "{memory} MiB of memory ({} MiB are required)",
             wanted.min_memory
         ));
     }
@@ -30,7 +33,7 @@ pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
     disk(node)
 }
 
-/// Processors that are on; `None` when that can't be told.
+/// The number of processors that are online; `None` if it can't be read.
 fn cpus(node: &Node<'_>) -> Option<u64> {
     let online = fs::read_to_string(node.root.path("/sys/devices/system/cpu/online")).ok()?;
     count(online.trim())
@@ -46,7 +49,7 @@ fn count(ranges: &str) -> Option<u64> {
     ranges.split(',').map(range).sum()
 }
 
-/// All memory in MiB, as kubeadm counts it; `None` when that can't be told.
+/// The whole memory in MiB, counted as kubeadm does; `None` if it can't be read.
 fn memory(node: &Node<'_>) -> Option<u64> {
     let table = fs::read_to_string(node.root.path("/proc/meminfo")).ok()?;
     let total = table
@@ -56,16 +59,16 @@ fn memory(node: &Node<'_>) -> Option<u64> {
     Some(kibibytes.parse::<u64>().ok()? / 1024)
 }
 
-/// Once images are on the disk, its being fuller is as it should be.
+/// Checks the free space, until images or an earlier attempt of kubeadm's use it.
 fn disk(node: &Node<'_>) -> Result<(), Fault> {
     let wanted = node.plan.machine.min_disk;
-    if node.reached > Stage::Runtime || kubeadm::has_begun(node) {
+    if node.was_due(Stage::Images) || kubeadm::has_begun(node) {
         return Ok(());
     }
     let mut seen = Vec::new();
-    for path in ["/var/lib", storage(node.plan.runtime), "/var/lib/kubelet"] {
+    for path in ["/var/lib", node.plan.runtime.store(), "/var/lib/kubelet"] {
         let place = nearest(&node.root.path(path));
-        let Ok(device) = fs::metadata(&place).map(|it| it.st_dev()) else {
+        let Ok(device) = fs::metadata(&place).map(|metadata| metadata.st_dev()) else {
             continue;
         };
         if seen.contains(&device) {
@@ -77,26 +80,16 @@ fn disk(node: &Node<'_>) -> Result<(), Fault> {
         };
         let free = status.blocks_available() * status.fragment_size() / MEBIBYTE;
         if free < wanted {
-            let message = format!("{path} has {free} MiB free of {wanted} MiB needed");
+            let message = format!("{path} has {free} MiB free, but {wanted} MiB are required");
             return Err(Fault::new(Cause::HostDisk, message));
         }
     }
     Ok(())
 }
 
-/// Where a runtime keeps images and containers.
-const fn storage(runtime: Runtime) -> &'static str {
-    match runtime {
-        Runtime::Containerd => "/var/lib/containerd",
-        Runtime::Crio => "/var/lib/containers",
-        Runtime::Isulad => "/var/lib/isulad",
-        Runtime::Docker | Runtime::CriDockerd => "/var/lib/docker",
-    }
-}
-
 /// The path, or the nearest directory above it that is there.
 fn nearest(path: &Path) -> PathBuf {
-    let there = path.ancestors().find(|it| it.exists());
+    let there = path.ancestors().find(|ancestor| ancestor.exists());
     there.unwrap_or(Path::new("/")).to_owned()
 }
 

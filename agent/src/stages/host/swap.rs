@@ -1,4 +1,4 @@
-//! kubelet refuses to run with swap, unless it is told to live with it.
+//! Turns swap off, because kubelet refuses to run with swap unless it is configured to accept it.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
     if node.plan.machine.keep_swap || areas(node).is_empty() {
         return Ok(());
     }
-    let failed = |error| Fault::of_command(Cause::HostSwap, &error);
+    let failed = |error| Fault::of_command(Cause::HostSwap, error);
     let mask = node.root.command("systemctl").args(["mask", TARGET]);
     mask.run().map_err(failed)?;
     let off = node.root.command("swapoff").args(["--all"]);

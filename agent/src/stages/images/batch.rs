@@ -4,14 +4,18 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use nkd_bundle::{Blob, Content, Contents, Digest, END, Image, header, padding};
+use nkd_contract::Cause;
 
-use super::Fault;
-use super::store::{ContentStore, Load, Store};
+use super::super::OrFault as _;
+use super::{Fault, import_failed};
+
+use crate::runtimes::{ContentStore, ImageStore, Load};
 use crate::system::alive;
 
-/// How many batches the runtime works on at once. More gain nothing from two disks' queues, and
-/// each takes a program's memory.
+/// How many batches the runtime works on at once. More batches are no faster, and each needs the memory of a
+/// program.
 const AT_ONCE: usize = 3;
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -22,10 +26,10 @@ struct Batch {
     paths: HashMap<Digest, String>,
     /// What the runtime gets otherwise: from another batch, or in its content store.
     elsewhere: HashSet<Digest>,
-    step: Step,
+    step: BatchStep,
 }
 
-enum Step {
+enum BatchStep {
     /// Nothing of it has come.
     Waiting,
     /// Its files are coming.
@@ -38,7 +42,7 @@ enum Step {
 
 /// All batches of a bundle.
 pub(super) struct Batches<'a> {
-    store: &'a dyn Store,
+    store: &'a dyn ImageStore,
     all: Vec<Batch>,
     /// The batch that a blob goes to.
     owners: HashMap<Digest, usize>,
@@ -51,14 +55,14 @@ pub(super) struct Batches<'a> {
 impl<'a> Batches<'a> {
     /// Divides images of a bundle. Where the runtime keeps blobs, each image goes alone and waits
     /// for the blobs that it has in common with others; elsewhere those go together.
-    pub(super) fn new(store: &'a dyn Store, contents: &Contents, wanted: &[&str]) -> Self {
-        let is_wanted = |it: &&Image| wanted.contains(&it.name.as_str());
+    pub(super) fn new(store: &'a dyn ImageStore, contents: &Contents, wanted: &[&str]) -> Self {
+        let is_wanted = |image: &&Image| wanted.contains(&image.name.as_str());
         let images: Vec<_> = contents.images.iter().filter(is_wanted).cloned().collect();
         let blobs: Vec<_> = images.iter().flat_map(Image::blobs).collect();
         let content = store.content_store(&blobs);
         let goes_there = |blob: &Blob| content.is_some() && ContentStore::takes(blob);
         let groups = if store.keeps_blobs() {
-            images.into_iter().map(|it| vec![it]).collect()
+            images.into_iter().map(|image| vec![image]).collect()
         } else {
             nkd_bundle::connected(images)
         };
@@ -82,7 +86,7 @@ impl<'a> Batches<'a> {
                 images,
                 paths,
                 elsewhere,
-                step: Step::Waiting,
+                step: BatchStep::Waiting,
             });
         }
         Self {
@@ -102,7 +106,7 @@ impl<'a> Batches<'a> {
     /// A blob comes.
     pub(super) fn begin(&mut self, blob: Blob) -> Result<(), Fault> {
         if let Some(content) = self.content_of(blob) {
-            return content.begin();
+            return content.begin().map_err(import_failed);
         }
         let Some(owner) = self.owners.get(&blob.digest).copied() else {
             return Ok(());
@@ -117,8 +121,11 @@ impl<'a> Batches<'a> {
             return Ok(());
         };
         batch.open(store)?;
-        if let (Step::Coming(load), Some(path)) = (&mut batch.step, batch.paths.get(&blob.digest)) {
-            load.feed(&tar_header(path, blob.size)?)?;
+        if let (BatchStep::Coming(load), Some(path)) =
+            (&mut batch.step, batch.paths.get(&blob.digest))
+        {
+            load.feed(&tar_header(path, blob.size)?)
+                .map_err(import_failed)?;
         }
         Ok(())
     }
@@ -126,20 +133,21 @@ impl<'a> Batches<'a> {
     /// Bytes of a blob.
     pub(super) fn feed(&mut self, blob: Blob, bytes: &[u8]) -> Result<(), Fault> {
         if let Some(content) = self.content_of(blob) {
-            return content.feed(bytes);
+            return content.feed(bytes).map_err(import_failed);
         }
         match self.coming(blob) {
-            Some((load, _)) => load.feed(bytes),
+            Some((load, _)) => load.feed(bytes).map_err(import_failed),
             None => Ok(()),
         }
     }
 
-    /// A blob is there, and is what its digest says.
+    /// A blob has ended, and its digest is right.
     pub(super) fn end(&mut self, blob: Blob) -> Result<(), Fault> {
         if let Some(content) = self.content_of(blob) {
-            content.end(blob)?;
+            content.end(blob).map_err(import_failed)?;
         } else if let Some((load, paths)) = self.coming(blob) {
-            load.feed(nothing(padding(blob.size)))?;
+            load.feed(nothing(padding(blob.size)))
+                .map_err(import_failed)?;
             paths.remove(&blob.digest);
         }
         self.look()
@@ -154,34 +162,34 @@ impl<'a> Batches<'a> {
         let owner = self.owners.get(&blob.digest)?;
         let batch = self.all.get_mut(*owner)?;
         match &mut batch.step {
-            Step::Coming(load) => Some((load, &mut batch.paths)),
+            BatchStep::Coming(load) => Some((load, &mut batch.paths)),
             _ => None,
         }
     }
 
     /// How many the runtime works on.
     fn working(&self) -> usize {
-        let whole = |it: &&Batch| matches!(it.step, Step::Whole(_));
+        let whole = |batch: &&Batch| matches!(batch.step, BatchStep::Whole(_));
         self.all.iter().filter(whole).count()
     }
 
-    /// Looks how far the runtime is, and gives it what can be given. A tar that has no end yet
-    /// makes no image, so nothing is named that isn't verified.
+    /// Checks how far the runtime is, and completes the batches whose blobs are all there. A runtime makes no
+    /// image of a tar without an end, so no image gets its name before all its blobs are verified.
     pub(super) fn look(&mut self) -> Result<(), Fault> {
         if let Some(content) = &mut self.content {
-            self.there.extend(content.poll()?);
+            self.there.extend(content.poll().map_err(import_failed)?);
         }
         for batch in &mut self.all {
             if batch.paths.is_empty() && batch.elsewhere.is_subset(&self.there) {
                 batch.open(self.store)?;
                 batch.close()?;
             }
-            if let Step::Whole(load) = &mut batch.step
-                && load.poll()?
+            if let BatchStep::Whole(load) = &mut batch.step
+                && load.poll().map_err(import_failed)?
             {
-                batch.step = Step::Done;
+                batch.step = BatchStep::Done;
                 let blobs = batch.images.iter().flat_map(Image::blobs);
-                self.there.extend(blobs.map(|it| it.digest));
+                self.there.extend(blobs.map(|blob| blob.digest));
             }
         }
         Ok(())
@@ -189,7 +197,11 @@ impl<'a> Batches<'a> {
 
     /// Waits until the runtime has everything.
     pub(super) fn finish(mut self) -> Result<(), Fault> {
-        while !self.all.iter().all(|it| matches!(it.step, Step::Done)) {
+        while !self
+            .all
+            .iter()
+            .all(|batch| matches!(batch.step, BatchStep::Done))
+        {
             self.look()?;
             alive();
             std::thread::sleep(LOOK);
@@ -199,29 +211,34 @@ impl<'a> Batches<'a> {
 }
 
 impl Batch {
-    fn open(&mut self, store: &dyn Store) -> Result<(), Fault> {
-        if !matches!(self.step, Step::Waiting) {
+    fn open(&mut self, store: &dyn ImageStore) -> Result<(), Fault> {
+        if !matches!(self.step, BatchStep::Waiting) {
             return Ok(());
         }
-        let names: Vec<_> = self.images.iter().map(|it| it.name.as_str()).collect();
-        let mut load = store.load(&names)?;
+        let names: Vec<_> = self
+            .images
+            .iter()
+            .map(|image| image.name.as_str())
+            .collect();
+        let mut load = store.load(&names).map_err(import_failed)?;
         for entry in store.form().layout(&self.images, &self.elsewhere).entries {
             if let Content::Bytes(bytes) = entry.content {
-                load.feed(&tar_header(&entry.path, entry.size)?)?;
-                load.feed(&bytes)?;
-                load.feed(nothing(padding(entry.size)))?;
+                let header = tar_header(&entry.path, entry.size)?;
+                for part in [&header[..], &bytes, nothing(padding(entry.size))] {
+                    load.feed(part).map_err(import_failed)?;
+                }
             }
         }
-        self.step = Step::Coming(load);
+        self.step = BatchStep::Coming(load);
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), Fault> {
-        self.step = match std::mem::replace(&mut self.step, Step::Waiting) {
-            Step::Coming(mut load) => {
-                load.feed(&END)?;
+        self.step = match std::mem::replace(&mut self.step, BatchStep::Waiting) {
+            BatchStep::Coming(mut load) => {
+                load.feed(&END).map_err(import_failed)?;
                 load.close();
-                Step::Whole(load)
+                BatchStep::Whole(load)
             }
             other => other,
         };
@@ -230,10 +247,9 @@ impl Batch {
 }
 
 fn tar_header(path: &str, size: u64) -> Result<[u8; 512], Fault> {
-    header(path, size).map_err(|error| {
-        let cause = nkd_contract::Cause::AgentInternal;
-        Fault::new(cause, format!("{path}: {error}"))
-    })
+    header(path, size)
+        .with_context(|| path.to_owned())
+        .or_fault(Cause::AgentInternal)
 }
 
 /// Fewer zeros than a block of a tar has.

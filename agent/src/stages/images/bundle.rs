@@ -11,23 +11,23 @@ use nkd_bundle::{Blob, Contents, Digest, Error, Reader, Source};
 use nkd_contract::{Bundle, Bundles, Cause, Image, Progress, Unit};
 
 use super::batch::Batches;
-use super::store::clear_spool;
-use super::{Fault, Node, Store, listed, missing, pull, source, worst};
+use super::{Fault, Node, import_failed, listed, missing, pull, source, worst};
+use crate::runtimes::{ImageStore, clear_spool};
 use crate::system::{TICK, alive, attended};
 
 /// How many pieces of a bundle wait for the runtime at most; the reader makes them 128 KiB.
 const PIECES: usize = 16;
-/// Progress is told when so much more of a hundred is there, and not more often than every second.
+/// Progress is announced for each so many percent, and at most once a second.
 const STEP: u64 = 5;
 
 pub(super) fn load<'a>(
     node: &mut Node<'a>,
-    store: &dyn Store,
+    store: &dyn ImageStore,
     bundles: &Bundles,
     mut lacking: Vec<&'a Image>,
 ) -> Result<(), Fault> {
-    store.forget_cut_off_loads()?;
-    clear_spool(node.root)?;
+    store.forget_cut_off_loads().map_err(import_failed)?;
+    clear_spool(node.root).map_err(import_failed)?;
     let mut faults = Vec::new();
     for bundle in &bundles.bundles {
         if lacking.is_empty() {
@@ -41,11 +41,15 @@ pub(super) fn load<'a>(
     if lacking.is_empty() {
         return Ok(());
     }
-    if bundles.registry && faults.iter().all(|it| it.cause == Cause::ImagesSource) {
+    if bundles.registry
+        && faults
+            .iter()
+            .all(|fault| fault.cause == Cause::ImagesSource)
+    {
         return pull::pull(node, store, lacking);
     }
-    Err(worst(faults).unwrap_or_else(|| {
-        let message = format!("in none of the plan's bundles: {}", listed(&lacking));
+    Err(worst(&faults).unwrap_or_else(|| {
+        let message = format!("no bundle of the plan has {}", listed(&lacking));
         Fault::new(Cause::ImagesMissing, message)
     }))
 }
@@ -53,7 +57,7 @@ pub(super) fn load<'a>(
 /// Tries the sources of a bundle in their order.
 fn from_sources(
     node: &mut Node<'_>,
-    store: &dyn Store,
+    store: &dyn ImageStore,
     bundles: &Bundles,
     bundle: &Bundle,
     lacking: &[&Image],
@@ -68,7 +72,7 @@ fn from_sources(
             } = opened;
             let loaded = from_source(node, store, source, bundle, lacking);
             drop(medium);
-            loaded.map_err(|fault| Fault::new(fault.cause, format!("{place}: {}", fault.message)))
+            loaded.map_err(|fault| fault.context(place))
         });
         match loaded {
             Ok(()) => return Ok(()),
@@ -78,7 +82,7 @@ fn from_sources(
             }
         }
     }
-    Err(worst(faults).unwrap_or_else(|| {
+    Err(worst(&faults).unwrap_or_else(|| {
         let message = format!("the plan names no place for {}", bundle.file);
         Fault::new(Cause::ImagesSource, message)
     }))
@@ -86,7 +90,7 @@ fn from_sources(
 
 fn from_source(
     node: &mut Node<'_>,
-    store: &dyn Store,
+    store: &dyn ImageStore,
     source: Box<dyn Source + Send>,
     bundle: &Bundle,
     lacking: &[&Image],
@@ -94,7 +98,7 @@ fn from_source(
     let pinned = bundle.index.parse::<Digest>();
     let pinned = pinned.map_err(|error| Fault::new(Cause::PlanInvalid, error))?;
     let reader = attended(|| Reader::open(nkd_bundle::open(source)?, Some(&pinned)));
-    let reader = reader.map_err(|error| fault(&error))?;
+    let reader = reader.map_err(fault)?;
     let contents = reader.contents().clone();
     let wanted = wanted(store, &contents, lacking)?;
     if wanted.is_empty() {
@@ -116,26 +120,33 @@ fn from_source(
 /// What of a bundle is needed. It is for this machine, and its images are those that the plan
 /// pins, or nothing of it is touched.
 fn wanted<'a>(
-    store: &dyn Store,
+    store: &dyn ImageStore,
     contents: &Contents,
     lacking: &[&'a Image],
 ) -> Result<Vec<&'a str>, Fault> {
     let mut wanted = Vec::new();
     for image in lacking {
-        let Some(found) = contents.images.iter().find(|it| it.name == image.name) else {
+        let Some(bundled) = contents
+            .images
+            .iter()
+            .find(|candidate| candidate.name == image.name)
+        else {
             continue;
         };
-        if !is_for_this_machine(&found.architecture) {
+        if !is_for_this_machine(&bundled.architecture) {
             let (name, here) = (&image.name, std::env::consts::ARCH);
             let message = format!(
-                "{name} is for {}, this machine is {here}",
-                found.architecture
+                "{name} is for {}, but this machine is {here}",
+                bundled.architecture
             );
             return Err(Fault::new(Cause::ImagesArchitecture, message));
         }
-        let digest = store.digest(found).to_string();
+        let digest = store.digest(bundled).to_string();
         if let Some(pinned) = image.digest.as_ref().filter(|pinned| **pinned != digest) {
-            let message = format!("{} is {digest} in it, the plan pins {pinned}", image.name);
+            let message = format!(
+                "{} has the digest {digest} in the bundle, but the plan pins {pinned}",
+                image.name
+            );
             return Err(Fault::new(Cause::ImagesDigest, message));
         }
         wanted.push(image.name.as_str());
@@ -154,24 +165,24 @@ fn is_for_this_machine(architecture: &str) -> bool {
     architecture == here
 }
 
-/// What the thread says that reads the bundle.
+/// A message of the thread that reads the bundle.
 enum Piece {
     /// A blob comes.
     Begin(Blob),
     /// Bytes of it, and how far the bundle is read.
     Bytes(Blob, Vec<u8>, u64),
-    /// It was whole, and what its digest says.
+    /// The blob was whole, and its digest is right.
     End(Blob),
     /// There is nothing more that is needed, or nothing more that can be read.
     Over(Result<(), Error>),
 }
 
-/// Nobody hears any more.
-struct Deaf;
+/// The receiver of the pieces has ended.
+struct ReceiverGone;
 
 enum Stop {
     Error(Error),
-    Deaf,
+    ReceiverGone,
 }
 
 impl From<Error> for Stop {
@@ -180,9 +191,9 @@ impl From<Error> for Stop {
     }
 }
 
-impl From<Deaf> for Stop {
-    fn from(Deaf: Deaf) -> Self {
-        Self::Deaf
+impl From<ReceiverGone> for Stop {
+    fn from(ReceiverGone: ReceiverGone) -> Self {
+        Self::ReceiverGone
     }
 }
 
@@ -194,7 +205,7 @@ fn read(
     match read_blobs(&mut reader, blobs, to) {
         Ok(()) => drop(to.send(Piece::Over(Ok(())))),
         Err(Stop::Error(error)) => drop(to.send(Piece::Over(Err(error)))),
-        Err(Stop::Deaf) => {}
+        Err(Stop::ReceiverGone) => {}
     }
 }
 
@@ -213,14 +224,14 @@ fn read_blobs(
             continue;
         }
         over -= 1;
-        let say = |piece| to.send(piece).map_err(|_| Deaf);
-        say(Piece::Begin(blob))?;
+        let send = |piece| to.send(piece).map_err(|_| ReceiverGone);
+        send(Piece::Begin(blob))?;
         let mut at = reader.position();
         reader.read_blob(blob, |bytes| {
             at += bytes.len() as u64;
-            Ok::<_, Stop>(say(Piece::Bytes(blob, bytes.to_vec(), at))?)
+            Ok::<_, Stop>(send(Piece::Bytes(blob, bytes.to_vec(), at))?)
         })?;
-        say(Piece::End(blob))?;
+        send(Piece::End(blob))?;
     }
     Ok(())
 }
@@ -232,23 +243,23 @@ fn take(
     mut batches: Batches<'_>,
     pieces: Receiver<Piece>,
 ) -> Result<(), Fault> {
-    let mut telling = Telling::new(bundle);
+    let mut report = ProgressReport::new(bundle);
     loop {
         alive();
         match pieces.recv_timeout(TICK) {
             Ok(Piece::Begin(blob)) => batches.begin(blob)?,
             Ok(Piece::Bytes(blob, bytes, at)) => {
                 batches.feed(blob, &bytes)?;
-                telling.at(node, at);
+                report.at(node, at);
             }
             Ok(Piece::End(blob)) => batches.end(blob)?,
             Ok(Piece::Over(over)) => {
-                over.map_err(|error| fault(&error))?;
+                over.map_err(fault)?;
                 break;
             }
             Err(RecvTimeoutError::Timeout) => batches.look()?,
             Err(RecvTimeoutError::Disconnected) => {
-                let message = "the thread that reads the bundle is gone";
+                let message = "the thread that reads the bundle has ended unexpectedly";
                 return Err(Fault::new(Cause::AgentInternal, message));
             }
         }
@@ -257,34 +268,36 @@ fn take(
     batches.finish()
 }
 
-/// The runtime itself says which bytes are behind each name.
-fn verify(store: &dyn Store, lacking: &[&Image], wanted: &[&str]) -> Result<(), Fault> {
-    let present = store.present(wanted)?;
+/// Compares the digests that the runtime reports with those of the plan.
+fn verify(store: &dyn ImageStore, lacking: &[&Image], wanted: &[&str]) -> Result<(), Fault> {
+    let present = store.present(wanted).map_err(import_failed)?;
     for image in lacking {
-        if let (Some(found), Some(pinned)) = (present.get(&image.name), &image.digest)
-            && found != pinned
+        if let (Some(digest), Some(pinned)) = (present.get(&image.name), &image.digest)
+            && digest != pinned
         {
-            store.remove(&image.name)?;
+            store.remove(&image.name).map_err(import_failed)?;
             let name = &image.name;
-            let message = format!("{name} is {found} in the runtime, the plan pins {pinned}");
+            let message = format!(
+                "{name} has the digest {digest} in the runtime, but the plan pins {pinned}"
+            );
             return Err(Fault::new(Cause::ImagesDigest, message));
         }
     }
     Ok(())
 }
 
-/// Tells how far a bundle is.
-struct Telling<'a> {
+/// Announces how far a bundle is.
+struct ProgressReport<'a> {
     bundle: &'a Bundle,
-    told: u64,
+    percent: u64,
     last: Option<Instant>,
 }
 
-impl<'a> Telling<'a> {
+impl<'a> ProgressReport<'a> {
     fn new(bundle: &'a Bundle) -> Self {
         Self {
             bundle,
-            told: 0,
+            percent: 0,
             last: None,
         }
     }
@@ -293,24 +306,20 @@ impl<'a> Telling<'a> {
         let percent = at.saturating_mul(100) / self.bundle.unpacked.max(1);
         let soon = self
             .last
-            .is_some_and(|it| it.elapsed() < Duration::from_secs(1));
-        if self.last.is_some() && (soon || percent < self.told + STEP) {
+            .is_some_and(|last| last.elapsed() < Duration::from_secs(1));
+        if self.last.is_some() && (soon || percent < self.percent + STEP) {
             return;
         }
-        self.told = percent;
+        self.percent = percent;
         self.last = Some(Instant::now());
-        let progress = Progress {
-            done: at,
-            total: self.bundle.unpacked,
-            unit: Unit::Bytes,
-        };
+        let progress = Progress::new(at, self.bundle.unpacked, Unit::Bytes);
         node.progress(format!("loading {}", self.bundle.file), Some(progress));
     }
 }
 
 /// What is wrong with a bundle, as a cause.
-fn fault(error: &Error) -> Fault {
-    let cause = match error {
+fn fault(error: Error) -> Fault {
+    let cause = match &error {
         Error::Io(error) if error.kind() == ErrorKind::InvalidData => Cause::ImagesDigest,
         Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => Cause::ImagesTruncated,
         Error::Io(_) => Cause::ImagesSource,
@@ -320,5 +329,5 @@ fn fault(error: &Error) -> Fault {
             Cause::ImagesDigest
         }
     };
-    Fault::new(cause, error.to_string())
+    Fault::of(cause, error)
 }

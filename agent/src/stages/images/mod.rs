@@ -6,7 +6,6 @@ mod batch;
 mod bundle;
 mod pull;
 mod source;
-mod store;
 mod unsynced;
 
 use std::collections::BTreeMap;
@@ -14,10 +13,10 @@ use std::collections::BTreeMap;
 use nkd_contract::{Cause, Class, Image, ImageSource};
 
 use super::{Fault, Node, kubeadm, sync};
-use store::Store;
+use crate::runtimes::{self, ImageStore, RuntimeError};
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
-    let store = store::of(node);
+    let store = store_of(node);
     let store = store.as_ref();
     let plan = node.plan;
     // Once kubeadm has begun, containers may have these images: a reset comes first.
@@ -41,9 +40,9 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         }
         return Err(fault);
     }
-    // What kubeadm and kubelet are left to pull isn't there yet.
+    // Images that kubeadm and kubelet pull later can't be pinned yet.
     for name in present(node, store)?.keys() {
-        store.pin(name)?;
+        store.pin(name).map_err(import_failed)?;
     }
     sync(node.root, plan)?;
     unsynced::settle(node, store)
@@ -52,65 +51,78 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
 /// Removes the images that an attempt at `kubeadm` pulled before the power was cut; when no container
 /// has them any more.
 pub(super) fn discard_unsynced(node: &mut Node<'_>) -> Result<(), Fault> {
-    let store = store::of(node);
+    let store = store_of(node);
     unsynced::discard(node, store.as_ref())
 }
 
 /// Crosses out the images that kubeadm has pulled; after a sync.
 pub(super) fn settle_unsynced(node: &Node<'_>) -> Result<(), Fault> {
-    let store = store::of(node);
+    let store = store_of(node);
     unsynced::settle(node, store.as_ref())
 }
 
-/// Which of the plan's images the runtime has, and by which digest it knows each.
-fn present(node: &Node<'_>, store: &dyn Store) -> Result<BTreeMap<String, String>, Fault> {
+fn store_of(node: &Node<'_>) -> Box<dyn ImageStore> {
+    runtimes::of(node.plan.runtime).images(node.root)
+}
+
+/// Which of the plan's images the runtime has, each with the digest that the runtime reports.
+fn present(node: &Node<'_>, store: &dyn ImageStore) -> Result<BTreeMap<String, String>, Fault> {
     let required = node.plan.images.required.iter();
-    let names: Vec<_> = required.map(|it| it.name.as_str()).collect();
+    let names: Vec<_> = required.map(|image| image.name.as_str()).collect();
     if names.is_empty() {
         return Ok(BTreeMap::new());
     }
-    store.present(&names)
+    store.present(&names).map_err(import_failed)
 }
 
 /// The plan's images that the runtime doesn't have, or under whose name it has another.
-fn missing<'a>(node: &Node<'a>, store: &dyn Store) -> Result<Vec<&'a Image>, Fault> {
+fn missing<'a>(node: &Node<'a>, store: &dyn ImageStore) -> Result<Vec<&'a Image>, Fault> {
     let present = present(node, store)?;
     let lacks = |image: &&Image| !is_there(image, &present);
     Ok(node.plan.images.required.iter().filter(lacks).collect())
 }
 
 fn is_there(image: &Image, present: &BTreeMap<String, String>) -> bool {
-    let found = present.get(&image.name);
-    found.is_some_and(|found| image.digest.as_ref().is_none_or(|digest| digest == found))
+    let present = present.get(&image.name);
+    present.is_some_and(|present| image.digest.as_ref().is_none_or(|pinned| pinned == present))
 }
 
-/// Names for a person.
+/// The names, for a message.
 fn listed(images: &[&Image]) -> String {
-    let names: Vec<_> = images.iter().map(|it| it.name.as_str()).collect();
+    let names: Vec<_> = images.iter().map(|image| image.name.as_str()).collect();
     names.join(", ")
 }
 
-/// The fault to act on: one that may pass by itself, if there is any; what isn't only a source
-/// that isn't there, before that. All are told.
-fn worst(faults: Vec<Fault>) -> Option<Fault> {
+/// The fault that decides what happens next: a transient one if there is any, and among those one that is more
+/// than an absent source. The message has all of them.
+fn worst(faults: &[Fault]) -> Option<Fault> {
     let rank = |fault: &Fault| {
         let passes = fault.cause.class() == Class::Transient;
         (!passes, fault.cause == Cause::ImagesSource)
     };
-    let cause = faults.iter().min_by_key(|it| rank(it))?.cause;
-    let messages: Vec<_> = faults.into_iter().map(|it| it.message).collect();
+    let cause = faults.iter().min_by_key(|fault| rank(fault))?.cause;
+    let messages: Vec<_> = faults.iter().map(Fault::message).collect();
     Some(Fault::new(cause, messages.join("; ")))
 }
 
-/// The fault of a command that puts an image into the runtime.
-fn refused(cause: Cause, error: &crate::system::CommandError) -> Fault {
-    let full = |line: &String| line.to_lowercase().contains("no space left on device");
-    let cause = if error.tail().iter().any(full) {
+/// The fault of a runtime that doesn't take images.
+fn import_failed(error: RuntimeError) -> Fault {
+    runtime_failed(Cause::ImagesImport, error)
+}
+
+/// The fault of a runtime, with this cause unless its disk is full or the fault isn't the runtime's.
+fn runtime_failed(cause: Cause, error: RuntimeError) -> Fault {
+    let cause = if error.is_disk_full() {
         Cause::ImagesDisk
     } else {
         cause
     };
-    Fault::of_command(cause, error)
+    match error {
+        RuntimeError::Command(error) => Fault::of_command(cause, error),
+        RuntimeError::Write { directory, source } => Fault::of(cause, source).context(directory),
+        RuntimeError::Answer(error) => Fault::of(cause, error),
+        RuntimeError::Internal(error) => Fault::of(Cause::AgentInternal, error),
+    }
 }
 
 #[cfg(test)]
@@ -124,7 +136,7 @@ mod tests {
             let faults = causes
                 .iter()
                 .map(|cause| Fault::new(*cause, cause.to_string()));
-            worst(faults.collect()).map(|fault| fault.cause)
+            worst(&faults.collect::<Vec<_>>()).map(|fault| fault.cause)
         };
         assert_eq!(worst(&[stays, absent, passes]), Some(passes));
         assert_eq!(worst(&[stays, absent]), Some(absent));

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use nkd_contract::{Cause, Image, Progress, Unit};
 
-use super::{Fault, Node, Store, refused};
+use super::{Fault, Node, runtime_failed};
+use crate::runtimes::ImageStore;
 use crate::system::{Input, Running, alive};
 
 /// How many are pulled at once, as many as containerd fetches layers of one image at once
@@ -17,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) fn pull(
     node: &mut Node<'_>,
-    store: &dyn Store,
+    store: &dyn ImageStore,
     missing: Vec<&Image>,
 ) -> Result<(), Fault> {
     let total = missing.len() as u64;
@@ -29,18 +30,17 @@ pub(super) fn pull(
             && let Some(image) = waiting.pop_front()
         {
             let Some(command) = store.pull(&image.name) else {
-                // Then kubeadm and kubelet pull what they need, and say what they can't.
+                // Without such a command, kubeadm and kubelet pull the images and report their failures.
                 return Ok(());
             };
             let pull = command.timeout(PULL).start(Input::Nothing);
-            let pull = pull.map_err(|error| refused(Cause::ImagesPull, &error))?;
+            let pull = pull.map_err(|error| runtime_failed(Cause::ImagesPull, error.into()))?;
             running.push((image, pull));
         }
         let mut still = Vec::new();
         for (image, mut pull) in running {
             let polled = pull.poll().map_err(|error| {
-                let fault = refused(Cause::ImagesPull, &error);
-                Fault::new(fault.cause, format!("{}: {}", image.name, fault.message))
+                runtime_failed(Cause::ImagesPull, error.into()).context(image.name.clone())
             })?;
             if polled.is_none() {
                 still.push((image, pull));
@@ -50,7 +50,7 @@ pub(super) fn pull(
             let unit = Unit::Images;
             node.progress(
                 format!("pulled {}", image.name),
-                Some(Progress { done, total, unit }),
+                Some(Progress::new(done, total, unit)),
             );
         }
         running = still;

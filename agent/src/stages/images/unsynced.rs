@@ -1,9 +1,10 @@
-//! Which images would be damaged by a power cut.
+//! A record of the images that a power cut would damage.
 //!
-//! A runtime records an image as unpacked before the files of its layers are on the disk. After a
-//! power cut it lists such an image, whose programs are empty, and never unpacks it again. So the
-//! images that are about to be loaded are written down first. Those that are still written down on
-//! another boot are removed, and loaded anew; images that others have loaded are left alone.
+//! A runtime records an image as unpacked before the files of its layers are on the disk. After a power cut, the
+//! runtime still lists the image, but the programs in it are empty, and the runtime never unpacks it again. So
+//! the agent records the images that are about to be loaded, and deletes the record after it has synced the file
+//! systems. If the record still exists on another boot, the agent removes those images and loads them again. It
+//! leaves images alone that others have loaded.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,7 +12,8 @@ use std::io;
 use nkd_contract::{Cause, Image, paths};
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, Node, Store, missing};
+use super::{Fault, Node, import_failed, missing};
+use crate::runtimes::ImageStore;
 use crate::system::files::{read_if_exists, remove, write_atomic};
 use crate::system::{Root, boot_id};
 
@@ -37,7 +39,7 @@ pub(super) fn begin(node: &Node<'_>, images: &[&Image]) -> Result<(), Fault> {
 
 /// Crosses out the images that are in the runtime, after the file systems were synced. Others may
 /// still be pulled by kubeadm or kubelet.
-pub(super) fn settle(node: &Node<'_>, store: &dyn Store) -> Result<(), Fault> {
+pub(super) fn settle(node: &Node<'_>, store: &dyn ImageStore) -> Result<(), Fault> {
     let mut unsynced = load(node.root)?;
     if unsynced.images.is_empty() || unsynced.boot != boot_id() {
         return Ok(());
@@ -51,16 +53,16 @@ pub(super) fn settle(node: &Node<'_>, store: &dyn Store) -> Result<(), Fault> {
 
 /// Removes the images that were not synced before the last power cut. Idempotent, as they are crossed
 /// out last.
-pub(super) fn discard(node: &mut Node<'_>, store: &dyn Store) -> Result<(), Fault> {
+pub(super) fn discard(node: &mut Node<'_>, store: &dyn ImageStore) -> Result<(), Fault> {
     let unsynced = load(node.root)?;
     if unsynced.images.is_empty() || unsynced.boot == boot_id() {
         return Ok(());
     }
-    store.forget_cut_off_loads()?;
+    store.forget_cut_off_loads().map_err(import_failed)?;
     let names: Vec<_> = unsynced.images.iter().map(String::as_str).collect();
-    let present = store.present(&names)?;
+    let present = store.present(&names).map_err(import_failed)?;
     for name in present.keys() {
-        store.discard(name)?;
+        store.discard(name).map_err(import_failed)?;
     }
     if !present.is_empty() {
         let message = format!(
@@ -74,7 +76,7 @@ pub(super) fn discard(node: &mut Node<'_>, store: &dyn Store) -> Result<(), Faul
 
 /// A file that can't be read is one that was never used: it is replaced as a whole.
 fn load(root: &Root) -> Result<Unsynced, Fault> {
-    let json = read_if_exists(&root.path(paths::UNSYNCED)).map_err(|error| fault(&error))?;
+    let json = read_if_exists(&root.path(paths::UNSYNCED)).map_err(fault)?;
     let unsynced = json.map(|json| serde_json::from_slice(&json));
     Ok(unsynced.and_then(Result::ok).unwrap_or_default())
 }
@@ -88,9 +90,9 @@ fn save(root: &Root, unsynced: &Unsynced) -> Result<(), Fault> {
             .map_err(io::Error::from)
             .and_then(|json| write_atomic(&path, &json, 0o600))
     };
-    saved.map_err(|error| fault(&error))
+    saved.map_err(fault)
 }
 
-fn fault(error: &io::Error) -> Fault {
-    Fault::new(Cause::AgentState, format!("{}: {error}", paths::UNSYNCED))
+fn fault(error: io::Error) -> Fault {
+    Fault::of(Cause::AgentState, error).context(paths::UNSYNCED)
 }

@@ -2,12 +2,14 @@
 
 use std::fs;
 
+use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nkd_contract::{Cause, paths};
 use serde_json::json;
 
 use super::{Fault, Node};
+use crate::stages::OrFault as _;
 use crate::system::files::write_atomic;
 
 /// The bootstrap token; a person who has replaced it may have ended it with a newline.
@@ -44,8 +46,6 @@ pub(super) fn write(node: &Node<'_>) -> Result<(), Fault> {
         config.to_string().as_bytes(),
         0o600,
     )
-    .map_err(|error| {
-        let message = format!("{}: {error}", paths::DISCOVERY);
-        Fault::new(Cause::KubeadmFailed, message)
-    })
+    .context(paths::DISCOVERY)
+    .or_fault(Cause::KubeadmFailed)
 }

@@ -2,27 +2,26 @@
 //!
 //! Neither syncs them. A file that was written in the last half minute before a power cut may exist
 //! without its contents: it is empty, or full of zero bytes. Such a file is called torn here. kubeadm and
-//! kubelet take it for a file of a person's that is wrong, and stop.
+//! kubelet treat it as an invalid file of the administrator's, and fail.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
+use anyhow::Context as _;
 use nkd_contract::{Role, paths};
 
 use super::super::Node;
 use super::super::api::KUBELET_CREDENTIALS;
 use crate::system::files::{remove, write_atomic};
 
-/// Says that kubeadm has come to its end here, and for the cluster of which authority. Whatever
-/// happens later, such a node is never reset again: not when the agent has lost its state, and not
-/// when its cluster is slow to come up.
+/// A mark that kubeadm has finished here; it contains the certificate authority of the cluster. A node with this
+/// mark is never reset again, even if the agent has lost its state or the cluster is slow to come up.
 pub(crate) const MEMBER: &str = "/etc/kubernetes/nkd-member.crt";
-/// Says that this node's etcd was started only so that the cluster's etcd has a quorum again. The node
-/// hasn't joined by that: it is to be removed from etcd, reset and joined.
+/// A mark that this node's etcd was started only to restore the quorum of the cluster's etcd. The node has not
+/// joined by that: the agent has to remove it from etcd, reset it and join it.
 pub(super) const QUORUM_REPAIR: &str = "/etc/kubernetes/nkd-quorum-repair";
-/// Says that files of an earlier `kubeadm init` were torn. They may have said that nodes have joined, so
-/// etcd's data are never thrown away.
+/// A mark that files of an earlier `kubeadm init` were torn. They may have shown that nodes have joined, so etcd's
+/// data are never deleted.
 pub(super) const INIT_REPAIR: &str = "/etc/kubernetes/nkd-init-repair";
 
 /// The administrator's kubeconfig. `kubeadm init` writes it before the control plane comes up.
@@ -100,8 +99,8 @@ pub(super) fn is_member(node: &Node<'_>) -> bool {
         && is_whole(node, KUBELET_CONFIG)
 }
 
-/// Whether there is anything of an attempt that kubeadm stumbles over. Whole certificates and kubeconfigs
-/// it takes as they are; torn ones, and half a pair, it doesn't.
+/// Whether an earlier attempt has left anything at which kubeadm would fail. kubeadm reuses whole certificates and
+/// kubeconfigs, but fails at torn ones and at half a pair.
 pub(super) fn has_traces(node: &Node<'_>) -> bool {
     let own_etcd = node.plan.runs_etcd.then_some(ETCD_DATA);
     TRACES
@@ -174,12 +173,12 @@ fn lacks_credentials(node: &Node<'_>) -> bool {
     config.contains(KUBELET_CREDENTIALS) && !is_whole(node, KUBELET_CREDENTIALS)
 }
 
-/// Removes torn files of kubeadm's and kubelet's, so that they write them anew; and with them what is of
-/// no use without them: the other half of a pair, and a kubeconfig whose credentials are gone.
+/// Removes torn files of kubeadm and kubelet, so that both write them again; and with them files that are of no
+/// use without them: the other half of a pair, and a kubeconfig whose credentials are missing.
 ///
 /// # Errors
-/// Whatever the file system says, with the path.
-pub(super) fn remove_torn(node: &Node<'_>) -> io::Result<()> {
+/// A file can't be removed or written; the error names it.
+pub(super) fn remove_torn(node: &Node<'_>) -> anyhow::Result<()> {
     if lacks_credentials(node) {
         remove_named(node, KUBELET_CONFIG)?;
     }
@@ -199,8 +198,8 @@ fn halves(pair: &str) -> [String; 2] {
 /// its other half. What was delivered stays: it is copied again.
 ///
 /// # Errors
-/// Whatever the file system says, with the path.
-pub(super) fn remove_torn_pairs(node: &Node<'_>) -> io::Result<()> {
+/// A file can't be removed or written; the error names it.
+pub(super) fn remove_torn_pairs(node: &Node<'_>) -> anyhow::Result<()> {
     for pair in PAIRS {
         let halves = halves(pair);
         if halves.iter().all(|half| is_whole(node, half)) || is_delivered(node, &halves[0]) {
@@ -222,19 +221,15 @@ fn is_delivered(node: &Node<'_>, path: &str) -> bool {
 /// Removes a file, if it is there.
 ///
 /// # Errors
-/// Whatever the file system says, with the path.
-pub(super) fn remove_named(node: &Node<'_>, path: &str) -> io::Result<()> {
-    remove(&node.root.path(path)).map_err(|error| named(path, &error))
+/// A file can't be removed or written; the error names it.
+pub(super) fn remove_named(node: &Node<'_>, path: &str) -> anyhow::Result<()> {
+    remove(&node.root.path(path)).with_context(|| path.to_owned())
 }
 
 /// Writes a mark that is there after a power cut.
 ///
 /// # Errors
-/// Whatever the file system says, with the path.
-pub(super) fn mark(node: &Node<'_>, path: &str) -> io::Result<()> {
-    write_atomic(&node.root.path(path), b"", 0o600).map_err(|error| named(path, &error))
-}
-
-fn named(path: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{path}: {error}"))
+/// A file can't be removed or written; the error names it.
+pub(super) fn mark(node: &Node<'_>, path: &str) -> anyhow::Result<()> {
+    write_atomic(&node.root.path(path), b"", 0o600).with_context(|| path.to_owned())
 }

@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use nkd_contract::{Cause, paths};
+use nkd_contract::{Cause, Plan, paths};
 
 use super::files::{self, ETCD_LOG, INIT_REPAIR, KUBELET_CONFIG};
-use super::{Api, Fault, Node, control_plane_runs, etcd, kubeadm, own_api, reset, restore};
+use super::{Api, Fault, Node, control_plane_runs, etcd, kubeadm, own_api, ports, reset, restore};
+use crate::stages::OrFault as _;
 use crate::stages::api::ApiError;
 
 /// What the preflight of a second `kubeadm init` finds where the first one was cut off.
@@ -13,11 +14,11 @@ const ALREADY_THERE: &str = "FileAvailable--etc-kubernetes-manifests-kube-apiser
     FileAvailable--etc-kubernetes-manifests-kube-controller-manager.yaml,\
     FileAvailable--etc-kubernetes-manifests-kube-scheduler.yaml,\
     FileAvailable--etc-kubernetes-manifests-etcd.yaml,\
-    DirAvailable--var-lib-etcd,Port-10250,Port-10257,Port-10259,Port-2379,Port-2380";
+    DirAvailable--var-lib-etcd";
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     let mut arguments = vec!["init", "--config", paths::KUBEADM, "--skip-token-print"];
-    let already_there = format!("{ALREADY_THERE},Port-{}", node.plan.machine.api_port());
+    let already_there = already_there(node.plan);
     if goes_on(node)? {
         arguments.extend(["--ignore-preflight-errors", &already_there]);
     }
@@ -25,11 +26,26 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     kubeadm(node, &arguments)
 }
 
+fn already_there(plan: &Plan) -> String {
+    let [controller_manager, scheduler] = ports::CONTROLLERS;
+    let ports = [
+        ports::KUBELET,
+        controller_manager,
+        scheduler,
+        ports::ETCD_CLIENTS,
+        ports::ETCD_PEERS,
+        plan.machine.api_port(),
+    ];
+    let ports = ports.map(|port| format!(",Port-{port}"));
+    format!("{ALREADY_THERE}{}", ports.concat())
+}
+
 /// Whether kubeadm is to go on with what an earlier attempt has made. Otherwise there is nothing left
 /// of that when this returns.
 fn goes_on(node: &mut Node<'_>) -> Result<bool, Fault> {
     if control_plane_runs(node) {
-        let message = "an earlier attempt's control plane runs; kubeadm goes on with it";
+        let message =
+            "the control plane of an earlier attempt is running; kubeadm continues with it";
         node.progress(message, None);
         return Ok(true);
     }
@@ -44,46 +60,45 @@ fn goes_on(node: &mut Node<'_>) -> Result<bool, Fault> {
     Ok(false)
 }
 
-/// Whether etcd has data here, but a power cut has torn files that the control plane would come up from.
-/// kubelet's may be one of them, and with it the sign that nodes may have joined. None has joined an etcd
-/// whose log is blank.
+/// Whether etcd has data here, but a power cut has torn files that the control plane needs. One of them may be
+/// kubelet's kubeconfig, which would show that nodes may have joined. No node has joined an etcd whose log is
+/// blank.
 fn needs_repair(node: &Node<'_>) -> bool {
     files::has_etcd_data(node)
         && !etcd::is_blank(&node.root.path(ETCD_LOG))
         && (files::is_anything_torn(node) || files::exists(node, INIT_REPAIR))
 }
 
-/// Removes the torn files, so that `kubeadm init` writes them anew over etcd's data: all its phases
-/// can be repeated. From then on this is what is tried, for the new files can't say any more whether
-/// nodes have joined.
+/// Removes the torn files, so that `kubeadm init` writes them again and keeps etcd's data: all its phases can be
+/// repeated. A mark makes all later attempts repair too, because the new files don't show any more whether nodes
+/// have joined.
 fn repair(node: &mut Node<'_>) -> Result<(), Fault> {
-    let message = "a power cut has emptied files of an earlier attempt; kubeadm writes them anew over \
-                   etcd's data";
+    let message = "a power cut has emptied files of an earlier attempt; kubeadm writes them again and \
+                   keeps etcd's data";
     node.progress(message, None);
     files::mark(node, INIT_REPAIR)
         .and_then(|()| files::remove_torn(node))
-        .map_err(|error| Fault::new(Cause::KubeadmFailed, error.to_string()))
+        .or_fault(Cause::KubeadmFailed)
 }
 
-/// A cluster is made once: not beside itself, where another control plane serves it already, and not
-/// over its own data, once nodes may have joined.
+/// Refuses to make the cluster a second time: while another control plane serves it, and once nodes may have
+/// joined the one that was made here.
 fn may_begin(node: &Node<'_>) -> Result<(), Fault> {
     let plan = node.plan;
     let answers = |endpoint: &str| {
         let answer = Api::anonymous(plan).and_then(|api| api.at(endpoint).get("/readyz"));
         matches!(answer, Ok(_) | Err(ApiError::Status(_)))
     };
-    let (endpoint, own) = (&plan.endpoint, own_api(plan));
-    if *endpoint != own && answers(endpoint) && !answers(&own) {
-        let message =
-            format!("the cluster is served at {endpoint} already, and not by this machine");
+    let (endpoint, own_endpoint) = (&plan.endpoint, own_api(plan));
+    if *endpoint != own_endpoint && answers(endpoint) && !answers(&own_endpoint) {
+        let message = format!("another machine already serves the cluster at {endpoint}");
         return Err(Fault::new(Cause::KubeadmClusterExists, message));
     }
     // The last thing but add-ons that init does, after the tokens (kubeadm, `kubelet-finalize`).
     let kubelet = fs::read_to_string(node.root.path(KUBELET_CONFIG));
     if kubelet.is_ok_and(|text| text.contains("kubelet-client-current.pem")) {
-        let message = "the control plane of an earlier attempt doesn't come up, and is not reset, for \
-                       nodes may have joined it";
+        let message = "the control plane of an earlier attempt does not come up. It is not reset, \
+                       because nodes may have joined it";
         return Err(Fault::new(Cause::KubeadmControlPlane, message));
     }
     Ok(())

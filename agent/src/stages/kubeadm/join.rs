@@ -9,12 +9,14 @@ use super::files::{
     self, INSTANCE_SETTINGS, KUBELET_BOOTSTRAP_CONFIG, KUBELET_FLAGS, QUORUM_REPAIR,
 };
 use super::{
-    Api, Fault, Node, control_plane_runs, cri_socket, discovery, etcd, kubeadm, own_api_answers,
-    reset, restore,
+    API_CAUSES, Api, ETCD_CAUSES, Fault, Node, control_plane_runs, discovery, etcd, kubeadm,
+    own_api_answers, reset, restore,
 };
+use crate::runtimes;
+use crate::stages::OrFault as _;
 use crate::stages::api::{self, ApiError};
 
-/// How long an API server may take to hear of a token that another one has stored.
+/// How long an API server may take to learn of a token that another one has stored.
 const TOKEN: Duration = Duration::from_secs(15);
 /// The label that `kubeadm join --control-plane` sets when its etcd has joined.
 const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
@@ -49,8 +51,8 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
 
 /// Does what `kubeadm join` does on a worker after kubelet has its credentials, for a join that was cut
 /// off in between: the node's CRI socket goes into its Node object, which `kubeadm upgrade node` can't do
-/// without, and the bootstrap token of kubelet off the disk. Joining anew would be refused for as long as
-/// the node is Ready, and a reset would end the pods that run here by now.
+/// without, and kubelet's bootstrap token is removed from the disk. A second join would be refused for as long
+/// as the node is Ready, and a reset would end the pods that already run here.
 fn finish_worker(node: &mut Node<'_>) -> Result<(), Fault> {
     if node.plan.role != Role::JoinWorker {
         // Its label comes after all that.
@@ -59,27 +61,35 @@ fn finish_worker(node: &mut Node<'_>) -> Result<(), Fault> {
     if !files::is_whole(node, INSTANCE_SETTINGS) {
         annotate_cri_socket(node)?;
     }
-    files::remove_named(node, KUBELET_BOOTSTRAP_CONFIG)
-        .map_err(|error| Fault::new(Cause::KubeadmFailed, error.to_string()))
+    files::remove_named(node, KUBELET_BOOTSTRAP_CONFIG).or_fault(Cause::KubeadmFailed)
 }
 
 fn annotate_cri_socket(node: &mut Node<'_>) -> Result<(), Fault> {
     let Some(api) = Api::as_kubelet(node) else {
-        let message = "kubelet's credentials are gone";
+        let message = "kubelet's credentials are missing";
         return Err(Fault::new(Cause::KubeadmFailed, message));
     };
     let plan = node.plan;
-    let own = |error: ApiError| error.at_gate(&plan.endpoint, "this node's own object");
-    let api = api.map_err(own)?;
-    let object = api.node(&plan.node).map_err(own)?;
+    let failed =
+        |error: ApiError| error.fault(&API_CAUSES, &plan.endpoint, "this node's own object");
+    let api = api.map_err(failed)?;
+    let object = api.node(&plan.node).map_err(failed)?;
     if object["metadata"]["annotations"][CRI_SOCKET].is_string() {
         return Ok(());
     }
-    node.progress("kubeadm was cut off before its last step; doing that", None);
+    node.progress(
+        "kubeadm was interrupted before its last step; completing it",
+        None,
+    );
     let annotations = json!({CRI_SOCKET: annotated_socket(plan)});
     let change = json!({"metadata": {"annotations": annotations}});
-    api.patch_node(&plan.node, &change)
-        .map_err(|error| error.at_gate(&plan.endpoint, "a change of this node's own object"))
+    api.patch_node(&plan.node, &change).map_err(|error| {
+        error.fault(
+            &API_CAUSES,
+            &plan.endpoint,
+            "a change of this node's own object",
+        )
+    })
 }
 
 /// A node's CRI socket as kubeadm of its version writes it: from 1.24 on with a scheme.
@@ -87,7 +97,7 @@ fn annotated_socket(plan: &Plan) -> String {
     if plan.kubernetes_minor() < 24 {
         plan.runtime.cri_endpoint(false)
     } else {
-        cri_socket(plan.runtime)
+        runtimes::of(plan.runtime).cri_socket()
     }
 }
 
@@ -96,12 +106,12 @@ pub(super) fn is_stacked(node: &Node<'_>) -> bool {
     node.plan.role == Role::JoinControlPlane && node.plan.runs_etcd
 }
 
-/// Whether the node has joined. Where the API doesn't say, because etcd waits for this very node, etcd
-/// is helped first.
+/// Whether the node has joined. If the API can't answer because etcd waits for this node, the agent restores
+/// etcd's quorum first.
 fn is_done(node: &mut Node<'_>) -> Result<bool, Fault> {
     match has_joined(node) {
         Err(fault) if is_stacked(node) && fault.cause != Cause::KubeadmControlPlane => {
-            if etcd::repair_quorum(node)? {
+            if etcd::repair_quorum(node, ETCD_CAUSES)? {
                 has_joined(node)
             } else {
                 Err(fault)
@@ -121,10 +131,10 @@ fn token_is_known(node: &mut Node<'_>) -> Result<(), Fault> {
         let api = Api::with_token(node.plan, &token);
         match api.and_then(|api| api.node(&node.plan.node)) {
             Err(ApiError::Status(401)) => {
-                let message = "401 Unauthorized is the API's answer to this node's bootstrap token";
+                let message = "the API answers 401 Unauthorized to this node's bootstrap token";
                 Err(Fault::new(Cause::KubeadmToken, message))
             }
-            // Whatever else is wrong, kubeadm reports.
+            // kubeadm reports all other errors.
             _ => Ok(()),
         }
     })
@@ -135,19 +145,19 @@ fn token_is_known(node: &mut Node<'_>) -> Result<(), Fault> {
 pub(super) fn name_is_free(node: &Node<'_>) -> Result<(), Fault> {
     let name = &node.plan.node;
     let token = discovery::token(node);
-    // Whatever else is wrong, kubeadm says.
+    // kubeadm reports all other errors.
     let object = token.and_then(|token| Api::with_token(node.plan, &token).ok()?.node(name).ok());
     let is_another = |object| api::readiness(object).is_ok() && !api::is_of_this_boot(object);
     if object.as_ref().is_some_and(is_another) {
-        let message = format!("a Ready node {name} is in the cluster");
+        let message = format!("the cluster already has a Ready node {name}");
         return Err(Fault::new(Cause::KubeadmNameTaken, message));
     }
     Ok(())
 }
 
-/// Whether this node is a member of the cluster, by the word of the cluster itself and with the
-/// credentials its kubelet got. Without these, or from settings that a power cut has torn, kubelet can't
-/// run, and the node is no member.
+/// Whether this node is a member of the cluster. The agent asks the cluster itself, with the credentials of the
+/// node's kubelet. Without credentials, or with settings that a power cut has torn, kubelet can't run, and the
+/// node counts as no member.
 ///
 /// # Errors
 /// The cluster can't be asked, or the node is one of its control planes and doesn't come up. Nothing
@@ -175,7 +185,7 @@ fn has_joined(node: &mut Node<'_>) -> Result<bool, Fault> {
             labelled_has_joined(node)
         }
         Err(ApiError::Status(401 | 403 | 404)) => Ok(false),
-        Err(error) => Err(error.at_gate(endpoint, "this node's own object")),
+        Err(error) => Err(error.fault(&API_CAUSES, endpoint, "this node's own object")),
     }
 }
 

@@ -1,27 +1,35 @@
-//! `kubeadm`: `kubeadm init` or `kubeadm join`, again and again from a clean start, and never
-//! against a node that works.
+//! `kubeadm`: `kubeadm init` or `kubeadm join`, repeated until it succeeds.
+//!
+//! kubeadm can't resume: a second run fails at the files of the first. So each attempt begins with what is on the
+//! disk. A node that has finished, marked by a file, is never touched again. A node that may have joined is asked
+//! for in the cluster first. A control plane that still comes up is kept, because other nodes may have joined it.
+//! Only what provably belongs to a failed attempt is reset, and while the cluster can't be asked, nothing is.
 
 mod discovery;
 mod etcd;
 mod files;
 mod init;
 mod join;
+pub(super) mod ports;
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use nkd_contract::{Cause, Plan, Role, Runtime, paths};
+use anyhow::Context as _;
+use nkd_contract::{Cause, Plan, Role, Stage, paths};
 
 use super::addons::Applied;
-use super::api::{Api, ApiError};
-use super::{Fault, Node, images, sync};
+use super::api::{Api, ApiCauses, ApiError};
+use super::{Fault, Node, OrFault as _, images, sync};
+use crate::runtimes;
 use crate::system::files::{copy_tree, write_atomic};
 use crate::system::{CommandError, attended};
 use files::{ETCD_DATA, INIT_REPAIR, QUORUM_REPAIR};
 
 pub(super) use discovery::token;
+pub(super) use etcd::EtcdCauses;
 pub(crate) use files::{ADMIN_CONFIG, MEMBER};
 
 /// A healthy `kubeadm init` takes less than a minute; on slow disks it takes many.
@@ -31,9 +39,19 @@ const RESET: Duration = Duration::from_secs(5 * 60);
 /// itself waits for them (`timeoutForControlPlane`).
 const CONTROL_PLANE: Duration = Duration::from_secs(4 * 60);
 
+const API_CAUSES: ApiCauses = ApiCauses {
+    unreachable: Cause::KubeadmUnreachable,
+    untrusted: Cause::KubeadmUntrusted,
+    not_ready: Cause::KubeadmNotReady,
+};
+const ETCD_CAUSES: EtcdCauses = EtcdCauses {
+    members: Cause::KubeadmEtcd,
+    quorum: Cause::KubeadmEtcdQuorum,
+};
+
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     if files::is_member(node) {
-        node.progress("kubeadm has done its work here already", None);
+        node.progress("kubeadm has already finished on this node", None);
         return Ok(());
     }
     // kubeadm starts kubelet, but leaves it to others to have it started on later boots.
@@ -41,17 +59,21 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     enable
         .args(["enable", "kubelet.service"])
         .run()
-        .map_err(|error| Fault::of_command(Cause::KubeadmFailed, &error))?;
+        .map_err(|error| Fault::of_command(Cause::KubeadmFailed, error))?;
     match node.plan.role {
-        Role::Init => Applied::forget(node.root).and_then(|()| init::run(node)),
+        Role::Init => {
+            Applied::forget(node.root).or_fault(Cause::KubeadmFailed)?;
+            init::run(node)
+        }
         Role::JoinControlPlane | Role::JoinWorker => join::run(node),
     }?;
-    // The mark must not outlive what it stands for.
+    // The mark must not survive a power cut that loses the files it stands for.
     sync(node.root, node.plan)?;
-    images::settle_unsynced(node)?;
+    images::settle_unsynced(node).map_err(images_failed)?;
     let authority = node.plan.certificate_authority.as_bytes();
     write_atomic(&node.root.path(MEMBER), authority, 0o644)
-        .map_err(|error| Fault::new(Cause::KubeadmFailed, format!("{MEMBER}: {error}")))
+        .context(MEMBER)
+        .or_fault(Cause::KubeadmFailed)
 }
 
 /// Whether kubeadm has ever begun here, whatever the agent remembers.
@@ -64,12 +86,12 @@ pub(super) fn has_begun(node: &Node<'_>) -> bool {
 ///
 /// # Errors
 /// etcd still has no leader.
-pub(super) fn repair_quorum(node: &mut Node<'_>) -> Result<bool, Fault> {
-    Ok(join::is_stacked(node) && etcd::repair_quorum(node)?)
+pub(super) fn repair_quorum(node: &mut Node<'_>, causes: EtcdCauses) -> Result<bool, Fault> {
+    Ok(join::is_stacked(node) && etcd::repair_quorum(node, causes)?)
 }
 
-/// Whether the control plane that an earlier attempt began on this machine works, whoever else is
-/// reached by the endpoint. Nodes may have joined it, so it is given time.
+/// Whether the control plane of an earlier attempt works on this machine itself, whichever machine the endpoint
+/// leads to. Nodes may have joined it, so the agent waits for it to come up.
 fn control_plane_runs(node: &mut Node<'_>) -> bool {
     if !files::control_plane_is_whole(node) {
         return false;
@@ -80,8 +102,8 @@ fn control_plane_runs(node: &mut Node<'_>) -> bool {
 }
 
 fn own_api_answers(node: &Node<'_>) -> Result<(), Fault> {
-    let own = own_api(node.plan);
-    let ask = |api: Api| api.at(&own).get("/readyz");
+    let endpoint = own_api(node.plan);
+    let ask = |api: Api| api.at(&endpoint).get("/readyz");
     let mut answer = Api::anonymous(node.plan).and_then(ask);
     // An API server that refuses anonymous requests answers its kubelet.
     if matches!(answer, Err(ApiError::Status(401 | 403)))
@@ -91,14 +113,14 @@ fn own_api_answers(node: &Node<'_>) -> Result<(), Fault> {
     }
     answer
         .map(drop)
-        .map_err(|error| error.at_gate(&own, "/readyz"))
+        .map_err(|error| error.fault(&API_CAUSES, &endpoint, "/readyz"))
 }
 
 /// kubelet runs static pods without an API.
 fn start_kubelet(node: &Node<'_>) {
     let start = node.root.command("systemctl");
     if let Err(error) = start.args(["start", "kubelet.service"]).run() {
-        log::warn!("{error}");
+        log::warn!("{:#}", anyhow::Error::from(error));
     }
 }
 
@@ -112,45 +134,36 @@ fn own_api(plan: &Plan) -> String {
     )
 }
 
-/// kubeadm knows dockershim by its bare path alone.
-fn cri_socket(runtime: Runtime) -> String {
-    runtime.cri_endpoint(runtime != Runtime::Docker)
-}
-
-/// Takes away what an earlier attempt has left.
+/// Removes what an earlier attempt has left.
 ///
-/// kubeadm's own phase for etcd is left out in every case. Where kubeadm doesn't run etcd, it would
-/// empty `/var/lib/etcd` all the same, which is somebody else's. Where it does, it is of no use: it
-/// removes the member without looking whether that worked, and the data in any case. On a control
-/// plane that joins, the agent has removed the member before, and has seen that it is gone; on the
-/// node that makes the cluster there is no other member. Then the phase could only wait for an API
-/// that may be down.
+/// kubeadm's own phase for etcd is always skipped. Where kubeadm doesn't run etcd, the phase would still empty
+/// `/var/lib/etcd`, which belongs to another program. Where kubeadm runs etcd, the phase removes the member
+/// without checking the result, and deletes the data in any case. On a control plane that joins, the agent has
+/// already removed the member and checked that it is gone. On the init node there is no other member, and the
+/// phase could only wait for an API that may be down.
 fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
     node.progress("cleaning up after an earlier attempt", None);
-    let socket = cri_socket(node.plan.runtime);
+    let socket = runtimes::of(node.plan.runtime).cri_socket();
     node.root
         .command("kubeadm")
         .args(["reset", "--force", "--cri-socket", &socket])
         .args(["--skip-phases=remove-etcd-member"])
         .timeout(RESET)
         .run()
-        .map_err(|error| Fault::of_command(Cause::KubeadmReset, &error))?;
-    images::discard_unsynced(node)?;
-    let failed = |error: io::Error| Fault::new(Cause::KubeadmReset, error.to_string());
+        .map_err(|error| Fault::of_command(Cause::KubeadmReset, error))?;
+    images::discard_unsynced(node).map_err(images_failed)?;
     if node.plan.runs_etcd {
         match attended(|| fs::remove_dir_all(node.root.path(ETCD_DATA))) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                let message = format!("{ETCD_DATA}: {error}");
-                return Err(Fault::new(Cause::KubeadmReset, message));
+                return Err(Fault::of(Cause::KubeadmReset, error).context(ETCD_DATA));
             }
             _ => {}
         }
     }
-    // After a power cut, the data of a member that is no more must not be found beside those of the
-    // next.
+    // Otherwise a power cut could bring back the data of the removed member beside those of the next one.
     sync(node.root, node.plan)?;
     for mark in [QUORUM_REPAIR, INIT_REPAIR] {
-        files::remove_named(node, mark).map_err(failed)?;
+        files::remove_named(node, mark).or_fault(Cause::KubeadmReset)?;
     }
     Ok(())
 }
@@ -171,10 +184,9 @@ fn copy_delivered(node: &Node<'_>, delivered: &str, place: &str) -> Result<(), F
     if !from.exists() {
         return Ok(());
     }
-    copy_tree(&from, &node.root.path(place)).map_err(|error| {
-        let message = format!("copying {delivered} to {place}: {error}");
-        Fault::new(Cause::KubeadmFailed, message)
-    })
+    copy_tree(&from, &node.root.path(place))
+        .with_context(|| format!("copying {delivered} to {place}"))
+        .or_fault(Cause::KubeadmFailed)
 }
 
 fn kubeadm(node: &Node<'_>, arguments: &[&str]) -> Result<(), Fault> {
@@ -183,12 +195,17 @@ fn kubeadm(node: &Node<'_>, arguments: &[&str]) -> Result<(), Fault> {
         .args(arguments)
         .timeout(KUBEADM)
         .run()
-        .map_err(|error| fault_of(&error))
+        .map_err(fault_of)
 }
 
-/// kubeadm's own errors alone, where its last words have some.
-fn fault_of(error: &CommandError) -> Fault {
-    let fault = Fault::of_command(cause_of(error), error);
+/// This stage looks after the images that kubeadm pulls by the means of the stage `images`.
+fn images_failed(fault: Fault) -> Fault {
+    fault.reported_by(Stage::Kubeadm, Cause::KubeadmImages)
+}
+
+/// The fault of kubeadm, with its own error lines if its last lines have any.
+fn fault_of(error: CommandError) -> Fault {
+    let cause = cause_of(&error);
     let errors: Vec<_> = error
         .tail()
         .iter()
@@ -196,22 +213,22 @@ fn fault_of(error: &CommandError) -> Fault {
         .filter(|line| line.starts_with("error") || line.starts_with("[ERROR"))
         .collect();
     if errors.is_empty() {
-        return fault;
+        return Fault::of_command(cause, error);
     }
-    Fault::new(fault.cause, errors.join(" | "))
+    Fault::new(cause, errors.join(" | "))
 }
 
-/// What kubeadm's last words say of why it failed.
+/// The cause of a failure, by kubeadm's last lines.
 fn cause_of(error: &CommandError) -> Cause {
-    let said = |words: &str| error.tail().iter().any(|line| line.contains(words));
+    let has_words = |words: &str| error.tail().iter().any(|line| line.contains(words));
     if matches!(error, CommandError::TimedOut { .. }) {
         Cause::KubeadmTimeout
-    } else if said("[ERROR ") {
+    } else if has_words("[ERROR ") {
         Cause::KubeadmPreflight
-    } else if said("Unauthorized") {
-        // The gate has seen the cluster up, with all that was ever to know of tokens.
+    } else if has_words("Unauthorized") {
+        // The gate was passed, so the cluster has all of its tokens, and this one isn't among them.
         Cause::KubeadmToken
-    } else if said("already exists in the cluster") {
+    } else if has_words("already exists in the cluster") {
         Cause::KubeadmNameTaken
     } else {
         Cause::KubeadmFailed

@@ -26,8 +26,11 @@ fn a_member_that_never_started_is_removed_before_the_node_joins_anew() {
     node.machine.install();
     node.machine.lacks_only_its_api();
     assert_eq!(etcd.peers(), ["https://127.0.0.9:2380"]);
-    let said = node.machine.read(paths::EVENTS);
-    assert!(said.contains("of an earlier attempt from etcd"), "{said}");
+    let events = node.machine.read(paths::EVENTS);
+    assert!(
+        events.contains("of an earlier attempt from etcd"),
+        "{events}"
+    );
     assert_eq!(node.kubeadm(), ["join"]);
 }
 

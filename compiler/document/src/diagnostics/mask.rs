@@ -1,6 +1,7 @@
-//! Keeps secrets out of what is shown. Masking keeps every byte's place, so that spans still fit.
+//! Replaces secrets in texts that are shown. Masking keeps the position of every byte, so that spans
+//! of the original text are also correct in the masked text.
 
-/// Words in a key that make its value a secret.
+/// Words that mark a key as secret: a value is masked when its key contains one of them.
 const SECRET_WORDS: [&str; 11] = [
     "token",
     "secret",
@@ -12,13 +13,13 @@ const SECRET_WORDS: [&str; 11] = [
     "authorization",
     "passphrase",
     "callbackseed",
-    // Headers of requests carry what lets one in.
+    // Headers of HTTP requests carry credentials.
     "headers",
 ];
-/// The key of a header's value.
+/// The key of the value in an HTTP header.
 const VALUE: &str = "value";
 
-/// Replaces what looks secret by as many `*`.
+/// Replaces everything that looks like a secret with `*`, one for each byte.
 pub fn mask(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut in_private_key = false;
@@ -26,7 +27,7 @@ pub fn mask(text: &str) -> String {
     for line in text.split_inclusive('\n') {
         let begins = line.contains("-----BEGIN") && line.contains("PRIVATE KEY");
         if begins || in_private_key {
-            // A key in one line, as JSON has it, is masked like one in many.
+            // In JSON a whole private key is on one line.
             in_private_key = !line.contains("-----END");
             let keep = line.find("-----BEGIN").unwrap_or(0);
             push_masked(&mut masked, line, keep, line.len());
@@ -67,17 +68,17 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start_matches([' ', '\t']).len()
 }
 
-/// Whether headers come in the lines after this one.
+/// Whether this line opens a list of HTTP headers that continues on the next lines.
 fn opens_headers(line: &str) -> bool {
     let (key, rest) = line.split_once(':').unwrap_or((line, "-"));
     let opens = ["", "["].contains(&rest.trim());
     opens && key.trim_end_matches(['"', '\'']).ends_with("eaders")
 }
 
-/// Where the value of a key with one of some words in its name is.
+/// The range of the value on a line whose key contains one of some words; empty if there is none.
 fn value_after(line: &str, words: &[&str]) -> (usize, usize) {
     let none = (line.len(), line.len());
-    // ASCII only, so that places stay the same.
+    // Changes ASCII letters only, so that positions stay the same.
     let lower = line.to_ascii_lowercase();
     let Some(word) = words.iter().filter_map(|word| lower.find(word)).min() else {
         return none;
@@ -85,7 +86,7 @@ fn value_after(line: &str, words: &[&str]) -> (usize, usize) {
     let Some(colon) = line[word..].find(':') else {
         return none;
     };
-    // A word and its colon belong together only when nothing but the key is between them.
+    // The word is part of a key only if nothing else is between it and the colon.
     let key = &line[word..word + colon];
     if !key
         .chars()
@@ -98,7 +99,7 @@ fn value_after(line: &str, words: &[&str]) -> (usize, usize) {
     (after + blank, line.len())
 }
 
-/// Masks kubeadm's bootstrap tokens, `[a-z0-9]{6}.[a-z0-9]{16}`, wherever they stand.
+/// Masks kubeadm's bootstrap tokens, `[a-z0-9]{6}.[a-z0-9]{16}`, anywhere in a line.
 fn mask_tokens(line: &str) -> String {
     let token_char = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let mut bytes = line.as_bytes().to_vec();
@@ -139,7 +140,7 @@ fn mask_credentials(line: &str) -> String {
     masked + rest
 }
 
-/// Masks what data URLs hold: files, and with them anything.
+/// Masks the content of data URLs: they contain whole files, which may be secret.
 fn mask_data_urls(line: &str) -> String {
     let Some(start) = line.find("\"data:") else {
         return line.to_owned();

@@ -1,5 +1,6 @@
-//! What is wrong with the input, said in a way that can be acted on: a stable code, the place in
-//! the user's file, and a way out. All of a run's are collected and shown together.
+//! Diagnostics: what is wrong with the input. Each one has a stable code, a position in the user's
+//! file, a message and a help text that tells the user what to do. The diagnostics of a run are
+//! collected and shown together.
 
 mod codes;
 mod mask;
@@ -13,23 +14,35 @@ pub use mask::mask;
 
 use crate::input;
 
-/// A file that was read, by its place in [`Diagnostics`].
+/// Identifies a file that [`Diagnostics`] holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SourceId(usize);
 
-/// A stretch of a source, in bytes.
+impl SourceId {
+    /// The source with a [number](Self::number).
+    pub(crate) const fn numbered(number: usize) -> Self {
+        Self(number)
+    }
+
+    /// The number of the source among those of its run.
+    pub(crate) const fn number(self) -> usize {
+        self.0
+    }
+}
+
+/// A range of bytes in a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     /// The file.
     pub source: SourceId,
-    /// First byte.
+    /// The index of the first byte.
     pub start: usize,
-    /// One past the last byte.
+    /// The index after the last byte.
     pub end: usize,
 }
 
 impl Span {
-    /// A stretch of a source.
+    /// A range of bytes in a source.
     pub fn new(source: SourceId, range: Range<usize>) -> Self {
         Self {
             source,
@@ -39,17 +52,17 @@ impl Span {
     }
 }
 
-/// A value and where it was written.
+/// A value and its position in a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
-    /// Where it is from; for a default, the nearest thing that is written.
+    /// Where the value is written. A default has the position of the mapping that it is missing from.
     pub span: Span,
 }
 
 impl<T> Spanned<T> {
-    /// A value and where it was written.
+    /// A value and its position in a source.
     pub fn new(value: T, span: Span) -> Self {
         Self { value, span }
     }
@@ -60,7 +73,12 @@ struct Source {
     text: String,
 }
 
-/// One thing that is wrong. Texts are masked when they come in.
+/// Proof that an error in the input was reported. Only [`Diagnostics`] makes one, so a function that
+/// returns `Result<T, Reported>` cannot fail without telling the user why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reported(());
+
+/// One error. Its texts are masked when it is reported.
 struct Diagnostic {
     code: Code,
     message: String,
@@ -68,103 +86,159 @@ struct Diagnostic {
     span: Option<Span>,
 }
 
-/// The files of a run and everything found wrong with them.
+/// A warning or a note, which changes no exit status. Its text is masked when it is reported.
+struct Remark {
+    /// A warning's code and position; a note has neither.
+    place: Option<(Code, Span)>,
+    message: String,
+}
+
+/// The files of a run, and the errors, warnings and notes about them.
 #[derive(Default)]
 pub struct Diagnostics {
     sources: Vec<Source>,
-    found: Vec<Diagnostic>,
+    errors: Vec<Diagnostic>,
+    remarks: Vec<Remark>,
 }
 
 impl Diagnostics {
-    /// Nothing read, nothing wrong.
+    /// No files and no errors.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reports something wrong at a place.
-    pub fn report(&mut self, code: Code, span: Span, message: impl AsRef<str>) {
-        self.push(code, Some(span), message.as_ref(), None);
+    /// Reports an error at a position.
+    pub fn report(&mut self, code: Code, span: Span, message: impl AsRef<str>) -> Reported {
+        self.push(code, Some(span), message.as_ref(), None)
     }
 
-    /// The same with a way out of its own instead of the code's.
+    /// Reports an error at a position, with its own help text instead of the code's.
     pub fn report_with_help(
         &mut self,
         code: Code,
         span: Span,
         message: impl AsRef<str>,
         help: impl AsRef<str>,
-    ) {
-        self.push(code, Some(span), message.as_ref(), Some(help.as_ref()));
+    ) -> Reported {
+        self.push(code, Some(span), message.as_ref(), Some(help.as_ref()))
     }
 
-    /// Reports something wrong that is in no file.
-    pub fn report_nowhere(&mut self, code: Code, message: impl AsRef<str>) {
-        self.push(code, None, message.as_ref(), None);
+    /// Reports an error that has no position in a file.
+    pub fn report_nowhere(&mut self, code: Code, message: impl AsRef<str>) -> Reported {
+        self.push(code, None, message.as_ref(), None)
     }
 
-    /// The same with a way out of its own.
+    /// Reports an error that has no position, with its own help text instead of the code's.
     pub fn report_with_help_nowhere(
         &mut self,
         code: Code,
         message: impl AsRef<str>,
         help: impl AsRef<str>,
-    ) {
-        self.push(code, None, message.as_ref(), Some(help.as_ref()));
+    ) -> Reported {
+        self.push(code, None, message.as_ref(), Some(help.as_ref()))
     }
 
-    fn push(&mut self, code: Code, span: Option<Span>, message: &str, help: Option<&str>) {
-        self.found.push(Diagnostic {
+    fn push(
+        &mut self,
+        code: Code,
+        span: Option<Span>,
+        message: &str,
+        help: Option<&str>,
+    ) -> Reported {
+        self.errors.push(Diagnostic {
             code,
             message: mask(message),
             help: help.map(mask),
             span,
         });
+        Reported(())
     }
 
-    /// Whether nothing was found wrong so far.
+    /// Reports a warning: what is allowed but most likely not intended.
+    pub fn warn(&mut self, code: Code, span: Span, message: impl AsRef<str>) {
+        self.remarks.push(Remark {
+            place: Some((code, span)),
+            message: mask(message.as_ref()),
+        });
+    }
+
+    /// Reports a note.
+    pub fn note(&mut self, message: impl AsRef<str>) {
+        self.remarks.push(Remark {
+            place: None,
+            message: mask(message.as_ref()),
+        });
+    }
+
+    /// Fails if an error was reported so far.
+    ///
+    /// # Errors
+    /// When an error was reported, by any function.
+    pub fn as_result(&self) -> Result<(), Reported> {
+        self.as_result_since(0)
+    }
+
+    /// Fails if an error was reported after the first `before`, which [`Self::len`] has counted.
+    ///
+    /// # Errors
+    /// When one was reported, by any function.
+    pub fn as_result_since(&self, before: usize) -> Result<(), Reported> {
+        if self.errors.len() > before {
+            Err(Reported(()))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether no error has been reported so far.
     pub fn is_empty(&self) -> bool {
-        self.found.is_empty()
+        self.errors.is_empty()
     }
 
-    /// Whether all that was found wrong is of one kind.
+    /// Whether all errors reported so far are of one kind.
     pub fn are_all(&self, code: Code) -> bool {
-        self.found.iter().all(|it| it.code == code)
+        self.errors.iter().all(|error| error.code == code)
     }
 
-    /// How many things were found wrong so far.
+    /// How many errors have been reported so far.
     pub fn len(&self) -> usize {
-        self.found.len()
+        self.errors.len()
     }
 
-    /// Reads a text file; a failure is reported at `asked_at`, the place that names the file.
-    pub fn read(&mut self, path: &Path, asked_at: Option<Span>) -> Option<SourceId> {
+    /// Reads a text file.
+    ///
+    /// # Errors
+    /// When it cannot be read; that is reported at `asked_at`, the position where the user named the file.
+    pub fn read(&mut self, path: &Path, asked_at: Option<Span>) -> Result<SourceId, Reported> {
         self.take(path, input::read(path), asked_at)
     }
 
-    /// Takes in what was read, or reports why it wasn't.
+    /// Adds the content of a file that was read.
+    ///
+    /// # Errors
+    /// When it could not be read, or is not UTF-8 text; that is reported at `asked_at`.
     pub fn take(
         &mut self,
         path: &Path,
         content: std::io::Result<Vec<u8>>,
         asked_at: Option<Span>,
-    ) -> Option<SourceId> {
+    ) -> Result<SourceId, Reported> {
         let problem = match content {
             Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => return Some(self.add(path, text)),
-                Err(_) => "it is not UTF-8 text".to_owned(),
+                Ok(text) => return Ok(self.add(path, text)),
+                Err(_) => "the file is not UTF-8 text".to_owned(),
             },
             Err(error) => error.to_string(),
         };
-        let message = format!("{} can't be read: {problem}", path.display());
+        let message = format!("cannot read `{}`: {problem}", path.display());
         let help = match asked_at {
             Some(_) => None,
-            None => Some("see that the path is right and that you may read the file"),
+            None => Some("check the path and the file's permissions"),
         };
-        self.push(Code::Unreadable, asked_at, &message, help);
-        None
+        Err(self.push(Code::Unreadable, asked_at, &message, help))
     }
 
-    /// Takes in a text under a name.
+    /// Adds a text, with the path that diagnostics show for it.
     pub fn add(&mut self, path: &Path, text: String) -> SourceId {
         self.sources.push(Source {
             path: path.to_owned(),
@@ -173,19 +247,19 @@ impl Diagnostics {
         SourceId(self.sources.len() - 1)
     }
 
-    /// A source's text.
+    /// The text of a source.
     pub fn text(&self, source: SourceId) -> &str {
-        self.sources.get(source.0).map_or("", |it| &it.text)
+        self.sources.get(source.0).map_or("", |source| &source.text)
     }
 
-    /// A source's path, as it was given.
+    /// The path of a source, as it was given.
     pub fn path(&self, source: SourceId) -> &Path {
         self.sources
             .get(source.0)
-            .map_or(Path::new(""), |it| &it.path)
+            .map_or(Path::new(""), |source| &source.path)
     }
 
-    /// All files read, in order: path and text.
+    /// The path and the text of every source, in the order in which they were added.
     pub fn files(&self) -> impl Iterator<Item = (&Path, &str)> {
         self.sources
             .iter()

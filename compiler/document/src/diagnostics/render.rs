@@ -3,50 +3,76 @@ use std::fmt;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 
-use super::{Code, Diagnostic, Diagnostics, mask};
+use super::{Code, Diagnostic, Diagnostics, Remark, Span, mask};
 
-/// How many bytes of a line are shown from the wrong place on.
+/// How many bytes of a line are shown, counted from the position of the fault.
 const SHOWN: usize = 1000;
 
 impl Diagnostics {
-    /// All diagnostics for programs.
-    pub fn to_json(&self) -> Value {
-        let errors = self.in_order().into_iter().map(|it| {
-            let mut error = json!({
-                "code": it.code.code(),
-                "message": it.message,
-                "help": it.help.as_deref().unwrap_or_else(|| it.code.help()),
-            });
-            if let Some(span) = it.span {
-                let (line, column) = position(self.text(span.source), span.start);
-                error["file"] = self.path(span.source).display().to_string().into();
-                error["line"] = line.into();
-                error["column"] = column.into();
-            }
-            error
+    /// All errors as JSON, for programs.
+    pub fn to_json(&self) -> Vec<Value> {
+        let errors = self.in_order().into_iter();
+        errors.map(|error| self.error_to_json(error)).collect()
+    }
+
+    fn error_to_json(&self, error: &Diagnostic) -> Value {
+        let help = error.help.as_deref();
+        let mut json = json!({
+            "code": error.code.code(),
+            "message": error.message,
+            "help": help.unwrap_or_else(|| error.code.help()),
         });
-        json!({"errors": errors.collect::<Vec<_>>()})
+        if let Some(span) = error.span {
+            let (line, column) = self.position(span);
+            json["file"] = self.path(span.source).display().to_string().into();
+            json["line"] = line.into();
+            json["column"] = column.into();
+        }
+        json
     }
 
-    /// In the order of the files, which is not that of the checks.
+    /// The errors in the order of their positions. Checks report them in another order.
     fn in_order(&self) -> Vec<&Diagnostic> {
-        let mut found: Vec<&Diagnostic> = self.found.iter().collect();
-        found.sort_by_key(|it| it.span.map(|span| (span.source.0, span.start)));
-        found
+        let mut errors: Vec<&Diagnostic> = self.errors.iter().collect();
+        errors.sort_by_key(|error| error.span.map(|span| (span.source.0, span.start)));
+        errors
     }
-}
 
-/// Line and column, in characters, counted from 1.
-fn position(text: &str, at: usize) -> (usize, usize) {
-    let (at, _) = visible(text, at, at);
-    let before = &text[..at];
-    let line = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let column = before[line..].chars().count() + 1;
-    (before.matches('\n').count() + 1, column)
+    /// Line and column at which a span begins, both counted from 1. The column is in characters.
+    pub fn position(&self, span: Span) -> (usize, usize) {
+        let text = self.text(span.source);
+        let (at, _) = visible(text, span.start, span.start);
+        let before = &text[..at];
+        let line = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let column = before[line..].chars().count() + 1;
+        (before.matches('\n').count() + 1, column)
+    }
+
+    /// The messages of warnings and notes, in the order in which they were reported.
+    pub fn remarks(&self) -> impl Iterator<Item = &str> {
+        self.remarks.iter().map(|remark| remark.message.as_str())
+    }
+
+    /// Warnings and notes as the user reads them, one in a line.
+    pub fn remarks_in_lines(&self) -> String {
+        let line = |remark: &Remark| match remark.place {
+            Some((code, span)) => {
+                let (line, column) = self.position(span);
+                let file = self.path(span.source).display();
+                let code = code.code();
+                format!(
+                    "warning[{code}]: {file}:{line}:{column}: {}\n",
+                    remark.message
+                )
+            }
+            None => format!("note: {}\n", remark.message),
+        };
+        self.remarks.iter().map(line).collect()
+    }
 }
 
 impl fmt::Display for Diagnostics {
-    /// All diagnostics as the user reads them, without colour.
+    /// All diagnostics as a person reads them, without colour.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let masked: Vec<String> = self
             .sources
@@ -57,11 +83,10 @@ impl fmt::Display for Diagnostics {
             let rendered = Renderer::plain().render(&[self.group(diagnostic, &masked)]);
             writeln!(f, "{rendered}\n")?;
         }
-        let (count, things) = match self.found.len() {
-            1 => (1, "thing is"),
-            count => (count, "things are"),
-        };
-        writeln!(f, "{count} {things} wrong; nothing was written")
+        match self.errors.len() {
+            1 => writeln!(f, "1 error"),
+            count => writeln!(f, "{count} errors"),
+        }
     }
 }
 
@@ -82,7 +107,7 @@ impl Diagnostics {
         };
         let text = masked.get(span.source.0).map_or("", String::as_str);
         let (start, end) = visible(text, span.start, span.end);
-        // The renderer gets the one line it shows, and little of what follows on a long one.
+        // The renderer shows one line, so it gets only this line, cut short if it is very long.
         let line = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let (_, shown) = visible(text, start, (start + SHOWN).min(text.len()));
         let number = text[..line].matches('\n').count() + 1;
@@ -98,8 +123,8 @@ impl Diagnostics {
     }
 }
 
-/// Cuts a stretch to its first line and to character boundaries: a whole block under `^` says
-/// less than where it begins.
+/// Cuts a range to its first line and to character boundaries. A `^` under every line of a block
+/// would hide where the block begins.
 fn visible(text: &str, start: usize, end: usize) -> (usize, usize) {
     let start = (0..=start.min(text.len()))
         .rev()

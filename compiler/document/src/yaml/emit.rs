@@ -2,11 +2,12 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-/// In a longer key readers don't look for its colon (YAML 1.2.2, 7.4.2).
+/// The longest key, in bytes, that can be written without `?`: YAML readers don't look further for
+/// the colon (YAML 1.2.2, 7.4.2).
 const LONGEST_KEY: usize = 1024;
 
-/// Writes a value as block YAML that YAML 1.1 readers (Kubernetes' own) understand the same way:
-/// whatever could be taken for something else than text is quoted as in JSON.
+/// Writes a value as block YAML. Readers of YAML 1.1, which Kubernetes uses, and of YAML 1.2 read the
+/// same value: text that could be read as another type is quoted as in JSON.
 pub fn to_yaml(value: &Value) -> String {
     if is_block(value) {
         let mut out = String::new();
@@ -17,7 +18,7 @@ pub fn to_yaml(value: &Value) -> String {
     }
 }
 
-/// Writes a mapping or a list that isn't empty.
+/// Writes a mapping or a list that is not empty.
 fn block(out: &mut String, value: &Value, indent: usize) {
     let pad = " ".repeat(indent);
     for (key, value) in value.as_object().into_iter().flat_map(headed) {
@@ -40,12 +41,12 @@ fn block(out: &mut String, value: &Value, indent: usize) {
         } else {
             let _ = writeln!(inner, "{pad}  {}", scalar(item));
         }
-        // The item's first line follows the dash.
+        // The first line of the item follows the dash on the same line.
         let _ = write!(out, "{pad}- {}", &inner[indent + 2..]);
     }
 }
 
-/// What a document is comes first, as everybody writes it.
+/// The entries of a mapping. `apiVersion`, `kind` and `name` come first, as is usual in Kubernetes.
 fn headed(map: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
     const HEAD: [&str; 3] = ["apiVersion", "kind", "name"];
     let head = HEAD.iter().filter_map(|key| map.get_key_value(*key));
@@ -82,8 +83,8 @@ fn text(string: &str) -> String {
     }
 }
 
-/// Adds a character of JSON, and as an escape where YAML's readers would take a line break or nothing
-/// printable (YAML 1.1, 5.1 and 5.4).
+/// Adds a character of a JSON string, escaped if YAML treats it as a line break or as not printable
+/// (YAML 1.1, 5.1 and 5.4).
 fn escaped(mut out: String, c: char) -> String {
     const UNPRINTABLE: [char; 5] = ['\u{2028}', '\u{2029}', '\u{feff}', '\u{fffe}', '\u{ffff}'];
     if c.is_control() || UNPRINTABLE.contains(&c) {

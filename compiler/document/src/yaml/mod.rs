@@ -1,14 +1,16 @@
-//! YAML with places: the only module that knows the YAML library.
+//! YAML that keeps the position of every value. Only this module uses the YAML library.
 
+mod de;
 mod emit;
-mod fields;
-mod keys;
+mod explain;
 mod parse;
+mod read;
+mod schema;
 
+pub use de::{Both, Pairs};
 pub use emit::to_yaml;
-pub use fields::{Fields, suggest};
-pub use keys::{Key, Kind, Mapping, Needed};
 pub use parse::documents;
+pub use read::{read, suggest, without_null, words};
 
 use std::path::Path;
 
@@ -16,30 +18,33 @@ use anyhow::{Result, bail};
 
 use crate::{Diagnostics, Span};
 
-/// The documents of a fragment that nkd itself brings, without places.
+/// The documents of a YAML text that is part of nkd, without positions.
+///
+/// # Errors
+/// The text is not YAML.
 pub fn fragment(text: &str) -> Result<Vec<serde_json::Value>> {
     let mut diagnostics = Diagnostics::new();
     let source = diagnostics.add(Path::new("fragment"), text.to_owned());
     let documents = documents(source, &mut diagnostics);
     if !diagnostics.is_empty() {
-        bail!("a fragment is not YAML:\n{diagnostics}");
+        bail!("a text that is part of nkd is not YAML:\n{diagnostics}");
     }
     Ok(documents.iter().map(Node::to_json).collect())
 }
 
-/// A value and its place.
+/// A value and its position.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// Where it is.
+    /// Where the value is written.
     pub span: Span,
-    /// What it is.
+    /// The value.
     pub value: Value,
 }
 
-/// What a node is.
+/// A YAML value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// `null`, `~` or nothing at all.
+    /// `null`, `~` or no value at all.
     Null,
     /// `true` or `false`.
     Bool(bool),
@@ -65,7 +70,7 @@ pub struct Entry {
 }
 
 impl Node {
-    /// The items of a list; nothing else has any.
+    /// The items of a list; empty for every other value.
     pub fn items(&self) -> &[Self] {
         match &self.value {
             Value::List(items) => items,
@@ -73,7 +78,7 @@ impl Node {
         }
     }
 
-    /// What the node is, for a message.
+    /// The type of the value, for messages.
     pub fn kind(&self) -> &'static str {
         match self.value {
             Value::Null => "nothing",
@@ -85,15 +90,18 @@ impl Node {
         }
     }
 
-    /// The value under a key of a mapping.
+    /// The value of a key, if this is a mapping that has it.
     pub fn get(&self, key: &str) -> Option<&Self> {
         match &self.value {
-            Value::Map(entries) => entries.iter().find(|it| it.key == key).map(|it| &it.node),
+            Value::Map(entries) => entries
+                .iter()
+                .find(|entry| entry.key == key)
+                .map(|entry| &entry.node),
             _ => None,
         }
     }
 
-    /// The text, if it is text.
+    /// The text, if the value is text.
     pub fn as_text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
@@ -101,7 +109,7 @@ impl Node {
         }
     }
 
-    /// The same without places.
+    /// The value without positions.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match &self.value {
@@ -113,7 +121,7 @@ impl Node {
             Value::Map(entries) => Json::Object(
                 entries
                     .iter()
-                    .map(|it| (it.key.clone(), it.node.to_json()))
+                    .map(|entry| (entry.key.clone(), entry.node.to_json()))
                     .collect(),
             ),
         }

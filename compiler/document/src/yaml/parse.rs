@@ -3,19 +3,20 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
-use super::{Entry, Node, Value};
+use super::{Entry, Node, Value, explain};
 use crate::{Code, Diagnostics, SourceId, Span};
 
-/// The documents of a YAML source; a source that isn't YAML is reported and has none.
+/// The documents of a YAML source. A source that is not valid YAML is reported and has none.
 pub fn documents(source: SourceId, diagnostics: &mut Diagnostics) -> Vec<Node> {
     let text = diagnostics.text(source);
     if let Some(at) = text.find(|c: char| c.is_control() && !"\n\r\t".contains(c)) {
-        let message = "this is not YAML: it holds control characters";
-        diagnostics.report(Code::Syntax, Span::new(source, at..at + 1), message);
+        let message = "the file contains a control character";
+        let help = "remove it, or write it as an escape in double quotes, such as \"\\x07\"";
+        diagnostics.report_with_help(Code::Syntax, Span::new(source, at..at + 1), message, help);
         return Vec::new();
     }
-    // YAML 1.1 readers, Butane's among them, take `0644` for octal, others for 644: what it is
-    // depends on what is wanted, so that it stays as written here.
+    // YAML 1.1 readers, such as Butane, read `0644` as octal, and YAML 1.2 readers as 644. Such a number
+    // is kept as text here, and interpreted where the meaning of the key is known.
     let options = serde_saphyr::options! { leading_zero_numbers_as_strings: true };
     match serde_saphyr::from_multiple_with_options::<Spanned<Tree>>(text, options) {
         Ok(trees) => trees.into_iter().map(|tree| node(tree, source)).collect(),
@@ -23,7 +24,7 @@ pub fn documents(source: SourceId, diagnostics: &mut Diagnostics) -> Vec<Node> {
             let span = error
                 .location()
                 .map_or(Span::new(source, 0..0), |location| {
-                    // Errors know characters, not bytes.
+                    // Positions in errors count characters, not bytes.
                     let byte = |character: u64| {
                         let character = usize::try_from(character).unwrap_or(usize::MAX);
                         text.char_indices()
@@ -36,27 +37,9 @@ pub fn documents(source: SourceId, diagnostics: &mut Diagnostics) -> Vec<Node> {
                         byte(span.offset())..byte(span.offset() + span.len()),
                     )
                 });
-            let (code, message) = explain(error.without_snippet());
-            diagnostics.report(code, span, message);
+            explain::report(error.without_snippet(), span, diagnostics);
             Vec::new()
         }
-    }
-}
-
-/// Says in our words what the library says; its own would repeat the user's text, and with it
-/// secrets.
-fn explain(error: &serde_saphyr::Error) -> (Code, String) {
-    use serde_saphyr::Error;
-    match error {
-        Error::DuplicateMappingKey { key: Some(key), .. } => (
-            Code::DuplicateKey,
-            format!("the key `{key}` is given twice"),
-        ),
-        Error::DuplicateMappingKey { .. } => (Code::DuplicateKey, "a key is given twice".into()),
-        _ => (
-            Code::Syntax,
-            "this is not YAML: it can't be read on from here".into(),
-        ),
     }
 }
 
@@ -81,7 +64,9 @@ fn node(tree: Spanned<Tree>, source: SourceId) -> Node {
         Tree::Bool(bool) => Value::Bool(bool),
         Tree::Number(number) => Value::Number(number),
         Tree::Text(text) => Value::Text(text),
-        Tree::List(trees) => Value::List(trees.into_iter().map(|it| node(it, source)).collect()),
+        Tree::List(trees) => {
+            Value::List(trees.into_iter().map(|tree| node(tree, source)).collect())
+        }
         Tree::Map(entries) => Value::Map(
             entries
                 .into_iter()

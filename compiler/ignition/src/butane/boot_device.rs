@@ -22,12 +22,12 @@ pub fn rendered(boot_device: &Entry, to: &mut Diagnostics) -> Option<Node> {
     let layout = text(sugar, "layout").unwrap_or("x86_64");
     let layout_is_known = LAYOUTS.contains(&layout);
     if let Some(layout) = entry(sugar, "layout").filter(|_| !layout_is_known) {
-        let message = "this is not a layout: aarch64, ppc64le and x86_64 are";
+        let message = "`layout` must be `aarch64`, `ppc64le` or `x86_64`";
         to.report(Code::ButaneConflict, layout.node.span, message);
     }
     let devices = list(sugar, &["mirror", "devices"]);
     if let [device] = devices {
-        let message = "a mirror needs two devices at least";
+        let message = "a mirror needs at least two devices";
         to.report(Code::ButaneConflict, device.span, message);
     }
     let luks = entry(sugar, "luks")
@@ -177,7 +177,7 @@ pub fn warnings(config: &Node) -> Vec<Warning> {
             code: Code::ButaneConflict,
             span: label.node.span,
             message: format!(
-                "`{name}` is partition {number} of the image; this makes another of that label"
+                "`{name}` is the label of partition {number} of the OS image; this entry would create a second partition with that label"
             ),
         })
     });

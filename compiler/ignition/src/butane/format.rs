@@ -40,12 +40,12 @@ impl Format for Butane {
         if sugar || sugar::is_sugar(object) {
             (field.since > minor).then(|| {
                 format!(
-                    "came with fcos 1.{}.0, this config is {variant} {version}",
+                    "requires fcos 1.{}.0, but this config is {variant} {version}",
                     field.since
                 )
             })
         } else {
-            let what = format!("{variant} {version} is for");
+            let what = format!("but {variant} {version} is for");
             lacks(field.since, ignition, &what, ignition)
         }
     }

@@ -9,7 +9,7 @@ pub fn rendered(grub: &Entry, to: &mut Diagnostics) -> Option<Node> {
     for key in ["name", "password_hash"] {
         for entry in users.iter().filter_map(|user| entry(user, key)) {
             if entry.node.as_text() == Some("") {
-                let message = format!("a GRUB user's `{key}` is empty");
+                let message = format!("the `{key}` of a GRUB user is empty");
                 to.report(Code::ButaneConflict, entry.node.span, message);
             }
         }

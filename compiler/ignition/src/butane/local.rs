@@ -20,7 +20,7 @@ impl<'a> LocalFiles<'a> {
     /// A path below the directory; links out of it don't help.
     pub fn path(&self, name: &str, asked_at: Span, to: &mut Diagnostics) -> Option<PathBuf> {
         let Some(directory) = self.directory else {
-            let message = "local files need a directory to be read from";
+            let message = "no directory for local files is set";
             to.report(Code::LocalFile, asked_at, message);
             return None;
         };
@@ -36,7 +36,7 @@ impl<'a> LocalFiles<'a> {
                 None
             }
             (Err(error), _) | (_, Err(error)) => {
-                let message = format!("{} can't be read: {error}", path.display());
+                let message = format!("cannot read `{}`: {error}", path.display());
                 to.report(Code::LocalFile, asked_at, message);
                 None
             }
@@ -60,7 +60,7 @@ pub fn read(path: &Path, asked_at: Span, to: &mut Diagnostics) -> Option<Vec<u8>
             Some(content)
         }
         Err(error) => {
-            let message = format!("{} can't be read: {error}", path.display());
+            let message = format!("cannot read `{}`: {error}", path.display());
             to.report(Code::LocalFile, asked_at, message);
             None
         }
@@ -68,7 +68,7 @@ pub fn read(path: &Path, asked_at: Span, to: &mut Diagnostics) -> Option<Vec<u8>
 }
 
 fn escapes(name: &str) -> String {
-    format!("`{name}` leads out of the directory of local files")
+    format!("`{name}` is outside the directory of local files")
 }
 
 /// The path in its simplest form, unless it leads upwards. A full path is one from the directory.

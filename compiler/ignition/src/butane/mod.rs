@@ -19,7 +19,7 @@ use crate::check::{self, Warning};
 use crate::{merge, read, tree as node};
 use local::LocalFiles;
 use nkd_document::yaml::{self, Node, Value};
-use nkd_document::{Code, Diagnostics, SourceId, Span};
+use nkd_document::{Code, Diagnostics, Reported, SourceId, Span};
 pub use version::Version;
 
 /// What came out.
@@ -44,13 +44,15 @@ impl Translation {
     }
 }
 
-/// Translates a source; local files are read from below a directory. What is wrong is reported,
-/// and then there is no result.
+/// Translates a source; local files are read from below a directory.
+///
+/// # Errors
+/// When anything is wrong with it.
 pub fn translate(
     source: SourceId,
     directory: Option<&Path>,
     to: &mut Diagnostics,
-) -> Option<Translation> {
+) -> Result<Translation, Reported> {
     let before = to.len();
     let document = document(source, to)?;
     let version = Version::of(&document, to)?;
@@ -62,7 +64,8 @@ pub fn translate(
     let config = desugar(config, version, &local, to);
     check::config(&config, version.ignition, to);
     warnings.extend(boot_device::warnings(&config));
-    (to.len() == before).then_some(Translation {
+    to.as_result_since(before)?;
+    Ok(Translation {
         config,
         version,
         warnings,
@@ -70,22 +73,22 @@ pub fn translate(
 }
 
 /// The one document of a source.
-fn document(source: SourceId, to: &mut Diagnostics) -> Option<Node> {
-    const BEGINNING: &str = "a Butane config begins with `variant: nestos` and `version: 1.0.0`";
+fn document(source: SourceId, to: &mut Diagnostics) -> Result<Node, Reported> {
+    const BEGINNING: &str = "begin the file with `variant: nestos` and `version: 1.0.0`";
     let before = to.len();
     let mut documents = yaml::documents(source, to);
     documents.retain(|it| it.value != Value::Null);
     if let Some(second) = documents.get(1) {
-        let message = "a Butane config is one document, but here is another";
-        let help = "Butane itself would ignore it: remove the `---`, or make it another file";
-        to.report_with_help(Code::Documents, second.span, message, help);
-        return None;
+        let message = "a Butane config must be one document, but a second one begins here";
+        let help = "remove the `---` and everything after it, or move it to another file; Butane would ignore it";
+        return Err(to.report_with_help(Code::Documents, second.span, message, help));
     }
-    if documents.is_empty() && to.len() == before {
+    let Some(document) = documents.pop() else {
+        to.as_result_since(before)?;
         let span = Span::new(source, 0..0);
-        to.report_with_help(Code::Empty, span, "the file is empty", BEGINNING);
-    }
-    documents.pop()
+        return Err(to.report_with_help(Code::Empty, span, "the file is empty", BEGINNING));
+    };
+    Ok(document)
 }
 
 /// Puts Ignition's own fields in the place of what only Butane has.

@@ -15,7 +15,7 @@ pub fn warnings(config: &Node) -> Vec<Warning> {
             strange.then(|| Warning {
                 code: Code::DecimalMode,
                 span: entry(node, "mode").map_or(node.span, |it| it.node.span),
-                message: format!("the mode {mode} is decimal; in octal it is 0{mode:o}"),
+                message: format!("mode {mode} is decimal; it is 0{mode:o} in octal"),
             })
         })
     });

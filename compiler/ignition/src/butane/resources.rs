@@ -129,7 +129,10 @@ impl Resolver<'_> {
         let [first, second, ..] = given.as_slice() else {
             return true;
         };
-        let message = format!("`{}` and `{}` exclude each other", first.key, second.key);
+        let message = format!(
+            "`{}` and `{}` cannot be used together",
+            first.key, second.key
+        );
         self.to
             .report(Code::ButaneConflict, second.key_span, message);
         false

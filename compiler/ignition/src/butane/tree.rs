@@ -23,7 +23,7 @@ pub fn embed(config: &mut Node, trees: &Node, files: &LocalFiles<'_>, to: &mut D
             continue;
         };
         if !root.is_dir() {
-            let message = format!("{} is not a directory", root.display());
+            let message = format!("`{}` is not a directory", root.display());
             to.report(Code::LocalFile, place, message);
             continue;
         }
@@ -68,7 +68,7 @@ impl Walk<'_> {
         entries.sort();
         for path in entries {
             let Some(name) = path.file_name().and_then(|it| it.to_str()) else {
-                self.refuse(&path, "its name is not UTF-8 text");
+                self.refuse(&path, "the file name is not UTF-8 text");
                 continue;
             };
             let target = format!("{base}/{name}");
@@ -76,7 +76,7 @@ impl Walk<'_> {
                 Ok(it) if it.is_dir() => self.directory(&path, &target),
                 Ok(it) if it.is_symlink() => self.link(&path, &target),
                 Ok(it) if it.is_file() => self.file(&path, &target, it.permissions().mode()),
-                Ok(_) => self.refuse(&path, "it is neither a file nor a directory nor a link"),
+                Ok(_) => self.refuse(&path, "not a regular file, directory or symbolic link"),
                 Err(error) => self.refuse(&path, &error.to_string()),
             }
         }
@@ -88,14 +88,14 @@ impl Walk<'_> {
             return;
         };
         let Some(file) = self.node("files", target) else {
-            return self.refuse(path, &format!("the config has {target} already"));
+            return self.refuse(path, &format!("the config already contains `{target}`"));
         };
         let source = tree::at(file, &["contents", "source"]);
         if source
             .and_then(Node::as_text)
             .is_some_and(|it| !it.is_empty())
         {
-            return self.refuse(path, &format!("the config has {target} already"));
+            return self.refuse(path, &format!("the config already contains `{target}`"));
         }
         let compressed = tree::at(file, &["contents", "compression"])
             .and_then(Node::as_text)
@@ -125,7 +125,7 @@ impl Walk<'_> {
             Some(link) if entry(link, "target").is_none() => {
                 tree::set(link, pair(place, "target", to));
             }
-            _ => self.refuse(path, &format!("the config has {target} already")),
+            _ => self.refuse(path, &format!("the config already contains `{target}`")),
         }
     }
 
@@ -150,7 +150,7 @@ impl Walk<'_> {
     }
 
     fn refuse(&mut self, path: &Path, why: &str) {
-        let message = format!("{} can't be embedded: {why}", path.display());
+        let message = format!("cannot embed `{}`: {why}", path.display());
         self.to.report(Code::LocalFile, self.place, message);
     }
 }

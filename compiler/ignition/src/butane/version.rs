@@ -1,6 +1,6 @@
 use crate::tree::{entry, text};
 use nkd_document::yaml::Node;
-use nkd_document::{Code, Diagnostics, Span};
+use nkd_document::{Code, Diagnostics, Reported, Span};
 
 /// A variant and a version of Butane.
 #[derive(Debug, Clone, Copy)]
@@ -30,34 +30,20 @@ const VERSIONS: [(&str, &str, u8, u8); 7] = [
 
 impl Version {
     /// The version a document says it is of.
-    pub(super) fn of(document: &Node, to: &mut Diagnostics) -> Option<Self> {
-        for key in ["variant", "version"] {
-            if text(document, key).is_none() {
-                let (span, message) = match entry(document, key) {
-                    // `1.5` is a number.
-                    Some(it) => (it.node.span, format!("this is not a {key}")),
-                    None => (document.span, format!("`{key}` is missing")),
-                };
-                to.report(Code::ButaneVersion, span, message);
-                return None;
-            }
+    pub(super) fn of(document: &Node, to: &mut Diagnostics) -> Result<Self, Reported> {
+        let (wanted, variant_span) = text_of(document, "variant", to)?;
+        let (version, span) = text_of(document, "version", to)?;
+        let mut variants = VERSIONS.iter().filter(|known| known.0 == wanted).peekable();
+        if variants.peek().is_none() {
+            let message = format!("unknown variant `{wanted}`");
+            return Err(to.report(Code::ButaneVersion, variant_span, message));
         }
-        let (wanted, version) = (text(document, "variant")?, text(document, "version")?);
-        let span = entry(document, "version")?.node.span;
-        let variants = VERSIONS.iter().filter(|it| it.0 == wanted);
-        if variants.clone().next().is_none() {
-            let span = entry(document, "variant")?.node.span;
-            let message = format!("nkd doesn't know the variant `{wanted}`");
-            to.report(Code::ButaneVersion, span, message);
-            return None;
-        }
-        let Some((variant, version, minor, ignition)) = variants.clone().find(|it| it.1 == version)
+        let Some((variant, version, minor, ignition)) = variants.find(|known| known.1 == version)
         else {
-            let message = format!("nkd doesn't know version `{version}` of {wanted}");
-            to.report(Code::ButaneVersion, span, message);
-            return None;
+            let message = format!("unknown version `{version}` of variant `{wanted}`");
+            return Err(to.report(Code::ButaneVersion, span, message));
         };
-        Some(Self {
+        Ok(Self {
             variant,
             version,
             minor: *minor,
@@ -65,4 +51,21 @@ impl Version {
             span,
         })
     }
+}
+
+/// A key's text and its place.
+fn text_of<'a>(
+    document: &'a Node,
+    key: &str,
+    to: &mut Diagnostics,
+) -> Result<(&'a str, Span), Reported> {
+    let (span, message) = match entry(document, key) {
+        Some(entry) => match text(document, key) {
+            Some(text) => return Ok((text, entry.node.span)),
+            // `1.5` is a number.
+            None => (entry.node.span, format!("this is not a {key}")),
+        },
+        None => (document.span, format!("`{key}` is missing")),
+    };
+    Err(to.report(Code::ButaneVersion, span, message))
 }

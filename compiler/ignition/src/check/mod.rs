@@ -55,7 +55,8 @@ pub fn warnings(config: &Node, minor: u8) -> Vec<Warning> {
     for unit in list(config, &["systemd", "units"]) {
         if is_true(unit, "enabled") && unit::can_not_be_enabled(unit) {
             let name = text(unit, "name").unwrap_or_default();
-            let message = format!("`{name}` has no [Install] section, so enabling it does nothing");
+            let message =
+                format!("`{name}` has no `[Install]` section, so `enabled` has no effect");
             let place = entry(unit, "enabled").map_or(unit.span, |it| it.key_span);
             warnings.push(warning(place, message));
         }
@@ -111,7 +112,7 @@ impl Checker<'_> {
                         &name
                     }
                 });
-                self.refuse(place, format!("`{}` is given twice", short(name)));
+                self.refuse(place, format!("duplicate entry `{}`", short(name)));
             }
         }
     }
@@ -138,7 +139,10 @@ impl Checker<'_> {
                 let has_source = entry(node, "contents")
                     .is_some_and(|contents| entry(&contents.node, "source").is_some());
                 if is_true(node, "overwrite") && !has_source {
-                    self.refuse(node.span, "`overwrite` without contents");
+                    self.refuse(
+                        node.span,
+                        "`overwrite` is set, but the file has no contents",
+                    );
                 }
             }
             "directory" => {
@@ -150,7 +154,7 @@ impl Checker<'_> {
                 self.needs(node, "target");
             }
             "owner" if entry(node, "id").is_some() && entry(node, "name").is_some() => {
-                self.refuse(node.span, "`id` and `name` exclude each other");
+                self.refuse(node.span, "`id` and `name` cannot be used together");
             }
             "proxy" => {
                 for name in ["httpProxy", "httpsProxy"] {
@@ -173,7 +177,7 @@ impl Checker<'_> {
             "luks" => self.luks(node),
             "unit" | "dropin" => self.unit(node, object),
             "user" | "group" => {
-                self.each(node, "name", |it| !it.is_empty(), "is not a name");
+                self.each(node, "name", |it| !it.is_empty(), "is not a valid name");
             }
             _ => {}
         }
@@ -187,7 +191,12 @@ impl Checker<'_> {
 
     /// A full path, written in the one simplest way.
     fn path(&mut self, node: &Node, name: &str) {
-        self.each(node, name, is_clean, "is not a full and simple path");
+        self.each(
+            node,
+            name,
+            is_clean,
+            "is not an absolute path in its shortest form",
+        );
     }
 
     fn mode(&mut self, node: &Node) {
@@ -195,7 +204,7 @@ impl Checker<'_> {
             && !(0..=0o7777).contains(&mode)
             && let Some(entry) = entry(node, "mode")
         {
-            let message = format!("{mode} is not a mode: it must be from 0 to 07777");
+            let message = format!("mode {mode} is not between 0 and 07777 (octal)");
             self.refuse(entry.node.span, message);
         }
     }
@@ -215,7 +224,7 @@ fn no_path_below_a_link(config: &Node, to: &mut Diagnostics) {
         let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
         if let Some(link) = above.find(|it| links.contains(it)) {
             let place = entry(node, "path").map_or(node.span, |it| it.node.span);
-            let message = format!("this is below the link {link}");
+            let message = format!("this path is below the symbolic link `{link}`");
             to.report(Code::IgnitionRefused, place, message);
         }
     }

@@ -12,23 +12,26 @@ impl Checker<'_> {
             node,
             "compression",
             |it| COMPRESSIONS.contains(&it),
-            "is not a compression: only `gzip` is",
+            "is not a supported compression; only `gzip` is",
         );
         let is_source = |it: &str| it.is_empty() || url::is_source(it, minor);
-        let what = format!("is not a URL that Ignition 3.{minor}.0 fetches");
+        let what = format!("is not a URL that Ignition 3.{minor}.0 can fetch");
         self.each(node, "source", is_source, &what);
         let source = text(node, "source");
         if let Some(verification) = entry(node, "verification")
             && let Some(hash) = entry(&verification.node, "hash")
         {
             if source.is_none() {
-                self.refuse(hash.key_span, "`verification` without a source");
+                self.refuse(
+                    hash.key_span,
+                    "`verification` is set, but `source` is missing",
+                );
             }
             let (what, is_hash) = if minor == 0 {
-                let what = "is not a hash: write sha512- and its hexadecimal digits";
+                let what = "is not a hash of the form `sha512-HEX`";
                 (what, is_sha512 as fn(&str) -> bool)
             } else {
-                let what = "is not a hash: write sha256- or sha512- and its hexadecimal digits";
+                let what = "is not a hash of the form `sha256-HEX` or `sha512-HEX`";
                 (what, is_hash as fn(&str) -> bool)
             };
             self.each(&verification.node, "hash", is_hash, what);
@@ -36,18 +39,22 @@ impl Checker<'_> {
         let headers = entry(node, "httpHeaders").filter(|headers| !headers.node.items().is_empty());
         let is_http = source.is_some_and(url::is_http);
         if let Some(headers) = headers.filter(|_| !is_http) {
-            self.refuse(headers.key_span, "headers need an http or https source");
+            self.refuse(
+                headers.key_span,
+                "HTTP headers require an http or https source",
+            );
         }
     }
 
     pub(super) fn header(&mut self, node: &Node) {
-        self.each(node, "name", is_token, "is not a header's name");
+        self.each(node, "name", is_token, "is not the name of an HTTP header");
         let is_value = |it: &str| !it.is_empty() && !it.contains(char::is_control);
         // Not shown: it may be a password.
         if let Some(value) = entry(node, "value")
             && !value.node.as_text().is_some_and(is_value)
         {
-            let message = "the header's value is empty or has control characters in it";
+            let message =
+                "the value of an HTTP header must not be empty or contain control characters";
             self.refuse(value.node.span, message);
         }
     }

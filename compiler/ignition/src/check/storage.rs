@@ -19,17 +19,17 @@ impl Checker<'_> {
             let earlier = labels.insert(name, partition);
             // Two without a number have the same key, and are reported as such.
             if earlier.is_some_and(|it| !has_no_number(it) || !has_no_number(partition)) {
-                let message = format!("the label `{name}` is given twice");
+                let message = format!("duplicate label `{name}`");
                 self.refuse(label.node.span, message);
             }
         }
         for partition in overlapping(partitions) {
-            self.refuse(partition.span, "this overlaps with another partition");
+            self.refuse(partition.span, "this partition overlaps another one");
         }
         if partitions.iter().any(has_no_number)
             && let Some(gone) = partitions.iter().find(|it| is_gone(it))
         {
-            let message = "partitions can't be removed where others have no number";
+            let message = "`shouldExist: false` is not allowed on a disk that has partitions without a number";
             self.refuse(gone.span, message);
         }
     }
@@ -40,17 +40,20 @@ impl Checker<'_> {
             node,
             "label",
             label,
-            "is not a label: at most 36 characters, and no `:`",
+            "is not a partition label (at most 36 characters, without `:`)",
         );
         for guid in ["guid", "typeGuid"] {
             self.each(node, guid, is_guid, "is not a GUID");
         }
         if has_no_number(node) && entry(node, "label").is_none() {
-            self.refuse(node.span, "a partition needs a number or a label");
+            self.refuse(node.span, "a partition must have a `number` or a `label`");
         }
         let others = ["label", "typeGuid", "guid", "startMiB", "sizeMiB"];
         if is_gone(node) && others.iter().any(|name| entry(node, name).is_some()) {
-            self.refuse(node.span, "a partition that shall not exist has properties");
+            self.refuse(
+                node.span,
+                "a partition with `shouldExist: false` must not have other properties",
+            );
         }
     }
 
@@ -59,21 +62,27 @@ impl Checker<'_> {
             "linear", "raid0", "0", "stripe", "raid1", "1", "mirror", "raid4", "4", "raid5", "5",
             "raid6", "6", "raid10", "10",
         ];
-        self.each(node, "name", |it| !it.is_empty(), "is not a name");
+        self.each(node, "name", |it| !it.is_empty(), "is not a valid name");
         let level = |level: &str| LEVELS.contains(&level);
-        self.each(node, "level", level, "is not a level of redundancy");
+        self.each(node, "level", level, "is not a RAID level");
         self.needs(node, "level");
         if list(node, &["devices"]).is_empty() {
-            self.refuse(node.span, "an array needs devices");
+            self.refuse(node.span, "a RAID array must have at least one device");
         }
         let spares = whole(node, "spares").unwrap_or(0) != 0;
         let level = text(node, "level").unwrap_or_default();
         if spares && ["linear", "raid0", "0", "stripe"].contains(&level) {
-            self.refuse(node.span, format!("`{level}` has no spares"));
+            self.refuse(
+                node.span,
+                format!("`spares` is not supported with level `{level}`"),
+            );
         }
         for device in list(node, &["devices"]) {
             if !device.as_text().is_some_and(is_clean) {
-                self.refuse(device.span, "a device must be a full and simple path");
+                self.refuse(
+                    device.span,
+                    "a device must be an absolute path in its shortest form",
+                );
             }
         }
     }
@@ -82,12 +91,17 @@ impl Checker<'_> {
         const FORMATS: [&str; 6] = ["ext4", "btrfs", "xfs", "vfat", "swap", ""];
         self.path(node, "device");
         let path = |path: &str| path.is_empty() || is_clean(path);
-        self.each(node, "path", path, "is not a full and simple path");
+        self.each(
+            node,
+            "path",
+            path,
+            "is not an absolute path in its shortest form",
+        );
         let (format, what) = if self.minor < 3 {
-            let what = "is not a format: ext4, btrfs, xfs, vfat and swap are";
+            let what = "is not a file system format; use ext4, btrfs, xfs, vfat or swap";
             ((|it| FORMATS.contains(&it)) as fn(&str) -> bool, what)
         } else {
-            let what = "is not a format: ext4, btrfs, xfs, vfat, swap and none are";
+            let what = "is not a file system format; use ext4, btrfs, xfs, vfat, swap or none";
             (
                 (|it| it == "none" || FORMATS.contains(&it)) as fn(&str) -> bool,
                 what,
@@ -97,7 +111,7 @@ impl Checker<'_> {
         if let Some(label) = entry(node, "label") {
             let most = label_length(text(node, "format").unwrap_or_default());
             if label.node.as_text().is_some_and(|it| it.len() > most) {
-                let message = format!("labels of this format have at most {most} characters");
+                let message = format!("a label of this format must have at most {most} characters");
                 self.refuse(label.node.span, message);
             }
         }
@@ -116,7 +130,7 @@ impl Checker<'_> {
             node,
             "name",
             |it| !it.is_empty() && !it.contains('/'),
-            "is not a name: it is empty, or has a `/`",
+            "is not a valid name: it must not be empty or contain `/`",
         );
         self.each(
             node,
@@ -125,7 +139,12 @@ impl Checker<'_> {
             "is longer than 47 characters",
         );
         let device = |device: &str| device.is_empty() || is_clean(device);
-        self.each(node, "device", device, "is not a full and simple path");
+        self.each(
+            node,
+            "device",
+            device,
+            "is not an absolute path in its shortest form",
+        );
         self.needs(node, "device");
         let Some(clevis) = entry(node, "clevis").map(|it| &it.node) else {
             return;
@@ -134,7 +153,10 @@ impl Checker<'_> {
             || whole(clevis, "threshold").unwrap_or(0) != 0
             || !list(clevis, &["tang"]).is_empty();
         if let Some(custom) = entry(clevis, "custom").filter(|it| others && !is_empty(&it.node)) {
-            self.refuse(custom.key_span, "`custom` excludes the rest of clevis");
+            self.refuse(
+                custom.key_span,
+                "`custom` cannot be used together with other `clevis` settings",
+            );
         }
     }
 
@@ -154,7 +176,7 @@ impl Checker<'_> {
             node,
             "pin",
             |it| it.is_empty() || PINS.contains(&it),
-            "is not a pin of clevis: tpm2, tang and sss are",
+            "is not a clevis pin; use tpm2, tang or sss",
         );
     }
 }

@@ -7,17 +7,17 @@ use nkd_document::yaml::Node;
 impl Checker<'_> {
     pub(super) fn unit(&mut self, node: &Node, object: &str) {
         if object == "unit" {
-            self.each(node, "name", is_unit, "is not a unit's name");
+            self.each(node, "name", is_unit, "is not the name of a systemd unit");
         } else {
             let is_conf = |name: &str| is_file_name(name) && name.strip_suffix(".conf").is_some();
-            let what = "is not a drop-in's name: it must end in .conf";
+            let what = "is not the name of a drop-in: it must end in `.conf`";
             self.each(node, "name", is_conf, what);
         }
         if let Some(contents) = entry(node, "contents")
             && let Some(text) = contents.node.as_text()
             && let Err(problem) = options(text)
         {
-            let message = format!("this is not a unit's text: {problem}");
+            let message = format!("the unit file is not valid: {problem}");
             self.refuse(contents.node.span, message);
         }
     }
@@ -71,7 +71,7 @@ fn options(text: &str) -> Result<Vec<&str>, &'static str> {
             let (name, after) = rest[1..].split_once(']').ok_or("a `[` is not closed")?;
             let (garbage, after) = line(after);
             if !garbage.trim().is_empty() {
-                return Err("there is more in the line after a section's name");
+                return Err("a section header is followed by other text on its line");
             }
             (section, rest) = (Some(name), after);
         } else if "#;".contains(first) {

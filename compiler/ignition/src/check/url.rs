@@ -4,6 +4,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::data_url::has_good_escapes;
+
 /// Whether Ignition of a version fetches this. `gs` came with 3.2.0, `arn` with 3.4.0.
 pub fn is_source(url: &str, minor: u8) -> bool {
     match scheme(url).as_deref() {
@@ -115,11 +117,4 @@ fn is_token(text: &str) -> bool {
 /// RFC 2396's "uric".
 fn is_data_character(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b";/?:@&=+$,-_.!~*'()%".contains(&byte)
-}
-
-fn has_good_escapes(text: &str) -> bool {
-    text.split('%').skip(1).all(|it| {
-        let digits = it.as_bytes().get(..2);
-        digits.is_some_and(|it| it.iter().all(u8::is_ascii_hexdigit))
-    })
 }

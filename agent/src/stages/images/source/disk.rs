@@ -1,8 +1,10 @@
 use std::fs;
 
+use anyhow::Context as _;
 use nkd_contract::{Cause, paths};
 
 use super::Fault;
+use crate::stages::OrFault as _;
 use crate::system::{CommandError, Root};
 
 /// A disk that is mounted for as long as this lives.
@@ -14,20 +16,21 @@ pub(in super::super) struct Medium {
 impl Medium {
     /// Mounts the disk whose file system has a label, to be read only.
     pub(super) fn mount(root: &Root, label: &str) -> Result<Self, Fault> {
-        let absent = |message: String| Fault::new(Cause::ImagesSource, message);
         let device = root
             .command("blkid")
             .args(["--cache-file", "/dev/null", "--label", label]);
-        let device = device.read().map_err(|error| match error {
+        let path = device.read().map_err(|error| match error {
             // blkid(8), "EXIT CODE": 2 where there is none.
             CommandError::Failed { status, .. } if status.code() == Some(2) => {
-                absent(format!("no disk has the label {label}"))
+                let message = format!("no disk has the label {label}");
+                Fault::new(Cause::ImagesSource, message)
             }
-            error => Fault::of_command(Cause::ImagesSource, &error),
+            error => Fault::of_command(Cause::ImagesSource, error),
         })?;
         let directory = root.path(paths::MEDIUM);
         fs::create_dir_all(&directory)
-            .map_err(|error| absent(format!("{}: {error}", paths::MEDIUM)))?;
+            .context(paths::MEDIUM)
+            .or_fault(Cause::ImagesSource)?;
         let medium = Self { root: root.clone() };
         // An agent that was killed has left it.
         medium.unmount();
@@ -36,11 +39,11 @@ impl Medium {
                 "--read-only",
                 "--options",
                 "nodev,nosuid,noexec",
-                device.trim(),
+                path.trim(),
             ])
             .args([directory])
             .read()
-            .map_err(|error| Fault::of_command(Cause::ImagesSource, &error))?;
+            .map_err(|error| Fault::of_command(Cause::ImagesSource, error))?;
         Ok(medium)
     }
 

@@ -9,6 +9,7 @@ use ureq::{Agent, Body, BodyReader};
 
 use super::super::worst;
 use super::Fault;
+use crate::stages::OrFault as _;
 use crate::system::{Backoff, tls};
 
 /// How long a connection may take.
@@ -20,7 +21,7 @@ const WAIT: Duration = Duration::from_secs(10);
 /// How many tries in a row may bring not a byte, for each server.
 const TRIES: usize = 4;
 
-/// A file that is read from servers; where one breaks off, the next goes on.
+/// A file that is read from servers. Where one ends too early, the next continues.
 pub(super) struct Download {
     agent: Agent,
     urls: Vec<String>,
@@ -41,7 +42,7 @@ pub(super) struct Download {
 impl Download {
     pub(super) fn new(urls: &Urls, bundle: &Bundle) -> Result<Self, Fault> {
         let roots = tls::roots(urls.certificate_authority.as_deref());
-        let roots = roots.map_err(|error| Fault::new(Cause::PlanInvalid, error.to_string()))?;
+        let roots = roots.or_fault(Cause::PlanInvalid)?;
         let agent = Agent::config_builder()
             .timeout_connect(Some(CONNECT))
             .timeout_recv_response(Some(SILENCE))
@@ -69,10 +70,10 @@ impl Download {
             others: Vec::new(),
             backoff: Backoff::new(WAIT),
         };
-        // So that a server that isn't there is told from one that breaks off.
+        // The first request is made here, so that an unreachable server is reported as such.
         while download.body.is_none() {
             if let Err(fault) = download.ask() {
-                download.go_on(&fault)?;
+                download.go_on(fault)?;
             }
         }
         Ok(download)
@@ -85,11 +86,10 @@ impl Download {
             .map_or_else(String::new, |url| public(url))
     }
 
-    /// Turns to the next server, after a while when all were asked. Fails when too many tries in a
-    /// row have brought nothing.
-    fn go_on(&mut self, fault: &Fault) -> Result<(), Fault> {
-        let message = format!("{}: {}", self.place(), fault.message);
-        let fault = Fault::new(fault.cause, message);
+    /// Switches to the next server, after a pause if all were asked. Fails after too many tries in a row without
+    /// a byte.
+    fn go_on(&mut self, fault: Fault) -> Result<(), Fault> {
+        let fault = fault.context(self.place());
         log::warn!("{fault}");
         self.body = None;
         self.vain += 1;
@@ -97,7 +97,7 @@ impl Download {
             self.current += 1;
             self.last = Some(fault);
         } else {
-            // Another file doesn't become the plan's by waiting.
+            // Waiting doesn't turn another file into the plan's bundle.
             self.urls.remove(self.current);
             self.others.push(fault);
         }
@@ -105,7 +105,7 @@ impl Download {
         if self.vain >= TRIES * self.urls.len() {
             let mut faults = std::mem::take(&mut self.others);
             faults.extend(self.last.take());
-            return Err(worst(faults).unwrap_or_else(|| unreachable("the plan names no server")));
+            return Err(worst(&faults).unwrap_or_else(|| unreachable("the plan names no server")));
         }
         // The next server isn't to be waited for.
         if self.vain.is_multiple_of(self.urls.len()) {
@@ -119,12 +119,12 @@ impl Download {
             self.ask()?;
         }
         let body = self.body.as_mut().map_or(Ok(0), |body| body.read(into));
-        let broken = |problem| unreachable(format!("after {} bytes: {problem}", self.at));
-        match body {
-            Ok(0) => Err(broken("the server breaks off".to_owned())),
-            Ok(read) => Ok(read),
-            Err(error) => Err(broken(error.to_string())),
-        }
+        let fault = match body {
+            Ok(0) => unreachable("the server ended the answer too early"),
+            Ok(read) => return Ok(read),
+            Err(error) => Fault::of(Cause::ImagesSource, error),
+        };
+        Err(fault.context(format!("after {} bytes", self.at)))
     }
 
     fn ask(&mut self) -> Result<(), Fault> {
@@ -135,13 +135,13 @@ impl Download {
             0 => request,
             at => request.header(RANGE, format!("bytes={at}-")),
         };
-        let response = request
-            .call()
-            .map_err(|error| unreachable(error.to_string()))?;
+        let response = request.call().or_fault(Cause::ImagesSource)?;
         let status = response.status().as_u16();
         let header = |name| {
             let value = response.headers().get(name);
-            value.and_then(|it| it.to_str().ok()).unwrap_or_default()
+            value
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
         };
         let from = match status {
             200 => {
@@ -152,18 +152,18 @@ impl Download {
             206 => range_start(header(CONTENT_RANGE))
                 .filter(|from| *from == self.at)
                 .ok_or_else(|| {
-                    unreachable("the server answers with another range than it was asked for")
+                    unreachable("the server sends another range than the agent asked for")
                 })?,
             _ => return Err(unreachable(format!("the server answers {status}"))),
         };
         let (_, body): (_, Body) = response.into_parts();
         let mut body = body.into_reader();
-        // A server without ranges begins anew.
+        // A server without ranges sends the file from its start.
         let again = self.at - from;
         let skipped = io::copy(&mut (&mut body).take(again), &mut io::sink());
-        let skipped = skipped.map_err(|error| unreachable(error.to_string()))?;
+        let skipped = skipped.or_fault(Cause::ImagesSource)?;
         if skipped < again {
-            return Err(unreachable("the server breaks off"));
+            return Err(unreachable("the server ended the answer too early"));
         }
         self.body = Some(body);
         Ok(())
@@ -209,8 +209,8 @@ impl Read for Download {
                     return Ok(read);
                 }
                 Err(fault) => self
-                    .go_on(&fault)
-                    .map_err(|fault| io::Error::other(fault.message))?,
+                    .go_on(fault)
+                    .map_err(|fault| io::Error::other(fault.message()))?,
             }
         }
     }

@@ -44,9 +44,8 @@ pub(super) fn open(
             let medium = Medium::mount(node.root, label)?;
             let path = format!("{}/{}", nkd_contract::paths::MEDIUM, bundle.file);
             let place = format!("{} on the disk {label}", bundle.file);
-            let source = file(node, &path, bundle).map_err(|fault| {
-                Fault::new(fault.cause, format!("disk {label}: {}", fault.message))
-            })?;
+            let source = file(node, &path, bundle)
+                .map_err(|fault| fault.context(format!("disk {label}")))?;
             Ok(Opened {
                 source,
                 place,
@@ -65,11 +64,11 @@ pub(super) fn open(
 }
 
 fn file(node: &Node<'_>, path: &str, bundle: &Bundle) -> Result<Box<dyn Source + Send>, Fault> {
-    let unreadable = |error: io::Error| Fault::new(Cause::ImagesSource, format!("{path}: {error}"));
+    let unreadable =
+        |error: io::Error| Fault::of(Cause::ImagesSource, error).context(path.to_owned());
     let file = File::open(node.root.path(path)).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
-    is_as_long(size, bundle.size)
-        .map_err(|fault| Fault::new(fault.cause, format!("{path}: {}", fault.message)))?;
+    is_as_long(size, bundle.size).map_err(|fault| fault.context(path.to_owned()))?;
     Ok(Box::new(file))
 }
 
@@ -80,6 +79,6 @@ fn is_as_long(size: u64, wanted: u64) -> Result<(), Fault> {
         Ordering::Less => Cause::ImagesTruncated,
         Ordering::Greater => Cause::ImagesBundle,
     };
-    let message = format!("it has {size} bytes there, the plan's bundle has {wanted}");
+    let message = format!("the file has {size} bytes, but the plan's bundle has {wanted}");
     Err(Fault::new(cause, message))
 }

@@ -1,17 +1,18 @@
-//! What kubeadm's phases are given that run without a cluster.
+//! The configuration of those phases of kubeadm that run without a cluster.
 
-use nkd_contract::{Plan, Runtime, paths};
+use nkd_contract::{Plan, paths};
 use serde_json::{Value, json};
 
-use super::super::cri_socket;
 use super::gateway::Member;
 use super::peer_url;
+use crate::runtimes;
 
 /// kubeadm's oldest API whose `extraArgs` are a list of names and values.
 const LISTED_ARGUMENTS: &str = "kubeadm.k8s.io/v1beta4";
 
-/// What kubeadm needs to sign a certificate. What isn't said it would look for: the newest version on
-/// the internet, an address, and the one CRI socket, of which Docker's nodes have two.
+/// What kubeadm needs to sign a certificate. Version, address and CRI socket are given, because kubeadm would
+/// otherwise look for the newest version on the internet, for an address, and for the only CRI socket, of which
+/// nodes with Docker have two.
 pub(super) fn of_client(plan: &Plan) -> String {
     yaml(&[init(plan), cluster(plan)])
 }
@@ -51,7 +52,7 @@ fn init(plan: &Plan) -> Value {
             "advertiseAddress": plan.machine.addresses.first(),
             "bindPort": plan.machine.api_port(),
         },
-        "nodeRegistration": {"name": plan.node, "criSocket": cri_socket(plan.runtime)},
+        "nodeRegistration": {"name": plan.node, "criSocket": runtimes::of(plan.runtime).cri_socket()},
     });
     let patches = plan
         .kubeadm
@@ -76,18 +77,15 @@ fn cluster(plan: &Plan) -> Value {
 /// What the machine demands of a kubelet. The cluster's own configuration can't be had without its API.
 fn kubelet(plan: &Plan) -> Value {
     let minor = plan.kubernetes_minor();
-    // As the runtime is configured: iSulad has systemd's cgroups since it has CRI's v1.
-    let driver = match plan.runtime {
-        Runtime::Isulad if minor < 26 => "cgroupfs",
-        _ => "systemd",
-    };
+    let driver = runtimes::of(plan.runtime).cgroup_driver(minor);
     let mut kubelet = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "cgroupDriver": driver,
         "failSwapOn": !plan.machine.keep_swap,
     });
-    // kubelet refuses version 1 of cgroups from 1.35 on; a plan that takes any was told otherwise.
+    // From 1.35 on, kubelet refuses version 1 of cgroups, unless its configuration allows it. A plan without
+    // required versions stands for such a configuration.
     if minor >= 35 && plan.machine.cgroups.is_empty() {
         kubelet["failCgroupV1"] = json!(false);
     }
@@ -96,9 +94,13 @@ fn kubelet(plan: &Plan) -> Value {
 
 /// What makes etcd join its cluster instead of making one.
 fn arguments(plan: &Plan, members: &[Member]) -> Value {
-    let own = plan.machine.addresses.first().map(|own| peer_url(*own));
+    let addresses = plan.machine.addresses.iter();
+    let own_url = addresses.map(|address| peer_url(*address)).next();
     let name = |member: &Member| {
-        if own.as_ref().is_some_and(|own| member.peers.contains(own)) {
+        if own_url
+            .as_ref()
+            .is_some_and(|url| member.peers.contains(url))
+        {
             plan.node.clone()
         } else if member.name.is_empty() {
             // It needs any name, and only its address counts.
@@ -167,10 +169,10 @@ mod tests {
         plan
     }
 
-    fn members(own: &str) -> Vec<Member> {
+    fn members(peer_url: &str) -> Vec<Member> {
         let members = json!([
             {"ID": "1", "name": "cp1", "peerURLs": ["https://10.0.0.1:2380"]},
-            {"ID": "2", "peerURLs": [own]},
+            {"ID": "2", "peerURLs": [peer_url]},
         ]);
         serde_json::from_value(members).unwrap()
     }

@@ -1,14 +1,13 @@
-//! etcd's JSON gateway (etcd, "gRPC gateway"), and what it tells its peers.
+//! A client of etcd's JSON gateway (etcd, "gRPC gateway") and of its list of members for peers.
 
+use anyhow::bail;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use ureq::Agent;
 
+use super::super::ports::{ETCD_CLIENTS, ETCD_PEERS};
 use crate::system::alive;
-
-const CLIENT_PORT: u16 = 2379;
-pub(super) const PEER_PORT: u16 = 2380;
 
 /// The etcd of one control plane.
 pub(super) struct Etcd<'a> {
@@ -38,7 +37,7 @@ pub(super) struct Member {
     pub(super) is_learner: bool,
 }
 
-/// A member as peers are told of it.
+/// A member in the list for peers.
 #[derive(Deserialize)]
 struct Peer {
     id: u64,
@@ -51,7 +50,7 @@ struct Peer {
 }
 
 #[derive(Deserialize)]
-struct Status {
+struct EtcdStatus {
     /// A member's number as text; the gateway leaves out what is 0.
     #[serde(default)]
     leader: Option<String>,
@@ -61,37 +60,37 @@ impl<'a> Etcd<'a> {
     /// The etcd of a control plane, by the `host:port` of its API.
     pub(super) fn beside(api: &str, client: &'a Agent) -> Self {
         let host = api.rsplit_once(':').map_or(api, |(host, _)| host);
-        let url = format!("https://{host}:{CLIENT_PORT}");
+        let url = format!("https://{host}:{ETCD_CLIENTS}");
         let host = host.to_owned();
         Self { client, host, url }
     }
 
-    /// Whether it knows a leader: without one nothing can be changed.
-    pub(super) fn has_leader(&self) -> Result<bool, String> {
-        let status: Status = self.ask("maintenance/status", &json!({}))?;
+    /// Whether etcd has a leader. Without one, nothing can be changed.
+    pub(super) fn has_leader(&self) -> anyhow::Result<bool> {
+        let status: EtcdStatus = self.ask("maintenance/status", &json!({}))?;
         Ok(status
             .leader
             .is_some_and(|leader| !leader.is_empty() && leader != "0"))
     }
 
-    /// The members as the cluster has agreed on, or as this etcd alone knows them, which it says without
-    /// a quorum too. etcd 3.4 doesn't know the difference, and always says what it knows itself.
-    pub(super) fn members(&self, linearizable: bool) -> Result<Vec<Member>, String> {
+    /// The members that the cluster has agreed on, or those in this etcd's own list, which needs no quorum. etcd
+    /// 3.4 doesn't support the choice and always returns its own list.
+    pub(super) fn members(&self, linearizable: bool) -> anyhow::Result<Vec<Member>> {
         let question = json!({ "linearizable": linearizable });
         let answer: Members = self.ask("cluster/member/list", &question)?;
         Ok(answer.members)
     }
 
-    /// The members as this etcd alone knows them, by its port for peers. After a start it serves nobody else
+    /// The members in this etcd's own list, by its port for peers. After a start, etcd only serves that port
     /// until it has a leader (etcd, `embed.StartEtcd`).
-    pub(super) fn members_for_peers(&self) -> Result<Vec<Member>, String> {
+    pub(super) fn members_for_peers(&self) -> anyhow::Result<Vec<Member>> {
         alive();
-        let url = format!("https://{}:{PEER_PORT}/members", self.host);
+        let url = format!("https://{}:{ETCD_PEERS}/members", self.host);
         let answer = self.client.get(url).call();
-        let mut answer = answer.map_err(|error| error.to_string())?;
+        let mut answer = answer?;
         let text = answer.body_mut().read_to_string();
-        let text = text.map_err(|error| error.to_string())?;
-        let peers: Vec<Peer> = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let text = text?;
+        let peers: Vec<Peer> = serde_json::from_str(&text)?;
         let members = peers.into_iter().map(|peer| Member {
             id: peer.id.to_string(),
             name: peer.name,
@@ -101,25 +100,25 @@ impl<'a> Etcd<'a> {
         Ok(members.collect())
     }
 
-    pub(super) fn remove(&self, member: &Member) -> Result<(), String> {
+    pub(super) fn remove(&self, member: &Member) -> anyhow::Result<()> {
         let question = json!({ "ID": member.id });
         self.ask::<Value>("cluster/member/remove", &question)
             .map(drop)
     }
 
     /// An answer that isn't 200 has etcd's reason in it.
-    fn ask<T: DeserializeOwned>(&self, what: &str, question: &Value) -> Result<T, String> {
-        // Several may be asked in a row, and each may be silent.
+    fn ask<T: DeserializeOwned>(&self, what: &str, question: &Value) -> anyhow::Result<T> {
+        // The caller may ask several servers in a row that don't answer.
         alive();
         let url = format!("{}/v3/{what}", self.url);
         let request = self.client.post(url).config().http_status_as_error(false);
         let answer = request.build().send(question.to_string());
-        let mut answer = answer.map_err(|error| error.to_string())?;
+        let mut answer = answer?;
         let text = answer.body_mut().read_to_string();
-        let text = text.map_err(|error| error.to_string())?;
+        let text = text?;
         if !answer.status().is_success() {
-            return Err(format!("{} {text}", answer.status()));
+            bail!("{} {text}", answer.status());
         }
-        serde_json::from_str(&text).map_err(|error| error.to_string())
+        Ok(serde_json::from_str(&text)?)
     }
 }

@@ -1,9 +1,9 @@
-//! The members of etcd, as the other control planes know them.
+//! The members of etcd, as the other control planes list them.
 //!
 //! etcd goes on counting a member whose join was cut off, or whose machine lost its disk. It has the
 //! name and address of the node that is to join now, and each that never comes back costs quorum. So
-//! it is removed before anything of this node is, and is seen to be gone. kubeadm's reset would only
-//! warn when it can't remove it, and throw its data away all the same.
+//! the agent removes that member first, and checks that it is gone, before it deletes anything on this node.
+//! kubeadm's reset would only warn if it can't remove the member, and would delete the data in any case.
 
 mod config;
 mod gateway;
@@ -14,14 +14,17 @@ use std::fs;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use anyhow::{Context as _, anyhow};
 use nkd_contract::{Cause, paths};
 use ureq::Agent;
 
 use super::super::api;
-use super::{Fault, Node, files, join, kubeadm, restore_pki};
+use super::ports::ETCD_PEERS;
+use super::{ETCD_CAUSES, Fault, Node, files, join, kubeadm, restore_pki};
+use crate::stages::OrFault as _;
 use crate::system::alive;
 use crate::system::files::write_atomic;
-use gateway::{Etcd, Member, PEER_PORT};
+use gateway::{Etcd, Member};
 
 pub(super) use wal::is_blank;
 
@@ -33,30 +36,39 @@ const CLIENT_CONFIG: &str = "/run/nkd/etcd-client.yaml";
 /// since it counts none as healthy before (etcd, `HealthInterval`).
 const REMOVAL: Duration = Duration::from_secs(30);
 
-/// Removes the member that this node was before, and sees that it is gone: only then may its data go,
-/// and the node join anew. A quorum that waits for this node is restored first.
+/// The causes with which a stage reports what is wrong with etcd.
+#[derive(Clone, Copy)]
+pub(in crate::stages) struct EtcdCauses {
+    /// Whether this node is a member can't be learned, or can't be changed.
+    pub(in crate::stages) members: Cause,
+    /// etcd has no leader.
+    pub(in crate::stages) quorum: Cause,
+}
+
+/// Removes the member that this node was before, and checks that it is gone. Only then may its data be deleted
+/// and the node join again. If etcd's quorum waits for this node, it is restored first.
 ///
 /// # Errors
-/// Nobody says which members there are, though this node may be one; or the member can't be removed.
-/// Nothing may be thrown away then.
+/// No etcd lists its members, though this node may be one; or the member can't be removed. Nothing may be deleted
+/// then.
 pub(super) fn leave(node: &mut Node<'_>, traces: bool) -> Result<(), Fault> {
     let client = client(node)?;
     let mut survey = Survey::of(node, &client);
     if repair::is_possible(node, &survey) {
-        repair::run(node, &client, &survey)?;
+        repair::run(node, &client, &survey, ETCD_CAUSES)?;
         survey = Survey::of(node, &client);
     }
     let Some(view) = survey.best() else {
-        let fault = survey.silence();
+        let fault = survey.silence(ETCD_CAUSES);
         if traces {
             return Err(fault);
         }
-        // There is nothing to lose, and kubeadm says what is wrong.
+        // This node has no data to lose, and kubeadm reports what is wrong.
         node.warn(&fault);
         return Ok(());
     };
     if !view.has_leader {
-        return Err(lost_quorum(&view.etcd));
+        return Err(lost_quorum(&view.etcd, ETCD_CAUSES));
     }
     if view.selves(node).next().is_none() {
         return Ok(());
@@ -65,14 +77,14 @@ pub(super) fn leave(node: &mut Node<'_>, traces: bool) -> Result<(), Fault> {
     remove(node, &view.etcd)
 }
 
-/// Has this node's etcd give the cluster its quorum back, where it waits for nobody else; whether there
-/// was anything to do.
-pub(super) fn repair_quorum(node: &mut Node<'_>) -> Result<bool, Fault> {
+/// Restores etcd's quorum by starting this node's etcd, if etcd waits for this node only; returns whether it
+/// did.
+pub(super) fn repair_quorum(node: &mut Node<'_>, causes: EtcdCauses) -> Result<bool, Fault> {
     let client = client(node)?;
     let survey = Survey::of(node, &client);
     let is_possible = repair::is_possible(node, &survey);
     if is_possible {
-        repair::run(node, &client, &survey)?;
+        repair::run(node, &client, &survey, causes)?;
     }
     Ok(is_possible)
 }
@@ -80,11 +92,11 @@ pub(super) fn repair_quorum(node: &mut Node<'_>) -> Result<bool, Fault> {
 /// Whether etcd has this node as a member that has started.
 ///
 /// # Errors
-/// Nobody says which members there are.
+/// No etcd lists its members.
 pub(super) fn is_started_member(node: &Node<'_>) -> Result<bool, Fault> {
     let client = client(node)?;
     let survey = Survey::of(node, &client);
-    let view = survey.best().ok_or_else(|| survey.silence())?;
+    let view = survey.best().ok_or_else(|| survey.silence(ETCD_CAUSES))?;
     let mut selves = view.selves(node);
     Ok(selves.any(|member| !member.name.is_empty()))
 }
@@ -92,8 +104,10 @@ pub(super) fn is_started_member(node: &Node<'_>) -> Result<bool, Fault> {
 fn remove(node: &mut Node<'_>, etcd: &Etcd<'_>) -> Result<(), Fault> {
     let mut removed = Vec::new();
     let gone = node.poll(REMOVAL, |node| {
-        let refused =
-            |error: String| fault(format!("{} doesn't remove this node: {error}", etcd.url));
+        let refused = |error: anyhow::Error| {
+            let context = format!("{} doesn't remove this node", etcd.url);
+            Fault::of(Cause::KubeadmEtcd, error).context(context)
+        };
         let members = etcd.members(true).map_err(refused)?;
         let selves: Vec<_> = members
             .iter()
@@ -105,7 +119,7 @@ fn remove(node: &mut Node<'_>, etcd: &Etcd<'_>) -> Result<(), Fault> {
         }
         let members = etcd.members(true).map_err(refused)?;
         if members.iter().any(|member| is_self(node, member)) {
-            return Err(refused("it still lists the member".to_owned()));
+            return Err(refused(anyhow!("it still lists the member")));
         }
         Ok(())
     });
@@ -116,14 +130,14 @@ fn remove(node: &mut Node<'_>, etcd: &Etcd<'_>) -> Result<(), Fault> {
     gone
 }
 
-/// What the etcds of the other control planes say.
+/// The answers of the etcds of the other control planes.
 struct Survey<'a> {
     views: Vec<View<'a>>,
     /// Those that don't answer, and why.
     silent: Vec<String>,
 }
 
-/// What one etcd says.
+/// The answers of one etcd.
 struct View<'a> {
     etcd: Etcd<'a>,
     has_leader: bool,
@@ -140,35 +154,36 @@ impl<'a> Survey<'a> {
             let etcd = Etcd::beside(other, client);
             match View::of(etcd) {
                 Ok(view) => views.push(view),
-                Err(why) => silent.push(why),
+                Err(error) => silent.push(format!("{error:#}")),
             }
         }
         Self { views, silent }
     }
 
-    /// The word of an etcd that has a leader, or else of one that answers.
+    /// The answers of an etcd that has a leader, or else of one that answers at all.
     fn best(&self) -> Option<&View<'a>> {
         let with_leader = self.views.iter().find(|view| view.has_leader);
         with_leader.or_else(|| self.views.first())
     }
 
-    fn silence(&self) -> Fault {
+    fn silence(&self, causes: EtcdCauses) -> Fault {
         let silent = self.silent.join(", ");
-        fault(format!("nobody says who etcd's members are: {silent}"))
+        let message = format!("no etcd lists its members: {silent}");
+        Fault::new(causes.members, message)
     }
 }
 
 impl<'a> View<'a> {
-    fn of(etcd: Etcd<'a>) -> Result<Self, String> {
-        let said = etcd.has_leader().and_then(|has_leader| {
-            // Where there is a quorum, it is the quorum's word that counts.
+    fn of(etcd: Etcd<'a>) -> anyhow::Result<Self> {
+        let answer = etcd.has_leader().and_then(|has_leader| {
+            // With a quorum, the list that the quorum has agreed on counts.
             Ok((has_leader, etcd.members(has_leader)?))
         });
-        let said = said.or_else(|error| match etcd.members_for_peers() {
+        let answer = answer.or_else(|error| match etcd.members_for_peers() {
             Ok(members) => Ok((false, members)),
-            Err(_) => Err(format!("{}: {error}", etcd.url)),
+            Err(_) => Err(error.context(etcd.url.clone())),
         });
-        said.map(|(has_leader, members)| Self {
+        answer.map(|(has_leader, members)| Self {
             etcd,
             has_leader,
             members,
@@ -191,28 +206,24 @@ fn is_at_own_address(node: &Node<'_>, member: &Member) -> bool {
     address.is_some_and(|address| member.peers.contains(&peer_url(*address)))
 }
 
-fn fault(message: String) -> Fault {
-    Fault::new(Cause::KubeadmEtcd, message)
-}
-
-fn lost_quorum(etcd: &Etcd<'_>) -> Fault {
+fn lost_quorum(etcd: &Etcd<'_>, causes: EtcdCauses) -> Fault {
     let message = format!(
-        "{} answers, but etcd has no leader; this node is left as it is",
+        "{} answers, but etcd has no leader; nothing is changed on this node",
         etcd.url
     );
-    Fault::new(Cause::KubeadmEtcdQuorum, message)
+    Fault::new(causes.quorum, message)
 }
 
 fn peer_url(address: IpAddr) -> String {
     match address {
-        IpAddr::V4(address) => format!("https://{address}:{PEER_PORT}"),
-        IpAddr::V6(address) => format!("https://[{address}]:{PEER_PORT}"),
+        IpAddr::V4(address) => format!("https://{address}:{ETCD_PEERS}"),
+        IpAddr::V6(address) => format!("https://[{address}]:{ETCD_PEERS}"),
     }
 }
 
-/// A client that etcd knows, by the authority that was delivered.
+/// A client with a certificate that etcd accepts.
 fn client(node: &Node<'_>) -> Result<Agent, Fault> {
-    files::remove_torn_pairs(node).map_err(|error| fault(error.to_string()))?;
+    files::remove_torn_pairs(node).or_fault(Cause::KubeadmEtcd)?;
     restore_pki(node)?;
     phase(
         node,
@@ -222,19 +233,20 @@ fn client(node: &Node<'_>) -> Result<Agent, Fault> {
     )?;
     let read = |name: String| {
         let path = format!("{}/{name}", paths::KUBERNETES_PKI);
-        fs::read_to_string(node.root.path(&path)).map_err(|error| fault(format!("{path}: {error}")))
+        let text = fs::read_to_string(node.root.path(&path));
+        text.context(path).or_fault(Cause::KubeadmEtcd)
     };
     let mut pem = read(format!("{CLIENT}.crt"))?;
     pem += &read(format!("{CLIENT}.key"))?;
     let authority = read("etcd/ca.crt".to_owned())?;
-    api::client(&authority, api::credentials(pem.as_bytes()))
-        .map_err(|error| fault(error.to_string()))
+    api::client(&authority, api::credentials(pem.as_bytes())).or_fault(Cause::KubeadmEtcd)
 }
 
 /// Runs a phase of kubeadm's with a configuration of its own.
 fn phase(node: &Node<'_>, phase: &[&str], path: &str, config: &str) -> Result<(), Fault> {
     write_atomic(&node.root.path(path), config.as_bytes(), 0o600)
-        .map_err(|error| fault(format!("{path}: {error}")))?;
+        .with_context(|| path.to_owned())
+        .or_fault(Cause::KubeadmEtcd)?;
     let arguments: Vec<_> = phase.iter().copied().chain(["--config", path]).collect();
     kubeadm(node, &arguments)
 }

@@ -1,4 +1,4 @@
-//! The quorum of an etcd that waits for this node.
+//! Restores the quorum of an etcd that waits for this node.
 //!
 //! A full member counts for the quorum from the moment it is added, before its etcd has started. When
 //! the join of a second control plane is cut off in between, the first one's etcd has no leader any
@@ -19,8 +19,9 @@ use ureq::Agent;
 use super::super::files::{self, ETCD_MANIFEST, KUBELET_CONFIG, QUORUM_REPAIR};
 use super::super::{restore_pki, start_kubelet};
 use super::{
-    Fault, Member, Node, Survey, View, config, fault, is_at_own_address, lost_quorum, phase,
+    EtcdCauses, Fault, Member, Node, Survey, View, config, is_at_own_address, lost_quorum, phase,
 };
+use crate::stages::OrFault as _;
 
 const CONFIG: &str = "/run/nkd/etcd-member.yaml";
 /// Each can be repeated. kubelet runs before there is a manifest, so that etcd is started at once.
@@ -52,7 +53,12 @@ fn voters(members: &[Member]) -> impl Iterator<Item = &Member> {
 }
 
 /// Starts this node's etcd as the member that it is and waits until there is a leader.
-pub(super) fn run(node: &mut Node<'_>, client: &Agent, survey: &Survey<'_>) -> Result<(), Fault> {
+pub(super) fn run(
+    node: &mut Node<'_>,
+    client: &Agent,
+    survey: &Survey<'_>,
+    causes: EtcdCauses,
+) -> Result<(), Fault> {
     let Some(view) = survey.best() else {
         return Ok(());
     };
@@ -60,7 +66,7 @@ pub(super) fn run(node: &mut Node<'_>, client: &Agent, survey: &Survey<'_>) -> R
         && files::is_whole(node, ETCD_MANIFEST)
         && files::kubelet_is_whole(node);
     if comes_up_itself {
-        node.warn(&lost_quorum(&view.etcd));
+        node.warn(&lost_quorum(&view.etcd, causes));
         start_kubelet(node);
     } else {
         let message = format!(
@@ -68,15 +74,15 @@ pub(super) fn run(node: &mut Node<'_>, client: &Agent, survey: &Survey<'_>) -> R
              be removed then",
             view.etcd.url
         );
-        node.warn(&Fault::new(Cause::KubeadmEtcdQuorum, message));
+        node.warn(&Fault::new(causes.quorum, message));
         start(node, &view.members)?;
     }
     node.poll(LEADER, |node| {
         let survey = Survey::of(node, client);
         match survey.best() {
             Some(view) if view.has_leader => Ok(()),
-            Some(view) => Err(lost_quorum(&view.etcd)),
-            None => Err(survey.silence()),
+            Some(view) => Err(lost_quorum(&view.etcd, causes)),
+            None => Err(survey.silence(causes)),
         }
     })
 }
@@ -88,7 +94,7 @@ fn start(node: &Node<'_>, members: &[Member]) -> Result<(), Fault> {
     files::mark(node, QUORUM_REPAIR)
         .and_then(|()| files::remove_torn(node))
         .and_then(|()| files::remove_named(node, KUBELET_CONFIG))
-        .map_err(|error| fault(error.to_string()))?;
+        .or_fault(Cause::KubeadmEtcd)?;
     restore_pki(node)?;
     let config = config::of_member(node.plan, members);
     for steps in PHASES {

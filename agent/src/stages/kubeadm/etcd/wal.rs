@@ -19,9 +19,9 @@ const PADDING: u64 = 0b111;
 /// The protobuf tag of a record's first field, its kind, which is a number below 128.
 const KIND: u8 = 0x08;
 
-/// Whether a log was created and nothing was ever written to it. Such a log is what is left when power
-/// fails right after etcd's first start. etcd takes it for the log of a member and waits for a leader that
-/// nobody can be; but it has promised nothing to anyone.
+/// Whether a log was created and nothing was ever written to it. Such a log is left when power fails
+/// right after etcd's first start. etcd then starts as a member and waits for a leader that can't exist. But
+/// it has acknowledged nothing to any client or peer, so it can be deleted.
 ///
 /// A log that can't be read, or that isn't as etcd writes it, is not called blank.
 pub(in super::super) fn is_blank(directory: &Path) -> bool {

@@ -1,0 +1,197 @@
+//! The keys of the cluster file. Each is declared once: its type, its default and its documentation. The reader,
+//! the JSON schema, `docs/cluster-file.md` and the check of `nkd new` go by these types. The keys of a mapping
+//! that has rules of its own are declared beside those, in the modules named here.
+//!
+//! A field with `extend("default" = …)` gets that value, at the place of its mapping, where the key is absent.
+//! `required` reports the absence instead; the field is an `Option` nevertheless, so that the checks after
+//! reading see the rest of a file in which it is missing.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::airgap::Airgap;
+use super::authorities::Pki;
+use super::budgets::Budgets;
+use super::checks::Text;
+use super::etcd::ExternalEtcd;
+use super::host::Os;
+use super::nodes::{Node, Pool};
+use super::runtime::RuntimeKeys;
+use nkd_document::Spanned;
+
+/// The document
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Cluster {
+    /// The version of this format.
+    #[schemars(required, extend("const" = "nkd.openeuler.org/v1alpha1"))]
+    pub api_version: Option<Text>,
+    /// What the file describes.
+    #[schemars(required, extend("const" = "Cluster"))]
+    pub kind: Option<Text>,
+    /// The cluster's name.
+    pub metadata: Metadata,
+    /// The cluster.
+    pub spec: Spec,
+}
+
+/// `metadata`
+#[derive(Deserialize, JsonSchema)]
+pub struct Metadata {
+    /// The cluster's name, a DNS label.
+    #[schemars(required)]
+    pub name: Option<Text>,
+}
+
+/// `spec`
+#[derive(Deserialize, JsonSchema)]
+pub struct Spec {
+    /// Kubernetes itself.
+    pub kubernetes: Kubernetes,
+    /// The container runtime.
+    #[schemars(extend("default" = {}))]
+    pub runtime: RuntimeKeys,
+    /// The network add-on.
+    #[serde(default)]
+    pub network: Network,
+    /// Images that do not come from registries.
+    pub airgap: Option<Spanned<Airgap>>,
+    /// The receiver to which the nodes report the progress of the installation.
+    pub report: Option<Report>,
+    /// The operating system of all nodes.
+    #[serde(default)]
+    pub os: Os,
+    /// The cluster's certificate authorities.
+    #[schemars(extend("default" = {}))]
+    pub pki: Pki,
+    /// How long each stage of the installation may keep failing before the agent reports the node as failed,
+    /// such as 90s, 30m or 2h.
+    #[serde(default)]
+    pub budgets: Budgets,
+    /// Settings that several nodes share. A node's own settings take precedence.
+    #[serde(default)]
+    pub pools: Vec<Pool>,
+    /// The machines. At least one is a control plane. The first control plane initializes the cluster.
+    #[serde(default)]
+    pub nodes: Vec<Node>,
+}
+
+/// `spec.kubernetes`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Kubernetes {
+    /// The Kubernetes version with all three numbers, such as v1.31.2. The OS image must have kubeadm and
+    /// kubelet of this version.
+    #[schemars(required)]
+    pub version: Option<Text>,
+    /// HOST:PORT at which nodes and users reach the API. By default the address of the only control plane.
+    /// Several control planes need a load balancer, or a virtual IP address, not assigned to any node, that
+    /// kube-vip moves between control planes.
+    pub endpoint: Option<Text>,
+    /// The registry and path of Kubernetes' images. By default that of the version's kubeadm.
+    pub image_repository: Option<Text>,
+    /// The networks inside the cluster.
+    #[schemars(extend("default" = {}))]
+    pub networking: Networking,
+    /// The API server.
+    #[serde(default)]
+    pub api_server: ApiServer,
+    /// Moves the endpoint's address between the control planes.
+    pub kube_vip: Option<KubeVip>,
+    /// etcd. By default each control plane runs a member.
+    #[serde(default)]
+    pub etcd: Etcd,
+    /// The tokens with which nodes join.
+    #[schemars(extend("default" = {}))]
+    pub bootstrap_tokens: BootstrapTokens,
+    /// Files of kubeadm, kubelet and kube-proxy configuration, merged field by field into what nkd generates.
+    #[serde(default)]
+    pub kubeadm: Vec<Text>,
+}
+
+/// `spec.kubernetes.networking`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Networking {
+    /// The network of pods. In a dual-stack cluster two networks, separated by a comma.
+    #[schemars(extend("default" = "10.244.0.0/16"))]
+    pub pod_subnet: Text,
+    /// The network of services. In a dual-stack cluster two networks, separated by a comma.
+    #[schemars(extend("default" = "10.96.0.0/12"))]
+    pub service_subnet: Text,
+    /// The DNS domain of services.
+    #[schemars(extend("default" = "cluster.local"))]
+    pub dns_domain: Text,
+}
+
+/// `spec.kubernetes.apiServer`
+#[derive(Default, Deserialize, JsonSchema)]
+pub struct ApiServer {
+    /// Further DNS names and addresses at which the API is reached.
+    #[serde(default, rename = "certSANs")]
+    pub cert_sans: Vec<Text>,
+}
+
+/// `spec.kubernetes.kubeVip`
+#[derive(Deserialize, JsonSchema)]
+pub struct KubeVip {
+    /// The network interface that gets the address.
+    #[schemars(required)]
+    pub interface: Option<Text>,
+    /// The image of kube-vip.
+    #[schemars(extend("default" = "ghcr.io/kube-vip/kube-vip:v0.8.9"))]
+    pub image: Text,
+}
+
+/// `spec.kubernetes.etcd`
+#[derive(Default, Deserialize, JsonSchema)]
+pub struct Etcd {
+    /// An existing etcd cluster.
+    pub external: Option<Spanned<ExternalEtcd>>,
+}
+
+/// `spec.kubernetes.bootstrapTokens`
+#[derive(Deserialize, JsonSchema)]
+pub struct BootstrapTokens {
+    /// Whether the nodes of a pool share a token, as do the nodes without a pool, or each node has one. The
+    /// init node stores every token as a Secret.
+    #[schemars(extend("default" = "pool"))]
+    pub each: TokenOwner,
+    /// How long nodes can join after the cluster's first boot, such as 7d; at least 1d.
+    // Longer than kubeadm's 24h: machines are racked and powered on over days.
+    #[schemars(extend("default" = "7d"))]
+    pub ttl: Text,
+}
+
+/// Who shares a bootstrap token
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum TokenOwner {
+    /// The nodes of a pool.
+    Pool,
+    /// One node.
+    Node,
+}
+
+/// `spec.network`
+#[derive(Default, Deserialize, JsonSchema)]
+pub struct Network {
+    /// Manifests that the init node applies, in this order. Without a network add-on the nodes stay `NotReady`
+    /// until you apply one.
+    #[serde(default)]
+    pub manifests: Vec<Text>,
+    /// The add-on's ports, such as 8472/udp. firewalld lets them in.
+    #[serde(default)]
+    pub ports: Vec<Text>,
+}
+
+/// `spec.report`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The receiver's http or https URL.
+    #[schemars(required)]
+    pub url: Option<Text>,
+    /// A file of PEM certificates. The nodes trust them for this receiver.
+    pub ca_file: Option<Text>,
+}

@@ -1,0 +1,108 @@
+//! containerd: config.toml(5), and its "Registry Configuration".
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+
+use super::registries;
+use crate::config::{Config, PRIVATE, PUBLIC};
+use crate::fragments;
+use crate::model::{Access, Cluster, Registry, server};
+use crate::version::Version;
+
+/// The file in which nkd configures it.
+pub const CONFIG: &str = "/etc/containerd/config.toml";
+/// One directory for each registry.
+const REGISTRIES: &str = "/etc/containerd/certs.d";
+
+pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> Result<()> {
+    let selinux = if separate {
+        "\n  enable_selinux = true"
+    } else {
+        ""
+    };
+    let credentials = credentials(cluster);
+    let values = [
+        ("credentials", &*credentials),
+        ("registries", REGISTRIES),
+        ("sandboxImage", &cluster.sandbox_image),
+        ("selinux", selinux),
+    ];
+    let runtime = fragments::fill(fragments::CONTAINERD, &values)?;
+    let mode = if credentials.is_empty() {
+        PUBLIC
+    } else {
+        PRIVATE
+    };
+    config.file(CONFIG, mode, runtime);
+    for registry in &cluster.registries {
+        hosts(config, registry);
+    }
+    Ok(())
+}
+
+/// Credentials by host, which containerd 1 shows to the servers of tokens that registries name (Docker Hub's and
+/// GHCR's among them). It sends a header to registries alone. containerd 2 sends it to both, and calls this
+/// deprecated.
+fn credentials(cluster: &Cluster) -> String {
+    if !takes_version_1(cluster.version) {
+        return String::new();
+    }
+    let mut text = String::new();
+    for (host, credentials) in registries::credentials_by_host(cluster) {
+        let server = server(host);
+        let host = server.trim_start_matches("https://");
+        let credentials = credentials.expose();
+        let _ = write!(
+            text,
+            "\n\n    [plugins.\"io.containerd.grpc.v1.cri\".registry.configs.\"{host}\".auth]\n      \
+             auth = \"{credentials}\""
+        );
+    }
+    text
+}
+
+/// Whether kubelet takes a containerd before 2.0 (1.35 is the last release that does).
+const fn takes_version_1(kubernetes: Version) -> bool {
+    kubernetes.minor < 36
+}
+
+/// How one registry is reached, and its mirrors.
+fn hosts(config: &mut Config, registry: &Registry) {
+    let directory = format!("{REGISTRIES}/{}", registry.host);
+    let mut hosts = format!("server = \"{}\"\n", server(&registry.host));
+    let mirrors = registry.mirrors.iter().map(|mirror| {
+        let has_path = !mirror.path().is_empty();
+        (mirror.api(), has_path, &mirror.access, "pull\", \"resolve")
+    });
+    // The registry itself comes last, and only if it is reached in a way of its own.
+    let own = Some(&registry.access).filter(|access| !access.is_plain());
+    let own = own.map(|access| {
+        let url = server(&registry.host);
+        (url, false, access, "pull\", \"resolve\", \"push")
+    });
+    for (index, (url, has_path, access, can)) in mirrors.chain(own).enumerate() {
+        let _ = write!(hosts, "\n[host.\"{url}\"]\n  capabilities = [\"{can}\"]\n");
+        if has_path {
+            // The whole path is given; without it containerd adds one of its own.
+            hosts.push_str("  override_path = true\n");
+        }
+        if let Some(authority) = &access.certificate_authority {
+            let path = format!("{directory}/ca-{index}.crt");
+            let _ = writeln!(hosts, "  ca = \"{path}\"");
+            config.file(path, PUBLIC, authority);
+        }
+        if let Some(credentials) = &access.credentials {
+            let credentials = credentials.expose();
+            let _ = writeln!(hosts, "  [host.\"{url}\".header]");
+            let _ = writeln!(hosts, "    authorization = \"Basic {credentials}\"");
+        }
+    }
+    config.file(format!("{directory}/hosts.toml"), PRIVATE, hosts);
+}
+
+impl Access {
+    fn is_plain(&self) -> bool {
+        self.certificate_authority.is_none() && self.credentials.is_none()
+    }
+}

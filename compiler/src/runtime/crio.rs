@@ -1,0 +1,80 @@
+//! CRI-O: crio.conf(5), containers-registries.conf(5), containers-certs.d(5),
+//! containers-auth.json(5).
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use nkd_contract::Images;
+
+use super::registries;
+use crate::config::{Config, PRIVATE, PUBLIC};
+use crate::fragments;
+use crate::model::Cluster;
+use crate::version::Version;
+
+/// The file in which nkd configures it.
+pub const CONFIG: &str = "/etc/crio/crio.conf.d/90-nkd.conf";
+const CREDENTIALS: &str = "/etc/crio/nkd-auth.json";
+/// The images that CRI-O pins.
+pub const PINNED: &str = "/etc/crio/crio.conf.d/91-nkd-pinned.conf";
+/// CRI-O's separation of containers.
+pub const SELINUX: &str = "/etc/crio/crio.conf.d/92-nkd-selinux.conf";
+
+/// Whether its configuration has a list of pinned images: since 1.28, and CRI-O has Kubernetes' numbers.
+pub(super) const fn pins_images(version: Version) -> bool {
+    version.minor >= 28
+}
+
+/// `pinned` are the images that CRI-O never removes.
+pub(super) fn files(
+    config: &mut Config,
+    cluster: &Cluster,
+    pinned: Option<&Images>,
+    separate: bool,
+) -> Result<()> {
+    let values = [
+        ("credentials", CREDENTIALS),
+        ("sandboxImage", &cluster.sandbox_image),
+    ];
+    let runtime = fragments::fill(fragments::CRIO, &values)?;
+    config.file(CONFIG, PUBLIC, runtime);
+    if let Some(images) = pinned {
+        let mut names: Vec<_> = images.required.iter().map(|image| &*image.name).collect();
+        names.sort_unstable();
+        let lines: Vec<_> = names.iter().map(|name| format!("  \"{name}\",")).collect();
+        let values = [("images", &*lines.join("\n"))];
+        let pinned = fragments::fill(fragments::CRIO_PINNED, &values)?;
+        config.file(PINNED, PUBLIC, pinned);
+    }
+    if separate {
+        let selinux = fragments::CRIO_SELINUX;
+        config.file(SELINUX, PUBLIC, selinux);
+    }
+    let mut mirrors = fragments::CRIO_REGISTRIES.to_owned();
+    let registries = cluster.registries.iter();
+    for registry in registries.filter(|registry| !registry.mirrors.is_empty()) {
+        let host = &registry.host;
+        let _ = write!(
+            mirrors,
+            "\n[[registry]]\nprefix = \"{host}\"\nlocation = \"{host}\"\n"
+        );
+        for mirror in &registry.mirrors {
+            // One without a location is refused for CRI-O.
+            let location = mirror.location().unwrap_or_default();
+            let _ = write!(
+                mirrors,
+                "[[registry.mirror]]\nlocation = \"{location}\"\ninsecure = {}\n",
+                mirror.url.starts_with("http://")
+            );
+        }
+    }
+    config.file(
+        "/etc/containers/registries.conf.d/90-nkd.conf",
+        PUBLIC,
+        mirrors,
+    );
+    registries::certificates(config, cluster, "/etc/containers/certs.d");
+    let credentials = registries::credentials(cluster, |host| host)?;
+    config.file(CREDENTIALS, PRIVATE, credentials);
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! Docker, through dockershim or cri-dockerd: dockerd(8), "Daemon configuration file".
+
+use anyhow::Result;
+use nkd_contract::Runtime;
+use serde_json::{Value, json};
+
+use super::registries;
+use crate::config::{Config, PUBLIC};
+use crate::fragments;
+use crate::model::Cluster;
+
+/// The file in which nkd configures it.
+pub const CONFIG: &str = "/etc/docker/daemon.json";
+/// How cri-dockerd is started.
+pub const CRI_DOCKERD: &str = "/etc/systemd/system/cri-docker.service.d/10-nkd.conf";
+/// kubelet's argument for the sandbox image, where its own dockershim makes the sandboxes.
+pub const SANDBOX_ARGUMENT: &str = "pod-infra-container-image";
+
+pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> Result<()> {
+    let mut daemon: Value = serde_json::from_str(fragments::DOCKER)?;
+    let mirrors: Vec<_> = registries::mirrors(cluster)
+        .map(|mirror| &mirror.url)
+        .collect();
+    if !mirrors.is_empty() {
+        daemon["registry-mirrors"] = json!(mirrors);
+    }
+    if separate {
+        daemon["selinux-enabled"] = json!(true);
+    }
+    let daemon = serde_json::to_string_pretty(&daemon)? + "\n";
+    config.file(CONFIG, PUBLIC, daemon);
+    registries::certificates(config, cluster, "/etc/docker/certs.d");
+    if cluster.runtime == Runtime::CriDockerd {
+        let values = [("sandboxImage", &*cluster.sandbox_image)];
+        let dropin = fragments::fill(fragments::CRI_DOCKERD, &values)?;
+        config.file(CRI_DOCKERD, PUBLIC, dropin);
+    }
+    registries::for_kubelet(config, cluster)
+}

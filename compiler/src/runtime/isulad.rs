@@ -1,0 +1,55 @@
+//! iSulad: its manual's "Deployment Configuration" and "Interconnection with Kubernetes".
+
+use anyhow::Result;
+use nkd_contract::Runtime;
+use serde_json::{Value, json};
+
+use super::registries;
+use crate::config::{Config, PUBLIC};
+use crate::fragments;
+use crate::model::Cluster;
+use crate::version::Version;
+
+/// The file in which nkd configures it.
+pub const CONFIG: &str = "/etc/isulad/daemon.json";
+
+/// Whether iSulad speaks CRI's v1, which Kubernetes needs from 1.26 (changelog 1.26, "CRI
+/// v1alpha2 removed"). It came with iSulad 2.1.5, as did systemd's cgroups; older ones have
+/// neither, and pass over what they don't know.
+const fn has_cri_v1(version: Version) -> bool {
+    version.minor >= 26
+}
+
+/// Its cgroup driver, and so kubelet's.
+pub(super) const fn cgroup_driver(version: Version) -> &'static str {
+    if has_cri_v1(version) {
+        "systemd"
+    } else {
+        "cgroupfs"
+    }
+}
+
+pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> Result<()> {
+    let mut daemon: Value = serde_json::from_str(fragments::ISULAD)?;
+    let values = [
+        ("sandboxImage", &*cluster.sandbox_image),
+        ("socket", Runtime::Isulad.socket()),
+    ];
+    fragments::fill_document(&mut daemon, &values)?;
+    // For images without a registry in their name; without any, iSulad can't pull those at all.
+    let mirrors = registries::mirrors(cluster).map(|mirror| &*mirror.url);
+    daemon["registry-mirrors"] = mirrors.chain(["docker.io"]).collect();
+    if has_cri_v1(cluster.version) {
+        daemon["enable-cri-v1"] = json!(true);
+        // Only with runc as the runtime.
+        daemon["systemd-cgroup"] = json!(true);
+        daemon["default-runtime"] = json!("runc");
+    }
+    if separate {
+        daemon["selinux-enabled"] = json!(true);
+    }
+    let daemon = serde_json::to_string_pretty(&daemon)? + "\n";
+    config.file(CONFIG, PUBLIC, daemon);
+    registries::certificates(config, cluster, "/etc/isulad/certs.d");
+    registries::for_kubelet(config, cluster)
+}

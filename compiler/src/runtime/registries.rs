@@ -1,0 +1,89 @@
+//! What several runtimes have in common about registries.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::config::{Config, PRIVATE, PUBLIC};
+use crate::fragments;
+use crate::model::{Access, Cluster, DOCKER_HUB, Mirror, Secret};
+
+/// Where kubelet finds credentials. Not its own directory, which a reset of kubeadm empties.
+const CREDENTIALS: &str = "/etc/nkd/registries";
+
+/// Docker's mirrors, the only ones some runtimes know.
+pub(super) fn mirrors(cluster: &Cluster) -> impl Iterator<Item = &Mirror> {
+    let hub = cluster
+        .registries
+        .iter()
+        .filter(|registry| registry.host == DOCKER_HUB);
+    hub.flat_map(|registry| &registry.mirrors)
+}
+
+/// All registries and mirrors by their `host` or `host:port`.
+fn hosts(cluster: &Cluster) -> impl Iterator<Item = (&str, &Access)> {
+    cluster.registries.iter().flat_map(|registry| {
+        let mirrors = registry.mirrors.iter();
+        let mirrors = mirrors.map(|mirror| (mirror.host(), &mirror.access));
+        [(&*registry.host, &registry.access)]
+            .into_iter()
+            .chain(mirrors)
+    })
+}
+
+/// A directory for each registry, with the authorities to trust there.
+pub(super) fn certificates(config: &mut Config, cluster: &Cluster, root: &str) {
+    let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (host, access) in hosts(cluster) {
+        let authority = access.certificate_authority.as_deref();
+        if let Some(authority) = authority {
+            let known = all.entry(host).or_default();
+            if !known.contains(&authority) {
+                known.push(authority);
+            }
+        }
+    }
+    for (host, authorities) in all {
+        config.file(
+            format!("{root}/{host}/nkd.crt"),
+            PUBLIC,
+            authorities.concat(),
+        );
+    }
+}
+
+/// The credentials for each registry and mirror that has any.
+pub(super) fn credentials_by_host(cluster: &Cluster) -> BTreeMap<&str, &Secret> {
+    let all =
+        hosts(cluster).filter_map(|(host, access)| Some((host, access.credentials.as_ref()?)));
+    all.collect()
+}
+
+/// A file of credentials as Docker's client began it; `key` says how it calls a registry.
+pub(super) fn credentials(cluster: &Cluster, key: fn(&str) -> &str) -> Result<String> {
+    let all = credentials_by_host(cluster).into_iter();
+    let all = all.map(|(host, credentials)| (key(host), json!({"auth": credentials.expose()})));
+    let file = json!({"auths": all.collect::<BTreeMap<_, _>>()});
+    Ok(serde_json::to_string_pretty(&file)? + "\n")
+}
+
+/// Credentials for a runtime that has none of its own: kubelet hands them to it with each pull.
+pub(super) fn for_kubelet(config: &mut Config, cluster: &Cluster) -> Result<()> {
+    if credentials_by_host(cluster).is_empty() {
+        return Ok(());
+    }
+    let credentials = credentials(cluster, |host| match host {
+        DOCKER_HUB => "https://index.docker.io/v1/",
+        host => host,
+    })?;
+    config.file(format!("{CREDENTIALS}/config.json"), PRIVATE, credentials);
+    let values = [("directory", CREDENTIALS)];
+    let dropin = fragments::fill(fragments::KUBELET_REGISTRIES, &values)?;
+    config.file(
+        "/etc/systemd/system/kubelet.service.d/20-registries.conf",
+        PUBLIC,
+        dropin,
+    );
+    Ok(())
+}
