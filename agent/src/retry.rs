@@ -27,7 +27,7 @@ pub(crate) fn retry(root: &Root) -> anyhow::Result<()> {
         }
         Word::Known(State::Ready) => bail!("{node} is Ready: there is nothing to retry"),
         Word::Known(State::Installing | State::Retrying) | Word::Other(_) => {
-            bail!("the installation of {node} hasn't failed; see `nkd-agent status`")
+            bail!("the installation of {node} has not failed; see `nkd-agent status`")
         }
     }
     root.command("systemctl")

@@ -65,9 +65,9 @@ fn a_failed_installation_is_started_again() {
 #[test]
 fn what_has_not_failed_is_left_alone() {
     for (history, words) in [
-        (&[][..], "hasn't begun"),
-        (&[Kind::Started, Kind::StageStarted], "hasn't failed"),
-        (&[Kind::Started, Kind::AttemptFailed], "hasn't failed"),
+        (&[][..], "has not begun"),
+        (&[Kind::Started, Kind::StageStarted], "has not failed"),
+        (&[Kind::Started, Kind::AttemptFailed], "has not failed"),
         (&[Kind::Started, Kind::Ready], "cp1 is Ready"),
     ] {
         let (output, calls) = retry(history);

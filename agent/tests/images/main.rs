@@ -325,7 +325,7 @@ fn a_runtime_that_names_other_bytes_is_found_out_and_loses_the_name() {
     machine.put(DIRECTORY, &made.bytes);
     let message = stops(&machine, Cause::ImagesDigest);
     assert!(
-        message.contains("example.org/a:1 is sha256:bad in the runtime"),
+        message.contains("example.org/a:1 has the digest sha256:bad in the runtime"),
         "{message}"
     );
     assert!(machine.names().is_empty());

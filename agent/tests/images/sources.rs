@@ -109,7 +109,7 @@ fn a_server_without_the_bundle_is_named() {
     let machine = machine(&made, sources, |_| {});
     let message = stops(&machine, Cause::ImagesTruncated);
     assert!(
-        message.contains(&server.url) && message.contains("100 bytes there"),
+        message.contains(&server.url) && message.contains("the file has 100 bytes"),
         "{message}"
     );
     let told = machine.read(paths::EVENTS);

@@ -94,7 +94,10 @@ fn a_hook_that_cannot_be_executed_is_not_passed_over() {
     assert_eq!(machine.install(), End::Exhausted);
     let (_, cause, message) = machine.failure();
     assert_eq!(cause, Cause::HookFailed);
-    assert!(message.ends_with("rtc is no executable file"), "{message}");
+    assert!(
+        message.ends_with("rtc is not an executable file"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn a_machine_that_is_too_small_is_told_by_how_much() {
     assert_eq!(cause, Cause::HostTooSmall);
     assert_eq!(
         message,
-        "this machine has 1 processors of 2 needed and 992 MiB of memory of 1700 MiB needed"
+        "this machine has 1 processors (2 are required) and 992 MiB of memory (1700 MiB are required)"
     );
 }
 
@@ -95,7 +95,7 @@ fn a_disk_without_room_is_told_with_its_numbers() {
     assert_eq!(cause, Cause::HostDisk);
     let free = message.strip_prefix("/var/lib has ").unwrap();
     let free = free
-        .strip_suffix(" MiB free of 1099511627776 MiB needed")
+        .strip_suffix(" MiB free, but 1099511627776 MiB are required")
         .unwrap();
     let file_system = nix::sys::statvfs::statvfs(&machine.path("/")).unwrap();
     let actual = file_system.blocks_available() * file_system.fragment_size() / (1 << 20);
@@ -130,7 +130,7 @@ fn a_kubelet_that_refuses_the_old_cgroups_is_not_started_on_them() {
     assert_eq!(cause, Cause::HostCgroups);
     assert_eq!(
         message,
-        "this machine has cgroups v1, and kubelet v1.35.0 doesn't run with those"
+        "this machine uses cgroups v1, which kubelet v1.35.0 does not support"
     );
 
     let machine = Machine::new();
@@ -322,7 +322,7 @@ fn a_program_counts_where_its_unit_looks_for_it_and_nowhere_else() {
         let (cause, message) = stops_at_host(&machine, |_| {});
         assert_eq!(cause, Cause::HostProgram);
         let place = format!("/usr/bin/{program} ({program}.service starts it)");
-        assert_eq!(message, format!("not in this OS image: {place}"));
+        assert_eq!(message, format!("the OS image lacks {place}"));
         // A unit may start it from a place that is on no search path.
         let place = format!("/opt/kubernetes/{program}");
         let machine = moved(program, &place);
@@ -348,7 +348,7 @@ fn a_unit_that_cannot_be_started_is_named_with_its_state() {
         machine.write("/units/containerd.service", &format!("LoadState={state}\n"));
         let (cause, message) = stops_at_host(&machine, |_| {});
         assert_eq!(cause, Cause::HostProgram);
-        let expected = format!("not in this OS image: containerd.service (its state is {state})");
+        let expected = format!("the OS image lacks containerd.service (its state is {state})");
         assert_eq!(message, expected);
     }
 }

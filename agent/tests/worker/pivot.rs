@@ -120,7 +120,10 @@ fn an_image_that_never_boots_stops_it_instead_of_the_machine_rebooting_for_ever(
     }
     let (stage, cause, message) = machine.failure();
     assert_eq!((stage, cause), (Some(Stage::Pivot), Cause::PivotNotBooted));
-    assert!(message.ends_with("the machine runs c0ffee"), "{message}");
+    assert!(
+        message.ends_with("the machine still runs c0ffee"),
+        "{message}"
+    );
     assert_eq!(machine.calls_of("systemctl").len(), 3);
 }
 
