@@ -427,7 +427,10 @@ fn short_names_and_digests_name_what_runtimes_would_run() {
         .retain(|it| it["annotations"]["org.opencontainers.image.ref.name"] != name);
     layout.name(nginx.clone(), &name);
     let stderr = site.refused(&["images", "-o", "b.tar"]);
-    let line = format!("{name} is {} for amd64", nginx["digest"].as_str().unwrap());
+    let line = format!(
+        "{name} has the digest {} for amd64",
+        nginx["digest"].as_str().unwrap()
+    );
     assert!(stderr.contains(&line), "{stderr}");
 }
 

@@ -1,4 +1,4 @@
-//! The documentation of the cluster file, from the types of its [keys](super::keys).
+//! The documentation of the cluster file, from the types of its keys.
 
 use std::fmt::Write as _;
 

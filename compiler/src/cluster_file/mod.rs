@@ -1,5 +1,5 @@
-//! The cluster file: its [keys], the [defaults] that follow from other keys, and the checks that make the
-//! [model](crate::model) of them.
+//! The cluster file: its keys, the defaults that follow from other keys, and the checks that make the model of
+//! them.
 
 mod addressing;
 mod airgap;

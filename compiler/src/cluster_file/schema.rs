@@ -1,4 +1,4 @@
-//! The JSON schema of the cluster file, from the types of its [keys](super::keys).
+//! The JSON schema of the cluster file, from the types of its keys.
 
 use nkd_document::yaml::without_null;
 use schemars::SchemaGenerator;

@@ -1,4 +1,4 @@
-//! From the keys to the [model](crate::model). Every check runs, so that one run shows everything that is wrong.
+//! From the keys to the model. Every check runs, so that one run shows everything that is wrong.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
