@@ -21,8 +21,9 @@ fn send(lab: &Lab, callbacks: &Callbacks, id: &str, key: &str) -> String {
         "kind": "started", "message": "hello",
     });
     let body = json!({
-        "specversion": "1.0", "id": id, "source": "/nodes/cp1",
-        "type": "org.openeuler.nkd1.node.started", "data": event,
+        "specversion": "1.0", "id": id, "source": "/nodes/cp1", "time": event["time"],
+        "type": "org.openeuler.nkd1.node.started", "datacontenttype": "application/json",
+        "data": event,
     })
     .to_string();
     let time = SystemTime::now()
@@ -73,7 +74,10 @@ fn only_what_a_trusted_key_signed_is_received() {
     assert_eq!(callbacks.received(), []);
     assert_eq!(
         callbacks.refused(),
-        ["unknown node cp1", "from cp1: wrong signature"]
+        [
+            "there is no key of node cp1",
+            "webhook-signature has no signature of node cp1"
+        ]
     );
 
     assert_eq!(send(&lab, &callbacks, "1", KEY), "204");

@@ -43,7 +43,7 @@ pub enum Refusal {
     #[error("{TIMESTAMP_HEADER} {0:?} is not a number of seconds")]
     Timestamp(String),
     /// The body is not the event of a node.
-    #[error("the body is not a CloudEvent of a node: {0}")]
+    #[error("the body is not a CloudEvent of a node")]
     Body(#[from] serde_json::Error),
     /// The receiver has no key of the node that the event names.
     #[error("there is no key of node {0}")]
