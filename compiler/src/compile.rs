@@ -11,7 +11,6 @@ use crate::compiled::{Compiled, CompiledNode};
 use crate::config::Config;
 use crate::failure::{Failure, required};
 use crate::images::{Closure, Planned};
-use crate::model::{Cluster, Node};
 use crate::node;
 use crate::output;
 use crate::own_configs::Users;
@@ -20,6 +19,7 @@ use crate::pki::{Secrets, kubeconfig};
 use crate::proof;
 use crate::secrets_file;
 use nkd_document::{Code, Diagnostics, Reported, Span};
+use nkd_model::{Cluster, Node};
 
 /// What to compile.
 pub struct Request<'a> {

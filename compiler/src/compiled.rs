@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::images::Closure;
-use crate::model::Cluster;
 use crate::pki::Secrets;
+use nkd_model::Cluster;
 
 /// A compiled cluster.
 pub struct Compiled {

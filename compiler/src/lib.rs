@@ -1,9 +1,9 @@
 //! `nkd`: an offline compiler from one cluster file to one proven Ignition file per machine.
 //!
-//! The way of the data: [`cluster_file`] (as written, resolved, validated) makes a `model`; `node` makes
-//! from it what goes onto one machine, with `kubeadm`, [`pki`], `images` and the fragments; the user's own
-//! configs are merged into that ([`config`]); [`proof`] holds all machines against each other; carriers and
-//! output write it. `docs/architecture.md` has the order of the modules, which a test holds.
+//! Data flows one way: [`cluster_file`] reads and checks the cluster file and makes the model (`nkd_model`). From
+//! it, `node` makes what one machine gets, with `kubeadm`, [`pki`], `images` and the fragments. [`config`] merges the
+//! user's own configs into that. [`proof`] checks all machines against each other. [`carrier`] and [`output`] write
+//! the result. `docs/architecture.md` lists the order of the modules, and a test holds it.
 
 pub mod bundle;
 pub mod carrier;
@@ -18,7 +18,6 @@ mod fragments;
 mod image_name;
 mod images;
 mod kubeadm;
-mod model;
 mod node;
 pub mod output;
 mod own_configs;
@@ -28,4 +27,3 @@ pub mod proof;
 mod provenance;
 mod runtime;
 mod secrets_file;
-pub mod version;

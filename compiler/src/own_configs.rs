@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 use crate::config::needs::{Found, Needs};
-use crate::config::user::UserConfig;
 use crate::config::{Collision, Config, SPEC_MINOR};
-use crate::model::{Cluster, Node};
 use crate::provenance;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_ignition::{check, tree};
+use nkd_model::UserConfig;
+use nkd_model::{Cluster, Node};
 
 /// The cluster's configs, and what was found with them so far.
 pub struct Users<'a> {

@@ -3,8 +3,8 @@
 use nkd_contract::paths;
 
 use crate::kubeadm::PATCHES;
-use crate::model::lines::Lines;
 use crate::runtime::crio;
+use nkd_model::lines::Lines;
 
 /// What begins with a path, a disk's too, and the key it is from; `NODE` stands for the node's name.
 /// The longest path counts.
@@ -72,9 +72,9 @@ mod tests {
     use std::path::Path;
 
     use super::cause;
-    use crate::model::lines::lines;
     use nkd_document::Diagnostics;
     use nkd_document::yaml::documents;
+    use nkd_model::lines::lines;
 
     #[test]
     fn keys_and_nodes_are_found_on_their_lines() {

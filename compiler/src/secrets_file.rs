@@ -7,11 +7,11 @@ use std::time::Duration;
 use nkd_contract::Timestamp;
 
 use crate::failure::Failure;
-use crate::model::{Cluster, OwnKeys};
 use crate::pki::own::Chain;
 use crate::pki::verify::{self, PartProblem};
 use crate::pki::{Secrets, outlives_admin};
 use nkd_document::{Code, Diagnostics, Reported};
+use nkd_model::{Cluster, OwnKeys};
 
 /// The way out where a part is damaged or somebody else's.
 const RESTORE: &str =
@@ -92,8 +92,8 @@ pub fn report_ends(secrets: &Secrets, tokens: Duration, now: Timestamp, to: &mut
         } else if left < SOON {
             let days = left.as_secs() / 86_400;
             to.note(format!(
-                "the authority in `{part}` of the secrets ends in {days} days, at {end}; it can't be \
-                 renewed, so a new cluster has to take the place of this one by then"
+                "the authority in `{part}` of the secrets expires in {days} days, at {end}. It cannot \
+                 be renewed, so you must replace this cluster with a new one before then"
             ));
         }
     }

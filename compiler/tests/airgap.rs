@@ -35,7 +35,7 @@ fn compiled(site: &Site, node: &str) -> (Value, String) {
 
 fn digests(plan: &Value) -> Vec<&Value> {
     let required = plan["images"]["required"].as_array().unwrap();
-    required.iter().map(|it| &it["digest"]).collect()
+    required.iter().map(|image| &image["digest"]).collect()
 }
 
 const BUNDLE: &str = "  airgap: {bundles: [bundle.tar]}\n";
@@ -84,7 +84,7 @@ fn each_runtime_gets_the_digest_it_knows_images_by() {
                 .contents()
                 .images
                 .iter()
-                .find(|it| image["name"] == it.name);
+                .find(|pinned| image["name"] == pinned.name);
             let bundled = bundled.unwrap();
             let digest = if of_manifest {
                 bundled.manifest.digest
@@ -232,7 +232,7 @@ fn a_node_gets_the_smallest_bundle_that_has_all_it_runs() {
         "pause:3.10",
         "coredns/coredns:v1.11.3",
     ];
-    let worker = worker.map(|it| format!("registry.k8s.io/{it}"));
+    let worker = worker.map(|image| format!("registry.k8s.io/{image}"));
     let worker = worker.each_ref().map(String::as_str);
     fs::write(site.path("worker.tar"), tiny_bundle(&worker, "amd64")).unwrap();
     let files = |node| {
@@ -241,7 +241,7 @@ fn a_node_gets_the_smallest_bundle_that_has_all_it_runs() {
         let bundles = bundles.as_array().unwrap().clone();
         bundles
             .into_iter()
-            .map(|it| it["file"].clone())
+            .map(|bundle| bundle["file"].clone())
             .collect::<Vec<_>>()
     };
     assert_eq!(files("w1"), ["worker.tar"]);
@@ -263,10 +263,10 @@ fn parts_are_all_named_but_for_those_with_nothing_new() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|it| &it["file"])
+        .map(|bundle| &bundle["file"])
         .collect();
     assert_eq!(files, ["a.tar", "b.tar"]);
-    assert!(digests(&plan).iter().all(|it| it.is_string()));
+    assert!(digests(&plan).iter().all(|digest| digest.is_string()));
 }
 
 fn site_images() -> Vec<common::images::Image> {
@@ -281,7 +281,10 @@ fn with_a_fallback_what_no_bundle_has_is_pulled_and_not_pinned() {
     fs::write(site.path("bundle.tar"), pause).unwrap();
     let (plan, _) = compiled(&site, "w1");
     assert_eq!(plan["images"]["source"]["bundles"]["registry"], true);
-    let pinned = digests(&plan).iter().filter(|it| it.is_string()).count();
+    let pinned = digests(&plan)
+        .iter()
+        .filter(|digest| digest.is_string())
+        .count();
     assert_eq!((pinned, digests(&plan).len()), (1, 3));
 }
 
@@ -294,7 +297,8 @@ fn images_can_be_listed_and_bundled_before_the_bundle_is_there() {
 /// Bundles of broken input: `SNAPSHOTS=overwrite` writes them.
 #[test]
 fn bundles_in_broken_input_are_as_they_are_made_here() {
-    let kubernetes = ["pause:3.10", "kube-proxy:v1.31.2"].map(|it| format!("registry.k8s.io/{it}"));
+    let kubernetes =
+        ["pause:3.10", "kube-proxy:v1.31.2"].map(|image| format!("registry.k8s.io/{image}"));
     let kubernetes = kubernetes.each_ref().map(String::as_str);
     let zeros = format!("example.org/a@sha256:{}", "0".repeat(64));
     let pause = &kubernetes[..1];
@@ -308,7 +312,7 @@ fn bundles_in_broken_input_are_as_they_are_made_here() {
     ] {
         let path = common::fixtures().join(path);
         let bytes = tiny_bundle(names, arch);
-        if std::env::var("SNAPSHOTS").is_ok_and(|it| it == "overwrite") {
+        if std::env::var("SNAPSHOTS").is_ok_and(|value| value == "overwrite") {
             fs::write(&path, &bytes).unwrap();
         }
         assert!(fs::read(&path).unwrap() == bytes, "{}", path.display());

@@ -84,7 +84,9 @@ fn what_nkd_images_fetches_goes_in_as_it_is() {
 
 /// Adds a pod of these images to the cluster.
 fn pod(site: &Site, images: &[&str]) {
-    let containers = images.iter().map(|it| json!({"name": "a", "image": it}));
+    let containers = images
+        .iter()
+        .map(|image| json!({"name": "a", "image": image}));
     let pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -101,7 +103,7 @@ fn a_layer_that_images_share_is_in_the_bundle_once() {
     site.create(&["images", "-o", "bundle.tar"]);
     let mut archive = tar::Archive::new(fs::File::open(site.path("bundle.tar")).unwrap());
     let entries = archive.entries().unwrap();
-    let paths = entries.map(|it| it.unwrap().path().unwrap().into_owned());
+    let paths = entries.map(|entry| entry.unwrap().path().unwrap().into_owned());
     // Two files of the layout, the shared layer; manifest, configuration and layer of each image,
     // whose configurations differ with their layers.
     assert_eq!(paths.count(), 2 + 1 + 3 * images.len());
@@ -196,7 +198,7 @@ fn parts_of_an_earlier_bundle_are_pointed_out() {
     site.create(&["images", "-o", "b.tar", "--split", "12000"]);
     assert!(site.path("b-3.tar").exists());
     let run = site.create(&["images", "-o", "b.tar"]);
-    let note = "of an earlier bundle, and not of this one: b-1.tar, b-2.tar, b-3.tar";
+    let note = "these files are left over from an earlier bundle: b-1.tar, b-2.tar, b-3.tar";
     assert!(run.stderr.contains(note), "{}", run.stderr);
 }
 
@@ -424,7 +426,7 @@ fn short_names_and_digests_name_what_runtimes_would_run() {
     // Another image under the name with the digest.
     layout
         .index
-        .retain(|it| it["annotations"]["org.opencontainers.image.ref.name"] != name);
+        .retain(|manifest| manifest["annotations"]["org.opencontainers.image.ref.name"] != name);
     layout.name(nginx.clone(), &name);
     let stderr = site.refused(&["images", "-o", "b.tar"]);
     let line = format!(

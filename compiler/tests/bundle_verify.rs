@@ -100,7 +100,8 @@ fn with_index(change: impl FnOnce(&mut Value)) -> String {
 
 #[test]
 fn a_bundle_that_says_another_architecture_than_its_images_is_refused() {
-    let reason = with_index(|it| it["manifests"][0]["platform"]["architecture"] = json!("arm64"));
+    let reason =
+        with_index(|index| index["manifests"][0]["platform"]["architecture"] = json!("arm64"));
     assert_eq!(
         reason,
         format!("{NAME} is for linux/amd64, but the bundle is for arm64")
@@ -110,7 +111,7 @@ fn a_bundle_that_says_another_architecture_than_its_images_is_refused() {
 #[test]
 fn a_name_that_points_at_another_digest_is_refused() {
     let digest = Digest::of(b"another").to_string();
-    let reason = with_index(|it| it["manifests"][0]["digest"] = json!(digest));
+    let reason = with_index(|index| index["manifests"][0]["digest"] = json!(digest));
     assert!(reason.contains("blobs/sha256"), "{reason}");
 }
 

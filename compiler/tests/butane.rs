@@ -84,7 +84,7 @@ fn see(value: &Value, object: &'static Object, seen: &mut Fields) {
 }
 
 fn collect(object: &'static Object, all: &mut Fields) {
-    for field in object.fields.iter().filter(|it| it.since <= NEWEST) {
+    for field in object.fields.iter().filter(|field| field.since <= NEWEST) {
         all.insert((object.name, field.name));
         if let Kind::Object(inner) | Kind::List(Item::Object(inner), _) = field.kind {
             collect(inner, all);

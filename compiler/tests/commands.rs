@@ -63,7 +63,7 @@ fn explain_knows_what_each_file_is_and_who_asked_for_it() {
     assert!(line("/etc/nkd/report.json").contains("private"));
     assert!(line("/etc/nkd/pki/ca.key").contains(" key "));
     assert!(line("/etc/nkd/pki/ca.crt").contains("public"));
-    assert!(line("/etc/sysctl.d").ends_with("every node has it"));
+    assert!(line("/etc/sysctl.d").ends_with("on every node"));
     let entries = json(&[
         "explain",
         out.to_str().unwrap(),
@@ -117,7 +117,7 @@ fn diff_names_the_nodes_and_paths_that_change() {
     fs::write(&file, text).unwrap();
     let secrets = a.join("secrets.json");
     compile(&file, &b, &["--secrets", secrets.to_str().unwrap()]);
-    let [a, b] = [&a, &b].map(|it| it.to_str().unwrap());
+    let [a, b] = [&a, &b].map(|path| path.to_str().unwrap());
     let text = "cp1: changed\n  added    /etc/nkd/report.json\nw1: changed\n  added    /etc/nkd/report.json\n";
     assert_eq!(succeeds(&["diff", a, b]), text);
     let same = json(&["diff", a, a]);
@@ -168,7 +168,7 @@ fn a_sandbox_image_that_kubeadm_does_not_know_is_said() {
     let answer = json(&["images", file.to_str().unwrap()]);
     let note = answer["note"].as_str().unwrap();
     assert!(
-        note.contains("r.example.org/pause:3.2 is not k8s.gcr.io/pause:3.2"),
+        note.contains("r.example.org/pause:3.2 differs from kubeadm's k8s.gcr.io/pause:3.2"),
         "{note}"
     );
     assert_eq!(answer["images"].as_array().unwrap().len(), 8);
@@ -313,8 +313,9 @@ fn compile_names_the_nodes_to_which_the_cluster_file_gives_no_name_server() {
     let file = directory.path().join("cluster.yaml");
     let (before, _) = demo.split_once("  nodes:\n").unwrap();
     fs::write(&file, format!("{before}{nodes}")).unwrap();
-    let note = "static interfaces without a name server on none: pods there resolve names of the cluster and no \
-                others, unless the OS image or a file of yours names a server; `dns` of an interface names one";
+    let note = "no name server on none: all interfaces are static and none sets `dns`. Pods there can only \
+                resolve names inside the cluster, unless the OS image or one of your own files sets a name \
+                server";
     let out = directory.path().join("out");
     let run = compile(&file, &out, &[]);
     assert_eq!(run.stderr, format!("note: {note}\n"));

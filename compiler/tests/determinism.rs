@@ -148,7 +148,7 @@ fn ordered(value: &Value, reverse: bool) -> String {
             format!("{{{}}}", entries.join(",\n"))
         }
         Value::Array(list) => {
-            let items: Vec<_> = list.iter().map(|it| ordered(it, reverse)).collect();
+            let items: Vec<_> = list.iter().map(|item| ordered(item, reverse)).collect();
             format!("[{}]", items.join(", "))
         }
         other => other.to_string(),

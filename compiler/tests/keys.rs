@@ -262,7 +262,9 @@ fn rotation_changes_what_was_asked_for_and_refuses_what_nodes_share() {
         &["--secrets", path.to_str().unwrap()],
     );
     compiles_and_verifies(at);
-    let left = fs::read_dir(at).unwrap().map(|it| it.unwrap().file_name());
+    let left = fs::read_dir(at)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
     assert!(
         left.into_iter()
             .all(|name| !name.to_string_lossy().starts_with(".nkd"))

@@ -104,7 +104,7 @@ fn the_same_input_and_secrets_give_the_same_bytes() {
     let bytes = |directory| {
         contents(directory)
             .into_iter()
-            .map(|it| it.1)
+            .map(|pair| pair.1)
             .collect::<Vec<_>>()
     };
     assert_eq!(bytes(&other), bytes(&out), "compiled elsewhere");
@@ -314,7 +314,7 @@ fn an_output_replaced_leaves_nothing_behind() {
     compile(&demo(), &out, &[]);
     let names: Vec<_> = fs::read_dir(directory.path())
         .unwrap()
-        .map(|it| it.unwrap().file_name())
+        .map(|entry| entry.unwrap().file_name())
         .collect();
     assert_eq!(names, ["out"]);
 }

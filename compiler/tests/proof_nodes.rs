@@ -254,7 +254,7 @@ fn every_control_plane_is_held_against_the_others() {
 fn the_control_plane_that_makes_the_cluster_is_the_first() {
     let directory = tempfile::tempdir().unwrap();
     let mut cluster = highly_available(directory.path());
-    let [init, second, third] = ["11", "12", "13"].map(|it| format!("10.200.0.{it}:8443"));
+    let [init, second, third] = ["11", "12", "13"].map(|last| format!("10.200.0.{last}:8443"));
     let orders = [
         (0, json!([second]), json!([third])),
         (2, json!([]), json!([])),

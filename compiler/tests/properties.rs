@@ -151,7 +151,9 @@ impl Choices {
             });
             if worker.interface {
                 let bits = |it: &str| if it.contains(':') { 64 } else { 24 };
-                let addresses = address.split(',').map(|it| format!("{it}/{}", bits(it)));
+                let addresses = address
+                    .split(',')
+                    .map(|address| format!("{address}/{}", bits(address)));
                 let addresses: Vec<_> = addresses.collect();
                 node["interfaces"] = json!([{"name": "eth0", "addresses": addresses}]);
             }

@@ -385,7 +385,7 @@ fn who_has_to_wait_for_another_run_is_told() {
     let until = Instant::now() + Duration::from_secs(20);
     while !fs::read_to_string(&log)
         .unwrap()
-        .contains("waits until it ends")
+        .contains("waiting for another run of nkd")
     {
         assert!(Instant::now() < until && run.try_wait().unwrap().is_none());
     }

@@ -46,8 +46,10 @@ fn the_schema_and_the_documentation_are_current() {
 
 #[test]
 fn examples_and_test_clusters_fit_the_schema() {
-    let examples = ["external", "full", "ha"].map(|it| tests().join("clusters").join(it));
-    let examples = examples.into_iter().map(|it| it.join("cluster.yaml"));
+    let examples = ["external", "full", "ha"].map(|name| tests().join("clusters").join(name));
+    let examples = examples
+        .into_iter()
+        .map(|directory| directory.join("cluster.yaml"));
     let ha = root().join("../examples/ha/cluster.yaml");
     for path in examples.chain([demo(), ha]) {
         let text = std::fs::read_to_string(&path).unwrap();
@@ -89,7 +91,7 @@ fn a_new_cluster_file_names_every_key_and_shows_the_defaults() {
     let definitions = schema["$defs"].as_object().unwrap().values();
     let mappings = definitions.chain([&schema]);
     for (key, property) in mappings
-        .filter_map(|it| it["properties"].as_object())
+        .filter_map(|schema| schema["properties"].as_object())
         .flatten()
     {
         assert!(new.contains(&format!("{key}:")), "{key}");

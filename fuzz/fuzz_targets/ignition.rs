@@ -6,7 +6,7 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use nkd::config::SPEC_MINOR;
-use nkd::config::user::UserConfig;
+use nkd::config::user;
 use nkd_document::Diagnostics;
 use nkd_document::json;
 use nkd_document::yaml::Node;
@@ -43,5 +43,5 @@ fuzz_target!(|text: &str| {
 
 fn config(text: &str, to: &mut Diagnostics) -> Option<Node> {
     let source = to.add(Path::new("fuzz.ign"), text.to_owned());
-    UserConfig::read(source, to).ok().map(|user| user.config)
+    user::read(source, to).ok().map(|user| user.config)
 }

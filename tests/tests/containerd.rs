@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use nkd::version::Version;
 use nkd_contract::{Kind, Stage, paths};
+use nkd_model::version::Version;
 use serde_json::json;
 use testbed::containerd::{CTR, has_what_the_plan_pins};
 use testbed::events::{await_event, await_soon, events, is};

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nkd::compile::{self, Request};
-use nkd::version::{KubeadmApi, Version};
 use nkd_document::Diagnostics;
+use nkd_model::version::{KubeadmApi, Version};
 use serde_json::{Value, json};
 use testbed::requirements::{self, Purpose};
 use testbed::{Cache, Kubernetes};

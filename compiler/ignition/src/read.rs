@@ -52,7 +52,7 @@ impl Reader<'_> {
         for entry in entries {
             let name = join(path, &entry.key);
             let Some((_, field)) = fields.iter().find(|(name, _)| *name == entry.key) else {
-                let known = fields.iter().filter(|it| self.is_known(object, it.1));
+                let known = fields.iter().filter(|field| self.is_known(object, field.1));
                 let help = yaml::suggest(&entry.key, known.map(|(name, _)| name.as_str()));
                 let message = format!("unknown key `{name}`");
                 self.to
@@ -75,7 +75,7 @@ impl Reader<'_> {
             }
         }
         let is = |it: &Entry, name: &str| it.key == name && it.node.value != Value::Null;
-        let written = |name: &str| entries.iter().any(|it| is(it, name));
+        let written = |name: &str| entries.iter().any(|entry| is(entry, name));
         for (name, field) in fields {
             if self.format.needs(object, field) && !written(&name) {
                 let message = format!("`{}` is missing", join(path, &name));
@@ -156,7 +156,7 @@ pub struct Json {
 impl Format for Json {
     fn fields(&self, object: &'static Object) -> Vec<(String, &'static Field)> {
         let fields = object.fields.iter();
-        fields.map(|it| (it.name.to_owned(), it)).collect()
+        fields.map(|field| (field.name.to_owned(), field)).collect()
     }
 
     fn lacks(&self, _: &'static Object, field: &Field) -> Option<String> {

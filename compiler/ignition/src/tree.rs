@@ -27,7 +27,7 @@ pub fn text<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
 
 /// Whether `true` is under a key.
 pub fn is_true(node: &Node, key: &str) -> bool {
-    entry(node, key).is_some_and(|it| it.node.value == Value::Bool(true))
+    entry(node, key).is_some_and(|entry| entry.node.value == Value::Bool(true))
 }
 
 /// The whole number under a key.
@@ -78,7 +78,7 @@ pub fn pair(span: Span, key: &str, value: impl Into<Value>) -> Entry {
 /// Sets a key of a mapping, in place of what it had.
 pub fn set(target: &mut Node, entry: Entry) {
     if let Value::Map(entries) = &mut target.value {
-        entries.retain(|it| it.key != entry.key);
+        entries.retain(|old| old.key != entry.key);
         entries.push(entry);
     }
 }
@@ -131,7 +131,9 @@ pub fn to_json(node: &Node) -> serde_json::Value {
     match &node.value {
         Value::List(nodes) => Json::Array(nodes.iter().map(to_json).collect()),
         Value::Map(entries) => {
-            let fields = entries.iter().map(|it| (it.key.clone(), to_json(&it.node)));
+            let fields = entries
+                .iter()
+                .map(|entry| (entry.key.clone(), to_json(&entry.node)));
             Json::Object(fields.filter(|(_, value)| !is_empty(value)).collect())
         }
         _ => node.to_json(),
@@ -146,7 +148,7 @@ pub fn from_json(value: &serde_json::Value, span: Span) -> Node {
         Json::Bool(bool) => Value::Bool(*bool),
         Json::Number(number) => Value::Number(number.clone()),
         Json::String(text) => Value::Text(text.clone()),
-        Json::Array(items) => Value::List(items.iter().map(|it| from_json(it, span)).collect()),
+        Json::Array(items) => Value::List(items.iter().map(|item| from_json(item, span)).collect()),
         Json::Object(fields) => {
             let entries = fields.iter().map(|(key, value)| Entry {
                 key: key.clone(),

@@ -16,8 +16,8 @@ use super::progress::{Progress, Watched};
 use super::search::{Found, Search};
 use super::{file_name, parts};
 use crate::failure::Failure;
-use crate::model::Bundle;
 use nkd_document::{Code, Diagnostics};
+use nkd_model::Bundle;
 
 /// How hard zstd tries: beyond this, image layers hardly get smaller.
 const LEVEL: i32 = 9;

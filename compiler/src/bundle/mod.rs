@@ -15,7 +15,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use nkd_bundle::{Digest, Reader, ZSTD_MAGIC};
 
-use crate::model::Bundle;
+use nkd_model::Bundle;
 
 pub use progress::Progress;
 

@@ -10,7 +10,7 @@ use nkd_bundle::{Blob, Digest, JSON_LIMIT, Reader, Source};
 use super::config::Config;
 use super::layer::Layer;
 use super::progress::Progress;
-use crate::model::Bundle;
+use nkd_model::Bundle;
 
 /// Reads every byte of a bundle: blobs have the digests that name them, and layers unpack to what
 /// their images' configurations say.

@@ -7,23 +7,23 @@ use clap::ValueEnum;
 use nkd_document::Diagnostics;
 use serde_json::Value;
 
-/// For whom answers are written.
+/// The output format of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people
+    /// Text for people
     Text,
-    /// For programs: one JSON document
+    /// One JSON document for programs
     Json,
 }
 
-/// A command's answer. What is a document already has no other form.
+/// The answer of a command. An answer that is a document has only one form.
 pub struct Answer {
     text: String,
     json: Option<Value>,
 }
 
 impl Answer {
-    /// A document that is the same for everyone, such as YAML.
+    /// A document that is the same in every output format, such as YAML.
     pub fn document(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),

@@ -14,11 +14,11 @@ use crate::bundle::{create, verify};
 use crate::cluster_file;
 use crate::failure::{Failure, required};
 use crate::images::Closure;
-use crate::model::Bundle as Read;
-use crate::model::Role;
 use nkd_document::{Code, Diagnostics, Reported};
+use nkd_model::Bundle as Read;
+use nkd_model::Role;
 
-/// Make image bundles for nodes without registries, or look at them
+/// Create and inspect image bundles for nodes that cannot reach a registry
 #[derive(Args)]
 pub struct Bundle {
     #[command(subcommand)]
@@ -28,7 +28,7 @@ pub struct Bundle {
 #[derive(Subcommand)]
 enum Command {
     Create(Create),
-    /// Read bundles whole: every blob is what its digest says, every layer what its image says
+    /// Verify bundles: read every blob and layer and compare it with its digest
     Verify {
         /// The bundles
         #[arg(required = true)]
@@ -42,34 +42,34 @@ enum Command {
     },
 }
 
-/// Make a bundle of all images that a cluster runs
+/// Create a bundle of all images that a cluster runs
 ///
-/// It is an OCI image layout in a tar, the same bytes for the same images. An image that is
-/// missing is an error, and nothing is written then.
+/// A bundle is an OCI image layout in a tar file. The same images always give the same bytes. If an
+/// image is missing, the command fails and writes nothing.
 #[derive(Args)]
 struct Create {
-    /// The cluster file; bundles it names needn't be there yet
+    /// The cluster file; the bundles that it names do not have to exist yet
     #[arg(value_name = "CLUSTER.yaml")]
     cluster_file: PathBuf,
-    /// Archives of docker, podman or skopeo, image layouts, or directories of them
+    /// Archives written by docker, podman or skopeo, OCI image layouts, or directories of those
     #[arg(value_name = "FROM")]
     from: Vec<PathBuf>,
-    /// The bundle to make
+    /// The bundle to write
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// Only what nodes of this role run
+    /// Include only images that nodes of this role run
     #[arg(long, value_enum)]
     role: Option<Which>,
     /// The architecture of the images, such as arm64
     #[arg(long, value_name = "ARCH", default_value = "amd64", value_parser = architecture)]
     arch: String,
-    /// Fetch with skopeo what isn't in the archives
+    /// Fetch images that are not in the archives with skopeo
     #[arg(long)]
     pull: bool,
-    /// Compress it: smaller, and slower to load
+    /// Compress the bundle: it becomes smaller and loads more slowly
     #[arg(long)]
     zstd: bool,
-    /// Make several bundles of this size at most, such as 4GiB for FAT
+    /// Split the bundle into files of at most this size, such as 4GiB for FAT
     #[arg(long, value_name = "SIZE", value_parser = size)]
     split: Option<u64>,
 }
@@ -80,7 +80,7 @@ enum Which {
     Worker,
 }
 
-/// A size such as 650MB or 4GiB. FAT's largest file is a byte smaller than 4 GiB.
+/// A size such as 650MB or 4GiB. The largest file on FAT is one byte smaller than 4 GiB.
 fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|char: char| char.is_ascii_alphabetic());
     let unit: u64 = match &text[digits.len()..] {
@@ -89,10 +89,10 @@ fn size(text: &str) -> Result<u64, String> {
         "GB" => 1_000_000_000,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
-        _ => return Err("write a number and MB, MiB, GB or GiB".to_owned()),
+        _ => return Err("write a number and one of MB, MiB, GB and GiB".to_owned()),
     };
     let number = digits.parse::<u64>().map_err(|error| error.to_string())?;
-    let size = number.checked_mul(unit).ok_or("it is too large")?;
+    let size = number.checked_mul(unit).ok_or("the size is too large")?;
     Ok(if size == 4 << 30 { size - 1 } else { size })
 }
 
@@ -165,7 +165,9 @@ impl Create {
         if !made.left_over.is_empty() {
             let old = made.left_over.iter().map(|path| path.display().to_string());
             let old = old.collect::<Vec<_>>().join(", ");
-            to.note(format!("of an earlier bundle, and not of this one: {old}"));
+            to.note(format!(
+                "these files are left over from an earlier bundle: {old}"
+            ));
         }
         Ok(Answer::new(listed(&made.bundles), json))
     }

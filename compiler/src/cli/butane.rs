@@ -10,19 +10,19 @@ use nkd_ignition::tree;
 
 /// Translate a Butane config into an Ignition config
 ///
-/// Reads variant nestos 1.0.0 and fcos 1.0.0 to 1.5.0, and prints what Butane would. Warnings go
-/// to standard error.
+/// Supports the variants nestos 1.0.0 and fcos 1.0.0 to 1.5.0. Prints the same config as Butane, and
+/// warnings to standard error.
 #[derive(Args)]
 pub struct Butane {
-    /// The Butane config; standard input if none is given
+    /// The Butane config [default: standard input]
     file: Option<PathBuf>,
-    /// Read local files from below this directory
+    /// Directory for local files that the config includes
     #[arg(short = 'd', long, value_name = "DIR")]
     files_dir: Option<PathBuf>,
-    /// Take warnings for errors
+    /// Treat warnings as errors
     #[arg(short, long)]
     strict: bool,
-    /// Print the result over many lines
+    /// Print indented JSON
     #[arg(short, long)]
     pretty: bool,
 }

@@ -12,16 +12,16 @@ use crate::failure::Failure;
 use crate::output::More;
 use nkd_document::Diagnostics;
 
-/// How the nodes' files get to the machines.
+/// How the files get to the machines.
 #[derive(Args)]
 pub struct Carriers {
-    /// Make files for this carrier; can be given more than once
+    /// Write files for this carrier; can be repeated
     #[arg(long = "target", value_name = "CARRIER", value_enum)]
     targets: Vec<Target>,
-    /// Where machines will find the directory OUT/nodes, such as <http://10.0.0.1:8080>
+    /// URL at which machines can reach the directory OUT/nodes, such as <http://10.0.0.1:8080>
     #[arg(long, required_if_eq("targets", "pxe"))]
     url: Option<String>,
-    /// PEM certificates that machines need to trust the URL
+    /// File of PEM certificates with which machines verify the server at the URL
     #[arg(long, value_name = "FILE", requires = "url")]
     url_ca: Option<PathBuf>,
 }
@@ -62,13 +62,16 @@ impl Carriers {
             .or_else(|| url.strip_prefix("http://"));
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c);
         if !host.is_some_and(|host| !host.is_empty() && host.chars().all(is_plain)) {
-            bail!("`{url}` is not an http or https URL without user, query and fragment");
+            bail!("`{url}` must be an http or https URL without a user name, query or fragment");
         }
         let read = |path: &PathBuf| {
             let text = fs::read_to_string(path)
-                .with_context(|| format!("{} can't be read", path.display()))?;
+                .with_context(|| format!("cannot read {}", path.display()))?;
             if !text.contains("-----BEGIN CERTIFICATE-----") || text.contains("PRIVATE KEY") {
-                bail!("{} is not a file of PEM certificates alone", path.display());
+                bail!(
+                    "{} is not a file that contains only PEM certificates",
+                    path.display()
+                );
             }
             Ok(text)
         };
@@ -168,7 +171,7 @@ impl Loads {
                 .map(|command| command.replace("FILE", &file));
             let limit = target
                 .limit()
-                .map(|limit| format!(" carries {limit} bytes"))
+                .map(|limit| format!(" (at most {limit} bytes)"))
                 .unwrap_or_default();
             match command {
                 Some(command) if *target == Target::Metal => {
@@ -179,8 +182,8 @@ impl Loads {
                 }
                 Some(command) => lines.push(format!("{name}{limit}: {command}")),
                 None if *target == Target::Pxe => lines.push(format!(
-                    "{name}: serve {out}/nodes at {url}, to these machines only, because its files \
-                     hold keys. Serve the live image's kernel, initramfs.img and rootfs.img at \
+                    "{name}: serve {out}/nodes at {url}, to these machines only, because the files \
+                     contain private keys. Serve the live image's kernel, initramfs.img and rootfs.img at \
                      {url}/live, and {out}/{name} anywhere.",
                     url = self.url
                 )),

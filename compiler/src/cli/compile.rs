@@ -9,9 +9,9 @@ use serde_json::json;
 use crate::compile::{self, Request};
 use crate::compiled::Compiled;
 use crate::failure::Failure;
-use crate::model::{Cluster, Interface, Node};
 use crate::output::{self, Held, Written};
 use nkd_document::Diagnostics;
+use nkd_model::{Cluster, Interface, Node};
 
 use super::answer::Answer;
 use super::carriers::{self, Carriers, Loads, few};
@@ -19,24 +19,23 @@ use super::table::table;
 
 /// Compile a cluster file into a directory of Ignition files
 ///
-/// OUT gets nodes/NAME.ign for each machine, kubeconfig for the administrator, secrets.json and
-/// cluster.lock, and for each carrier asked for a directory of its own. All files are private to you:
-/// they hold the cluster's keys. The secrets of an earlier compilation in OUT are used again, so that
-/// machines which have booted already and new ones belong to the same cluster. Its other files are
-/// replaced or removed; files that nkd did not write stay.
+/// Writes nodes/NAME.ign for each machine, kubeconfig for the administrator, secrets.json and
+/// cluster.lock into OUT, and a directory for each carrier given with --target. The files contain the
+/// cluster's private keys, so only you can read them. If OUT is an earlier output, its secrets are used
+/// again, so that new machines can join the existing cluster; its other files are replaced or removed.
+/// Files that nkd did not write are kept.
 #[derive(Args)]
 pub struct Compile {
     /// The cluster file
     #[arg(value_name = "CLUSTER.yaml")]
     cluster_file: PathBuf,
-    /// Directory for the result
+    /// The output directory
     #[arg(short, long, value_name = "OUT")]
     out: PathBuf,
-    /// Use these secrets instead of OUT/secrets.json or new ones
+    /// Use this secrets file instead of OUT/secrets.json or new secrets
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
-    /// Write only this node's files, and leave those of other nodes as they are; can be given more
-    /// than once
+    /// Write only the files of this node and do not change those of other nodes; can be repeated
     #[arg(long = "node", value_name = "NAME")]
     nodes: Vec<String>,
     #[command(flatten)]
@@ -67,7 +66,7 @@ impl Compile {
         let held = Held::take(&self.out, || {
             if !quiet {
                 let out = self.out.display();
-                eprintln!("note: another nkd is at work on {out}; this one waits until it ends");
+                eprintln!("note: waiting for another run of nkd that is writing to {out}");
             }
         })?;
         let request = Request {
@@ -92,11 +91,7 @@ impl Compile {
 fn summarize(compiled: &Compiled, loads: &Loads, out: &str) -> Result<Answer> {
     let (largest, parts) = carriers::parts(compiled)?;
     let mut text = table(&loads.table(compiled));
-    writeln!(
-        text,
-        "\nWhere the bytes of {largest} go:\n{}",
-        table(&parts)
-    )?;
+    writeln!(text, "\nSize of the parts of {largest}:\n{}", table(&parts))?;
     for line in loads.advice(compiled, out) {
         writeln!(text, "{line}")?;
     }
@@ -118,9 +113,9 @@ fn note_missing_name_servers(cluster: &Cluster, to: &mut Diagnostics) {
     if !names.is_empty() {
         let nodes = few(&names);
         to.note(format!(
-            "static interfaces without a name server on {nodes}: pods there resolve names of the cluster \
-             and no others, unless the OS image or a file of yours names a server; `dns` of an interface \
-             names one"
+            "no name server on {nodes}: all interfaces are static and none sets `dns`. Pods there can \
+             only resolve names inside the cluster, unless the OS image or one of your own files sets a \
+             name server"
         ));
     }
 }

@@ -12,14 +12,14 @@ use crate::failure::Failure;
 use crate::output;
 use nkd_document::Diagnostics;
 
-/// Show what differs between two outputs, node by node
+/// Compare two outputs, node by node
 ///
-/// Says which files and units are new, gone or changed, and never what is in them.
+/// Lists the files and units that were added, removed or changed. Never prints their contents.
 #[derive(Args)]
 pub struct Diff {
     /// An output of `nkd compile`
     out_a: PathBuf,
-    /// Another one
+    /// Another output of `nkd compile`
     out_b: PathBuf,
 }
 
@@ -55,7 +55,7 @@ fn compared(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>)
         nodes.push(json!({"name": name, "change": change, "paths": paths}));
     }
     if nodes.is_empty() {
-        text += "all nodes are the same\n";
+        text += "no differences\n";
     }
     Ok(Answer::new(text, json!({"nodes": nodes})))
 }

@@ -11,18 +11,18 @@ use crate::output::{self, Lock};
 use crate::provenance;
 use nkd_document::{Code, Diagnostics, mask};
 
-/// Show what is on a node, and which line asked for it
+/// Show the files and units of a node, and the line of your files that each comes from
 ///
-/// Every file and unit with its bytes, who may read it (`key`: it holds a private key; `private`:
-/// root alone; `public`), and where in your files it is from. With a PATH, that file's text too,
-/// unless it is secret.
+/// Lists every file and unit with its size in bytes, its secrecy (`key`: contains a private key;
+/// `private`: only root can read it; `public`), and the line of your files that it comes from. With a
+/// PATH, also prints the text of that file, unless it is secret.
 #[derive(Args)]
 pub struct Explain {
     /// An output of `nkd compile`
     out: PathBuf,
-    /// The node's name
+    /// The name of the node
     node: String,
-    /// A path on the node, or the beginning of one
+    /// A path on the node, or the beginning of a path
     path: Option<String>,
 }
 
@@ -34,7 +34,7 @@ impl Explain {
         let mut entries = contents::read(&config)?;
         entries.retain(|entry| entry.path.starts_with(wanted));
         if entries.is_empty() {
-            let message = format!("nothing compiled for {} is at {wanted}", self.node);
+            let message = format!("nkd compiled nothing for `{wanted}` on {}", self.node);
             return Err(diagnostics
                 .report_nowhere(Code::UnknownPath, message)
                 .into());
@@ -83,7 +83,7 @@ impl Row<'_> {
             (Some(place), Some(key)) => format!("{place} ({key})"),
             (Some(place), None) => place.clone(),
             (None, Some(key)) => format!("default of {key}"),
-            (None, None) => "every node has it".to_owned(),
+            (None, None) => "on every node".to_owned(),
         }
     }
 

@@ -12,15 +12,15 @@ use nkd_document::Diagnostics;
 
 /// List all images a cluster needs
 ///
-/// Those of its Kubernetes version, the sandbox image, kube-vip's, and those its manifests name.
-/// With --commands, as a script that fetches them into archives, which `nkd bundle create` and a
-/// node's image directory take.
+/// Lists the images of the Kubernetes version, the sandbox image, the image of kube-vip, and the images
+/// in the cluster's manifests. With --commands, prints a script that fetches them into archives for
+/// `nkd bundle create` or for an image directory on the nodes.
 #[derive(Args)]
 pub struct Images {
     /// The cluster file
     #[arg(value_name = "CLUSTER.yaml")]
     cluster_file: PathBuf,
-    /// Print commands that fetch the images with skopeo into the directory images
+    /// Print skopeo commands that fetch the images into the directory `images`
     #[arg(long)]
     commands: bool,
     /// The architecture to fetch images for, such as arm64
@@ -31,12 +31,12 @@ pub struct Images {
 /// An architecture in Go's words, as images have it.
 pub(super) fn architecture(text: &str) -> Result<String, String> {
     match text {
-        "x86_64" => Err("it is called amd64 here".to_owned()),
-        "aarch64" => Err("it is called arm64 here".to_owned()),
+        "x86_64" => Err("use the name amd64".to_owned()),
+        "aarch64" => Err("use the name arm64".to_owned()),
         _ if !text.is_empty() && text.chars().all(|char| char.is_ascii_alphanumeric()) => {
             Ok(text.to_owned())
         }
-        _ => Err("write a word such as amd64".to_owned()),
+        _ => Err("write an architecture such as amd64".to_owned()),
     }
 }
 
@@ -59,7 +59,7 @@ impl Images {
         }
         if let Some(pause) = &closure.other_pause {
             diagnostics.note(format!(
-                "the sandbox image {} is not {pause}, which kubeadm wants too: both are listed",
+                "the sandbox image {} differs from kubeadm's {pause}; nodes need both, so both are listed",
                 cluster.sandbox_image
             ));
         }

@@ -32,24 +32,24 @@ const NKD_FAILED: u8 = 1;
 /// Exit status when the input is invalid.
 const INVALID_INPUT: u8 = 3;
 
-/// Exit status when nothing is wrong but that an output doesn't fit its carrier.
+/// Exit status when the only fault is a config that is too large for its carrier.
 const TOO_LARGE: u8 = 4;
 
 /// Turns one cluster file into one Ignition file per machine, offline.
 ///
-/// Boot each machine with its file and an OS image that has nkd-agent in it; they become Ready
-/// nodes of one Kubernetes cluster, without anybody logging in.
+/// Boot each machine with its file and an OS image that contains nkd-agent. The machines become Ready
+/// nodes of one Kubernetes cluster without a login.
 #[derive(Parser)]
 #[command(
     name = "nkd",
     version,
-    after_help = "Exit status: 0 done, 1 an error of nkd, 2 wrong usage, 3 the input is invalid,\n\
-                  4 an output does not fit its carrier. Nothing is written unless the status is 0."
+    after_help = "Exit status: 0 success, 1 nkd failed, 2 invalid command line, 3 invalid input,\n\
+                  4 a config is too large for its carrier. Files are only written with status 0."
 )]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// How to answer
+    /// Output format
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     format: Format,
 }

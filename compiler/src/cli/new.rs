@@ -7,10 +7,10 @@ use super::answer::Answer;
 
 /// Print a commented cluster file to start from
 ///
-/// It compiles as it is; change names, addresses and the Kubernetes version to yours.
+/// The file compiles without changes. Replace the names, the addresses and the Kubernetes version.
 #[derive(Args)]
 pub struct New {
-    /// How many nodes: one control plane, the others workers
+    /// Number of nodes: one control plane, the others workers
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=200))]
     nodes: u8,
 }

@@ -16,22 +16,23 @@ use crate::pki::{Part, outlives_admin};
 use crate::secrets_file;
 use nkd_document::{Code, Diagnostics};
 
-/// What can be asked for. What can't be done has a name too, so that the answer is a reason.
+/// The secrets that can be named. Those that cannot be rotated are included, so that the answer gives
+/// the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum What {
     /// All bootstrap tokens
     Token,
     /// The administrator's client certificates
     Admin,
-    /// What the keys that sign callbacks are derived from
+    /// The seed from which the signing keys for callbacks are derived
     CallbackSeed,
-    /// Refused: control planes must agree on it
+    /// Not possible: all control planes must have the same one
     ServiceAccount,
-    /// Refused: every node trusts it
+    /// Not possible: installed nodes trust only this one
     Kubernetes,
-    /// Refused: etcd's members trust it
+    /// Not possible: members of etcd trust only this one
     Etcd,
-    /// Refused: every API server trusts it
+    /// Not possible: API servers trust only this one
     FrontProxy,
 }
 
@@ -42,19 +43,19 @@ impl What {
             Self::Admin => Ok(Part::Admin),
             Self::CallbackSeed => Ok(Part::CallbackSeed),
             Self::ServiceAccount => Err(
-                "the service account key can't be rotated: control planes installed with another \
-                 key refuse each other's tokens",
+                "the service account key cannot be rotated: control planes with different \
+                 keys would reject tokens that another one issued",
             ),
             Self::Kubernetes => Err(
-                "the Kubernetes authority can't be rotated: installed nodes trust no other, and \
-                 new ones couldn't join them",
+                "the Kubernetes authority cannot be rotated: installed nodes trust only the current one, \
+                 so new nodes could not join",
             ),
             Self::Etcd => Err(
-                "etcd's authority can't be rotated: its members would no longer know each other",
+                "etcd's authority cannot be rotated: its members would no longer accept each other",
             ),
             Self::FrontProxy => Err(
-                "the front proxy's authority can't be rotated: API servers with another refuse \
-                 each other's requests",
+                "the front proxy's authority cannot be rotated: API servers with different ones would \
+                 reject each other's requests",
             ),
         }
     }
@@ -79,7 +80,7 @@ pub(super) fn rotate(file: &Path, what: &[What], to: &mut Diagnostics) -> Result
     let mut secrets = secrets_file::read(file, to)?;
     if parts.contains(&Part::Admin) && !outlives_admin(&secrets.authorities.kubernetes) {
         let message =
-            "the Kubernetes authority ends before a new administrator's certificate would";
+            "the Kubernetes authority expires before a new administrator certificate would";
         to.report_nowhere(Code::AuthorityDates, message);
     }
     to.as_result()?;
@@ -107,5 +108,5 @@ fn replace(file: &Path, text: &str) -> Result<()> {
         fresh.persist(&target)?;
         File::open(directory)?.sync_all()
     };
-    written().with_context(|| format!("can't replace {}", file.display()))
+    written().with_context(|| format!("cannot replace {}", file.display()))
 }

@@ -6,7 +6,7 @@ use crate::cluster_file::schema;
 
 /// Print the JSON schema of the cluster file
 ///
-/// Editors that know it complete and check cluster files as you write.
+/// Editors use it to complete and check cluster files while you type.
 #[derive(Args)]
 pub struct Schema {}
 

@@ -14,12 +14,12 @@ use super::rotate::{self, What};
 use super::table::table;
 use crate::cluster_file;
 use crate::failure::{Failure, required};
-use crate::model::KeyPair;
 use crate::pki::Secrets as Made;
 use crate::secrets_file;
 use nkd_document::Diagnostics;
+use nkd_model::KeyPair;
 
-/// Make, look at or change a secrets file
+/// Create, inspect and change a secrets file
 #[derive(Args)]
 pub struct Secrets {
     #[command(subcommand)]
@@ -28,26 +28,26 @@ pub struct Secrets {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make new secrets for a cluster, to compile it with later
+    /// Create secrets for a cluster that is compiled later
     New {
         /// The cluster file
         #[arg(value_name = "CLUSTER.yaml")]
         cluster_file: PathBuf,
-        /// The file to make; it must not exist yet
+        /// The file to write; it must not exist yet
         #[arg(short, long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Show what a secrets file is for, and never a secret
+    /// Show which cluster a secrets file belongs to, without its secrets
     Show {
         /// The secrets file
         file: PathBuf,
     },
-    /// Replace secrets where running nodes don't mind, and say what follows from it
+    /// Replace secrets that can be changed while nodes run, and print the consequences
     Rotate {
         /// The secrets file
         #[arg(value_name = "SECRETS")]
         file: PathBuf,
-        /// What to make anew
+        /// The secrets to replace
         #[arg(required = true, value_enum)]
         what: Vec<What>,
     },

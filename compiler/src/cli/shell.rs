@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use super::Cli;
 use super::answer::Answer;
 
-/// Print a shell's completions for nkd
+/// Print shell completions for nkd
 ///
 /// For bash: `nkd completions bash > /usr/share/bash-completion/completions/nkd`.
 #[derive(Args)]
@@ -26,7 +26,7 @@ impl Completions {
     }
 }
 
-/// Write nkd's manual pages into a directory
+/// Write the manual pages of nkd to a directory
 #[derive(Args)]
 pub struct Man {
     /// An existing directory, such as /usr/share/man/man1
@@ -36,7 +36,7 @@ pub struct Man {
 impl Man {
     pub(super) fn run(&self) -> Result<Answer> {
         clap_mangen::generate_to(Cli::command(), &self.directory)
-            .with_context(|| format!("can't write into {}", self.directory.display()))?;
+            .with_context(|| format!("cannot write to {}", self.directory.display()))?;
         Ok(Answer::nothing())
     }
 }

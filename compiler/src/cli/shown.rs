@@ -54,7 +54,7 @@ impl Progress for Shown {
     fn advance(&self, bytes: u64) -> io::Result<()> {
         self.bar.inc(bytes);
         if self.stop.load(Ordering::Relaxed) {
-            return Err(io::Error::other("it was interrupted"));
+            return Err(io::Error::other("interrupted"));
         }
         Ok(())
     }

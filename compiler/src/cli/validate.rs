@@ -10,9 +10,9 @@ use nkd_document::Diagnostics;
 use super::answer::Answer;
 use super::carriers::Carriers;
 
-/// Check a cluster file and everything it names, and write nothing
+/// Check a cluster file and all files that it refers to, without writing anything
 ///
-/// Does all that compile does, with secrets that are thrown away.
+/// Runs the same checks as `nkd compile`, with temporary secrets.
 #[derive(Args)]
 pub struct Validate {
     /// The cluster file

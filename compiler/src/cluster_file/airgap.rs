@@ -7,9 +7,9 @@ use serde::Deserialize;
 use super::checks;
 use super::checks::Text;
 use super::files::Files;
-use crate::model::Bundle;
-use crate::model::ImagesFrom;
 use nkd_document::{Code, Diagnostics, Spanned};
+use nkd_model::Bundle;
+use nkd_model::ImagesFrom;
 
 /// `spec.airgap`
 #[derive(Deserialize, JsonSchema)]

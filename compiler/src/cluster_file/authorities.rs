@@ -6,10 +6,10 @@ use serde::Deserialize;
 
 use super::checks::Text;
 use super::files::Files;
-use crate::model::{Algorithm, KeyPair, OwnKeys};
 use crate::pki::own::{Chain, Key, Problem};
-use crate::version::Version;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
+use nkd_model::version::Version;
+use nkd_model::{Algorithm, KeyPair, OwnKeys};
 
 /// `spec.pki`
 #[derive(Deserialize, JsonSchema)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::model::Endpoint;
 use nkd_document::{Code, Diagnostics, Spanned};
+use nkd_model::Endpoint;
 
 /// Text and its place.
 pub type Text = Spanned<String>;

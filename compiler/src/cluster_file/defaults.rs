@@ -5,10 +5,10 @@ use super::checks::Text;
 use super::keys::{Cluster, Kubernetes};
 use super::nodes::{Node, Pool, is_control_plane, pool_of};
 use crate::images;
-use crate::model::DEFAULT_API_PORT;
-use crate::version::Version;
 use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, Spanned};
+use nkd_model::DEFAULT_API_PORT;
+use nkd_model::version::Version;
 
 /// Fills the defaults in.
 pub fn fill(file: &mut Spanned<Cluster>, to: &mut Diagnostics) {

@@ -7,8 +7,8 @@ use super::checks::Text;
 use super::keys::Spec;
 use super::nodes::{Node, is_control_plane};
 use crate::image_name::full;
-use crate::model::{self, Endpoint};
 use nkd_document::{Code, Diagnostics, Span};
+use nkd_model::{self as model, Endpoint};
 
 /// Checks the endpoint and what carries its address.
 pub fn endpoint(

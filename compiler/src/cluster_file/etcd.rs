@@ -6,9 +6,9 @@ use serde::Deserialize;
 use super::checks;
 use super::checks::Text;
 use super::files::Files;
-use crate::model;
 use crate::pki::own::{Chain, Key};
 use nkd_document::{Code, Diagnostics, Spanned};
+use nkd_model as model;
 
 /// `spec.kubernetes.etcd.external`
 #[derive(Deserialize, JsonSchema)]

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::checks::Text;
-use crate::config::user::UserConfig;
+use crate::config::user;
 use crate::images::manifest;
-use crate::model::{Manifest, Overlay, Own, Secret};
 use crate::pki::own::Chain;
 use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, SourceId};
+use nkd_model::{Manifest, Overlay, Own, Secret};
 
 /// Reads files relative to the cluster file's directory.
 pub struct Files<'a> {
@@ -151,12 +151,12 @@ impl Files<'_> {
         let mut configs = Vec::new();
         for name in ignition {
             let source = self.read(name, to);
-            configs.extend(source.and_then(|source| UserConfig::read(source, to).ok()));
+            configs.extend(source.and_then(|source| user::read(source, to).ok()));
         }
         for name in butane {
             let source = self.read(name, to);
             let path = self.path(name);
-            let read = |source| UserConfig::read_butane(source, path.parent(), to).ok();
+            let read = |source| user::read_butane(source, path.parent(), to).ok();
             configs.extend(source.and_then(read));
         }
         Own { configs, overrides }

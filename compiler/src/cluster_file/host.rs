@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::checks;
 use super::checks::Text;
 use super::files::Files;
-use crate::model::{self, Names, Own, Secret};
 use nkd_document::{Code, Diagnostics, Spanned};
+use nkd_model::{self as model, Names, Own, Secret};
 
 /// `os`, of the cluster, of a pool and of a node
 #[derive(Default, Deserialize, JsonSchema)]

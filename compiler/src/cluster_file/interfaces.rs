@@ -8,11 +8,12 @@ use serde::Deserialize;
 
 use super::checks;
 use super::checks::Text;
-use crate::model;
 use nkd_document::{Code, Diagnostics, Spanned};
+use nkd_model as model;
 
 /// An item of a node's `interfaces`
 #[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Interface {
     /// The interface's name, such as eth0.
     #[schemars(required)]
@@ -28,6 +29,9 @@ pub struct Interface {
     /// DNS servers.
     #[serde(default)]
     pub dns: Vec<Text>,
+    /// The domains in which the node looks up names without a dot. Pods use them, too.
+    #[serde(default)]
+    pub search_domains: Vec<Text>,
     /// The largest packet in bytes.
     // From the kernel's smallest for IPv6 to the largest there is.
     #[schemars(range(min = 1280, max = 65_535))]
@@ -82,6 +86,9 @@ fn interface(file: Interface, to: &mut Diagnostics) -> Option<model::Interface> 
         .iter()
         .filter_map(|it| checks::address(it, to))
         .collect();
+    for domain in &file.search_domains {
+        checks::dns_name(domain, "the search domain", to);
+    }
     let mac = file.mac.and_then(|it| checks::mac(&it, to));
     Some(model::Interface {
         name: checks::interface(&file.name?, to)?,
@@ -89,6 +96,11 @@ fn interface(file: Interface, to: &mut Diagnostics) -> Option<model::Interface> 
         addresses,
         gateways,
         dns,
+        search_domains: file
+            .search_domains
+            .into_iter()
+            .map(|domain| domain.value)
+            .collect(),
         mtu: file.mtu.map(|it| it.value),
     })
 }

@@ -27,11 +27,11 @@ use std::path::Path;
 use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 
-use crate::model::lines::{self, Lines};
+use nkd_model::lines::{self, Lines};
 
 /// Reads a cluster file and everything it names. Whatever is wrong is in `diagnostics`, and then
 /// there is no cluster.
-pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<crate::model::Cluster> {
+pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<nkd_model::Cluster> {
     let (written, lines) = written(path, diagnostics)?;
     checked(path, written, lines, diagnostics)
 }
@@ -40,7 +40,7 @@ pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<crate::model::
 pub fn read_without_bundles(
     path: &Path,
     diagnostics: &mut Diagnostics,
-) -> Option<crate::model::Cluster> {
+) -> Option<nkd_model::Cluster> {
     let (mut written, lines) = written(path, diagnostics)?;
     written.value.spec.airgap = None;
     checked(path, written, lines, diagnostics)
@@ -51,7 +51,7 @@ fn checked(
     mut written: Spanned<keys::Cluster>,
     lines: Lines,
     diagnostics: &mut Diagnostics,
-) -> Option<crate::model::Cluster> {
+) -> Option<nkd_model::Cluster> {
     defaults::fill(&mut written, diagnostics);
     let directory = path.parent().unwrap_or(Path::new(""));
     validate::validate(written, directory, lines, diagnostics)

@@ -9,8 +9,8 @@ use super::checks;
 use super::checks::Text;
 use super::keys::Spec;
 use super::nodes::Node;
-use crate::version::Version;
 use nkd_document::{Code, Diagnostics, Spanned};
+use nkd_model::version::Version;
 
 /// The first version whose dual stack isn't an alpha feature (Kubernetes changelog 1.21).
 const DUAL_STACK_SINCE: u32 = 21;

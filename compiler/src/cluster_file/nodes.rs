@@ -8,9 +8,9 @@ use super::host::Os;
 use super::interfaces::Interface;
 use super::kubelet::Kubelet;
 use super::{checks, host, interfaces, kubelet};
-use crate::model::{self, Overlay, Role};
 use nkd_document::yaml::{Both, Pairs};
 use nkd_document::{Code, Diagnostics, Spanned};
+use nkd_model::{self as model, Overlay, Role};
 
 /// An item of `spec.pools`
 pub type Pool = Both<PoolKeys, Settings>;

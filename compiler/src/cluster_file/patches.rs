@@ -3,9 +3,9 @@
 
 use super::nodes::Checked;
 use crate::kubeadm::PATCHES;
-use crate::model::{Node, Overlay, Role};
-use crate::version::Version;
 use nkd_document::{Code, Diagnostics, Span};
+use nkd_model::version::Version;
+use nkd_model::{Node, Overlay, Role};
 
 /// Reports nodes whose kubeadm would not take nkd's patches: where it can't be told to, and where the user
 /// tells it to take patches from elsewhere, since it takes them from one directory.

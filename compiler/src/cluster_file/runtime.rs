@@ -12,10 +12,10 @@ use super::checks;
 use super::checks::Text;
 use super::files::Files;
 use crate::image_name::full;
-use crate::model::{self, DOCKER_HUB, Secret, server};
-use crate::version::Version;
 use nkd_document::yaml::Both;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
+use nkd_model::version::Version;
+use nkd_model::{self as model, DOCKER_HUB, Secret, server};
 
 /// `spec.runtime`
 #[derive(Deserialize, JsonSchema)]

@@ -15,9 +15,9 @@ use super::lines::Lines;
 use super::nodes::is_control_plane;
 use super::{addressing, airgap, checks, endpoint, etcd, host, networks, nodes, patches, runtime};
 use crate::kubeadm::overlay;
-use crate::model::{Cluster, Node, Overlay, OwnKeys, Pki, Report, Role, Tokens};
-use crate::version::Version;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
+use nkd_model::version::Version;
+use nkd_model::{Cluster, Node, Overlay, OwnKeys, Pki, Report, Role, Tokens};
 
 /// Checks everything; a cluster comes out when nothing is wrong.
 pub fn validate(

@@ -2,10 +2,10 @@
 
 use nkd_contract::{names, paths};
 
-use super::user::{UserConfig, UserPath};
 use super::{Config, Unit, hooks};
 use nkd_document::Span;
 use nkd_ignition::check::UNITS;
+use nkd_model::{UserConfig, UserPath};
 
 /// Where nobody but nkd, its agent and kubeadm may put anything.
 const RESERVED: [&str; 4] = [

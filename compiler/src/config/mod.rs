@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 pub(crate) use collisions::Collision;
 use nkd_document::yaml;
 use nkd_ignition::{encode, merge, tree};
-use user::UserConfig;
+use nkd_model::UserConfig;
 
 /// The spec version of every config nkd writes: the newest that Ignition 2.14, NestOS's oldest,
 /// reads.

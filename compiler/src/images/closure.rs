@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Configured, control_plane, worker};
 use crate::kubeadm;
-use crate::model::{Cluster, Role};
+use nkd_model::{Cluster, Role};
 
 /// The images of a cluster's nodes, by what they are.
 #[derive(Debug, Clone)]

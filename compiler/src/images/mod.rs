@@ -11,7 +11,7 @@ pub use planned::Planned;
 use serde_json::Value;
 
 use crate::image_name;
-use crate::version::Version;
+use nkd_model::version::Version;
 
 /// Tags that come with a Kubernetes version.
 struct Tags {
@@ -208,7 +208,7 @@ mod tests {
     use serde_json::json;
 
     use super::{Configured, TAGS, control_plane, worker};
-    use crate::version::{NEWEST_MINOR, OLDEST_MINOR, Version};
+    use nkd_model::version::{NEWEST_MINOR, OLDEST_MINOR, Version};
 
     #[test]
     fn every_minor_version_has_a_row_of_its_own_in_order() {

@@ -3,9 +3,9 @@
 use nkd_contract::{Bundles, Image, ImageSource, Images, Kubeadm, Runtime};
 
 use super::Closure;
-use crate::model::{Bundle, Cluster, ImagesFrom, Role};
 use crate::runtime;
 use nkd_document::{Code, Diagnostics, Span};
+use nkd_model::{Bundle, Cluster, ImagesFrom, Role};
 
 /// What the plans of control planes and of workers have.
 #[derive(Debug, Clone)]

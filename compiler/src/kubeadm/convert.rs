@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use serde_json::{Map, Value};
 
-use crate::version::KubeadmApi;
+use nkd_model::version::KubeadmApi;
 
 const GROUP: &str = "kubeadm.k8s.io/";
 
@@ -104,7 +104,7 @@ mod tests {
     use serde_json::json;
 
     use super::down;
-    use crate::version::KubeadmApi;
+    use nkd_model::version::KubeadmApi;
 
     #[test]
     fn arguments_become_maps_and_timeouts_move_before_v1beta4() {

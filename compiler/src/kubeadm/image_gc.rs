@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::model::Overlay;
+use nkd_model::Overlay;
 
 /// The threshold at which kubelet collects no images (kubelet, `StartGarbageCollection`).
 const NEVER: u64 = 100;

@@ -13,10 +13,10 @@ use nkd_contract::{Runtime, paths};
 use serde_json::{Value, json};
 
 use crate::fragments;
-use crate::model::{Cluster, Node, Role, Taint};
 use crate::pki::Secrets;
 use crate::runtime::{self, docker};
 use nkd_document::yaml;
+use nkd_model::{Cluster, Node, Role, Taint};
 
 /// Where kubelet and the controller manager look for flexvolume plugins; their default is under
 /// /usr.

@@ -4,10 +4,10 @@
 use serde_json::Value;
 
 use super::{ETCD_DATA, names, schema};
-use crate::model::Overlay;
-use crate::version::Version;
 use nkd_document::yaml::Node;
 use nkd_document::{Code, Diagnostics};
+use nkd_model::Overlay;
+use nkd_model::version::Version;
 
 /// Kinds that may be in an overlay, by API group.
 const KUBEADM_KINDS: [&str; 3] = [

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::version::{KubeadmApi, Version};
 use nkd_document::yaml::{self, Node, Value};
 use nkd_document::{Code, Diagnostics};
+use nkd_model::version::{KubeadmApi, Version};
 
 /// One file per API group; see their first lines for the format.
 const TABLES: [&str; 3] = [

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::config::{Config, PRIVATE, PUBLIC, Unit};
 use crate::fragments;
-use crate::model::{Cluster, Node, Proxy, User};
+use nkd_model::{Cluster, Node, Proxy, User};
 
 /// Where `update-ca-trust` takes authorities from (its manual page).
 const ANCHORS: &str = "/etc/pki/ca-trust/source/anchors";

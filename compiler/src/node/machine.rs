@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use nkd_contract::Machine;
 use serde_json::Value;
 
-use crate::model::{Cluster, Node, Overlay, Role};
+use nkd_model::{Cluster, Node, Overlay, Role};
 
 /// What kubeadm demands of control planes (kubeadm, `constants.ControlPlaneNumCPU`), by the name of
 /// its check.

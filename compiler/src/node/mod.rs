@@ -12,10 +12,10 @@ use crate::config::{Config, PRIVATE, PUBLIC, Unit};
 use crate::fragments;
 use crate::images::Planned;
 use crate::kubeadm;
-use crate::model::{self, Cluster, Endpoint, Node};
 use crate::pki::Secrets;
 use crate::runtime;
 use nkd_document::yaml;
+use nkd_model::{self as model, Cluster, Endpoint, Node};
 
 pub use host::PROXY_DROPIN;
 

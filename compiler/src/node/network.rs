@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use crate::config::{Config, PRIVATE};
-use crate::model::Interface;
+use nkd_model::Interface;
 
 /// Where `NetworkManager` looks for connections; it ignores files that others may read
 /// (`nm-settings-keyfile(5)`).
@@ -63,6 +63,9 @@ fn version(interface: &Interface, of_version: fn(&IpAddr) -> bool) -> String {
     let dns = dns.fold(String::new(), |all, it| all + &it.to_string() + ";");
     if !dns.is_empty() && method != "disabled" {
         let _ = writeln!(text, "dns={dns}");
+    }
+    if !interface.search_domains.is_empty() && method != "disabled" {
+        let _ = writeln!(text, "dns-search={};", interface.search_domains.join(";"));
     }
     text
 }

@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::files::{LOCK, NODES};
 use super::held::Held;
-use crate::model::lines::Lines;
 use nkd_document::{Code, Diagnostics, Reported};
+use nkd_model::lines::Lines;
 
 /// What of `cluster.lock` commands need again.
 #[derive(Deserialize)]

@@ -9,7 +9,7 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 
-use crate::model::{Algorithm, KeyPair, Secret};
+use nkd_model::{Algorithm, KeyPair, Secret};
 
 /// How much before their making certificates become valid: machines whose clock is in another
 /// time zone, or a bit slow, boot too.

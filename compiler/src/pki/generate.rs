@@ -10,8 +10,8 @@ use super::authority::{ADMIN_VALIDITY, Authority, generate_key};
 use super::own::Chain;
 use super::secrets::SCHEMA;
 use super::{Admin, Authorities, Secrets};
-use crate::model::{Algorithm, Cluster, KeyPair, Secret};
 use nkd_document::Spanned;
+use nkd_model::{Algorithm, Cluster, KeyPair, Secret};
 
 /// Groups an administrator can be in; which of them depends on the Kubernetes version, and the
 /// secrets outlive a version.

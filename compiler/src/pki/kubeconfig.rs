@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use crate::model::{Endpoint, KeyPair};
 use nkd_document::yaml;
+use nkd_model::{Endpoint, KeyPair};
 
 /// The administrator's, with everything embedded.
 pub fn admin(cluster: &str, endpoint: &Endpoint, authority: &str, admin: &KeyPair) -> String {

@@ -10,8 +10,8 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Name;
 
 use super::pem;
-use crate::model::{KeyPair, Secret};
 use nkd_document::Code;
+use nkd_model::{KeyPair, Secret};
 
 /// What is wrong with a file; the message goes on after the file's name.
 pub struct Problem {

@@ -8,7 +8,7 @@ use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
 use x509_parser::pem::Pem;
 use zeroize::Zeroizing;
 
-use crate::model::Secret;
+use nkd_model::Secret;
 
 /// Identifiers of keys and curves: rsaEncryption (RFC 3279, 2.3.1), id-ecPublicKey, secp256r1 and secp384r1 (RFC
 /// 5480, 2.1.1).

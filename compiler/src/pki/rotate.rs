@@ -23,20 +23,21 @@ impl Part {
     pub const fn consequence(self) -> &'static str {
         match self {
             Self::Token => {
-                "token: nodes that have joined don't notice. The running cluster doesn't know the \
-                 new tokens: before you boot nodes compiled with them, run `kubeadm init phase \
-                 bootstrap-token --config` on a control plane with the init node's newly compiled \
-                 kubeadm.yaml. The old ones work until they expire or `kubeadm token delete` \
-                 removes them; files compiled with those are to be compiled anew after that."
+                "token: nodes that have joined are not affected. The running cluster does not accept the \
+                 new tokens yet. Before you boot nodes that were compiled with them, run `kubeadm init \
+                 phase bootstrap-token --config` on a control plane, with the newly compiled \
+                 kubeadm.yaml of the init node. The old tokens are valid until they expire or you remove \
+                 them with `kubeadm token delete`. After that, compile the files that contain them \
+                 again."
             }
             Self::Admin => {
-                "admin: compile again for the new kubeconfig; no node's file changes. Kubernetes \
-                 can't revoke the old certificate: it stays good until it expires, one year after \
-                 its making."
+                "admin: compile again to get the new kubeconfig; the files of the nodes do not change. \
+                 Kubernetes cannot revoke the old certificate: it is valid until one year after it \
+                 was issued."
             }
             Self::CallbackSeed => {
-                "callback-seed: installed nodes go on signing with keys of the old seed. Receivers \
-                 need both seeds until the last of these nodes is installed anew."
+                "callback-seed: installed nodes continue to sign with keys derived from the old seed. \
+                 Receivers need both seeds until the last of these nodes is installed again."
             }
         }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::model::{KeyPair, Secret};
+use nkd_model::{KeyPair, Secret};
 
 /// The version of the secrets file that this build reads and writes.
 pub(crate) const SCHEMA: u32 = 1;

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 use super::generate::{ADMIN_GROUPS, NAMES, SEED_BYTES};
 use super::own::{Chain, Key, Problem};
 use super::{Authorities, Secrets, pem};
-use crate::model::{KeyPair, Secret};
 use nkd_document::Code;
+use nkd_model::{KeyPair, Secret};
 
 /// The least number of different bytes in a seed. Less than one random seed in 10^12 has fewer, or is
 /// printable text.

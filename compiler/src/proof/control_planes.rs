@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Cluster, Node};
 use crate::images::Configured;
 use crate::kubeadm;
-use crate::version::Version;
+use nkd_model::version::Version;
 
 fn pki(node: &Node) -> BTreeMap<&str, &str> {
     let files = node.files.iter();

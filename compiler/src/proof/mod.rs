@@ -18,9 +18,9 @@ use serde_json::{Value, json};
 use crate::compiled::Compiled;
 use crate::images::{self, Configured};
 use crate::parallel;
-use crate::version::Version;
 use nkd_document::Diagnostics;
 use nkd_document::yaml;
+use nkd_model::version::Version;
 
 /// A node as its Ignition config says it is.
 struct Node {

@@ -11,8 +11,8 @@ use super::{Cluster, Node};
 use crate::kubeadm::{PATCHES, STATIC_PODS};
 use crate::node::PROXY_DROPIN;
 use crate::runtime::{config_file, crio, docker, sandbox_file};
-use crate::version::Version;
 use nkd_document::yaml;
+use nkd_model::version::Version;
 
 /// kubelet, kubeadm and the runtime mean the same socket and the same cgroups.
 pub(super) fn agrees(cluster: &Cluster) -> Result<()> {

@@ -7,8 +7,8 @@ use anyhow::Result;
 use super::registries;
 use crate::config::{Config, PRIVATE, PUBLIC};
 use crate::fragments;
-use crate::model::{Access, Cluster, Registry, server};
-use crate::version::Version;
+use nkd_model::version::Version;
+use nkd_model::{Cluster, Registry, server};
 
 /// The file in which nkd configures it.
 pub const CONFIG: &str = "/etc/containerd/config.toml";
@@ -99,10 +99,4 @@ fn hosts(config: &mut Config, registry: &Registry) {
         }
     }
     config.file(format!("{directory}/hosts.toml"), PRIVATE, hosts);
-}
-
-impl Access {
-    fn is_plain(&self) -> bool {
-        self.certificate_authority.is_none() && self.credentials.is_none()
-    }
 }

@@ -9,8 +9,8 @@ use nkd_contract::Images;
 use super::registries;
 use crate::config::{Config, PRIVATE, PUBLIC};
 use crate::fragments;
-use crate::model::Cluster;
-use crate::version::Version;
+use nkd_model::Cluster;
+use nkd_model::version::Version;
 
 /// The file in which nkd configures it.
 pub const CONFIG: &str = "/etc/crio/crio.conf.d/90-nkd.conf";

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::registries;
 use crate::config::{Config, PUBLIC};
 use crate::fragments;
-use crate::model::Cluster;
+use nkd_model::Cluster;
 
 /// The file in which nkd configures it.
 pub const CONFIG: &str = "/etc/docker/daemon.json";

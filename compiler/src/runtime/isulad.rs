@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::registries;
 use crate::config::{Config, PUBLIC};
 use crate::fragments;
-use crate::model::Cluster;
-use crate::version::Version;
+use nkd_model::Cluster;
+use nkd_model::version::Version;
 
 /// The file in which nkd configures it.
 pub const CONFIG: &str = "/etc/isulad/daemon.json";

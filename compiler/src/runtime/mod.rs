@@ -13,7 +13,7 @@ use nkd_bundle::{Digest, Image};
 use nkd_contract::{Images, Runtime};
 
 use crate::config::Config;
-use crate::model::{Cluster, Node};
+use nkd_model::{Cluster, Node};
 
 /// Adds the files of a node's runtime to its config; `images` are those of the node's plan.
 ///

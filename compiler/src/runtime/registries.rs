@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::config::{Config, PRIVATE, PUBLIC};
 use crate::fragments;
-use crate::model::{Access, Cluster, DOCKER_HUB, Mirror, Secret};
+use nkd_model::{Access, Cluster, DOCKER_HUB, Mirror, Secret};
 
 /// Where kubelet finds credentials. Not its own directory, which a reset of kubeadm empties.
 const CREDENTIALS: &str = "/etc/nkd/registries";

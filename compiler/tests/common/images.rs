@@ -54,7 +54,7 @@ pub fn image(name: &str) -> Image {
 
 impl Image {
     pub fn config(&self) -> Vec<u8> {
-        let diff_ids: Vec<_> = self.layers.iter().map(|it| Digest::of(it)).collect();
+        let diff_ids: Vec<_> = self.layers.iter().map(|layer| Digest::of(layer)).collect();
         let config = json!({
             "architecture": self.arch,
             "os": self.os,
@@ -115,7 +115,7 @@ impl Layout {
     /// Adds an image without a name; its manifest's descriptor.
     pub fn image(&self, image: &Image) -> Value {
         let layers = image.layers.iter();
-        let layers = layers.map(|it| self.blob("layer.v1.tar+gzip", &gzip(it)));
+        let layers = layers.map(|layer| self.blob("layer.v1.tar+gzip", &gzip(layer)));
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -211,8 +211,8 @@ impl Site {
     /// Names of all files beside the cluster file.
     pub fn files(&self) -> Vec<String> {
         let entries = fs::read_dir(self.directory.path()).unwrap();
-        let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<_> = names.filter(|it| it != "cluster.yaml").collect();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| name != "cluster.yaml").collect();
         names.sort();
         names
     }
@@ -252,7 +252,7 @@ impl Site {
         let images = json["bundles"][0]["images"].as_array().unwrap();
         let names = images
             .iter()
-            .map(|it| it["name"].as_str().unwrap().to_owned());
+            .map(|image| image["name"].as_str().unwrap().to_owned());
         let mut names: Vec<_> = names.collect();
         names.sort();
         names
@@ -261,7 +261,7 @@ impl Site {
 
 /// The names of images, sorted.
 pub fn names(images: &[Image]) -> Vec<String> {
-    let mut names: Vec<_> = images.iter().map(|it| it.name.clone()).collect();
+    let mut names: Vec<_> = images.iter().map(|image| image.name.clone()).collect();
     names.sort();
     names
 }
@@ -292,7 +292,8 @@ pub fn tiny_bundle(names: &[&str], arch: &str) -> Vec<u8> {
         };
         let config = keep("application/vnd.oci.image.config.v1+json", image.config());
         let layers = image.layers.iter();
-        let layers = layers.map(|it| keep("application/vnd.oci.image.layer.v1.tar", it.clone()));
+        let layers =
+            layers.map(|layer| keep("application/vnd.oci.image.layer.v1.tar", layer.clone()));
         let layers: Vec<_> = layers.collect();
         let manifest = json!({"schemaVersion": 2, "config": config, "layers": layers});
         nkd_bundle::Image::new(

@@ -300,7 +300,7 @@ pub fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> 
         }
         _ => {
             let known: Vec<_> = known.map(|known| format!("`{known}`")).collect();
-            format!("known here are {}", known.join(", "))
+            format!("use one of {}", known.join(", "))
         }
     }
 }

@@ -31,13 +31,13 @@ pub fn rendered(boot_device: &Entry, to: &mut Diagnostics) -> Option<Node> {
         to.report(Code::ButaneConflict, device.span, message);
     }
     let luks = entry(sugar, "luks")
-        .filter(|it| is_true(&it.node, "tpm2") || !list(&it.node, &["tang"]).is_empty());
+        .filter(|luks| is_true(&luks.node, "tpm2") || !list(&luks.node, &["tang"]).is_empty());
     if devices.is_empty() && luks.is_none() {
         return None;
     }
     let (mut storage, mut filesystems) = (Vec::new(), Vec::new());
     if !devices.is_empty() {
-        let span = entry(sugar, "mirror").map_or(all, |it| it.key_span);
+        let span = entry(sugar, "mirror").map_or(all, |entry| entry.key_span);
         mirror(devices, layout, span, &mut storage, &mut filesystems);
     }
     let mirrored = !devices.is_empty();
@@ -78,7 +78,10 @@ fn mirror(
             let path = format!("/dev/disk/by-partlabel/{name}-{index}");
             tree::node(span, path)
         });
-        let options: Vec<Node> = options.iter().map(|it| tree::node(span, *it)).collect();
+        let options: Vec<Node> = options
+            .iter()
+            .map(|option| tree::node(span, *option))
+            .collect();
         let entries = vec![
             pair(span, "devices", parts.collect::<Vec<_>>()),
             pair(span, "level", "raid1"),
@@ -105,8 +108,8 @@ fn disk(device: &Node, layout: &str, index: usize) -> Node {
     };
     let partition = |name: &str, size: Option<u32>, kind: Option<&str>| {
         let mut entries = vec![pair(span, "label", format!("{name}-{index}"))];
-        entries.extend(size.map(|it| pair(span, "sizeMiB", it)));
-        entries.extend(kind.map(|it| pair(span, "typeGuid", it)));
+        entries.extend(size.map(|size| pair(span, "sizeMiB", size)));
+        entries.extend(kind.map(|kind| pair(span, "typeGuid", kind)));
         tree::node(span, entries)
     };
     let partitions = vec![
@@ -171,7 +174,7 @@ pub fn warnings(config: &Node) -> Vec<Warning> {
     let wrong = partitions.filter_map(|partition| {
         let label = entry(partition, "label")?;
         let name = label.node.as_text()?;
-        let (_, number) = NUMBERS.iter().find(|it| it.0 == name)?;
+        let (_, number) = NUMBERS.iter().find(|label| label.0 == name)?;
         let differs = whole(partition, "number").unwrap_or(0) != *number;
         differs.then(|| Warning {
             code: Code::ButaneConflict,

@@ -15,7 +15,7 @@ impl Format for Butane {
     fn fields(&self, object: &'static Object) -> Vec<(String, &'static Field)> {
         // Ignition's version follows from Butane's.
         let derived = |field: &&Field| object.name == "ignition" && field.name == "version";
-        let own = object.fields.iter().filter(|it| !derived(it));
+        let own = object.fields.iter().filter(|field| !derived(field));
         let own = own.map(|field| (snake_case(field.name), field));
         let sugar = sugar::fields(object).iter();
         own.chain(sugar.map(|field| (field.name.to_owned(), field)))
@@ -36,7 +36,7 @@ impl Format for Butane {
         } = self.version;
         let sugar = sugar::fields(object)
             .iter()
-            .any(|it| std::ptr::eq(it, field));
+            .any(|known| std::ptr::eq(known, field));
         if sugar || sugar::is_sugar(object) {
             (field.since > minor).then(|| {
                 format!(
@@ -65,7 +65,7 @@ impl Format for Butane {
                 Some(Value::Text(text))
             }
             (Value::Text(text), Kind::Whole) if !raw.starts_with(['"', '\'']) => {
-                whole(text).map(|it| Value::Number(it.into()))
+                whole(text).map(|number| Value::Number(number.into()))
             }
             (Value::Text(text), Kind::Bool) => boolean(text).map(Value::Bool),
             _ => None,

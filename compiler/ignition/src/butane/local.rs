@@ -13,7 +13,13 @@ impl<'a> LocalFiles<'a> {
         // The directory of a file in the current one has no name.
         let here = |it: &Path| it.as_os_str().is_empty();
         Self {
-            directory: directory.map(|it| if here(it) { Path::new(".") } else { it }),
+            directory: directory.map(|directory| {
+                if here(directory) {
+                    Path::new(".")
+                } else {
+                    directory
+                }
+            }),
         }
     }
 

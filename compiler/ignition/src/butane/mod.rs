@@ -36,10 +36,10 @@ impl Translation {
     /// What is most likely not meant, where an Ignition of version 3.`minor`.0 reads the config.
     pub fn warnings(&self, minor: u8) -> Vec<Warning> {
         let mut warnings = self.warnings.clone();
-        let places: Vec<Span> = warnings.iter().map(|it| it.span).collect();
+        let places: Vec<Span> = warnings.iter().map(|warning| warning.span).collect();
         // A decimal mode often is a strange one, too.
         let further = check::warnings(&self.config, minor).into_iter();
-        warnings.extend(further.filter(|it| !places.contains(&it.span)));
+        warnings.extend(further.filter(|warning| !places.contains(&warning.span)));
         warnings
     }
 }
@@ -77,7 +77,7 @@ fn document(source: SourceId, to: &mut Diagnostics) -> Result<Node, Reported> {
     const BEGINNING: &str = "begin the file with `variant: nestos` and `version: 1.0.0`";
     let before = to.len();
     let mut documents = yaml::documents(source, to);
-    documents.retain(|it| it.value != Value::Null);
+    documents.retain(|document| document.value != Value::Null);
     if let Some(second) = documents.get(1) {
         let message = "a Butane config must be one document, but a second one begins here";
         let help = "remove the `---` and everything after it, or move it to another file; Butane would ignore it";
@@ -103,7 +103,8 @@ fn desugar(
     }
     let boot_device = node::take(&mut config, "boot_device");
     let grub = node::take(&mut config, "grub");
-    let trees = node::child_mut(&mut config, "storage").and_then(|it| node::take(it, "trees"));
+    let trees =
+        node::child_mut(&mut config, "storage").and_then(|storage| node::take(storage, "trees"));
     if let Some(units) = mount_unit::rendered(&mut config, version, to) {
         config = merge::merge(&units, &config);
     }
@@ -111,10 +112,10 @@ fn desugar(
         tree::embed(&mut config, &trees.node, local, to);
     }
     // What the user says about generated things comes on top of them.
-    if let Some(rendered) = boot_device.and_then(|it| boot_device::rendered(&it, to)) {
+    if let Some(rendered) = boot_device.and_then(|entry| boot_device::rendered(&entry, to)) {
         config = merge::merge(&rendered, &config);
     }
-    if let Some(rendered) = grub.and_then(|it| grub::rendered(&it, to)) {
+    if let Some(rendered) = grub.and_then(|entry| grub::rendered(&entry, to)) {
         config = merge::merge(&rendered, &config);
     }
     if let Some(ignition) = node::mappings(&mut config, &["ignition"], version.span) {

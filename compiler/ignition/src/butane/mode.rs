@@ -14,7 +14,7 @@ pub fn warnings(config: &Node) -> Vec<Warning> {
             let strange = !is_usual(mode, is_directory) && is_usual(meant, is_directory);
             strange.then(|| Warning {
                 code: Code::DecimalMode,
-                span: entry(node, "mode").map_or(node.span, |it| it.node.span),
+                span: entry(node, "mode").map_or(node.span, |entry| entry.node.span),
                 message: format!("mode {mode} is decimal; it is 0{mode:o} in octal"),
             })
         })

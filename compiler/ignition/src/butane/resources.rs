@@ -51,7 +51,7 @@ impl Resolver<'_> {
         let Some((content, place)) = self.content(inline, local) else {
             return;
         };
-        let given = text(node, "compression").is_some_and(|it| !it.is_empty());
+        let given = text(node, "compression").is_some_and(|text| !text.is_empty());
         let (source, compression) = if self.version.minor == 0 {
             (plain(&content), None)
         } else if given {
@@ -74,7 +74,7 @@ impl Resolver<'_> {
         }
         let local = tree::take(node, "contents_local");
         // Butane takes an empty name for none.
-        let Some(local) = local.filter(|it| it.node.as_text() != Some("")) else {
+        let Some(local) = local.filter(|entry| entry.node.as_text() != Some("")) else {
             return;
         };
         let Some((content, place)) = self.content(None, Some(local)) else {

@@ -39,7 +39,7 @@ pub fn is_sugar(of: &Object) -> bool {
         &TREE,
     ]
     .iter()
-    .any(|it| std::ptr::eq(*it, of))
+    .any(|known| std::ptr::eq(*known, of))
 }
 
 static BOOT_DEVICE: Object = Object::plain(

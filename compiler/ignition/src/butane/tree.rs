@@ -27,7 +27,9 @@ pub fn embed(config: &mut Node, trees: &Node, files: &LocalFiles<'_>, to: &mut D
             to.report(Code::LocalFile, place, message);
             continue;
         }
-        let base = text(it, "path").filter(|it| !it.is_empty()).unwrap_or("/");
+        let base = text(it, "path")
+            .filter(|text| !text.is_empty())
+            .unwrap_or("/");
         let mut walk = Walk { config, place, to };
         walk.directory(&root, &simplest(base));
     }
@@ -62,12 +64,12 @@ impl Walk<'_> {
     fn directory(&mut self, directory: &Path, base: &str) {
         let read = fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         let mut entries: Vec<PathBuf> = match read {
-            Ok(entries) => entries.into_iter().map(|it| it.path()).collect(),
+            Ok(entries) => entries.into_iter().map(|entry| entry.path()).collect(),
             Err(error) => return self.refuse(directory, &error.to_string()),
         };
         entries.sort();
         for path in entries {
-            let Some(name) = path.file_name().and_then(|it| it.to_str()) else {
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
                 self.refuse(&path, "the file name is not UTF-8 text");
                 continue;
             };
@@ -93,13 +95,13 @@ impl Walk<'_> {
         let source = tree::at(file, &["contents", "source"]);
         if source
             .and_then(Node::as_text)
-            .is_some_and(|it| !it.is_empty())
+            .is_some_and(|text| !text.is_empty())
         {
             return self.refuse(path, &format!("the config already contains `{target}`"));
         }
         let compressed = tree::at(file, &["contents", "compression"])
             .and_then(Node::as_text)
-            .is_some_and(|it| !it.is_empty());
+            .is_some_and(|text| !text.is_empty());
         if let Some(contents) = tree::mappings(file, &["contents"], place) {
             if compressed {
                 tree::set(contents, pair(place, "source", encode_as_is(&content)));
@@ -134,7 +136,9 @@ impl Walk<'_> {
         let place = self.place;
         let is_it = |node: &Node| text(node, "path") == Some(path);
         let mut others = ["files", "directories", "links"].into_iter();
-        if others.any(|it| it != kind && list(self.config, &["storage", it]).iter().any(is_it)) {
+        if others
+            .any(|other| other != kind && list(self.config, &["storage", other]).iter().any(is_it))
+        {
             return None;
         }
         let storage = tree::mappings(self.config, &["storage"], place)?;

@@ -44,7 +44,7 @@ pub fn warnings(config: &Node, minor: u8) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for kind in ["files", "directories"] {
         for node in list(config, &["storage", kind]) {
-            let special = whole(node, "mode").is_some_and(|it| (0o1000..0o10000).contains(&it));
+            let special = whole(node, "mode").is_some_and(|mode| (0o1000..0o10000).contains(&mode));
             if let Some(mode) = entry(node, "mode").filter(|_| special && minor < 4) {
                 let message = "setuid, setgid and sticky bits need Ignition 3.4.0, an older one \
                                leaves them out";
@@ -57,7 +57,7 @@ pub fn warnings(config: &Node, minor: u8) -> Vec<Warning> {
             let name = text(unit, "name").unwrap_or_default();
             let message =
                 format!("`{name}` has no `[Install]` section, so `enabled` has no effect");
-            let place = entry(unit, "enabled").map_or(unit.span, |it| it.key_span);
+            let place = entry(unit, "enabled").map_or(unit.span, |entry| entry.key_span);
             warnings.push(warning(place, message));
         }
     }
@@ -177,14 +177,14 @@ impl Checker<'_> {
             "luks" => self.luks(node),
             "unit" | "dropin" => self.unit(node, object),
             "user" | "group" => {
-                self.each(node, "name", |it| !it.is_empty(), "is not a valid name");
+                self.each(node, "name", |text| !text.is_empty(), "is not a valid name");
             }
             _ => {}
         }
     }
 
     fn needs(&mut self, node: &Node, name: &str) {
-        if entry(node, name).is_none_or(|it| it.node.as_text() == Some("")) {
+        if entry(node, name).is_none_or(|entry| entry.node.as_text() == Some("")) {
             self.refuse(node.span, format!("`{name}` is missing"));
         }
     }
@@ -213,7 +213,9 @@ impl Checker<'_> {
 /// Ignition writes through links nowhere: what is below one can't be written.
 fn no_path_below_a_link(config: &Node, to: &mut Diagnostics) {
     let paths = |kind| list(config, &["storage", kind]).iter();
-    let links: HashSet<&str> = paths("links").filter_map(|it| text(it, "path")).collect();
+    let links: HashSet<&str> = paths("links")
+        .filter_map(|link| text(link, "path"))
+        .collect();
     for node in ["files", "directories", "links"]
         .into_iter()
         .flat_map(paths)
@@ -222,8 +224,8 @@ fn no_path_below_a_link(config: &Node, to: &mut Diagnostics) {
             continue;
         };
         let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
-        if let Some(link) = above.find(|it| links.contains(it)) {
-            let place = entry(node, "path").map_or(node.span, |it| it.node.span);
+        if let Some(link) = above.find(|path| links.contains(path)) {
+            let place = entry(node, "path").map_or(node.span, |entry| entry.node.span);
             let message = format!("this path is below the symbolic link `{link}`");
             to.report(Code::IgnitionRefused, place, message);
         }
@@ -240,7 +242,7 @@ fn named(node: &Node, item: Item) -> Span {
         _ => &["number", "label"],
     };
     let found = names.iter().find_map(|name| entry(node, name));
-    found.map_or(node.span, |it| it.node.span)
+    found.map_or(node.span, |entry| entry.node.span)
 }
 
 /// Keys may be long, and data URLs hold secrets.

@@ -11,7 +11,7 @@ impl Checker<'_> {
         self.each(
             node,
             "compression",
-            |it| COMPRESSIONS.contains(&it),
+            |compression| COMPRESSIONS.contains(&compression),
             "is not a supported compression; only `gzip` is",
         );
         let is_source = |it: &str| it.is_empty() || url::is_source(it, minor);
@@ -76,6 +76,6 @@ fn is_hash(hash: &str) -> bool {
 
 fn is_digits_of(hash: &str, kind: &str, length: usize) -> bool {
     hash.strip_prefix(kind).is_some_and(|digits| {
-        digits.len() == length && digits.bytes().all(|it| it.is_ascii_hexdigit())
+        digits.len() == length && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
     })
 }

@@ -18,7 +18,9 @@ impl Checker<'_> {
             let name = label.node.as_text().unwrap_or_default();
             let earlier = labels.insert(name, partition);
             // Two without a number have the same key, and are reported as such.
-            if earlier.is_some_and(|it| !has_no_number(it) || !has_no_number(partition)) {
+            if earlier.is_some_and(|partition_before| {
+                !has_no_number(partition_before) || !has_no_number(partition)
+            }) {
                 let message = format!("duplicate label `{name}`");
                 self.refuse(label.node.span, message);
             }
@@ -27,7 +29,7 @@ impl Checker<'_> {
             self.refuse(partition.span, "this partition overlaps another one");
         }
         if partitions.iter().any(has_no_number)
-            && let Some(gone) = partitions.iter().find(|it| is_gone(it))
+            && let Some(gone) = partitions.iter().find(|partition| is_gone(partition))
         {
             let message = "`shouldExist: false` is not allowed on a disk that has partitions without a number";
             self.refuse(gone.span, message);
@@ -62,7 +64,7 @@ impl Checker<'_> {
             "linear", "raid0", "0", "stripe", "raid1", "1", "mirror", "raid4", "4", "raid5", "5",
             "raid6", "6", "raid10", "10",
         ];
-        self.each(node, "name", |it| !it.is_empty(), "is not a valid name");
+        self.each(node, "name", |text| !text.is_empty(), "is not a valid name");
         let level = |level: &str| LEVELS.contains(&level);
         self.each(node, "level", level, "is not a RAID level");
         self.needs(node, "level");
@@ -99,23 +101,26 @@ impl Checker<'_> {
         );
         let (format, what) = if self.minor < 3 {
             let what = "is not a file system format; use ext4, btrfs, xfs, vfat or swap";
-            ((|it| FORMATS.contains(&it)) as fn(&str) -> bool, what)
+            (
+                (|format| FORMATS.contains(&format)) as fn(&str) -> bool,
+                what,
+            )
         } else {
             let what = "is not a file system format; use ext4, btrfs, xfs, vfat, swap or none";
             (
-                (|it| it == "none" || FORMATS.contains(&it)) as fn(&str) -> bool,
+                (|format| format == "none" || FORMATS.contains(&format)) as fn(&str) -> bool,
                 what,
             )
         };
         self.each(node, "format", format, what);
         if let Some(label) = entry(node, "label") {
             let most = label_length(text(node, "format").unwrap_or_default());
-            if label.node.as_text().is_some_and(|it| it.len() > most) {
+            if label.node.as_text().is_some_and(|label| label.len() > most) {
                 let message = format!("a label of this format must have at most {most} characters");
                 self.refuse(label.node.span, message);
             }
         }
-        let has_text = |name: &&str| text(node, name).is_some_and(|it| !it.is_empty());
+        let has_text = |name: &&str| text(node, name).is_some_and(|text| !text.is_empty());
         let has_options = |name: &&str| !list(node, &[*name]).is_empty();
         let needed = ["path", "label", "uuid"].iter().any(has_text)
             || ["options", "mountOptions"].iter().any(has_options)
@@ -129,13 +134,13 @@ impl Checker<'_> {
         self.each(
             node,
             "name",
-            |it| !it.is_empty() && !it.contains('/'),
+            |name| !name.is_empty() && !name.contains('/'),
             "is not a valid name: it must not be empty or contain `/`",
         );
         self.each(
             node,
             "label",
-            |it| it.len() <= 47,
+            |name| name.len() <= 47,
             "is longer than 47 characters",
         );
         let device = |device: &str| device.is_empty() || is_clean(device);
@@ -146,13 +151,15 @@ impl Checker<'_> {
             "is not an absolute path in its shortest form",
         );
         self.needs(node, "device");
-        let Some(clevis) = entry(node, "clevis").map(|it| &it.node) else {
+        let Some(clevis) = entry(node, "clevis").map(|entry| &entry.node) else {
             return;
         };
         let others = is_true(clevis, "tpm2")
             || whole(clevis, "threshold").unwrap_or(0) != 0
             || !list(clevis, &["tang"]).is_empty();
-        if let Some(custom) = entry(clevis, "custom").filter(|it| others && !is_empty(&it.node)) {
+        if let Some(custom) =
+            entry(clevis, "custom").filter(|entry| others && !is_empty(&entry.node))
+        {
             self.refuse(
                 custom.key_span,
                 "`custom` cannot be used together with other `clevis` settings",
@@ -175,7 +182,7 @@ impl Checker<'_> {
         self.each(
             node,
             "pin",
-            |it| it.is_empty() || PINS.contains(&it),
+            |pin| pin.is_empty() || PINS.contains(&pin),
             "is not a clevis pin; use tpm2, tang or sss",
         );
     }
@@ -183,7 +190,7 @@ impl Checker<'_> {
 
 /// A pin of which nothing is said.
 fn is_empty(pin: &Node) -> bool {
-    let has_text = |name: &&str| text(pin, name).is_some_and(|it| !it.is_empty());
+    let has_text = |name: &&str| text(pin, name).is_some_and(|text| !text.is_empty());
     !["pin", "config"].iter().any(has_text) && !is_true(pin, "needsNetwork")
 }
 
@@ -192,20 +199,20 @@ fn has_no_number(partition: &Node) -> bool {
 }
 
 fn is_gone(partition: &Node) -> bool {
-    entry(partition, "shouldExist").is_some_and(|it| it.node.value == Value::Bool(false))
+    entry(partition, "shouldExist").is_some_and(|entry| entry.node.value == Value::Bool(false))
 }
 
 /// Partitions that begin before another one, which begins no later, ends. Those that aren't told
 /// where to begin and how large to be get what is free.
 fn overlapping(partitions: &[Node]) -> Vec<&Node> {
-    let place = |it| {
-        let start = whole(it, "startMiB").filter(|it| *it != 0)?;
+    let place = |partition| {
+        let start = whole(partition, "startMiB").filter(|start| *start != 0)?;
         // A size of 0 is all there is room for.
-        let size = whole(it, "sizeMiB")?.max(1);
-        Some((start, start.saturating_add(size), it))
+        let size = whole(partition, "sizeMiB")?.max(1);
+        Some((start, start.saturating_add(size), partition))
     };
     let mut placed: Vec<_> = partitions.iter().filter_map(place).collect();
-    placed.sort_by_key(|it| it.0);
+    placed.sort_by_key(|place| place.0);
     let mut free = i64::MIN;
     let mut overlapping = Vec::new();
     for (start, end, partition) in placed {
@@ -231,7 +238,7 @@ fn label_length(format: &str) -> usize {
 
 fn is_guid(guid: &str) -> bool {
     let parts: Vec<&str> = guid.split('-').collect();
-    let hex = |part: &&str| part.bytes().all(|it| it.is_ascii_hexdigit());
+    let hex = |part: &&str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
     guid.is_empty()
-        || (parts.iter().map(|it| it.len()).eq([8, 4, 4, 4, 12]) && parts.iter().all(hex))
+        || (parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12]) && parts.iter().all(hex))
 }

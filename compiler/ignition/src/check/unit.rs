@@ -25,12 +25,14 @@ impl Checker<'_> {
 
 /// Whether a unit has a text, but nothing that says what enabling it is.
 pub(super) fn can_not_be_enabled(unit: &Node) -> bool {
-    let Some(own) = text(unit, "contents").filter(|it| !it.is_empty()) else {
+    let Some(own) = text(unit, "contents").filter(|text| !text.is_empty()) else {
         return false;
     };
     let dropins = list(unit, &["dropins"]).iter();
-    let mut texts = dropins.filter_map(|it| text(it, "contents")).chain([own]);
-    !texts.any(|it| options(it).is_ok_and(|it| it.contains(&"Install")))
+    let mut texts = dropins
+        .filter_map(|dropin| text(dropin, "contents"))
+        .chain([own]);
+    !texts.any(|text| options(text).is_ok_and(|sections| sections.contains(&"Install")))
 }
 
 fn is_file_name(name: &str) -> bool {

@@ -40,7 +40,9 @@ fn has_host(url: &str) -> bool {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit_once('@').map_or(authority, |it| it.1);
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |parts| parts.1);
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => {
             let Some((address, port)) = rest.split_once(']') else {
@@ -51,7 +53,7 @@ fn has_host(url: &str) -> bool {
         None => host.split_at(host.find(':').unwrap_or(host.len())),
     };
     let is_bad = |c: char| c.is_whitespace() || "<>\"\\^`{}|%".contains(c);
-    let is_port = |port: &str| port.bytes().all(|it| it.is_ascii_digit());
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
     let zone = name.replace("%25", "");
     !name.is_empty()
         && !zone.contains(is_bad)
@@ -61,9 +63,9 @@ fn has_host(url: &str) -> bool {
 
 /// An object of S3 can be asked for by its version, which is then not empty.
 fn has_version(url: &str) -> bool {
-    let query = url.split_once('?').map_or("", |it| it.1);
+    let query = url.split_once('?').map_or("", |parts| parts.1);
     let mut parameters = query.split('&');
-    !parameters.any(|it| it == "versionId" || it == "versionId=")
+    !parameters.any(|parameter| parameter == "versionId" || parameter == "versionId=")
 }
 
 /// `arn:aws:s3:region:account:bucket/key`, or an access point.
@@ -83,7 +85,10 @@ fn is_arn(url: &str) -> bool {
 
 /// `data:[type/subtype][;attribute=value]…[;base64],data`
 fn is_data(url: &str) -> bool {
-    let Some((head, data)) = url.strip_prefix("data:").and_then(|it| it.split_once(',')) else {
+    let Some((head, data)) = url
+        .strip_prefix("data:")
+        .and_then(|rest| rest.split_once(','))
+    else {
         return false;
     };
     let mut parts = head.split(';').peekable();

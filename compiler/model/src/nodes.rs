@@ -81,6 +81,8 @@ pub struct Interface {
     pub gateways: Vec<IpAddr>,
     /// DNS servers.
     pub dns: Vec<IpAddr>,
+    /// Domains in which names without a dot are looked up.
+    pub search_domains: Vec<String>,
     /// The largest packet.
     pub mtu: Option<u64>,
 }

@@ -1,4 +1,4 @@
-use crate::model::Secret;
+use crate::Secret;
 
 /// Docker's own registry, as images' names say it.
 pub const DOCKER_HUB: &str = "docker.io";
@@ -78,6 +78,13 @@ pub struct Access {
     pub certificate_authority: Option<String>,
     /// User and password, as HTTP's Basic authentication encodes them.
     pub credentials: Option<Secret>,
+}
+
+impl Access {
+    /// Whether it needs neither a certificate authority nor credentials of its own.
+    pub fn is_plain(&self) -> bool {
+        self.certificate_authority.is_none() && self.credentials.is_none()
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 use std::net::IpAddr;
 
-use crate::config::user::UserConfig;
-use crate::model::Secret;
+use crate::{Secret, UserConfig};
 use nkd_document::{Span, Spanned};
 
 /// What is set of the operating system itself.

@@ -1,4 +1,5 @@
-//! The cluster, in types that can't be wrong: nothing here needs checking again.
+//! The valid cluster, in types that cannot be wrong: names, versions, networks, nodes. Pure data and rules, without
+//! parsing or I/O. The compiler makes it from the cluster file, and everything after that relies on it.
 
 mod bundle;
 mod host;
@@ -6,6 +7,8 @@ pub mod lines;
 mod nodes;
 mod runtime;
 mod secret;
+mod user_config;
+pub mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,12 +23,13 @@ pub use host::{Host, Names, Own, Proxy, User};
 pub use nodes::{Interface, Node, Pool, Role, Taint};
 pub use runtime::{Access, DOCKER_HUB, Mirror, Registry, server};
 pub use secret::{KeyPair, Secret};
+pub use user_config::{UserConfig, UserPath, UserUnit};
 
 use lines::Lines;
 
-use crate::version::Version;
 use nkd_document::yaml;
 use nkd_document::{SourceId, Span, Spanned};
+use version::Version;
 
 /// Where the API is found on a control plane, unless the endpoint says otherwise (kubeadm's
 /// default `bindPort`).

@@ -1,0 +1,117 @@
+//! The user's own Ignition and Butane configs.
+
+use nkd_document::Span;
+use nkd_document::yaml::Node;
+use nkd_ignition::check;
+use nkd_ignition::tree::{self, entry, list, text};
+
+/// A config that Ignition would take, in the version nkd writes, with the places of the user's
+/// file.
+pub struct UserConfig {
+    /// The config.
+    pub config: Node,
+}
+
+/// A file, directory or link.
+pub struct UserPath<'a> {
+    /// Its full path.
+    pub path: &'a str,
+    /// Where the path is written.
+    pub span: Span,
+    /// Whether it is a directory.
+    pub is_directory: bool,
+}
+
+/// What is done to a unit.
+pub struct UserUnit<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Where the name is written.
+    pub span: Span,
+    /// Whether nothing but drop-ins is added.
+    pub only_dropins: bool,
+    /// Names of the drop-ins, and where they are written.
+    pub dropins: Vec<(&'a str, Span)>,
+}
+
+impl UserConfig {
+    /// Everything it puts into the file system.
+    pub fn paths(&self) -> impl Iterator<Item = UserPath<'_>> {
+        let kinds = [("files", false), ("links", false), ("directories", true)];
+        kinds.into_iter().flat_map(move |(kind, is_directory)| {
+            let nodes = list(&self.config, &["storage", kind]).iter();
+            nodes.filter_map(move |node| {
+                let (path, span) = name(node, "path")?;
+                Some(UserPath {
+                    path,
+                    span,
+                    is_directory,
+                })
+            })
+        })
+    }
+
+    /// The users it makes or changes, and where their names are written.
+    pub fn users(&self) -> impl Iterator<Item = (&str, Span)> {
+        let users = list(&self.config, &["passwd", "users"]).iter();
+        users.filter_map(|user| name(user, "name"))
+    }
+
+    /// The disks whose partition tables it wipes, and where they are written.
+    pub fn wiped_disks(&self) -> impl Iterator<Item = (&str, Span)> {
+        let disks = list(&self.config, &["storage", "disks"]).iter();
+        let wiped = disks.filter(|disk| tree::is_true(disk, "wipeTable"));
+        wiped.filter_map(|disk| name(disk, "device"))
+    }
+
+    /// Where each path on a node is written that it puts something at.
+    pub fn places(&self) -> Vec<(String, Span)> {
+        let paths = self.paths().map(|path| (path.path.to_owned(), path.span));
+        let units = self.units().flat_map(|unit| {
+            let path = format!("{}/{}", check::UNITS, unit.name);
+            let dropins = unit.dropins.into_iter();
+            let dropins: Vec<_> = dropins
+                .map(|(name, span)| (format!("{path}.d/{name}"), span))
+                .collect();
+            let own = (!unit.only_dropins).then_some((path, unit.span));
+            dropins.into_iter().chain(own)
+        });
+        paths.chain(units).collect()
+    }
+
+    /// Whether it sets a path, a unit, a user, or a drop-in given as `UNIT.d/NAME`, or wipes a disk.
+    pub fn sets(&self, name: &str) -> bool {
+        let dropin = |unit: &UserUnit<'_>| {
+            let (unit, dropins) = (unit.name, &unit.dropins);
+            let mut paths = dropins.iter().map(|(name, _)| format!("{unit}.d/{name}"));
+            paths.any(|path| path == name)
+        };
+        let unit = |unit: &UserUnit<'_>| unit.name == name && !unit.only_dropins;
+        self.paths().any(|path| path.path == name)
+            || self.users().any(|(user, _)| user == name)
+            || self.wiped_disks().any(|(disk, _)| disk == name)
+            || self.units().any(|one| unit(&one) || dropin(&one))
+    }
+
+    /// Everything it does to units.
+    pub fn units(&self) -> impl Iterator<Item = UserUnit<'_>> {
+        let units = list(&self.config, &["systemd", "units"]).iter();
+        units.filter_map(|unit| {
+            let (unit_name, span) = name(unit, "name")?;
+            let dropins = list(unit, &["dropins"]).iter();
+            Some(UserUnit {
+                name: unit_name,
+                span,
+                only_dropins: ["contents", "enabled", "mask"]
+                    .iter()
+                    .all(|key| entry(unit, key).is_none()),
+                dropins: dropins.filter_map(|dropin| name(dropin, "name")).collect(),
+            })
+        })
+    }
+}
+
+fn name<'a>(node: &'a Node, key: &str) -> Option<(&'a str, Span)> {
+    let span = entry(node, key)?.node.span;
+    Some((text(node, key)?, span))
+}
