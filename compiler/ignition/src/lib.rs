@@ -8,6 +8,7 @@
 pub mod butane;
 pub mod check;
 mod data_url;
+pub mod lists;
 pub mod merge;
 pub mod read;
 pub mod spec;

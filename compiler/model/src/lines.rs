@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 
 use nkd_document::yaml::{Node, Value};
 
-/// Lines of the cluster file by the full name of the key that is there. Nodes and pools are
-/// called by their name: `spec.nodes[cp1]`.
+/// Lines of the cluster file by the full name of the key that is there. An item of a list is called by its
+/// `name`, or by its text: `spec.nodes[cp1].os.kernelArguments[quiet]`.
 pub type Lines = BTreeMap<String, usize>;
 
-/// How deep keys are looked at; nothing on a node is asked for by deeper ones.
-const DEPTH: u8 = 5;
+/// How many keys a full name has at most. What is on a node is never asked for by deeper ones.
+const DEPTH: u8 = 4;
+
+/// The full name of an item of `spec.pools` or `spec.nodes`.
+pub fn level(list: &str, name: &str) -> String {
+    format!("spec.{list}[{name}]")
+}
 
 /// Where the keys of a document are.
 pub fn lines(document: &Node, text: &str) -> Lines {
@@ -22,11 +27,11 @@ pub fn lines(document: &Node, text: &str) -> Lines {
 }
 
 fn note(node: &Node, name: &str, depth: u8, to: &mut impl FnMut(String, usize)) {
-    let Some(depth) = depth.checked_sub(1) else {
-        return;
-    };
     match &node.value {
         Value::Map(entries) => {
+            let Some(depth) = depth.checked_sub(1) else {
+                return;
+            };
             for entry in entries {
                 let dot = if name.is_empty() { "" } else { "." };
                 let name = format!("{name}{dot}{}", entry.key);
@@ -36,8 +41,10 @@ fn note(node: &Node, name: &str, depth: u8, to: &mut impl FnMut(String, usize)) 
         }
         Value::List(items) => {
             for item in items {
-                if let Some(own) = item.get("name").and_then(Node::as_text) {
-                    to(format!("{name}[{own}]"), item.span.start);
+                if let Some(own) = item.get("name").unwrap_or(item).as_text() {
+                    let name = format!("{name}[{own}]");
+                    to(name.clone(), item.span.start);
+                    note(item, &name, depth, to);
                 }
             }
         }
