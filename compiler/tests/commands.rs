@@ -4,32 +4,10 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use common::{compile, demo, fixtures, nkd, tests};
+use common::{compile, demo, fixtures, nkd};
 use serde_json::Value;
-
-/// The cluster with everything, compiled.
-fn full(directory: &Path) -> PathBuf {
-    let from = tests().join("clusters/full");
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            fs::copy(&path, directory.join(path.file_name().unwrap())).unwrap();
-        }
-    }
-    let secrets = directory.join("secrets.json");
-    common::set_mode(&secrets, 0o600);
-    let file = directory.join("cluster.yaml");
-    let text = fs::read_to_string(&file).unwrap();
-    let text = text
-        .replace("VERSION", "1.31.2")
-        .replace("KUBEADM", "v1beta4");
-    fs::write(&file, text).unwrap();
-    let out = directory.join("out");
-    compile(&file, &out, &["--secrets", secrets.to_str().unwrap()]);
-    out
-}
 
 fn succeeds(arguments: &[&str]) -> String {
     let run = nkd(Path::new("/"), arguments);
@@ -45,7 +23,7 @@ fn json(arguments: &[&str]) -> Value {
 #[test]
 fn explain_knows_what_each_file_is_and_who_asked_for_it() {
     let directory = tempfile::tempdir().unwrap();
-    let out = full(directory.path());
+    let out = common::full(directory.path());
     let text = succeeds(&["explain", out.to_str().unwrap(), "cp1"]);
     let line = |path: &str| {
         let mut lines = text.lines();
@@ -77,7 +55,7 @@ fn explain_knows_what_each_file_is_and_who_asked_for_it() {
 #[test]
 fn explain_shows_text_but_no_secret() {
     let directory = tempfile::tempdir().unwrap();
-    let out = full(directory.path());
+    let out = common::full(directory.path());
     let out = out.to_str().unwrap();
     let shown = succeeds(&["explain", out, "cp1", "/etc/sysctl.d/90-kubernetes.conf"]);
     assert!(shown.contains("net.ipv4.ip_forward"), "{shown}");
@@ -88,7 +66,7 @@ fn explain_shows_text_but_no_secret() {
 #[test]
 fn explain_and_diff_refuse_what_is_not_there() {
     let directory = tempfile::tempdir().unwrap();
-    let out = full(directory.path());
+    let out = common::full(directory.path());
     let out = out.to_str().unwrap();
     let nowhere = directory.path().to_str().unwrap();
     for (arguments, code) in [

@@ -108,6 +108,57 @@ fn entries(out: &str, node: &str) -> BTreeMap<(String, String), Value> {
         .collect()
 }
 
+/// What is on w1, by its kind and name, and where it is from.
+const ORIGINS: [(&str, &str, &str); 15] = [
+    ("user", "backup", "own.bu:5"),
+    ("user", "core", "cluster.yaml:10 spec.os.users[core]"),
+    (
+        "user",
+        "ops",
+        "cluster.yaml:22 spec.pools[storage].os.users[ops]",
+    ),
+    (
+        "kernel argument",
+        "quiet",
+        "cluster.yaml:13 spec.os.kernelArguments[quiet]",
+    ),
+    (
+        "kernel argument",
+        "nosmt",
+        "cluster.yaml:33 spec.nodes[w1].os.kernelArguments[nosmt]",
+    ),
+    ("disk", "/dev/vdb", "own.bu:9"),
+    ("filesystem", "/dev/mapper/data", "own.bu:12"),
+    ("encrypted device", "data", "own.bu:14"),
+    ("file", "/etc/a", "own.bu:18"),
+    (
+        "file",
+        "/etc/chrony.conf",
+        "cluster.yaml:20 spec.pools[storage].os.ntp",
+    ),
+    (
+        "file",
+        "/etc/hosts",
+        "cluster.yaml:24 spec.pools[storage].os.hosts, cluster.yaml:14 spec.os.hosts",
+    ),
+    (
+        "file",
+        "/etc/nkd/plan.json",
+        "cluster.yaml:28 spec.nodes[w1]",
+    ),
+    (
+        "file",
+        "/etc/containerd/config.toml",
+        "default spec.runtime",
+    ),
+    (
+        "unit",
+        "/etc/systemd/system/kubelet.service",
+        "cluster.yaml:5 spec.kubernetes.version",
+    ),
+    ("file", "/etc/modules-load.d/kubernetes.conf", ""),
+];
+
 #[test]
 fn all_that_ignition_makes_is_listed_with_the_line_that_asks_for_it() {
     let directory = tempfile::tempdir().unwrap();
@@ -129,55 +180,7 @@ fn all_that_ignition_makes_is_listed_with_the_line_that_asks_for_it() {
             .collect();
         origins.join(", ")
     };
-    for (kind, path, place) in [
-        ("user", "backup", "own.bu:5"),
-        ("user", "core", "cluster.yaml:10 spec.os.users[core]"),
-        (
-            "user",
-            "ops",
-            "cluster.yaml:22 spec.pools[storage].os.users[ops]",
-        ),
-        (
-            "kernel argument",
-            "quiet",
-            "cluster.yaml:13 spec.os.kernelArguments[quiet]",
-        ),
-        (
-            "kernel argument",
-            "nosmt",
-            "cluster.yaml:33 spec.nodes[w1].os.kernelArguments[nosmt]",
-        ),
-        ("disk", "/dev/vdb", "own.bu:9"),
-        ("filesystem", "/dev/mapper/data", "own.bu:12"),
-        ("encrypted device", "data", "own.bu:14"),
-        ("file", "/etc/a", "own.bu:18"),
-        (
-            "file",
-            "/etc/chrony.conf",
-            "cluster.yaml:20 spec.pools[storage].os.ntp",
-        ),
-        (
-            "file",
-            "/etc/hosts",
-            "cluster.yaml:24 spec.pools[storage].os.hosts, cluster.yaml:14 spec.os.hosts",
-        ),
-        (
-            "file",
-            "/etc/nkd/plan.json",
-            "cluster.yaml:28 spec.nodes[w1]",
-        ),
-        (
-            "file",
-            "/etc/containerd/config.toml",
-            "default spec.runtime",
-        ),
-        (
-            "unit",
-            "/etc/systemd/system/kubelet.service",
-            "cluster.yaml:5 spec.kubernetes.version",
-        ),
-        ("file", "/etc/modules-load.d/kubernetes.conf", ""),
-    ] {
+    for (kind, path, place) in ORIGINS {
         assert_eq!(from(kind, path), place, "{kind} {path}");
     }
     let all = entries(&out, "cp1");
