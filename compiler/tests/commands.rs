@@ -311,3 +311,32 @@ fn compile_names_the_nodes_to_which_the_cluster_file_gives_no_name_server() {
     .unwrap();
     assert_eq!(compile(&file, &out, &[]).stderr, "");
 }
+
+#[test]
+fn a_full_standard_output_spoils_answers_but_no_files_and_a_full_standard_error_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("out");
+    let (demo, out_text) = (demo(), out.to_str().unwrap());
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let nkd = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_nkd"));
+        command.args(arguments);
+        command
+    };
+    let compile = ["compile", demo.to_str().unwrap(), "-o", out_text];
+    let run = nkd(&compile).stdout(full()).output().unwrap();
+    let stderr = String::from_utf8(run.stderr).unwrap();
+    assert_eq!(run.status.code(), Some(0), "{stderr}");
+    assert!(
+        stderr.starts_with("warning: the files are written"),
+        "{stderr}"
+    );
+    assert!(out.join("nodes/cp1.ign").exists());
+    let explain = ["explain", out_text, "cp1"];
+    let run = nkd(&explain).stdout(full()).output().unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    for (arguments, status) in [(&["explain", "nowhere", "cp1"], 3), (&explain, 0)] {
+        let run = nkd(arguments).stderr(full()).output().unwrap();
+        assert_eq!(run.status.code(), Some(status));
+    }
+}
