@@ -190,6 +190,7 @@ fn wanted_nodes_exist(cluster: &Cluster, wanted: &[String], to: &mut Diagnostics
     }
 }
 
+/// The files of which the lock file has digests: the digest of a password would let anyone guess it.
 fn files_read(cluster_file: &Path, diagnostics: &Diagnostics) -> Vec<(String, String)> {
     diagnostics
         .files()
