@@ -14,7 +14,7 @@ pub mod read;
 pub mod spec;
 pub mod tree;
 
-pub use data_url::{decode, encode, encode_as_is, gzip, plain};
+pub use data_url::{LIMIT, decode, encode, encode_as_is, gzip, plain};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -107,7 +107,7 @@ fn in_one_line(line: &str) -> (usize, usize) {
         let (from, to) = value_after(&line[at..], block.values);
         Some((at + from, at + to))
     });
-    blocks.fold(secret, |first, other| first.min(other))
+    blocks.fold(secret, std::cmp::Ord::min)
 }
 
 /// The range of the value on a line whose key contains one of some words; empty if there is none.
