@@ -125,7 +125,8 @@ mod tests {
             ..Host::default()
         };
         let both = inner.within(&outer);
-        let users = both.users.iter().map(|it| (&*it.name, &*it.groups[0]));
+        let users = both.users.iter();
+        let users = users.map(|user| (&*user.name, &*user.groups[0]));
         assert_eq!(
             users.collect::<Vec<_>>(),
             [("ops", "wheel"), ("core", "adm")]

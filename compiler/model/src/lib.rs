@@ -168,7 +168,7 @@ impl Cluster {
     /// else stands there.
     pub fn bind_port(&self) -> u16 {
         let own = self.control_planes().any(|node| {
-            let second = node.second_address.map(|it| it.to_string());
+            let second = node.second_address.map(|address| address.to_string());
             [
                 Some(node.address.to_string()),
                 second,
