@@ -184,7 +184,10 @@ fn fuzz_targets() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for source in fs::read_dir(workspace().join("fuzz/fuzz_targets"))? {
         let path = source?.path();
-        names.extend(path.file_stem().map(|it| it.to_string_lossy().into_owned()));
+        names.extend(
+            path.file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned()),
+        );
     }
     names.sort();
     ensure!(!names.is_empty(), "there are no fuzz targets");
