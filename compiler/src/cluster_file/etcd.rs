@@ -53,10 +53,12 @@ pub fn external(
         }
         endpoints.push(url);
     }
-    let authority = file.ca_file.and_then(|it| files.certificates(&it, to));
-    let certificate = file.cert_file.and_then(|it| files.certificates(&it, to));
-    let key_span = file.key_file.as_ref().map(|it| it.span);
-    let key = file.key_file.and_then(|it| files.private_key(&it, to));
+    let authority = file.ca_file.and_then(|name| files.certificates(&name, to));
+    let certificate = file
+        .cert_file
+        .and_then(|name| files.certificates(&name, to));
+    let key_span = file.key_file.as_ref().map(|name| name.span);
+    let key = file.key_file.and_then(|name| files.private_key(&name, to));
     if let (Some(certificate), Some(key), Some(span)) = (&certificate, &key, key_span)
         && let (Ok(chain), Ok(own)) = (Chain::read(certificate), Key::read(key.expose()))
         && !chain.is_of(&own)

@@ -126,14 +126,16 @@ pub fn host(file: Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
         checks::plain_host(server, to);
     }
     let host = model::Host {
-        users: users.filter_map(|it| user(it, to)).collect(),
+        users: users.filter_map(|written| user(written, to)).collect(),
         release_image: file
             .release_image
-            .and_then(|it| checks::pinned_image(it, to)),
-        kernel_arguments: arguments.filter_map(|it| kernel_argument(it, to)).collect(),
+            .and_then(|image| checks::pinned_image(image, to)),
+        kernel_arguments: arguments
+            .filter_map(|text| kernel_argument(text, to))
+            .collect(),
         ntp: plain(servers),
-        proxy: file.proxy.map(|it| proxy(it, to)),
-        hosts: names.filter_map(|it| entry(it, to)).collect(),
+        proxy: file.proxy.map(|written| proxy(written, to)),
+        hosts: names.filter_map(|written| entry(written, to)).collect(),
         trust: files.trust(&file.trust, to),
         container_separation: file.selinux.map(|mode| match mode.value {
             Selinux::ContainerSeparation => mode.span,
@@ -171,7 +173,7 @@ fn user(file: User, to: &mut Diagnostics) -> Option<model::User> {
     Some(model::User {
         name: name.value,
         ssh_authorized_keys: plain(keys),
-        password_hash: file.password_hash.map(|it| Secret::new(it.value)),
+        password_hash: file.password_hash.map(|hash| Secret::new(hash.value)),
         groups: plain(without_repeats(groups)),
     })
 }
@@ -180,7 +182,9 @@ fn user(file: User, to: &mut Diagnostics) -> Option<model::User> {
 fn without_repeats(texts: Vec<Text>) -> Vec<Text> {
     let mut seen = HashSet::new();
     let texts = texts.into_iter();
-    texts.filter(|it| seen.insert(it.value.clone())).collect()
+    texts
+        .filter(|text| seen.insert(text.value.clone()))
+        .collect()
 }
 
 /// What `useradd` takes (shadow, `is_valid_name`).
@@ -201,7 +205,7 @@ fn is_ssh_key(text: &str) -> bool {
     let Ok(bytes) = base64::engine::general_purpose::STANDARD.decode(key) else {
         return false;
     };
-    let length = bytes.first_chunk::<4>().map(|it| u32::from_be_bytes(*it));
+    let length = bytes.first_chunk().copied().map(u32::from_be_bytes);
     let named = length.and_then(|length| bytes.get(4..)?.get(..usize::try_from(length).ok()?));
     !text.chars().any(char::is_control) && named == Some(kind.as_bytes())
 }

@@ -169,7 +169,7 @@ pub fn settings(file: Settings, files: &Files<'_>, to: &mut Diagnostics) -> Chec
         labels: plain(labels),
         taints,
         kubelet_args: kubelet::args(file.kubelet, to),
-        install_disk: file.install_disk.and_then(|it| checks::disk(it, to)),
+        install_disk: file.install_disk.and_then(|disk| checks::disk(disk, to)),
         host: host::host(file.os, files, to),
         overlays: files.overlays(&file.kubeadm, to),
     }
@@ -230,8 +230,8 @@ fn node(
         (short && checks::dns_name(&name, "the node name", to)).then_some(name.value)
     });
     let own_address = file.address.as_ref();
-    let addresses = own_address.and_then(|it| checks::addresses(it, to));
-    let mac = file.mac.and_then(|it| checks::mac(&it, to));
+    let addresses = own_address.and_then(|text| checks::addresses(text, to));
+    let mac = file.mac.and_then(|text| checks::mac(&text, to));
     let interfaces = interfaces::interfaces(file.interfaces, own_address, to);
     let own = settings(shared, files, to);
     let pool = pool_index.and_then(|index| level.pools.get(index));
@@ -245,9 +245,9 @@ fn node(
         second_address: addresses?.1,
         mac,
         interfaces,
-        labels: over(pools(|it| &it.labels), own.labels),
+        labels: over(pools(|pool| &pool.labels), own.labels),
         taints: own.taints.or_else(|| pool?.taints.clone()),
-        kubelet_args: over(pools(|it| &it.kubelet_args), own.kubelet_args),
+        kubelet_args: over(pools(|pool| &pool.kubelet_args), own.kubelet_args),
         install_disk: own.install_disk.or_else(|| pool?.install_disk.clone()),
         host: own.host.host.within(&pool_host.within(&level.host.host)),
         overlays: own.overlays,
@@ -308,9 +308,9 @@ fn label(key: &Spanned<String>, value: &Spanned<String>, to: &mut Diagnostics) {
 /// A node with the same key and effect twice isn't registered.
 fn taints(file: Vec<Taint>, to: &mut Diagnostics) -> Vec<model::Taint> {
     let mut taints: Vec<model::Taint> = Vec::new();
-    for it in file {
-        let span = it.key.as_ref().map(|key| key.span);
-        let Some(taint) = taint(it, to) else {
+    for written in file {
+        let span = written.key.as_ref().map(|key| key.span);
+        let Some(taint) = taint(written, to) else {
             continue;
         };
         let same = |other: &model::Taint| other.key == taint.key && other.effect == taint.effect;

@@ -194,7 +194,10 @@ fn unique<'a>(texts: impl Iterator<Item = &'a Text>, code: Code, what: &str, to:
     for text in texts {
         // fd00::1 and fd00:0::1 are one address, 0A:… and 0a:… one MAC address.
         let address = text.value.parse::<IpAddr>();
-        let key = address.map_or_else(|_| text.value.to_lowercase(), |it| it.to_string());
+        let key = match address {
+            Ok(address) => address.to_string(),
+            Err(_) => text.value.to_lowercase(),
+        };
         if seen.insert(key, text.span).is_some() {
             let message = format!("another node already has the {what} `{}`", text.value);
             to.report(code, text.span, message);
