@@ -121,8 +121,9 @@ fn kubeadm_may_pull_nothing_where_its_version_can_be_told() {
 /// kubelet's configuration in what the init node's kubeadm is given.
 fn kubelet(kubeadm: &str) -> Value {
     let documents = nkd_document::yaml::fragment(kubeadm).unwrap();
-    let is_kubelets = |it: &Value| it["kind"] == "KubeletConfiguration";
-    documents.into_iter().find(is_kubelets).unwrap()
+    let mut documents = documents.into_iter();
+    let kubelets = documents.find(|document| document["kind"] == "KubeletConfiguration");
+    kubelets.unwrap()
 }
 
 /// The images that CRI-O pins on a node, if it is told any.

@@ -36,7 +36,7 @@ pub fn below(path: &Path, left_out: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBu
         let entry = entry?.path();
         let name = entry.file_name().unwrap_or_default().to_string_lossy();
         let suffixes = [".tar", ".oci", ".tgz", ".tar.gz", ".tar.zst"];
-        let is_archive = suffixes.iter().any(|it| name.ends_with(it));
+        let is_archive = suffixes.iter().any(|suffix| name.ends_with(suffix));
         if (is_archive || entry.join("oci-layout").exists()) && !left_out(&entry) {
             inputs.push(entry);
         }

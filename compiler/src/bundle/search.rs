@@ -68,12 +68,12 @@ impl Search<'_> {
             layers: HashMap::new(),
         };
         let (index, list) = ("index.json", "manifest.json");
-        let known = [index, list].map(|it| self.input.has(it));
-        ensure!(known != [false, false], "not an archive of images");
-        if known[0] {
+        let (has_index, has_list) = (self.input.has(index), self.input.has(list));
+        ensure!(has_index || has_list, "not an archive of images");
+        if has_index {
             running.index(&self.json(index)?)?;
         }
-        if known[1] {
+        if has_list {
             running.list(&self.json(list)?)?;
         }
         Ok(running.findings)
@@ -90,7 +90,7 @@ impl Running<'_> {
         for entry in list_of(&index["manifests"]) {
             let annotation = |key: &str| entry["annotations"][key].as_str().map(image_name::full);
             let name = annotation(NAME).or_else(|| annotation(REF_NAME));
-            if let Some(name) = name.filter(|it| self.is_wanted(it)) {
+            if let Some(name) = name.filter(|name| self.is_wanted(name)) {
                 let added = self.descriptor(&name, entry, 0);
                 added.with_context(|| name.clone())?;
             }
@@ -135,8 +135,8 @@ impl Running<'_> {
             "the manifest has the unknown media type `{media_type}`"
         );
         let image = Image::new(name.to_owned(), self.of.arch.to_owned(), media_type, bytes)?;
-        let files = image.blobs().map(|it| (it.digest, path(&it.digest)));
-        let files = files.collect();
+        let digests = image.blobs().map(|blob| blob.digest);
+        let files = digests.map(|digest| (digest, path(&digest))).collect();
         self.add(image, files)
     }
 
@@ -144,8 +144,8 @@ impl Running<'_> {
         for manifest in list_of(list) {
             for tag in list_of(&manifest["RepoTags"]) {
                 let name = image_name::full(tag.as_str().unwrap_or_default());
-                let known = |it: &Found| it.image.name == name;
-                let known = self.findings.images.iter().any(known);
+                let mut found = self.findings.images.iter();
+                let known = found.any(|found| found.image.name == name);
                 if !known && self.is_wanted(&name) {
                     let added = self.docker(manifest, &name);
                     added.with_context(|| name.clone())?;
@@ -250,13 +250,13 @@ impl Running<'_> {
 /// The entry of an index for Linux on an architecture. Of several variants the latest: systems
 /// with kubelets are not for older ones.
 fn best<'a>(entries: &'a Value, arch: &str) -> Option<&'a Value> {
-    let fits = |it: &&Value| {
-        let platform = &it["platform"];
+    let fits = |entry: &&Value| {
+        let platform = &entry["platform"];
         let is = |key, wanted| platform[key].as_str().is_none_or(|found| found == wanted);
         is("os", "linux") && is("architecture", arch)
     };
-    let variant = |it: &&Value| {
-        let platform = &it["platform"];
+    let variant = |entry: &&Value| {
+        let platform = &entry["platform"];
         let variant = platform["variant"].as_str().unwrap_or_default();
         (platform.is_object(), variant.to_owned())
     };

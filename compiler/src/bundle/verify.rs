@@ -22,7 +22,7 @@ pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Bundle> {
     let mut configs: HashMap<Digest, Vec<u8>> = HashMap::new();
     let mut unpacked: HashMap<Digest, Digest> = HashMap::new();
     while let Some(blob) = reader.next_blob()? {
-        let is_config = bundle.images.iter().any(|it| it.config == blob);
+        let is_config = bundle.images.iter().any(|image| image.config == blob);
         if is_config && blob.size <= JSON_LIMIT {
             let mut bytes = Vec::new();
             reader.read_blob(blob, |piece| {
@@ -46,7 +46,7 @@ pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Bundle> {
             config.platform()
         );
         let layers = image.layers.iter();
-        let layers = layers.map(|it| unpacked.get(&it.blob.digest));
+        let layers = layers.map(|layer| unpacked.get(&layer.blob.digest));
         ensure!(
             layers.eq(config.layers().iter().map(Some)),
             "{name}: the layers differ from those in the image configuration"

@@ -37,7 +37,9 @@ fn script(node: &CompiledNode, disk: Option<&str>, server: &Server) -> String {
         // The live system has no config of its own: its installer hands this one on (nestos-installer,
         // "Installing from PXE"; Fedora CoreOS's has another name).
         Some(disk) => ["nestos", "coreos"]
-            .map(|it| format!("{it}.inst.install_dev={disk} {it}.inst.ignition_url={config}"))
+            .map(|prefix| {
+                format!("{prefix}.inst.install_dev={disk} {prefix}.inst.ignition_url={config}")
+            })
             .join(" "),
         None => {
             format!("ignition.firstboot ignition.platform.id=metal ignition.config.url={config}")

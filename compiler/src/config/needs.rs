@@ -78,15 +78,17 @@ impl Needs<'_> {
             let path = format!("{UNITS}/{unit}");
             let units = list(config, &["systemd", "units"]).iter();
             let masks = units
-                .filter(|it| text(it, "name") == Some(unit) && is_true(it, "mask"))
-                .filter_map(|it| Some(entry(it, "mask")?.key_span));
+                .filter(|node| text(node, "name") == Some(unit) && is_true(node, "mask"))
+                .filter_map(|node| Some(entry(node, "mask")?.key_span));
             let links = list(config, &["storage", "links"]).iter();
             let links = links
-                .filter(|it| text(it, "path") == Some(&path))
-                .filter(|it| text(it, "target") == Some("/dev/null"))
-                .map(|it| it.span);
-            let empty = file(config, &path).filter(|it| it.0.is_empty());
-            for span in masks.chain(links).chain(empty.map(|it| it.1)) {
+                .filter(|link| text(link, "path") == Some(&path))
+                .filter(|link| text(link, "target") == Some("/dev/null"))
+                .map(|link| link.span);
+            let empty = file(config, &path)
+                .filter(|(content, _)| content.is_empty())
+                .map(|(_, place)| place);
+            for span in masks.chain(links).chain(empty) {
                 refuse(span, format!("this masks `{unit}`, which a node needs"));
             }
         }
@@ -145,7 +147,7 @@ fn lines(
         .filter_map(|file| Some((text(file, "path")?.strip_prefix(directory)?, file)))
         .filter(|(name, _)| {
             name.strip_suffix(".conf")
-                .is_some_and(|it| !it.contains('/'))
+                .is_some_and(|stem| !stem.contains('/'))
         })
         .collect();
     files.sort_by_key(|(name, _)| *name);
@@ -153,10 +155,9 @@ fn lines(
         let mut last = None;
         for (file, node) in &files {
             let text: String = parts(node).flatten().collect();
-            let said = significant(&text)
-                .filter_map(line)
-                .filter(|it| it.0 == *name);
-            last = said.last().map(|it| (it.1, *file, place(node))).or(last);
+            let settings = significant(&text).filter_map(line);
+            let setting = settings.filter(|(key, _)| key == name).last();
+            last = setting.map(|(_, on)| (on, *file, place(node))).or(last);
         }
         match last {
             Some((true, ..)) => {}
@@ -191,7 +192,7 @@ fn content(file: &Node) -> Option<String> {
 
 /// What a file's text is made of, one after the other; nothing for what is fetched.
 fn parts(file: &Node) -> impl Iterator<Item = Option<String>> {
-    let contents = entry(file, "contents").map(|it| &it.node);
+    let contents = entry(file, "contents").map(|entry| &entry.node);
     let parts = contents.into_iter().chain(list(file, &["append"]));
     parts.map(|resource| {
         let source = text(resource, "source")?;
@@ -202,5 +203,5 @@ fn parts(file: &Node) -> impl Iterator<Item = Option<String>> {
 
 /// Where a file's path is written last: its contents may be nkd's, and only what is appended not.
 fn place(file: &Node) -> Span {
-    entry(file, "path").map_or(file.span, |it| it.node.span)
+    entry(file, "path").map_or(file.span, |entry| entry.node.span)
 }

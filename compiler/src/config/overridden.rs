@@ -16,7 +16,7 @@ pub fn split(mut own: Node, overrides: &[&str]) -> (Node, Node) {
         let Some(target) = tree::child_mut(&mut own, section) else {
             continue;
         };
-        let all = tree::take(target, list).map_or(Value::Null, |it| it.node.value);
+        let all = tree::take(target, list).map_or(Value::Null, |entry| entry.node.value);
         let (mut base, mut top) = (Vec::new(), Vec::new());
         for node in tree::node(span, all).items() {
             let name = text(node, key).unwrap_or_default();

@@ -60,7 +60,7 @@ pub(super) fn files(config: &mut Config, node: &Node) -> Result<()> {
 fn time(config: &mut Config, servers: &[String]) -> Result<()> {
     let lines: Vec<_> = servers
         .iter()
-        .map(|it| format!("server {it} iburst"))
+        .map(|server| format!("server {server} iburst"))
         .collect();
     let chrony = fragments::fill(fragments::CHRONY, &[("servers", &lines.join("\n"))])?;
     config

@@ -45,7 +45,7 @@ pub(super) fn machine(cluster: &Cluster, node: &Node, kubeadm: &[Value]) -> Mach
 fn ignores(kubeadm: &[Value], check: &str) -> bool {
     let lists = kubeadm
         .iter()
-        .filter_map(|it| it["nodeRegistration"]["ignorePreflightErrors"].as_array());
+        .filter_map(|document| document["nodeRegistration"]["ignorePreflightErrors"].as_array());
     let mut names = lists.flatten().filter_map(Value::as_str);
     names.any(|name| name.eq_ignore_ascii_case(check))
 }
@@ -61,22 +61,22 @@ fn kubelet_setting(
 ) -> Option<bool> {
     let arguments = kubeadm
         .iter()
-        .map(|it| &it["nodeRegistration"]["kubeletExtraArgs"]);
-    let mut argument = arguments.filter_map(|arguments| {
+        .map(|document| &document["nodeRegistration"]["kubeletExtraArgs"]);
+    let mut from_arguments = arguments.filter_map(|arguments| {
         let in_list = || {
             arguments
                 .as_array()?
                 .iter()
-                .find(|it| it["name"] == argument)
+                .find(|entry| entry["name"] == argument)
         };
-        let value = in_list().map_or(&arguments[argument], |it| &it["value"]);
+        let value = in_list().map_or(&arguments[argument], |entry| &entry["value"]);
         value.as_str()?.parse().ok()
     });
     let overlays = cluster.overlays.iter();
     let overlays = overlays.chain(cluster.kubelet_overlays_of(node));
     let documents = overlays.map(Overlay::to_json);
-    let fields = documents
-        .filter(|it| it["kind"] == "KubeletConfiguration")
-        .filter_map(|it| it[field].as_bool());
-    argument.next_back().or(fields.last())
+    let from_fields = documents
+        .filter(|document| document["kind"] == "KubeletConfiguration")
+        .filter_map(|document| document[field].as_bool());
+    from_arguments.next_back().or(from_fields.last())
 }

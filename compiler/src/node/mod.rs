@@ -220,9 +220,9 @@ fn other_control_planes(cluster: &Cluster, node: &Node) -> (Vec<String>, Vec<Str
     if role(cluster, node) != Role::JoinControlPlane {
         return (Vec::new(), Vec::new());
     }
-    let api = |it: &Node| it.api(cluster.bind_port()).to_string();
+    let api = |node: &Node| node.api(cluster.bind_port()).to_string();
     let mut all = cluster.control_planes();
-    let before = all.by_ref().take_while(|it| it.name != node.name);
+    let before = all.by_ref().take_while(|earlier| earlier.name != node.name);
     let before = before.map(api).collect();
     (before, all.map(api).collect())
 }

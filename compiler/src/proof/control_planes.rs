@@ -144,8 +144,8 @@ pub(super) fn virtual_address(cluster: &Cluster) -> Result<()> {
         for pod in pods {
             let env = pod["spec"]["containers"][0]["env"].as_array();
             let value = |name: &str| {
-                let found = env?.iter().find(|it| it["name"] == name)?;
-                found["value"].as_str()
+                let variable = env?.iter().find(|variable| variable["name"] == name)?;
+                variable["value"].as_str()
             };
             let (address, port) = (value("address"), value("port"));
             let endpoint = node.plan.endpoint.replace(['[', ']'], "");

@@ -151,7 +151,8 @@ fn first_document(text: &str) -> Result<Value> {
 
 impl Node {
     fn document(&self, kind: &str) -> Result<&Value> {
-        let document = self.kubeadm.iter().find(|it| it["kind"] == kind);
+        let mut documents = self.kubeadm.iter();
+        let document = documents.find(|document| document["kind"] == kind);
         document.with_context(|| format!("{} has no {kind}", self.plan.node))
     }
 
@@ -292,7 +293,7 @@ fn token_known(cluster: &Cluster) -> Result<()> {
         let token = token.with_context(|| format!("{name} has no token"))?;
         let is_known = known
             .as_array()
-            .is_some_and(|all| all.iter().any(|it| it["token"] == **token));
+            .is_some_and(|all| all.iter().any(|known| known["token"] == **token));
         ensure!(is_known, "{name} has an unknown token");
         let discovery = &node.document("JoinConfiguration")?["discovery"];
         ensure!(
@@ -342,7 +343,7 @@ fn networks_disjoint(cluster: &Cluster) -> Result<()> {
     }
     for node in &cluster.nodes {
         for address in node.addresses()? {
-            let within = networks.iter().find(|it| it.contains(&address));
+            let within = networks.iter().find(|network| network.contains(&address));
             ensure!(within.is_none(), "{} is inside {within:?}", node.plan.node);
         }
     }
@@ -432,8 +433,9 @@ fn plan_agrees_with_kubeadm(cluster: &Cluster) -> Result<()> {
 fn images_complete(cluster: &Cluster) -> Result<()> {
     let init = cluster.init()?;
     let configuration = init.document("ClusterConfiguration")?;
-    let manifests = init.plan.addons.iter().filter_map(|it| init.files.get(it));
-    let of_manifests: HashSet<_> = manifests.flat_map(|it| named(it)).collect();
+    let addons = init.plan.addons.iter();
+    let manifests = addons.filter_map(|addon| init.files.get(addon));
+    let of_manifests: HashSet<_> = manifests.flat_map(|manifest| named(manifest)).collect();
     for node in &cluster.nodes {
         let version = Version::parse(&node.plan.kubernetes_version);
         let version = version.map_err(|problem| anyhow!(problem))?;
@@ -444,15 +446,18 @@ fn images_complete(cluster: &Cluster) -> Result<()> {
         };
         for pod in node.manifests()? {
             let containers = pod["spec"]["containers"].as_array();
-            let images = containers.into_iter().flatten();
-            needed.extend(images.filter_map(|it| Some(it["image"].as_str()?.to_owned())));
+            let images = containers
+                .into_iter()
+                .flatten()
+                .map(|container| &container["image"]);
+            needed.extend(images.filter_map(Value::as_str).map(str::to_owned));
         }
         let planned: HashSet<_> = node
             .plan
             .images
             .required
             .iter()
-            .map(|it| &it.name)
+            .map(|image| &image.name)
             .collect();
         for image in needed.iter().chain(&of_manifests) {
             ensure!(

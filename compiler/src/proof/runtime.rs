@@ -49,7 +49,8 @@ pub(super) fn has_sandbox_image(cluster: &Cluster) -> Result<()> {
         let Some(image) = sandbox_image(node)? else {
             continue;
         };
-        let planned = node.plan.images.required.iter().any(|it| it.name == image);
+        let mut required = node.plan.images.required.iter();
+        let planned = required.any(|required| required.name == image);
         ensure!(
             planned,
             "the plan of {} does not contain {image}",
@@ -193,7 +194,7 @@ fn cgroup_driver(node: &Node) -> Result<Option<&'static str>> {
             let options = options.as_array().into_iter().flatten();
             options
                 .into_iter()
-                .any(|it| it == "native.cgroupdriver=systemd")
+                .any(|option| option == "native.cgroupdriver=systemd")
         }
     };
     Ok(Some(if systemd { "systemd" } else { "cgroupfs" }))
