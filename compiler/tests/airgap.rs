@@ -233,8 +233,8 @@ fn a_node_gets_the_smallest_bundle_that_has_all_it_runs() {
         "pause:3.10",
         "coredns/coredns:v1.11.3",
     ];
-    let worker = worker.map(|image| format!("registry.k8s.io/{image}"));
-    let worker = worker.each_ref().map(String::as_str);
+    let names = worker.map(|image| format!("registry.k8s.io/{image}"));
+    let worker = names.each_ref().map(String::as_str);
     fs::write(site.path("worker.tar"), tiny_bundle(&worker, "amd64")).unwrap();
     let files = |node| {
         let (plan, _) = compiled(&site, node);

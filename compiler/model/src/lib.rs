@@ -135,8 +135,8 @@ impl Cluster {
 
     fn own_overlays_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Overlay> {
         let pool = self.pool_of(node).into_iter();
-        let pool = pool.flat_map(|pool| &pool.overlays);
-        pool.chain(&node.overlays)
+        let of_pool = pool.flat_map(|pool| &pool.overlays);
+        of_pool.chain(&node.overlays)
     }
 
     /// Who shares a node's bootstrap token, and in what words.

@@ -36,8 +36,8 @@ pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Bundle> {
         }
     }
     for image in &bundle.images {
-        let config = configs.get(&image.config.digest);
-        let config = Config::read(config.map(Vec::as_slice).unwrap_or_default());
+        let bytes = configs.get(&image.config.digest);
+        let config = Config::read(bytes.map(Vec::as_slice).unwrap_or_default());
         let config = config.with_context(|| image.name.clone())?;
         let (name, architecture) = (&image.name, &image.architecture);
         ensure!(
@@ -46,9 +46,9 @@ pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Bundle> {
             config.platform()
         );
         let layers = image.layers.iter();
-        let layers = layers.map(|layer| unpacked.get(&layer.blob.digest));
+        let digests = layers.map(|layer| unpacked.get(&layer.blob.digest));
         ensure!(
-            layers.eq(config.layers().iter().map(Some)),
+            digests.eq(config.layers().iter().map(Some)),
             "{name}: the layers differ from those in the image configuration"
         );
     }

@@ -16,8 +16,8 @@ pub fn endpoint(
     span: Span,
     to: &mut Diagnostics,
 ) -> (Option<Endpoint>, Option<model::KubeVip>) {
-    let endpoint = spec.kubernetes.endpoint.as_ref();
-    let endpoint = endpoint.and_then(|text| checks::endpoint(text, to));
+    let written = spec.kubernetes.endpoint.as_ref();
+    let endpoint = written.and_then(|text| checks::endpoint(text, to));
     let address = endpoint
         .as_ref()
         .and_then(|endpoint| endpoint.host.parse::<IpAddr>().ok());

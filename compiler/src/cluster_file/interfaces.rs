@@ -75,14 +75,14 @@ fn addresses(interfaces: &[model::Interface]) -> impl Iterator<Item = &IpNet> {
 }
 
 fn interface(file: Interface, to: &mut Diagnostics) -> Option<model::Interface> {
-    let addresses = file.addresses.iter();
-    let addresses: Vec<_> = addresses.filter_map(|text| with_prefix(text, to)).collect();
-    let gateways = file.gateways.iter();
-    let gateways: Vec<_> = gateways
+    let texts = file.addresses.iter();
+    let addresses: Vec<_> = texts.filter_map(|text| with_prefix(text, to)).collect();
+    let texts = file.gateways.iter();
+    let gateways: Vec<_> = texts
         .filter_map(|text| gateway(text, &addresses, to))
         .collect();
-    let dns = file.dns.iter();
-    let dns = dns.filter_map(|text| checks::address(text, to)).collect();
+    let texts = file.dns.iter();
+    let dns = texts.filter_map(|text| checks::address(text, to)).collect();
     for domain in &file.search_domains {
         checks::dns_name(domain, "the search domain", to);
     }

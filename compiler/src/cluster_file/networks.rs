@@ -122,8 +122,8 @@ fn families(spec: &Spec, pods: &[IpNet], services: &[IpNet], to: &mut Diagnostic
             message,
         );
     }
-    let version = spec.kubernetes.version.as_ref();
-    let version = version.and_then(|text| Version::parse(&text.value).ok());
+    let written = spec.kubernetes.version.as_ref();
+    let version = written.and_then(|text| Version::parse(&text.value).ok());
     if services.len() > 1 && version.is_some_and(|version| version.minor < DUAL_STACK_SINCE) {
         let message = "IPv4 and IPv6 together require Kubernetes 1.21 or later";
         to.report(

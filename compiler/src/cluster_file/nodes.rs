@@ -149,11 +149,11 @@ pub struct Checked {
 
 /// What isn't laid into each of the pools' nodes.
 pub fn into_pools(names: Vec<String>, settings: Vec<Checked>) -> Vec<model::Pool> {
-    let pools = names.into_iter().zip(settings);
-    let pools = pools.map(|(name, pool)| model::Pool {
+    let named = names.into_iter().zip(settings);
+    let pools = named.map(|(name, settings)| model::Pool {
         name,
-        overlays: pool.overlays,
-        own: pool.host.own,
+        overlays: settings.overlays,
+        own: settings.host.own,
     });
     pools.collect()
 }

@@ -102,9 +102,9 @@ fn all_overlays(
     };
     own_overlays(pools, nodes, version, to);
     patches::check(nodes, pools, cluster, version, to);
-    let pools = pools.iter().flat_map(|pool| &pool.overlays);
-    let nodes = nodes.iter().flatten().flat_map(|node| &node.overlays);
-    let all: Vec<_> = cluster.iter().chain(pools).chain(nodes).collect();
+    let of_pools = pools.iter().flat_map(|pool| &pool.overlays);
+    let of_nodes = nodes.iter().flatten().flat_map(|node| &node.overlays);
+    let all: Vec<_> = cluster.iter().chain(of_pools).chain(of_nodes).collect();
     overlay::check(all.iter().copied(), version, to);
     if external_etcd {
         overlay::check_no_local_etcd(all.into_iter(), to);
@@ -177,10 +177,10 @@ fn pki(
 }
 
 fn budgets(budgets: &Budgets, to: &mut Diagnostics) -> Option<BTreeMap<Stage, u64>> {
-    let budgets = budgets
-        .by_stage()
-        .map(|(stage, text)| Some((stage, checks::budget(text, to)?)));
-    budgets.collect()
+    let written = budgets.by_stage();
+    written
+        .map(|(stage, text)| Some((stage, checks::budget(text, to)?)))
+        .collect()
 }
 
 fn version(text: &Text, to: &mut Diagnostics) -> Option<Version> {

@@ -81,14 +81,14 @@ impl Needs<'_> {
                 .filter(|node| text(node, "name") == Some(unit) && is_true(node, "mask"))
                 .filter_map(|node| Some(entry(node, "mask")?.key_span));
             let links = list(config, &["storage", "links"]).iter();
-            let links = links
+            let null_links = links
                 .filter(|link| text(link, "path") == Some(&path))
                 .filter(|link| text(link, "target") == Some("/dev/null"))
                 .map(|link| link.span);
             let empty = file(config, &path)
                 .filter(|(content, _)| content.is_empty())
                 .map(|(_, place)| place);
-            for span in masks.chain(links).chain(empty) {
+            for span in masks.chain(null_links).chain(empty) {
                 refuse(span, format!("this masks `{unit}`, which a node needs"));
             }
         }

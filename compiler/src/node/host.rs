@@ -108,11 +108,11 @@ pub(super) fn proxy(config: &mut Config, cluster: &Cluster, node: &Node, proxy: 
     direct.extend(proxy.direct.iter().cloned());
     let direct = direct.join(",");
     let urls = [("HTTP_PROXY", &proxy.http), ("HTTPS_PROXY", &proxy.https)];
-    let urls = urls
+    let variables = urls
         .iter()
         .filter_map(|(name, url)| Some((*name, url.as_ref()?.expose())));
     let mut text = String::from("[Service]\n");
-    for (name, value) in urls.chain([("NO_PROXY", direct.as_str())]) {
+    for (name, value) in variables.chain([("NO_PROXY", direct.as_str())]) {
         // `%` begins systemd's specifiers.
         let _ = writeln!(text, "Environment=\"{name}={}\"", value.replace('%', "%%"));
     }

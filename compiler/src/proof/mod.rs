@@ -199,9 +199,9 @@ impl Node {
 
     /// The addresses kubelet is told to use.
     fn addresses(&self) -> Result<Vec<IpAddr>> {
-        let addresses = self.kubelet_arg("node-ip")?;
-        let addresses = addresses.with_context(|| format!("{} has no node-ip", self.plan.node))?;
-        let parsed = addresses.split(',').map(str::parse);
+        let node_ip = self.kubelet_arg("node-ip")?;
+        let node_ip = node_ip.with_context(|| format!("{} has no node-ip", self.plan.node))?;
+        let parsed = node_ip.split(',').map(str::parse);
         Ok(parsed.collect::<Result<_, _>>()?)
     }
 }
