@@ -20,7 +20,7 @@ use serde::Deserialize;
 
 pub use bundle::Bundle;
 pub use host::{Host, Names, Own, Proxy, User};
-pub use nodes::{Interface, Node, Pool, Role, Taint};
+pub use nodes::{Interface, Node, NodeRole, Pool, Taint};
 pub use runtime::{Access, DOCKER_HUB, Mirror, Registry, server};
 pub use secret::{KeyPair, Secret};
 pub use user_config::{UserConfig, UserPath, UserUnit};
@@ -96,7 +96,7 @@ impl Cluster {
     pub fn control_planes(&self) -> impl Iterator<Item = &Node> {
         self.nodes
             .iter()
-            .filter(|node| node.role == Role::ControlPlane)
+            .filter(|node| node.role == NodeRole::ControlPlane)
     }
 
     /// The control plane that makes the cluster.
@@ -161,7 +161,7 @@ impl Cluster {
     /// Whether kubeadm runs etcd on a node. No overlay changes that: one that sets `etcd.external` or
     /// skips a phase that runs etcd is refused.
     pub fn runs_etcd(&self, node: &Node) -> bool {
-        node.role == Role::ControlPlane && self.external_etcd.is_none()
+        node.role == NodeRole::ControlPlane && self.external_etcd.is_none()
     }
 
     /// The port of the API server on a control plane itself: the endpoint's, unless something
@@ -355,7 +355,7 @@ impl Algorithm {
 mod tests {
     use nkd_document::yaml::words;
 
-    use super::{Algorithm, Role};
+    use super::{Algorithm, NodeRole};
 
     #[test]
     fn words_of_the_cluster_file_are_the_names_used_elsewhere() {
@@ -365,8 +365,8 @@ mod tests {
         let names: Vec<_> = algorithms.into_iter().map(Algorithm::name).collect();
         let schema = schemars::schema_for!(Algorithm);
         assert_eq!(words(schema.as_value()), Some(names));
-        for role in [Role::ControlPlane, Role::Worker] {
-            let read: Role = serde_json::from_value(role.name().into()).unwrap();
+        for role in [NodeRole::ControlPlane, NodeRole::Worker] {
+            let read: NodeRole = serde_json::from_value(role.name().into()).unwrap();
             assert_eq!(read, role);
         }
     }

@@ -11,7 +11,7 @@ pub struct Node {
     /// Its name, a DNS name: hostname and name in Kubernetes.
     pub name: String,
     /// What it is in the cluster.
-    pub role: Role,
+    pub role: NodeRole,
     /// Its pool, by its place in the cluster's.
     pub pool: Option<usize>,
     /// Its address.
@@ -90,14 +90,15 @@ pub struct Interface {
 /// Roles of nodes
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Role {
+#[schemars(rename = "Role")]
+pub enum NodeRole {
     /// Runs the control plane.
     ControlPlane,
     /// Runs what users run.
     Worker,
 }
 
-impl Role {
+impl NodeRole {
     /// As in the cluster file.
     pub const fn name(self) -> &'static str {
         match self {

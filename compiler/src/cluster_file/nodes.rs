@@ -10,7 +10,7 @@ use super::kubelet::Kubelet;
 use super::{checks, host, interfaces, kubelet};
 use nkd_document::yaml::{Both, Pairs};
 use nkd_document::{Code, Diagnostics, Spanned};
-use nkd_model::{self as model, Overlay, Role};
+use nkd_model::{self as model, NodeRole, Overlay};
 
 /// An item of `spec.pools`
 pub type Pool = Both<PoolKeys, Settings>;
@@ -23,7 +23,7 @@ pub struct PoolKeys {
     #[schemars(required)]
     pub name: Option<Text>,
     /// The role of its nodes in the cluster. A node's own role takes precedence.
-    pub role: Option<Spanned<Role>>,
+    pub role: Option<Spanned<NodeRole>>,
 }
 
 /// An item of `spec.nodes`
@@ -39,7 +39,7 @@ pub struct NodeKeys {
     /// The pool that the node belongs to.
     pub pool: Option<Text>,
     /// The node's role in the cluster. By default that of its pool.
-    pub role: Option<Spanned<Role>>,
+    pub role: Option<Spanned<NodeRole>>,
     /// The node's address. In a dual-stack cluster one of each IP version, separated by a comma.
     #[schemars(required)]
     pub address: Option<Text>,
@@ -192,7 +192,7 @@ pub fn nodes(
 /// Whether a node has the role of a control plane, as far as its keys are right.
 pub fn is_control_plane(node: &Node) -> bool {
     let role = node.own.role.as_ref();
-    role.is_some_and(|role| role.value == Role::ControlPlane)
+    role.is_some_and(|role| role.value == NodeRole::ControlPlane)
 }
 
 /// A node's pool, by its place in `spec.pools`.

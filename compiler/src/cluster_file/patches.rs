@@ -5,7 +5,7 @@ use super::nodes::Checked;
 use crate::kubeadm::PATCHES;
 use nkd_document::{Code, Diagnostics, Span};
 use nkd_model::version::Version;
-use nkd_model::{Node, Overlay, Role};
+use nkd_model::{Node, NodeRole, Overlay};
 
 /// Reports nodes whose kubeadm would not take nkd's patches: where it can't be told to, and where the user
 /// tells it to take patches from elsewhere, since it takes them from one directory.
@@ -22,7 +22,7 @@ pub fn check(
         let of_pool = pool.into_iter().flat_map(|pool| &pool.overlays);
         let own = || of_pool.clone().chain(&node.overlays);
         let separation = node.host.container_separation;
-        let separated = separation.filter(|_| node.role == Role::ControlPlane);
+        let separated = separation.filter(|_| node.role == NodeRole::ControlPlane);
         let (code, what) = match separated {
             Some(_) => (Code::Selinux, "`os.selinux`"),
             None if own().any(Overlay::is_of_kubelet) => (

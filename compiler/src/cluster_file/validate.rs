@@ -17,7 +17,7 @@ use super::{addressing, airgap, checks, endpoint, etcd, host, networks, nodes, p
 use crate::kubeadm::overlay;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::version::Version;
-use nkd_model::{Cluster, Node, Overlay, OwnKeys, Pki, Report, Role, Tokens};
+use nkd_model::{Cluster, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens};
 
 /// Checks everything; a cluster comes out when nothing is wrong.
 pub fn validate(
@@ -124,7 +124,7 @@ fn own_overlays(
         return;
     };
     let mut control_planes = nodes.iter();
-    let init = control_planes.find(|node| node.role == Role::ControlPlane);
+    let init = control_planes.find(|node| node.role == NodeRole::ControlPlane);
     let is_init = |node: &Node| init.is_some_and(|init| init.name == node.name);
     for (place, pool) in pools.iter().enumerate() {
         let mut members = nodes.iter().filter(|node| node.pool == Some(place));

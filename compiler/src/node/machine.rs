@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use nkd_contract::Machine;
 use serde_json::Value;
 
-use nkd_model::{Cluster, Node, Overlay, Role};
+use nkd_model::{Cluster, Node, NodeRole, Overlay};
 
 /// What kubeadm demands of control planes (kubeadm, `constants.ControlPlaneNumCPU`), by the name of
 /// its check.
@@ -16,7 +16,7 @@ const CONTROL_PLANE_DISK: u64 = 2048;
 
 /// What the machine must be like; `kubeadm` are the node's documents.
 pub(super) fn machine(cluster: &Cluster, node: &Node, kubeadm: &[Value]) -> Machine {
-    let is_control_plane = node.role == Role::ControlPlane;
+    let is_control_plane = node.role == NodeRole::ControlPlane;
     let at_least = |(check, minimum)| {
         let asked = is_control_plane && !ignores(kubeadm, check);
         if asked { minimum } else { 0 }

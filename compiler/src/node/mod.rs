@@ -15,7 +15,7 @@ use crate::kubeadm;
 use crate::pki::Secrets;
 use crate::runtime;
 use nkd_document::yaml;
-use nkd_model::{self as model, Cluster, Endpoint, Node};
+use nkd_model::{Cluster, Endpoint, Manifest, Node, NodeRole};
 
 pub use host::PROXY_DROPIN;
 
@@ -209,9 +209,9 @@ fn patches(config: &mut Config, cluster: &Cluster, node: &Node) {
 
 fn role(cluster: &Cluster, node: &Node) -> Role {
     match node.role {
-        model::Role::ControlPlane if cluster.is_init(node) => Role::Init,
-        model::Role::ControlPlane => Role::JoinControlPlane,
-        model::Role::Worker => Role::JoinWorker,
+        NodeRole::ControlPlane if cluster.is_init(node) => Role::Init,
+        NodeRole::ControlPlane => Role::JoinControlPlane,
+        NodeRole::Worker => Role::JoinWorker,
     }
 }
 
@@ -245,7 +245,7 @@ fn plan(
 ) -> Plan {
     let role = role(cluster, node);
     let is_init = role == Role::Init;
-    let addon = |(index, manifest): (usize, &model::Manifest)| {
+    let addon = |(index, manifest): (usize, &Manifest)| {
         format!("{}/{index:02}-{}", paths::ADDONS, manifest.name)
     };
     let addons = cluster.manifests.iter().enumerate().map(addon);
