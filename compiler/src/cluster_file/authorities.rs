@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::checks::Text;
 use super::files::Files;
-use crate::pki::own::{Chain, Key, Problem};
+use crate::pki::own::{Chain, PrivateKey, Problem};
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::version::Version;
 use nkd_model::{Algorithm, KeyPair, OwnKeys};
@@ -62,7 +62,7 @@ pub struct ServiceAccount {
 }
 
 /// Checks them.
-pub fn own(
+pub fn own_keys(
     file: Pki,
     version: Option<Version>,
     external_etcd: bool,
@@ -125,8 +125,8 @@ fn private_key<'a>(
     name: &'a Text,
     files: &Files<'_>,
     to: &mut Diagnostics,
-) -> Option<(Key, &'a Text)> {
-    let key = Key::read(files.text(name, to)?).map_err(|problem| vec![problem]);
+) -> Option<(PrivateKey, &'a Text)> {
+    let key = PrivateKey::read(files.text(name, to)?).map_err(|problem| vec![problem]);
     Some((report(key, name, to)?, name))
 }
 

@@ -141,7 +141,7 @@ impl Files<'_> {
     }
 
     /// The user's own configs.
-    pub fn own(
+    pub fn own_configs(
         &self,
         ignition: &[Text],
         butane: &[Text],

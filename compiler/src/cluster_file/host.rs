@@ -109,7 +109,7 @@ pub struct HostLevel {
 
 /// Checks `os`.
 pub fn host(file: Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
-    let own = files.own(&file.ignition, &file.butane, file.overrides, to);
+    let own = files.own_configs(&file.ignition, &file.butane, file.overrides, to);
     let users = file.users;
     let mut seen = HashSet::new();
     for name in users.iter().filter_map(|user| user.name.as_ref()) {

@@ -172,7 +172,7 @@ fn pki(
     });
     (
         made,
-        authorities::own(pki, version, external_etcd, files, to),
+        authorities::own_keys(pki, version, external_etcd, files, to),
     )
 }
 

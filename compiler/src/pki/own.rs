@@ -29,12 +29,12 @@ impl Problem {
 }
 
 /// A private key.
-pub struct Key {
+pub struct PrivateKey {
     pair: rcgen::KeyPair,
     pem: Secret,
 }
 
-impl Key {
+impl PrivateKey {
     /// Reads the one private key of a text: PKCS#8, PKCS#1 or SEC1.
     pub fn read(text: &str) -> Result<Self, Problem> {
         let problem = |message| Err(Problem::new(Code::Pem, message));
@@ -165,7 +165,7 @@ impl Chain {
     }
 
     /// Whether a key is that of the first certificate.
-    pub fn is_of(&self, key: &Key) -> bool {
+    pub fn is_of(&self, key: &PrivateKey) -> bool {
         let first = self.certificates().next();
         first.is_some_and(|certificate| {
             let public = &certificate.public_key().subject_public_key;
@@ -203,7 +203,7 @@ impl Chain {
     }
 
     /// Certificates and key.
-    pub fn with(self, key: Key) -> KeyPair {
+    pub fn with(self, key: PrivateKey) -> KeyPair {
         KeyPair {
             public: self.to_pem(),
             key: key.pem,
