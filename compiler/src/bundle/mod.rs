@@ -18,7 +18,7 @@ use nkd_bundle::{Digest, Reader, ZSTD_MAGIC};
 
 use nkd_model::Bundle;
 
-pub use progress::Progress;
+pub use progress::ProgressMonitor;
 
 /// The media types of manifests: OCI's and Docker's.
 const MANIFEST_TYPES: [&str; 2] = [

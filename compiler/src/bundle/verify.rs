@@ -7,14 +7,14 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use nkd_bundle::{Blob, Digest, JSON_LIMIT, Reader, Source};
 
-use super::config::Config;
-use super::layer::Layer;
-use super::progress::Progress;
+use super::config::ImageConfig;
+use super::layer::LayerInspector;
+use super::progress::ProgressMonitor;
 use nkd_model::Bundle;
 
 /// Reads every byte of a bundle: blobs have the digests that name them, and layers unpack to what
 /// their images' configurations say.
-pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Bundle> {
+pub fn verify(path: &Path, progress: &dyn ProgressMonitor) -> Result<Bundle> {
     let bundle = super::read(path)?;
     let source = nkd_bundle::open(nkd_document::input::open(path)?)?;
     let mut reader = Reader::open(source, Some(&bundle.index))?;
@@ -37,7 +37,7 @@ pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Bundle> {
     }
     for image in &bundle.images {
         let bytes = configs.get(&image.config.digest);
-        let config = Config::read(bytes.map(Vec::as_slice).unwrap_or_default());
+        let config = ImageConfig::read(bytes.map(Vec::as_slice).unwrap_or_default());
         let config = config.with_context(|| image.name.clone())?;
         let (name, architecture) = (&image.name, &image.architecture);
         ensure!(
@@ -56,8 +56,12 @@ pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Bundle> {
 }
 
 /// The digest of what a layer unpacks to.
-fn layer<S: Source>(reader: &mut Reader<S>, blob: Blob, progress: &dyn Progress) -> Result<Digest> {
-    let mut layer = Layer::new(blob.size);
+fn layer<S: Source>(
+    reader: &mut Reader<S>,
+    blob: Blob,
+    progress: &dyn ProgressMonitor,
+) -> Result<Digest> {
+    let mut layer = LayerInspector::new(blob.size);
     // Damage makes a layer no archive too; that its bytes are wrong says more.
     let mut problem: io::Result<()> = Ok(());
     reader.read_blob(blob, |piece| {
