@@ -40,7 +40,7 @@ pub struct Node {
 
 impl Node {
     /// Its addresses, as kubelet's `--node-ip` takes them.
-    pub fn addresses(&self) -> String {
+    pub fn node_ip(&self) -> String {
         match self.second_address {
             Some(second) => format!("{},{second}", self.address),
             None => self.address.to_string(),

@@ -32,7 +32,7 @@ pub fn scripts(compiled: &Compiled, server: &Server) -> Vec<(String, String)> {
 /// Kernel arguments are those of NestOS' live images; names of the image's
 /// files are the user's, so they can be set before, and have plain defaults.
 fn script(node: &CompiledNode, disk: Option<&str>, server: &Server) -> String {
-    let (name, config) = (&node.name, server.config(&node.name));
+    let (name, config) = (&node.name, server.config_url(&node.name));
     let arguments = match disk {
         // The live system has no config of its own: its installer hands this one on (nestos-installer,
         // "Installing from PXE"; Fedora CoreOS's has another name).

@@ -133,7 +133,7 @@ pub fn host(file: Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
         kernel_arguments: arguments
             .filter_map(|text| kernel_argument(text, to))
             .collect(),
-        ntp: plain(servers),
+        ntp: without_spans(servers),
         proxy: file.proxy.map(|written| proxy(written, to)),
         hosts: names.filter_map(|written| entry(written, to)).collect(),
         trust: files.trust(&file.trust, to),
@@ -144,7 +144,7 @@ pub fn host(file: Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
     HostLevel { host, own }
 }
 
-pub fn plain(texts: Vec<Text>) -> Vec<String> {
+pub fn without_spans(texts: Vec<Text>) -> Vec<String> {
     texts.into_iter().map(|text| text.value).collect()
 }
 
@@ -172,9 +172,9 @@ fn user(file: User, to: &mut Diagnostics) -> Option<model::User> {
     }
     Some(model::User {
         name: name.value,
-        ssh_authorized_keys: plain(keys),
+        ssh_authorized_keys: without_spans(keys),
         password_hash: file.password_hash.map(|hash| Secret::new(hash.value)),
-        groups: plain(without_repeats(groups)),
+        groups: without_spans(without_repeats(groups)),
     })
 }
 
@@ -250,7 +250,7 @@ fn proxy(file: Proxy, to: &mut Diagnostics) -> model::Proxy {
             to.report(Code::NoProxy, item.span, message);
         }
     }
-    let no_proxy = plain(no_proxy);
+    let no_proxy = without_spans(no_proxy);
     model::Proxy {
         http,
         https,
@@ -270,7 +270,7 @@ fn entry(file: Host, to: &mut Diagnostics) -> Option<Names> {
     }
     Some(Names {
         address: checks::address(&address, to)?,
-        names: plain(names),
+        names: without_spans(names),
     })
 }
 

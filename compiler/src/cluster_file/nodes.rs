@@ -166,7 +166,7 @@ pub fn settings(file: Settings, files: &Files<'_>, to: &mut Diagnostics) -> Chec
     }
     let taints = file.taints.map(|all| taints(all, to));
     Checked {
-        labels: plain(labels),
+        labels: without_spans(labels),
         taints,
         kubelet_args: kubelet::args(file.kubelet, to),
         install_disk: file.install_disk.and_then(|disk| checks::disk(disk, to)),
@@ -268,7 +268,7 @@ fn over<'a>(
         .collect()
 }
 
-fn plain(pairs: Vec<(Spanned<String>, Spanned<String>)>) -> Vec<(String, String)> {
+fn without_spans(pairs: Vec<(Spanned<String>, Spanned<String>)>) -> Vec<(String, String)> {
     let pairs = pairs.into_iter();
     pairs.map(|(key, value)| (key.value, value.value)).collect()
 }

@@ -146,7 +146,7 @@ fn template(text: &str, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
         .cri_endpoint(cluster.version.cri_socket_has_scheme());
     let values = [
         ("address", &*node.address.to_string()),
-        ("addresses", &node.addresses()),
+        ("addresses", &node.node_ip()),
         ("cgroupDriver", runtime::cgroup_driver(cluster)),
         ("cluster", &cluster.name),
         ("criSocket", &cri_socket),

@@ -40,13 +40,17 @@ fn keyfile(interface: &Interface) -> String {
         ("ipv4", IpAddr::is_ipv4 as fn(&IpAddr) -> bool),
         ("ipv6", IpAddr::is_ipv6),
     ] {
-        let _ = write!(text, "\n[{section}]\n{}", version(interface, of_version));
+        let _ = write!(
+            text,
+            "\n[{section}]\n{}",
+            ip_settings(interface, of_version)
+        );
     }
     text
 }
 
 /// What holds for one IP version. Without any addresses at all both are left to the network.
-fn version(interface: &Interface, of_version: fn(&IpAddr) -> bool) -> String {
+fn ip_settings(interface: &Interface, of_version: fn(&IpAddr) -> bool) -> String {
     let addresses = interface.addresses.iter();
     let addresses: Vec<_> = addresses
         .filter(|address| of_version(&address.addr()))
