@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use bundle::Bundle;
-pub use host::{Host, Names, Own, Proxy, User};
+pub use host::{HostsEntry, OsSettings, Own, Proxy, User};
 pub use nodes::{Interface, Node, NodeRole, Pool, Taint};
 pub use runtime::{Access, DOCKER_HUB, Mirror, Registry, server};
 pub use secret::{KeyPair, Secret};

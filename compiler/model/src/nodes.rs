@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Endpoint, Host, Overlay, Own};
+use super::{Endpoint, OsSettings, Overlay, Own};
 
 /// A node.
 pub struct Node {
@@ -31,7 +31,7 @@ pub struct Node {
     /// The disk an installer writes the OS to.
     pub install_disk: Option<String>,
     /// Its operating system, everything from cluster and pool included.
-    pub host: Host,
+    pub os: OsSettings,
     /// kubeadm overlay documents of this node.
     pub overlays: Vec<Overlay>,
     /// The user's own configs of this node.

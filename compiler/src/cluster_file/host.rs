@@ -9,7 +9,7 @@ use super::checks;
 use super::checks::Text;
 use super::files::Files;
 use nkd_document::{Code, Diagnostics, Spanned};
-use nkd_model::{self as model, Names, Own, Secret};
+use nkd_model::{self as model, Own, Secret};
 
 /// `os`, of the cluster, of a pool and of a node
 #[derive(Default, Deserialize, JsonSchema)]
@@ -39,7 +39,7 @@ pub struct Os {
     pub proxy: Option<Proxy>,
     /// Lines of `/etc/hosts`.
     #[serde(default)]
-    pub hosts: Vec<Host>,
+    pub hosts: Vec<HostsEntry>,
     /// Files of PEM certificates that the whole system trusts.
     #[serde(default)]
     pub trust: Vec<Text>,
@@ -90,7 +90,8 @@ pub struct Proxy {
 
 /// An item of `os.hosts`
 #[derive(Deserialize, JsonSchema)]
-pub struct Host {
+#[schemars(rename = "Host")]
+pub struct HostsEntry {
     /// The IP address.
     #[schemars(required)]
     pub address: Option<Text>,
@@ -100,15 +101,15 @@ pub struct Host {
 }
 
 /// `os` of the cluster, a pool or a node.
-pub struct HostLevel {
+pub struct OsLevel {
     /// What goes into each node's own config.
-    pub host: model::Host,
+    pub settings: model::OsSettings,
     /// The user's own configs.
     pub own: Own,
 }
 
 /// Checks `os`.
-pub fn host(file: Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
+pub fn os(file: Os, files: &Files<'_>, to: &mut Diagnostics) -> OsLevel {
     let own = files.own_configs(&file.ignition, &file.butane, file.overrides, to);
     let users = file.users;
     let mut seen = HashSet::new();
@@ -125,7 +126,7 @@ pub fn host(file: Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
     for server in &servers {
         checks::plain_host(server, to);
     }
-    let host = model::Host {
+    let settings = model::OsSettings {
         users: users.filter_map(|written| user(written, to)).collect(),
         release_image: file
             .release_image
@@ -141,7 +142,7 @@ pub fn host(file: Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
             Selinux::ContainerSeparation => mode.span,
         }),
     };
-    HostLevel { host, own }
+    OsLevel { settings, own }
 }
 
 pub fn without_spans(texts: Vec<Text>) -> Vec<String> {
@@ -258,7 +259,7 @@ fn proxy(file: Proxy, to: &mut Diagnostics) -> model::Proxy {
     }
 }
 
-fn entry(file: Host, to: &mut Diagnostics) -> Option<Names> {
+fn entry(file: HostsEntry, to: &mut Diagnostics) -> Option<model::HostsEntry> {
     let names = file.names;
     for name in &names {
         checks::dns_name(name, "the host name", to);
@@ -268,7 +269,7 @@ fn entry(file: Host, to: &mut Diagnostics) -> Option<Names> {
         let message = format!("`names` is empty for the address {}", address.value);
         to.report(Code::Hosts, address.span, message);
     }
-    Some(Names {
+    Some(model::HostsEntry {
         address: checks::address(&address, to)?,
         names: without_spans(names),
     })

@@ -3,8 +3,7 @@ use serde::Deserialize;
 
 use super::checks::Text;
 use super::files::Files;
-use super::host::HostLevel;
-use super::host::Os;
+use super::host::{Os, OsLevel};
 use super::interfaces::Interface;
 use super::kubelet::Kubelet;
 use super::{checks, host, interfaces, kubelet};
@@ -131,7 +130,7 @@ const OWN_LABELS: [&str; 11] = [
 /// What holds for nodes outside of their own entries.
 pub struct Level {
     /// `spec.os`
-    pub host: HostLevel,
+    pub os: OsLevel,
     /// `spec.pools`
     pub pools: Vec<Checked>,
 }
@@ -142,7 +141,7 @@ pub struct Checked {
     taints: Option<Vec<model::Taint>>,
     kubelet_args: Vec<(String, String)>,
     install_disk: Option<String>,
-    host: HostLevel,
+    os: OsLevel,
     /// kubeadm overlay documents.
     pub overlays: Vec<Overlay>,
 }
@@ -153,7 +152,7 @@ pub fn into_pools(names: Vec<String>, settings: Vec<Checked>) -> Vec<model::Pool
     let pools = named.map(|(name, settings)| model::Pool {
         name,
         overlays: settings.overlays,
-        own: settings.host.own,
+        own: settings.os.own,
     });
     pools.collect()
 }
@@ -170,7 +169,7 @@ pub fn settings(file: Settings, files: &Files<'_>, to: &mut Diagnostics) -> Chec
         taints,
         kubelet_args: kubelet::args(file.kubelet, to),
         install_disk: file.install_disk.and_then(|disk| checks::disk(disk, to)),
-        host: host::host(file.os, files, to),
+        os: host::os(file.os, files, to),
         overlays: files.overlays(&file.kubeadm, to),
     }
 }
@@ -235,7 +234,9 @@ fn node(
     let interfaces = interfaces::interfaces(file.interfaces, own_address, to);
     let own = settings(shared, files, to);
     let pool = pool_index.and_then(|index| level.pools.get(index));
-    let pool_host = pool.map(|pool| pool.host.host.clone()).unwrap_or_default();
+    let pool_os = pool
+        .map(|pool| pool.os.settings.clone())
+        .unwrap_or_default();
     let pools = |of: fn(&Checked) -> &Vec<(String, String)>| pool.map(of).into_iter().flatten();
     Some(model::Node {
         name: name?,
@@ -249,9 +250,9 @@ fn node(
         taints: own.taints.or_else(|| pool?.taints.clone()),
         kubelet_args: over(pools(|pool| &pool.kubelet_args), own.kubelet_args),
         install_disk: own.install_disk.or_else(|| pool?.install_disk.clone()),
-        host: own.host.host.within(&pool_host.within(&level.host.host)),
+        os: own.os.settings.within(&pool_os.within(&level.os.settings)),
         overlays: own.overlays,
-        own: own.host.own,
+        own: own.os.own,
     })
 }
 

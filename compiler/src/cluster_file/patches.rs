@@ -21,7 +21,7 @@ pub fn check(
         let pool = node.pool.and_then(|pool| pools.get(pool));
         let of_pool = pool.into_iter().flat_map(|pool| &pool.overlays);
         let own = || of_pool.clone().chain(&node.overlays);
-        let separation = node.host.container_separation;
+        let separation = node.os.container_separation;
         let separated = separation.filter(|_| node.role == NodeRole::ControlPlane);
         let (code, what) = match separated {
             Some(_) => (Code::Selinux, "`os.selinux`"),

@@ -79,7 +79,7 @@ pub fn validate(
         budgets: budgets?,
         images_from: images_from?,
         report: report.flatten(),
-        own: level.host.own,
+        own: level.os.own,
         pki: pki?,
         own_keys,
         pools: nodes::into_pools(pool_names, level.pools),
@@ -261,12 +261,12 @@ fn level(
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> (Vec<String>, nodes::Level) {
-    let host = host::host(os, files, to);
+    let os = host::os(os, files, to);
     let names = pool_names(&pools, to);
     let settings = pools.into_iter().map(|pool| pool.shared);
     let pools = settings.map(|settings| nodes::settings(settings, files, to));
     let pools = pools.collect();
-    (names, nodes::Level { host, pools })
+    (names, nodes::Level { os, pools })
 }
 
 fn report(file: keys::Report, files: &Files<'_>, to: &mut Diagnostics) -> Option<Report> {

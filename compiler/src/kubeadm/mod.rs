@@ -238,7 +238,7 @@ fn take_patches(document: &mut Value, cluster: &Cluster, node: &Node) {
 
 /// Whether kubeadm is to patch the static pods it makes on a node.
 pub fn patches_static_pods(node: &Node) -> bool {
-    node.role == NodeRole::ControlPlane && node.host.container_separation.is_some()
+    node.role == NodeRole::ControlPlane && node.os.container_separation.is_some()
 }
 
 /// The patch of a node's copy of the kubelet configuration that all nodes share (RFC 7396). A key without a

@@ -17,9 +17,9 @@ pub const PROXY_DROPIN: &str = "20-nkd-proxy.conf";
 
 /// Everything but the proxy.
 pub(super) fn files(config: &mut Config, node: &Node) -> Result<()> {
-    let host = &node.host;
-    config.users = host.users.iter().map(user).collect();
-    config.kernel_arguments.clone_from(&host.kernel_arguments);
+    let os = &node.os;
+    config.users = os.users.iter().map(user).collect();
+    config.kernel_arguments.clone_from(&os.kernel_arguments);
     let mut sysctl = fragments::SYSCTL.to_owned();
     if node.address.is_ipv6() || node.second_address.is_some() {
         sysctl.push_str(fragments::SYSCTL_IPV6);
@@ -30,22 +30,22 @@ pub(super) fn files(config: &mut Config, node: &Node) -> Result<()> {
         PUBLIC,
         fragments::MODULES,
     );
-    if !host.ntp.is_empty() {
-        time(config, &host.ntp)?;
+    if !os.ntp.is_empty() {
+        time(config, &os.ntp)?;
     }
-    if !host.hosts.is_empty() {
-        let lines = host.hosts.iter().fold(String::new(), |mut lines, entry| {
+    if !os.hosts.is_empty() {
+        let lines = os.hosts.iter().fold(String::new(), |mut lines, entry| {
             let _ = writeln!(lines, "{} {}", entry.address, entry.names.join(" "));
             lines
         });
         let hosts = fragments::fill(fragments::HOSTS, &[("hosts", lines.trim_end())])?;
         config.file("/etc/hosts", PUBLIC, hosts).from("os.hosts");
     }
-    for (index, (name, authority)) in host.trust.iter().enumerate() {
+    for (index, (name, authority)) in os.trust.iter().enumerate() {
         let path = format!("{ANCHORS}/nkd-{index:02}-{name}");
         config.file(path, PUBLIC, authority).from("os.trust");
     }
-    if !host.trust.is_empty() {
+    if !os.trust.is_empty() {
         config.units.push(Unit {
             name: "nkd-trust.service",
             content: fragments::TRUST_UNIT,

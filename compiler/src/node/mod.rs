@@ -81,7 +81,7 @@ pub fn config(
     config.disk.clone_from(&node.install_disk);
     config.keep_swap = plan.machine.keep_swap;
     // On workers as well: what is for all nodes needs no pool of its own.
-    let has_patches = node.host.container_separation.is_some()
+    let has_patches = node.os.container_separation.is_some()
         || cluster.kubelet_overlays_of(node).next().is_some();
     config.shared = has_patches.then_some(kubeadm::PATCHES);
     Ok(config)
@@ -92,7 +92,7 @@ fn host(config: &mut Config, cluster: &Cluster, plan: &Plan, node: &Node) -> Res
     host::files(config, node)?;
     network::connections(config, &node.interfaces);
     runtime::files(config, cluster, node, &plan.images)?;
-    if let Some(proxy) = &node.host.proxy {
+    if let Some(proxy) = &node.os.proxy {
         host::proxy(config, cluster, node, proxy);
     }
     let after = cluster.runtime.units().join(" ");
@@ -168,7 +168,7 @@ fn kube_vip(config: &mut Config, cluster: &Cluster, node: &Node, role: Role) -> 
         ),
     ];
     let mut pod = fragments::fill(fragments::KUBE_VIP, &values)?;
-    if node.host.container_separation.is_some() {
+    if node.os.container_separation.is_some() {
         pod = host_files_allowed(&pod)?;
     }
     config
@@ -274,7 +274,7 @@ fn plan(
             }),
         certificate_authority: secrets.authorities.kubernetes.public.clone(),
         machine: machine::machine(cluster, node, documents),
-        os_image: node.host.release_image.clone(),
+        os_image: node.os.release_image.clone(),
         images: images.of_role(node.role).clone(),
         addons: if is_init {
             addons.collect()
