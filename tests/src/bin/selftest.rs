@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use testbed::cache::Cache;
 use testbed::emulator::Emulator;
-use testbed::image::Image;
+use testbed::image::OsImage;
 use testbed::kubernetes::{self, Kubernetes};
 use testbed::programs::{Programs, workspace};
 use testbed::requirements::{self, Purpose};
@@ -105,7 +105,7 @@ fn prepare(cache: &Cache, kubernetes: Option<&Path>) -> Result<()> {
         Some(directory) => Kubernetes::from_directory(directory)?,
         None => Kubernetes::built_in(cache)?,
     };
-    Image::build(cache, &kubernetes, &Programs::build()?)?;
+    OsImage::build(cache, &kubernetes, &Programs::build()?)?;
     Emulator::new(cache).map(drop)
 }
 
