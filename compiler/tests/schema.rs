@@ -118,8 +118,8 @@ fn what_is_on_a_node_is_asked_for_by_keys_that_exist() {
     let directory = tempfile::tempdir().unwrap();
     common::full(directory.path());
     let full = common::compiled_from(&directory.path().join("cluster.yaml"));
-    let others = ["crio", "isulad", "docker"]
-        .map(|runtime| common::compiled_with(runtime, "v1.31.2", ""));
+    let others =
+        ["crio", "isulad", "docker"].map(|runtime| common::compiled_with(runtime, "v1.31.2", ""));
     let schema = schema::schema();
     let levels: [&[&str]; 3] = [&["spec"], &["spec", "pools"], &["spec", "nodes"]];
     for (path, key) in others

@@ -148,13 +148,14 @@ pub struct Checked {
 
 /// What isn't laid into each of the pools' nodes.
 pub fn into_pools(names: Vec<String>, settings: Vec<Checked>) -> Vec<model::Pool> {
-    let named = names.into_iter().zip(settings);
-    let pools = named.map(|(name, settings)| model::Pool {
-        name,
-        overlays: settings.overlays,
-        own: settings.os.own,
-    });
-    pools.collect()
+    let pools = names.into_iter().zip(settings);
+    pools
+        .map(|(name, checked)| model::Pool {
+            name,
+            overlays: checked.overlays,
+            own: checked.os.own,
+        })
+        .collect()
 }
 
 /// Checks what a pool or a node says.
