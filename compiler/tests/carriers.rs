@@ -126,8 +126,10 @@ fn a_packed_config_is_the_plain_one_on_the_node() {
     compile(&demo(), &out, &["--target", "aws"]);
     let entries = |config: &str| -> Vec<_> {
         let entries = nkd::contents::read(config).unwrap();
-        let entry = |it: nkd::contents::Entry| (it.path, it.kind, it.mode, it.content);
-        entries.into_iter().map(entry).collect()
+        let entries = entries.into_iter();
+        entries
+            .map(|entry| (entry.path, entry.kind, entry.mode, entry.content))
+            .collect()
     };
     for node in ["cp1.ign", "w1.ign"] {
         let packed = unpack(&read(&out.join("aws").join(node))).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nkd_document::yaml::{Node, Value};
+use nkd_document::yaml::{self, Value};
 
 /// Lines of the cluster file by the full name of the key that is there. An item of a list is called by its
 /// `name`, or by its text: `spec.nodes[cp1].os.kernelArguments[quiet]`.
@@ -17,7 +17,7 @@ pub fn level(list: &str, name: &str) -> String {
 }
 
 /// Where the keys of a document are.
-pub fn lines(document: &Node, text: &str) -> Lines {
+pub fn lines(document: &yaml::Node, text: &str) -> Lines {
     let starts: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
     let mut lines = Lines::new();
     note(document, "", DEPTH, &mut |name, at| {
@@ -26,7 +26,7 @@ pub fn lines(document: &Node, text: &str) -> Lines {
     lines
 }
 
-fn note(node: &Node, name: &str, depth: u8, to: &mut impl FnMut(String, usize)) {
+fn note(node: &yaml::Node, name: &str, depth: u8, to: &mut impl FnMut(String, usize)) {
     match &node.value {
         Value::Map(entries) => {
             let Some(depth) = depth.checked_sub(1) else {

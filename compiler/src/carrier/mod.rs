@@ -115,7 +115,7 @@ pub struct Server {
 
 impl Server {
     /// Where a node's config is.
-    pub fn config(&self, node: &str) -> String {
+    pub fn config_url(&self, node: &str) -> String {
         format!("{}/{node}.ign", self.url)
     }
 }
@@ -221,7 +221,7 @@ fn pointer(node: &CompiledNode, server: &Server) -> String {
     let mut config = json!({"ignition": {
         "version": SPEC,
         "config": {"merge": [{
-            "source": server.config(&node.name),
+            "source": server.config_url(&node.name),
             "verification": {"hash": format!("sha256-{hash}")},
         }]},
     }});
