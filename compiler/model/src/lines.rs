@@ -32,11 +32,15 @@ fn note(node: &yaml::Node, name: &str, depth: u8, to: &mut impl FnMut(String, us
             let Some(depth) = depth.checked_sub(1) else {
                 return;
             };
+            // Large clusters have many nodes, and only below `os` more than their first keys matter.
+            let is_item = name.ends_with(']');
             for entry in entries {
                 let dot = if name.is_empty() { "" } else { "." };
                 let name = format!("{name}{dot}{}", entry.key);
                 to(name.clone(), entry.key_span.start);
-                note(&entry.node, &name, depth, to);
+                if !is_item || entry.key == "os" {
+                    note(&entry.node, &name, depth, to);
+                }
             }
         }
         Value::List(items) => {
