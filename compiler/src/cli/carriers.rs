@@ -92,6 +92,9 @@ impl Carriers {
     }
 }
 
+/// How many nodes the table lists. A table of a thousand nodes would hide what follows it.
+pub(super) const LISTED: usize = 20;
+
 /// What the carriers get.
 pub struct Loads {
     url: String,
@@ -124,7 +127,8 @@ impl Loads {
         let mut rows = vec![head];
         // Loads are in the order of nodes, and of targets for each.
         let mut carried = self.carried.chunks(limited().count().max(1));
-        for node in compiled.nodes.iter().filter(|node| node.wanted) {
+        let wanted = compiled.nodes.iter().filter(|node| node.wanted);
+        for node in wanted.take(LISTED) {
             let bytes = node.ignition.len().to_string();
             let mut row = vec![
                 node.name.clone(),

@@ -14,7 +14,7 @@ use nkd_document::Diagnostics;
 use nkd_model::{Cluster, Interface, Node};
 
 use super::answer::{Answer, report};
-use super::carriers::{self, Carriers, Loads};
+use super::carriers::{self, Carriers, LISTED, Loads};
 use super::table::table;
 use crate::carrier::few;
 
@@ -54,7 +54,7 @@ impl Compile {
             if let Some(answer) = self.attempt(quiet, diagnostics)? {
                 return Ok(answer);
             }
-            *diagnostics = Diagnostics::new();
+            diagnostics.clear();
         }
     }
 
@@ -94,6 +94,11 @@ impl Compile {
 fn summarize(compiled: &Compiled, loads: &Loads, out: &str) -> Result<Answer> {
     let (largest, parts) = carriers::parts(compiled)?;
     let mut text = table(&loads.table(compiled));
+    let wanted = compiled.nodes.iter().filter(|node| node.wanted).count();
+    if wanted > LISTED {
+        let more = wanted - LISTED;
+        writeln!(text, "{more} more nodes; `--format json` lists all of them")?;
+    }
     writeln!(text, "\nSize of the parts of {largest}:\n{}", table(&parts))?;
     for line in loads.advice(compiled, out) {
         writeln!(text, "{line}")?;

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::DIFFERENT;
 use super::answer::Answer;
 use crate::contents::{self, Entry};
 use crate::failure::Failure;
@@ -22,6 +23,9 @@ pub struct Diff {
     out_a: PathBuf,
     /// Another output of `nkd compile`
     out_b: PathBuf,
+    /// Exit with status 5 if the outputs differ
+    #[arg(long)]
+    exit_code: bool,
 }
 
 /// What happened to a path or a node.
@@ -31,7 +35,14 @@ impl Diff {
     pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
         let before = output::read_nodes(&self.out_a, diagnostics);
         let after = output::read_nodes(&self.out_b, diagnostics);
-        Ok(compared(&before?, &after?)?)
+        let (before, after) = (before?, after?);
+        let answer = compared(&before, &after)?;
+        let differ = self.exit_code && before != after;
+        Ok(if differ {
+            answer.with_status(DIFFERENT)
+        } else {
+            answer
+        })
     }
 }
 

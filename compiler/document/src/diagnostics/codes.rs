@@ -9,6 +9,11 @@ macro_rules! codes {
         }
 
         impl Code {
+            /// The code with a text, such as `NKD0313`.
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|code| code.code() == text)
+            }
+
             /// All codes, ascending.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 

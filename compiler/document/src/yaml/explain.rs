@@ -62,9 +62,9 @@ fn limit(breach: &BudgetBreach) -> String {
             format!("more than {VALUES} values")
         }
         BudgetBreach::Documents { .. } => "more than 1,024 documents".to_owned(),
-        BudgetBreach::Aliases { .. } | BudgetBreach::AliasAnchorRatio { .. } => {
-            "too many aliases".to_owned()
-        }
+        BudgetBreach::Aliases { .. }
+        | BudgetBreach::AliasAnchorRatio { .. }
+        | BudgetBreach::RecordedAnchorEvents { .. } => "too many aliases".to_owned(),
         _ => "the text exceeds a limit of the YAML reader".to_owned(),
     }
 }
