@@ -15,7 +15,7 @@ use crate::image_name::full;
 use nkd_document::yaml::Both;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::version::Version;
-use nkd_model::{self as model, DOCKER_HUB, Secret, server};
+use nkd_model::{self as model, DOCKER_HUB, HttpUrl, Secret, server};
 
 /// `spec.runtime`
 #[derive(Deserialize, JsonSchema)]
@@ -167,12 +167,15 @@ fn registries(
         let mut urls: HashSet<String> = host.map(|it| server(&it.value)).into_iter().collect();
         let mirrors = registry.own.mirrors.into_iter().filter_map(|mirror| {
             let access = access(&mirror.shared, files, to);
-            let span = mirror.own.url.as_ref()?.span;
-            let url = mirror_url(mirror.own.url?, to)?;
+            let text = mirror.own.url?;
+            let span = text.span;
+            let url = mirror_url(&text, to)?;
             // A runtime's configuration with one twice can't be read.
-            if !urls.insert(url.clone()) {
-                let message =
-                    format!("the mirror `{url}` is listed twice, or is the registry itself");
+            if !urls.insert(url.as_str().to_owned()) {
+                let message = format!(
+                    "the mirror `{}` is listed twice, or is the registry itself",
+                    url.as_str()
+                );
                 to.report(Code::Registry, span, message);
             }
             let made = model::Mirror { url, access };
@@ -303,18 +306,18 @@ impl Seen {
 }
 
 /// The name goes into a header of its own, so a URL with one would only seem to work.
-fn mirror_url(text: Spanned<String>, to: &mut Diagnostics) -> Option<String> {
-    let span = text.span;
-    let url = checks::url(text, to)?;
-    if url.contains(['@', '?']) {
+fn mirror_url(text: &Spanned<String>, to: &mut Diagnostics) -> Option<HttpUrl> {
+    let directory = text.value.trim_end_matches('/').to_owned();
+    let url = checks::url(&Spanned::new(directory, text.span), to)?;
+    if !url.is_plain() || url.path().contains('@') {
         to.report(
             Code::Registry,
-            span,
+            text.span,
             "the URL of a mirror must not contain a user name or a query",
         );
         return None;
     }
-    Some(url.trim_end_matches('/').to_owned())
+    Some(url)
 }
 
 fn access(file: &Access, files: &Files<'_>, to: &mut Diagnostics) -> model::Access {

@@ -271,9 +271,9 @@ fn report(file: keys::Report, files: &Files<'_>, to: &mut Diagnostics) -> Option
         Some(name) => Some(files.certificates(name, to)?),
         None => None,
     };
-    let url = checks::url(file.url?, to)?;
+    let url = checks::url(&file.url?, to)?;
     Some(Report {
-        url,
+        url: url.as_str().to_owned(),
         certificate_authority,
     })
 }
