@@ -12,6 +12,7 @@ use super::checks;
 use super::checks::Text;
 use super::files::Files;
 use crate::image_name::full;
+use crate::runtime::{mirrors_only_docker_hub, pulls_sandbox_itself};
 use nkd_document::yaml::Both;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::version::Version;
@@ -136,14 +137,10 @@ fn gets_sandbox(
     registries: &[model::Registry],
     to: &mut Diagnostics,
 ) {
-    let pulls_sandbox_itself = match runtime {
-        Runtime::Isulad | Runtime::CriDockerd => true,
-        Runtime::Containerd | Runtime::Crio | Runtime::Docker => false,
-    };
     let of_sandbox =
         |registry: &&model::Registry| sandbox.starts_with(&format!("{}/", registry.host));
     let registry = registries.iter().find(of_sandbox);
-    if pulls_sandbox_itself && registry.is_some_and(|it| it.access.credentials.is_some()) {
+    if pulls_sandbox_itself(runtime) && registry.is_some_and(|it| it.access.credentials.is_some()) {
         let message = format!(
             "{runtime} pulls {sandbox} without credentials, but this registry requires them"
         );
@@ -226,13 +223,13 @@ impl Seen {
         }
     }
 
-    /// The name of a runtime that knows mirrors of Docker's registry alone.
+    /// The name, in the cluster file, of a runtime that has mirrors only for Docker Hub.
     fn knows_docker_hub_alone(&self) -> Option<&'static str> {
-        match self.runtime {
-            Runtime::Docker | Runtime::CriDockerd => Some("docker"),
-            Runtime::Isulad => Some("isulad"),
-            Runtime::Containerd | Runtime::Crio => None,
-        }
+        let name = match self.runtime {
+            Runtime::CriDockerd => Runtime::Docker.name(),
+            runtime => runtime.name(),
+        };
+        mirrors_only_docker_hub(self.runtime).then_some(name)
     }
 
     fn mirror(
