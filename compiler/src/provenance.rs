@@ -81,7 +81,7 @@ mod tests {
         let text = "spec:\n  pki:\n    algorithm: rsa-2048\n  nodes:\n    - {name: w1}\n";
         let mut diagnostics = Diagnostics::new();
         let source = diagnostics.add(Path::new("a.yaml"), text.to_owned());
-        let document = &documents(source, &mut diagnostics)[0];
+        let document = &documents(source, &mut diagnostics).unwrap()[0];
         let lines = lines(document, text);
         let line = |path| cause(path, "w1", &lines);
         assert_eq!(

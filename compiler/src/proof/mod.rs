@@ -469,7 +469,7 @@ fn images_complete(cluster: &Cluster) -> Result<()> {
 fn named(manifest: &str) -> HashSet<String> {
     let mut scratch = Diagnostics::new();
     let source = scratch.add(Path::new(""), manifest.to_owned());
-    let documents = yaml::documents(source, &mut scratch);
+    let documents = yaml::documents(source, &mut scratch).unwrap_or_default();
     documents
         .iter()
         .flat_map(images::manifest::images)
