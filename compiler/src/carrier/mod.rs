@@ -3,6 +3,7 @@
 
 mod pack;
 pub(crate) mod pxe;
+mod server;
 
 use anyhow::{Context, Result, ensure};
 use base16ct::lower::encode_string as hex;
@@ -19,6 +20,7 @@ use nkd_document::{Code, Diagnostics};
 
 pub(crate) use pack::pack;
 pub use pack::unpack;
+pub use server::Server;
 
 /// What brings a config to a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -102,21 +104,6 @@ impl Target {
             }
             Self::Metal => Some("nestos-installer install --ignition-file FILE DISK"),
         }
-    }
-}
-
-/// Where the directory `nodes` of the output will be found by machines.
-pub struct Server {
-    /// An `http` or `https` URL without a slash at its end.
-    pub url: String,
-    /// PEM certificates to trust there.
-    pub authority: Option<String>,
-}
-
-impl Server {
-    /// Where a node's config is.
-    pub fn config(&self, node: &str) -> String {
-        format!("{}/{node}.ign", self.url)
     }
 }
 

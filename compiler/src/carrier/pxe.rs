@@ -1,7 +1,7 @@
 //! iPXE scripts: machines boot the live image with their config, or have it write the OS to the
 //! disk that the cluster file names.
 
-use super::Server;
+use super::server::Server;
 use crate::compiled::{Compiled, CompiledNode};
 
 /// DHCP's boot file.

@@ -11,11 +11,11 @@ use super::budgets::Budgets;
 use super::checks::Text;
 use super::files::Files;
 use super::keys::{self, TokenOwner};
-use super::lines::Lines;
 use super::nodes::is_control_plane;
 use super::{addressing, airgap, checks, endpoint, etcd, host, networks, nodes, patches, runtime};
 use crate::kubeadm::overlay;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
+use nkd_model::lines::Lines;
 use nkd_model::version::Version;
 use nkd_model::{Cluster, Node, Overlay, OwnKeys, Pki, Report, Role, Tokens};
 
