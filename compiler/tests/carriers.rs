@@ -126,8 +126,10 @@ fn a_packed_config_is_the_plain_one_on_the_node() {
     compile(&demo(), &out, &["--target", "aws"]);
     let entries = |config: &str| -> Vec<_> {
         let entries = nkd::contents::read(config).unwrap();
-        let entry = |it: nkd::contents::Entry| (it.path, it.kind, it.mode, it.content);
-        entries.into_iter().map(entry).collect()
+        let entries = entries.into_iter();
+        entries
+            .map(|entry| (entry.path, entry.kind, entry.mode, entry.content))
+            .collect()
     };
     for node in ["cp1.ign", "w1.ign"] {
         let packed = unpack(&read(&out.join("aws").join(node))).unwrap();
@@ -181,6 +183,25 @@ fn what_does_not_fit_is_an_error_that_names_the_largest_parts() {
     assert!(!out.exists());
     let validate = ["validate", file.to_str().unwrap(), "--target", "aws"];
     assert_eq!(nkd(directory.path(), &validate).status, Some(4));
+}
+
+#[test]
+fn what_fits_no_node_is_one_error_for_each_carrier() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster_file = directory.path().join("cluster.yaml");
+    let text = read(&demo()).replace("spec:\n", "spec:\n  os: {butane: [big.bu]}\n");
+    fs::write(&cluster_file, text).unwrap();
+    let butane = format!(
+        "variant: fcos\nversion: 1.4.0\nstorage: {{files: [{{path: /etc/big, contents: {{inline: {}}}}}]}}\n",
+        noise(40_000).rsplit(' ').next().unwrap()
+    );
+    fs::write(directory.path().join("big.bu"), butane).unwrap();
+    let arguments = ["validate", "cluster.yaml", "--target", "aws"];
+    let run = nkd(directory.path(), &arguments);
+    assert_eq!(run.status, Some(4), "{}", run.stderr);
+    assert_eq!(run.stderr.matches("error[").count(), 1, "{}", run.stderr);
+    let rest = "(another node is too large, too); the largest parts are: /etc/big";
+    assert!(run.stderr.contains(rest), "{}", run.stderr);
 }
 
 #[test]

@@ -13,9 +13,9 @@ use tempfile::NamedTempFile;
 
 use super::input::{self, Input};
 use super::parts;
-use super::progress::{Progress, Watched};
+use super::progress::{ProgressMonitor, Watched};
 use super::read::{file_name, read};
-use super::search::{Found, Search};
+use super::search::{FoundImage, Search};
 use crate::failure::Failure;
 use nkd_document::{Code, Diagnostics};
 use nkd_model::Bundle;
@@ -40,7 +40,7 @@ pub struct Request<'a> {
     /// The size of a part at most.
     pub split: Option<u64>,
     /// Who is told.
-    pub progress: &'a dyn Progress,
+    pub progress: &'a dyn ProgressMonitor,
 }
 
 /// What was made.
@@ -156,7 +156,12 @@ impl<'a> Gathered<'a> {
         Ok(())
     }
 
-    fn add(&mut self, Found { image, files }: Found, number: usize, to: &mut Diagnostics) {
+    fn add(
+        &mut self,
+        FoundImage { image, files }: FoundImage,
+        number: usize,
+        to: &mut Diagnostics,
+    ) {
         let name = image.name.clone();
         let digest = image.manifest.digest;
         let named = name.split_once('@').map(|(_, digest)| digest);

@@ -10,5 +10,5 @@ mod read;
 mod search;
 pub mod verify;
 
-pub use progress::Progress;
+pub use progress::ProgressMonitor;
 pub use read::read;

@@ -1,5 +1,6 @@
 //! Reading what a bundle has, without its blobs.
 
+use std::ffi::OsStr;
 use std::io::{Read as _, Seek as _};
 use std::path::Path;
 
@@ -54,9 +55,9 @@ pub fn read(path: &Path) -> Result<Bundle> {
 
 /// The name of a bundle's file, which goes into URLs and paths on nodes.
 pub(super) fn file_name(path: &Path) -> Result<&str> {
-    let name = path.file_name().and_then(|it| it.to_str());
+    let name = path.file_name().and_then(OsStr::to_str);
     let name = name.unwrap_or_default();
-    let good = |it: char| it.is_ascii_alphanumeric() || "._-".contains(it);
+    let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     ensure!(
         !name.is_empty() && !name.starts_with(['.', '-']) && name.chars().all(good),
         "the file name must begin with a letter or digit and contain only letters, digits, `.`, `_` and `-`"

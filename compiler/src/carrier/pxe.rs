@@ -32,12 +32,14 @@ pub fn scripts(compiled: &Compiled, server: &Server) -> Vec<(String, String)> {
 /// Kernel arguments are those of NestOS' live images; names of the image's
 /// files are the user's, so they can be set before, and have plain defaults.
 fn script(node: &CompiledNode, disk: Option<&str>, server: &Server) -> String {
-    let (name, config) = (&node.name, server.config(&node.name));
+    let (name, config) = (&node.name, server.config_url(&node.name));
     let arguments = match disk {
         // The live system has no config of its own: its installer hands this one on (nestos-installer,
         // "Installing from PXE"; Fedora CoreOS's has another name).
         Some(disk) => ["nestos", "coreos"]
-            .map(|it| format!("{it}.inst.install_dev={disk} {it}.inst.ignition_url={config}"))
+            .map(|prefix| {
+                format!("{prefix}.inst.install_dev={disk} {prefix}.inst.ignition_url={config}")
+            })
             .join(" "),
         None => {
             format!("ignition.firstboot ignition.platform.id=metal ignition.config.url={config}")

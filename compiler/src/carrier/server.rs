@@ -8,7 +8,7 @@ pub struct Server {
 
 impl Server {
     /// Where a node's config is.
-    pub fn config(&self, node: &str) -> String {
+    pub fn config_url(&self, node: &str) -> String {
         format!("{}/{node}.ign", self.url)
     }
 }

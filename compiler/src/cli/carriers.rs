@@ -10,7 +10,7 @@ use crate::compiled::{Compiled, CompiledNode};
 use crate::contents;
 use crate::failure::Failure;
 use crate::output::More;
-use nkd_document::Diagnostics;
+use nkd_document::{Diagnostics, mask};
 use nkd_model::HttpUrl;
 
 /// How the files get to the machines.
@@ -63,7 +63,10 @@ impl Carriers {
         let is_good =
             HttpUrl::parse(url).is_some_and(|url| url.is_plain()) && url.chars().all(is_literal);
         if !is_good {
-            bail!("`{url}` must be an http or https URL without a user name, query or fragment");
+            bail!(
+                "`{}` must be an http or https URL without a user name, query or fragment",
+                mask(url)
+            );
         }
         let read = |path: &PathBuf| {
             let text = fs::read_to_string(path)

@@ -19,7 +19,7 @@ mod validate;
 
 use std::process::ExitCode;
 
-use answer::{Answer, Format};
+use answer::{Answer, OutputFormat, report};
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
@@ -50,8 +50,8 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Output format
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
 }
 
 #[derive(Subcommand)]
@@ -85,7 +85,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
-    let quiet = cli.format == Format::Json;
+    let quiet = cli.format == OutputFormat::Json;
     let answer = match &cli.command {
         Command::New(new) => new.run()?,
         Command::Schema(schema) => schema.run()?,
@@ -106,24 +106,24 @@ fn run(cli: &Cli, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
 }
 
 /// Prints all errors of a run: those in the input, and then the one of nkd if there is one.
-fn print(failure: &Failure, diagnostics: &Diagnostics, format: Format) {
+fn print(failure: &Failure, diagnostics: &Diagnostics, format: OutputFormat) {
     let error = match failure {
         Failure::Input(_) => None,
         Failure::Nkd(error) => Some(format!("{error:#}")),
     };
     match format {
-        Format::Text => {
+        OutputFormat::Text => {
             if !diagnostics.is_empty() {
-                eprint!("{diagnostics}");
+                report(diagnostics);
             }
             if let Some(error) = error {
-                eprintln!("error: {error}");
+                report(format_args!("error: {error}\n"));
             }
         }
-        Format::Json => {
+        OutputFormat::Json => {
             let mut errors = diagnostics.to_json();
             errors.extend(error.map(|message| json!({"message": message})));
-            eprintln!("{:#}", json!({"errors": errors}));
+            report(format_args!("{:#}\n", json!({"errors": errors})));
         }
     }
 }

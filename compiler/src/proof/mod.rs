@@ -21,7 +21,7 @@ use crate::parallel;
 use nkd_document::Diagnostics;
 use nkd_document::yaml;
 use nkd_model::version::Version;
-use nodes::{Cluster, first_document, read};
+use nodes::{DecodedCluster, first_document, read};
 
 /// What every PEM private key has, of whatever kind; the second way in JSON.
 const PRIVATE_KEY: [&str; 2] = ["PRIVATE KEY-----\n", "PRIVATE KEY-----\\n"];
@@ -37,7 +37,7 @@ const SECRET_SIGNS: [&str; 7] = [
     "\"signingKey\": ",
 ];
 
-type Rule = fn(&Cluster) -> Result<()>;
+type Rule = fn(&DecodedCluster) -> Result<()>;
 
 /// Every rule, with its name.
 const RULES: [(&str, Rule); 22] = [
@@ -78,7 +78,7 @@ pub fn prove(compiled: &Compiled) -> Result<()> {
     });
     let nodes = nodes.into_iter().collect::<Result<_>>()?;
     let kubeconfig = first_document(&compiled.kubeconfig)?;
-    let cluster = Cluster { nodes, kubeconfig };
+    let cluster = DecodedCluster { nodes, kubeconfig };
     for (name, rule) in RULES {
         rule(&cluster).with_context(|| format!("rule {name}"))?;
     }
@@ -86,7 +86,7 @@ pub fn prove(compiled: &Compiled) -> Result<()> {
 }
 
 /// No plan has a key that no agent reads: each would ignore it.
-fn plans_read_whole(cluster: &Cluster) -> Result<()> {
+fn plans_read_whole(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let name = &node.plan.node;
         let written = node.files.get(paths::PLAN);
@@ -101,13 +101,13 @@ fn plans_read_whole(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn one_init_node(cluster: &Cluster) -> Result<()> {
+fn one_init_node(cluster: &DecodedCluster) -> Result<()> {
     let count = cluster.nodes.iter().filter(|node| node.is_init()).count();
     ensure!(count == 1, "there are {count} init nodes");
     Ok(())
 }
 
-fn unique_names_and_addresses(cluster: &Cluster) -> Result<()> {
+fn unique_names_and_addresses(cluster: &DecodedCluster) -> Result<()> {
     let (mut names, mut addresses) = (HashSet::new(), HashSet::new());
     for node in &cluster.nodes {
         let name = &node.plan.node;
@@ -120,7 +120,7 @@ fn unique_names_and_addresses(cluster: &Cluster) -> Result<()> {
 }
 
 /// What nodes and the administrator trust is what signs on the init node.
-fn one_authority(cluster: &Cluster) -> Result<()> {
+fn one_authority(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let authority = init
         .files
@@ -150,7 +150,7 @@ fn one_authority(cluster: &Cluster) -> Result<()> {
 
 /// Every joining node has a token that the init node makes, and kubeadm takes it from the file that
 /// the agent writes.
-fn token_known(cluster: &Cluster) -> Result<()> {
+fn token_known(cluster: &DecodedCluster) -> Result<()> {
     let known = &cluster.init()?.document("InitConfiguration")?["bootstrapTokens"];
     for node in cluster.nodes.iter().filter(|node| !node.is_init()) {
         let name = &node.plan.node;
@@ -158,7 +158,7 @@ fn token_known(cluster: &Cluster) -> Result<()> {
         let token = token.with_context(|| format!("{name} has no token"))?;
         let is_known = known
             .as_array()
-            .is_some_and(|all| all.iter().any(|it| it["token"] == **token));
+            .is_some_and(|all| all.iter().any(|known| known["token"] == **token));
         ensure!(is_known, "{name} has an unknown token");
         let discovery = &node.document("JoinConfiguration")?["discovery"];
         ensure!(
@@ -170,7 +170,7 @@ fn token_known(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn names_cover_api(cluster: &Cluster) -> Result<()> {
+fn names_cover_api(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let sans = &init.document("ClusterConfiguration")?["apiServer"]["certSANs"];
     let mut names = vec![init.endpoint_host()?.to_owned()];
@@ -189,7 +189,7 @@ fn names_cover_api(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn networks_disjoint(cluster: &Cluster) -> Result<()> {
+fn networks_disjoint(cluster: &DecodedCluster) -> Result<()> {
     let networking = &cluster.init()?.document("ClusterConfiguration")?["networking"];
     let mut networks = Vec::new();
     for key in ["podSubnet", "serviceSubnet"] {
@@ -208,14 +208,14 @@ fn networks_disjoint(cluster: &Cluster) -> Result<()> {
     }
     for node in &cluster.nodes {
         for address in node.addresses()? {
-            let within = networks.iter().find(|it| it.contains(&address));
+            let within = networks.iter().find(|network| network.contains(&address));
             ensure!(within.is_none(), "{} is inside {within:?}", node.plan.node);
         }
     }
     Ok(())
 }
 
-fn no_keys_on_workers(cluster: &Cluster) -> Result<()> {
+fn no_keys_on_workers(cluster: &DecodedCluster) -> Result<()> {
     let workers = cluster.nodes.iter();
     for node in workers.filter(|node| node.plan.role == Role::JoinWorker) {
         for (path, content) in node.own_files() {
@@ -227,7 +227,7 @@ fn no_keys_on_workers(cluster: &Cluster) -> Result<()> {
 }
 
 /// Keys, tokens and whatever else nkd delivers that is secret is root's alone.
-fn secrets_private(cluster: &Cluster) -> Result<()> {
+fn secrets_private(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         for (path, content) in node.own_files() {
             let secret =
@@ -244,7 +244,7 @@ fn secrets_private(cluster: &Cluster) -> Result<()> {
 }
 
 /// kubeadm's preflight refuses files it wants to write itself.
-fn kubernetes_pki_untouched(cluster: &Cluster) -> Result<()> {
+fn kubernetes_pki_untouched(cluster: &DecodedCluster) -> Result<()> {
     for path in cluster.nodes.iter().flat_map(|node| node.files.keys()) {
         ensure!(
             !Path::new(path).starts_with(paths::KUBERNETES_PKI),
@@ -254,7 +254,7 @@ fn kubernetes_pki_untouched(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn plan_agrees_with_kubeadm(cluster: &Cluster) -> Result<()> {
+fn plan_agrees_with_kubeadm(cluster: &DecodedCluster) -> Result<()> {
     let init = &cluster.init()?.plan;
     for node in &cluster.nodes {
         let plan = &node.plan;
@@ -295,11 +295,14 @@ fn plan_agrees_with_kubeadm(cluster: &Cluster) -> Result<()> {
 }
 
 /// Each node's plan has all that its role runs, and what the cluster's manifests name.
-fn images_complete(cluster: &Cluster) -> Result<()> {
+fn images_complete(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let configuration = init.document("ClusterConfiguration")?;
-    let manifests = init.plan.addons.iter().filter_map(|it| init.files.get(it));
-    let of_manifests: HashSet<_> = manifests.flat_map(|it| named(it)).collect();
+    let addons = init.plan.addons.iter();
+    let manifests = addons.filter_map(|addon| init.files.get(addon));
+    let of_manifests: HashSet<_> = manifests
+        .flat_map(|manifest| images_named_by(manifest))
+        .collect();
     for node in &cluster.nodes {
         let version = Version::parse(&node.plan.kubernetes_version);
         let version = version.map_err(|problem| anyhow!(problem))?;
@@ -310,15 +313,18 @@ fn images_complete(cluster: &Cluster) -> Result<()> {
         };
         for pod in node.manifests()? {
             let containers = pod["spec"]["containers"].as_array();
-            let images = containers.into_iter().flatten();
-            needed.extend(images.filter_map(|it| Some(it["image"].as_str()?.to_owned())));
+            let images = containers
+                .into_iter()
+                .flatten()
+                .map(|container| &container["image"]);
+            needed.extend(images.filter_map(Value::as_str).map(str::to_owned));
         }
         let planned: HashSet<_> = node
             .plan
             .images
             .required
             .iter()
-            .map(|it| &it.name)
+            .map(|image| &image.name)
             .collect();
         for image in needed.iter().chain(&of_manifests) {
             ensure!(
@@ -332,7 +338,7 @@ fn images_complete(cluster: &Cluster) -> Result<()> {
 }
 
 /// The images that a manifest names.
-fn named(manifest: &str) -> HashSet<String> {
+fn images_named_by(manifest: &str) -> HashSet<String> {
     let mut scratch = Diagnostics::new();
     let source = scratch.add(Path::new(""), manifest.to_owned());
     let documents = yaml::documents(source, &mut scratch).unwrap_or_default();

@@ -10,7 +10,7 @@ use serde_json::Value;
 use nkd_document::yaml;
 
 /// A node as its Ignition config says it is.
-pub(super) struct Node {
+pub(super) struct DecodedNode {
     pub plan: Plan,
     pub files: BTreeMap<String, String>,
     /// Files that others than root may read.
@@ -20,7 +20,7 @@ pub(super) struct Node {
     pub kubeadm: Vec<Value>,
 }
 
-impl Node {
+impl DecodedNode {
     /// What nkd alone has written; keys the user brings for something else are not the cluster's.
     pub fn own_files(&self) -> impl Iterator<Item = (&String, &String)> {
         let files = self.files.iter();
@@ -29,12 +29,12 @@ impl Node {
 }
 
 /// The cluster as its configs say it is.
-pub(super) struct Cluster {
-    pub nodes: Vec<Node>,
+pub(super) struct DecodedCluster {
+    pub nodes: Vec<DecodedNode>,
     pub kubeconfig: Value,
 }
 
-pub(super) fn read(ignition: &str, of_user: HashSet<String>) -> Result<Node> {
+pub(super) fn read(ignition: &str, of_user: HashSet<String>) -> Result<DecodedNode> {
     let (_, warnings) = ignition_config::Config::parse_str(ignition)?;
     ensure!(warnings.is_empty(), "Ignition would warn: {warnings:?}");
     let config: Value = serde_json::from_str(ignition)?;
@@ -58,7 +58,7 @@ pub(super) fn read(ignition: &str, of_user: HashSet<String>) -> Result<Node> {
     let file = |path: &str| files.get(path).with_context(|| format!("no {path}"));
     let plan = Plan::parse(file(paths::PLAN)?.as_bytes())?;
     let kubeadm = yaml::fragment(file(paths::KUBEADM)?)?;
-    Ok(Node {
+    Ok(DecodedNode {
         plan,
         files,
         readable,
@@ -74,9 +74,10 @@ pub(super) fn first_document(text: &str) -> Result<Value> {
         .context("an empty document")
 }
 
-impl Node {
+impl DecodedNode {
     pub fn document(&self, kind: &str) -> Result<&Value> {
-        let document = self.kubeadm.iter().find(|it| it["kind"] == kind);
+        let mut documents = self.kubeadm.iter();
+        let document = documents.find(|document| document["kind"] == kind);
         document.with_context(|| format!("{} has no {kind}", self.plan.node))
     }
 
@@ -123,22 +124,22 @@ impl Node {
 
     /// The addresses kubelet is told to use.
     pub fn addresses(&self) -> Result<Vec<IpAddr>> {
-        let addresses = self.kubelet_arg("node-ip")?;
-        let addresses = addresses.with_context(|| format!("{} has no node-ip", self.plan.node))?;
-        let parsed = addresses.split(',').map(str::parse);
+        let node_ip = self.kubelet_arg("node-ip")?;
+        let node_ip = node_ip.with_context(|| format!("{} has no node-ip", self.plan.node))?;
+        let parsed = node_ip.split(',').map(str::parse);
         Ok(parsed.collect::<Result<_, _>>()?)
     }
 }
 
-impl Cluster {
-    pub fn init(&self) -> Result<&Node> {
+impl DecodedCluster {
+    pub fn init(&self) -> Result<&DecodedNode> {
         self.nodes
             .iter()
             .find(|node| node.is_init())
             .context("no init node")
     }
 
-    pub fn control_planes(&self) -> impl Iterator<Item = &Node> {
+    pub fn control_planes(&self) -> impl Iterator<Item = &DecodedNode> {
         let nodes = self.nodes.iter();
         nodes.filter(|node| node.plan.role != Role::JoinWorker)
     }
