@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::cluster_file;
 use crate::compiled::{Compiled, CompiledNode};
 use crate::config::Config;
-use crate::failure::{Failure, required};
+use crate::failure::Failure;
 use crate::images::{Closure, Planned};
 use crate::node;
 use crate::output;
@@ -56,7 +56,7 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<C
 
 /// Reads the cluster file with everything it names, and reads or makes the secrets.
 fn read(request: &Request<'_>, now: Timestamp, to: &mut Diagnostics) -> Result<Inputs, Failure> {
-    let cluster = required(cluster_file::read(request.cluster_file, to), to)?;
+    let cluster = cluster_file::read(request.cluster_file, to)?;
     wanted_nodes_exist(&cluster, request.nodes, to);
     let files = files_read(request.cluster_file, to);
     let earlier = request.out.and_then(|out| output::check(out, to));

@@ -1,7 +1,6 @@
 //! The one way in which a run fails.
 
-use anyhow::Context as _;
-use nkd_document::{Diagnostics, Reported};
+use nkd_document::Reported;
 
 /// Why a run ended early.
 #[derive(Debug)]
@@ -28,12 +27,4 @@ impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::Nkd(error.into())
     }
-}
-
-/// Turns what a reader returns that reports as it goes, and returns `None` then, into a result.
-pub(crate) fn required<T>(read: Option<T>, diagnostics: &Diagnostics) -> Result<T, Failure> {
-    if read.is_none() {
-        diagnostics.as_result()?;
-    }
-    Ok(read.context("the input was refused without a reason")?)
 }

@@ -7,6 +7,7 @@ pub mod lines;
 mod nodes;
 mod runtime;
 mod secret;
+mod url;
 mod user_config;
 pub mod version;
 
@@ -21,8 +22,9 @@ use serde::Deserialize;
 pub use bundle::Bundle;
 pub use host::{HostsEntry, OsSettings, Own, Proxy, User};
 pub use nodes::{Interface, Node, NodeRole, Pool, Taint};
-pub use runtime::{Access, DOCKER_HUB, Mirror, Registry, server};
+pub use runtime::{Access, DOCKER_HUB, Mirror, Registry, server, server_host};
 pub use secret::{KeyPair, Secret};
+pub use url::HttpUrl;
 pub use user_config::{UserConfig, UserPath, UserUnit};
 
 use lines::Lines;

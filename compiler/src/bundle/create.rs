@@ -12,9 +12,10 @@ use nkd_bundle::{Digest, Image, Layout};
 use tempfile::NamedTempFile;
 
 use super::input::{self, Input};
+use super::parts;
 use super::progress::{ProgressMonitor, Watched};
+use super::read::{file_name, read};
 use super::search::{FoundImage, Search};
-use super::{file_name, parts};
 use crate::failure::Failure;
 use nkd_document::{Code, Diagnostics};
 use nkd_model::Bundle;
@@ -281,7 +282,7 @@ impl<'a> Gathered<'a> {
             named.with_context(|| format!("cannot write {}", path.display()))?;
         }
         let bundles = paths.iter().map(|path| {
-            let bundle = super::read(path);
+            let bundle = read(path);
             bundle.with_context(|| path.display().to_string())
         });
         Ok(Made {

@@ -7,11 +7,11 @@ use anyhow::{Context, Result, ensure};
 use nkd_bundle::{Blob, Digest, Image, NAME};
 use serde_json::{Value, json};
 
-use super::MANIFEST_TYPES;
 use super::config::ImageConfig;
 use super::input::Input;
 use super::layer::{Compression, LayerInspector};
 use super::progress::{ProgressMonitor, Watched};
+use super::read::MANIFEST_TYPES;
 use crate::image_name;
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";

@@ -10,12 +10,13 @@ use nkd_bundle::{Blob, Digest, JSON_LIMIT, Reader, Source};
 use super::config::ImageConfig;
 use super::layer::LayerInspector;
 use super::progress::ProgressMonitor;
+use super::read::read;
 use nkd_model::Bundle;
 
 /// Reads every byte of a bundle: blobs have the digests that name them, and layers unpack to what
 /// their images' configurations say.
 pub fn verify(path: &Path, progress: &dyn ProgressMonitor) -> Result<Bundle> {
-    let bundle = super::read(path)?;
+    let bundle = read(path)?;
     let source = nkd_bundle::open(nkd_document::input::open(path)?)?;
     let mut reader = Reader::open(source, Some(&bundle.index))?;
     progress.begin(&format!("reading {}", path.display()), bundle.unpacked);

@@ -1,8 +1,10 @@
 //! How a node's config reaches its machine: what each carrier holds, and what is done to a config
 //! so that it fits.
 
+mod few;
 mod pack;
 pub(crate) mod pxe;
+mod server;
 
 use anyhow::{Context, Result, ensure};
 use base16ct::lower::encode_string as hex;
@@ -17,8 +19,11 @@ use crate::failure::Failure;
 use crate::parallel;
 use nkd_document::{Code, Diagnostics};
 
+pub(crate) use few::few;
 pub(crate) use pack::pack;
 pub use pack::unpack;
+
+pub use server::Server;
 
 /// What brings a config to a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -102,21 +107,6 @@ impl Target {
             }
             Self::Metal => Some("nestos-installer install --ignition-file FILE DISK"),
         }
-    }
-}
-
-/// Where the directory `nodes` of the output will be found by machines.
-pub struct Server {
-    /// An `http` or `https` URL without a slash at its end.
-    pub url: String,
-    /// PEM certificates to trust there.
-    pub authority: Option<String>,
-}
-
-impl Server {
-    /// Where a node's config is.
-    pub fn config_url(&self, node: &str) -> String {
-        format!("{}/{node}.ign", self.url)
     }
 }
 
@@ -288,17 +278,4 @@ fn report(
     );
     to.report_nowhere(Code::TooLarge, message);
     Ok(())
-}
-
-/// How many nodes a line names.
-const NAMED: usize = 5;
-
-/// The first few of some names, and how many more there are.
-pub fn few(names: &[&str]) -> String {
-    let more = names.len().saturating_sub(NAMED);
-    let first = names[..names.len() - more].join(", ");
-    match more {
-        0 => first,
-        more => format!("{first} and {more} more"),
-    }
 }

@@ -4,7 +4,8 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use super::{Server, few};
+use super::few::few;
+use super::server::Server;
 use crate::compiled::{Compiled, CompiledNode};
 use nkd_document::{Code, Diagnostics};
 

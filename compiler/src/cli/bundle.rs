@@ -12,7 +12,7 @@ use super::shown::Shown;
 use super::table::table;
 use crate::bundle::{create, verify};
 use crate::cluster_file;
-use crate::failure::{Failure, required};
+use crate::failure::Failure;
 use crate::images::Closure;
 use nkd_document::{Code, Diagnostics, Reported};
 use nkd_model::Bundle as Read;
@@ -141,8 +141,7 @@ fn read(
 
 impl Create {
     fn run(&self, shown: &Shown, to: &mut Diagnostics) -> Result<Answer, Failure> {
-        let cluster = cluster_file::read_without_bundles(&self.cluster_file, to);
-        let cluster = required(cluster, to)?;
+        let cluster = cluster_file::read_without_bundles(&self.cluster_file, to)?;
         let closure = Closure::of(&cluster)?;
         let of_role = |role| closure.of_role(role).iter().map(String::as_str).collect();
         let names: BTreeSet<&str> = match self.role {

@@ -11,6 +11,7 @@ use crate::contents;
 use crate::failure::Failure;
 use crate::output::More;
 use nkd_document::{Diagnostics, mask};
+use nkd_model::HttpUrl;
 
 /// How the files get to the machines.
 #[derive(Args)]
@@ -64,11 +65,11 @@ impl Carriers {
         let Some(url) = &self.url else {
             return Ok(None);
         };
-        let host = url
-            .strip_prefix("https://")
-            .or_else(|| url.strip_prefix("http://"));
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c);
-        if !host.is_some_and(|host| !host.is_empty() && host.chars().all(is_plain)) {
+        // Other characters have a meaning in iPXE scripts and on kernel command lines.
+        let is_literal = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c);
+        let is_good =
+            HttpUrl::parse(url).is_some_and(|url| url.is_plain()) && url.chars().all(is_literal);
+        if !is_good {
             bail!(
                 "`{}` must be an http or https URL without a user name, query or fragment",
                 mask(url)

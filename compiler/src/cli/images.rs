@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::answer::Answer;
 use crate::cluster_file;
-use crate::failure::{Failure, required};
+use crate::failure::Failure;
 use crate::images::Closure;
 use nkd_document::Diagnostics;
 
@@ -42,8 +42,7 @@ pub(super) fn architecture(text: &str) -> Result<String, String> {
 
 impl Images {
     pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
-        let cluster = cluster_file::read_without_bundles(&self.cluster_file, diagnostics);
-        let cluster = required(cluster, diagnostics)?;
+        let cluster = cluster_file::read_without_bundles(&self.cluster_file, diagnostics)?;
         let closure = Closure::of(&cluster)?;
         let images = closure.all();
         let mut text = String::new();

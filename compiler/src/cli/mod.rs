@@ -32,9 +32,6 @@ const NKD_FAILED: u8 = 1;
 /// Exit status when the input is invalid.
 const INVALID_INPUT: u8 = 3;
 
-/// Exit status of `nkd diff --exit-code` when the outputs differ.
-const DIFFERENT: u8 = 5;
-
 /// Exit status when the only fault is a config that is too large for its carrier.
 const TOO_LARGE: u8 = 4;
 

@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::rotate::{self, What};
 use super::table::table;
 use crate::cluster_file;
-use crate::failure::{Failure, required};
+use crate::failure::Failure;
 use crate::pki::Secrets as Made;
 use crate::secrets_file;
 use nkd_document::Diagnostics;
@@ -57,7 +57,7 @@ impl Secrets {
     pub(super) fn run(&self, to: &mut Diagnostics) -> Result<Answer, Failure> {
         match &self.command {
             Command::New { cluster_file, out } => {
-                let cluster = required(cluster_file::read(cluster_file, to), to)?;
+                let cluster = cluster_file::read(cluster_file, to)?;
                 let secrets = secrets_file::generate(&cluster, to)?;
                 write(out, &secrets.to_json()?)?;
                 Ok(Answer::nothing())

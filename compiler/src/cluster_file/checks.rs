@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use nkd_document::{Code, Diagnostics, Spanned};
-use nkd_model::Endpoint;
+use nkd_model::{Endpoint, HttpUrl};
 
 /// Text and its place.
 pub type Text = Spanned<String>;
@@ -201,41 +201,13 @@ fn is_image_path(path: &str) -> bool {
     path.split('/').all(part)
 }
 
-/// `http` or `https`, with a host.
-pub fn url(text: Text, to: &mut Diagnostics) -> Option<String> {
-    let rest = text
-        .value
-        .strip_prefix("https://")
-        .or_else(|| text.value.strip_prefix("http://"));
-    let good = rest.is_some_and(|rest| {
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        let host = authority
-            .rsplit_once('@')
-            .map_or(authority, |(_, host)| host);
-        let bracketed = host.starts_with('[');
-        let (name, port) = if bracketed {
-            let (name, port) = host.split_once(']').unwrap_or(("[", host));
-            (&name[1..], port)
-        } else {
-            host.split_at(host.find(':').unwrap_or(host.len()))
-        };
-        let port_good = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
-        let host_good = if bracketed {
-            name.parse::<IpAddr>().is_ok()
-        } else {
-            is_host(name)
-        };
-        host_good
-            && port_good
-            && rest
-                .chars()
-                .all(|c| c.is_ascii_graphic() && !"\"<>\\^`{|}#".contains(c))
-    });
-    if good {
-        return Some(text.value);
+/// An `http` or `https` URL whose host is an address or a DNS name.
+pub fn url(text: &Text, to: &mut Diagnostics) -> Option<HttpUrl> {
+    let url = HttpUrl::parse(&text.value).filter(|url| url.host_name().is_none_or(is_host));
+    if url.is_none() {
+        to.report(Code::Url, text.span, "this is not an http or https URL");
     }
-    to.report(Code::Url, text.span, "this is not an http or https URL");
-    None
+    url
 }
 
 fn is_port(text: &str) -> bool {

@@ -40,18 +40,18 @@ pub fn external(
     }
     let mut endpoints = Vec::new();
     for text in file.endpoints {
-        let span = text.span;
-        let Some(url) = checks::url(text, to) else {
+        let Some(url) = checks::url(&text, to) else {
             continue;
         };
+        let Spanned { span, value: text } = text;
         // The API server shows its client certificate, so there has to be TLS.
-        if endpoints.contains(&url) {
-            to.report(Code::Etcd, span, format!("duplicate endpoint `{url}`"));
+        if endpoints.contains(&text) {
+            to.report(Code::Etcd, span, format!("duplicate endpoint `{text}`"));
         }
-        if !url.starts_with("https://") {
-            to.report(Code::Etcd, span, format!("`{url}` is not an https URL"));
+        if !url.is_https() {
+            to.report(Code::Etcd, span, format!("`{text}` is not an https URL"));
         }
-        endpoints.push(url);
+        endpoints.push(text);
     }
     let authority = file.ca_file.and_then(|name| files.certificates(&name, to));
     let certificate = file

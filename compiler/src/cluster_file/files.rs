@@ -33,7 +33,7 @@ impl Files<'_> {
             let Some(source) = self.read(name, to) else {
                 continue;
             };
-            let documents = yaml::documents(source, to);
+            let documents = yaml::documents(source, to).unwrap_or_default();
             let documents = documents
                 .into_iter()
                 .filter(|document| document.value != yaml::Value::Null);
@@ -50,11 +50,11 @@ impl Files<'_> {
             let Some(source) = self.read(name, to) else {
                 continue;
             };
-            let before = to.len();
             let documents = yaml::documents(source, to);
-            if to.len() == before {
-                objects(&documents, name, to);
+            if let Ok(documents) = &documents {
+                objects(documents, name, to);
             }
+            let documents = documents.unwrap_or_default();
             let images = documents.iter().flat_map(manifest::images).collect();
             let path = self.path(name);
             let file = path.file_name().unwrap_or_default();

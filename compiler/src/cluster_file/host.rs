@@ -234,7 +234,11 @@ fn kernel_argument(text: Text, to: &mut Diagnostics) -> Option<String> {
 }
 
 fn proxy(file: Proxy, to: &mut Diagnostics) -> model::Proxy {
-    let mut url = |text: Option<Text>| Some(Secret::new(checks::url(text?, to)?));
+    let mut url = |text: Option<Text>| {
+        let text = text?;
+        checks::url(&text, to)?;
+        Some(Secret::new(text.value))
+    };
     let (http, https) = (url(file.http), url(file.https));
     let no_proxy = file.direct;
     for item in &no_proxy {

@@ -12,10 +12,11 @@ use super::checks;
 use super::checks::Text;
 use super::files::Files;
 use crate::image_name::full;
+use crate::runtime::{mirrors_only_docker_hub, pulls_sandbox_itself};
 use nkd_document::yaml::Both;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::version::Version;
-use nkd_model::{self as model, DOCKER_HUB, Secret, server};
+use nkd_model::{self as model, DOCKER_HUB, HttpUrl, Secret, server};
 
 /// `spec.runtime`
 #[derive(Deserialize, JsonSchema)]
@@ -136,14 +137,10 @@ fn gets_sandbox(
     registries: &[model::Registry],
     to: &mut Diagnostics,
 ) {
-    let pulls_sandbox_itself = match runtime {
-        Runtime::Isulad | Runtime::CriDockerd => true,
-        Runtime::Containerd | Runtime::Crio | Runtime::Docker => false,
-    };
     let of_sandbox =
         |registry: &&model::Registry| sandbox.starts_with(&format!("{}/", registry.host));
     let registry = registries.iter().find(of_sandbox);
-    if pulls_sandbox_itself
+    if pulls_sandbox_itself(runtime)
         && registry.is_some_and(|registry| registry.access.credentials.is_some())
     {
         let message = format!(
@@ -170,12 +167,15 @@ fn registries(
         let mut urls: HashSet<String> = own_url.into_iter().collect();
         let mirrors = registry.own.mirrors.into_iter().filter_map(|mirror| {
             let access = access(&mirror.shared, files, to);
-            let span = mirror.own.url.as_ref()?.span;
-            let url = mirror_url(mirror.own.url?, to)?;
+            let text = mirror.own.url?;
+            let span = text.span;
+            let url = mirror_url(&text, to)?;
             // A runtime's configuration with one twice can't be read.
-            if !urls.insert(url.clone()) {
-                let message =
-                    format!("the mirror `{url}` is listed twice, or is the registry itself");
+            if !urls.insert(url.as_str().to_owned()) {
+                let message = format!(
+                    "the mirror `{}` is listed twice, or is the registry itself",
+                    url.as_str()
+                );
                 to.report(Code::Registry, span, message);
             }
             let made = model::Mirror { url, access };
@@ -226,13 +226,13 @@ impl Seen {
         }
     }
 
-    /// The name of a runtime that knows mirrors of Docker's registry alone.
+    /// The name, in the cluster file, of a runtime that has mirrors only for Docker Hub.
     fn knows_docker_hub_alone(&self) -> Option<&'static str> {
-        match self.runtime {
-            Runtime::Docker | Runtime::CriDockerd => Some("docker"),
-            Runtime::Isulad => Some("isulad"),
-            Runtime::Containerd | Runtime::Crio => None,
-        }
+        let name = match self.runtime {
+            Runtime::CriDockerd => Runtime::Docker.name(),
+            runtime => runtime.name(),
+        };
+        mirrors_only_docker_hub(self.runtime).then_some(name)
     }
 
     fn mirror(
@@ -306,18 +306,18 @@ impl Seen {
 }
 
 /// The name goes into a header of its own, so a URL with one would only seem to work.
-fn mirror_url(text: Spanned<String>, to: &mut Diagnostics) -> Option<String> {
-    let span = text.span;
-    let url = checks::url(text, to)?;
-    if url.contains(['@', '?']) {
+fn mirror_url(text: &Spanned<String>, to: &mut Diagnostics) -> Option<HttpUrl> {
+    let directory = text.value.trim_end_matches('/').to_owned();
+    let url = checks::url(&Spanned::new(directory, text.span), to)?;
+    if !url.is_plain() || url.path().contains('@') {
         to.report(
             Code::Registry,
-            span,
+            text.span,
             "the URL of a mirror must not contain a user name or a query",
         );
         return None;
     }
-    Some(url.trim_end_matches('/').to_owned())
+    Some(url)
 }
 
 fn access(file: &Access, files: &Files<'_>, to: &mut Diagnostics) -> model::Access {

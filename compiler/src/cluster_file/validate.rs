@@ -11,11 +11,11 @@ use super::budgets::Budgets;
 use super::checks::Text;
 use super::files::Files;
 use super::keys::{self, TokenOwner};
-use super::lines::Lines;
 use super::nodes::is_control_plane;
 use super::{addressing, airgap, checks, endpoint, etcd, host, networks, nodes, patches, runtime};
 use crate::kubeadm::overlay;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
+use nkd_model::lines::Lines;
 use nkd_model::version::Version;
 use nkd_model::{Cluster, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens};
 
@@ -274,9 +274,9 @@ fn report(file: keys::Report, files: &Files<'_>, to: &mut Diagnostics) -> Option
         Some(name) => Some(files.certificates(name, to)?),
         None => None,
     };
-    let url = checks::url(file.url?, to)?;
+    let url = checks::url(&file.url?, to)?;
     Some(Report {
-        url,
+        url: url.as_str().to_owned(),
         certificate_authority,
     })
 }

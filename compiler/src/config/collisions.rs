@@ -2,7 +2,8 @@
 
 use nkd_contract::{names, paths};
 
-use super::{Config, Unit, hooks};
+use super::generated::{Config, Unit};
+use super::hooks;
 use nkd_document::Span;
 use nkd_ignition::check::UNITS;
 use nkd_model::{UserConfig, UserPath};

@@ -1,6 +1,6 @@
 //! What the cluster file lets users override is taken out of nkd's part, to go below theirs.
 
-use super::SPEC;
+use super::spec::SPEC;
 use nkd_document::yaml::{self, Value};
 use nkd_ignition::tree::{self, pair, text};
 

@@ -10,7 +10,7 @@ use nkd_ignition::tree::{self, entry};
 use nkd_ignition::{butane, check, read as reading};
 use nkd_model::UserConfig;
 
-use super::{SPEC, SPEC_MINOR};
+use super::spec::{SPEC, SPEC_MINOR};
 
 /// Reads an Ignition config.
 ///

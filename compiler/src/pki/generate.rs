@@ -8,8 +8,7 @@ use zeroize::Zeroizing;
 
 use super::authority::{ADMIN_VALIDITY, Authority, generate_key};
 use super::own::Chain;
-use super::secrets::SCHEMA;
-use super::{Admin, Authorities, Secrets};
+use super::secrets::{Admin, Authorities, SCHEMA, Secrets};
 use nkd_document::Spanned;
 use nkd_model::{Algorithm, Cluster, KeyPair, Secret};
 

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use nkd_contract::Timestamp;
 
-use super::Secrets;
 use super::generate::{admins, seed};
 use super::own::Chain;
+use super::secrets::Secrets;
 
 /// What can be rotated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

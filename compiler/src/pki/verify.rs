@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 
 use super::generate::{ADMIN_GROUPS, NAMES, SEED_BYTES};
 use super::own::{Chain, PrivateKey, Problem};
-use super::{Authorities, Secrets, pem};
+use super::pem;
+use super::secrets::{Authorities, Secrets};
 use nkd_document::Code;
 use nkd_model::{KeyPair, Secret};
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use nkd_contract::{Kubeadm, Role, paths};
 use serde_json::Value;
 
-use super::{DecodedCluster, DecodedNode};
+use super::nodes::{DecodedCluster, DecodedNode};
 use crate::images::Configured;
 use crate::kubeadm;
 use nkd_model::version::Version;

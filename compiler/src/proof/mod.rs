@@ -2,17 +2,17 @@
 //! every other. A rule that fails is an error of nkd, found before anything is written.
 
 mod control_planes;
+mod nodes;
 mod runtime;
 
-use std::collections::{BTreeMap, HashSet};
-use std::net::IpAddr;
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
-use nkd_contract::{Plan, Role, paths};
+use nkd_contract::{Role, paths};
 use serde_json::{Value, json};
 
 use crate::compiled::Compiled;
@@ -21,31 +21,7 @@ use crate::parallel;
 use nkd_document::Diagnostics;
 use nkd_document::yaml;
 use nkd_model::version::Version;
-
-/// A node as its Ignition config says it is.
-struct DecodedNode {
-    plan: Plan,
-    files: BTreeMap<String, String>,
-    /// Files that others than root may read.
-    readable: HashSet<String>,
-    /// What the user has a part in.
-    of_user: HashSet<String>,
-    kubeadm: Vec<Value>,
-}
-
-impl DecodedNode {
-    /// What nkd alone has written; keys the user brings for something else are not the cluster's.
-    fn own_files(&self) -> impl Iterator<Item = (&String, &String)> {
-        let files = self.files.iter();
-        files.filter(|(path, _)| !self.of_user.contains(*path))
-    }
-}
-
-/// The cluster as its configs say it is.
-struct DecodedCluster {
-    nodes: Vec<DecodedNode>,
-    kubeconfig: Value,
-}
+use nodes::{DecodedCluster, first_document, read};
 
 /// What every PEM private key has, of whatever kind; the second way in JSON.
 const PRIVATE_KEY: [&str; 2] = ["PRIVATE KEY-----\n", "PRIVATE KEY-----\\n"];
@@ -107,117 +83,6 @@ pub fn prove(compiled: &Compiled) -> Result<()> {
         rule(&cluster).with_context(|| format!("rule {name}"))?;
     }
     Ok(())
-}
-
-fn read(ignition: &str, of_user: HashSet<String>) -> Result<DecodedNode> {
-    let (_, warnings) = ignition_config::Config::parse_str(ignition)?;
-    ensure!(warnings.is_empty(), "Ignition would warn: {warnings:?}");
-    let config: Value = serde_json::from_str(ignition)?;
-    let mut files = BTreeMap::new();
-    let mut readable = HashSet::new();
-    for file in config["storage"]["files"].as_array().into_iter().flatten() {
-        let path = file["path"].as_str().context("a file without path")?;
-        let contents = &file["contents"];
-        let source = contents["source"].as_str().unwrap_or_default();
-        let compression = contents["compression"].as_str().unwrap_or_default();
-        let bytes = nkd_ignition::decode(source, compression).unwrap_or_default();
-        // What is fetched or isn't text is the user's: no rule is about its content.
-        let text = String::from_utf8(bytes).unwrap_or_default();
-        // Without a mode Ignition makes it 0644.
-        if file["mode"].as_u64().unwrap_or(0o644) & 0o077 != 0 {
-            readable.insert(path.to_owned());
-        }
-        let earlier = files.insert(path.to_owned(), text);
-        ensure!(earlier.is_none(), "duplicate path {path}");
-    }
-    let file = |path: &str| files.get(path).with_context(|| format!("no {path}"));
-    let plan = Plan::parse(file(paths::PLAN)?.as_bytes())?;
-    let kubeadm = yaml::fragment(file(paths::KUBEADM)?)?;
-    Ok(DecodedNode {
-        plan,
-        files,
-        readable,
-        of_user,
-        kubeadm,
-    })
-}
-
-fn first_document(text: &str) -> Result<Value> {
-    yaml::fragment(text)?
-        .into_iter()
-        .next()
-        .context("an empty document")
-}
-
-impl DecodedNode {
-    fn document(&self, kind: &str) -> Result<&Value> {
-        let mut documents = self.kubeadm.iter();
-        let document = documents.find(|document| document["kind"] == kind);
-        document.with_context(|| format!("{} has no {kind}", self.plan.node))
-    }
-
-    fn is_init(&self) -> bool {
-        self.plan.role == Role::Init
-    }
-
-    /// The cluster's endpoint without its port.
-    fn endpoint_host(&self) -> Result<&str> {
-        let host = self.plan.endpoint.rsplit_once(':');
-        let (host, _) = host.context("endpoint without port")?;
-        Ok(host.trim_matches(['[', ']']))
-    }
-
-    /// The static pods that are delivered.
-    fn manifests(&self) -> Result<Vec<Value>> {
-        let all = self.files.iter();
-        all.filter(|(path, _)| path.starts_with(paths::MANIFESTS))
-            .map(|(_, text)| first_document(text))
-            .collect()
-    }
-
-    /// What this node's own kubeadm is told to do.
-    fn configuration(&self) -> Result<&Value> {
-        self.document(if self.is_init() {
-            "InitConfiguration"
-        } else {
-            "JoinConfiguration"
-        })
-    }
-
-    fn registration(&self) -> Result<&Value> {
-        Ok(&self.configuration()?["nodeRegistration"])
-    }
-
-    /// An argument of kubelet, in both of the forms arguments have.
-    fn kubelet_arg(&self, name: &str) -> Result<Option<&str>> {
-        let args = &self.registration()?["kubeletExtraArgs"];
-        let mut listed = args.as_array().into_iter().flatten();
-        let arg = listed.find(|arg| arg["name"] == name);
-        let value = arg.map_or(&args[name], |arg| &arg["value"]);
-        Ok(value.as_str())
-    }
-
-    /// The addresses kubelet is told to use.
-    fn addresses(&self) -> Result<Vec<IpAddr>> {
-        let node_ip = self.kubelet_arg("node-ip")?;
-        let node_ip = node_ip.with_context(|| format!("{} has no node-ip", self.plan.node))?;
-        let parsed = node_ip.split(',').map(str::parse);
-        Ok(parsed.collect::<Result<_, _>>()?)
-    }
-}
-
-impl DecodedCluster {
-    fn init(&self) -> Result<&DecodedNode> {
-        self.nodes
-            .iter()
-            .find(|node| node.is_init())
-            .context("no init node")
-    }
-
-    fn control_planes(&self) -> impl Iterator<Item = &DecodedNode> {
-        let nodes = self.nodes.iter();
-        nodes.filter(|node| node.plan.role != Role::JoinWorker)
-    }
 }
 
 /// No plan has a key that no agent reads: each would ignore it.
@@ -476,7 +341,7 @@ fn images_complete(cluster: &DecodedCluster) -> Result<()> {
 fn images_named_by(manifest: &str) -> HashSet<String> {
     let mut scratch = Diagnostics::new();
     let source = scratch.add(Path::new(""), manifest.to_owned());
-    let documents = yaml::documents(source, &mut scratch);
+    let documents = yaml::documents(source, &mut scratch).unwrap_or_default();
     documents
         .iter()
         .flat_map(images::manifest::images)

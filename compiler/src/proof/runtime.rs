@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use nkd_contract::{ImageSource, Runtime};
 use serde_json::Value;
 
-use super::{DecodedCluster, DecodedNode};
+use super::nodes::{DecodedCluster, DecodedNode};
 use crate::kubeadm::{PATCHES, STATIC_PODS};
 use crate::node::PROXY_DROPIN;
 use crate::runtime::{config_file, crio, docker, sandbox_file};

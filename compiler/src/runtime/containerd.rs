@@ -8,7 +8,7 @@ use super::registries;
 use crate::config::{Config, PRIVATE, PUBLIC};
 use crate::fragments;
 use nkd_model::version::Version;
-use nkd_model::{Cluster, Registry, server};
+use nkd_model::{Cluster, Registry, server, server_host};
 
 /// The file in which nkd configures it.
 pub const CONFIG: &str = "/etc/containerd/config.toml";
@@ -50,8 +50,7 @@ fn credentials(cluster: &Cluster) -> String {
     }
     let mut text = String::new();
     for (host, credentials) in registries::credentials_by_host(cluster) {
-        let server = server(host);
-        let host = server.trim_start_matches("https://");
+        let host = server_host(host);
         let credentials = credentials.expose();
         let _ = write!(
             text,

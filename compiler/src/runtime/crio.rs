@@ -64,7 +64,7 @@ pub(super) fn files(
             let _ = write!(
                 mirrors,
                 "[[registry.mirror]]\nlocation = \"{location}\"\ninsecure = {}\n",
-                mirror.url.starts_with("http://")
+                !mirror.url.is_https()
             );
         }
     }

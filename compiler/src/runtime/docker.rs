@@ -19,7 +19,7 @@ pub const SANDBOX_ARGUMENT: &str = "pod-infra-container-image";
 pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> Result<()> {
     let mut daemon: Value = serde_json::from_str(fragments::DOCKER)?;
     let mirrors: Vec<_> = registries::mirrors(cluster)
-        .map(|mirror| &mirror.url)
+        .map(|mirror| mirror.url.as_str())
         .collect();
     if !mirrors.is_empty() {
         daemon["registry-mirrors"] = json!(mirrors);

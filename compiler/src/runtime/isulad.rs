@@ -37,7 +37,7 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> R
     ];
     fragments::fill_document(&mut daemon, &values)?;
     // For images without a registry in their name; without any, iSulad can't pull those at all.
-    let mirrors = registries::mirrors(cluster).map(|mirror| &*mirror.url);
+    let mirrors = registries::mirrors(cluster).map(|mirror| mirror.url.as_str());
     daemon["registry-mirrors"] = mirrors.chain(["docker.io"]).collect();
     if has_cri_v1(cluster.version) {
         daemon["enable-cri-v1"] = json!(true);

@@ -82,6 +82,22 @@ pub fn only_kubelet_authenticates(cluster: &Cluster) -> bool {
     by_kubelet && registries.any(|registry| registry.access.credentials.is_some())
 }
 
+/// Whether a runtime pulls the sandbox image itself, without the credentials that kubelet has.
+pub const fn pulls_sandbox_itself(runtime: Runtime) -> bool {
+    match runtime {
+        Runtime::Isulad | Runtime::CriDockerd => true,
+        Runtime::Containerd | Runtime::Crio | Runtime::Docker => false,
+    }
+}
+
+/// Whether a runtime has mirrors only for Docker Hub, and there neither paths nor credentials.
+pub const fn mirrors_only_docker_hub(runtime: Runtime) -> bool {
+    match runtime {
+        Runtime::Isulad | Runtime::Docker | Runtime::CriDockerd => true,
+        Runtime::Containerd | Runtime::Crio => false,
+    }
+}
+
 /// The digest by which a runtime knows an image.
 pub const fn known_by(image: &Image, runtime: Runtime) -> &Digest {
     match runtime {

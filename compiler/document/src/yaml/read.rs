@@ -8,33 +8,38 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
-use super::{Entry, Node, Value};
-use crate::{Code, Diagnostics, Span};
+use super::node::{Entry, Node, Value};
+use crate::{Code, Diagnostics, Reported, Span};
 
 /// Reads a document. Keys that are unknown, missing, of the wrong type or outside of their range are
 /// reported. A key whose value is wrong is read as absent, so that the checks after this see all the rest.
 /// Where a default is, it has the place of its mapping.
+///
+/// # Errors
+/// When nothing can be read, because the document or a value that is always needed is wrong.
 pub fn read<T: DeserializeOwned + JsonSchema>(
     document: &Node,
     diagnostics: &mut Diagnostics,
-) -> Option<T> {
+) -> Result<T, Reported> {
+    let before = diagnostics.len();
     let schema = SchemaGenerator::default().into_root_schema_for::<T>();
     let schema = schema.as_value();
     let mut comparison = Comparison {
         definitions: &schema["$defs"],
         diagnostics,
     };
-    let fitting = comparison.value(document, schema, "")?;
-    match T::deserialize(&fitting) {
-        Ok(value) => Some(value),
-        // A required value was wrong, which has been reported.
-        Err(_) if !diagnostics.is_empty() => None,
-        Err(error) => {
-            debug_assert!(false, "the schema accepts what the type refuses: {error}");
-            diagnostics.report(Code::WrongType, document.span, error.to_string());
-            None
+    let fitting = comparison.value(document, schema, "");
+    let read = match &fitting {
+        Some(fitting) => T::deserialize(fitting).map_err(|error| error.to_string()),
+        None => Err("the document has the wrong type".to_owned()),
+    };
+    read.map_err(|problem| {
+        if let Err(reported) = diagnostics.as_result_since(before) {
+            return reported;
         }
-    }
+        debug_assert!(false, "the schema accepts what the type refuses: {problem}");
+        diagnostics.report(Code::WrongType, document.span, problem)
+    })
 }
 
 /// The words a schema allows, if it is one of words.

@@ -1,5 +1,5 @@
-use super::Version;
 use super::sugar;
+use super::version::Version;
 use crate::read::{Format, lacks};
 use crate::spec::{Field, Kind, Object};
 use nkd_document::Diagnostics;

@@ -75,8 +75,7 @@ pub fn translate(
 /// The one document of a source.
 fn document(source: SourceId, to: &mut Diagnostics) -> Result<Node, Reported> {
     const BEGINNING: &str = "begin the file with `variant: nestos` and `version: 1.0.0`";
-    let before = to.len();
-    let mut documents = yaml::documents(source, to);
+    let mut documents = yaml::documents(source, to)?;
     documents.retain(|document| document.value != Value::Null);
     if let Some(second) = documents.get(1) {
         let message = "a Butane config must be one document, but a second one begins here";
@@ -84,7 +83,6 @@ fn document(source: SourceId, to: &mut Diagnostics) -> Result<Node, Reported> {
         return Err(to.report_with_help(Code::Documents, second.span, message, help));
     }
     let Some(document) = documents.pop() else {
-        to.as_result_since(before)?;
         let span = Span::new(source, 0..0);
         return Err(to.report_with_help(Code::Empty, span, "the file is empty", BEGINNING));
     };

@@ -1,4 +1,4 @@
-use super::Version;
+use super::version::Version;
 use crate::tree::{self, entry, is_true, list, pair, text};
 use nkd_document::yaml::{Node, Value};
 use nkd_document::{Code, Diagnostics};

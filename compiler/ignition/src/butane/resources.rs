@@ -1,7 +1,7 @@
 //! Contents that are written in the document or in a local file.
 
-use super::Version;
 use super::local::LocalFiles;
+use super::version::Version;
 use crate::spec::{CONFIG, Item, Kind, Object};
 use crate::tree::{self, entry, pair, text};
 use crate::{encode, encode_as_is, plain};

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use nkd_bundle::Source;
 use nkd_contract::{Bundle, Cause, Urls};
+use ureq::http::Uri;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use ureq::tls::TlsConfig;
 use ureq::{Agent, Body, BodyReader};
@@ -24,7 +25,7 @@ const TRIES: usize = 4;
 /// A file that is read from servers. Where one ends too early, the next continues.
 pub(super) struct Download {
     agent: Agent,
-    urls: Vec<String>,
+    urls: Vec<Uri>,
     /// Which one is asked.
     current: usize,
     size: u64,
@@ -54,13 +55,11 @@ impl Download {
             .build()
             .new_agent();
         let file = &bundle.file;
+        let urls = urls.urls.iter().map(|url| format!("{url}/{file}").parse());
+        let urls = urls.collect::<Result<_, _>>();
         let mut download = Self {
             agent,
-            urls: urls
-                .urls
-                .iter()
-                .map(|url| format!("{url}/{file}"))
-                .collect(),
+            urls: urls.or_fault(Cause::PlanInvalid)?,
             current: 0,
             size: bundle.size,
             at: 0,
@@ -81,9 +80,7 @@ impl Download {
 
     /// Where it is, for a person; whatever password may be in an URL stays out.
     pub(super) fn place(&self) -> String {
-        self.urls
-            .get(self.current)
-            .map_or_else(String::new, |url| public(url))
+        self.urls.get(self.current).map_or_else(String::new, public)
     }
 
     /// Switches to the next server, after a pause if all were asked. Fails after too many tries in a row without
@@ -184,12 +181,12 @@ fn range_start(header: &str) -> Option<u64> {
         .ok()
 }
 
-/// An URL without user and password.
-fn public(url: &str) -> String {
-    match (url.split_once("://"), url.split_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
-        _ => url.to_owned(),
-    }
+/// A URL without user and password.
+fn public(url: &Uri) -> String {
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let scheme = url.scheme_str().unwrap_or_default();
+    format!("{scheme}://{host}{}", url.path())
 }
 
 impl Read for Download {
