@@ -74,10 +74,10 @@ const COMMANDS: [&[&str]; 16] = [
     &["rpm-ostree", "status"],
 ];
 
-/// Collect what shows why this node isn't Ready.
+/// Collect information about why this node is not Ready.
 ///
-/// Writes plan, state, events, the journals of the units involved, network and disks as one text. Tokens
-/// and keys are masked. Read the text before you pass it on.
+/// Writes the plan, the state, the events, the journals of the units, and the state of network and disks
+/// into one text. Tokens and keys are masked. Read the text before you pass it on.
 #[derive(Debug, Args)]
 pub(crate) struct Diagnose {
     /// Write to this new file, which only its owner can read, instead of to standard output
@@ -86,7 +86,7 @@ pub(crate) struct Diagnose {
 }
 
 impl Diagnose {
-    /// Writes the text. Where a part can't be had, the text has the reason in its place.
+    /// Writes the text. If a part cannot be collected, the text contains the reason instead.
     ///
     /// # Errors
     /// The text can't be written.

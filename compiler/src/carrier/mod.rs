@@ -27,7 +27,8 @@ pub enum Target {
     Raw,
     /// QEMU's firmware configuration device
     Qemu,
-    /// `OpenStack` user data
+    /// User data of an `OpenStack` cloud
+    #[value(help = "OpenStack user data")]
     Openstack,
     /// AWS EC2 user data
     Aws,

@@ -1,4 +1,4 @@
-//! What a command has to say, for people and for programs.
+//! The output of a command, as text for people or as JSON for programs.
 
 use std::io::{ErrorKind, Write as _};
 
@@ -39,13 +39,13 @@ impl Answer {
         }
     }
 
-    /// The answer of a command that prints nothing: what it makes is a file.
+    /// The answer of a command that only writes files and prints nothing.
     pub fn nothing() -> Self {
         Self::document("")
     }
 
     /// Writes it to standard output. Warnings and notes go to standard error, or into the JSON document.
-    /// A reader who has seen enough is no error.
+    /// It is not an error if the reader closes the pipe.
     pub fn print(&self, format: Format, diagnostics: &Diagnostics) -> Result<()> {
         let text = if let (Some(json), Format::Json) = (&self.json, format) {
             let json = with_remarks(json.clone(), diagnostics);

@@ -12,13 +12,13 @@ use crate::failure::Failure;
 use crate::output::More;
 use nkd_document::Diagnostics;
 
-/// How the files get to the machines.
+/// How the files reach the machines.
 #[derive(Args)]
 pub struct Carriers {
-    /// Write files for this carrier; can be repeated
+    /// Carrier that brings the files to the machines; can be repeated
     #[arg(long = "target", value_name = "CARRIER", value_enum)]
     targets: Vec<Target>,
-    /// URL at which machines can reach the directory OUT/nodes, such as <http://10.0.0.1:8080>
+    /// URL at which machines can reach the directory OUT/nodes, such as `http://10.0.0.1:8080`
     #[arg(long, required_if_eq("targets", "pxe"))]
     url: Option<String>,
     /// File of PEM certificates with which machines verify the server at the URL
@@ -27,7 +27,7 @@ pub struct Carriers {
 }
 
 impl Carriers {
-    /// Fits all wanted nodes to all carriers.
+    /// Makes the configs of all selected nodes fit all carriers.
     pub(super) fn carry(
         &self,
         compiled: &Compiled,
@@ -82,7 +82,7 @@ impl Carriers {
     }
 }
 
-/// What the carriers get.
+/// The files for the carriers.
 pub struct Loads {
     url: String,
     targets: Vec<Target>,
@@ -104,7 +104,7 @@ impl Loads {
         configs.chain(scripts).collect()
     }
 
-    /// A table of all nodes and how many bytes they are on each carrier.
+    /// A table of all nodes and the sizes of their configs on each carrier, in bytes.
     pub(super) fn table(&self, compiled: &Compiled) -> Vec<Vec<String>> {
         let limited = || self.targets.iter().filter(|target| target.has_files());
         let mut head = ["NODE", "ROLE", "ADDRESS", "BYTES"]
@@ -159,7 +159,7 @@ impl Loads {
         wanted.map(node).collect()
     }
 
-    /// What each carrier takes, and how to give it a file.
+    /// The limit of each carrier, and how to pass a file to it.
     pub(super) fn advice(&self, compiled: &Compiled, out: &str) -> Vec<String> {
         let mut lines = Vec::new();
         for target in &self.targets {
@@ -194,10 +194,10 @@ impl Loads {
     }
 }
 
-/// How many nodes a line names.
+/// The number of nodes that a line names.
 const NAMED: usize = 5;
 
-/// The disks that the OS goes to, each with its nodes.
+/// The disks on which the OS is installed, each with its nodes.
 fn disks(compiled: &Compiled) -> Vec<(&str, String)> {
     let mut disks: Vec<(&str, Vec<&str>)> = Vec::new();
     let nodes = compiled.nodes.iter().zip(&compiled.cluster.nodes);
@@ -214,7 +214,7 @@ fn disks(compiled: &Compiled) -> Vec<(&str, String)> {
         .collect()
 }
 
-/// The first few of some names, and how many more there are.
+/// The first of these names, and the number of the others.
 pub(super) fn few(names: &[&str]) -> String {
     let more = names.len().saturating_sub(NAMED);
     let first = names[..names.len() - more].join(", ");
@@ -224,7 +224,7 @@ pub(super) fn few(names: &[&str]) -> String {
     }
 }
 
-/// Where the bytes of the largest node go, as a table.
+/// The parts of the largest config and their sizes, as a table.
 pub(super) fn parts(compiled: &Compiled) -> Result<(String, Vec<Vec<String>>)> {
     let wanted = compiled.nodes.iter().filter(|node| node.wanted);
     let Some(largest) = wanted.max_by_key(|node| node.ignition.len()) else {

@@ -21,7 +21,7 @@ pub struct Pki {
     /// How long the certificate authorities are valid, such as 365d; from 1d to 100y.
     #[schemars(extend("default" = "10y"))]
     pub validity: Text,
-    /// Existing certificate authorities. nkd makes those that are absent.
+    /// Existing certificate authorities. nkd makes the others.
     #[serde(default)]
     pub authorities: Authorities,
     /// An existing key that signs service accounts' tokens.
@@ -36,7 +36,7 @@ pub struct Authorities {
     pub kubernetes: Option<Spanned<Authority>>,
     /// Signs etcd's certificates.
     pub etcd: Option<Spanned<Authority>>,
-    /// Signs the certificates of aggregated API servers' clients.
+    /// Signs the client certificates with which API servers connect to aggregated API servers.
     pub front_proxy: Option<Spanned<Authority>>,
 }
 
@@ -44,10 +44,11 @@ pub struct Authorities {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Authority {
-    /// A file of its PEM certificate, then its issuers' certificates, the root last.
+    /// A file of the authority's PEM certificate, followed by the certificates of its issuers, the root
+    /// last.
     #[schemars(required)]
     pub cert_file: Option<Text>,
-    /// A file of its PEM key, RSA or EC, not encrypted.
+    /// A file of the authority's PEM key, RSA or EC, not encrypted.
     #[schemars(required)]
     pub key_file: Option<Text>,
 }

@@ -14,10 +14,10 @@ use nkd_model as model;
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalEtcd {
-    /// The https URLs of its members, at least one.
+    /// The https URLs of the etcd members, at least one.
     #[serde(default)]
     pub endpoints: Vec<Text>,
-    /// A file of the PEM certificates of etcd's certificate authority.
+    /// A file of the PEM certificates of the authority that signs etcd's certificates.
     #[schemars(required)]
     pub ca_file: Option<Text>,
     /// A file of the API server's client certificate, as PEM.

@@ -21,15 +21,17 @@ pub struct Os {
     /// Files of your Butane configs, merged with nkd's part.
     #[serde(default)]
     pub butane: Vec<Text>,
-    /// What your configs may change in nkd's part: paths, units, drop-ins as UNIT.d/NAME, users.
+    /// The parts of nkd's config that your configs may change: paths, units, drop-ins as UNIT.d/NAME,
+    /// users.
     #[serde(default, rename = "override")]
     pub overrides: Vec<Text>,
     /// Users of the system.
     #[serde(default)]
     pub users: Vec<User>,
-    /// The OS image that the machine boots into first, as REPOSITORY@sha256:DIGEST. Needs rpm-ostree.
+    /// The OS image that the machine deploys and boots before the rest of the installation, as
+    /// REPOSITORY@sha256:DIGEST. Requires rpm-ostree.
     pub release_image: Option<Text>,
-    /// Kernel arguments, each an item of its own.
+    /// Kernel arguments, one per item.
     #[serde(default)]
     pub kernel_arguments: Vec<Text>,
     /// Time servers.
@@ -43,9 +45,10 @@ pub struct Os {
     /// Files of PEM certificates that the whole system trusts.
     #[serde(default)]
     pub trust: Vec<Text>,
-    /// With `container-separation` the container runtime gives each container an SELinux label of its own. The
-    /// control plane's pods get the type `spc_t`, since they need files of the host. Without it the
-    /// runtime's default applies. Control planes need Kubernetes 1.22.
+    /// With `container-separation`, the container runtime gives each container its own SELinux label. The
+    /// pods of the control plane get the type `spc_t`, because they need files of the host. Without this
+    /// key, the default of the runtime applies. On control planes, this key requires Kubernetes 1.22 or
+    /// later.
     pub selinux: Option<Spanned<Selinux>>,
 }
 
@@ -64,7 +67,7 @@ pub struct User {
     /// The login name.
     #[schemars(required)]
     pub name: Option<Text>,
-    /// Public SSH keys, each a line of a .pub file.
+    /// Public SSH keys, each as in its .pub file.
     #[serde(default)]
     pub ssh_authorized_keys: Vec<Text>,
     /// The hash of a password, as `mkpasswd` prints it.

@@ -11,7 +11,7 @@ use nkd_document::{Code, Diagnostics, Spanned};
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Kubelet {
-    /// How many pods a node runs at most. By default kubelet's own limit of 110.
+    /// The maximum number of pods on a node. By default kubelet's own limit, 110.
     #[schemars(range(min = 1, max = 10_000))]
     pub max_pods: Option<Spanned<u64>>,
     /// Resources reserved for the system: cpu, memory, ephemeral-storage and pid, each a quantity.

@@ -45,7 +45,7 @@ pub struct NodeKeys {
     pub address: Option<Text>,
     /// The MAC address of the interface from which the machine boots by PXE.
     pub mac: Option<Text>,
-    /// The node's network interfaces, where DHCP does not configure them.
+    /// The node's network interfaces, if DHCP does not configure them.
     #[serde(default)]
     pub interfaces: Vec<Interface>,
 }
@@ -57,21 +57,22 @@ pub struct Settings {
     /// Labels that the nodes set on themselves.
     #[serde(default)]
     pub labels: Pairs,
-    /// Taints that the nodes set on themselves. Without the key control planes have kubeadm's taint; an empty
-    /// list means none.
+    /// Taints that the nodes set on themselves. Without this key, control planes have kubeadm's default
+    /// taint. With an empty list, nodes have no taints.
     pub taints: Option<Vec<Taint>>,
     /// Settings of kubelet.
     #[serde(default)]
     pub kubelet: Kubelet,
-    /// Files of kubeadm configuration, merged field by field over the cluster's. The nodes that read an
-    /// `InitConfiguration` or `JoinConfiguration` get it. From Kubernetes 1.25 a `KubeletConfiguration`
-    /// changes kubelet on these nodes only; before, use kubelet.extraArgs. kubeadm has one `ClusterConfiguration` and
-    /// one `KubeProxyConfiguration` for all nodes.
+    /// Files of kubeadm configuration for these nodes, merged field by field into that of the cluster. The
+    /// init node reads an `InitConfiguration`, joining nodes read a `JoinConfiguration`. From Kubernetes
+    /// 1.25 on, a `KubeletConfiguration` changes kubelet on these nodes only; with earlier versions, use
+    /// `kubelet.extraArgs`. A `ClusterConfiguration` or `KubeProxyConfiguration` is an error here, because
+    /// kubeadm has only one of each for all nodes.
     #[serde(default)]
     pub kubeadm: Vec<Text>,
     /// The disk to which an installer writes the OS, such as /dev/sda.
     pub install_disk: Option<Text>,
-    /// The operating system, in addition to what applies to all nodes.
+    /// Settings of the operating system, in addition to those of all nodes.
     #[serde(default)]
     pub os: Os,
 }
@@ -96,7 +97,8 @@ pub enum Effect {
     NoSchedule,
     /// Pods that do not tolerate the taint are scheduled if no other node has room.
     PreferNoSchedule,
-    /// No pod that does not tolerate the taint is scheduled, and running ones are evicted.
+    /// No pod that does not tolerate the taint is scheduled, and running pods that do not tolerate it are
+    /// evicted.
     NoExecute,
 }
 

@@ -22,12 +22,13 @@ use nkd_model::{self as model, DOCKER_HUB, Secret, server};
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Runtime")]
 pub struct RuntimeKeys {
-    /// The container runtime, which the OS image must have. Before Kubernetes 1.23 containerd must be older than
-    /// 2.0, from 1.26 it must be 1.6 or later. From 1.24 docker needs cri-dockerd in the OS image. From 1.26
-    /// isulad must be 2.1.5 or later.
+    /// The container runtime, which the OS image must contain. containerd must be older than 2.0 before
+    /// Kubernetes 1.23, and 1.6 or later from Kubernetes 1.26 on. From 1.24 on, docker also needs
+    /// cri-dockerd. From 1.26 on, isulad must be 2.1.5 or later.
     #[schemars(extend("default" = "containerd"))]
     pub name: Spanned<RuntimeName>,
-    /// The image of the sandbox container of each pod. By default that of the Kubernetes version.
+    /// The image of the sandbox container of each pod. By default the one that belongs to the Kubernetes
+    /// version.
     pub sandbox_image: Option<Text>,
     /// Registries that need a mirror, a certificate authority or a password.
     #[serde(default)]
@@ -55,10 +56,10 @@ pub type Registry = Both<RegistryKeys, Access>;
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "Registry")]
 pub struct RegistryKeys {
-    /// HOST or HOST:PORT, with which the names of its images begin.
+    /// HOST or HOST:PORT, as at the beginning of image names.
     #[schemars(required)]
     pub host: Option<Text>,
-    /// Mirrors, which the runtime tries before the registry, in this order.
+    /// Mirrors that the runtime tries before the registry, in this order.
     #[serde(default)]
     pub mirrors: Vec<Mirror>,
 }
@@ -70,9 +71,9 @@ pub type Mirror = Both<MirrorKeys, Access>;
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "Mirror")]
 pub struct MirrorKeys {
-    /// An http or https URL. Its path becomes the beginning of the names of images there: with
-    /// `https://HOST/k8s`, `registry.k8s.io/pause` is `HOST/k8s/pause`. A path that contains `/v2` is the path of the
-    /// registry's API itself.
+    /// An http or https URL. Its path is put before the names of images on the mirror: with
+    /// `https://HOST/k8s`, the runtime pulls `registry.k8s.io/pause` as `HOST/k8s/pause`. A path that
+    /// contains `/v2` is the path of the registry's API itself.
     #[schemars(required)]
     pub url: Option<Text>,
 }
