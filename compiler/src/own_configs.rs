@@ -111,11 +111,11 @@ impl<'a> Users<'a> {
     }
 }
 
-/// The key of the cluster file, and its line, that nkd's side of a collision is from.
+/// The key of the cluster file, and its line, that led to nkd's side of a collision.
 fn origin(path: &str, node: &Node, cluster: &Cluster) -> String {
     match provenance::cause(path, &node.name, &cluster.lines) {
-        (Some(key), Some(line)) => format!(", from `{key}` in line {line} of the cluster file"),
-        (Some(key), None) => format!(", the default of `{key}`"),
+        (Some(key), Some(line)) => format!(" (see `{key}` in line {line} of the cluster file)"),
+        (Some(key), None) => format!(" (see the default of `{key}`)"),
         (None, _) => String::new(),
     }
 }

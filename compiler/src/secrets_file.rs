@@ -50,7 +50,7 @@ pub fn read(file: &Path, to: &mut Diagnostics) -> Result<Secrets, Reported> {
         return Err(to.report_nowhere(Code::SecretsReadable, message));
     }
     let secrets = Secrets::parse(to.text(source)).map_err(|problem| {
-        let message = format!("{} can't be used: {problem}", file.display());
+        let message = format!("cannot use `{}`: {problem}", file.display());
         to.report_nowhere(Code::SecretsInvalid, message)
     })?;
     report_problems(file, &secrets, Timestamp::now(), to)?;
@@ -66,7 +66,7 @@ fn report_problems(
 ) -> Result<(), Reported> {
     let mut result = Ok(());
     for PartProblem { part, problem } in verify::problems(secrets, now) {
-        let message = format!("{}: `{part}` {}", file.display(), problem.message);
+        let message = format!("`{}`: `{part}` {}", file.display(), problem.message);
         result = Err(if problem.code == Code::AuthorityDates {
             to.report_nowhere(Code::SecretsExpired, message)
         } else {
@@ -84,7 +84,7 @@ pub fn report_ends(secrets: &Secrets, tokens: Duration, now: Timestamp, to: &mut
         let left = Duration::from_secs(end.unix().saturating_sub(now.unix()));
         if left < tokens {
             let message = format!(
-                "the authority in `{part}` expires at {end}, before bootstrap tokens created now"
+                "the authority in `{part}` expires at {end}, before bootstrap tokens that are created now"
             );
             let help = "shorten `spec.kubernetes.bootstrapTokens.ttl`; for a new cluster, use an \
                         authority that is valid longer (`spec.pki.validity`)";
@@ -92,21 +92,21 @@ pub fn report_ends(secrets: &Secrets, tokens: Duration, now: Timestamp, to: &mut
         } else if left < SOON {
             let days = left.as_secs() / 86_400;
             to.note(format!(
-                "the authority in `{part}` of the secrets expires in {days} days, at {end}. It cannot \
-                 be renewed, so you must replace this cluster with a new one before then"
+                "the authority in `{part}` of the secrets file expires in {days} days, at {end}. nkd cannot \
+                 renew an authority, so you must replace this cluster with a new one before then"
             ));
         }
     }
 }
 
-/// Reports what doesn't fit the cluster file: with other secrets than it began with, a cluster's
-/// nodes no longer know each other.
+/// Reports where the secrets do not match the cluster file. With other secrets than those of the first
+/// compilation, the nodes of a cluster would not trust each other.
 pub fn report_mismatches(file: &Path, secrets: &Secrets, cluster: &Cluster, to: &mut Diagnostics) {
     own_keys(file, secrets, &cluster.own_keys, to);
     swapped(file, secrets, &cluster.own_keys, to);
     if cluster.version.needs_rsa_service_account() && !secrets.has_rsa_service_account() {
         let message = format!(
-            "{} has a service account key that Kubernetes {} does not support; before 1.26 it must be RSA",
+            "the service account key in `{}` is not an RSA key, which Kubernetes {} requires",
             file.display(),
             cluster.version
         );
@@ -115,14 +115,18 @@ pub fn report_mismatches(file: &Path, secrets: &Secrets, cluster: &Cluster, to: 
     let duration = |seconds| humantime::format_duration(Duration::from_secs(seconds)).to_string();
     let pki = cluster.pki;
     for (what, made, wanted) in [
-        ("the cluster", secrets.cluster.clone(), cluster.name.clone()),
         (
-            "keys of",
+            "the cluster name",
+            secrets.cluster.clone(),
+            cluster.name.clone(),
+        ),
+        (
+            "the key algorithm",
             secrets.algorithm.clone(),
             pki.algorithm.name().to_owned(),
         ),
         (
-            "a validity of",
+            "the validity",
             duration(secrets.validity_seconds),
             duration(pki.validity.as_secs()),
         ),
@@ -130,13 +134,14 @@ pub fn report_mismatches(file: &Path, secrets: &Secrets, cluster: &Cluster, to: 
         if made != wanted {
             let file = file.display();
             let message =
-                format!("{file} was made for {what} {made}, but the cluster file has {wanted}");
+                format!("`{file}` was made for {what} `{made}`, but the cluster file has `{wanted}`");
             to.report_nowhere(Code::SecretsMismatch, message);
         }
     }
 }
 
-/// The user's own keys are those of the secrets, or it is another cluster.
+/// Checks that the user's own keys are those in the secrets file. Otherwise the file belongs to another
+/// cluster.
 fn own_keys(file: &Path, secrets: &Secrets, own: &OwnKeys, to: &mut Diagnostics) {
     let authorities = &secrets.authorities;
     for (made, own) in [
@@ -148,13 +153,14 @@ fn own_keys(file: &Path, secrets: &Secrets, own: &OwnKeys, to: &mut Diagnostics)
         if let Some(own) = own
             && own.value != *made
         {
-            let message = format!("{} was made with a different key", file.display());
+            let message = format!("`{}` was made with a different key", file.display());
             to.report(Code::SecretsMismatch, own.span, message);
         }
     }
 }
 
-/// Reports authorities in each other's place. The user's own have names of their own.
+/// Reports authorities that are stored in the place of another one. The user's own authorities are not
+/// checked, because they can have any name.
 fn swapped(file: &Path, secrets: &Secrets, own: &OwnKeys, to: &mut Diagnostics) {
     let given = [&own.kubernetes, &own.etcd, &own.front_proxy];
     let authorities = &secrets.authorities;
@@ -162,7 +168,7 @@ fn swapped(file: &Path, secrets: &Secrets, own: &OwnKeys, to: &mut Diagnostics) 
     for (((part, _), given), another) in parts.zip(verify::swapped(authorities)) {
         if let (None, Some(name)) = (given, another) {
             let message = format!(
-                "{}: `{part}.public` is the certificate of a different authority, `{name}`",
+                "`{}`: `{part}.public` is the certificate of a different authority, `{name}`",
                 file.display()
             );
             to.report_with_help_nowhere(Code::SecretsInvalid, message, RESTORE);

@@ -135,7 +135,7 @@ fn parts_that_are_damaged_or_do_not_belong_together_are_named_and_no_secret_is()
         *changed.pointer_mut(to).unwrap() = value;
         let told = refused(at, &changed);
         assert!(
-            told.contains("error[NKD0401]: changed.json: `"),
+            told.contains("error[NKD0401]: `changed.json`: `"),
             "{to}: {told}"
         );
         assert!(told.contains(&format!("`{part}`")), "{to}: {told}");

@@ -137,7 +137,7 @@ impl<'a> Gathered<'a> {
             let names: Vec<_> = findings.unwanted.iter().map(String::as_str).collect();
             let names = names.join(", ");
             let line =
-                format!("ignoring {place}: the cluster does not run any image in it: [{names}]");
+                format!("ignoring {place}, because the cluster needs none of its images: {names}");
             request.progress.say(&line);
         }
         for (name, platform) in findings.others {
@@ -161,7 +161,7 @@ impl<'a> Gathered<'a> {
         let named = name.split_once('@').map(|(_, digest)| digest);
         if named.is_some_and(|named| named != digest.to_string()) {
             let message = format!("{name} has the digest {digest} for {}", self.request.arch);
-            let help = "use that digest in the image name: the digest of the multi-architecture index is a different one";
+            let help = "use this digest in the image name; do not use the digest of the index for several architectures";
             to.report_with_help_nowhere(Code::BundleInput, message, help);
             return;
         }
@@ -175,7 +175,7 @@ impl<'a> Gathered<'a> {
         if known.config != image.config {
             let place = |number: usize| self.inputs[number].path.display();
             let message = format!(
-                "{name} is a different image in {} than in {}",
+                "{name} is not the same image in {} and in {}",
                 place(number),
                 place(*at)
             );
@@ -213,7 +213,7 @@ impl<'a> Gathered<'a> {
         };
         parts::divide(images, most).unwrap_or_else(|large| {
             for (name, size) in large {
-                let message = format!("{name} alone needs {size} bytes");
+                let message = format!("a bundle with only {name} has {size} bytes");
                 to.report_nowhere(Code::BundleLarge, message);
             }
             Vec::new()

@@ -105,7 +105,7 @@ impl Bundle {
                 let bundles = read(files, |file| verify::verify(file, &shown), to)?;
                 let rows: Vec<_> = bundles
                     .iter()
-                    .map(|bundle| vec![bundle.file.clone(), "whole".to_owned()])
+                    .map(|bundle| vec![bundle.file.clone(), "valid".to_owned()])
                     .collect();
                 Ok(Answer::new(table(&rows), json!({"bundles": all(&bundles)})))
             }

@@ -80,7 +80,7 @@ pub(super) fn rotate(file: &Path, what: &[What], to: &mut Diagnostics) -> Result
     let mut secrets = secrets_file::read(file, to)?;
     if parts.contains(&Part::Admin) && !outlives_admin(&secrets.authorities.kubernetes) {
         let message =
-            "the Kubernetes authority expires before a new administrator certificate would";
+            "the Kubernetes authority expires before a new administrator certificate would expire";
         to.report_nowhere(Code::AuthorityDates, message);
     }
     to.as_result()?;

@@ -23,7 +23,7 @@ pub fn fill(file: &mut Spanned<Cluster>, to: &mut Diagnostics) {
             && node.own.role.is_none()
             && pool_of(node, &spec.pools).is_some()
         {
-            let message = "`role` is missing, in this node and in its pool";
+            let message = "`role` is missing in this node and in its pool";
             to.report(Code::MissingKey, pool.span, message);
         }
     }

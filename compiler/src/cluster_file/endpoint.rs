@@ -88,7 +88,7 @@ fn is_served(spec: &Spec, endpoint: &Endpoint, text: &Text, to: &mut Diagnostics
     } else if (at.is_some() || spec.kubernetes.kube_vip.is_some()) && TAKEN.contains(&endpoint.port)
     {
         let message = format!(
-            "another program already uses port {} on control planes",
+            "another component of control planes already uses port {}",
             endpoint.port
         );
         let help = "use another port, such as 6443";

@@ -32,13 +32,13 @@ pub struct Collision {
     pub span: Span,
     /// What is wrong.
     pub why: String,
-    /// The path of nkd's that is met, if there is one.
+    /// The path of nkd with which the config collides, if there is one.
     pub with: String,
 }
 
 impl Config {
-    /// What of the user's config collides with this one: where it says it, and what is wrong
-    /// with it. Drop-ins to nkd's units are the user's right, and so is what they override.
+    /// The places where the user's config collides with this one. The user may add drop-ins to nkd's
+    /// units, and change what `os.override` lists.
     pub fn collisions(&self, user: &UserConfig, overrides: &[&str]) -> Vec<Collision> {
         let mut found = Vec::new();
         self.colliding_paths(user, overrides, &mut found);

@@ -229,24 +229,24 @@ fn may_sign(certificate: &X509Certificate<'_>, below: usize) -> Option<(Code, St
     let no = |message: &str| Some((Code::NotAuthority, message.to_owned()));
     let constraints = certificate.basic_constraints().ok().flatten();
     let Some(constraints) = constraints.filter(|it| it.value.ca) else {
-        return no("is not a certificate of an authority: it has no CA flag");
+        return no("is not an authority, because it has no CA flag");
     };
     let longest = constraints.value.path_len_constraint;
     if longest.is_some_and(|longest| usize::try_from(longest).is_ok_and(|it| it < below)) {
-        return no("does not allow this many authorities below it");
+        return no("does not allow as many authorities below it as the file contains");
     }
     // Without the extension, every usage is allowed (RFC 5280, 4.2.1.3).
     match certificate.key_usage() {
         Ok(None) => {}
         Ok(Some(usage)) if usage.value.key_cert_sign() => {}
-        _ => return no("may not sign certificates: the key usage does not include keyCertSign"),
+        _ => return no("must not sign certificates, because its key usage does not include keyCertSign"),
     }
     match certificate.extended_key_usage() {
         Ok(None) => None,
         Ok(Some(usage)) if usage.value.any => None,
         Ok(Some(usage)) if usage.value.client_auth && usage.value.server_auth => None,
         _ => no(
-            "is restricted to some purposes, but must allow certificates for servers and for clients",
+            "has an extended key usage that does not allow both servers and clients",
         ),
     }
 }

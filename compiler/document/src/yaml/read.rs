@@ -216,7 +216,7 @@ impl Comparison<'_> {
                 .report(Code::ApiVersion, node.span, message);
             return None;
         }
-        let message = format!("`{text}` is not possible here");
+        let message = format!("`{path}` does not allow the value `{text}`");
         let help = suggest(text, words.iter().copied());
         self.diagnostics
             .report_with_help(Code::Choice, node.span, message, help);
@@ -242,7 +242,7 @@ impl Comparison<'_> {
             "object" => "a mapping",
             "array" => "a list",
             "string" => "text",
-            "integer" => "a whole number from 0 on",
+            "integer" => "a whole number that is not negative",
             other => other,
         };
         let name = match path {
@@ -270,7 +270,7 @@ fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// The properties that a mapping always has.
+/// The properties that a mapping must have.
 fn required<'a>(
     schema: &'a Json,
     properties: &'a Map<String, Json>,
@@ -283,13 +283,13 @@ fn required<'a>(
     names.filter_map(|name| properties.get_key_value(name.as_str()?))
 }
 
-/// A default of the schema, which is text.
+/// A default of the schema, as text.
 fn text(default: &Json, span: Span) -> Node {
     let value = Value::Text(default.as_str().unwrap_or_default().to_owned());
     Node { span, value }
 }
 
-/// What a mistyped word may have meant.
+/// The help for an unknown word: the known word that is most similar to it, or else all known words.
 pub fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     let distance =
         |other: &str| strsim::damerau_levenshtein(&word.to_lowercase(), &other.to_lowercase());
@@ -300,7 +300,10 @@ pub fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> 
         }
         _ => {
             let known: Vec<_> = known.map(|known| format!("`{known}`")).collect();
-            format!("use one of {}", known.join(", "))
+            match known.as_slice() {
+                [only] => format!("use {only}"),
+                _ => format!("use one of {}", known.join(", ")),
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ pub fn warnings(config: &Node) -> Vec<Warning> {
             strange.then(|| Warning {
                 code: Code::DecimalMode,
                 span: entry(node, "mode").map_or(node.span, |entry| entry.node.span),
-                message: format!("mode {mode} is decimal; it is 0{mode:o} in octal"),
+                message: format!("mode {mode} is a decimal number, which is 0{mode:o} in octal"),
             })
         })
     });

@@ -15,8 +15,8 @@ pub fn rendered(config: &mut Node, version: Version, to: &mut Diagnostics) -> Op
             continue;
         };
         let Some((name, contents)) = unit(config, filesystem, version) else {
-            let message = "a mount unit needs the filesystem's `format`, and unless it is swap \
-                           its `path`";
+            let message = "a mount unit requires the filesystem's `format` and, unless the format is \
+                           swap, its `path`";
             to.report(Code::ButaneConflict, asked.key_span, message);
             continue;
         };
