@@ -189,7 +189,7 @@ fn tell_machine(root: &Root, event: &Event) {
     let _ = sd_notify::notify(&[NotifyState::Status(&line)]);
     let issue = format!("nkd: {}: {line}\n", event.node);
     if let Err(error) = write_atomic(&root.path(paths::ISSUE), issue.as_bytes(), 0o644) {
-        log::debug!("the line for the console can't be written: {error}");
+        log::debug!("cannot write the line for the console: {error}");
     } else if root.program("agetty").is_some() {
         // Login prompts that are already shown are redrawn with the new line.
         let _ = root.command("agetty").args(["--reload"]).run();

@@ -12,13 +12,13 @@ use crate::system::{Root, tls};
 /// Sets a clock by which the cluster's certificates aren't valid yet.
 ///
 /// # Errors
-/// There is no plan that can be read, which the worker reports, or the clock can't be set.
+/// There is no plan that can be read, which the worker reports, or cannot set the clock.
 pub(crate) fn raise(root: &Root) -> anyhow::Result<()> {
     let (plan, _) = read_plan(root)?;
     let valid = certificates_valid_from(root, &plan);
-    let raised = clock::raise(root, valid).context("the clock can't be set")?;
+    let raised = clock::raise(root, valid).context("cannot set the clock")?;
     if let Some((from, to)) = raised {
-        log::warn!("the clock was at {from}, before the cluster's certificates; set it to {to}");
+        log::warn!("the clock was at {from}, earlier than the cluster's certificates; set it to {to}");
     }
     Ok(())
 }

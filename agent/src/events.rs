@@ -178,7 +178,7 @@ impl EventReader {
             self.offset += line.len() as u64;
             match serde_json::from_slice(&line) {
                 Ok(event) => events.push(event),
-                Err(error) => log::warn!("passed over a line of the event log: {error}"),
+                Err(error) => log::warn!("ignoring an unreadable line of the event log: {error}"),
             }
             line.clear();
         }

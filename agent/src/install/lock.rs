@@ -37,7 +37,7 @@ pub(crate) fn take(root: &Root) -> anyhow::Result<Lock> {
             let mut holder = String::new();
             let _ = file.read_to_string(&mut holder);
             Err(anyhow!(
-                "process {holder} is installing this node already; follow it with `nkd-agent status --follow`"
+                "process {holder} is already installing this node; follow it with `nkd-agent status --follow`"
             ))
         }
         Err((_, error)) => Err(error).context(paths::LOCK),

@@ -61,7 +61,7 @@ fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     let mut state = saved.unwrap_or_else(|| WorkerState::new(digest.clone(), boot.clone(), stages));
     if state.plan != digest {
         let message = format!(
-            "the installation was begun with another plan, {}",
+            "the installation began with another plan, {}",
             short(&state.plan)
         );
         return stop(&mut announcer, &Fault::new(Cause::PlanChanged, message));
@@ -96,7 +96,7 @@ fn restart(plan: &Plan, stages: StageList, state: &mut WorkerState, boot: String
     state.advance(input, stages);
     match (left, state.step) {
         (Step::Running { stage, attempt, .. }, Step::Failed { .. }) => {
-            let message = format!("attempt {attempt} was interrupted, like those before it");
+            let message = format!("attempt {attempt} was interrupted, like the attempts before it");
             let mut news = News::of(Kind::Failed, stage, attempt, message);
             news.cause = Some(Cause::AgentCutOff);
             news

@@ -87,7 +87,7 @@ impl WorkerState {
         Ok(Self::parse(&json, stages)
             .inspect_err(|error| {
                 log::warn!(
-                    "starting with the first stage, because the saved state can't be read: {error}"
+                    "starting with the first stage, because the saved state cannot be read: {error}"
                 );
             })
             .ok())
@@ -101,7 +101,7 @@ impl WorkerState {
             && let Err(error) = Step::deserialize(&*step)
         {
             log::warn!(
-                "going on with the first stage, for the step of the state can't be read: {error}"
+                "continuing with the first stage, because the step in the saved state cannot be read: {error}"
             );
             *step = serde_json::to_value(Step::first(stages))?;
         }

@@ -22,7 +22,7 @@ pub(crate) fn release(root: &Root) {
             && let Err(error) = systemctl(&["--no-block", "start", unit])
         {
             log::warn!(
-                "{unit} couldn't be started: {:#}",
+                "{unit} could not be started: {:#}",
                 anyhow::Error::from(error)
             );
         }

@@ -47,7 +47,7 @@ pub(super) fn serve(
                 backoff = Backoff::new(LONGEST_DELAY);
                 log::info!("serving {} on the system bus", names::BUS);
                 let lost = publish(published, &mut status, &mut events, pulse)?;
-                log::warn!("lost the system bus: {lost}");
+                log::warn!("lost the connection to the system bus: {lost}");
             }
             Err(error) => log::warn!("no connection to the system bus: {error}"),
         }

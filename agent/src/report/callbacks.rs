@@ -95,7 +95,7 @@ fn deliver(delivery: &Delivery, event: &Event, pulse: &Pulse) -> Done {
             } => {
                 let wait = backoff.next(retry_after);
                 log::info!(
-                    "event {} couldn't be sent: {reason}; again in {} s",
+                    "event {} could not be sent: {reason}; trying again in {} s",
                     event.sequence,
                     wait.as_secs(),
                 );

@@ -93,7 +93,7 @@ impl Delivery {
         let Ok(body) = serde_json::to_vec(&CloudEvent::new(event)) else {
             return Sent::Refused {
                 status: 0,
-                answer: "it can't be written as JSON".to_owned(),
+                answer: "the event cannot be written as JSON".to_owned(),
             };
         };
         let timestamp = Timestamp::now().unix();

@@ -34,7 +34,7 @@ impl Pulse {
         let last = self.last.load(Ordering::Relaxed);
         let silent = Duration::from_millis(self.now().saturating_sub(last));
         if silent >= LIMIT {
-            log::warn!("{} is stuck since {} s", self.part, silent.as_secs());
+            log::warn!("{} has been stuck for {} s", self.part, silent.as_secs());
         }
         silent < LIMIT
     }

@@ -227,7 +227,7 @@ impl ApiError {
     pub(super) fn fault(self, causes: &ApiCauses, endpoint: &str, question: &str) -> Fault {
         match self {
             Self::Unreachable(error) => {
-                Fault::of(causes.unreachable, error).context(format!("{endpoint} can't be reached"))
+                Fault::of(causes.unreachable, error).context(format!("cannot reach {endpoint}"))
             }
             Self::Untrusted(error) => Fault::of(causes.untrusted, error)
                 .context(format!("{endpoint} is not this cluster's API server")),

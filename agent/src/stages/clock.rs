@@ -40,7 +40,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         match time_service(node.root) {
             Service::Synchronized => Ok(Ok(())),
             Service::Working => {
-                let message = "the time service hasn't set the clock yet";
+                let message = "the time service has not set the clock yet";
                 Err(Fault::new(Cause::ClockUnsynchronized, message))
             }
             Service::Absent(why) => Ok(Err(Fault::of(Cause::ClockUnsynchronized, why))),
@@ -75,7 +75,7 @@ fn raise_to_floor(node: &mut Node<'_>) -> Result<(), Fault> {
     let raised = raise(node.root, floor).map_err(|error| {
         let now = Timestamp::now();
         let message = format!(
-            "the clock is at {now}, before the cluster was made at {floor}, and cannot be set"
+            "the clock is at {now}, earlier than the creation of the cluster at {floor}, and cannot be set"
         );
         Fault::of(Cause::ClockBehind, error).context(message)
     })?;

@@ -88,7 +88,7 @@ impl Node<'_> {
     fn announce(&mut self, news: News) {
         // The next transition writes to the log too, and fails if that isn't possible.
         if let Err(error) = self.announcer.announce(news) {
-            log::warn!("the event log can't be written: {error}");
+            log::warn!("cannot write the event log: {error}");
         }
     }
 

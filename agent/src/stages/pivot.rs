@@ -163,6 +163,6 @@ fn reboot(node: &mut Node<'_>, image: &str, reboots: Reboots) -> Result<(), Faul
     let patience = REBOOT.min(node.plan.budget(node.stage));
     system::sleep(patience);
     let seconds = patience.as_secs();
-    let message = format!("still up {seconds} s after a reboot was ordered");
+    let message = format!("the machine still runs {seconds} s after the request to reboot");
     Err(Fault::new(Cause::PivotReboot, message))
 }

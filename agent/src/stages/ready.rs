@@ -62,7 +62,7 @@ fn look(node: &Node<'_>, not_ready: &mut Option<(Api, Value)>) -> Result<(), Fau
 fn fault(error: ApiError) -> Fault {
     match error {
         ApiError::Status(404) => {
-            let message = "kubelet hasn't registered the node yet";
+            let message = "kubelet has not registered the node yet";
             Fault::new(Cause::ReadyUnreachable, message)
         }
         error => Fault::of(Cause::ReadyUnreachable, error),

@@ -186,7 +186,7 @@ impl Command {
             bytes.extend(piece);
         }
         let text = if bytes.len() > READ_BYTES {
-            let message = format!("it wrote more than {READ_BYTES} bytes");
+            let message = format!("the program wrote more than {READ_BYTES} bytes");
             Err(io::Error::new(io::ErrorKind::FileTooLarge, message))
         } else {
             String::from_utf8(bytes).map_err(io::Error::other)
@@ -318,7 +318,7 @@ impl Command {
             }
             thread::sleep(Duration::from_millis(10));
         }
-        log::warn!("{} can't be killed", self.name);
+        log::warn!("cannot kill {}", self.name);
     }
 }
 

@@ -89,7 +89,7 @@ impl Running {
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), CommandError> {
         while !bytes.is_empty() {
             let Some(input) = &mut self.input else {
-                let source = io::Error::other("it has no input that can be written to");
+                let source = io::Error::other("the program has no input that can be written to");
                 return Err(self.command.io(source));
             };
             match input.write(bytes) {
@@ -127,7 +127,7 @@ impl Running {
                     std::thread::sleep(LOOK);
                 }
                 Ok(Some(())) => {
-                    let source = io::Error::other("it ended before it had read all of its input");
+                    let source = io::Error::other("the program ended before it had read all of its input");
                     return self.command.io(source);
                 }
                 Err(error) => return error,

@@ -82,7 +82,7 @@ impl ContentStore {
             store.create()?;
             Ok(store)
         });
-        let why = |error: &RuntimeError| log::info!("large layers are sent to containerd: {error}");
+        let why = |error: &RuntimeError| log::info!("sending large layers to containerd instead of writing them: {error}");
         opened.inspect_err(why).ok()
     }
 
@@ -142,7 +142,7 @@ impl ContentStore {
     /// The blob is whole, and its digest is right.
     pub(crate) fn end(&mut self, blob: Blob) -> Result<(), RuntimeError> {
         let coming = self.coming.take();
-        let coming = coming.ok_or_else(|| RuntimeError::Internal(anyhow!("no blob is coming")))?;
+        let coming = coming.ok_or_else(|| RuntimeError::Internal(anyhow!("no blob is expected")))?;
         let file = self.name(coming.file, blob);
         let file = file.map_err(|error| self.failed(error))?;
         let running = self.ingest(file, blob)?;

@@ -36,7 +36,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
             .with_context(|| manifest.clone())
             .or_fault(Cause::AddonsApply)?;
         if applied.has(manifest, &contents) {
-            node.progress(format!("{manifest} has been applied already"), None);
+            node.progress(format!("{manifest} has already been applied"), None);
             continue;
         }
         let progress = Progress::new(done, total, Unit::Manifests);

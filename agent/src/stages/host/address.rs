@@ -27,7 +27,7 @@ pub(super) fn wait(node: &mut Node<'_>) -> Result<(), Fault> {
             return Ok(());
         }
         let message = format!(
-            "this machine doesn't have {}; it has {}",
+            "this machine does not have the address {}; it has {}",
             missing.join(", "),
             listed(&has)
         );

@@ -51,7 +51,7 @@ fn together(mut faults: Vec<Fault>) -> Option<Fault> {
     if faults.is_empty() {
         return Some(first);
     }
-    let others = faults.iter().map(|fault| format!("; besides: {fault}"));
+    let others = faults.iter().map(|fault| format!("; also: {fault}"));
     let message = first.message() + &others.collect::<String>();
     Some(Fault::new(first.cause, message))
 }
@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(both.cause, Cause::HostTooSmall);
         assert_eq!(
             both.message(),
-            "1 processor; besides: swap is on [host.swap]"
+            "1 processor; also: swap is on [host.swap]"
         );
         assert_eq!(together(vec![swap()]), Some(swap()));
     }

@@ -18,7 +18,7 @@ pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
         .filter(|listener| needed.contains(&listener.port))
         .map(|listener| {
             format!(
-                "port {} is taken by {}",
+                "port {} is already used by {}",
                 listener.port,
                 holder(node, &listener)
             )

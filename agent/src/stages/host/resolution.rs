@@ -25,11 +25,11 @@ pub(super) fn wait(node: &mut Node<'_>) -> Result<(), Fault> {
         let first = addresses.next();
         first
             .map(drop)
-            .ok_or_else(|| unresolved(host, anyhow!("it has no address")))
+            .ok_or_else(|| unresolved(host, anyhow!("the name has no address")))
     })
 }
 
 fn unresolved(host: &str, error: impl Into<anyhow::Error>) -> Fault {
-    let context = format!("the endpoint's name {host} can't be resolved");
+    let context = format!("cannot resolve the endpoint's name {host}");
     Fault::of(Cause::HostResolution, error).context(context)
 }

@@ -144,7 +144,7 @@ fn wanted<'a>(
         let digest = store.digest(bundled).to_string();
         if let Some(pinned) = image.digest.as_ref().filter(|pinned| **pinned != digest) {
             let message = format!(
-                "{} has the digest {digest} in the bundle, but the plan pins {pinned}",
+                "{} has the digest {digest} in the bundle, but {pinned} in the plan",
                 image.name
             );
             return Err(Fault::new(Cause::ImagesDigest, message));
@@ -278,7 +278,7 @@ fn verify(store: &dyn ImageStore, lacking: &[&Image], wanted: &[&str]) -> Result
             store.remove(&image.name).map_err(import_failed)?;
             let name = &image.name;
             let message = format!(
-                "{name} has the digest {digest} in the runtime, but the plan pins {pinned}"
+                "{name} has the digest {digest} in the runtime, but {pinned} in the plan"
             );
             return Err(Fault::new(Cause::ImagesDigest, message));
         }

@@ -66,7 +66,7 @@ pub(super) fn discard(node: &mut Node<'_>, store: &dyn ImageStore) -> Result<(),
     }
     if !present.is_empty() {
         let message = format!(
-            "unpacking {} images again that may be damaged by a power cut",
+            "loading {} images again, because a power cut may have damaged them",
             present.len()
         );
         node.progress(message, None);

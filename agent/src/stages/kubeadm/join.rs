@@ -27,7 +27,7 @@ const CRI_SOCKET: &str = "kubeadm.alpha.kubernetes.io/cri-socket";
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     let traces = files::has_traces(node);
     if traces && is_done(node)? {
-        node.progress("the node has joined already", None);
+        node.progress("the node has already joined", None);
         return finish_worker(node);
     }
     if is_stacked(node) {

@@ -152,7 +152,7 @@ impl Download {
             206 => range_start(header(CONTENT_RANGE))
                 .filter(|from| *from == self.at)
                 .ok_or_else(|| {
-                    unreachable("the server sends another range than the agent asked for")
+                    unreachable("the server sent another range than the requested one")
                 })?,
             _ => return Err(unreachable(format!("the server answers {status}"))),
         };

@@ -105,7 +105,7 @@ fn remove(node: &mut Node<'_>, etcd: &Etcd<'_>) -> Result<(), Fault> {
     let mut removed = Vec::new();
     let gone = node.poll(REMOVAL, |node| {
         let refused = |error: anyhow::Error| {
-            let context = format!("{} doesn't remove this node", etcd.url);
+            let context = format!("{} does not remove this node's member", etcd.url);
             Fault::of(Cause::KubeadmEtcd, error).context(context)
         };
         let members = etcd.members(true).map_err(refused)?;
@@ -119,7 +119,7 @@ fn remove(node: &mut Node<'_>, etcd: &Etcd<'_>) -> Result<(), Fault> {
         }
         let members = etcd.members(true).map_err(refused)?;
         if members.iter().any(|member| is_self(node, member)) {
-            return Err(refused(anyhow!("it still lists the member")));
+            return Err(refused(anyhow!("etcd still lists the member")));
         }
         Ok(())
     });
@@ -168,7 +168,7 @@ impl<'a> Survey<'a> {
 
     fn silence(&self, causes: EtcdCauses) -> Fault {
         let silent = self.silent.join(", ");
-        let message = format!("no etcd lists its members: {silent}");
+        let message = format!("no etcd returned a list of its members: {silent}");
         Fault::new(causes.members, message)
     }
 }
