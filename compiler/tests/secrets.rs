@@ -245,7 +245,7 @@ fn an_authority_that_ends_is_noted_in_time_and_refused_before_its_tokens_would_o
     assert_eq!(run.status, Some(0), "{}", run.stderr);
     assert!(
         run.stderr
-            .contains("`authorities.etcd` of the secrets expires in 5"),
+            .contains("`authorities.etcd` of the secrets file expires in 5"),
         "{}",
         run.stderr
     );
