@@ -1,5 +1,5 @@
-//! `nkd-agent diagnose`: what an administrator needs to find out why a node isn't Ready, in one text without
-//! secrets.
+//! `nkd-agent diagnose`: collects what an administrator needs to find out why a node is not Ready, in one
+//! text without secrets.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -89,7 +89,7 @@ impl Diagnose {
     /// Writes the text. If a part cannot be collected, the text contains the reason instead.
     ///
     /// # Errors
-    /// The text can't be written.
+    /// The text cannot be written.
     pub(crate) fn run(&self, root: &Root) -> anyhow::Result<()> {
         let Some(path) = &self.output else {
             return match collect(root, &mut BufWriter::new(io::stdout().lock())) {
@@ -167,7 +167,7 @@ fn command(root: &Root, words: &[&str], to: &mut impl Write) -> io::Result<()> {
     output(root.command(program).args(arguments), to)
 }
 
-/// The output of a command, or why it has none.
+/// The output of a command, or the reason why there is none.
 fn output(command: Command, to: &mut impl Write) -> io::Result<()> {
     let mut written = Ok(());
     let ran = command.timeout(TIMEOUT).each_line(|line| {

@@ -1,4 +1,4 @@
-//! What the event log adds up to, for a person or a script.
+//! `nkd-agent status`: the state that follows from the event log, for people and scripts.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -31,7 +31,7 @@ impl Status {
     /// Writes the state to standard output. Ends without an error when the reader closes the pipe.
     ///
     /// # Errors
-    /// The event log can't be read; when following, the installation has failed.
+    /// The event log cannot be read, or with `--follow` the installation has failed.
     pub fn run(&self, root: &Root) -> anyhow::Result<()> {
         let mut output = io::stdout().lock();
         let written = if self.follow {

@@ -1,4 +1,4 @@
-//! The secrets file as input: read, and held against the cluster file.
+//! Reads the secrets file, and compares it with the cluster file.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -13,17 +13,17 @@ use crate::pki::{Secrets, outlives_admin};
 use nkd_document::{Code, Diagnostics, Reported};
 use nkd_model::{Cluster, OwnKeys};
 
-/// The way out where a part is damaged or somebody else's.
+/// The help for a part that is damaged or that belongs to something else.
 const RESTORE: &str =
     "restore the file as nkd wrote it; with new secrets it would be a different cluster";
 
-/// How early an authority's end is noted.
+/// How long before the end of an authority nkd adds a note.
 const SOON: Duration = Duration::from_secs(90 * 86_400);
 
 /// New secrets for a cluster.
 ///
 /// # Errors
-/// When an authority of its own ends too early, or the keys can't be made.
+/// An authority of the user expires too early, or the keys cannot be generated.
 pub fn generate(cluster: &Cluster, to: &mut Diagnostics) -> Result<Secrets, Failure> {
     if let Some(own) = &cluster.own_keys.kubernetes
         && !outlives_admin(&own.value)
@@ -35,11 +35,11 @@ pub fn generate(cluster: &Cluster, to: &mut Diagnostics) -> Result<Secrets, Fail
     Ok(Secrets::generate(cluster)?)
 }
 
-/// Reads a secrets file. One that others can read is refused, as ssh does with keys: a warning
+/// Reads a secrets file. Refuses a file that others can read, as ssh does with keys, because a warning
 /// would be read too late.
 ///
 /// # Errors
-/// When it can't be used.
+/// The file cannot be used.
 pub fn read(file: &Path, to: &mut Diagnostics) -> Result<Secrets, Reported> {
     let source = to.read(file, None)?;
     let others = |metadata: std::fs::Metadata| {
@@ -57,7 +57,7 @@ pub fn read(file: &Path, to: &mut Diagnostics) -> Result<Secrets, Reported> {
     Ok(secrets)
 }
 
-/// Reports what is wrong with the secrets themselves, and fails if anything is.
+/// Reports the problems of the secrets themselves, and fails if there are any.
 fn report_problems(
     file: &Path,
     secrets: &Secrets,
@@ -76,7 +76,8 @@ fn report_problems(
     result
 }
 
-/// Reports authorities that end before the last bootstrap token does, and notes those that end soon.
+/// Reports authorities that expire before the last bootstrap token, and adds notes about those that
+/// expire soon.
 pub fn report_ends(secrets: &Secrets, tokens: Duration, now: Timestamp, to: &mut Diagnostics) {
     for (part, pair) in secrets.authorities.each() {
         let end = Chain::read(&pair.public).map_or(0, |chain| chain.valid_until());
@@ -133,8 +134,9 @@ pub fn report_mismatches(file: &Path, secrets: &Secrets, cluster: &Cluster, to: 
     ] {
         if made != wanted {
             let file = file.display();
-            let message =
-                format!("`{file}` was made for {what} `{made}`, but the cluster file has `{wanted}`");
+            let message = format!(
+                "`{file}` was made for {what} `{made}`, but the cluster file has `{wanted}`"
+            );
             to.report_nowhere(Code::SecretsMismatch, message);
         }
     }

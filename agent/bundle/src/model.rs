@@ -114,16 +114,15 @@ pub(crate) struct Listed {
 pub(crate) fn read_index(json: &[u8]) -> Result<Vec<Listed>, Invalid> {
     let index: Index = serde_json::from_slice(json)?;
     if index.manifests.len() > MAX_IMAGES {
-        return Err(Invalid::other(format!(
-            "more than {MAX_IMAGES} images"
-        )));
+        return Err(Invalid::other(format!("more than {MAX_IMAGES} images")));
     }
     let mut names = BTreeSet::new();
     let mut listed = Vec::new();
     let mut bytes = 0_u64;
     for mut manifest in index.manifests {
         let name = manifest.annotations.remove(NAME);
-        let name = name.ok_or_else(|| Invalid::other(format!("an image has no annotation {NAME}")))?;
+        let name =
+            name.ok_or_else(|| Invalid::other(format!("an image has no annotation {NAME}")))?;
         if !is_printable(&name) {
             return Err(Invalid::other(format!(
                 "{name:?} is not the name of an image"
@@ -200,7 +199,9 @@ impl Image {
             .blobs()
             .try_fold(0_u64, |sum, blob| sum.checked_add(blob.size));
         if total.is_none_or(|total| total > u64::MAX / 4) {
-            return Err(Invalid::other("the sizes of the layers are impossibly large"));
+            return Err(Invalid::other(
+                "the sizes of the layers are impossibly large",
+            ));
         }
         Ok(image)
     }

@@ -1,17 +1,17 @@
-//! Where the keys of the cluster file are.
+//! The lines of the keys in the cluster file.
 
 use std::collections::BTreeMap;
 
 use nkd_document::yaml::{Node, Value};
 
-/// Lines of the cluster file by the full name of the key that is there. Nodes and pools are
-/// called by their name: `spec.nodes[cp1]`.
+/// The line of each key in the cluster file, by the full name of the key. Nodes and pools have their
+/// names in it: `spec.nodes[cp1]`.
 pub type Lines = BTreeMap<String, usize>;
 
-/// How deep keys are looked at; nothing on a node is asked for by deeper ones.
+/// The depth to which keys are recorded. No deeper key has a file or unit of its own on a node.
 const DEPTH: u8 = 5;
 
-/// Where the keys of a document are.
+/// The lines of the keys in a document.
 pub fn lines(document: &Node, text: &str) -> Lines {
     let starts: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
     let mut lines = Lines::new();

@@ -1,4 +1,4 @@
-//! Image bundles on the operator's side: made, checked and looked into.
+//! Image bundles on the operator's machine: create, verify and list them.
 
 mod config;
 pub mod create;
@@ -19,13 +19,13 @@ use nkd_model::Bundle;
 
 pub use progress::Progress;
 
-/// The media types of manifests: OCI's and Docker's.
+/// The media types of manifests in OCI and Docker images.
 const MANIFEST_TYPES: [&str; 2] = [
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
 
-/// Reads index and manifests, and sees that the file is as long as they say.
+/// Reads the index and the manifests, and compares the size of the file with them.
 pub fn read(path: &Path) -> Result<Bundle> {
     let name = file_name(path)?;
     let mut file = nkd_document::input::open(path)?;
@@ -63,7 +63,7 @@ pub fn read(path: &Path) -> Result<Bundle> {
     })
 }
 
-/// The name of a bundle's file, which goes into URLs and paths on nodes.
+/// The file name of a bundle, which is part of URLs and of paths on nodes.
 fn file_name(path: &Path) -> Result<&str> {
     let name = path.file_name().and_then(|it| it.to_str());
     let name = name.unwrap_or_default();

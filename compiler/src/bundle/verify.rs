@@ -1,4 +1,4 @@
-//! Reading bundles whole.
+//! Verifies whole bundles.
 
 use std::collections::HashMap;
 use std::io::{self, Write as _};
@@ -12,8 +12,8 @@ use super::layer::Layer;
 use super::progress::Progress;
 use nkd_model::Bundle;
 
-/// Reads every byte of a bundle: blobs have the digests that name them, and layers unpack to what
-/// their images' configurations say.
+/// Reads every byte of a bundle, and checks that blobs have the digests in their names, and that layers
+/// unpack to what the image configurations state.
 pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Bundle> {
     let bundle = super::read(path)?;
     let source = nkd_bundle::open(nkd_document::input::open(path)?)?;
@@ -55,7 +55,7 @@ pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Bundle> {
     Ok(bundle)
 }
 
-/// The digest of what a layer unpacks to.
+/// The digest of an unpacked layer.
 fn layer<S: Source>(reader: &mut Reader<S>, blob: Blob, progress: &dyn Progress) -> Result<Digest> {
     let mut layer = Layer::new(blob.size);
     // Damage makes a layer no archive too; that its bytes are wrong says more.

@@ -1,12 +1,12 @@
-//! iPXE scripts: machines boot the live image with their config, or have it write the OS to the
-//! disk that the cluster file names.
+//! iPXE scripts: machines boot the live image with their config, or the live image installs the OS to the
+//! disk in the cluster file.
 
 use super::Server;
 use crate::compiled::{Compiled, CompiledNode};
 
-/// DHCP's boot file.
+/// The boot file for DHCP.
 const BOOT: &str = "#!ipxe
-# Every machine goes on with the script of its MAC address, or of the name DHCP gives it.
+# Each machine continues with the script for its MAC address, or for the host name that DHCP gives it.
 chain mac-${mac:hexhyp}.ipxe || chain ${hostname}.ipxe || goto unknown
 :unknown
 echo nkd: no node has the MAC address ${mac} or the name ${hostname}
@@ -29,8 +29,8 @@ pub fn scripts(compiled: &Compiled, server: &Server) -> Vec<(String, String)> {
     scripts
 }
 
-/// Kernel arguments are those of NestOS' live images; names of the image's
-/// files are the user's, so they can be set before, and have plain defaults.
+/// The kernel arguments are those of NestOS live images. The user can set the URL of the image's files
+/// before; it has a default.
 fn script(node: &CompiledNode, disk: Option<&str>, server: &Server) -> String {
     let (name, config) = (&node.name, server.config(&node.name));
     let arguments = match disk {

@@ -1,4 +1,4 @@
-//! `spec.airgap`: images that don't come from registries.
+//! `spec.airgap`: images that do not come from registries.
 
 use nkd_contract::{BundleSource, Urls, paths};
 use schemars::JsonSchema;

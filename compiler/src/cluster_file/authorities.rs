@@ -1,4 +1,4 @@
-//! `spec.pki.authorities` and `spec.pki.serviceAccount`: keys that are there already.
+//! `spec.pki.authorities` and `spec.pki.serviceAccount`: existing authorities and keys.
 
 use nkd_contract::Timestamp;
 use schemars::JsonSchema;
@@ -62,7 +62,7 @@ pub struct ServiceAccount {
     pub key_file: Option<Text>,
 }
 
-/// Checks them.
+/// Checks the authorities and keys.
 pub fn own(
     file: Pki,
     version: Option<Version>,
@@ -150,7 +150,7 @@ fn service_account_key(
     Some(Spanned::new(key.alone(), name.span))
 }
 
-/// Reports problems at the place that names the file.
+/// Reports problems at the place where the cluster file names the file.
 fn report<T>(result: Result<T, Vec<Problem>>, name: &Text, to: &mut Diagnostics) -> Option<T> {
     let problems = match result {
         Ok(value) => return Some(value),
@@ -162,8 +162,8 @@ fn report<T>(result: Result<T, Vec<Problem>>, name: &Text, to: &mut Diagnostics)
     None
 }
 
-/// Whoever has a certificate of one authority would else be let in where the others' are trusted:
-/// a kubelet would be etcd's master.
+/// Reports authorities that share a key. A certificate of one would be accepted wherever the other one is
+/// trusted: every kubelet would have full access to etcd.
 fn each_its_own(own: &OwnKeys, to: &mut Diagnostics) {
     let all = [
         &own.kubernetes,

@@ -1,4 +1,4 @@
-//! `spec.kubernetes.etcd.external`: an etcd that is there already.
+//! `spec.kubernetes.etcd.external`: an existing etcd cluster.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -28,7 +28,7 @@ pub struct ExternalEtcd {
     pub key_file: Option<Text>,
 }
 
-/// Checks it.
+/// Checks the settings of the external etcd.
 pub fn external(
     file: Option<Spanned<ExternalEtcd>>,
     files: &Files<'_>,

@@ -1,4 +1,4 @@
-//! `os`: what is set of the operating system itself.
+//! `os`: settings of the operating system.
 
 use std::collections::HashSet;
 
@@ -104,7 +104,7 @@ pub struct Host {
 
 /// `os` of the cluster, a pool or a node.
 pub struct HostLevel {
-    /// What goes into each node's own config.
+    /// The settings that are copied into the config of each node.
     pub host: model::Host,
     /// The user's own configs.
     pub own: Own,
@@ -179,14 +179,14 @@ fn user(file: User, to: &mut Diagnostics) -> Option<model::User> {
     })
 }
 
-/// Ignition refuses a list with one thing twice in it.
+/// Removes duplicates, because Ignition refuses a list with duplicate items.
 fn without_repeats(texts: Vec<Text>) -> Vec<Text> {
     let mut seen = HashSet::new();
     let texts = texts.into_iter();
     texts.filter(|it| seen.insert(it.value.clone())).collect()
 }
 
-/// What `useradd` takes (shadow, `is_valid_name`).
+/// The names that `useradd` accepts (shadow, `is_valid_name`).
 fn is_login_name(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
     (1..=32).contains(&text.len())
@@ -194,7 +194,7 @@ fn is_login_name(text: &str) -> bool {
         && text.chars().all(inner)
 }
 
-/// A line of `authorized_keys` without options (`sshd(8)`): the key says its own type.
+/// A line of `authorized_keys` without options (`sshd(8)`). The key data also contain the type.
 fn is_ssh_key(text: &str) -> bool {
     use base64::Engine as _;
     let mut words = text.split_whitespace();
@@ -209,7 +209,7 @@ fn is_ssh_key(text: &str) -> bool {
     !text.chars().any(char::is_control) && named == Some(kind.as_bytes())
 }
 
-/// `crypt(5)`: `$id$…`, and never the password itself.
+/// A password hash as in `crypt(5)`: `$id$…`.
 fn is_password_hash(text: &str) -> bool {
     let mut parts = text.split('$');
     parts.next() == Some("")
@@ -220,7 +220,7 @@ fn is_password_hash(text: &str) -> bool {
             .all(|c| c.is_ascii_graphic() && !":\\".contains(c))
 }
 
-/// One word of the kernel's command line.
+/// One argument of the kernel's command line.
 fn kernel_argument(text: Text, to: &mut Diagnostics) -> Option<String> {
     let good = !text.value.is_empty() && text.value.chars().all(|c| c.is_ascii_graphic());
     if good {

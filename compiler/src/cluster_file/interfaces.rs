@@ -40,7 +40,7 @@ pub struct Interface {
     pub mtu: Option<Spanned<u64>>,
 }
 
-/// Checks the interfaces; `node` is the address by which the node is known.
+/// Checks the interfaces. `node` is the node's `address`.
 pub fn interfaces(
     file: Vec<Interface>,
     node: Option<&Text>,

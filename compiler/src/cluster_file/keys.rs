@@ -1,10 +1,11 @@
-//! The keys of the cluster file. Each is declared once: its type, its default and its documentation. The reader,
-//! the JSON schema, `docs/cluster-file.md` and the check of `nkd new` go by these types. The keys of a mapping
-//! that has rules of its own are declared beside those, in the modules named here.
+//! The keys of the cluster file. Each key is declared once, with its type, its default and its
+//! documentation. The reader, the JSON schema, `docs/cluster-file.md` and the check of `nkd new` are
+//! derived from these types. If the keys of a mapping have rules of their own, they are declared in the
+//! module with these rules.
 //!
-//! A field with `extend("default" = …)` gets that value, at the place of its mapping, where the key is absent.
-//! `required` reports the absence instead; the field is an `Option` nevertheless, so that the checks after
-//! reading see the rest of a file in which it is missing.
+//! If the key of a field with `extend("default" = …)` is absent, the field gets that value, at the place
+//! of its mapping. With `required`, the absence is an error. The field is an `Option` in both cases, so
+//! that the later checks examine the rest of a file in which the key is missing.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -1,5 +1,5 @@
-//! The cluster file: its keys, the defaults that follow from other keys, and the checks that make the model of
-//! them.
+//! The cluster file: its keys, the defaults that follow from other keys, and the checks that turn the
+//! keys into the model.
 
 mod addressing;
 mod airgap;
@@ -29,14 +29,14 @@ use nkd_document::{Code, Diagnostics, Span, Spanned};
 
 use nkd_model::lines::{self, Lines};
 
-/// Reads a cluster file and everything it names. Whatever is wrong is in `diagnostics`, and then
-/// there is no cluster.
+/// Reads a cluster file and all files that it names. If there are errors, they are in `diagnostics`, and
+/// no cluster is returned.
 pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<nkd_model::Cluster> {
     let (written, lines) = written(path, diagnostics)?;
     checked(path, written, lines, diagnostics)
 }
 
-/// The same for those who ask what images there are: bundles of them needn't be there yet.
+/// The same for commands that only need the images: the bundles do not have to exist yet.
 pub fn read_without_bundles(
     path: &Path,
     diagnostics: &mut Diagnostics,

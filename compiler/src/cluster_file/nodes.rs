@@ -103,7 +103,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// The effect's name in Kubernetes, which is also its word in the cluster file.
+    /// The effect's name in Kubernetes and in the cluster file.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NoSchedule => "NoSchedule",
@@ -113,8 +113,8 @@ impl Effect {
     }
 }
 
-/// Label prefixes of Kubernetes' own that a kubelet may set on its node, and single labels
-/// (Kubernetes, "Admission Controllers", `NodeRestriction`; kubelet refuses to start with others).
+/// The prefixes of Kubernetes' own labels that kubelet may set on its node, and single labels
+/// (Kubernetes, "Admission Controllers", `NodeRestriction`). kubelet does not start with other ones.
 const OWN_LABEL_PREFIXES: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
 const OWN_LABELS: [&str; 11] = [
     "kubernetes.io/hostname",
@@ -130,7 +130,7 @@ const OWN_LABELS: [&str; 11] = [
     "node.kubernetes.io/instance-type",
 ];
 
-/// What holds for nodes outside of their own entries.
+/// The settings of nodes that are not in the entries of the nodes themselves.
 pub struct Level {
     /// `spec.os`
     pub host: HostLevel,
@@ -138,7 +138,7 @@ pub struct Level {
     pub pools: Vec<Checked>,
 }
 
-/// What a pool or a node says, checked.
+/// The checked settings of a pool or a node.
 pub struct Checked {
     labels: Vec<(String, String)>,
     taints: Option<Vec<model::Taint>>,
@@ -149,7 +149,7 @@ pub struct Checked {
     pub overlays: Vec<Overlay>,
 }
 
-/// What isn't laid into each of the pools' nodes.
+/// The settings of the pools that are not copied into their nodes.
 pub fn into_pools(names: Vec<String>, settings: Vec<Checked>) -> Vec<model::Pool> {
     let pools = names.into_iter().zip(settings);
     let pools = pools.map(|(name, pool)| model::Pool {
@@ -160,7 +160,7 @@ pub fn into_pools(names: Vec<String>, settings: Vec<Checked>) -> Vec<model::Pool
     pools.collect()
 }
 
-/// Checks what a pool or a node says.
+/// Checks the settings of a pool or a node.
 pub fn settings(file: Settings, files: &Files<'_>, to: &mut Diagnostics) -> Checked {
     let labels = file.labels.0;
     for (key, value) in &labels {
@@ -191,13 +191,13 @@ pub fn nodes(
         .collect()
 }
 
-/// Whether a node has the role of a control plane, as far as its keys are right.
+/// Whether a node is a control plane, as far as its keys are valid.
 pub fn is_control_plane(node: &Node) -> bool {
     let role = node.own.role.as_ref();
     role.is_some_and(|role| role.value == Role::ControlPlane)
 }
 
-/// A node's pool, by its place in `spec.pools`.
+/// The pool of a node, as an index into `spec.pools`.
 pub fn pool_of(node: &Node, pools: &[Pool]) -> Option<usize> {
     let name = node.own.pool.as_ref()?;
     let is_named = |pool: &Pool| {
@@ -209,7 +209,7 @@ pub fn pool_of(node: &Node, pools: &[Pool]) -> Option<usize> {
     pools.iter().position(is_named)
 }
 
-/// The pool of each node, by its place in `spec.pools`.
+/// The pool of each node, as an index into `spec.pools`.
 pub fn members(nodes: &[Node], pools: &[Pool]) -> Vec<Option<usize>> {
     nodes.iter().map(|node| pool_of(node, pools)).collect()
 }
@@ -257,7 +257,7 @@ fn node(
     })
 }
 
-/// A pool's pairs with a node's own in their places.
+/// The pairs of a pool, in which a node's own pairs replace those with the same key.
 fn over<'a>(
     pool: impl Iterator<Item = &'a (String, String)>,
     own: Vec<(String, String)>,
@@ -307,7 +307,8 @@ fn label(key: &Spanned<String>, value: &Spanned<String>, to: &mut Diagnostics) {
     }
 }
 
-/// A node with the same key and effect twice isn't registered.
+/// Reports duplicate taints. Kubernetes does not register a node that has two taints with the same key
+/// and effect.
 fn taints(file: Vec<Taint>, to: &mut Diagnostics) -> Vec<model::Taint> {
     let mut taints: Vec<model::Taint> = Vec::new();
     for it in file {

@@ -1,4 +1,4 @@
-//! `spec.runtime`: the container runtime and the registries it pulls from.
+//! `spec.runtime`: the container runtime, and the registries from which it pulls images.
 
 use std::collections::{HashMap, HashSet};
 
@@ -45,7 +45,7 @@ pub enum RuntimeName {
     Crio,
     /// iSulad
     Isulad,
-    /// Docker, by kubelet's dockershim or by cri-dockerd.
+    /// Docker, with kubelet's dockershim or with cri-dockerd.
     Docker,
 }
 
@@ -100,7 +100,7 @@ pub struct Auth {
     pub password_file: Option<Text>,
 }
 
-/// Checks the runtime and its registries, and gives them with the full name of the sandbox image.
+/// Checks the runtime and its registries, and returns them with the full name of the sandbox image.
 pub fn runtime(
     file: RuntimeKeys,
     version: Option<Version>,
@@ -117,8 +117,8 @@ pub fn runtime(
     (runtime, sandbox, registries)
 }
 
-/// Docker is reached by two ways: kubelet's own dockershim, and since
-/// that went a program of its own (Kubernetes changelog 1.24, "dockershim removed").
+/// kubelet uses Docker through its own dockershim, or, since dockershim was removed, through cri-dockerd
+/// (Kubernetes changelog 1.24, "dockershim removed").
 fn runtime_of(name: RuntimeName, version: Option<Version>) -> Runtime {
     match name {
         RuntimeName::Containerd => Runtime::Containerd,
@@ -129,7 +129,7 @@ fn runtime_of(name: RuntimeName, version: Option<Version>) -> Runtime {
     }
 }
 
-/// Reports a sandbox image that the runtime would be refused.
+/// Reports a sandbox image that the runtime could not pull, because it has no credentials.
 fn gets_sandbox(
     name: Span,
     runtime: Runtime,
@@ -154,7 +154,7 @@ fn gets_sandbox(
     }
 }
 
-/// Checks the registries, and that the runtime can be told of them.
+/// Checks the registries, and whether the runtime supports their settings.
 fn registries(
     file: Vec<Registry>,
     runtime: Runtime,
@@ -209,7 +209,7 @@ fn registries(
     registries
 }
 
-/// What a runtime's own configuration can't say.
+/// Reports settings that the configuration of a runtime does not support.
 struct Seen {
     runtime: Runtime,
     /// Credentials by host.
@@ -224,7 +224,7 @@ impl Seen {
         }
     }
 
-    /// The name of a runtime that knows mirrors of Docker's registry alone.
+    /// The name of a runtime that supports mirrors of Docker Hub only.
     fn knows_docker_hub_alone(&self) -> Option<&'static str> {
         match self.runtime {
             Runtime::Docker | Runtime::CriDockerd => Some("docker"),
@@ -303,7 +303,7 @@ impl Seen {
     }
 }
 
-/// The name goes into a header of its own, so a URL with one would only seem to work.
+/// Refuses a user name in a URL. The name belongs into a header, so the URL would have no effect.
 fn mirror_url(text: Spanned<String>, to: &mut Diagnostics) -> Option<String> {
     let span = text.span;
     let url = checks::url(text, to)?;

@@ -13,34 +13,34 @@ use nkd_document::yaml;
 use nkd_ignition::{encode, merge, tree};
 use nkd_model::UserConfig;
 
-/// The spec version of every config nkd writes: the newest that Ignition 2.14, NestOS's oldest,
-/// reads.
+/// The version of every config that nkd writes: the newest one that Ignition 2.14 reads, the Ignition of
+/// the oldest NestOS.
 pub(crate) const SPEC: &str = "3.3.0";
 /// The minor number of `SPEC`.
 pub const SPEC_MINOR: u8 = 3;
 
-/// Mode of files that only root may read.
+/// The mode of files that only root can read.
 pub(crate) const PRIVATE: u32 = 0o600;
-/// Mode of files that anyone may read.
+/// The mode of files that every user can read.
 pub(crate) const PUBLIC: u32 = 0o644;
 
 /// A file on a node.
 pub(crate) struct File {
-    /// Its full path.
+    /// The absolute path.
     pub path: String,
-    /// Its permission bits.
+    /// The permission bits.
     pub mode: u32,
-    /// Its content.
+    /// The content.
     pub content: String,
 }
 
 /// A systemd unit on a node.
 pub(crate) struct Unit {
-    /// Its name, with suffix.
+    /// The name, with its suffix.
     pub name: &'static str,
-    /// Its text.
+    /// The text of the unit file.
     pub content: &'static str,
-    /// Drop-ins: name and text.
+    /// The drop-ins: name and text.
     pub dropins: Vec<(&'static str, String)>,
 }
 
@@ -57,11 +57,11 @@ pub(crate) struct Config {
     pub users: Vec<Value>,
     /// Kernel arguments, for `kernelArguments.shouldExist`.
     pub kernel_arguments: Vec<String>,
-    /// The disk the system is installed to, if that is known.
+    /// The disk on which the OS is installed, if the cluster file has it.
     pub disk: Option<String>,
-    /// Whether kubelet was told to put up with swap.
+    /// Whether kubelet is configured to accept swap.
     pub keep_swap: bool,
-    /// A directory of nkd's in which files of the user's own may be as well.
+    /// A directory of nkd in which the user may have files too.
     pub shared: Option<&'static str>,
 }
 
@@ -75,11 +75,10 @@ impl Config {
         });
     }
 
-    /// The config as Ignition reads it, merged as Ignition would: nkd's part is the child of the
-    /// users' configs, and each of those of the one before. So nkd's part wins, but for the
-    /// `overrides`, of which it is the parent. The users' configs have to be looked at for
-    /// [collisions](Self::collisions) first. `own` is this config as JSON. Nothing if there are no
-    /// users' configs.
+    /// The merged config, or `None` if the user has no configs. As in Ignition, each config is the child
+    /// of the one before it, and nkd's part is the child of the last one. So nkd's part takes precedence,
+    /// except for the `overrides`, for which it is the parent. The users' configs must have been checked
+    /// for [collisions](Self::collisions). `own` is this config as JSON.
     pub fn merged(own: &Value, users: &[&UserConfig], overrides: &[&str]) -> Option<yaml::Node> {
         let own = tree::from_json(own, users.first()?.config.span);
         let (base, top) = overridden::split(own, overrides);
@@ -89,7 +88,7 @@ impl Config {
         Some(merge::merge(&merged, &top))
     }
 
-    /// The config as Ignition reads it, nkd's part alone.
+    /// nkd's part of the config, as Ignition reads it.
     pub fn to_json(&self) -> Value {
         let files = self.files.iter().map(|file| {
             let contents = resource(&file.content);
@@ -129,8 +128,8 @@ impl Config {
     }
 }
 
-/// A text as a data URL. `compression` is always given, so that nothing can be inherited from
-/// another config's value for the same file.
+/// A text as a data URL. `compression` is always set, so that a value in another config for the same file
+/// cannot be inherited.
 fn resource(text: &str) -> Value {
     let (source, compression) = encode(text);
     json!({"source": source, "compression": compression})

@@ -1,6 +1,5 @@
-//! What a node needs of its operating system on every boot. The agent sees to most of it at the
-//! first one, and at no later one: so the user's own config takes none of it away, override or
-//! not.
+//! What a node needs from its operating system on every boot. The agent corrects most of it at the first
+//! boot only. So the user's own config must not take any of it away, not even with an override.
 
 use nkd_contract::names;
 
@@ -10,20 +9,21 @@ use nkd_ignition::check::UNITS;
 use nkd_ignition::decode;
 use nkd_ignition::tree::{entry, is_true, list, text};
 
-/// Without these no pod is reached (Kubernetes, "Container Runtimes", "Network configuration").
+/// Without these settings, no pod is reachable (Kubernetes, "Container Runtimes", "Network
+/// configuration").
 const SETTINGS: [&str; 3] = [
     "net.ipv4.ip_forward",
     "net.bridge.bridge-nf-call-iptables",
     "net.bridge.bridge-nf-call-ip6tables",
 ];
-/// What image layers and those settings are of.
+/// The modules that image layers and these settings need.
 const MODULES: [&str; 2] = ["overlay", "br_netfilter"];
 /// The kernel has two names for forwarding everywhere (its `ip-sysctl.rst`).
 const ALIAS: (&str, &str) = ("net.ipv4.conf.all.forwarding", SETTINGS[0]);
 
 const SWAP: &str = "kubelet does not start while swap is enabled";
 
-/// One node's needs.
+/// The needs of one node.
 pub struct Needs<'a> {
     /// The node's name.
     pub node: &'a str,
@@ -160,7 +160,10 @@ fn lines(
         match last {
             Some((true, ..)) => {}
             Some((false, _, span)) => {
-                refuse(span, format!("`{name}` must be 1; otherwise pods are not reachable"));
+                refuse(
+                    span,
+                    format!("`{name}` must be 1; otherwise pods are not reachable"),
+                );
             }
             // Only an override can remove nkd's own file.
             None => {

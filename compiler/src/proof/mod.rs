@@ -1,5 +1,5 @@
-//! Proof over the whole cluster: what was compiled is read again, and every node is held against
-//! every other. A rule that fails is an error of nkd, found before anything is written.
+//! The proof: the compiled files are read again, and all nodes are compared with each other. If a rule
+//! fails, that is an error in nkd, and nothing is written.
 
 mod control_planes;
 mod runtime;
@@ -22,35 +22,35 @@ use nkd_document::Diagnostics;
 use nkd_document::yaml;
 use nkd_model::version::Version;
 
-/// A node as its Ignition config says it is.
+/// A node, as its Ignition config describes it.
 struct Node {
     plan: Plan,
     files: BTreeMap<String, String>,
-    /// Files that others than root may read.
+    /// Files that users other than root can read.
     readable: HashSet<String>,
-    /// What the user has a part in.
+    /// Files to which the user's configs have contributed.
     of_user: HashSet<String>,
     kubeadm: Vec<Value>,
 }
 
 impl Node {
-    /// What nkd alone has written; keys the user brings for something else are not the cluster's.
+    /// Files that only nkd has written. Keys in the user's files do not belong to the cluster.
     fn own_files(&self) -> impl Iterator<Item = (&String, &String)> {
         let files = self.files.iter();
         files.filter(|(path, _)| !self.of_user.contains(*path))
     }
 }
 
-/// The cluster as its configs say it is.
+/// The cluster, as its configs describe it.
 struct Cluster {
     nodes: Vec<Node>,
     kubeconfig: Value,
 }
 
-/// What every PEM private key has, of whatever kind; the second way in JSON.
+/// A text in every PEM private key, and the same text in JSON.
 const PRIVATE_KEY: [&str; 2] = ["PRIVATE KEY-----\n", "PRIVATE KEY-----\\n"];
-/// What files with secrets have, as nkd writes them. Each has something that neither PEM's base64
-/// nor a URL or name of the user's can have.
+/// Texts in the files with secrets that nkd writes. Each has a part that cannot be in the base64 of PEM,
+/// or in a URL or name of the user.
 const SECRET_SIGNS: [&str; 7] = [
     PRIVATE_KEY[0],
     PRIVATE_KEY[1],
@@ -94,7 +94,7 @@ pub fn rules() -> impl Iterator<Item = &'static str> {
     RULES.iter().map(|(name, _)| *name)
 }
 
-/// Proves the compiled cluster; the error names the rule that fails.
+/// Checks all rules for the compiled cluster. The error names the rule that fails.
 pub fn prove(compiled: &Compiled) -> Result<()> {
     let nodes = parallel::map(&compiled.nodes, |node| {
         let of_user = node.places.keys().cloned().collect();
@@ -166,7 +166,7 @@ impl Node {
         Ok(host.trim_matches(['[', ']']))
     }
 
-    /// The static pods that are delivered.
+    /// The static pods that nkd delivers.
     fn manifests(&self) -> Result<Vec<Value>> {
         let all = self.files.iter();
         all.filter(|(path, _)| path.starts_with(paths::MANIFESTS))
@@ -174,7 +174,7 @@ impl Node {
             .collect()
     }
 
-    /// What this node's own kubeadm is told to do.
+    /// The kubeadm documents of this node.
     fn configuration(&self) -> Result<&Value> {
         self.document(if self.is_init() {
             "InitConfiguration"
@@ -187,7 +187,7 @@ impl Node {
         Ok(&self.configuration()?["nodeRegistration"])
     }
 
-    /// An argument of kubelet, in both of the forms arguments have.
+    /// An argument of kubelet, in either of the two forms of arguments.
     fn kubelet_arg(&self, name: &str) -> Result<Option<&str>> {
         let args = &self.registration()?["kubeletExtraArgs"];
         let mut listed = args.as_array().into_iter().flatten();
@@ -196,7 +196,7 @@ impl Node {
         Ok(value.as_str())
     }
 
-    /// The addresses kubelet is told to use.
+    /// The addresses in kubelet's arguments.
     fn addresses(&self) -> Result<Vec<IpAddr>> {
         let addresses = self.kubelet_arg("node-ip")?;
         let addresses = addresses.with_context(|| format!("{} has no node-ip", self.plan.node))?;
@@ -219,7 +219,7 @@ impl Cluster {
     }
 }
 
-/// No plan has a key that no agent reads: each would ignore it.
+/// No plan has a key that no agent reads, because every agent would ignore it.
 fn plans_read_whole(cluster: &Cluster) -> Result<()> {
     for node in &cluster.nodes {
         let name = &node.plan.node;
@@ -253,7 +253,7 @@ fn unique_names_and_addresses(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// What nodes and the administrator trust is what signs on the init node.
+/// Nodes and the administrator trust the authority that signs on the init node.
 fn one_authority(cluster: &Cluster) -> Result<()> {
     let init = cluster.init()?;
     let authority = init
@@ -282,8 +282,8 @@ fn one_authority(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// Every joining node has a token that the init node makes, and kubeadm takes it from the file that
-/// the agent writes.
+/// Every joining node has a token that the init node creates, and kubeadm reads it from the file that the
+/// agent writes.
 fn token_known(cluster: &Cluster) -> Result<()> {
     let known = &cluster.init()?.document("InitConfiguration")?["bootstrapTokens"];
     for node in cluster.nodes.iter().filter(|node| !node.is_init()) {
@@ -360,7 +360,7 @@ fn no_keys_on_workers(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// Keys, tokens and whatever else nkd delivers that is secret is root's alone.
+/// Only root can read the keys, tokens and other secrets that nkd delivers.
 fn secrets_private(cluster: &Cluster) -> Result<()> {
     for node in &cluster.nodes {
         for (path, content) in node.own_files() {
@@ -377,7 +377,7 @@ fn secrets_private(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// kubeadm's preflight refuses files it wants to write itself.
+/// No file is delivered that kubeadm writes itself, because its preflight checks would fail.
 fn kubernetes_pki_untouched(cluster: &Cluster) -> Result<()> {
     for path in cluster.nodes.iter().flat_map(|node| node.files.keys()) {
         ensure!(
@@ -428,7 +428,7 @@ fn plan_agrees_with_kubeadm(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// Each node's plan has all that its role runs, and what the cluster's manifests name.
+/// Each plan has all images that its role runs, and all images in the cluster's manifests.
 fn images_complete(cluster: &Cluster) -> Result<()> {
     let init = cluster.init()?;
     let configuration = init.document("ClusterConfiguration")?;
@@ -465,7 +465,7 @@ fn images_complete(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// The images that a manifest names.
+/// The images in a manifest.
 fn named(manifest: &str) -> HashSet<String> {
     let mut scratch = Diagnostics::new();
     let source = scratch.add(Path::new(""), manifest.to_owned());

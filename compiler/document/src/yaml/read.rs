@@ -11,6 +11,8 @@ use serde_json::{Map, Value as Json};
 use super::{Entry, Node, Value};
 use crate::{Code, Diagnostics, Span};
 
+const WHOLE: &str = "a whole number that is not negative";
+
 /// Reads a document. Keys that are unknown, missing, of the wrong type or outside of their range are
 /// reported. A key whose value is wrong is read as absent, so that the checks after this see all the rest.
 /// Where a default is, it has the place of its mapping.
@@ -242,14 +244,18 @@ impl Comparison<'_> {
             "object" => "a mapping",
             "array" => "a list",
             "string" => "text",
-            "integer" => "a whole number that is not negative",
+            "integer" => WHOLE,
             other => other,
         };
         let name = match path {
             "" => "the document".to_owned(),
             path => format!("`{path}`"),
         };
-        let message = format!("{name} must be {wanted}, but this is {}", node.kind());
+        let message = match node.value {
+            // A negative number or a fraction.
+            Value::Number(_) if wanted == WHOLE => format!("{name} must be {wanted}"),
+            _ => format!("{name} must be {wanted}, but this is {}", node.kind()),
+        };
         match node.value {
             Value::Bool(_) | Value::Number(_) if wanted == "text" => {
                 let help = "put it in quotes to make it text";

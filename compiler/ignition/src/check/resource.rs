@@ -1,4 +1,4 @@
-//! What is fetched, and what is taken for it.
+//! Checks resources: their URLs, hashes, compression and HTTP headers.
 
 use super::{Checker, url};
 use crate::tree::{entry, text};
