@@ -184,6 +184,25 @@ fn what_does_not_fit_is_an_error_that_names_the_largest_parts() {
 }
 
 #[test]
+fn what_fits_no_node_is_one_error_for_each_carrier() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster_file = directory.path().join("cluster.yaml");
+    let text = read(&demo()).replace("spec:\n", "spec:\n  os: {butane: [big.bu]}\n");
+    fs::write(&cluster_file, text).unwrap();
+    let butane = format!(
+        "variant: fcos\nversion: 1.4.0\nstorage: {{files: [{{path: /etc/big, contents: {{inline: {}}}}}]}}\n",
+        noise(40_000).rsplit(' ').next().unwrap()
+    );
+    fs::write(directory.path().join("big.bu"), butane).unwrap();
+    let arguments = ["validate", "cluster.yaml", "--target", "aws"];
+    let run = nkd(directory.path(), &arguments);
+    assert_eq!(run.status, Some(4), "{}", run.stderr);
+    assert_eq!(run.stderr.matches("error[").count(), 1, "{}", run.stderr);
+    let rest = "(another node is too large, too); the largest parts are: /etc/big";
+    assert!(run.stderr.contains(rest), "{}", run.stderr);
+}
+
+#[test]
 fn a_machine_fetches_what_its_carrier_cannot_hold_and_knows_its_hash() {
     let directory = tempfile::tempdir().unwrap();
     let file = demo_with_noise(directory.path(), 40_000);

@@ -4,32 +4,10 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use common::{compile, demo, fixtures, nkd, tests};
+use common::{compile, demo, fixtures, nkd};
 use serde_json::Value;
-
-/// The cluster with everything, compiled.
-fn full(directory: &Path) -> PathBuf {
-    let from = tests().join("clusters/full");
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            fs::copy(&path, directory.join(path.file_name().unwrap())).unwrap();
-        }
-    }
-    let secrets = directory.join("secrets.json");
-    common::set_mode(&secrets, 0o600);
-    let file = directory.join("cluster.yaml");
-    let text = fs::read_to_string(&file).unwrap();
-    let text = text
-        .replace("VERSION", "1.31.2")
-        .replace("KUBEADM", "v1beta4");
-    fs::write(&file, text).unwrap();
-    let out = directory.join("out");
-    compile(&file, &out, &["--secrets", secrets.to_str().unwrap()]);
-    out
-}
 
 fn succeeds(arguments: &[&str]) -> String {
     let run = nkd(Path::new("/"), arguments);
@@ -45,7 +23,7 @@ fn json(arguments: &[&str]) -> Value {
 #[test]
 fn explain_knows_what_each_file_is_and_who_asked_for_it() {
     let directory = tempfile::tempdir().unwrap();
-    let out = full(directory.path());
+    let out = common::full(directory.path());
     let text = succeeds(&["explain", out.to_str().unwrap(), "cp1"]);
     let line = |path: &str| {
         let mut lines = text.lines();
@@ -77,7 +55,7 @@ fn explain_knows_what_each_file_is_and_who_asked_for_it() {
 #[test]
 fn explain_shows_text_but_no_secret() {
     let directory = tempfile::tempdir().unwrap();
-    let out = full(directory.path());
+    let out = common::full(directory.path());
     let out = out.to_str().unwrap();
     let shown = succeeds(&["explain", out, "cp1", "/etc/sysctl.d/90-kubernetes.conf"]);
     assert!(shown.contains("net.ipv4.ip_forward"), "{shown}");
@@ -88,7 +66,7 @@ fn explain_shows_text_but_no_secret() {
 #[test]
 fn explain_and_diff_refuse_what_is_not_there() {
     let directory = tempfile::tempdir().unwrap();
-    let out = full(directory.path());
+    let out = common::full(directory.path());
     let out = out.to_str().unwrap();
     let nowhere = directory.path().to_str().unwrap();
     for (arguments, code) in [
@@ -332,4 +310,33 @@ fn compile_names_the_nodes_to_which_the_cluster_file_gives_no_name_server() {
     )
     .unwrap();
     assert_eq!(compile(&file, &out, &[]).stderr, "");
+}
+
+#[test]
+fn a_full_standard_output_spoils_answers_but_no_files_and_a_full_standard_error_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("out");
+    let (demo, out_text) = (demo(), out.to_str().unwrap());
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let nkd = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_nkd"));
+        command.args(arguments);
+        command
+    };
+    let compile = ["compile", demo.to_str().unwrap(), "-o", out_text];
+    let run = nkd(&compile).stdout(full()).output().unwrap();
+    let stderr = String::from_utf8(run.stderr).unwrap();
+    assert_eq!(run.status.code(), Some(0), "{stderr}");
+    assert!(
+        stderr.starts_with("warning: the files are written"),
+        "{stderr}"
+    );
+    assert!(out.join("nodes/cp1.ign").exists());
+    let explain = ["explain", out_text, "cp1"];
+    let run = nkd(&explain).stdout(full()).output().unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    for (arguments, status) in [(&["explain", "nowhere", "cp1"], 3), (&explain, 0)] {
+        let run = nkd(arguments).stderr(full()).output().unwrap();
+        assert_eq!(run.status.code(), Some(status));
+    }
 }

@@ -149,7 +149,8 @@ impl Cluster {
         }
     }
 
-    fn pool_of(&self, node: &Node) -> Option<&Pool> {
+    /// A node's pool.
+    pub fn pool_of(&self, node: &Node) -> Option<&Pool> {
         self.pools.get(node.pool?)
     }
 

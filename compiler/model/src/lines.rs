@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 
 use nkd_document::yaml::{Node, Value};
 
-/// The line of each key in the cluster file, by the full name of the key. Nodes and pools have their
-/// names in it: `spec.nodes[cp1]`.
+/// The line of each key in the cluster file, by the full name of the key. An item of a list is identified
+/// by its `name`, or by its text: `spec.nodes[cp1].os.kernelArguments[quiet]`.
 pub type Lines = BTreeMap<String, usize>;
 
-/// The depth to which keys are recorded. No deeper key has a file or unit of its own on a node.
-const DEPTH: u8 = 5;
+/// The maximum number of keys in a full name. No deeper key has a file or unit of its own on a node.
+const DEPTH: u8 = 4;
+
+/// The full name of an item of `spec.pools` or `spec.nodes`.
+pub fn level(list: &str, name: &str) -> String {
+    format!("spec.{list}[{name}]")
+}
 
 /// The lines of the keys in a document.
 pub fn lines(document: &Node, text: &str) -> Lines {
@@ -22,11 +27,11 @@ pub fn lines(document: &Node, text: &str) -> Lines {
 }
 
 fn note(node: &Node, name: &str, depth: u8, to: &mut impl FnMut(String, usize)) {
-    let Some(depth) = depth.checked_sub(1) else {
-        return;
-    };
     match &node.value {
         Value::Map(entries) => {
+            let Some(depth) = depth.checked_sub(1) else {
+                return;
+            };
             for entry in entries {
                 let dot = if name.is_empty() { "" } else { "." };
                 let name = format!("{name}{dot}{}", entry.key);
@@ -36,8 +41,10 @@ fn note(node: &Node, name: &str, depth: u8, to: &mut impl FnMut(String, usize)) 
         }
         Value::List(items) => {
             for item in items {
-                if let Some(own) = item.get("name").and_then(Node::as_text) {
-                    to(format!("{name}[{own}]"), item.span.start);
+                if let Some(own) = item.get("name").unwrap_or(item).as_text() {
+                    let name = format!("{name}[{own}]");
+                    to(name.clone(), item.span.start);
+                    note(item, &name, depth, to);
                 }
             }
         }

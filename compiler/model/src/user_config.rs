@@ -3,6 +3,7 @@
 use nkd_document::Span;
 use nkd_document::yaml::Node;
 use nkd_ignition::check;
+use nkd_ignition::lists::{LISTS, id};
 use nkd_ignition::tree::{self, entry, list, text};
 
 /// A config that Ignition would accept, in the version that nkd writes, with positions in the user's
@@ -64,9 +65,18 @@ impl UserConfig {
         wiped.filter_map(|disk| name(disk, "device"))
     }
 
-    /// All paths on the node that the config sets, and where each is written.
+    /// The places of everything that the config creates or changes on a node, by its [`id`].
     pub fn places(&self) -> Vec<(String, Span)> {
-        let paths = self.paths().map(|path| (path.path.to_owned(), path.span));
+        let items = LISTS.iter().flat_map(|of| {
+            let nodes = list(&self.config, &[of.section, of.name]).iter();
+            nodes.filter_map(|node| {
+                let (item, span) = match of.field {
+                    Some(field) => name(node, field)?,
+                    None => (node.as_text()?, node.span),
+                };
+                Some((id(of.kind, item), span))
+            })
+        });
         let units = self.units().flat_map(|unit| {
             let path = format!("{}/{}", check::UNITS, unit.name);
             let dropins = unit.dropins.into_iter();
@@ -76,7 +86,7 @@ impl UserConfig {
             let own = (!unit.only_dropins).then_some((path, unit.span));
             dropins.into_iter().chain(own)
         });
-        paths.chain(units).collect()
+        items.chain(units).collect()
     }
 
     /// Whether the config sets a path, a unit, a user, or a drop-in given as `UNIT.d/NAME`, or wipes a

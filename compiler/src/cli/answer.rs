@@ -1,8 +1,9 @@
 //! The output of a command, as text for people or as JSON for programs.
 
+use std::fmt::Display;
 use std::io::{ErrorKind, Write as _};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use nkd_document::Diagnostics;
 use serde_json::Value;
@@ -20,6 +21,12 @@ pub enum Format {
 pub struct Answer {
     text: String,
     json: Option<Value>,
+    is_report: bool,
+}
+
+/// Writes to standard error. A standard error that is full or closed leaves nowhere to report that.
+pub fn report(text: impl Display) {
+    let _ = write!(std::io::stderr().lock(), "{text}");
 }
 
 impl Answer {
@@ -28,6 +35,7 @@ impl Answer {
         Self {
             text: text.into(),
             json: None,
+            is_report: false,
         }
     }
 
@@ -36,6 +44,16 @@ impl Answer {
         Self {
             text: text.into(),
             json: Some(json),
+            is_report: false,
+        }
+    }
+
+    /// Marks an answer that only reports on files which the command has written. The files are good even if the
+    /// report cannot be printed.
+    pub fn about_files(self) -> Self {
+        Self {
+            is_report: true,
+            ..self
         }
     }
 
@@ -45,18 +63,25 @@ impl Answer {
     }
 
     /// Writes it to standard output. Warnings and notes go to standard error, or into the JSON document.
-    /// It is not an error if the reader closes the pipe.
     pub fn print(&self, format: Format, diagnostics: &Diagnostics) -> Result<()> {
         let text = if let (Some(json), Format::Json) = (&self.json, format) {
             let json = with_remarks(json.clone(), diagnostics);
             &(serde_json::to_string_pretty(&json)? + "\n")
         } else {
-            eprint!("{}", diagnostics.remarks_in_lines());
+            report(diagnostics.remarks_in_lines());
             &self.text
         };
         match std::io::stdout().lock().write_all(text.as_bytes()) {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-            _ => Ok(()),
+            Ok(()) => Ok(()),
+            // The reader has seen enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            Err(error) if self.is_report => {
+                report(format_args!(
+                    "warning: the files are written, but standard output failed: {error}\n"
+                ));
+                Ok(())
+            }
+            Err(error) => Err(error).context("cannot write to standard output"),
         }
     }
 }

@@ -169,7 +169,7 @@ impl Create {
                 "these files are left over from an earlier bundle: {old}"
             ));
         }
-        Ok(Answer::new(listed(&made.bundles), json))
+        Ok(Answer::new(listed(&made.bundles), json).about_files())
     }
 }
 

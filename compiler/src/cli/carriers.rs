@@ -10,7 +10,7 @@ use crate::compiled::{Compiled, CompiledNode};
 use crate::contents;
 use crate::failure::Failure;
 use crate::output::More;
-use nkd_document::Diagnostics;
+use nkd_document::{Diagnostics, mask};
 
 /// How the files reach the machines.
 #[derive(Args)]
@@ -62,7 +62,10 @@ impl Carriers {
             .or_else(|| url.strip_prefix("http://"));
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c);
         if !host.is_some_and(|host| !host.is_empty() && host.chars().all(is_plain)) {
-            bail!("`{url}` must be an http or https URL without a user name, query or fragment");
+            bail!(
+                "`{}` must be an http or https URL without a user name, query or fragment",
+                mask(url)
+            );
         }
         let read = |path: &PathBuf| {
             let text = fs::read_to_string(path)

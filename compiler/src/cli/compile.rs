@@ -13,7 +13,7 @@ use crate::output::{self, Held, Written};
 use nkd_document::Diagnostics;
 use nkd_model::{Cluster, Interface, Node};
 
-use super::answer::Answer;
+use super::answer::{Answer, report};
 use super::carriers::{self, Carriers, Loads, few};
 use super::table::table;
 
@@ -66,7 +66,9 @@ impl Compile {
         let held = Held::take(&self.out, || {
             if !quiet {
                 let out = self.out.display();
-                eprintln!("note: waiting for another run of nkd that is writing to {out}");
+                report(format_args!(
+                    "note: waiting for another run of nkd that is writing to {out}\n"
+                ));
             }
         })?;
         let request = Request {
@@ -100,7 +102,7 @@ fn summarize(compiled: &Compiled, loads: &Loads, out: &str) -> Result<Answer> {
         text,
         "Then: kubectl --kubeconfig {out}/kubeconfig get nodes"
     )?;
-    Ok(Answer::new(text, json!({"nodes": loads.to_json(compiled)})))
+    Ok(Answer::new(text, json!({"nodes": loads.to_json(compiled)})).about_files())
 }
 
 /// Notes the nodes whose interfaces are all static and have no name server. Name servers from DHCP, from

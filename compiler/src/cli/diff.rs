@@ -14,7 +14,8 @@ use nkd_document::Diagnostics;
 
 /// Compare two outputs, node by node
 ///
-/// Lists the files and units that were added, removed or changed. Never prints their contents.
+/// Lists what was added, removed or changed: files, units, users, disks, kernel arguments and more. Never prints
+/// their contents.
 #[derive(Args)]
 pub struct Diff {
     /// An output of `nkd compile`
@@ -73,13 +74,13 @@ fn paths(before: &str, after: &str) -> Result<Vec<Change>> {
     let mut changes = Vec::new();
     for (key, was) in before {
         let change = match after.remove(&key) {
-            Some(is) if is.content == was.content && is.mode == was.mode => continue,
+            Some(is) if is.definition == was.definition => continue,
             Some(_) => "changed",
             None => "removed",
         };
-        changes.push((change, key.0));
+        changes.push((change, was.id()));
     }
-    changes.extend(after.into_keys().map(|key| ("added", key.0)));
+    changes.extend(after.into_values().map(|entry| ("added", entry.id())));
     changes.sort_by(|a, b| a.1.cmp(&b.1));
     Ok(changes)
 }

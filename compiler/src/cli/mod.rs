@@ -19,7 +19,7 @@ mod validate;
 
 use std::process::ExitCode;
 
-use answer::{Answer, Format};
+use answer::{Answer, Format, report};
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
@@ -115,16 +115,16 @@ fn print(failure: &Failure, diagnostics: &Diagnostics, format: Format) {
     match format {
         Format::Text => {
             if !diagnostics.is_empty() {
-                eprint!("{diagnostics}");
+                report(diagnostics);
             }
             if let Some(error) = error {
-                eprintln!("error: {error}");
+                report(format_args!("error: {error}\n"));
             }
         }
         Format::Json => {
             let mut errors = diagnostics.to_json();
             errors.extend(error.map(|message| json!({"message": message})));
-            eprintln!("{:#}", json!({"errors": errors}));
+            report(format_args!("{:#}\n", json!({"errors": errors})));
         }
     }
 }

@@ -91,7 +91,7 @@ pub(super) fn rotate(file: &Path, what: &[What], to: &mut Diagnostics) -> Result
     }
     replace(file, &secrets.to_json()?)?;
     let consequences: Vec<_> = parts.iter().map(|part| part.consequence()).collect();
-    Ok(Answer::new(text, json!({"consequences": consequences})))
+    Ok(Answer::new(text, json!({"consequences": consequences})).about_files())
 }
 
 /// Atomically replaces a file with one that only its owner can read.

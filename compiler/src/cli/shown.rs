@@ -8,6 +8,7 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::answer::report;
 use crate::bundle::Progress;
 
 /// Shows lines, and on a terminal a progress bar. From then on, signals do not kill the process. They
@@ -41,7 +42,7 @@ impl Shown {
 impl Progress for Shown {
     fn say(&self, line: &str) {
         if !self.quiet {
-            self.bar.suspend(|| eprintln!("{line}"));
+            self.bar.suspend(|| report(format_args!("{line}\n")));
         }
     }
 

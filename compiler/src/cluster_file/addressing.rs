@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use ipnet::IpNet;
 
-use super::checks::Text;
+use super::checks::{self, Text};
 use super::interfaces::Interface;
 use super::keys::Spec;
 use super::nodes::Node;
@@ -36,7 +36,7 @@ pub fn interfaces(spec: &Spec, to: &mut Diagnostics) {
             }
         }
         for mac in own_macs(node) {
-            let same = macs.insert(mac.value.to_lowercase().replace('-', ":"), index);
+            let same = macs.insert(checks::plain_mac(&mac.value), index);
             if same.is_some() {
                 let message = format!(
                     "another interface already has the MAC address `{}`",

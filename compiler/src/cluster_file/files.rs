@@ -131,6 +131,7 @@ impl Files<'_> {
     /// A password: the whole file without the line end.
     pub fn password(&self, name: &Text, to: &mut Diagnostics) -> Option<Secret> {
         let source = self.read(name, to)?;
+        to.hide(source);
         let password = to.text(source).trim_end_matches(['\n', '\r']).to_owned();
         if password.is_empty() || password.contains(char::is_control) {
             let message = format!("`{}` does not contain exactly one password", name.value);

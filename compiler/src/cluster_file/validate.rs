@@ -193,9 +193,9 @@ fn version(text: &Text, to: &mut Diagnostics) -> Option<Version> {
 fn unique<'a>(texts: impl Iterator<Item = &'a Text>, code: Code, what: &str, to: &mut Diagnostics) {
     let mut seen = HashMap::new();
     for text in texts {
-        // fd00::1 and fd00:0::1 are one address, 0A:… and 0a:… one MAC address.
+        // fd00::1 and fd00:0::1 are one address.
         let address = text.value.parse::<IpAddr>();
-        let key = address.map_or_else(|_| text.value.to_lowercase(), |it| it.to_string());
+        let key = address.map_or_else(|_| checks::plain_mac(&text.value), |it| it.to_string());
         if seen.insert(key, text.span).is_some() {
             let message = format!("another node already has the {what} `{}`", text.value);
             to.report(code, text.span, message);

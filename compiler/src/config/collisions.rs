@@ -144,19 +144,19 @@ impl Config {
     /// The paths of all files, including those of units.
     fn paths(&self) -> impl Iterator<Item = String> {
         let files = self.files.iter().map(|file| file.path.clone());
-        let units = self.units.iter().flat_map(|unit| {
-            let path = unit_path(unit.name);
-            let dropins = unit
-                .dropins
-                .iter()
-                .map(|(name, _)| format!("{path}.d/{name}"));
-            dropins.chain([path.clone()]).collect::<Vec<_>>()
-        });
-        files.chain(units)
+        files.chain(self.units.iter().flat_map(Unit::paths))
     }
 }
 
 impl Unit {
+    /// The paths of its drop-ins and of the unit itself.
+    pub(super) fn paths(&self) -> impl Iterator<Item = String> {
+        let path = unit_path(self.name);
+        let dropins = self.dropins.iter();
+        let dropins = dropins.map(|(name, _)| format!("{}.d/{name}", unit_path(self.name)));
+        dropins.chain([path])
+    }
+
     fn has_dropin(&self, name: &str) -> bool {
         self.dropins.iter().any(|(mine, _)| *mine == name)
     }

@@ -21,7 +21,8 @@ const MODULES: [&str; 2] = ["overlay", "br_netfilter"];
 /// The kernel has two names for forwarding everywhere (its `ip-sysctl.rst`).
 const ALIAS: (&str, &str) = ("net.ipv4.conf.all.forwarding", SETTINGS[0]);
 
-const SWAP: &str = "kubelet does not start while swap is enabled";
+const SWAP: &str = "kubelet does not start while swap is enabled, unless a KubeletConfiguration in `spec.kubernetes.kubeadm` sets \
+     `failSwapOn: false`";
 
 /// The needs of one node.
 pub struct Needs<'a> {
@@ -48,9 +49,10 @@ impl Needs<'_> {
         if let Some((name, span)) = file(config, "/etc/hostname")
             && name.trim() != self.node
         {
+            // Without the node's name, so that a file of a thousand nodes is reported once.
             let message = format!(
-                "`/etc/hostname` must contain `{}`, the node's name",
-                self.node
+                "`/etc/hostname` contains `{}`, which is not the name of each node that has this file",
+                name.trim()
             );
             refuse(span, message);
         }

@@ -39,17 +39,18 @@ pub(super) fn files(config: &mut Config, node: &Node) -> Result<()> {
             lines
         });
         let hosts = fragments::fill(fragments::HOSTS, &[("hosts", lines.trim_end())])?;
-        config.file("/etc/hosts", PUBLIC, hosts);
+        config.file("/etc/hosts", PUBLIC, hosts).from("os.hosts");
     }
     for (index, (name, authority)) in host.trust.iter().enumerate() {
         let path = format!("{ANCHORS}/nkd-{index:02}-{name}");
-        config.file(path, PUBLIC, authority);
+        config.file(path, PUBLIC, authority).from("os.trust");
     }
     if !host.trust.is_empty() {
         config.units.push(Unit {
             name: "nkd-trust.service",
             content: fragments::TRUST_UNIT,
             dropins: Vec::new(),
+            key: "os.trust",
         });
     }
     Ok(())
@@ -62,13 +63,17 @@ fn time(config: &mut Config, servers: &[String]) -> Result<()> {
         .map(|it| format!("server {it} iburst"))
         .collect();
     let chrony = fragments::fill(fragments::CHRONY, &[("servers", &lines.join("\n"))])?;
-    config.file("/etc/chrony.conf", PUBLIC, chrony);
+    config
+        .file("/etc/chrony.conf", PUBLIC, chrony)
+        .from("os.ntp");
     let timesyncd = fragments::fill(fragments::TIMESYNCD, &[("servers", &servers.join(" "))])?;
-    config.file(
-        "/etc/systemd/timesyncd.conf.d/10-nkd.conf",
-        PUBLIC,
-        timesyncd,
-    );
+    config
+        .file(
+            "/etc/systemd/timesyncd.conf.d/10-nkd.conf",
+            PUBLIC,
+            timesyncd,
+        )
+        .from("os.ntp");
     Ok(())
 }
 
@@ -116,6 +121,6 @@ pub(super) fn proxy(config: &mut Config, cluster: &Cluster, node: &Node, proxy: 
     for unit in pulls.chain(&["kubelet.service"]) {
         // A proxy's URL may hold a password.
         let path = format!("/etc/systemd/system/{unit}.d/{PROXY_DROPIN}");
-        config.file(path, PRIVATE, &*text);
+        config.file(path, PRIVATE, &*text).from("os.proxy");
     }
 }

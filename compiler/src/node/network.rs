@@ -14,7 +14,9 @@ const CONNECTIONS: &str = "/etc/NetworkManager/system-connections";
 pub(super) fn connections(config: &mut Config, interfaces: &[Interface]) {
     for interface in interfaces {
         let path = format!("{CONNECTIONS}/{}.nmconnection", interface.name);
-        config.file(path, PRIVATE, keyfile(interface));
+        config
+            .file(path, PRIVATE, keyfile(interface))
+            .from("interfaces");
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> R
     } else {
         PRIVATE
     };
-    config.file(CONFIG, mode, runtime);
+    config.file(CONFIG, mode, runtime).from("runtime");
     for registry in &cluster.registries {
         hosts(config, registry);
     }
@@ -90,7 +90,9 @@ fn hosts(config: &mut Config, registry: &Registry) {
         if let Some(authority) = &access.certificate_authority {
             let path = format!("{directory}/ca-{index}.crt");
             let _ = writeln!(hosts, "  ca = \"{path}\"");
-            config.file(path, PUBLIC, authority);
+            config
+                .file(path, PUBLIC, authority)
+                .from("runtime.registries");
         }
         if let Some(credentials) = &access.credentials {
             let credentials = credentials.expose();
@@ -98,5 +100,7 @@ fn hosts(config: &mut Config, registry: &Registry) {
             let _ = writeln!(hosts, "    authorization = \"Basic {credentials}\"");
         }
     }
-    config.file(format!("{directory}/hosts.toml"), PRIVATE, hosts);
+    config
+        .file(format!("{directory}/hosts.toml"), PRIVATE, hosts)
+        .from("runtime.registries");
 }

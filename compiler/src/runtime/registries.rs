@@ -46,11 +46,13 @@ pub(super) fn certificates(config: &mut Config, cluster: &Cluster, root: &str) {
         }
     }
     for (host, authorities) in all {
-        config.file(
-            format!("{root}/{host}/nkd.crt"),
-            PUBLIC,
-            authorities.concat(),
-        );
+        config
+            .file(
+                format!("{root}/{host}/nkd.crt"),
+                PUBLIC,
+                authorities.concat(),
+            )
+            .from("runtime.registries");
     }
 }
 
@@ -80,13 +82,17 @@ pub(super) fn for_kubelet(config: &mut Config, cluster: &Cluster) -> Result<()> 
         DOCKER_HUB => "https://index.docker.io/v1/",
         host => host,
     })?;
-    config.file(format!("{CREDENTIALS}/config.json"), PRIVATE, credentials);
+    config
+        .file(format!("{CREDENTIALS}/config.json"), PRIVATE, credentials)
+        .from("runtime.registries");
     let values = [("directory", CREDENTIALS)];
     let dropin = fragments::fill(fragments::KUBELET_REGISTRIES, &values)?;
-    config.file(
-        "/etc/systemd/system/kubelet.service.d/20-registries.conf",
-        PUBLIC,
-        dropin,
-    );
+    config
+        .file(
+            "/etc/systemd/system/kubelet.service.d/20-registries.conf",
+            PUBLIC,
+            dropin,
+        )
+        .from("runtime.registries");
     Ok(())
 }

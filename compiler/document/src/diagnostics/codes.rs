@@ -189,7 +189,7 @@ codes! {
     IgnitionIdle "NKD0306" "Ignition would ignore this."
         "complete this setting or remove it; see Ignition's configuration reference";
     Needed "NKD0307" "The user's configuration breaks something that a node needs."
-        "change or remove this setting, so that the node has what it needs on every boot; to allow swap, configure kubelet in a kubeadm overlay";
+        "change or remove this setting: the node would not work with it";
     // Butane.
     ButaneVersion "NKD0311" "The file is not a Butane config of a variant and version that nkd can read."
         "use `variant: nestos` with `version: 1.0.0`, or `variant: fcos` with a version from 1.0.0 to 1.5.0";

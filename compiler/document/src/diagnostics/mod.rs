@@ -71,6 +71,7 @@ impl<T> Spanned<T> {
 struct Source {
     path: PathBuf,
     text: String,
+    is_secret: bool,
 }
 
 /// Proof that an error in the input was reported. Only [`Diagnostics`] makes one, so a function that
@@ -243,6 +244,7 @@ impl Diagnostics {
         self.sources.push(Source {
             path: path.to_owned(),
             text,
+            is_secret: false,
         });
         SourceId(self.sources.len() - 1)
     }
@@ -259,10 +261,16 @@ impl Diagnostics {
             .map_or(Path::new(""), |source| &source.path)
     }
 
-    /// The path and the text of every source, in the order in which they were added.
+    /// Marks a source that is a secret as a whole, such as a password.
+    pub fn hide(&mut self, source: SourceId) {
+        if let Some(source) = self.sources.get_mut(source.0) {
+            source.is_secret = true;
+        }
+    }
+
+    /// The path and the text of every source that is not a secret as a whole, in the order in which they were added.
     pub fn files(&self) -> impl Iterator<Item = (&Path, &str)> {
-        self.sources
-            .iter()
-            .map(|source| (source.path.as_path(), source.text.as_str()))
+        let sources = self.sources.iter().filter(|source| !source.is_secret);
+        sources.map(|source| (source.path.as_path(), source.text.as_str()))
     }
 }
