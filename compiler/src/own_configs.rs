@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::config::needs::{Found, Needs};
+use crate::config::needs::{Needs, Violation};
 use crate::config::{Collision, Config, SPEC_MINOR};
 use crate::origin::{self, Origin};
 use nkd_document::{Code, Diagnostics, Span, Spanned};
@@ -14,7 +14,7 @@ use nkd_model::{Cluster, Node};
 pub struct Users<'a> {
     cluster: &'a Cluster,
     reported: Vec<Collision>,
-    needed: Vec<Found>,
+    needed: Vec<Violation>,
     effective: Vec<&'a Spanned<String>>,
 }
 

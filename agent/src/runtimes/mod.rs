@@ -3,12 +3,12 @@
 //!
 //! Units, sockets and directories are in [`Runtime`] itself, because the compiler needs them too.
 
+mod archive_format;
 mod containerd;
 mod cri;
 mod crio;
 mod docker;
 mod error;
-mod form;
 mod isulad;
 mod load;
 
@@ -20,9 +20,9 @@ use nkd_bundle::{Blob, Digest, Image};
 use nkd_contract::Runtime;
 
 use crate::system::{Command, Root};
+pub(crate) use archive_format::ArchiveFormat;
 pub(crate) use containerd::ContentStore;
 pub(crate) use error::RuntimeError;
-pub(crate) use form::Form;
 pub(crate) use load::{Load, clear_spool};
 
 /// The time limit for loading one image. The image may have several gigabytes, and the disk may be slow.
@@ -83,8 +83,8 @@ pub(crate) trait ImageStore {
     }
 
     /// The tar format in which the runtime reads images.
-    fn form(&self) -> Form {
-        Form::Docker
+    fn archive_format(&self) -> ArchiveFormat {
+        ArchiveFormat::Docker
     }
 
     /// Whether a blob that was loaded with one image is also available for the next image.

@@ -5,7 +5,7 @@ use nkd_document::{Span, Spanned};
 
 /// Settings of the operating system itself.
 #[derive(Clone, Default)]
-pub struct Host {
+pub struct OsSettings {
     /// Users that Ignition creates or changes.
     pub users: Vec<User>,
     /// The OS image that the node deploys and boots first, `REPOSITORY@sha256:DIGEST`.
@@ -17,14 +17,14 @@ pub struct Host {
     /// The proxy for connections outside of the cluster.
     pub proxy: Option<Proxy>,
     /// Lines of `/etc/hosts`.
-    pub hosts: Vec<Names>,
+    pub hosts: Vec<HostsEntry>,
     /// Certificate authorities that the whole system trusts: file name and PEM.
     pub trust: Vec<(String, String)>,
     /// The place of the key that makes SELinux separate containers, if the cluster file has it.
     pub container_separation: Option<Span>,
 }
 
-impl Host {
+impl OsSettings {
     /// Merges the settings of an inner level (a pool or a node) into those of an outer level: lists are
     /// appended, and other values of the inner level take precedence.
     #[must_use]
@@ -86,7 +86,7 @@ pub struct Proxy {
 
 /// A line of `/etc/hosts`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Names {
+pub struct HostsEntry {
     /// The address.
     pub address: IpAddr,
     /// The names of the address.
@@ -104,7 +104,7 @@ pub struct Own {
 
 #[cfg(test)]
 mod tests {
-    use super::{Host, User};
+    use super::{OsSettings, User};
 
     #[test]
     fn an_inner_level_adds_to_an_outer_one_and_goes_before_it() {
@@ -114,19 +114,20 @@ mod tests {
             password_hash: None,
             groups: vec![group.to_owned()],
         };
-        let outer = Host {
+        let outer = OsSettings {
             users: vec![user("core", "wheel"), user("ops", "wheel")],
             kernel_arguments: vec!["quiet".to_owned()],
             ntp: vec!["a".to_owned()],
-            ..Host::default()
+            ..OsSettings::default()
         };
-        let inner = Host {
+        let inner = OsSettings {
             users: vec![user("core", "adm")],
             kernel_arguments: vec!["nosmt".to_owned(), "quiet".to_owned()],
-            ..Host::default()
+            ..OsSettings::default()
         };
         let both = inner.within(&outer);
-        let users = both.users.iter().map(|it| (&*it.name, &*it.groups[0]));
+        let users = both.users.iter();
+        let users = users.map(|user| (&*user.name, &*user.groups[0]));
         assert_eq!(
             users.collect::<Vec<_>>(),
             [("ops", "wheel"), ("core", "adm")]

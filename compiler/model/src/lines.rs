@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nkd_document::yaml::{Node, Value};
+use nkd_document::yaml::{self, Value};
 
 /// The line of each key in the cluster file, by the full name of the key. An item of a list is identified
 /// by its `name`, or by its text: `spec.nodes[cp1].os.kernelArguments[quiet]`.
@@ -17,7 +17,7 @@ pub fn level(list: &str, name: &str) -> String {
 }
 
 /// The lines of the keys in a document.
-pub fn lines(document: &Node, text: &str) -> Lines {
+pub fn lines(document: &yaml::Node, text: &str) -> Lines {
     let starts: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
     let mut lines = Lines::new();
     note(document, "", DEPTH, &mut |name, at| {
@@ -26,17 +26,21 @@ pub fn lines(document: &Node, text: &str) -> Lines {
     lines
 }
 
-fn note(node: &Node, name: &str, depth: u8, to: &mut impl FnMut(String, usize)) {
+fn note(node: &yaml::Node, name: &str, depth: u8, to: &mut impl FnMut(String, usize)) {
     match &node.value {
         Value::Map(entries) => {
             let Some(depth) = depth.checked_sub(1) else {
                 return;
             };
+            // Large clusters have many nodes, and only below `os` more than their first keys matter.
+            let is_item = name.ends_with(']');
             for entry in entries {
                 let dot = if name.is_empty() { "" } else { "." };
                 let name = format!("{name}{dot}{}", entry.key);
                 to(name.clone(), entry.key_span.start);
-                note(&entry.node, &name, depth, to);
+                if !is_item || entry.key == "os" {
+                    note(&entry.node, &name, depth, to);
+                }
             }
         }
         Value::List(items) => {

@@ -4,14 +4,14 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Endpoint, Host, Overlay, Own};
+use super::{Endpoint, OsSettings, Overlay, Own};
 
 /// A node.
 pub struct Node {
     /// The node's name, a DNS name. It is the hostname and the name in Kubernetes.
     pub name: String,
     /// The node's role in the cluster.
-    pub role: Role,
+    pub role: NodeRole,
     /// The node's pool, as an index into the cluster's pools.
     pub pool: Option<usize>,
     /// The node's address.
@@ -31,7 +31,7 @@ pub struct Node {
     /// The disk to which an installer writes the OS.
     pub install_disk: Option<String>,
     /// The settings of the operating system, including those of the cluster and the pool.
-    pub host: Host,
+    pub os: OsSettings,
     /// kubeadm overlay documents of this node.
     pub overlays: Vec<Overlay>,
     /// The user's own configs of this node.
@@ -40,7 +40,7 @@ pub struct Node {
 
 impl Node {
     /// The node's addresses, in the form of kubelet's `--node-ip`.
-    pub fn addresses(&self) -> String {
+    pub fn node_ip(&self) -> String {
         match self.second_address {
             Some(second) => format!("{},{second}", self.address),
             None => self.address.to_string(),
@@ -90,14 +90,15 @@ pub struct Interface {
 /// Roles of nodes
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Role {
+#[schemars(rename = "Role")]
+pub enum NodeRole {
     /// A node that runs the control plane.
     ControlPlane,
     /// A node that runs the users' pods.
     Worker,
 }
 
-impl Role {
+impl NodeRole {
     /// The role's name, as in the cluster file.
     pub const fn name(self) -> &'static str {
         match self {

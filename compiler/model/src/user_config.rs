@@ -1,7 +1,7 @@
 //! The user's own Ignition and Butane configs.
 
 use nkd_document::Span;
-use nkd_document::yaml::Node;
+use nkd_document::yaml;
 use nkd_ignition::check;
 use nkd_ignition::lists::{LISTS, id};
 use nkd_ignition::tree::{self, entry, list, text};
@@ -10,7 +10,7 @@ use nkd_ignition::tree::{self, entry, list, text};
 /// file.
 pub struct UserConfig {
     /// The config.
-    pub config: Node,
+    pub config: yaml::Node,
 }
 
 /// A file, directory or link.
@@ -122,7 +122,7 @@ impl UserConfig {
     }
 }
 
-fn name<'a>(node: &'a Node, key: &str) -> Option<(&'a str, Span)> {
+fn name<'a>(node: &'a yaml::Node, key: &str) -> Option<(&'a str, Span)> {
     let span = entry(node, key)?.node.span;
     Some((text(node, key)?, span))
 }

@@ -117,7 +117,7 @@ pub struct Server {
 
 impl Server {
     /// The URL of a node's config.
-    pub fn config(&self, node: &str) -> String {
+    pub fn config_url(&self, node: &str) -> String {
         format!("{}/{node}.ign", self.url)
     }
 }
@@ -223,7 +223,7 @@ fn pointer(node: &CompiledNode, server: &Server) -> String {
     let mut config = json!({"ignition": {
         "version": SPEC,
         "config": {"merge": [{
-            "source": server.config(&node.name),
+            "source": server.config_url(&node.name),
             "verification": {"hash": format!("sha256-{hash}")},
         }]},
     }});
@@ -290,4 +290,17 @@ fn report(
     );
     to.report_nowhere(Code::TooLarge, message);
     Ok(())
+}
+
+/// How many nodes a line names.
+const NAMED: usize = 5;
+
+/// The first few of some names, and how many more there are.
+pub fn few(names: &[&str]) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let first = names[..names.len() - more].join(", ");
+    match more {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }

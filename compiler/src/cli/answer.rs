@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// The output format of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum OutputFormat {
     /// Text for people
     Text,
     /// One JSON document for programs
@@ -63,8 +63,8 @@ impl Answer {
     }
 
     /// Writes it to standard output. Warnings and notes go to standard error, or into the JSON document.
-    pub fn print(&self, format: Format, diagnostics: &Diagnostics) -> Result<()> {
-        let text = if let (Some(json), Format::Json) = (&self.json, format) {
+    pub fn print(&self, format: OutputFormat, diagnostics: &Diagnostics) -> Result<()> {
+        let text = if let (Some(json), OutputFormat::Json) = (&self.json, format) {
             let json = with_remarks(json.clone(), diagnostics);
             &(serde_json::to_string_pretty(&json)? + "\n")
         } else {

@@ -1,11 +1,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::carrier::{self, Carried, Server, Target, pxe};
+use crate::carrier::{self, Carried, Server, Target, few, pxe};
 use crate::compiled::{Compiled, CompiledNode};
 use crate::contents;
 use crate::failure::Failure;
@@ -41,10 +41,17 @@ impl Carriers {
             }
         }
         let carried = carrier::carry(compiled, &targets, server.as_ref(), to)?;
-        let scripts = match &server {
-            Some(server) if targets.contains(&Target::Pxe) => pxe::scripts(compiled, server),
-            _ => Vec::new(),
-        };
+        let mut scripts = Vec::new();
+        if let Some(server) = server.as_ref().filter(|_| targets.contains(&Target::Pxe)) {
+            if server.authority.is_some() {
+                let message = "`--url-ca` cannot be used with `--target pxe`: the live image fetches the config before \
+                               it has one, so it trusts only its own authorities";
+                return Err(anyhow!(message).into());
+            }
+            pxe::check(compiled, to)?;
+            to.as_result()?;
+            scripts = pxe::scripts(compiled, server);
+        }
         Ok(Loads {
             url: server.map(|server| server.url).unwrap_or_default(),
             targets,
@@ -197,9 +204,6 @@ impl Loads {
     }
 }
 
-/// The number of nodes that a line names.
-const NAMED: usize = 5;
-
 /// The disks on which the OS is installed, each with its nodes.
 fn disks(compiled: &Compiled) -> Vec<(&str, String)> {
     let mut disks: Vec<(&str, Vec<&str>)> = Vec::new();
@@ -215,16 +219,6 @@ fn disks(compiled: &Compiled) -> Vec<(&str, String)> {
         .into_iter()
         .map(|(disk, nodes)| (disk, few(&nodes)))
         .collect()
-}
-
-/// The first of these names, and the number of the others.
-pub(super) fn few(names: &[&str]) -> String {
-    let more = names.len().saturating_sub(NAMED);
-    let first = names[..names.len() - more].join(", ");
-    match more {
-        0 => first,
-        more => format!("{first} and {more} more"),
-    }
 }
 
 /// The parts of the largest config and their sizes, as a table.

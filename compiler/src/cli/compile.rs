@@ -14,8 +14,9 @@ use nkd_document::Diagnostics;
 use nkd_model::{Cluster, Interface, Node};
 
 use super::answer::{Answer, report};
-use super::carriers::{self, Carriers, Loads, few};
+use super::carriers::{self, Carriers, Loads};
 use super::table::table;
+use crate::carrier::few;
 
 /// Compile a cluster file into a directory of Ignition files
 ///

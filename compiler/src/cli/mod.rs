@@ -19,7 +19,7 @@ mod validate;
 
 use std::process::ExitCode;
 
-use answer::{Answer, Format, report};
+use answer::{Answer, OutputFormat, report};
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
@@ -51,8 +51,8 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Output format
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
 }
 
 #[derive(Subcommand)]
@@ -86,7 +86,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
-    let quiet = cli.format == Format::Json;
+    let quiet = cli.format == OutputFormat::Json;
     let answer = match &cli.command {
         Command::New(new) => new.run()?,
         Command::Schema(schema) => schema.run()?,
@@ -107,13 +107,13 @@ fn run(cli: &Cli, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
 }
 
 /// Prints all errors of a run: those in the input, and then the one of nkd if there is one.
-fn print(failure: &Failure, diagnostics: &Diagnostics, format: Format) {
+fn print(failure: &Failure, diagnostics: &Diagnostics, format: OutputFormat) {
     let error = match failure {
         Failure::Input(_) => None,
         Failure::Nkd(error) => Some(format!("{error:#}")),
     };
     match format {
-        Format::Text => {
+        OutputFormat::Text => {
             if !diagnostics.is_empty() {
                 report(diagnostics);
             }
@@ -121,7 +121,7 @@ fn print(failure: &Failure, diagnostics: &Diagnostics, format: Format) {
                 report(format_args!("error: {error}\n"));
             }
         }
-        Format::Json => {
+        OutputFormat::Json => {
             let mut errors = diagnostics.to_json();
             errors.extend(error.map(|message| json!({"message": message})));
             report(format_args!("{:#}\n", json!({"errors": errors})));

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::answer::report;
-use crate::bundle::Progress;
+use crate::bundle::ProgressMonitor;
 
 /// Shows lines, and on a terminal a progress bar. From then on, signals do not kill the process. They
 /// end the work with an error, so that incomplete files are removed.
@@ -39,7 +39,7 @@ impl Shown {
     }
 }
 
-impl Progress for Shown {
+impl ProgressMonitor for Shown {
     fn say(&self, line: &str) {
         if !self.quiet {
             self.bar.suspend(|| report(format_args!("{line}\n")));

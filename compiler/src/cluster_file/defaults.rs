@@ -37,8 +37,8 @@ pub fn fill(file: &mut Spanned<Cluster>, to: &mut Diagnostics) {
         *endpoint = default_endpoint(&spec.nodes);
     }
     // A version that is wrong is reported later; until then any default does.
-    let version = version.as_ref();
-    let version = version.and_then(|version| Version::parse(&version.value).ok());
+    let written = version.as_ref();
+    let version = written.and_then(|text| Version::parse(&text.value).ok());
     let repository = image_repository
         .get_or_insert_with(|| Spanned::new(images::default_repository(version).to_owned(), span));
     let sandbox = images::sandbox(version, &repository.value);

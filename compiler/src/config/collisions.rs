@@ -72,7 +72,7 @@ impl Config {
             let reserved = reserved.filter(|_| !hooks::may_be_at(path.path) && !is_shared);
             let (name, span) = (path.path, path.span);
             let why = match (reserved, &taken) {
-                _ if RESERVED_UNITS.iter().any(|it| unit_path(it) == name) => {
+                _ if RESERVED_UNITS.iter().any(|unit| unit_path(unit) == name) => {
                     format!("nkd manages `{name}`")
                 }
                 (Some(root), None) => format!("`{name}` is in `{root}`, which nkd manages"),
@@ -133,8 +133,8 @@ impl Config {
         let units = self.units.iter().any(|unit| {
             let dropin = name
                 .strip_prefix(unit.name)
-                .and_then(|it| it.strip_prefix(".d/"));
-            unit.name == name || dropin.is_some_and(|it| unit.has_dropin(it))
+                .and_then(|rest| rest.strip_prefix(".d/"));
+            unit.name == name || dropin.is_some_and(|dropin| unit.has_dropin(dropin))
         });
         let users = self.users.iter().any(|user| user["name"] == name);
         let disk = self.disk.as_deref() == Some(name);

@@ -15,7 +15,7 @@ use crate::kubeadm;
 use crate::pki::Secrets;
 use crate::runtime;
 use nkd_document::yaml;
-use nkd_model::{self as model, Cluster, Endpoint, Node};
+use nkd_model::{Cluster, Endpoint, Manifest, Node, NodeRole};
 
 pub use host::PROXY_DROPIN;
 
@@ -81,7 +81,7 @@ pub fn config(
     config.disk.clone_from(&node.install_disk);
     config.keep_swap = plan.machine.keep_swap;
     // On workers as well: what is for all nodes needs no pool of its own.
-    let has_patches = node.host.container_separation.is_some()
+    let has_patches = node.os.container_separation.is_some()
         || cluster.kubelet_overlays_of(node).next().is_some();
     config.shared = has_patches.then_some(kubeadm::PATCHES);
     Ok(config)
@@ -92,7 +92,7 @@ fn host(config: &mut Config, cluster: &Cluster, plan: &Plan, node: &Node) -> Res
     host::files(config, node)?;
     network::connections(config, &node.interfaces);
     runtime::files(config, cluster, node, &plan.images)?;
-    if let Some(proxy) = &node.host.proxy {
+    if let Some(proxy) = &node.os.proxy {
         host::proxy(config, cluster, node, proxy);
     }
     let after = cluster.runtime.units().join(" ");
@@ -168,7 +168,7 @@ fn kube_vip(config: &mut Config, cluster: &Cluster, node: &Node, role: Role) -> 
         ),
     ];
     let mut pod = fragments::fill(fragments::KUBE_VIP, &values)?;
-    if node.host.container_separation.is_some() {
+    if node.os.container_separation.is_some() {
         pod = host_files_allowed(&pod)?;
     }
     config
@@ -209,9 +209,9 @@ fn patches(config: &mut Config, cluster: &Cluster, node: &Node) {
 
 fn role(cluster: &Cluster, node: &Node) -> Role {
     match node.role {
-        model::Role::ControlPlane if cluster.is_init(node) => Role::Init,
-        model::Role::ControlPlane => Role::JoinControlPlane,
-        model::Role::Worker => Role::JoinWorker,
+        NodeRole::ControlPlane if cluster.is_init(node) => Role::Init,
+        NodeRole::ControlPlane => Role::JoinControlPlane,
+        NodeRole::Worker => Role::JoinWorker,
     }
 }
 
@@ -220,9 +220,9 @@ fn other_control_planes(cluster: &Cluster, node: &Node) -> (Vec<String>, Vec<Str
     if role(cluster, node) != Role::JoinControlPlane {
         return (Vec::new(), Vec::new());
     }
-    let api = |it: &Node| it.api(cluster.bind_port()).to_string();
+    let api = |node: &Node| node.api(cluster.bind_port()).to_string();
     let mut all = cluster.control_planes();
-    let before = all.by_ref().take_while(|it| it.name != node.name);
+    let before = all.by_ref().take_while(|earlier| earlier.name != node.name);
     let before = before.map(api).collect();
     (before, all.map(api).collect())
 }
@@ -246,7 +246,7 @@ fn plan(
 ) -> Plan {
     let role = role(cluster, node);
     let is_init = role == Role::Init;
-    let addon = |(index, manifest): (usize, &model::Manifest)| {
+    let addon = |(index, manifest): (usize, &Manifest)| {
         format!("{}/{index:02}-{}", paths::ADDONS, manifest.name)
     };
     let addons = cluster.manifests.iter().enumerate().map(addon);
@@ -275,7 +275,7 @@ fn plan(
             }),
         certificate_authority: secrets.authorities.kubernetes.public.clone(),
         machine: machine::machine(cluster, node, documents),
-        os_image: node.host.release_image.clone(),
+        os_image: node.os.release_image.clone(),
         images: images.of_role(node.role).clone(),
         addons: if is_init {
             addons.collect()

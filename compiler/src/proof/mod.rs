@@ -23,7 +23,7 @@ use nkd_document::yaml;
 use nkd_model::version::Version;
 
 /// A node, as its Ignition config describes it.
-struct Node {
+struct DecodedNode {
     plan: Plan,
     files: BTreeMap<String, String>,
     /// Files that users other than root can read.
@@ -33,7 +33,7 @@ struct Node {
     kubeadm: Vec<Value>,
 }
 
-impl Node {
+impl DecodedNode {
     /// Files that only nkd has written. Keys in the user's files do not belong to the cluster.
     fn own_files(&self) -> impl Iterator<Item = (&String, &String)> {
         let files = self.files.iter();
@@ -42,8 +42,8 @@ impl Node {
 }
 
 /// The cluster, as its configs describe it.
-struct Cluster {
-    nodes: Vec<Node>,
+struct DecodedCluster {
+    nodes: Vec<DecodedNode>,
     kubeconfig: Value,
 }
 
@@ -61,7 +61,7 @@ const SECRET_SIGNS: [&str; 7] = [
     "\"signingKey\": ",
 ];
 
-type Rule = fn(&Cluster) -> Result<()>;
+type Rule = fn(&DecodedCluster) -> Result<()>;
 
 /// Every rule, with its name.
 const RULES: [(&str, Rule); 22] = [
@@ -102,14 +102,14 @@ pub fn prove(compiled: &Compiled) -> Result<()> {
     });
     let nodes = nodes.into_iter().collect::<Result<_>>()?;
     let kubeconfig = first_document(&compiled.kubeconfig)?;
-    let cluster = Cluster { nodes, kubeconfig };
+    let cluster = DecodedCluster { nodes, kubeconfig };
     for (name, rule) in RULES {
         rule(&cluster).with_context(|| format!("rule {name}"))?;
     }
     Ok(())
 }
 
-fn read(ignition: &str, of_user: HashSet<String>) -> Result<Node> {
+fn read(ignition: &str, of_user: HashSet<String>) -> Result<DecodedNode> {
     let (_, warnings) = ignition_config::Config::parse_str(ignition)?;
     ensure!(warnings.is_empty(), "Ignition would warn: {warnings:?}");
     let config: Value = serde_json::from_str(ignition)?;
@@ -133,7 +133,7 @@ fn read(ignition: &str, of_user: HashSet<String>) -> Result<Node> {
     let file = |path: &str| files.get(path).with_context(|| format!("no {path}"));
     let plan = Plan::parse(file(paths::PLAN)?.as_bytes())?;
     let kubeadm = yaml::fragment(file(paths::KUBEADM)?)?;
-    Ok(Node {
+    Ok(DecodedNode {
         plan,
         files,
         readable,
@@ -149,9 +149,10 @@ fn first_document(text: &str) -> Result<Value> {
         .context("an empty document")
 }
 
-impl Node {
+impl DecodedNode {
     fn document(&self, kind: &str) -> Result<&Value> {
-        let document = self.kubeadm.iter().find(|it| it["kind"] == kind);
+        let mut documents = self.kubeadm.iter();
+        let document = documents.find(|document| document["kind"] == kind);
         document.with_context(|| format!("{} has no {kind}", self.plan.node))
     }
 
@@ -198,29 +199,29 @@ impl Node {
 
     /// The addresses in kubelet's arguments.
     fn addresses(&self) -> Result<Vec<IpAddr>> {
-        let addresses = self.kubelet_arg("node-ip")?;
-        let addresses = addresses.with_context(|| format!("{} has no node-ip", self.plan.node))?;
-        let parsed = addresses.split(',').map(str::parse);
+        let node_ip = self.kubelet_arg("node-ip")?;
+        let node_ip = node_ip.with_context(|| format!("{} has no node-ip", self.plan.node))?;
+        let parsed = node_ip.split(',').map(str::parse);
         Ok(parsed.collect::<Result<_, _>>()?)
     }
 }
 
-impl Cluster {
-    fn init(&self) -> Result<&Node> {
+impl DecodedCluster {
+    fn init(&self) -> Result<&DecodedNode> {
         self.nodes
             .iter()
             .find(|node| node.is_init())
             .context("no init node")
     }
 
-    fn control_planes(&self) -> impl Iterator<Item = &Node> {
+    fn control_planes(&self) -> impl Iterator<Item = &DecodedNode> {
         let nodes = self.nodes.iter();
         nodes.filter(|node| node.plan.role != Role::JoinWorker)
     }
 }
 
 /// No plan has a key that no agent reads, because every agent would ignore it.
-fn plans_read_whole(cluster: &Cluster) -> Result<()> {
+fn plans_read_whole(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let name = &node.plan.node;
         let written = node.files.get(paths::PLAN);
@@ -235,13 +236,13 @@ fn plans_read_whole(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn one_init_node(cluster: &Cluster) -> Result<()> {
+fn one_init_node(cluster: &DecodedCluster) -> Result<()> {
     let count = cluster.nodes.iter().filter(|node| node.is_init()).count();
     ensure!(count == 1, "there are {count} init nodes");
     Ok(())
 }
 
-fn unique_names_and_addresses(cluster: &Cluster) -> Result<()> {
+fn unique_names_and_addresses(cluster: &DecodedCluster) -> Result<()> {
     let (mut names, mut addresses) = (HashSet::new(), HashSet::new());
     for node in &cluster.nodes {
         let name = &node.plan.node;
@@ -254,7 +255,7 @@ fn unique_names_and_addresses(cluster: &Cluster) -> Result<()> {
 }
 
 /// Nodes and the administrator trust the authority that signs on the init node.
-fn one_authority(cluster: &Cluster) -> Result<()> {
+fn one_authority(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let authority = init
         .files
@@ -284,7 +285,7 @@ fn one_authority(cluster: &Cluster) -> Result<()> {
 
 /// Every joining node has a token that the init node creates, and kubeadm reads it from the file that the
 /// agent writes.
-fn token_known(cluster: &Cluster) -> Result<()> {
+fn token_known(cluster: &DecodedCluster) -> Result<()> {
     let known = &cluster.init()?.document("InitConfiguration")?["bootstrapTokens"];
     for node in cluster.nodes.iter().filter(|node| !node.is_init()) {
         let name = &node.plan.node;
@@ -292,7 +293,7 @@ fn token_known(cluster: &Cluster) -> Result<()> {
         let token = token.with_context(|| format!("{name} has no token"))?;
         let is_known = known
             .as_array()
-            .is_some_and(|all| all.iter().any(|it| it["token"] == **token));
+            .is_some_and(|all| all.iter().any(|known| known["token"] == **token));
         ensure!(is_known, "{name} has an unknown token");
         let discovery = &node.document("JoinConfiguration")?["discovery"];
         ensure!(
@@ -304,7 +305,7 @@ fn token_known(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn names_cover_api(cluster: &Cluster) -> Result<()> {
+fn names_cover_api(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let sans = &init.document("ClusterConfiguration")?["apiServer"]["certSANs"];
     let mut names = vec![init.endpoint_host()?.to_owned()];
@@ -323,7 +324,7 @@ fn names_cover_api(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn networks_disjoint(cluster: &Cluster) -> Result<()> {
+fn networks_disjoint(cluster: &DecodedCluster) -> Result<()> {
     let networking = &cluster.init()?.document("ClusterConfiguration")?["networking"];
     let mut networks = Vec::new();
     for key in ["podSubnet", "serviceSubnet"] {
@@ -342,14 +343,14 @@ fn networks_disjoint(cluster: &Cluster) -> Result<()> {
     }
     for node in &cluster.nodes {
         for address in node.addresses()? {
-            let within = networks.iter().find(|it| it.contains(&address));
+            let within = networks.iter().find(|network| network.contains(&address));
             ensure!(within.is_none(), "{} is inside {within:?}", node.plan.node);
         }
     }
     Ok(())
 }
 
-fn no_keys_on_workers(cluster: &Cluster) -> Result<()> {
+fn no_keys_on_workers(cluster: &DecodedCluster) -> Result<()> {
     let workers = cluster.nodes.iter();
     for node in workers.filter(|node| node.plan.role == Role::JoinWorker) {
         for (path, content) in node.own_files() {
@@ -361,7 +362,7 @@ fn no_keys_on_workers(cluster: &Cluster) -> Result<()> {
 }
 
 /// Only root can read the keys, tokens and other secrets that nkd delivers.
-fn secrets_private(cluster: &Cluster) -> Result<()> {
+fn secrets_private(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         for (path, content) in node.own_files() {
             let secret =
@@ -378,7 +379,7 @@ fn secrets_private(cluster: &Cluster) -> Result<()> {
 }
 
 /// No file is delivered that kubeadm writes itself, because its preflight checks would fail.
-fn kubernetes_pki_untouched(cluster: &Cluster) -> Result<()> {
+fn kubernetes_pki_untouched(cluster: &DecodedCluster) -> Result<()> {
     for path in cluster.nodes.iter().flat_map(|node| node.files.keys()) {
         ensure!(
             !Path::new(path).starts_with(paths::KUBERNETES_PKI),
@@ -388,7 +389,7 @@ fn kubernetes_pki_untouched(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn plan_agrees_with_kubeadm(cluster: &Cluster) -> Result<()> {
+fn plan_agrees_with_kubeadm(cluster: &DecodedCluster) -> Result<()> {
     let init = &cluster.init()?.plan;
     for node in &cluster.nodes {
         let plan = &node.plan;
@@ -429,11 +430,14 @@ fn plan_agrees_with_kubeadm(cluster: &Cluster) -> Result<()> {
 }
 
 /// Each plan has all images that its role runs, and all images in the cluster's manifests.
-fn images_complete(cluster: &Cluster) -> Result<()> {
+fn images_complete(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let configuration = init.document("ClusterConfiguration")?;
-    let manifests = init.plan.addons.iter().filter_map(|it| init.files.get(it));
-    let of_manifests: HashSet<_> = manifests.flat_map(|it| named(it)).collect();
+    let addons = init.plan.addons.iter();
+    let manifests = addons.filter_map(|addon| init.files.get(addon));
+    let of_manifests: HashSet<_> = manifests
+        .flat_map(|manifest| images_named_by(manifest))
+        .collect();
     for node in &cluster.nodes {
         let version = Version::parse(&node.plan.kubernetes_version);
         let version = version.map_err(|problem| anyhow!(problem))?;
@@ -444,15 +448,18 @@ fn images_complete(cluster: &Cluster) -> Result<()> {
         };
         for pod in node.manifests()? {
             let containers = pod["spec"]["containers"].as_array();
-            let images = containers.into_iter().flatten();
-            needed.extend(images.filter_map(|it| Some(it["image"].as_str()?.to_owned())));
+            let images = containers
+                .into_iter()
+                .flatten()
+                .map(|container| &container["image"]);
+            needed.extend(images.filter_map(Value::as_str).map(str::to_owned));
         }
         let planned: HashSet<_> = node
             .plan
             .images
             .required
             .iter()
-            .map(|it| &it.name)
+            .map(|image| &image.name)
             .collect();
         for image in needed.iter().chain(&of_manifests) {
             ensure!(
@@ -466,7 +473,7 @@ fn images_complete(cluster: &Cluster) -> Result<()> {
 }
 
 /// The images in a manifest.
-fn named(manifest: &str) -> HashSet<String> {
+fn images_named_by(manifest: &str) -> HashSet<String> {
     let mut scratch = Diagnostics::new();
     let source = scratch.add(Path::new(""), manifest.to_owned());
     let documents = yaml::documents(source, &mut scratch);

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use nkd_contract::{ImageSource, Runtime};
 use serde_json::Value;
 
-use super::{Cluster, Node};
+use super::{DecodedCluster, DecodedNode};
 use crate::kubeadm::{PATCHES, STATIC_PODS};
 use crate::node::PROXY_DROPIN;
 use crate::runtime::{config_file, crio, docker, sandbox_file};
@@ -15,7 +15,7 @@ use nkd_document::yaml;
 use nkd_model::version::Version;
 
 /// kubelet, kubeadm and the runtime use the same socket and the same cgroup driver.
-pub(super) fn agrees(cluster: &Cluster) -> Result<()> {
+pub(super) fn agrees(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let kubelet = &init.document("KubeletConfiguration")?["cgroupDriver"];
     for node in &cluster.nodes {
@@ -44,12 +44,13 @@ pub(super) fn agrees(cluster: &Cluster) -> Result<()> {
 }
 
 /// The sandbox image is in the plan, so that the node has it before the first pod starts.
-pub(super) fn has_sandbox_image(cluster: &Cluster) -> Result<()> {
+pub(super) fn has_sandbox_image(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let Some(image) = sandbox_image(node)? else {
             continue;
         };
-        let planned = node.plan.images.required.iter().any(|it| it.name == image);
+        let mut required = node.plan.images.required.iter();
+        let planned = required.any(|required| required.name == image);
         ensure!(
             planned,
             "the plan of {} does not contain {image}",
@@ -61,7 +62,7 @@ pub(super) fn has_sandbox_image(cluster: &Cluster) -> Result<()> {
 
 /// If units use a proxy, they do not use it for the API or for the node's own addresses. Otherwise
 /// kubelet would connect to its own control plane through the proxy.
-pub(super) fn proxy_spares_node(cluster: &Cluster) -> Result<()> {
+pub(super) fn proxy_spares_node(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let mut spared = vec![node.endpoint_host()?.to_owned()];
         spared.extend(node.addresses()?.iter().map(ToString::to_string));
@@ -85,7 +86,7 @@ pub(super) fn proxy_spares_node(cluster: &Cluster) -> Result<()> {
 
 /// If nodes pull no images, kubelet's garbage collection does not remove the images of the plan, unless
 /// the user has configured it. With containerd, the pins exist only on the node, so they are not checked.
-pub(super) fn keeps_images(cluster: &Cluster) -> Result<()> {
+pub(super) fn keeps_images(cluster: &DecodedCluster) -> Result<()> {
     let collects =
         &cluster.init()?.document("KubeletConfiguration")?["imageGCHighThresholdPercent"];
     for node in &cluster.nodes {
@@ -109,7 +110,7 @@ pub(super) fn keeps_images(cluster: &Cluster) -> Result<()> {
 }
 
 /// kubeadm reads the patches that nkd delivers to a node.
-pub(super) fn takes_patches(cluster: &Cluster) -> Result<()> {
+pub(super) fn takes_patches(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let name = &node.plan.node;
         let mut patches = node
@@ -128,7 +129,7 @@ pub(super) fn takes_patches(cluster: &Cluster) -> Result<()> {
 }
 
 /// If SELinux separates containers, the containers of the control plane can access the files of the host.
-pub(super) fn separates_containers(cluster: &Cluster) -> Result<()> {
+pub(super) fn separates_containers(cluster: &DecodedCluster) -> Result<()> {
     for node in cluster.control_planes() {
         if !separates(node)? {
             continue;
@@ -158,7 +159,7 @@ fn reaches_host(pods: &[Value]) -> bool {
 
 /// Whether nkd's configuration makes the runtime separate containers; `None` if the user has overridden
 /// the file.
-fn separates(node: &Node) -> Result<bool> {
+fn separates(node: &DecodedNode) -> Result<bool> {
     let runtime = node.plan.runtime;
     if runtime == Runtime::Crio {
         return Ok(node.files.contains_key(crio::SELINUX));
@@ -172,7 +173,7 @@ fn separates(node: &Node) -> Result<bool> {
     })
 }
 
-fn nkds_file<'a>(node: &'a Node, path: &str) -> Result<Option<&'a str>> {
+fn nkds_file<'a>(node: &'a DecodedNode, path: &str) -> Result<Option<&'a str>> {
     if node.of_user.contains(path) {
         return Ok(None);
     }
@@ -180,7 +181,7 @@ fn nkds_file<'a>(node: &'a Node, path: &str) -> Result<Option<&'a str>> {
     Ok(Some(text))
 }
 
-fn cgroup_driver(node: &Node) -> Result<Option<&'static str>> {
+fn cgroup_driver(node: &DecodedNode) -> Result<Option<&'static str>> {
     let runtime = node.plan.runtime;
     let Some(text) = nkds_file(node, config_file(runtime))? else {
         return Ok(None);
@@ -194,13 +195,13 @@ fn cgroup_driver(node: &Node) -> Result<Option<&'static str>> {
             let options = options.as_array().into_iter().flatten();
             options
                 .into_iter()
-                .any(|it| it == "native.cgroupdriver=systemd")
+                .any(|option| option == "native.cgroupdriver=systemd")
         }
     };
     Ok(Some(if systemd { "systemd" } else { "cgroupfs" }))
 }
 
-fn sandbox_image(node: &Node) -> Result<Option<String>> {
+fn sandbox_image(node: &DecodedNode) -> Result<Option<String>> {
     let runtime = node.plan.runtime;
     let Some(path) = sandbox_file(runtime) else {
         let image = node.kubelet_arg(docker::SANDBOX_ARGUMENT)?;

@@ -76,12 +76,12 @@ fn hosts(config: &mut Config, registry: &Registry) {
         (mirror.api(), has_path, &mirror.access, "pull\", \"resolve")
     });
     // The registry itself comes last, and only if it is reached in a way of its own.
-    let own = Some(&registry.access).filter(|access| !access.is_plain());
-    let own = own.map(|access| {
+    let configured = Some(&registry.access).filter(|access| !access.is_plain());
+    let itself = configured.map(|access| {
         let url = server(&registry.host);
         (url, false, access, "pull\", \"resolve\", \"push")
     });
-    for (index, (url, has_path, access, can)) in mirrors.chain(own).enumerate() {
+    for (index, (url, has_path, access, can)) in mirrors.chain(itself).enumerate() {
         let _ = write!(hosts, "\n[host.\"{url}\"]\n  capabilities = [\"{can}\"]\n");
         if has_path {
             // The whole path is given; without it containerd adds one of its own.

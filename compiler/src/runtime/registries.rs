@@ -1,6 +1,7 @@
 //! The settings of registries that several runtimes have in common.
 
 use std::collections::BTreeMap;
+use std::iter;
 
 use anyhow::Result;
 use serde_json::json;
@@ -26,10 +27,8 @@ pub(super) fn mirrors(cluster: &Cluster) -> impl Iterator<Item = &Mirror> {
 fn hosts(cluster: &Cluster) -> impl Iterator<Item = (&str, &Access)> {
     cluster.registries.iter().flat_map(|registry| {
         let mirrors = registry.mirrors.iter();
-        let mirrors = mirrors.map(|mirror| (mirror.host(), &mirror.access));
-        [(&*registry.host, &registry.access)]
-            .into_iter()
-            .chain(mirrors)
+        let of_mirrors = mirrors.map(|mirror| (mirror.host(), &mirror.access));
+        iter::once((&*registry.host, &registry.access)).chain(of_mirrors)
     })
 }
 
@@ -66,9 +65,11 @@ pub(super) fn credentials_by_host(cluster: &Cluster) -> BTreeMap<&str, &Secret> 
 /// A file with credentials in the format of Docker's client. `key` returns the name of a registry in this
 /// file.
 pub(super) fn credentials(cluster: &Cluster, key: fn(&str) -> &str) -> Result<String> {
-    let all = credentials_by_host(cluster).into_iter();
-    let all = all.map(|(host, credentials)| (key(host), json!({"auth": credentials.expose()})));
-    let file = json!({"auths": all.collect::<BTreeMap<_, _>>()});
+    let by_host = credentials_by_host(cluster).into_iter();
+    let auths: BTreeMap<_, _> = by_host
+        .map(|(host, credentials)| (key(host), json!({"auth": credentials.expose()})))
+        .collect();
+    let file = json!({ "auths": auths });
     Ok(serde_json::to_string_pretty(&file)? + "\n")
 }
 

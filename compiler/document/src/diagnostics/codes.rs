@@ -220,6 +220,8 @@ codes! {
         "to replace the secret, compile into another directory with new secrets and install all nodes again";
     SecretsExpired "NKD0409" "An authority in the secrets file has expired, or expires before the bootstrap tokens."
         "compile into another directory to have new secrets generated, and install all nodes again; nodes cannot join with the old secrets";
+    Diskless "NKD0410" "A node that runs from memory cannot do what its config asks for."
+        "set `installDisk`, so that the machine installs the OS, or remove it for this node";
     // Image bundles.
     BundleUnusable "NKD0501" "A file is not an image bundle that can be used."
         "make a bundle with `nkd bundle create`, or check this one with `nkd bundle verify`";

@@ -61,8 +61,8 @@ pub fn without_null<'a>(schema: &'a Json, definitions: &'a Json) -> (&'a Json, b
     let value = alternatives.and_then(|all| all.iter().find(|schema| !is_null(schema)));
     let nullable = value.is_some() || schema.get("type").is_some_and(Json::is_array);
     let value = value.unwrap_or(schema);
-    let definition = value.get("$ref").and_then(Json::as_str);
-    let definition = definition.and_then(|name| definitions.get(name.rsplit('/').next()?));
+    let reference = value.get("$ref").and_then(Json::as_str);
+    let definition = reference.and_then(|name| definitions.get(name.rsplit('/').next()?));
     (definition.unwrap_or(value), nullable)
 }
 
@@ -305,10 +305,10 @@ pub fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> 
             format!("did you mean `{nearest}`?")
         }
         _ => {
-            let known: Vec<_> = known.map(|known| format!("`{known}`")).collect();
-            match known.as_slice() {
+            let quoted: Vec<_> = known.map(|word| format!("`{word}`")).collect();
+            match quoted.as_slice() {
                 [only] => format!("use {only}"),
-                _ => format!("use one of {}", known.join(", ")),
+                _ => format!("use one of {}", quoted.join(", ")),
             }
         }
     }

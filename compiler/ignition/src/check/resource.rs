@@ -18,7 +18,7 @@ impl Checker<'_> {
             |compression| COMPRESSIONS.contains(&compression),
             "is not a supported compression; only `gzip` is",
         );
-        let is_source = |it: &str| it.is_empty() || url::is_source(it, minor);
+        let is_source = |source: &str| source.is_empty() || url::is_source(source, minor);
         let what = format!("is not a URL that Ignition 3.{minor}.0 can fetch");
         self.each(node, "source", is_source, &what);
         let source = text(node, "source");
@@ -89,7 +89,7 @@ impl Checker<'_> {
 
     pub(super) fn header(&mut self, node: &Node) {
         self.each(node, "name", is_token, "is not the name of an HTTP header");
-        let is_value = |it: &str| !it.is_empty() && !it.contains(char::is_control);
+        let is_value = |value: &str| !value.is_empty() && !value.contains(char::is_control);
         // Not shown: it may be a password.
         if let Some(value) = entry(node, "value")
             && !value.node.as_text().is_some_and(is_value)

@@ -5,14 +5,14 @@ use serde_json::json;
 
 /// The tar formats that runtimes read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum ArchiveFormat {
     /// An OCI image layout.
     Oci,
     /// The format of `docker save`.
     Docker,
 }
 
-impl Form {
+impl ArchiveFormat {
     /// The files of a tar with these images, without the blobs that the runtime gets in another way.
     /// Blobs may come in any order.
     pub(crate) fn layout(self, images: &[Image], without: &HashSet<Digest>) -> Layout {
