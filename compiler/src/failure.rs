@@ -1,13 +1,13 @@
-//! The one way in which a run fails.
+//! How a run can fail.
 
 use nkd_document::Reported;
 
-/// Why a run ended early.
+/// Why a run failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// The input is wrong. The diagnostics have what and where.
+    /// The input has errors, which are in the diagnostics.
     Input(Reported),
-    /// nkd itself, the machine it runs on, or its user ended the run. Nobody else has reported this.
+    /// An error of nkd or of the machine, or an interruption by the user. It has not been reported yet.
     Nkd(anyhow::Error),
 }
 

@@ -1,6 +1,6 @@
 use crate::{HttpUrl, Secret};
 
-/// Docker's own registry, as images' names say it.
+/// The name of Docker Hub in image names.
 pub const DOCKER_HUB: &str = "docker.io";
 
 /// The host that serves a registry, by the registry's name: Docker's is elsewhere than its images' names say.
@@ -16,42 +16,42 @@ pub fn server(registry: &str) -> String {
     format!("https://{}", server_host(registry))
 }
 
-/// An image registry that needs something to be reached.
+/// An image registry that needs a mirror, a certificate authority or credentials.
 pub struct Registry {
-    /// `host` or `host:port`, as in images' names.
+    /// `host` or `host:port`, as in image names.
     pub host: String,
-    /// How it is reached itself.
+    /// The settings for connections to the registry itself.
     pub access: Access,
-    /// Where its images are looked for first, in order.
+    /// The mirrors that the runtime tries before the registry, in order.
     pub mirrors: Vec<Mirror>,
 }
 
-/// Where a registry's images are too.
+/// A mirror of a registry.
 pub struct Mirror {
     /// Its URL, without a slash at its end.
     pub url: HttpUrl,
-    /// How it is reached.
+    /// The settings for connections to the mirror.
     pub access: Access,
 }
 
 impl Mirror {
-    /// `host` or `host:port` of its URL.
+    /// The `host` or `host:port` of the URL.
     pub fn host(&self) -> &str {
         self.url.host_and_port()
     }
 
-    /// The path of its URL, with its slash; empty if there is none.
+    /// The path of the URL with its slash, or an empty text.
     pub fn path(&self) -> &str {
         self.url.path()
     }
 
-    /// Where it answers the registries' API. A path with `v2` in it is the API's own. Any other path begins the
-    /// names of images there, and follows `/v2`.
+    /// The URL of the registry API on the mirror. A path that contains `v2` is the path of the API. Any
+    /// other path is the beginning of image names on the mirror, and comes after `/v2`.
     pub fn api(&self) -> String {
         format!("{}://{}{}", self.url.scheme(), self.host(), self.api_path())
     }
 
-    /// How images' names begin there, if its API is at the root of its host.
+    /// The beginning of image names on the mirror, if the API is at the root of the host.
     pub fn location(&self) -> Option<String> {
         let path = self.api_path();
         let names = path.strip_prefix("/v2").unwrap_or(&path);
@@ -69,17 +69,17 @@ impl Mirror {
     }
 }
 
-/// How a registry or mirror is reached.
+/// The settings for connections to a registry or mirror.
 #[derive(Default)]
 pub struct Access {
-    /// PEM certificates to trust besides the system's.
+    /// PEM certificates that the runtime trusts in addition to those of the system.
     pub certificate_authority: Option<String>,
-    /// User and password, as HTTP's Basic authentication encodes them.
+    /// User and password, as in HTTP Basic authentication.
     pub credentials: Option<Secret>,
 }
 
 impl Access {
-    /// Whether it needs neither a certificate authority nor credentials of its own.
+    /// Whether neither a certificate authority nor credentials are set.
     pub fn is_plain(&self) -> bool {
         self.certificate_authority.is_none() && self.credentials.is_none()
     }

@@ -1,4 +1,4 @@
-//! Image bundles on the operator's side: made, checked and looked into.
+//! Image bundles on the operator's machine: create, verify and list them.
 
 mod config;
 pub mod create;

@@ -9,13 +9,13 @@ use nkd_bundle::{Digest, Reader, ZSTD_MAGIC};
 
 use nkd_model::Bundle;
 
-/// The media types of manifests: OCI's and Docker's.
+/// The media types of manifests in OCI and Docker images.
 pub(super) const MANIFEST_TYPES: [&str; 2] = [
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
 
-/// Reads index and manifests, and sees that the file is as long as they say.
+/// Reads the index and the manifests, and compares the size of the file with them.
 pub fn read(path: &Path) -> Result<Bundle> {
     let name = file_name(path)?;
     let mut file = nkd_document::input::open(path)?;

@@ -13,13 +13,13 @@ use crate::output::More;
 use nkd_document::{Diagnostics, mask};
 use nkd_model::HttpUrl;
 
-/// How the files get to the machines.
+/// How the files reach the machines.
 #[derive(Args)]
 pub struct Carriers {
-    /// Write files for this carrier; can be repeated
+    /// Carrier that brings the files to the machines; can be repeated
     #[arg(long = "target", value_name = "CARRIER", value_enum)]
     targets: Vec<Target>,
-    /// URL at which machines can reach the directory OUT/nodes, such as <http://10.0.0.1:8080>
+    /// URL at which machines can reach the directory OUT/nodes, such as `http://10.0.0.1:8080`
     #[arg(long, required_if_eq("targets", "pxe"))]
     url: Option<String>,
     /// File of PEM certificates with which machines verify the server at the URL
@@ -28,7 +28,7 @@ pub struct Carriers {
 }
 
 impl Carriers {
-    /// Fits all wanted nodes to all carriers.
+    /// Makes the configs of all selected nodes fit all carriers.
     pub(super) fn carry(
         &self,
         compiled: &Compiled,
@@ -96,7 +96,7 @@ impl Carriers {
 /// How many nodes the table lists. A table of a thousand nodes would hide what follows it.
 pub(super) const LISTED: usize = 20;
 
-/// What the carriers get.
+/// The files for the carriers.
 pub struct Loads {
     url: String,
     targets: Vec<Target>,
@@ -118,7 +118,7 @@ impl Loads {
         configs.chain(scripts).collect()
     }
 
-    /// A table of all nodes and how many bytes they are on each carrier.
+    /// A table of all nodes and the sizes of their configs on each carrier, in bytes.
     pub(super) fn table(&self, compiled: &Compiled) -> Vec<Vec<String>> {
         let limited = || self.targets.iter().filter(|target| target.has_files());
         let mut head = ["NODE", "ROLE", "ADDRESS", "BYTES"]
@@ -174,7 +174,7 @@ impl Loads {
         wanted.map(node).collect()
     }
 
-    /// What each carrier takes, and how to give it a file.
+    /// The limit of each carrier, and how to pass a file to it.
     pub(super) fn advice(&self, compiled: &Compiled, out: &str) -> Vec<String> {
         let mut lines = Vec::new();
         for target in &self.targets {
@@ -209,7 +209,7 @@ impl Loads {
     }
 }
 
-/// The disks that the OS goes to, each with its nodes.
+/// The disks on which the OS is installed, each with its nodes.
 fn disks(compiled: &Compiled) -> Vec<(&str, String)> {
     let mut disks: Vec<(&str, Vec<&str>)> = Vec::new();
     let nodes = compiled.nodes.iter().zip(&compiled.cluster.nodes);
@@ -226,7 +226,7 @@ fn disks(compiled: &Compiled) -> Vec<(&str, String)> {
         .collect()
 }
 
-/// Where the bytes of the largest node go, as a table.
+/// The parts of the largest config and their sizes, as a table.
 pub(super) fn parts(compiled: &Compiled) -> Result<(String, Vec<Vec<String>>)> {
     let wanted = compiled.nodes.iter().filter(|node| node.wanted);
     let Some(largest) = wanted.max_by_key(|node| node.ignition.len()) else {

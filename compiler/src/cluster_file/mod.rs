@@ -1,5 +1,5 @@
-//! The cluster file: its keys, the defaults that follow from other keys, and the checks that make the model of
-//! them.
+//! The cluster file: its keys, the defaults that follow from other keys, and the checks that turn the
+//! keys into the model.
 
 mod addressing;
 mod airgap;
@@ -32,7 +32,7 @@ use nkd_document::{Code, Diagnostics, Reported, Span, Spanned};
 use nkd_model::Cluster;
 use nkd_model::lines::{self, Lines};
 
-/// Reads a cluster file and everything it names.
+/// Reads a cluster file and all files that it names.
 ///
 /// # Errors
 /// When anything in them is wrong.
@@ -41,7 +41,7 @@ pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Result<Cluster, Failu
     checked(path, written, lines, diagnostics)
 }
 
-/// The same for those who ask what images there are: bundles of them needn't be there yet.
+/// The same for commands that only need the images: the bundles do not have to exist yet.
 ///
 /// # Errors
 /// When anything in the cluster file is wrong, or in the other files that it names.

@@ -1,4 +1,4 @@
-//! `spec.runtime`: the container runtime and the registries it pulls from.
+//! `spec.runtime`: the container runtime, and the registries from which it pulls images.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,12 +23,13 @@ use nkd_model::{self as model, DOCKER_HUB, HttpUrl, Secret, server};
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Runtime")]
 pub struct RuntimeKeys {
-    /// The container runtime, which the OS image must have. Before Kubernetes 1.23 containerd must be older than
-    /// 2.0, from 1.26 it must be 1.6 or later. From 1.24 docker needs cri-dockerd in the OS image. From 1.26
-    /// isulad must be 2.1.5 or later.
+    /// The container runtime, which the OS image must contain. containerd must be older than 2.0 before
+    /// Kubernetes 1.23, and 1.6 or later from Kubernetes 1.26 on. From 1.24 on, docker also needs
+    /// cri-dockerd. From 1.26 on, isulad must be 2.1.5 or later.
     #[schemars(extend("default" = "containerd"))]
     pub name: Spanned<RuntimeName>,
-    /// The image of the sandbox container of each pod. By default that of the Kubernetes version.
+    /// The image of the sandbox container of each pod. By default the one that belongs to the Kubernetes
+    /// version.
     pub sandbox_image: Option<Text>,
     /// Registries that need a mirror, a certificate authority or a password.
     #[serde(default)]
@@ -45,7 +46,7 @@ pub enum RuntimeName {
     Crio,
     /// iSulad
     Isulad,
-    /// Docker, by kubelet's dockershim or by cri-dockerd.
+    /// Docker, with kubelet's dockershim or with cri-dockerd.
     Docker,
 }
 
@@ -56,10 +57,10 @@ pub type Registry = Both<RegistryKeys, Access>;
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "Registry")]
 pub struct RegistryKeys {
-    /// HOST or HOST:PORT, with which the names of its images begin.
+    /// HOST or HOST:PORT, as at the beginning of image names.
     #[schemars(required)]
     pub host: Option<Text>,
-    /// Mirrors, which the runtime tries before the registry, in this order.
+    /// Mirrors that the runtime tries before the registry, in this order.
     #[serde(default)]
     pub mirrors: Vec<Mirror>,
 }
@@ -71,9 +72,9 @@ pub type Mirror = Both<MirrorKeys, Access>;
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "Mirror")]
 pub struct MirrorKeys {
-    /// An http or https URL. Its path becomes the beginning of the names of images there: with
-    /// `https://HOST/k8s`, `registry.k8s.io/pause` is `HOST/k8s/pause`. A path that contains `/v2` is the path of the
-    /// registry's API itself.
+    /// An http or https URL. Its path is put before the names of images on the mirror: with
+    /// `https://HOST/k8s`, the runtime pulls `registry.k8s.io/pause` as `HOST/k8s/pause`. A path that
+    /// contains `/v2` is the path of the registry's API itself.
     #[schemars(required)]
     pub url: Option<Text>,
 }
@@ -100,7 +101,7 @@ pub struct Auth {
     pub password_file: Option<Text>,
 }
 
-/// Checks the runtime and its registries, and gives them with the full name of the sandbox image.
+/// Checks the runtime and its registries, and returns them with the full name of the sandbox image.
 pub fn runtime(
     file: RuntimeKeys,
     version: Option<Version>,
@@ -117,8 +118,8 @@ pub fn runtime(
     (runtime, sandbox, registries)
 }
 
-/// Docker is reached by two ways: kubelet's own dockershim, and since
-/// that went a program of its own (Kubernetes changelog 1.24, "dockershim removed").
+/// kubelet uses Docker through its own dockershim, or, since dockershim was removed, through cri-dockerd
+/// (Kubernetes changelog 1.24, "dockershim removed").
 fn runtime_of(name: RuntimeName, version: Option<Version>) -> Runtime {
     match name {
         RuntimeName::Containerd => Runtime::Containerd,
@@ -129,7 +130,7 @@ fn runtime_of(name: RuntimeName, version: Option<Version>) -> Runtime {
     }
 }
 
-/// Reports a sandbox image that the runtime would be refused.
+/// Reports a sandbox image that the runtime could not pull, because it has no credentials.
 fn gets_sandbox(
     name: Span,
     runtime: Runtime,
@@ -152,7 +153,7 @@ fn gets_sandbox(
     }
 }
 
-/// Checks the registries, and that the runtime can be told of them.
+/// Checks the registries, and whether the runtime supports their settings.
 fn registries(
     file: Vec<Registry>,
     runtime: Runtime,
@@ -211,7 +212,7 @@ fn registries(
     registries
 }
 
-/// What a runtime's own configuration can't say.
+/// Reports settings that the configuration of a runtime does not support.
 struct Seen {
     runtime: Runtime,
     /// Credentials by host.
@@ -226,7 +227,7 @@ impl Seen {
         }
     }
 
-    /// The name, in the cluster file, of a runtime that has mirrors only for Docker Hub.
+    /// The name of a runtime that supports mirrors of Docker Hub only.
     fn knows_docker_hub_alone(&self) -> Option<&'static str> {
         let name = match self.runtime {
             Runtime::CriDockerd => Runtime::Docker.name(),

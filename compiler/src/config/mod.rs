@@ -19,11 +19,10 @@ pub(crate) use spec::SPEC;
 pub use spec::SPEC_MINOR;
 
 impl Config {
-    /// The config as Ignition reads it, merged as Ignition would: nkd's part is the child of the
-    /// users' configs, and each of those of the one before. So nkd's part wins, but for the
-    /// `overrides`, of which it is the parent. The users' configs have to be looked at for
-    /// [collisions](Self::collisions) first. `own` is this config as JSON. Nothing if there are no
-    /// users' configs.
+    /// The merged config, or `None` if the user has no configs. As in Ignition, each config is the child
+    /// of the one before it, and nkd's part is the child of the last one. So nkd's part takes precedence,
+    /// except for the `overrides`, for which it is the parent. The users' configs must have been checked
+    /// for [collisions](Self::collisions). `own` is this config as JSON.
     pub fn merged(own: &Value, users: &[&UserConfig], overrides: &[&str]) -> Option<yaml::Node> {
         let own = tree::from_json(own, users.first()?.config.span);
         let (base, top) = overridden::split(own, overrides);

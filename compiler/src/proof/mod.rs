@@ -1,5 +1,5 @@
-//! Proof over the whole cluster: what was compiled is read again, and every node is held against
-//! every other. A rule that fails is an error of nkd, found before anything is written.
+//! The proof: the compiled files are read again, and all nodes are compared with each other. If a rule
+//! fails, that is an error in nkd, and nothing is written.
 
 mod control_planes;
 mod nodes;
@@ -23,10 +23,10 @@ use nkd_document::yaml;
 use nkd_model::version::Version;
 use nodes::{DecodedCluster, first_document, read};
 
-/// What every PEM private key has, of whatever kind; the second way in JSON.
+/// A text in every PEM private key, and the same text in JSON.
 const PRIVATE_KEY: [&str; 2] = ["PRIVATE KEY-----\n", "PRIVATE KEY-----\\n"];
-/// What files with secrets have, as nkd writes them. Each has something that neither PEM's base64
-/// nor a URL or name of the user's can have.
+/// Texts in the files with secrets that nkd writes. Each has a part that cannot be in the base64 of PEM,
+/// or in a URL or name of the user.
 const SECRET_SIGNS: [&str; 7] = [
     PRIVATE_KEY[0],
     PRIVATE_KEY[1],
@@ -70,7 +70,7 @@ pub fn rules() -> impl Iterator<Item = &'static str> {
     RULES.iter().map(|(name, _)| *name)
 }
 
-/// Proves the compiled cluster; the error names the rule that fails.
+/// Checks all rules for the compiled cluster. The error names the rule that fails.
 pub fn prove(compiled: &Compiled) -> Result<()> {
     let nodes = parallel::map(&compiled.nodes, |node| {
         let of_user = node.places.keys().cloned().collect();
@@ -85,7 +85,7 @@ pub fn prove(compiled: &Compiled) -> Result<()> {
     Ok(())
 }
 
-/// No plan has a key that no agent reads: each would ignore it.
+/// No plan has a key that no agent reads, because every agent would ignore it.
 fn plans_read_whole(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let name = &node.plan.node;
@@ -119,7 +119,7 @@ fn unique_names_and_addresses(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// What nodes and the administrator trust is what signs on the init node.
+/// Nodes and the administrator trust the authority that signs on the init node.
 fn one_authority(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let authority = init
@@ -148,8 +148,8 @@ fn one_authority(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// Every joining node has a token that the init node makes, and kubeadm takes it from the file that
-/// the agent writes.
+/// Every joining node has a token that the init node creates, and kubeadm reads it from the file that the
+/// agent writes.
 fn token_known(cluster: &DecodedCluster) -> Result<()> {
     let known = &cluster.init()?.document("InitConfiguration")?["bootstrapTokens"];
     for node in cluster.nodes.iter().filter(|node| !node.is_init()) {
@@ -226,7 +226,7 @@ fn no_keys_on_workers(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// Keys, tokens and whatever else nkd delivers that is secret is root's alone.
+/// Only root can read the keys, tokens and other secrets that nkd delivers.
 fn secrets_private(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         for (path, content) in node.own_files() {
@@ -243,7 +243,7 @@ fn secrets_private(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// kubeadm's preflight refuses files it wants to write itself.
+/// No file is delivered that kubeadm writes itself, because its preflight checks would fail.
 fn kubernetes_pki_untouched(cluster: &DecodedCluster) -> Result<()> {
     for path in cluster.nodes.iter().flat_map(|node| node.files.keys()) {
         ensure!(
@@ -294,7 +294,7 @@ fn plan_agrees_with_kubeadm(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// Each node's plan has all that its role runs, and what the cluster's manifests name.
+/// Each plan has all images that its role runs, and all images in the cluster's manifests.
 fn images_complete(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let configuration = init.document("ClusterConfiguration")?;
@@ -337,7 +337,7 @@ fn images_complete(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// The images that a manifest names.
+/// The images in a manifest.
 fn images_named_by(manifest: &str) -> HashSet<String> {
     let mut scratch = Diagnostics::new();
     let source = scratch.add(Path::new(""), manifest.to_owned());

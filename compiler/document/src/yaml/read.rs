@@ -11,6 +11,8 @@ use serde_json::{Map, Value as Json};
 use super::node::{Entry, Node, Value};
 use crate::{Code, Diagnostics, Reported, Span};
 
+const WHOLE: &str = "a whole number that is not negative";
+
 /// Reads a document. Keys that are unknown, missing, of the wrong type or outside of their range are
 /// reported. A key whose value is wrong is read as absent, so that the checks after this see all the rest.
 /// Where a default is, it has the place of its mapping.
@@ -221,7 +223,7 @@ impl Comparison<'_> {
                 .report(Code::ApiVersion, node.span, message);
             return None;
         }
-        let message = format!("`{text}` is not possible here");
+        let message = format!("`{path}` does not allow the value `{text}`");
         let help = suggest(text, words.iter().copied());
         self.diagnostics
             .report_with_help(Code::Choice, node.span, message, help);
@@ -247,14 +249,18 @@ impl Comparison<'_> {
             "object" => "a mapping",
             "array" => "a list",
             "string" => "text",
-            "integer" => "a whole number from 0 on",
+            "integer" => WHOLE,
             other => other,
         };
         let name = match path {
             "" => "the document".to_owned(),
             path => format!("`{path}`"),
         };
-        let message = format!("{name} must be {wanted}, but this is {}", node.kind());
+        let message = match node.value {
+            // A negative number or a fraction.
+            Value::Number(_) if wanted == WHOLE => format!("{name} must be {wanted}"),
+            _ => format!("{name} must be {wanted}, but this is {}", node.kind()),
+        };
         match node.value {
             Value::Bool(_) | Value::Number(_) if wanted == "text" => {
                 let help = "put it in quotes to make it text";
@@ -275,7 +281,7 @@ fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// The properties that a mapping always has.
+/// The properties that a mapping must have.
 fn required<'a>(
     schema: &'a Json,
     properties: &'a Map<String, Json>,
@@ -288,13 +294,13 @@ fn required<'a>(
     names.filter_map(|name| properties.get_key_value(name.as_str()?))
 }
 
-/// A default of the schema, which is text.
+/// A default of the schema, as text.
 fn text(default: &Json, span: Span) -> Node {
     let value = Value::Text(default.as_str().unwrap_or_default().to_owned());
     Node { span, value }
 }
 
-/// What a mistyped word may have meant.
+/// The help for an unknown word: the known word that is most similar to it, or else all known words.
 pub fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     let distance =
         |other: &str| strsim::damerau_levenshtein(&word.to_lowercase(), &other.to_lowercase());
@@ -305,7 +311,10 @@ pub fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> 
         }
         _ => {
             let quoted: Vec<_> = known.map(|word| format!("`{word}`")).collect();
-            format!("use one of {}", quoted.join(", "))
+            match quoted.as_slice() {
+                [only] => format!("use {only}"),
+                _ => format!("use one of {}", quoted.join(", ")),
+            }
         }
     }
 }
