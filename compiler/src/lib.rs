@@ -25,5 +25,6 @@ mod parallel;
 pub mod pki;
 pub mod proof;
 mod provenance;
+mod releases;
 mod runtime;
 mod secrets_file;

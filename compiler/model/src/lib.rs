@@ -3,6 +3,7 @@
 
 mod bundle;
 mod host;
+mod images;
 pub mod lines;
 mod nodes;
 mod runtime;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 
 pub use bundle::Bundle;
 pub use host::{Host, Names, Own, Proxy, User};
+pub use images::KubernetesImages;
 pub use nodes::{Interface, Node, Pool, Role, Taint};
 pub use runtime::{Access, DOCKER_HUB, Mirror, Registry, server};
 pub use secret::{KeyPair, Secret};
@@ -45,6 +47,8 @@ pub struct Cluster {
     pub endpoint: Endpoint,
     /// Where Kubernetes' images are.
     pub image_repository: String,
+    /// Which images the version has.
+    pub kubernetes_images: KubernetesImages,
     /// The network of pods, or one of each IP version.
     pub pod_subnets: Vec<IpNet>,
     /// The network of services, or one of each IP version; the first is the cluster's own.

@@ -105,7 +105,7 @@ fn run(cli: &Cli, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
     Ok(answer)
 }
 
-/// Prints all errors of a run: those in the input, and then the one of nkd if there is one.
+/// Prints the warnings and notes of a run, all errors in the input, and then the one of nkd if there is one.
 fn print(failure: &Failure, diagnostics: &Diagnostics, format: Format) {
     let error = match failure {
         Failure::Input(_) => None,
@@ -113,6 +113,7 @@ fn print(failure: &Failure, diagnostics: &Diagnostics, format: Format) {
     };
     match format {
         Format::Text => {
+            eprint!("{}", diagnostics.remarks_in_lines());
             if !diagnostics.is_empty() {
                 eprint!("{diagnostics}");
             }

@@ -20,6 +20,7 @@ use crate::images::{self, Configured};
 use crate::parallel;
 use nkd_document::Diagnostics;
 use nkd_document::yaml;
+use nkd_model::KubernetesImages;
 use nkd_model::version::Version;
 
 /// A node as its Ignition config says it is.
@@ -45,6 +46,8 @@ impl Node {
 struct Cluster {
     nodes: Vec<Node>,
     kubeconfig: Value,
+    /// What the cluster file or the release determines; no config has it.
+    kubernetes_images: KubernetesImages,
 }
 
 /// What every PEM private key has, of whatever kind; the second way in JSON.
@@ -102,7 +105,11 @@ pub fn prove(compiled: &Compiled) -> Result<()> {
     });
     let nodes = nodes.into_iter().collect::<Result<_>>()?;
     let kubeconfig = first_document(&compiled.kubeconfig)?;
-    let cluster = Cluster { nodes, kubeconfig };
+    let cluster = Cluster {
+        nodes,
+        kubeconfig,
+        kubernetes_images: compiled.cluster.kubernetes_images.clone(),
+    };
     for (name, rule) in RULES {
         rule(&cluster).with_context(|| format!("rule {name}"))?;
     }
@@ -437,10 +444,10 @@ fn images_complete(cluster: &Cluster) -> Result<()> {
     for node in &cluster.nodes {
         let version = Version::parse(&node.plan.kubernetes_version);
         let version = version.map_err(|problem| anyhow!(problem))?;
-        let configured = Configured::of(configuration, version);
+        let configured = Configured::of(configuration, version, &cluster.kubernetes_images);
         let mut needed = match node.plan.role {
-            Role::JoinWorker => images::worker(&configured),
-            Role::Init | Role::JoinControlPlane => images::control_plane(&configured),
+            Role::JoinWorker => configured.worker(),
+            Role::Init | Role::JoinControlPlane => configured.control_plane(),
         };
         for pod in node.manifests()? {
             let containers = pod["spec"]["containers"].as_array();
