@@ -1,5 +1,6 @@
 //! From a cluster file to everything that is written.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -93,7 +94,7 @@ fn assemble(
         anyhow::Ok(Draft::new(config, &cluster, node))
     });
     let drafts = drafts.into_iter().collect::<anyhow::Result<_>>()?;
-    let nodes = merged(request, &cluster, drafts, to);
+    let (nodes, keys) = merged(request, &cluster, drafts, to);
     to.as_result()?;
     renew_admin(&mut secrets, now, to)?;
     let admin = secrets.admin(cluster.version.admin_group())?;
@@ -106,6 +107,7 @@ fn assemble(
         kubeconfig,
         nodes,
         cluster_file: relative(request.cluster_file, request.cluster_file),
+        keys,
         inputs: files,
     })
 }
@@ -120,53 +122,63 @@ fn renew_admin(secrets: &mut Secrets, now: Timestamp, to: &mut Diagnostics) -> a
     Ok(())
 }
 
-/// The nodes with the user's configs merged into nkd's part.
+/// The nodes with the user's configs merged into nkd's part, and the keys that ask for nkd's part.
 fn merged(
     request: &Request<'_>,
     cluster: &Cluster,
     drafts: Vec<Draft>,
     to: &mut Diagnostics,
-) -> Vec<CompiledNode> {
+) -> (Vec<CompiledNode>, BTreeMap<String, &'static str>) {
     let mut nodes = Vec::new();
+    let mut keys = BTreeMap::new();
     let mut users = Users::new(cluster);
     for (node, draft) in cluster.nodes.iter().zip(drafts) {
-        let ignition = match draft {
-            Draft::Whole(text) => text,
-            Draft::Part(own, json) => users.merge(&own, json, node, to).to_string() + "\n",
+        keys.extend(draft.keys);
+        let ignition = match draft.part {
+            Part::Whole(text) => text,
+            Part::Own(own, json) => users.merge(&own, json, node, to).to_string() + "\n",
         };
         let places = users.places(node);
         nodes.push(CompiledNode {
             name: node.name.clone(),
             role: node.role.name(),
+            pool: cluster.pool_of(node).map(|pool| pool.name.clone()),
             address: node.address.to_string(),
             ignition,
             places: places
-                .map(|(path, span)| (path, place(request.cluster_file, span, to)))
+                .map(|(id, span)| (id, place(request.cluster_file, span, to)))
                 .collect(),
             wanted: request.nodes.is_empty() || request.nodes.contains(&node.name),
         });
     }
     users.report_idle_overrides(to);
-    nodes
+    (nodes, keys)
 }
 
 /// nkd's part of a node's config. Encoding it is most of the work, and no node's business but its
 /// own.
-enum Draft {
+struct Draft {
+    keys: Vec<(String, &'static str)>,
+    part: Part,
+}
+
+enum Part {
     /// All there is.
     Whole(String),
     /// What the user's configs are merged with.
-    Part(Config, Value),
+    Own(Config, Value),
 }
 
 impl Draft {
     fn new(config: Config, cluster: &Cluster, node: &Node) -> Self {
         let json = config.to_json();
-        if Users::leave_alone(cluster, node) {
-            Self::Whole(json.to_string() + "\n")
+        let keys = config.keys().collect();
+        let part = if Users::leave_alone(cluster, node) {
+            Part::Whole(json.to_string() + "\n")
         } else {
-            Self::Part(config, json)
-        }
+            Part::Own(config, json)
+        };
+        Self { keys, part }
     }
 }
 
@@ -178,6 +190,7 @@ fn wanted_nodes_exist(cluster: &Cluster, wanted: &[String], to: &mut Diagnostics
     }
 }
 
+/// The files of which the lock file has digests: the digest of a password would let anyone guess it.
 fn files_read(cluster_file: &Path, diagnostics: &Diagnostics) -> Vec<(String, String)> {
     diagnostics
         .files()

@@ -20,6 +20,9 @@ pub struct Compiled {
     pub nodes: Vec<CompiledNode>,
     /// The cluster file's name, without its directory.
     pub cluster_file: String,
+    /// What nodes have from the cluster file, by its path there, and the key that asks for it, as
+    /// [`origin::of`](crate::origin::of) takes it.
+    pub keys: BTreeMap<String, &'static str>,
     /// The input files by their path relative to the cluster file's directory, and their text.
     pub inputs: Vec<(String, String)>,
 }
@@ -30,11 +33,13 @@ pub struct CompiledNode {
     pub name: String,
     /// Its role in the cluster file.
     pub role: &'static str,
+    /// Its pool, if it is in one.
+    pub pool: Option<String>,
     /// Its address.
     pub address: String,
     /// Its Ignition config.
     pub ignition: String,
-    /// Where the user wrote what is on the node, by its path there: file and line.
+    /// Where the user's configs have what is on the node, by its id there: file and line.
     pub places: BTreeMap<String, String>,
     /// Whether it was asked for.
     pub wanted: bool,

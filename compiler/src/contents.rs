@@ -1,6 +1,8 @@
 //! What is in an Ignition file, read back from it.
 
 use anyhow::{Context, Result};
+use nkd_document::mask;
+use nkd_ignition::lists::{self, LISTS, List};
 use serde_json::Value;
 
 /// Who may read a thing, and what it holds.
@@ -8,7 +10,7 @@ use serde_json::Value;
 pub(crate) enum Secrecy {
     /// Holds a private key.
     Key,
-    /// Only root may read it.
+    /// Not everyone on the node may read it.
     Private,
     /// Anyone on the node may read it.
     Public,
@@ -25,9 +27,9 @@ impl Secrecy {
     }
 }
 
-/// A file, directory, link, unit or drop-in.
+/// Something that Ignition makes or changes on a node.
 pub struct Entry {
-    /// Its path on the node.
+    /// Its path on the node, or its name: of a user, a device, a kernel argument.
     pub path: String,
     /// What it is.
     pub kind: &'static str,
@@ -35,52 +37,64 @@ pub struct Entry {
     pub mode: Option<u64>,
     /// Its content, where the config has it.
     pub content: Option<Vec<u8>>,
-    /// What it takes in the config.
+    /// The bytes that it takes in the config.
     pub encoded: usize,
+    /// What the config has on it, without a unit's drop-ins.
+    pub definition: Value,
 }
 
+/// Fields that make a definition secret: the hash of a user's password, and the key of an encrypted device.
+const SECRETS: [&str; 2] = ["passwordHash", "keyFile"];
+
 impl Entry {
-    /// How many bytes it has on the node.
-    pub(crate) fn bytes(&self) -> usize {
-        self.content.as_ref().map_or(0, Vec::len)
+    /// How many bytes it has on the node, if the config has its content.
+    pub(crate) fn bytes(&self) -> Option<usize> {
+        self.content.as_ref().map(Vec::len)
     }
 
     /// Who may read it.
     pub(crate) fn secrecy(&self) -> Secrecy {
         let content = self.content.as_deref().unwrap_or_default();
-        let holds_key = content.windows(11).any(|it| it == b"PRIVATE KEY");
-        match self.mode {
-            _ if holds_key => Secrecy::Key,
-            Some(0o600 | 0o700 | 0o400) => Secrecy::Private,
-            _ => Secrecy::Public,
+        let holds_key = content.windows(11).any(|bytes| bytes == b"PRIVATE KEY");
+        let is_closed = self.mode.is_some_and(|mode| mode & 0o004 == 0);
+        let mut secrets = SECRETS.iter();
+        let has_secret = secrets.any(|field| !self.definition[field].is_null());
+        if holds_key {
+            Secrecy::Key
+        } else if is_closed || has_secret {
+            Secrecy::Private
+        } else {
+            Secrecy::Public
         }
+    }
+
+    /// What it is called in the lock file.
+    pub(crate) fn id(&self) -> String {
+        lists::id(self.kind, &self.path)
     }
 }
 
 /// Everything in a config and in the configs inside it, sorted by path.
 pub fn read(config: &str) -> Result<Vec<Entry>> {
-    let config: Value = serde_json::from_str(config)?;
     let mut entries = Vec::new();
-    collect(&config, &mut entries)?;
-    let nested = config.pointer("/ignition/config/merge");
-    let nested = nested.and_then(Value::as_array).into_iter().flatten();
-    for resource in nested {
-        let inner = decoded(resource).context("nested config")?;
-        collect(&serde_json::from_slice(&inner)?, &mut entries)?;
-    }
+    collect(&serde_json::from_str(config)?, &mut entries)?;
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(entries)
 }
 
-/// What takes how many bytes of a config, the largest first; small things of one directory count
+/// What takes how many bytes of a config, the largest first; small things of one directory or kind count
 /// together.
 pub(crate) fn parts(config: &str) -> Result<Vec<(String, usize)>> {
     let entries = read(config)?;
     let mut parts: Vec<(String, usize)> = Vec::new();
     for entry in entries {
-        let directory = entry.path.rsplit_once('/').map_or("", |(before, _)| before);
+        let id = entry.id();
+        let group = match id.rsplit_once('/') {
+            Some((directory, _)) if id.starts_with('/') => directory,
+            _ => entry.kind,
+        };
         let own = entry.encoded >= OWN_ROW;
-        let name = if own { &entry.path } else { directory };
+        let name = if own { &id } else { group };
         match parts.iter_mut().find(|(known, _)| known == name) {
             Some((_, bytes)) => *bytes += entry.encoded,
             None => parts.push((name.to_owned(), entry.encoded)),
@@ -98,45 +112,88 @@ fn decoded(resource: &Value) -> Option<Vec<u8>> {
     nkd_ignition::decode(resource["source"].as_str()?, compression)
 }
 
+fn items<'a>(config: &'a Value, section: &str, list: &str) -> impl Iterator<Item = &'a Value> {
+    config[section][list].as_array().into_iter().flatten()
+}
+
 fn collect(config: &Value, into: &mut Vec<Entry>) -> Result<()> {
-    let items = |pointer| {
-        let items = config.pointer(pointer).and_then(Value::as_array);
-        items.into_iter().flatten()
-    };
-    for (pointer, kind) in [
-        ("/storage/files", "file"),
-        ("/storage/directories", "directory"),
-        ("/storage/links", "link"),
-    ] {
-        for item in items(pointer) {
-            into.push(Entry {
-                path: item["path"].as_str().context("no path")?.to_owned(),
-                kind,
-                mode: item["mode"].as_u64(),
-                content: decoded(&item["contents"]),
-                encoded: item.to_string().len(),
-            });
+    for list in &LISTS {
+        for item in items(config, list.section, list.name) {
+            into.push(entry(list, item)?);
         }
     }
-    for unit in items("/systemd/units") {
-        let name = unit["name"].as_str().context("no name")?;
-        let path = format!("/etc/systemd/system/{name}");
-        let mut text = |path: String, kind, item: &Value| {
-            let content = item["contents"].as_str().map(|it| it.as_bytes().to_vec());
-            let encoded = content.as_ref().map_or(0, Vec::len);
-            into.push(Entry {
-                path,
-                kind,
-                mode: None,
-                content,
-                encoded,
-            });
-        };
-        for dropin in unit["dropins"].as_array().into_iter().flatten() {
-            let name = dropin["name"].as_str().context("no name")?;
-            text(format!("{path}.d/{name}"), "drop-in", dropin);
+    for unit in items(config, "systemd", "units") {
+        units(unit, into)?;
+    }
+    for (name, setting) in config["ignition"].as_object().into_iter().flatten() {
+        match &**name {
+            "version" => {}
+            "config" => configs(setting, into)?,
+            _ => into.push(bare("setting", format!("ignition.{name}"), setting)),
         }
-        text(path, "unit", unit);
+    }
+    Ok(())
+}
+
+fn entry(list: &List, item: &Value) -> Result<Entry> {
+    let name = list.field.map_or(item, |field| &item[field]);
+    let name = name.as_str().context("an item without a name")?.to_owned();
+    Ok(Entry {
+        mode: item["mode"].as_u64(),
+        content: decoded(&item["contents"]),
+        ..bare(list.kind, name, item)
+    })
+}
+
+/// What has neither mode nor content.
+fn bare(kind: &'static str, path: String, definition: &Value) -> Entry {
+    Entry {
+        path,
+        kind,
+        mode: None,
+        content: None,
+        encoded: definition.to_string().len(),
+        definition: definition.clone(),
+    }
+}
+
+/// A unit and its drop-ins.
+fn units(unit: &Value, into: &mut Vec<Entry>) -> Result<()> {
+    let name = unit["name"].as_str().context("a unit without a name")?;
+    let path = format!("{}/{name}", nkd_ignition::check::UNITS);
+    let mut text = |path: String, kind, definition: Value| {
+        let content = definition["contents"].as_str();
+        let content = content.map(|text| text.as_bytes().to_vec());
+        into.push(Entry {
+            encoded: content.as_ref().map_or(0, Vec::len),
+            content,
+            ..bare(kind, path, &definition)
+        });
+    };
+    let mut unit = unit.clone();
+    let dropins = unit.as_object_mut().and_then(|unit| unit.remove("dropins"));
+    for dropin in dropins.iter().filter_map(Value::as_array).flatten() {
+        let name = dropin["name"]
+            .as_str()
+            .context("a drop-in without a name")?;
+        text(format!("{path}.d/{name}"), "drop-in", dropin.clone());
+    }
+    text(path, "unit", unit);
+    Ok(())
+}
+
+/// The configs that a config is merged with or replaced by.
+fn configs(config: &Value, into: &mut Vec<Entry>) -> Result<()> {
+    let merged = config["merge"].as_array().into_iter().flatten();
+    let replacing = Some(&config["replace"]).filter(|replacing| replacing["source"].is_string());
+    for resource in merged.chain(replacing) {
+        if let Some(inner) = decoded(resource) {
+            let inner = serde_json::from_slice(&inner).context("nested config")?;
+            collect(&inner, into)?;
+        } else {
+            let source = resource["source"].as_str().unwrap_or_default();
+            into.push(bare("config", mask(source), resource));
+        }
     }
     Ok(())
 }

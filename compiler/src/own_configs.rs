@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::config::needs::{Found, Needs};
+use crate::config::needs::{Needs, Violation};
 use crate::config::{Collision, Config, SPEC_MINOR};
-use crate::provenance;
+use crate::origin::{self, Origin};
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_ignition::{check, tree};
 use nkd_model::UserConfig;
@@ -14,7 +14,7 @@ use nkd_model::{Cluster, Node};
 pub struct Users<'a> {
     cluster: &'a Cluster,
     reported: Vec<Collision>,
-    needed: Vec<Found>,
+    needed: Vec<Violation>,
     effective: Vec<&'a Spanned<String>>,
 }
 
@@ -65,7 +65,9 @@ impl<'a> Users<'a> {
         for user in &users {
             for found in own.collisions(user, &names) {
                 if !self.reported.contains(&found) {
-                    let message = format!("{}{}", found.why, origin(&found.with, node, cluster));
+                    let key = own.key(&found.with);
+                    let from = key.map(|key| asked_for_by(key, node, cluster));
+                    let message = format!("{}{}", found.why, from.unwrap_or_default());
                     to.report(Code::IgnitionCollision, found.span, message);
                     self.reported.push(found);
                 }
@@ -112,10 +114,12 @@ impl<'a> Users<'a> {
 }
 
 /// The key of the cluster file, and its line, that nkd's side of a collision is from.
-fn origin(path: &str, node: &Node, cluster: &Cluster) -> String {
-    match provenance::cause(path, &node.name, &cluster.lines) {
-        (Some(key), Some(line)) => format!(", from `{key}` in line {line} of the cluster file"),
-        (Some(key), None) => format!(", the default of `{key}`"),
-        (None, _) => String::new(),
-    }
+fn asked_for_by(key: &str, node: &Node, cluster: &Cluster) -> String {
+    let pool = cluster.pool_of(node).map(|pool| &*pool.name);
+    let origins = origin::of(key, &node.name, pool, &cluster.lines);
+    let texts = origins.iter().map(|Origin { key, line }| match line {
+        Some(line) => format!(", from `{key}` in line {line} of the cluster file"),
+        None => format!(", the default of `{key}`"),
+    });
+    texts.collect()
 }

@@ -27,8 +27,8 @@ mod tests {
     #[test]
     fn results_come_in_the_order_of_the_items() {
         let items: Vec<u32> = (0..1000).collect();
-        let doubled: Vec<u32> = items.iter().map(|it| it * 2).collect();
-        assert_eq!(map(&items, |it| it * 2), doubled);
-        assert!(map(&[], |it: &u32| *it).is_empty());
+        let doubled: Vec<u32> = items.iter().map(|number| number * 2).collect();
+        assert_eq!(map(&items, |number| number * 2), doubled);
+        assert!(map(&[], |number: &u32| *number).is_empty());
     }
 }

@@ -121,8 +121,9 @@ fn kubeadm_may_pull_nothing_where_its_version_can_be_told() {
 /// kubelet's configuration in what the init node's kubeadm is given.
 fn kubelet(kubeadm: &str) -> Value {
     let documents = nkd_document::yaml::fragment(kubeadm).unwrap();
-    let is_kubelets = |it: &Value| it["kind"] == "KubeletConfiguration";
-    documents.into_iter().find(is_kubelets).unwrap()
+    let mut documents = documents.into_iter();
+    let kubelets = documents.find(|document| document["kind"] == "KubeletConfiguration");
+    kubelets.unwrap()
 }
 
 /// The images that CRI-O pins on a node, if it is told any.
@@ -232,8 +233,8 @@ fn a_node_gets_the_smallest_bundle_that_has_all_it_runs() {
         "pause:3.10",
         "coredns/coredns:v1.11.3",
     ];
-    let worker = worker.map(|image| format!("registry.k8s.io/{image}"));
-    let worker = worker.each_ref().map(String::as_str);
+    let names = worker.map(|image| format!("registry.k8s.io/{image}"));
+    let worker = names.each_ref().map(String::as_str);
     fs::write(site.path("worker.tar"), tiny_bundle(&worker, "amd64")).unwrap();
     let files = |node| {
         let (plan, _) = compiled(&site, node);

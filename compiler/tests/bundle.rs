@@ -337,8 +337,8 @@ fn an_archive_with_index_and_list_knows_the_names_of_both() {
     layout.write();
     let manifest = fs::read(layout.blob_path(&layout.index[0]["digest"])).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
-    let file = |it: &Value| {
-        let digest = it["digest"].as_str().unwrap();
+    let file = |descriptor: &Value| {
+        let digest = descriptor["digest"].as_str().unwrap();
         digest.replace("sha256:", "blobs/sha256/")
     };
     let layers = manifest["layers"].as_array().unwrap();

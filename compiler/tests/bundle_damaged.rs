@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use common::images::{Image, Layout, NAME, add, docker_archive, gzip, image, layer, made, verdict};
-use nkd::bundle::Progress;
+use nkd::bundle::ProgressMonitor;
 use nkd_bundle::Digest;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -218,7 +218,7 @@ struct Stops {
     after: Cell<u64>,
 }
 
-impl Progress for Stops {
+impl ProgressMonitor for Stops {
     fn say(&self, _: &str) {}
 
     fn begin(&self, what: &str, _: u64) {

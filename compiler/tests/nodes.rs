@@ -265,8 +265,9 @@ fn feature_gates(cluster: &str, version: &str, api: &str, overlay: &str) -> Valu
     compile(&cluster_file, &out, &[]);
     let documents = common::file(&ignition(&out, "cp1"), paths::KUBEADM).unwrap();
     let documents = nkd_document::yaml::fragment(&documents).unwrap();
-    let kind = |it: &&Value| it["kind"] == "ClusterConfiguration";
-    documents.iter().find(kind).unwrap()["featureGates"].clone()
+    let mut documents = documents.iter();
+    let configuration = documents.find(|document| document["kind"] == "ClusterConfiguration");
+    configuration.unwrap()["featureGates"].clone()
 }
 
 #[test]

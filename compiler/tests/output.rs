@@ -113,7 +113,8 @@ fn the_same_input_and_secrets_give_the_same_bytes() {
 #[test]
 fn another_cluster_has_other_secrets() {
     let (one, two) = (compile_demo(), compile_demo());
-    let secrets = |it: &Compiled| fs::read_to_string(it.out.join("secrets.json")).unwrap();
+    let secrets =
+        |compiled: &Compiled| fs::read_to_string(compiled.out.join("secrets.json")).unwrap();
     let (one, two) = (
         Secrets::parse(&secrets(&one)),
         Secrets::parse(&secrets(&two)),

@@ -4,7 +4,7 @@
 mod common;
 
 use common::tamper::{KUBEADM, PLAN, TOKEN, edit, entry, highly_available, replace};
-use common::{compiled_from, demo, tests};
+use common::{compiled_from, compiled_with, demo, tests};
 use nkd::compiled::Compiled;
 use nkd::proof::prove;
 
@@ -392,19 +392,6 @@ const BROKEN_RUNTIMES: [(&str, &str, &str, &str, &str, &str); 11] = [
         "docker",
     ),
 ];
-
-/// The demo with another runtime and version, and what else `spec` is to hold.
-fn compiled_with(runtime: &str, version: &str, more: &str) -> Compiled {
-    let directory = tempfile::tempdir().unwrap();
-    let cluster_file = directory.path().join("cluster.yaml");
-    let text = std::fs::read_to_string(demo()).unwrap();
-    let text = text.replace("v1.20.2", version).replace(
-        "spec:\n",
-        &format!("spec:\n  runtime: {{name: {runtime}}}\n{more}"),
-    );
-    std::fs::write(&cluster_file, text).unwrap();
-    compiled_from(&cluster_file)
-}
 
 /// Asserts that a rule fails once a file of the first node is changed.
 fn breaks_when_changed(mut cluster: Compiled, rule: &str, path: &str, from: &str, to: &str) {

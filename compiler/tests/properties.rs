@@ -150,7 +150,7 @@ impl Choices {
                 "os": {"kernelArguments": ["quiet"]},
             });
             if worker.interface {
-                let bits = |it: &str| if it.contains(':') { 64 } else { 24 };
+                let bits = |address: &str| if address.contains(':') { 64 } else { 24 };
                 let addresses = address
                     .split(',')
                     .map(|address| format!("{address}/{}", bits(address)));

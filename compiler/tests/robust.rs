@@ -79,3 +79,55 @@ fn deep_nesting_is_explained() {
         refused(&cluster_file, "NKD0002");
     }
 }
+
+#[test]
+fn large_clusters_and_manifests_are_read() {
+    use std::fmt::Write as _;
+    let directory = tempfile::tempdir().unwrap();
+    let cluster_file = directory.path().join("cluster.yaml");
+    let mut text = String::from(
+        "apiVersion: nkd.openeuler.org/v1alpha1
+kind: Cluster
+metadata: {name: large}
+spec:
+  kubernetes:
+    version: v1.31.2
+    endpoint: 10.0.0.10:6443
+    networking: {podSubnet: 100.64.0.0/10}
+  network: {manifests: [crd.yaml]}
+  nodes:
+",
+    );
+    for index in 0..10_000 {
+        let (high, low) = (index / 250, index % 250 + 1);
+        let _ = writeln!(
+            text,
+            "  - name: w{index}
+    role: worker
+    address: 10.1.{high}.{low}
+    mac: 52:54:00:00:{high:02x}:{low:02x}
+    labels: {{topology.kubernetes.io/zone: z1, example.org/rack: r{high}, example.org/unit: u{low}}}
+    interfaces:
+    - name: eth0
+      addresses: [10.1.{high}.{low}/16]
+      gateways: [10.1.255.254]
+      dns: [10.1.255.253, 10.1.255.252]"
+        );
+    }
+    fs::write(&cluster_file, text).unwrap();
+    let mut crd = String::from(
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nproperties:\n",
+    );
+    for index in 0..20_000 {
+        let _ = writeln!(
+            crd,
+            "  field{index}:\n    description: Field {index} of a custom resource.\n    type: string"
+        );
+    }
+    assert!(crd.len() > 1_500_000, "{}", crd.len());
+    fs::write(directory.path().join("crd.yaml"), crd).unwrap();
+    // The one thing that is wrong, so that nothing is compiled.
+    let run = nkd(directory.path(), &["validate", "cluster.yaml"]);
+    assert!(run.stderr.starts_with("error[NKD0110]"), "{}", run.stderr);
+    assert!(run.stderr.ends_with("\n1 error\n"), "{}", run.stderr);
+}

@@ -101,3 +101,37 @@ fn a_new_cluster_file_names_every_key_and_shows_the_defaults() {
         }
     }
 }
+
+/// The value of a key, or of an item of its list, with references followed.
+fn child<'a>(schema: &'a Value, parent: &'a Value, key: &str) -> Option<&'a Value> {
+    let options = parent["anyOf"].as_array().into_iter().flatten();
+    let mut parents = options.chain([parent, &parent["items"]]);
+    parents.find_map(|parent| match parent["$ref"].as_str() {
+        Some(reference) => child(schema, schema.pointer(&reference[1..])?, key),
+        None if parent["items"].is_object() => child(schema, &parent["items"], key),
+        None => parent["properties"].get(key),
+    })
+}
+
+#[test]
+fn what_is_on_a_node_is_asked_for_by_keys_that_exist() {
+    let directory = tempfile::tempdir().unwrap();
+    common::full(directory.path());
+    let full = common::compiled_from(&directory.path().join("cluster.yaml"));
+    let others =
+        ["crio", "isulad", "docker"].map(|runtime| common::compiled_with(runtime, "v1.31.2", ""));
+    let schema = schema::schema();
+    let levels: [&[&str]; 3] = [&["spec"], &["spec", "pools"], &["spec", "nodes"]];
+    for (path, key) in others
+        .iter()
+        .chain([&full])
+        .flat_map(|cluster| &cluster.keys)
+    {
+        let exists = levels.into_iter().any(|level| {
+            let mut keys = level.iter().copied().chain(key.split_terminator('.'));
+            keys.try_fold(&schema, |parent, key| child(&schema, parent, key))
+                .is_some()
+        });
+        assert!(exists, "{path}: {key}");
+    }
+}

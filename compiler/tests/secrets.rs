@@ -260,3 +260,31 @@ fn an_authority_that_ends_is_noted_in_time_and_refused_before_its_tokens_would_o
         );
     }
 }
+
+#[test]
+fn no_digest_of_a_password_is_in_the_lock_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = common::full(directory.path());
+    let lock = std::fs::read_to_string(out.join("cluster.lock")).unwrap();
+    let lock: serde_json::Value = serde_json::from_str(&lock).unwrap();
+    let inputs = lock["inputs"].as_object().unwrap();
+    assert!(inputs.contains_key("cluster.yaml"));
+    assert!(directory.path().join("password.txt").exists());
+    assert!(!inputs.contains_key("password.txt"), "{inputs:?}");
+}
+
+#[test]
+fn a_password_in_the_url_of_a_server_is_not_echoed() {
+    let demo = common::demo();
+    let run = common::nkd(
+        std::path::Path::new("/"),
+        &[
+            "validate",
+            demo.to_str().unwrap(),
+            "--url",
+            "http://u:swordfish@h/",
+        ],
+    );
+    assert_eq!(run.status, Some(1), "{}", run.stderr);
+    assert!(!run.stderr.contains("swordfish"), "{}", run.stderr);
+}

@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn archive(bytes: &[u8]) -> Vec<u8> {
     let text = std::str::from_utf8(bytes).ok();
-    let Some(text) = text.and_then(|it| it.strip_prefix("=== ")) else {
+    let Some(text) = text.and_then(|text| text.strip_prefix("=== ")) else {
         return bytes.to_vec();
     };
     let mut builder = tar::Builder::new(Vec::new());

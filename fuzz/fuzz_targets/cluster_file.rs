@@ -62,7 +62,7 @@ fuzz_target!(|text: &str| {
     let shows = secrets
         .private_texts()
         .into_iter()
-        .find(|it| shown.contains(it));
+        .find(|secret| shown.contains(secret));
     assert!(shows.is_none(), "{shown}");
     assert!(
         compiled.is_none() || diagnostics.is_empty(),
@@ -86,12 +86,12 @@ fn ignition_takes(compiled: &Compiled, to: &mut Diagnostics) {
         takes(&node.ignition);
     }
     let carried = carrier::carry(compiled, &Target::ALL, Some(&server), to).expect("carriers");
-    for it in carried {
-        takes(&it.text);
-        let limit = it.target.limit().unwrap_or(usize::MAX);
-        assert!(it.text.len() <= limit, "{} bytes", it.text.len());
-        if it.form == carrier::Form::Packed {
-            takes(&unpack(&it.text).expect("a packed config"));
+    for config in carried {
+        takes(&config.text);
+        let limit = config.target.limit().unwrap_or(usize::MAX);
+        assert!(config.text.len() <= limit, "{} bytes", config.text.len());
+        if config.form == carrier::Form::Packed {
+            takes(&unpack(&config.text).expect("a packed config"));
         }
     }
 }

@@ -103,6 +103,7 @@ pub(crate) fn freeze(group: &str) -> Result<()> {
 /// Kills every process in the cgroups, and waits until they are gone.
 pub(crate) fn kill(group: &str) -> Result<()> {
     crate::teardown::retry(Duration::from_secs(10), || {
+        thaw(group)?;
         let processes = processes(group)?;
         for pid in &processes {
             // It may be gone by now.
@@ -115,6 +116,22 @@ pub(crate) fn kill(group: &str) -> Result<()> {
         );
         Ok(())
     })
+}
+
+/// Thaws the groups of version 1. runc freezes a container to change it, and may be killed before it thaws it again.
+/// In version 1 a frozen process takes no signal, not even SIGKILL.
+fn thaw(group: &str) -> Result<()> {
+    for hierarchy in hierarchies()? {
+        for directory in tree(&hierarchy.join(group)) {
+            let state = directory.join("freezer.state");
+            let is_frozen = fs::read_to_string(&state).is_ok_and(|text| text.trim() != "THAWED");
+            if is_frozen {
+                fs::write(&state, "THAWED")
+                    .with_context(|| format!("can't write {}", state.display()))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Removes the cgroups, which must be empty.
@@ -141,4 +158,32 @@ fn tree(top: &Path) -> Vec<PathBuf> {
         found.push(directory);
     }
     found
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn processes_that_runc_left_frozen_are_killed() {
+        let freezer = Path::new(ROOT).join("freezer");
+        if !freezer.join("cgroup.procs").exists() {
+            eprintln!("no hierarchy of version 1 has the freezer here");
+            return;
+        }
+        let name = format!("nkd-freezer-{}", std::process::id());
+        let group = freezer.join(&name).join("w1/container");
+        fs::create_dir_all(&group).unwrap();
+        let mut process = Command::new("sleep").arg("600").spawn().unwrap();
+        fs::write(group.join("cgroup.procs"), process.id().to_string()).unwrap();
+        fs::write(group.join("freezer.state"), "FROZEN").unwrap();
+        // The dead process leaves its group when its parent has waited for it.
+        let waiting = std::thread::spawn(move || process.wait());
+        kill(&name).unwrap();
+        waiting.join().unwrap().unwrap();
+        remove(&name).unwrap();
+    }
 }

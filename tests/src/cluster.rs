@@ -8,8 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
-use crate::callbacks::Callbacks;
-use crate::image::Image;
+use crate::callbacks::CallbackReceiver;
+use crate::image::OsImage;
 use crate::kubernetes::Kubernetes;
 use crate::lab::Lab;
 use crate::machine::Machine;
@@ -65,7 +65,7 @@ impl ClusterFile {
     }
 
     /// Sends callbacks to the receiver.
-    pub fn report_to(&mut self, callbacks: &Callbacks) -> Result<()> {
+    pub fn report_to(&mut self, callbacks: &CallbackReceiver) -> Result<()> {
         self.add("callbacks-ca.pem", callbacks.ca_pem())?;
         let report = json!({ "url": callbacks.url(), "caFile": "callbacks-ca.pem" });
         map(&mut self.document["spec"])?.insert("report".into(), report);
@@ -166,7 +166,7 @@ impl ClusterFile {
         if let Some(runtime) = spec.get_mut("runtime") {
             map(runtime)?.remove("sandboxImage");
         }
-        spec.insert("airgap".into(), json!({ "images": Image::ARCHIVES }));
+        spec.insert("airgap".into(), json!({ "images": OsImage::ARCHIVES }));
 
         self.add("testbed-kubeadm.yaml", &overlay::kubeadm())
     }
@@ -231,12 +231,12 @@ impl Cluster {
     }
 
     /// The machine of a node, not yet started.
-    pub fn machine(&self, lab: &Lab, image: &Image, node: &str) -> Result<Machine> {
+    pub fn machine(&self, lab: &Lab, image: &OsImage, node: &str) -> Result<Machine> {
         lab.machine(image, node, &self.ignition(node))
     }
 
     /// The machines of all nodes, not yet started, in the cluster file's order.
-    pub fn machines(&self, lab: &Lab, image: &Image) -> Result<Vec<Machine>> {
+    pub fn machines(&self, lab: &Lab, image: &OsImage) -> Result<Vec<Machine>> {
         self.nodes
             .iter()
             .map(|node| self.machine(lab, image, &node.name))

@@ -14,14 +14,14 @@ pub const CTR: [&str; 3] = ["ctr", "--namespace", "k8s.io"];
 
 /// A release series of containerd that runs on the node's system and comes from a newer suite of Debian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Containerd {
+pub enum ContainerdSeries {
     /// 1.7, the last series with CRI's v1alpha2, from Debian 13.
     V1_7,
     /// 2, with CRI's v1 alone, from Debian's unstable suite, which moves on.
     V2,
 }
 
-impl Containerd {
+impl ContainerdSeries {
     const fn suite(self) -> &'static str {
         match self {
             Self::V1_7 => "trixie",

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::mount::{MsFlags, mount};
 
-use crate::image::Image;
+use crate::image::OsImage;
 use crate::{command, teardown};
 
 /// Directories that must not be on overlayfs, because containers' own overlayfs is in them.
@@ -43,7 +43,7 @@ impl FileSystem {
 }
 
 /// Makes the disk in a machine's directory, mounted as `root` there.
-pub(crate) fn make(machine: &Path, image: &Image) -> Result<()> {
+pub(crate) fn make(machine: &Path, image: &OsImage) -> Result<()> {
     let file = machine.join(FILE);
     File::create(&file)?.set_len(SIZE)?;
     command::run(image.file_system().formatter(), [Path::new("-q"), &file])?;
@@ -51,7 +51,7 @@ pub(crate) fn make(machine: &Path, image: &Image) -> Result<()> {
 }
 
 /// Mounts the disk; after a cut this replays the file system's log.
-pub(crate) fn attach(machine: &Path, image: &Image) -> Result<()> {
+pub(crate) fn attach(machine: &Path, image: &OsImage) -> Result<()> {
     let disk = machine.join(MOUNTED);
     fs::create_dir_all(&disk)?;
     let options = ["-o", "loop"].map(Path::new);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use crate::cache::Cache;
-use crate::containerd::Containerd;
+use crate::containerd::ContainerdSeries;
 use crate::disk::FileSystem;
 use crate::kubernetes::Kubernetes;
 use crate::programs::Programs;
@@ -17,14 +17,14 @@ use crate::{command, node};
 
 /// An OS image, as overlayfs layers.
 #[derive(Debug, Clone)]
-pub struct Image {
+pub struct OsImage {
     layer: Arc<Scope>,
     containerd: Option<PathBuf>,
     node: PathBuf,
     file_system: FileSystem,
 }
 
-impl Image {
+impl OsImage {
     /// Where the image keeps the archives of Kubernetes' images: a cluster's `airgap.images`.
     pub const ARCHIVES: &str = "/usr/share/nkd/images";
 
@@ -104,7 +104,7 @@ impl Image {
     }
 
     /// The same with another containerd than the node's own.
-    pub fn with_containerd(self, cache: &Cache, containerd: Containerd) -> Result<Self> {
+    pub fn with_containerd(self, cache: &Cache, containerd: ContainerdSeries) -> Result<Self> {
         Ok(Self {
             containerd: Some(containerd.layer(cache)?),
             ..self

@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 
 use crate::balancer::Balancer;
 use crate::cache::Cache;
-use crate::callbacks::Callbacks;
+use crate::callbacks::CallbackReceiver;
 use crate::command;
-use crate::image::Image;
+use crate::image::OsImage;
 use crate::impostor::{Guise, Impostor};
 use crate::machine::Machine;
 use crate::registry::{Login, Registry};
@@ -48,13 +48,13 @@ impl Lab {
     }
 
     /// A new machine whose disk holds the image, with the Ignition file applied, not yet started.
-    pub fn machine(&self, image: &Image, name: &str, ignition: &Path) -> Result<Machine> {
+    pub fn machine(&self, image: &OsImage, name: &str, ignition: &Path) -> Result<Machine> {
         Machine::new(&self.scope, image, name, ignition)
     }
 
     /// A receiver of callbacks at the gateway's address.
-    pub fn callbacks(&self) -> Result<Callbacks> {
-        Callbacks::listen(&self.namespace(), &self.scratch("callbacks")?)
+    pub fn callbacks(&self) -> Result<CallbackReceiver> {
+        CallbackReceiver::listen(&self.namespace(), &self.scratch("callbacks")?)
     }
 
     /// A load balancer at the gateway's address for the API of control planes, by their addresses.

@@ -4,12 +4,12 @@
 //! ```no_run
 //! # use std::path::Path;
 //! # use testbed::requirements::{self, Purpose};
-//! # use testbed::{Cache, Image, Kubernetes, Lab, Programs};
+//! # use testbed::{Cache, OsImage, Kubernetes, Lab, Programs};
 //! # fn main() -> anyhow::Result<()> {
 //! requirements::ensure(Purpose::Machines)?;
 //! let cache = Cache::open()?;
 //! let kubernetes = Kubernetes::built_in(&cache)?;
-//! let image = Image::build(&cache, &kubernetes, &Programs::build()?)?;
+//! let image = OsImage::build(&cache, &kubernetes, &Programs::build()?)?;
 //! let lab = Lab::new(&cache)?;
 //! let machine = lab.machine(&image, "cp1", Path::new("out/nodes/cp1.ign"))?;
 //! machine.boot()?;
@@ -54,11 +54,11 @@ pub mod usage;
 pub mod web;
 
 pub use cache::Cache;
-pub use callbacks::Callbacks;
+pub use callbacks::CallbackReceiver;
 pub use cluster::{Cluster, ClusterFile};
-pub use containerd::Containerd;
+pub use containerd::ContainerdSeries;
 pub use disk::{FileSystem, Stalled};
-pub use image::Image;
+pub use image::OsImage;
 pub use kubernetes::Kubernetes;
 pub use lab::Lab;
 pub use machine::Machine;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::Pid;
 
 use crate::disk::Stalled;
-use crate::image::Image;
+use crate::image::OsImage;
 use crate::stick::Stick;
 use crate::teardown::Scope;
 use crate::{cgroup, command, disk, ignition};
@@ -56,11 +56,16 @@ pub struct Machine {
     directory: PathBuf,
     running: Mutex<Option<Child>>,
     devices: Mutex<Vec<PathBuf>>,
-    image: Image,
+    image: OsImage,
 }
 
 impl Machine {
-    pub(crate) fn new(lab: &Arc<Scope>, image: &Image, name: &str, config: &Path) -> Result<Self> {
+    pub(crate) fn new(
+        lab: &Arc<Scope>,
+        image: &OsImage,
+        name: &str,
+        config: &Path,
+    ) -> Result<Self> {
         ensure!(
             name.len() <= 12,
             "{name}: a machine's name has at most 12 characters"

@@ -12,7 +12,7 @@ use crate::cluster::{Cluster, ClusterFile};
 use crate::programs::workspace;
 use crate::registry::Registry;
 use crate::requirements::{self, Purpose};
-use crate::{Cache, Callbacks, Image, Kubernetes, Lab, Machine, Programs};
+use crate::{Cache, CallbackReceiver, Kubernetes, Lab, Machine, OsImage, Programs};
 
 /// A lab with a receiver of callbacks, and a cluster file that isn't compiled yet.
 #[derive(Debug)]
@@ -22,9 +22,9 @@ pub struct Scenario {
     /// The Kubernetes under test.
     pub kubernetes: Kubernetes,
     /// The OS image.
-    pub image: Image,
+    pub image: OsImage,
     /// Receives what the nodes report.
-    pub callbacks: Callbacks,
+    pub callbacks: CallbackReceiver,
     /// The cluster file, which reports to `callbacks`.
     pub file: ClusterFile,
     /// The lab; last, so that it goes last.
@@ -43,7 +43,7 @@ impl Scenario {
         let cache = Cache::open()?;
         let kubernetes = Kubernetes::chosen(&cache)?;
         let programs = Programs::build()?;
-        let image = Image::build(&cache, &kubernetes, &programs)?;
+        let image = OsImage::build(&cache, &kubernetes, &programs)?;
         let lab = Lab::new(&cache)?;
         let callbacks = lab.callbacks()?;
         let example = workspace().join(format!("examples/{example}/cluster.yaml"));

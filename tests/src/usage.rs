@@ -53,7 +53,7 @@ impl Process {
             .split_whitespace()
             .skip(11)
             .take(4)
-            .map_while(|it| it.parse().ok())
+            .map_while(|number| number.parse().ok())
             .collect();
         let [user, system, children_user, children_system] = ticks[..] else {
             return None;

@@ -9,13 +9,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
 use sha2::Sha256;
 use testbed::callbacks::Mood;
-use testbed::{Cache, Callbacks, Lab};
+use testbed::{Cache, CallbackReceiver, Lab};
 
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER_KEY: &str = "whsec_AAAA9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// Sends an event from within the lab, as a node does, and returns the HTTP status.
-fn send(lab: &Lab, callbacks: &Callbacks, id: &str, key: &str) -> String {
+fn send(lab: &Lab, callbacks: &CallbackReceiver, id: &str, key: &str) -> String {
     let event = json!({
         "sequence": 1, "id": id, "time": "2026-01-01T00:00:00Z", "boot": "b", "node": "cp1",
         "kind": "started", "message": "hello",

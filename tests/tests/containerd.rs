@@ -10,7 +10,7 @@ use testbed::containerd::{CTR, has_what_the_plan_pins};
 use testbed::events::{await_event, await_soon, events, is};
 use testbed::registry::{Login, Registry};
 use testbed::scenario::{Scenario, wait_until_ready};
-use testbed::{Cache, Containerd, Kubernetes, Machine};
+use testbed::{Cache, ContainerdSeries, Kubernetes, Machine};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -22,7 +22,7 @@ const ROOTS: &str = r#"labels."containerd.io/gc.root"==nkd"#;
 const POD: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// A scenario whose image has another containerd.
-fn scenario(containerd: Containerd) -> Scenario {
+fn scenario(containerd: ContainerdSeries) -> Scenario {
     let mut scenario = Scenario::new().unwrap();
     let cache = Cache::open().unwrap();
     scenario.image = scenario.image.with_containerd(&cache, containerd).unwrap();
@@ -39,7 +39,12 @@ const CREDENTIALS: [&str; 3] = [
 
 /// containerd is of the series, and has taken the whole of its configuration without a complaint but those
 /// that are known.
-fn takes_its_configuration(machine: &Machine, containerd: Containerd, pause: &str, known: &[&str]) {
+fn takes_its_configuration(
+    machine: &Machine,
+    containerd: ContainerdSeries,
+    pause: &str,
+    known: &[&str],
+) {
     let is_new = |line: &&str| !known.iter().any(|known| line.contains(known));
     let version = machine.check(["containerd", "--version"]).unwrap();
     let (series, number) = (containerd.series(), version.split_whitespace().nth(2));
@@ -106,7 +111,7 @@ fn nothing_is_left_of_the_load(machine: &Machine) {
 
 #[test]
 fn nodes_on_containerd_1_7_become_ready_from_a_bundle() {
-    let mut scenario = scenario(Containerd::V1_7);
+    let mut scenario = scenario(ContainerdSeries::V1_7);
     let bundle = scenario.bundle_in_image().unwrap();
     let cluster = scenario.compile().unwrap();
     let machines = ["cp1", "w1"].map(|node| scenario.machine(&cluster, node).unwrap());
@@ -117,7 +122,7 @@ fn nodes_on_containerd_1_7_become_ready_from_a_bundle() {
     let pause = scenario.kubernetes.image("pause").unwrap();
     for machine in &machines {
         wait_until_ready(machine, PATIENCE).unwrap();
-        takes_its_configuration(machine, Containerd::V1_7, &pause, &[]);
+        takes_its_configuration(machine, ContainerdSeries::V1_7, &pause, &[]);
         has_what_the_plan_pins(machine).unwrap();
         nothing_is_left_of_the_load(machine);
     }
@@ -126,7 +131,7 @@ fn nodes_on_containerd_1_7_become_ready_from_a_bundle() {
 /// With a kubelet before 1.23, which can't speak CRI's v1, the node can't come further than `kubeadm`.
 #[test]
 fn containerd_2_loads_a_bundle_again_after_a_power_cut_and_knows_the_mirrors() {
-    let mut scenario = scenario(Containerd::V2);
+    let mut scenario = scenario(ContainerdSeries::V2);
     let bundle = scenario.bundle_in_image().unwrap();
     let mirror = mirror(&mut scenario);
     let cluster = scenario.compile().unwrap();
@@ -158,7 +163,7 @@ fn containerd_2_loads_a_bundle_again_after_a_power_cut_and_knows_the_mirrors() {
     assert!(again, "{told:?}");
 
     let pause = scenario.kubernetes.image("pause").unwrap();
-    takes_its_configuration(&machine, Containerd::V2, &pause, &CREDENTIALS);
+    takes_its_configuration(&machine, ContainerdSeries::V2, &pause, &CREDENTIALS);
     has_what_the_plan_pins(&machine).unwrap();
     nothing_is_left_of_the_load(&machine);
     let leases = CTR.into_iter().chain(["leases", "list", "--quiet"]);

@@ -7,8 +7,8 @@ mod cut;
 
 use std::time::Duration;
 
-use cut::{Blow, MANIFEST, Moment, Role, Table, UP};
-use nkd_contract::{Kind, Stage, paths};
+use cut::{Blow, MANIFEST, Moment, Table, UP};
+use nkd_contract::{Kind, Role, Stage, paths};
 use testbed::FileSystem;
 use testbed::scenario::Scenario;
 

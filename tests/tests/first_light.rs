@@ -33,7 +33,7 @@ fn a_cluster_file_becomes_ready_nodes_that_say_so() {
             .wait_for("the node to be Ready", PATIENCE, || {
                 let worker = machine.process(WORKER);
                 let used = worker.and_then(Process::usage);
-                peak = peak.max(used.map_or(0, |it| it.memory));
+                peak = peak.max(used.map_or(0, |usage| usage.memory));
                 Ok(property(machine, "State")? == r#"s "ready""#)
             })
             .unwrap();

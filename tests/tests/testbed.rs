@@ -9,12 +9,12 @@ use std::time::Duration;
 use serde_json::json;
 use testbed::overlay::{self, Node};
 use testbed::requirements::{self, Purpose};
-use testbed::{Cache, Image, Kubernetes, Lab, Machine, ignition};
+use testbed::{Cache, Kubernetes, Lab, Machine, OsImage, ignition};
 
 const ADDRESS: &str = "10.200.0.11";
 
 /// A machine like the ones users install by hand: containerd configured, kubelet enabled.
-fn plain_machine(lab: &Lab, image: &Image, kubernetes: &Kubernetes) -> Machine {
+fn plain_machine(lab: &Lab, image: &OsImage, kubernetes: &Kubernetes) -> Machine {
     let mut config = overlay::user_ignition(&Node {
         address: ADDRESS,
         nodes: &[ADDRESS],
@@ -47,7 +47,7 @@ fn kubeadm_makes_a_ready_node_that_survives_a_power_cut() {
     let cache = Cache::open().unwrap();
     requirements::ensure(Purpose::Tests).unwrap();
     let kubernetes = Kubernetes::chosen(&cache).unwrap();
-    let image = Image::without_product(&cache, &kubernetes).unwrap();
+    let image = OsImage::without_product(&cache, &kubernetes).unwrap();
     let lab = Lab::new(&cache).unwrap();
     let machine = plain_machine(&lab, &image, &kubernetes);
     machine.boot().unwrap();
@@ -55,7 +55,7 @@ fn kubeadm_makes_a_ready_node_that_survives_a_power_cut() {
 
     let import = format!(
         "for a in {}/*.tar; do ctr -n k8s.io images import $a; done",
-        Image::ARCHIVES
+        OsImage::ARCHIVES
     );
     machine.check(["sh", "-c", &import]).unwrap();
     let api = kubernetes.kubeadm_api().unwrap();

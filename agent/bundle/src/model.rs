@@ -96,7 +96,7 @@ struct Index {
 }
 
 #[derive(Deserialize)]
-struct Manifest {
+struct ImageManifest {
     config: Descriptor,
     layers: Vec<Descriptor>,
 }
@@ -176,7 +176,7 @@ impl Image {
         media_type: String,
         manifest_bytes: Vec<u8>,
     ) -> Result<Self, Invalid> {
-        let manifest: Manifest = serde_json::from_slice(&manifest_bytes)?;
+        let manifest: ImageManifest = serde_json::from_slice(&manifest_bytes)?;
         if manifest.config.blob.size > JSON_LIMIT {
             return Err(Invalid::other("its configuration is too large"));
         }

@@ -50,7 +50,7 @@ fn what_was_written_is_read_and_shared_blobs_are_there_once() {
         .contents()
         .blobs
         .iter()
-        .filter(|it| it.digest == shared);
+        .filter(|blob| blob.digest == shared);
     assert_eq!(there.count(), 1);
     assert_eq!(
         reader.contents().owners(&shared),
@@ -96,7 +96,10 @@ fn another_bundle_than_the_pinned_one_is_refused_by_its_index() {
 #[test]
 fn a_flipped_byte_of_a_layer_names_the_layer_and_its_images() {
     let mut bytes = two().bytes;
-    let at = bytes.windows(600).position(|it| it == [7; 600]).unwrap();
+    let at = bytes
+        .windows(600)
+        .position(|content| content == [7; 600])
+        .unwrap();
     bytes[at + 5] ^= 1;
     let error = read(&bytes, None).unwrap_err().to_string();
     assert!(
@@ -121,9 +124,10 @@ fn a_missing_layer_an_extra_file_and_a_path_that_leads_out_are_unexpected() {
         layout.write(&mut bytes, give).unwrap();
         bytes
     };
-    let missing = write(&|it| drop(it.entries.pop()));
-    let extra = write(&|it| {
-        it.entries
+    let missing = write(&|layout| drop(layout.entries.pop()));
+    let extra = write(&|layout| {
+        layout
+            .entries
             .push(nkd_bundle::Entry::bytes("blobs/sha256/extra", vec![1]));
     });
     let mut path = bundle.bytes.clone();
@@ -133,9 +137,9 @@ fn a_missing_layer_an_extra_file_and_a_path_that_leads_out_are_unexpected() {
     header.set_size(100);
     header.set_cksum();
     path[last..last + 512].copy_from_slice(header.as_bytes());
-    for (bytes, found) in [(missing, "the end"), (extra, "extra"), (path, "passwd")] {
+    for (bytes, expected) in [(missing, "the end"), (extra, "extra"), (path, "passwd")] {
         match read(&bytes, None).unwrap_err() {
-            Error::Unexpected { found: it, .. } => assert!(it.contains(found), "{it}"),
+            Error::Unexpected { found, .. } => assert!(found.contains(expected), "{found}"),
             other => panic!("{other}"),
         }
     }

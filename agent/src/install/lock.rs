@@ -12,7 +12,7 @@ use crate::system::Root;
 
 /// Held for as long as this lives, and no longer than its process.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub(crate) struct InstallLock {
     _file: Flock<File>,
 }
 
@@ -20,7 +20,7 @@ pub(crate) struct Lock {
 ///
 /// # Errors
 /// Another process holds it, which the error names; or the file can't be opened.
-pub(crate) fn take(root: &Root) -> anyhow::Result<Lock> {
+pub(crate) fn take(root: &Root) -> anyhow::Result<InstallLock> {
     let path = root.path(paths::LOCK);
     let opened = path
         .parent()
@@ -31,7 +31,7 @@ pub(crate) fn take(root: &Root) -> anyhow::Result<Lock> {
         Ok(mut file) => {
             file.set_len(0)?;
             write!(file, "{}", std::process::id())?;
-            Ok(Lock { _file: file })
+            Ok(InstallLock { _file: file })
         }
         Err((mut file, Errno::EWOULDBLOCK)) => {
             let mut holder = String::new();

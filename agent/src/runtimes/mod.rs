@@ -2,12 +2,12 @@
 //!
 //! Units, sockets and directories are in [`Runtime`] itself, because the compiler needs them too.
 
+mod archive_format;
 mod containerd;
 mod cri;
 mod crio;
 mod docker;
 mod error;
-mod form;
 mod isulad;
 mod load;
 
@@ -19,9 +19,9 @@ use nkd_bundle::{Blob, Digest, Image};
 use nkd_contract::Runtime;
 
 use crate::system::{Command, Root};
+pub(crate) use archive_format::ArchiveFormat;
 pub(crate) use containerd::ContentStore;
 pub(crate) use error::RuntimeError;
-pub(crate) use form::Form;
 pub(crate) use load::{Load, clear_spool};
 
 /// How long one image may take to load. It may have several gigabytes, and the disk may be slow.
@@ -80,9 +80,9 @@ pub(crate) trait ImageStore {
         image.config.digest
     }
 
-    /// The form in which the runtime takes images.
-    fn form(&self) -> Form {
-        Form::Docker
+    /// The format of an archive from which the runtime loads images.
+    fn archive_format(&self) -> ArchiveFormat {
+        ArchiveFormat::Docker
     }
 
     /// Whether a blob that came with one image is there for the next.

@@ -78,26 +78,58 @@ pub fn gzip(content: impl AsRef<[u8]>) -> Option<String> {
     Some(format!("data:{BASE64},{}", STANDARD.encode(zipped)))
 }
 
-/// The bytes of a data URL (RFC 2397); `None` for anything else.
+/// The most bytes that a data URL may unpack to. A few hundred kilobytes of gzip can unpack to gigabytes, and
+/// Ignition unpacks in the memory of the machine that boots.
+pub const LIMIT: usize = 64 << 20;
+
+/// What is wrong with the data of a data URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is no data URL, or its data are neither percent-encoded text nor base64.
+    Encoding,
+    /// The data are not gzip.
+    Gzip,
+    /// The data unpack to more than [`LIMIT`].
+    TooLarge,
+}
+
+/// The bytes of a data URL (RFC 2397); `None` for anything else, and for more than [`LIMIT`].
 pub fn decode(url: &str, compression: &str) -> Option<Vec<u8>> {
+    unpack(url, compression).ok()
+}
+
+/// The bytes of a data URL (RFC 2397).
+///
+/// # Errors
+/// When it is none, or its data are not what they should be.
+pub fn unpack(url: &str, compression: &str) -> Result<Vec<u8>, Fault> {
+    let bytes = data(url).ok_or(Fault::Encoding)?;
+    if compression != GZIP {
+        return Ok(bytes);
+    }
+    let mut content = Vec::new();
+    // One byte more shows that there is more.
+    let mut unpacked = GzDecoder::new(bytes.as_slice()).take(LIMIT as u64 + 1);
+    unpacked
+        .read_to_end(&mut content)
+        .map_err(|_| Fault::Gzip)?;
+    if content.len() > LIMIT {
+        return Err(Fault::TooLarge);
+    }
+    Ok(content)
+}
+
+fn data(url: &str) -> Option<Vec<u8>> {
     let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
     if !has_good_escapes(data) {
         return None;
     }
     let bytes: Vec<u8> = percent_decode_str(data).collect();
-    let bytes = if head.ends_with(BASE64) {
-        STANDARD.decode(bytes).ok()?
+    if head.ends_with(BASE64) {
+        STANDARD.decode(bytes).ok()
     } else {
-        bytes
-    };
-    if compression != GZIP {
-        return Some(bytes);
+        Some(bytes)
     }
-    let mut content = Vec::new();
-    GzDecoder::new(bytes.as_slice())
-        .read_to_end(&mut content)
-        .ok()?;
-    Some(content)
 }
 
 /// Whether two hexadecimal digits follow every `%`. A decoder that leaves other `%` as they are would read a
@@ -113,7 +145,7 @@ pub(crate) fn has_good_escapes(text: &str) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{decode, encode};
+    use super::{Fault, LIMIT, decode, encode, unpack};
 
     #[test]
     fn the_shortest_of_three_encodings_is_taken() {
@@ -135,6 +167,18 @@ mod tests {
         for bad in ["data:,%", "data:,%4", "data:,%zz", "data:,%+1"] {
             assert_eq!(decode(bad, ""), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_unpacks_to_too_much_is_not_unpacked() {
+        for (more, length) in [(0, Ok(LIMIT)), (1, Err(Fault::TooLarge))] {
+            let (url, compression) = encode(vec![0; LIMIT + more]);
+            assert_eq!(
+                unpack(&url, compression).map(|content| content.len()),
+                length
+            );
+        }
+        assert_eq!(unpack("data:,abc", "gzip"), Err(Fault::Gzip));
     }
 
     proptest! {

@@ -8,12 +8,13 @@
 pub mod butane;
 pub mod check;
 mod data_url;
+pub mod lists;
 pub mod merge;
 pub mod read;
 pub mod spec;
 pub mod tree;
 
-pub use data_url::{decode, encode, encode_as_is, gzip, plain};
+pub use data_url::{LIMIT, decode, encode, encode_as_is, gzip, plain};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -74,8 +74,10 @@ impl Reader<'_> {
                 });
             }
         }
-        let is = |it: &Entry, name: &str| it.key == name && it.node.value != Value::Null;
-        let written = |name: &str| entries.iter().any(|entry| is(entry, name));
+        let written = |name: &str| {
+            let mut values = entries.iter().filter(|entry| entry.key == name);
+            values.any(|entry| entry.node.value != Value::Null)
+        };
         for (name, field) in fields {
             if self.format.needs(object, field) && !written(&name) {
                 let message = format!("`{}` is missing", join(path, &name));

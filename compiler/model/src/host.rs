@@ -5,7 +5,7 @@ use nkd_document::{Span, Spanned};
 
 /// What is set of the operating system itself.
 #[derive(Clone, Default)]
-pub struct Host {
+pub struct OsSettings {
     /// Users that are made, or changed.
     pub users: Vec<User>,
     /// The OS image that is booted into first, `REPOSITORY@sha256:DIGEST`.
@@ -17,7 +17,7 @@ pub struct Host {
     /// The proxy to the world outside.
     pub proxy: Option<Proxy>,
     /// Lines of `/etc/hosts`.
-    pub hosts: Vec<Names>,
+    pub hosts: Vec<HostsEntry>,
     /// Certificate authorities the whole system trusts: file name and PEM.
     pub trust: Vec<(String, String)>,
     /// Where the cluster file asks for containers that SELinux separates from the host and from each other,
@@ -25,7 +25,7 @@ pub struct Host {
     pub container_separation: Option<Span>,
 }
 
-impl Host {
+impl OsSettings {
     /// Adds to an outer level's lists, and has its own way in all else.
     #[must_use]
     pub fn within(mut self, outer: &Self) -> Self {
@@ -86,7 +86,7 @@ pub struct Proxy {
 
 /// A line of `/etc/hosts`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Names {
+pub struct HostsEntry {
     /// The address.
     pub address: IpAddr,
     /// Its names.
@@ -103,7 +103,7 @@ pub struct Own {
 
 #[cfg(test)]
 mod tests {
-    use super::{Host, User};
+    use super::{OsSettings, User};
 
     #[test]
     fn an_inner_level_adds_to_an_outer_one_and_goes_before_it() {
@@ -113,19 +113,20 @@ mod tests {
             password_hash: None,
             groups: vec![group.to_owned()],
         };
-        let outer = Host {
+        let outer = OsSettings {
             users: vec![user("core", "wheel"), user("ops", "wheel")],
             kernel_arguments: vec!["quiet".to_owned()],
             ntp: vec!["a".to_owned()],
-            ..Host::default()
+            ..OsSettings::default()
         };
-        let inner = Host {
+        let inner = OsSettings {
             users: vec![user("core", "adm")],
             kernel_arguments: vec!["nosmt".to_owned(), "quiet".to_owned()],
-            ..Host::default()
+            ..OsSettings::default()
         };
         let both = inner.within(&outer);
-        let users = both.users.iter().map(|it| (&*it.name, &*it.groups[0]));
+        let users = both.users.iter();
+        let users = users.map(|user| (&*user.name, &*user.groups[0]));
         assert_eq!(
             users.collect::<Vec<_>>(),
             [("ops", "wheel"), ("core", "adm")]

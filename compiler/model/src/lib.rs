@@ -20,9 +20,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use bundle::Bundle;
-pub use host::{Host, Names, Own, Proxy, User};
+pub use host::{HostsEntry, OsSettings, Own, Proxy, User};
 pub use images::KubernetesImages;
-pub use nodes::{Interface, Node, Pool, Role, Taint};
+pub use nodes::{Interface, Node, NodeRole, Pool, Taint};
 pub use runtime::{Access, DOCKER_HUB, Mirror, Registry, server};
 pub use secret::{KeyPair, Secret};
 pub use user_config::{UserConfig, UserPath, UserUnit};
@@ -100,7 +100,7 @@ impl Cluster {
     pub fn control_planes(&self) -> impl Iterator<Item = &Node> {
         self.nodes
             .iter()
-            .filter(|node| node.role == Role::ControlPlane)
+            .filter(|node| node.role == NodeRole::ControlPlane)
     }
 
     /// The control plane that makes the cluster.
@@ -139,8 +139,8 @@ impl Cluster {
 
     fn own_overlays_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Overlay> {
         let pool = self.pool_of(node).into_iter();
-        let pool = pool.flat_map(|pool| &pool.overlays);
-        pool.chain(&node.overlays)
+        let of_pool = pool.flat_map(|pool| &pool.overlays);
+        of_pool.chain(&node.overlays)
     }
 
     /// Who shares a node's bootstrap token, and in what words.
@@ -152,7 +152,8 @@ impl Cluster {
         }
     }
 
-    fn pool_of(&self, node: &Node) -> Option<&Pool> {
+    /// A node's pool.
+    pub fn pool_of(&self, node: &Node) -> Option<&Pool> {
         self.pools.get(node.pool?)
     }
 
@@ -164,14 +165,14 @@ impl Cluster {
     /// Whether kubeadm runs etcd on a node. No overlay changes that: one that sets `etcd.external` or
     /// skips a phase that runs etcd is refused.
     pub fn runs_etcd(&self, node: &Node) -> bool {
-        node.role == Role::ControlPlane && self.external_etcd.is_none()
+        node.role == NodeRole::ControlPlane && self.external_etcd.is_none()
     }
 
     /// The port of the API server on a control plane itself: the endpoint's, unless something
     /// else stands there.
     pub fn bind_port(&self) -> u16 {
         let own = self.control_planes().any(|node| {
-            let second = node.second_address.map(|it| it.to_string());
+            let second = node.second_address.map(|address| address.to_string());
             [
                 Some(node.address.to_string()),
                 second,
@@ -358,7 +359,7 @@ impl Algorithm {
 mod tests {
     use nkd_document::yaml::words;
 
-    use super::{Algorithm, Role};
+    use super::{Algorithm, NodeRole};
 
     #[test]
     fn words_of_the_cluster_file_are_the_names_used_elsewhere() {
@@ -368,8 +369,8 @@ mod tests {
         let names: Vec<_> = algorithms.into_iter().map(Algorithm::name).collect();
         let schema = schemars::schema_for!(Algorithm);
         assert_eq!(words(schema.as_value()), Some(names));
-        for role in [Role::ControlPlane, Role::Worker] {
-            let read: Role = serde_json::from_value(role.name().into()).unwrap();
+        for role in [NodeRole::ControlPlane, NodeRole::Worker] {
+            let read: NodeRole = serde_json::from_value(role.name().into()).unwrap();
             assert_eq!(read, role);
         }
     }

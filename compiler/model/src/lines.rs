@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use nkd_document::yaml::{Node, Value};
+use nkd_document::yaml::{self, Value};
 
-/// Lines of the cluster file by the full name of the key that is there. Nodes and pools are
-/// called by their name: `spec.nodes[cp1]`.
+/// Lines of the cluster file by the full name of the key that is there. An item of a list is called by its
+/// `name`, or by its text: `spec.nodes[cp1].os.kernelArguments[quiet]`.
 pub type Lines = BTreeMap<String, usize>;
 
-/// How deep keys are looked at; nothing on a node is asked for by deeper ones.
-const DEPTH: u8 = 5;
+/// How many keys a full name has at most. What is on a node is never asked for by deeper ones.
+const DEPTH: u8 = 4;
+
+/// The full name of an item of `spec.pools` or `spec.nodes`.
+pub fn level(list: &str, name: &str) -> String {
+    format!("spec.{list}[{name}]")
+}
 
 /// Where the keys of a document are.
-pub fn lines(document: &Node, text: &str) -> Lines {
+pub fn lines(document: &yaml::Node, text: &str) -> Lines {
     let starts: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
     let mut lines = Lines::new();
     note(document, "", DEPTH, &mut |name, at| {
@@ -21,23 +26,29 @@ pub fn lines(document: &Node, text: &str) -> Lines {
     lines
 }
 
-fn note(node: &Node, name: &str, depth: u8, to: &mut impl FnMut(String, usize)) {
-    let Some(depth) = depth.checked_sub(1) else {
-        return;
-    };
+fn note(node: &yaml::Node, name: &str, depth: u8, to: &mut impl FnMut(String, usize)) {
     match &node.value {
         Value::Map(entries) => {
+            let Some(depth) = depth.checked_sub(1) else {
+                return;
+            };
+            // Large clusters have many nodes, and only below `os` more than their first keys matter.
+            let is_item = name.ends_with(']');
             for entry in entries {
                 let dot = if name.is_empty() { "" } else { "." };
                 let name = format!("{name}{dot}{}", entry.key);
                 to(name.clone(), entry.key_span.start);
-                note(&entry.node, &name, depth, to);
+                if !is_item || entry.key == "os" {
+                    note(&entry.node, &name, depth, to);
+                }
             }
         }
         Value::List(items) => {
             for item in items {
-                if let Some(own) = item.get("name").and_then(Node::as_text) {
-                    to(format!("{name}[{own}]"), item.span.start);
+                if let Some(own) = item.get("name").unwrap_or(item).as_text() {
+                    let name = format!("{name}[{own}]");
+                    to(name.clone(), item.span.start);
+                    note(item, &name, depth, to);
                 }
             }
         }

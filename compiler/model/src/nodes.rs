@@ -4,14 +4,14 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Endpoint, Host, Overlay, Own};
+use super::{Endpoint, OsSettings, Overlay, Own};
 
 /// A node.
 pub struct Node {
     /// Its name, a DNS name: hostname and name in Kubernetes.
     pub name: String,
     /// What it is in the cluster.
-    pub role: Role,
+    pub role: NodeRole,
     /// Its pool, by its place in the cluster's.
     pub pool: Option<usize>,
     /// Its address.
@@ -31,7 +31,7 @@ pub struct Node {
     /// The disk an installer writes the OS to.
     pub install_disk: Option<String>,
     /// Its operating system, everything from cluster and pool included.
-    pub host: Host,
+    pub os: OsSettings,
     /// kubeadm overlay documents of this node.
     pub overlays: Vec<Overlay>,
     /// The user's own configs of this node.
@@ -40,7 +40,7 @@ pub struct Node {
 
 impl Node {
     /// Its addresses, as kubelet's `--node-ip` takes them.
-    pub fn addresses(&self) -> String {
+    pub fn node_ip(&self) -> String {
         match self.second_address {
             Some(second) => format!("{},{second}", self.address),
             None => self.address.to_string(),
@@ -90,14 +90,15 @@ pub struct Interface {
 /// Roles of nodes
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Role {
+#[schemars(rename = "Role")]
+pub enum NodeRole {
     /// Runs the control plane.
     ControlPlane,
     /// Runs what users run.
     Worker,
 }
 
-impl Role {
+impl NodeRole {
     /// As in the cluster file.
     pub const fn name(self) -> &'static str {
         match self {

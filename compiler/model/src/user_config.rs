@@ -1,15 +1,16 @@
 //! The user's own Ignition and Butane configs.
 
 use nkd_document::Span;
-use nkd_document::yaml::Node;
+use nkd_document::yaml;
 use nkd_ignition::check;
+use nkd_ignition::lists::{LISTS, id};
 use nkd_ignition::tree::{self, entry, list, text};
 
 /// A config that Ignition would take, in the version nkd writes, with the places of the user's
 /// file.
 pub struct UserConfig {
     /// The config.
-    pub config: Node,
+    pub config: yaml::Node,
 }
 
 /// A file, directory or link.
@@ -64,9 +65,18 @@ impl UserConfig {
         wiped.filter_map(|disk| name(disk, "device"))
     }
 
-    /// Where each path on a node is written that it puts something at.
+    /// Where everything is written that it makes or changes on a node, by its [`id`].
     pub fn places(&self) -> Vec<(String, Span)> {
-        let paths = self.paths().map(|path| (path.path.to_owned(), path.span));
+        let items = LISTS.iter().flat_map(|of| {
+            let nodes = list(&self.config, &[of.section, of.name]).iter();
+            nodes.filter_map(|node| {
+                let (item, span) = match of.field {
+                    Some(field) => name(node, field)?,
+                    None => (node.as_text()?, node.span),
+                };
+                Some((id(of.kind, item), span))
+            })
+        });
         let units = self.units().flat_map(|unit| {
             let path = format!("{}/{}", check::UNITS, unit.name);
             let dropins = unit.dropins.into_iter();
@@ -76,7 +86,7 @@ impl UserConfig {
             let own = (!unit.only_dropins).then_some((path, unit.span));
             dropins.into_iter().chain(own)
         });
-        paths.chain(units).collect()
+        items.chain(units).collect()
     }
 
     /// Whether it sets a path, a unit, a user, or a drop-in given as `UNIT.d/NAME`, or wipes a disk.
@@ -111,7 +121,7 @@ impl UserConfig {
     }
 }
 
-fn name<'a>(node: &'a Node, key: &str) -> Option<(&'a str, Span)> {
+fn name<'a>(node: &'a yaml::Node, key: &str) -> Option<(&'a str, Span)> {
     let span = entry(node, key)?.node.span;
     Some((text(node, key)?, span))
 }

@@ -5,16 +5,16 @@ use serde::Deserialize;
 
 /// An image's configuration (OCI image specification, "Image Configuration").
 #[derive(Deserialize)]
-pub struct Config {
+pub struct ImageConfig {
     /// What it is for, in Go's words.
     pub architecture: String,
     #[serde(default = "linux")]
     os: String,
-    rootfs: Root,
+    rootfs: RootFs,
 }
 
 #[derive(Deserialize)]
-struct Root {
+struct RootFs {
     diff_ids: Vec<Digest>,
 }
 
@@ -22,7 +22,7 @@ fn linux() -> String {
     "linux".to_owned()
 }
 
-impl Config {
+impl ImageConfig {
     /// Reads one.
     pub fn read(json: &[u8]) -> anyhow::Result<Self> {
         use anyhow::Context as _;

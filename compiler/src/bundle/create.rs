@@ -12,8 +12,8 @@ use nkd_bundle::{Digest, Image, Layout};
 use tempfile::NamedTempFile;
 
 use super::input::{self, Input};
-use super::progress::{Progress, Watched};
-use super::search::{Found, Search};
+use super::progress::{ProgressMonitor, Watched};
+use super::search::{FoundImage, Search};
 use super::{file_name, parts};
 use crate::failure::Failure;
 use nkd_document::{Code, Diagnostics};
@@ -39,7 +39,7 @@ pub struct Request<'a> {
     /// The size of a part at most.
     pub split: Option<u64>,
     /// Who is told.
-    pub progress: &'a dyn Progress,
+    pub progress: &'a dyn ProgressMonitor,
 }
 
 /// What was made.
@@ -155,7 +155,12 @@ impl<'a> Gathered<'a> {
         Ok(())
     }
 
-    fn add(&mut self, Found { image, files }: Found, number: usize, to: &mut Diagnostics) {
+    fn add(
+        &mut self,
+        FoundImage { image, files }: FoundImage,
+        number: usize,
+        to: &mut Diagnostics,
+    ) {
         let name = image.name.clone();
         let digest = image.manifest.digest;
         let named = name.split_once('@').map(|(_, digest)| digest);

@@ -17,13 +17,13 @@ pub struct Input {
 }
 
 enum Files {
-    Tar(File, Names),
+    Tar(File, TarIndex),
     /// A directory, by its path without links.
     Directory(PathBuf),
 }
 
 /// Where a tar has its files: first byte and size.
-type Names = BTreeMap<String, (u64, u64)>;
+type TarIndex = BTreeMap<String, (u64, u64)>;
 
 /// The paths of inputs below a path: a directory that is no layout itself is looked through, but
 /// for what is left out.
@@ -36,7 +36,7 @@ pub fn below(path: &Path, left_out: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBu
         let entry = entry?.path();
         let name = entry.file_name().unwrap_or_default().to_string_lossy();
         let suffixes = [".tar", ".oci", ".tgz", ".tar.gz", ".tar.zst"];
-        let is_archive = suffixes.iter().any(|it| name.ends_with(it));
+        let is_archive = suffixes.iter().any(|suffix| name.ends_with(suffix));
         if (is_archive || entry.join("oci-layout").exists()) && !left_out(&entry) {
             inputs.push(entry);
         }
@@ -58,7 +58,7 @@ impl Input {
             file.rewind()?;
             let compressed = magic.starts_with(&[0x1f, 0x8b]) || magic == nkd_bundle::ZSTD_MAGIC;
             ensure!(!compressed, "the file is compressed; decompress it first");
-            let names = names(&file).context("the tar archive is incomplete")?;
+            let names = tar_index(&file).context("the tar archive is incomplete")?;
             Files::Tar(file, names)
         };
         Ok(Self {
@@ -104,7 +104,7 @@ impl Input {
 }
 
 /// Where each file of a tar is. Names are only looked up, never made files of.
-fn names(file: &File) -> Result<Names> {
+fn tar_index(file: &File) -> Result<TarIndex> {
     let mut names = BTreeMap::new();
     let mut links = Vec::new();
     let mut archive = tar::Archive::new(file);

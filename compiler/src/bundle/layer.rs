@@ -10,7 +10,7 @@ const ALWAYS: u64 = 1 << 30;
 const TIMES: u64 = 100;
 
 /// Takes in a layer's bytes and finds out what they are.
-pub struct Layer {
+pub struct LayerInspector {
     unpacked: Unpacked,
     size: u64,
 }
@@ -69,7 +69,7 @@ impl Compression {
     }
 }
 
-impl Layer {
+impl LayerInspector {
     /// A layer of so many bytes.
     pub fn new(size: u64) -> Self {
         Self {
@@ -114,7 +114,7 @@ impl Layer {
     }
 }
 
-impl Write for Layer {
+impl Write for LayerInspector {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.unpacked {
             Unpacked::Begin(begin) => {

@@ -9,6 +9,7 @@ mod progress;
 mod search;
 pub mod verify;
 
+use std::ffi::OsStr;
 use std::io::{Read as _, Seek as _};
 use std::path::Path;
 
@@ -17,7 +18,7 @@ use nkd_bundle::{Digest, Reader, ZSTD_MAGIC};
 
 use nkd_model::Bundle;
 
-pub use progress::Progress;
+pub use progress::ProgressMonitor;
 
 /// The media types of manifests: OCI's and Docker's.
 const MANIFEST_TYPES: [&str; 2] = [
@@ -65,9 +66,9 @@ pub fn read(path: &Path) -> Result<Bundle> {
 
 /// The name of a bundle's file, which goes into URLs and paths on nodes.
 fn file_name(path: &Path) -> Result<&str> {
-    let name = path.file_name().and_then(|it| it.to_str());
+    let name = path.file_name().and_then(OsStr::to_str);
     let name = name.unwrap_or_default();
-    let good = |it: char| it.is_ascii_alphanumeric() || "._-".contains(it);
+    let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     ensure!(
         !name.is_empty() && !name.starts_with(['.', '-']) && name.chars().all(good),
         "the file name must begin with a letter or digit and contain only letters, digits, `.`, `_` and `-`"

@@ -55,8 +55,9 @@ pub fn is_one(out: &Path, path: &Path) -> bool {
     let (other, same) = split(path);
     let number = other.strip_prefix(&stem);
     let is_one = number.is_some_and(|number| {
-        let part = number.strip_prefix('-');
-        number.is_empty() || part.is_some_and(|it| it.chars().all(|it| it.is_ascii_digit()))
+        let digits = number.strip_prefix('-');
+        let is_part = digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+        number.is_empty() || is_part
     });
     directory == of && extension == same && is_one
 }
@@ -64,9 +65,9 @@ pub fn is_one(out: &Path, path: &Path) -> bool {
 /// Files of an earlier bundle of the name that aren't the new one's.
 pub fn left_over(out: &Path, new: &[PathBuf]) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory(out)).into_iter().flatten().flatten();
-    let entries = entries.map(|it| out.with_file_name(it.file_name()));
-    let mut old: Vec<_> = entries
-        .filter(|it| is_one(out, it) && !new.contains(it))
+    let paths = entries.map(|entry| out.with_file_name(entry.file_name()));
+    let mut old: Vec<_> = paths
+        .filter(|path| is_one(out, path) && !new.contains(path))
         .collect();
     old.sort();
     old
@@ -74,7 +75,8 @@ pub fn left_over(out: &Path, new: &[PathBuf]) -> Vec<PathBuf> {
 
 /// The directory that a file is in.
 pub fn directory(path: &Path) -> &Path {
-    let parent = path.parent().filter(|it| !it.as_os_str().is_empty());
+    let parent = path.parent();
+    let parent = parent.filter(|parent| !parent.as_os_str().is_empty());
     parent.unwrap_or(Path::new("."))
 }
 

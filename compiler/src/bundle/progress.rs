@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use nkd_bundle::{Digest, Hasher};
 
 /// Is told how far things are, and says whether to go on.
-pub trait Progress {
+pub trait ProgressMonitor {
     /// Something begins or was found.
     fn say(&self, line: &str);
 
@@ -20,7 +20,7 @@ pub trait Progress {
 }
 
 /// Nobody looks.
-impl Progress for () {
+impl ProgressMonitor for () {
     fn say(&self, _: &str) {}
 
     fn begin(&self, _: &str, _: u64) {}
@@ -34,11 +34,11 @@ impl Progress for () {
 pub(super) struct Watched<'a, W> {
     to: W,
     hasher: Hasher,
-    progress: &'a dyn Progress,
+    progress: &'a dyn ProgressMonitor,
 }
 
 impl<'a, W: Write> Watched<'a, W> {
-    pub(super) fn new(to: W, progress: &'a dyn Progress) -> Self {
+    pub(super) fn new(to: W, progress: &'a dyn ProgressMonitor) -> Self {
         Self {
             to,
             hasher: Hasher::default(),

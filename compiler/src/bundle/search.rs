@@ -8,10 +8,10 @@ use nkd_bundle::{Blob, Digest, Image, NAME};
 use serde_json::{Value, json};
 
 use super::MANIFEST_TYPES;
-use super::config::Config;
+use super::config::ImageConfig;
 use super::input::Input;
-use super::layer::{Compression, Layer};
-use super::progress::{Progress, Watched};
+use super::layer::{Compression, LayerInspector};
+use super::progress::{ProgressMonitor, Watched};
 use crate::image_name;
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -23,7 +23,7 @@ const DEEP: usize = 4;
 #[derive(Default)]
 pub struct Findings {
     /// The images that were wanted.
-    pub images: Vec<Found>,
+    pub images: Vec<FoundImage>,
     /// Those that are there for other platforms: names and platforms.
     pub others: Vec<(String, String)>,
     /// The names of images that weren't wanted.
@@ -31,7 +31,7 @@ pub struct Findings {
 }
 
 /// An image in an input.
-pub struct Found {
+pub struct FoundImage {
     /// The image.
     pub image: Image,
     /// Where its blobs are in the input.
@@ -47,12 +47,12 @@ pub struct Search<'a> {
     /// Which, by their full names.
     pub wanted: &'a dyn Fn(&str) -> bool,
     /// Who is told.
-    pub progress: &'a dyn Progress,
+    pub progress: &'a dyn ProgressMonitor,
 }
 
-/// A search and what it knows already.
-struct Running<'a> {
-    of: &'a Search<'a>,
+/// A search that is under way, and what it has found so far.
+struct Scan<'a> {
+    search: &'a Search<'a>,
     findings: Findings,
     /// Layers by their files: images share them.
     layers: HashMap<String, (Blob, Compression, Digest)>,
@@ -62,21 +62,21 @@ impl Search<'_> {
     /// Finds them all. With an index, that is asked first; the list that `docker save` and
     /// containerd add for older readers knows names that aren't in it.
     pub fn run(&self) -> Result<Findings> {
-        let mut running = Running {
-            of: self,
+        let mut scan = Scan {
+            search: self,
             findings: Findings::default(),
             layers: HashMap::new(),
         };
         let (index, list) = ("index.json", "manifest.json");
-        let known = [index, list].map(|it| self.input.has(it));
-        ensure!(known != [false, false], "not an archive of images");
-        if known[0] {
-            running.index(&self.json(index)?)?;
+        let (has_index, has_list) = (self.input.has(index), self.input.has(list));
+        ensure!(has_index || has_list, "not an archive of images");
+        if has_index {
+            scan.index(&self.json(index)?)?;
         }
-        if known[1] {
-            running.list(&self.json(list)?)?;
+        if has_list {
+            scan.list(&self.json(list)?)?;
         }
-        Ok(running.findings)
+        Ok(scan.findings)
     }
 
     fn json(&self, file: &str) -> Result<Value> {
@@ -85,12 +85,12 @@ impl Search<'_> {
     }
 }
 
-impl Running<'_> {
+impl Scan<'_> {
     fn index(&mut self, index: &Value) -> Result<()> {
         for entry in list_of(&index["manifests"]) {
             let annotation = |key: &str| entry["annotations"][key].as_str().map(image_name::full);
             let name = annotation(NAME).or_else(|| annotation(REF_NAME));
-            if let Some(name) = name.filter(|it| self.is_wanted(it)) {
+            if let Some(name) = name.filter(|name| self.is_wanted(name)) {
                 let added = self.descriptor(&name, entry, 0);
                 added.with_context(|| name.clone())?;
             }
@@ -99,7 +99,7 @@ impl Running<'_> {
     }
 
     fn is_wanted(&mut self, name: &str) -> bool {
-        let wanted = (self.of.wanted)(name);
+        let wanted = (self.search.wanted)(name);
         if !wanted {
             self.findings.unwanted.insert(name.to_owned());
         }
@@ -111,12 +111,12 @@ impl Running<'_> {
         ensure!(depth < DEEP, "the image indexes are nested too deeply");
         let digest = entry["digest"].as_str().unwrap_or_default();
         let digest: Digest = digest.parse().map_err(anyhow::Error::msg)?;
-        let bytes = self.of.input.json(&path(&digest))?;
+        let bytes = self.search.input.json(&path(&digest))?;
         let same = Digest::of(&bytes) == digest;
         ensure!(same, "the manifest does not match its digest {digest}");
         let document: Value = serde_json::from_slice(&bytes)?;
         if document["manifests"].is_array() {
-            if let Some(entry) = best(&document["manifests"], self.of.arch) {
+            if let Some(entry) = best(&document["manifests"], self.search.arch) {
                 return self.descriptor(name, entry, depth + 1);
             }
             for entry in list_of(&document["manifests"]) {
@@ -134,9 +134,14 @@ impl Running<'_> {
             known,
             "the manifest has the unknown media type `{media_type}`"
         );
-        let image = Image::new(name.to_owned(), self.of.arch.to_owned(), media_type, bytes)?;
-        let files = image.blobs().map(|it| (it.digest, path(&it.digest)));
-        let files = files.collect();
+        let image = Image::new(
+            name.to_owned(),
+            self.search.arch.to_owned(),
+            media_type,
+            bytes,
+        )?;
+        let digests = image.blobs().map(|blob| blob.digest);
+        let files = digests.map(|digest| (digest, path(&digest))).collect();
         self.add(image, files)
     }
 
@@ -144,8 +149,8 @@ impl Running<'_> {
         for manifest in list_of(list) {
             for tag in list_of(&manifest["RepoTags"]) {
                 let name = image_name::full(tag.as_str().unwrap_or_default());
-                let known = |it: &Found| it.image.name == name;
-                let known = self.findings.images.iter().any(known);
+                let mut found = self.findings.images.iter();
+                let known = found.any(|found| found.image.name == name);
                 if !known && self.is_wanted(&name) {
                     let added = self.docker(manifest, &name);
                     added.with_context(|| name.clone())?;
@@ -159,8 +164,8 @@ impl Running<'_> {
     fn docker(&mut self, manifest: &Value, name: &str) -> Result<()> {
         let file = manifest["Config"].as_str();
         let file = file.context("the manifest does not name an image configuration")?;
-        let bytes = self.of.input.json(file)?;
-        if self.is_for_another(name, &Config::read(&bytes)?) {
+        let bytes = self.search.input.json(file)?;
+        if self.is_for_another(name, &ImageConfig::read(&bytes)?) {
             return Ok(());
         }
         let config = blob_of(&bytes);
@@ -178,7 +183,7 @@ impl Running<'_> {
             "config": descriptor(CONFIG, config),
             "layers": layers,
         });
-        let (arch, media_type) = (self.of.arch.to_owned(), MANIFEST_TYPES[0].to_owned());
+        let (arch, media_type) = (self.search.arch.to_owned(), MANIFEST_TYPES[0].to_owned());
         let bytes = manifest.to_string().into_bytes();
         let image = Image::new(name.to_owned(), arch, media_type, bytes)?;
         self.add(image, files)
@@ -192,10 +197,10 @@ impl Running<'_> {
                 .get(&blob.digest)
                 .context("a blob has no matching file")
         };
-        let bytes = self.of.input.json(file(&image.config)?)?;
+        let bytes = self.search.input.json(file(&image.config)?)?;
         let same = blob_of(&bytes) == image.config;
         ensure!(same, "the image configuration does not match its digest");
-        let config = Config::read(&bytes)?;
+        let config = ImageConfig::read(&bytes)?;
         if self.is_for_another(&image.name, &config) {
             return Ok(());
         }
@@ -216,12 +221,12 @@ impl Running<'_> {
                 "layer {digest} differs from the one in the image configuration"
             );
         }
-        self.findings.images.push(Found { image, files });
+        self.findings.images.push(FoundImage { image, files });
         Ok(())
     }
 
-    fn is_for_another(&mut self, name: &str, config: &Config) -> bool {
-        let another = !config.is_for(self.of.arch);
+    fn is_for_another(&mut self, name: &str, config: &ImageConfig) -> bool {
+        let another = !config.is_for(self.search.arch);
         if another {
             let other = (name.to_owned(), config.platform());
             self.findings.others.push(other);
@@ -234,10 +239,12 @@ impl Running<'_> {
             return Ok(*known);
         }
         let context = || format!("layer {file}");
-        let (mut reader, size) = self.of.input.file(file).with_context(context)?;
-        let place = self.of.input.path.display();
-        self.of.progress.begin(&format!("reading {place}"), size);
-        let mut watched = Watched::new(Layer::new(size), self.of.progress);
+        let (mut reader, size) = self.search.input.file(file).with_context(context)?;
+        let place = self.search.input.path.display();
+        self.search
+            .progress
+            .begin(&format!("reading {place}"), size);
+        let mut watched = Watched::new(LayerInspector::new(size), self.search.progress);
         io::copy(&mut reader, &mut watched).with_context(context)?;
         let (digest, layer) = watched.finish();
         let (compression, unpacked) = layer.finish().with_context(context)?;
@@ -250,13 +257,13 @@ impl Running<'_> {
 /// The entry of an index for Linux on an architecture. Of several variants the latest: systems
 /// with kubelets are not for older ones.
 fn best<'a>(entries: &'a Value, arch: &str) -> Option<&'a Value> {
-    let fits = |it: &&Value| {
-        let platform = &it["platform"];
+    let fits = |entry: &&Value| {
+        let platform = &entry["platform"];
         let is = |key, wanted| platform[key].as_str().is_none_or(|found| found == wanted);
         is("os", "linux") && is("architecture", arch)
     };
-    let variant = |it: &&Value| {
-        let platform = &it["platform"];
+    let variant = |entry: &&Value| {
+        let platform = &entry["platform"];
         let variant = platform["variant"].as_str().unwrap_or_default();
         (platform.is_object(), variant.to_owned())
     };

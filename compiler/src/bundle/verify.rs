@@ -7,14 +7,14 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use nkd_bundle::{Blob, Digest, JSON_LIMIT, Reader, Source};
 
-use super::config::Config;
-use super::layer::Layer;
-use super::progress::Progress;
+use super::config::ImageConfig;
+use super::layer::LayerInspector;
+use super::progress::ProgressMonitor;
 use nkd_model::Bundle;
 
 /// Reads every byte of a bundle: blobs have the digests that name them, and layers unpack to what
 /// their images' configurations say.
-pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Bundle> {
+pub fn verify(path: &Path, progress: &dyn ProgressMonitor) -> Result<Bundle> {
     let bundle = super::read(path)?;
     let source = nkd_bundle::open(nkd_document::input::open(path)?)?;
     let mut reader = Reader::open(source, Some(&bundle.index))?;
@@ -22,7 +22,7 @@ pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Bundle> {
     let mut configs: HashMap<Digest, Vec<u8>> = HashMap::new();
     let mut unpacked: HashMap<Digest, Digest> = HashMap::new();
     while let Some(blob) = reader.next_blob()? {
-        let is_config = bundle.images.iter().any(|it| it.config == blob);
+        let is_config = bundle.images.iter().any(|image| image.config == blob);
         if is_config && blob.size <= JSON_LIMIT {
             let mut bytes = Vec::new();
             reader.read_blob(blob, |piece| {
@@ -36,8 +36,8 @@ pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Bundle> {
         }
     }
     for image in &bundle.images {
-        let config = configs.get(&image.config.digest);
-        let config = Config::read(config.map(Vec::as_slice).unwrap_or_default());
+        let bytes = configs.get(&image.config.digest);
+        let config = ImageConfig::read(bytes.map(Vec::as_slice).unwrap_or_default());
         let config = config.with_context(|| image.name.clone())?;
         let (name, architecture) = (&image.name, &image.architecture);
         ensure!(
@@ -46,9 +46,9 @@ pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Bundle> {
             config.platform()
         );
         let layers = image.layers.iter();
-        let layers = layers.map(|it| unpacked.get(&it.blob.digest));
+        let digests = layers.map(|layer| unpacked.get(&layer.blob.digest));
         ensure!(
-            layers.eq(config.layers().iter().map(Some)),
+            digests.eq(config.layers().iter().map(Some)),
             "{name}: the layers differ from those in the image configuration"
         );
     }
@@ -56,8 +56,12 @@ pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Bundle> {
 }
 
 /// The digest of what a layer unpacks to.
-fn layer<S: Source>(reader: &mut Reader<S>, blob: Blob, progress: &dyn Progress) -> Result<Digest> {
-    let mut layer = Layer::new(blob.size);
+fn layer<S: Source>(
+    reader: &mut Reader<S>,
+    blob: Blob,
+    progress: &dyn ProgressMonitor,
+) -> Result<Digest> {
+    let mut layer = LayerInspector::new(blob.size);
     // Damage makes a layer no archive too; that its bytes are wrong says more.
     let mut problem: io::Result<()> = Ok(());
     reader.read_blob(blob, |piece| {

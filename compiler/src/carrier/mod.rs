@@ -115,7 +115,7 @@ pub struct Server {
 
 impl Server {
     /// Where a node's config is.
-    pub fn config(&self, node: &str) -> String {
+    pub fn config_url(&self, node: &str) -> String {
         format!("{}/{node}.ign", self.url)
     }
 }
@@ -175,15 +175,19 @@ pub fn carry(
     let wanted = compiled.nodes.iter().filter(|node| node.wanted);
     let wanted: Vec<&CompiledNode> = wanted.collect();
     let fitted = parallel::map(&wanted, |node| fit(node, &limited, server));
-    let mut all = Vec::new();
+    let (mut all, mut too_large) = (Vec::new(), Vec::new());
     for (node, fitted) in wanted.iter().zip(fitted) {
         for carried in fitted? {
             let limit = carried.target.limit().unwrap_or(usize::MAX);
             if carried.text.len() > limit {
-                report(node, &carried, limit, to)?;
+                too_large.push((*node, carried));
+            } else {
+                all.push(carried);
             }
-            all.push(carried);
         }
+    }
+    for target in &limited {
+        report(&too_large, *target, to)?;
     }
     to.as_result()?;
     Ok(all)
@@ -217,7 +221,7 @@ fn pointer(node: &CompiledNode, server: &Server) -> String {
     let mut config = json!({"ignition": {
         "version": SPEC,
         "config": {"merge": [{
-            "source": server.config(&node.name),
+            "source": server.config_url(&node.name),
             "verification": {"hash": format!("sha256-{hash}")},
         }]},
     }});
@@ -250,14 +254,27 @@ fn check(text: &str) -> Result<()> {
 /// How many of the largest parts a report names.
 const LARGEST: usize = 5;
 
+/// Reports the nodes that are too large for a carrier, by the largest of them.
 fn report(
-    node: &CompiledNode,
-    carried: &Carried,
-    limit: usize,
+    too_large: &[(&CompiledNode, Carried)],
+    target: Target,
     to: &mut Diagnostics,
 ) -> Result<()> {
-    let (name, target) = (&node.name, carried.target.name());
+    let nodes = too_large
+        .iter()
+        .filter(|(_, carried)| carried.target == target);
+    let others = nodes.clone().count().saturating_sub(1);
+    let Some((node, carried)) = nodes.max_by_key(|(_, carried)| carried.text.len()) else {
+        return Ok(());
+    };
+    let limit = target.limit().unwrap_or(usize::MAX);
+    let (name, target) = (&node.name, target.name());
     let bytes = carried.text.len();
+    let others = match others {
+        0 => String::new(),
+        1 => " (another node is too large, too)".to_owned(),
+        others => format!(" ({others} other nodes are too large, too)"),
+    };
     let parts = contents::parts(&node.ignition)?;
     let largest: Vec<_> = parts
         .iter()
@@ -265,10 +282,23 @@ fn report(
         .map(|(what, bytes)| format!("{what} ({bytes})"))
         .collect();
     let message = format!(
-        "{name} needs {bytes} bytes even when compressed, but {target} supports at most {limit}; \
+        "{name} needs {bytes} bytes even when compressed, but {target} supports at most {limit}{others}; \
          the largest parts are: {}",
         largest.join(", ")
     );
     to.report_nowhere(Code::TooLarge, message);
     Ok(())
+}
+
+/// How many nodes a line names.
+const NAMED: usize = 5;
+
+/// The first few of some names, and how many more there are.
+pub fn few(names: &[&str]) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let first = names[..names.len() - more].join(", ");
+    match more {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }

@@ -1,17 +1,57 @@
 //! iPXE scripts: machines boot the live image with their config, or have it write the OS to the
 //! disk that the cluster file names.
 
-use super::Server;
-use crate::compiled::{Compiled, CompiledNode};
+use anyhow::Result;
+use serde_json::Value;
 
-/// DHCP's boot file.
+use super::{Server, few};
+use crate::compiled::{Compiled, CompiledNode};
+use nkd_document::{Code, Diagnostics};
+
+/// DHCP's boot file. The scripts of nodes never come back, so `chain` only fails for want of a script. A machine may be
+/// powered on before its script is served, so all scripts try again for ever.
 const BOOT: &str = "#!ipxe
 # Every machine goes on with the script of its MAC address, or of the name DHCP gives it.
-chain mac-${mac:hexhyp}.ipxe || chain ${hostname}.ipxe || goto unknown
-:unknown
-echo nkd: no node has the MAC address ${mac} or the name ${hostname}
-shell
+:start
+chain mac-${mac:hexhyp}.ipxe || chain ${hostname}.ipxe || goto failed
+:failed
+echo nkd: cannot load mac-${mac:hexhyp}.ipxe or ${hostname}.ipxe from ${cwuri}, trying again in 30 seconds
+sleep 30
+goto start
 ";
+
+/// Reports what Ignition and the agent cannot do on nodes that run from memory: their kernel and their OS are those of
+/// the live image, whatever the config asks for.
+///
+/// # Errors
+/// When a compiled config is not JSON.
+pub fn check(compiled: &Compiled, to: &mut Diagnostics) -> Result<()> {
+    let (mut arguments, mut images) = (Vec::new(), Vec::new());
+    let nodes = compiled.nodes.iter().zip(&compiled.cluster.nodes);
+    for (node, written) in
+        nodes.filter(|(node, written)| node.wanted && written.install_disk.is_none())
+    {
+        let config: Value = serde_json::from_str(&node.ignition)?;
+        if config["kernelArguments"].is_object() {
+            arguments.push(node.name.as_str());
+        }
+        if written.os.release_image.is_some() {
+            images.push(node.name.as_str());
+        }
+    }
+    for (nodes, what) in [
+        (arguments, "kernel arguments"),
+        (images, "`os.releaseImage`"),
+    ] {
+        if !nodes.is_empty() {
+            let nodes = few(&nodes);
+            let message =
+                format!("{nodes} would run from memory with pxe, where {what} cannot be set");
+            to.report_nowhere(Code::Diskless, message);
+        }
+    }
+    Ok(())
+}
 
 /// All scripts: name and text.
 pub fn scripts(compiled: &Compiled, server: &Server) -> Vec<(String, String)> {
@@ -32,12 +72,14 @@ pub fn scripts(compiled: &Compiled, server: &Server) -> Vec<(String, String)> {
 /// Kernel arguments are those of NestOS' live images; names of the image's
 /// files are the user's, so they can be set before, and have plain defaults.
 fn script(node: &CompiledNode, disk: Option<&str>, server: &Server) -> String {
-    let (name, config) = (&node.name, server.config(&node.name));
+    let (name, config) = (&node.name, server.config_url(&node.name));
     let arguments = match disk {
         // The live system has no config of its own: its installer hands this one on (nestos-installer,
         // "Installing from PXE"; Fedora CoreOS's has another name).
         Some(disk) => ["nestos", "coreos"]
-            .map(|it| format!("{it}.inst.install_dev={disk} {it}.inst.ignition_url={config}"))
+            .map(|prefix| {
+                format!("{prefix}.inst.install_dev={disk} {prefix}.inst.ignition_url={config}")
+            })
             .join(" "),
         None => {
             format!("ignition.firstboot ignition.platform.id=metal ignition.config.url={config}")
@@ -47,9 +89,15 @@ fn script(node: &CompiledNode, disk: Option<&str>, server: &Server) -> String {
         "#!ipxe
 # {name}
 isset ${{live}} || set live {url}/live
-kernel ${{live}}/kernel initrd=main coreos.live.rootfs_url=${{live}}/rootfs.img {arguments}
-initrd --name main ${{live}}/initramfs.img
-boot
+:start
+kernel ${{live}}/kernel initrd=main coreos.live.rootfs_url=${{live}}/rootfs.img {arguments} || goto failed
+initrd --name main ${{live}}/initramfs.img || goto failed
+boot || goto failed
+:failed
+echo nkd: {name} cannot boot ${{live}}/kernel with ${{live}}/initramfs.img, trying again in 30 seconds
+sleep 30
+imgfree
+goto start
 ",
         url = server.url
     )

@@ -16,7 +16,7 @@ use crate::failure::{Failure, required};
 use crate::images::Closure;
 use nkd_document::{Code, Diagnostics, Reported};
 use nkd_model::Bundle as Read;
-use nkd_model::Role;
+use nkd_model::NodeRole;
 
 /// Create and inspect image bundles for nodes that cannot reach a registry
 #[derive(Args)]
@@ -147,8 +147,8 @@ impl Create {
         let of_role = |role| closure.of_role(role).iter().map(String::as_str).collect();
         let names: BTreeSet<&str> = match self.role {
             None => closure.all(),
-            Some(Which::ControlPlane) => of_role(Role::ControlPlane),
-            Some(Which::Worker) => of_role(Role::Worker),
+            Some(Which::ControlPlane) => of_role(NodeRole::ControlPlane),
+            Some(Which::Worker) => of_role(NodeRole::Worker),
         };
         let request = create::Request {
             names: &names,
@@ -169,7 +169,7 @@ impl Create {
                 "these files are left over from an earlier bundle: {old}"
             ));
         }
-        Ok(Answer::new(listed(&made.bundles), json))
+        Ok(Answer::new(listed(&made.bundles), json).about_files())
     }
 }
 

@@ -19,9 +19,6 @@ pub struct Butane {
     /// Directory for local files that the config includes
     #[arg(short = 'd', long, value_name = "DIR")]
     files_dir: Option<PathBuf>,
-    /// Treat warnings as errors
-    #[arg(short, long)]
-    strict: bool,
     /// Print indented JSON
     #[arg(short, long)]
     pretty: bool,
@@ -37,11 +34,7 @@ impl Butane {
         };
         let translation = butane::translate(source, self.files_dir.as_deref(), diagnostics)?;
         for warning in &translation.warnings(translation.version.ignition) {
-            if self.strict {
-                diagnostics.report(warning.code, warning.span, &warning.message);
-            } else {
-                diagnostics.warn(warning.code, warning.span, &warning.message);
-            }
+            diagnostics.warn(warning.code, warning.span, &warning.message);
         }
         let json = tree::to_json(&translation.config);
         let text = if self.pretty {

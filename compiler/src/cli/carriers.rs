@@ -1,16 +1,16 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::carrier::{self, Carried, Server, Target, pxe};
+use crate::carrier::{self, Carried, Server, Target, few, pxe};
 use crate::compiled::{Compiled, CompiledNode};
 use crate::contents;
 use crate::failure::Failure;
 use crate::output::More;
-use nkd_document::Diagnostics;
+use nkd_document::{Diagnostics, mask};
 
 /// How the files get to the machines.
 #[derive(Args)]
@@ -41,10 +41,17 @@ impl Carriers {
             }
         }
         let carried = carrier::carry(compiled, &targets, server.as_ref(), to)?;
-        let scripts = match &server {
-            Some(server) if targets.contains(&Target::Pxe) => pxe::scripts(compiled, server),
-            _ => Vec::new(),
-        };
+        let mut scripts = Vec::new();
+        if let Some(server) = server.as_ref().filter(|_| targets.contains(&Target::Pxe)) {
+            if server.authority.is_some() {
+                let message = "`--url-ca` cannot be used with `--target pxe`: the live image fetches the config before \
+                               it has one, so it trusts only its own authorities";
+                return Err(anyhow!(message).into());
+            }
+            pxe::check(compiled, to)?;
+            to.as_result()?;
+            scripts = pxe::scripts(compiled, server);
+        }
         Ok(Loads {
             url: server.map(|server| server.url).unwrap_or_default(),
             targets,
@@ -62,7 +69,10 @@ impl Carriers {
             .or_else(|| url.strip_prefix("http://"));
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c);
         if !host.is_some_and(|host| !host.is_empty() && host.chars().all(is_plain)) {
-            bail!("`{url}` must be an http or https URL without a user name, query or fragment");
+            bail!(
+                "`{}` must be an http or https URL without a user name, query or fragment",
+                mask(url)
+            );
         }
         let read = |path: &PathBuf| {
             let text = fs::read_to_string(path)
@@ -81,6 +91,9 @@ impl Carriers {
         }))
     }
 }
+
+/// How many nodes the table lists. A table of a thousand nodes would hide what follows it.
+pub(super) const LISTED: usize = 20;
 
 /// What the carriers get.
 pub struct Loads {
@@ -114,7 +127,8 @@ impl Loads {
         let mut rows = vec![head];
         // Loads are in the order of nodes, and of targets for each.
         let mut carried = self.carried.chunks(limited().count().max(1));
-        for node in compiled.nodes.iter().filter(|node| node.wanted) {
+        let wanted = compiled.nodes.iter().filter(|node| node.wanted);
+        for node in wanted.take(LISTED) {
             let bytes = node.ignition.len().to_string();
             let mut row = vec![
                 node.name.clone(),
@@ -194,9 +208,6 @@ impl Loads {
     }
 }
 
-/// How many nodes a line names.
-const NAMED: usize = 5;
-
 /// The disks that the OS goes to, each with its nodes.
 fn disks(compiled: &Compiled) -> Vec<(&str, String)> {
     let mut disks: Vec<(&str, Vec<&str>)> = Vec::new();
@@ -212,16 +223,6 @@ fn disks(compiled: &Compiled) -> Vec<(&str, String)> {
         .into_iter()
         .map(|(disk, nodes)| (disk, few(&nodes)))
         .collect()
-}
-
-/// The first few of some names, and how many more there are.
-pub(super) fn few(names: &[&str]) -> String {
-    let more = names.len().saturating_sub(NAMED);
-    let first = names[..names.len() - more].join(", ");
-    match more {
-        0 => first,
-        more => format!("{first} and {more} more"),
-    }
 }
 
 /// Where the bytes of the largest node go, as a table.

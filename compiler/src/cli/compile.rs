@@ -13,9 +13,10 @@ use crate::output::{self, Held, Written};
 use nkd_document::Diagnostics;
 use nkd_model::{Cluster, Interface, Node};
 
-use super::answer::Answer;
-use super::carriers::{self, Carriers, Loads, few};
+use super::answer::{Answer, report};
+use super::carriers::{self, Carriers, LISTED, Loads};
 use super::table::table;
+use crate::carrier::few;
 
 /// Compile a cluster file into a directory of Ignition files
 ///
@@ -53,7 +54,7 @@ impl Compile {
             if let Some(answer) = self.attempt(quiet, diagnostics)? {
                 return Ok(answer);
             }
-            *diagnostics = Diagnostics::new();
+            diagnostics.clear();
         }
     }
 
@@ -66,7 +67,9 @@ impl Compile {
         let held = Held::take(&self.out, || {
             if !quiet {
                 let out = self.out.display();
-                eprintln!("note: waiting for another run of nkd that is writing to {out}");
+                report(format_args!(
+                    "note: waiting for another run of nkd that is writing to {out}\n"
+                ));
             }
         })?;
         let request = Request {
@@ -91,6 +94,11 @@ impl Compile {
 fn summarize(compiled: &Compiled, loads: &Loads, out: &str) -> Result<Answer> {
     let (largest, parts) = carriers::parts(compiled)?;
     let mut text = table(&loads.table(compiled));
+    let wanted = compiled.nodes.iter().filter(|node| node.wanted).count();
+    if wanted > LISTED {
+        let more = wanted - LISTED;
+        writeln!(text, "{more} more nodes; `--format json` lists all of them")?;
+    }
     writeln!(text, "\nSize of the parts of {largest}:\n{}", table(&parts))?;
     for line in loads.advice(compiled, out) {
         writeln!(text, "{line}")?;
@@ -100,7 +108,7 @@ fn summarize(compiled: &Compiled, loads: &Loads, out: &str) -> Result<Answer> {
         text,
         "Then: kubectl --kubeconfig {out}/kubeconfig get nodes"
     )?;
-    Ok(Answer::new(text, json!({"nodes": loads.to_json(compiled)})))
+    Ok(Answer::new(text, json!({"nodes": loads.to_json(compiled)})).about_files())
 }
 
 /// Notes the nodes whose interfaces are all static and have no name server. What DHCP, the OS image and the

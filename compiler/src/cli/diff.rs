@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::DIFFERENT;
 use super::answer::Answer;
 use crate::contents::{self, Entry};
 use crate::failure::Failure;
@@ -14,13 +15,17 @@ use nkd_document::Diagnostics;
 
 /// Compare two outputs, node by node
 ///
-/// Lists the files and units that were added, removed or changed. Never prints their contents.
+/// Lists what was added, removed or changed: files, units, users, disks, kernel arguments and more. Never prints
+/// their contents.
 #[derive(Args)]
 pub struct Diff {
     /// An output of `nkd compile`
     out_a: PathBuf,
     /// Another output of `nkd compile`
     out_b: PathBuf,
+    /// Exit with status 5 if the outputs differ
+    #[arg(long)]
+    exit_code: bool,
 }
 
 /// What happened to a path or a node.
@@ -30,7 +35,14 @@ impl Diff {
     pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
         let before = output::read_nodes(&self.out_a, diagnostics);
         let after = output::read_nodes(&self.out_b, diagnostics);
-        Ok(compared(&before?, &after?)?)
+        let (before, after) = (before?, after?);
+        let answer = compared(&before, &after)?;
+        let differ = self.exit_code && before != after;
+        Ok(if differ {
+            answer.with_status(DIFFERENT)
+        } else {
+            answer
+        })
     }
 }
 
@@ -73,13 +85,13 @@ fn paths(before: &str, after: &str) -> Result<Vec<Change>> {
     let mut changes = Vec::new();
     for (key, was) in before {
         let change = match after.remove(&key) {
-            Some(is) if is.content == was.content && is.mode == was.mode => continue,
+            Some(is) if is.definition == was.definition => continue,
             Some(_) => "changed",
             None => "removed",
         };
-        changes.push((change, key.0));
+        changes.push((change, was.id()));
     }
-    changes.extend(after.into_keys().map(|key| ("added", key.0)));
+    changes.extend(after.into_values().map(|entry| ("added", entry.id())));
     changes.sort_by(|a, b| a.1.cmp(&b.1));
     Ok(changes)
 }

@@ -7,22 +7,22 @@ use super::answer::Answer;
 use super::table::table;
 use crate::contents::{self, Entry};
 use crate::failure::Failure;
+use crate::origin::Origin;
 use crate::output::{self, Lock};
-use crate::provenance;
 use nkd_document::{Code, Diagnostics, mask};
 
-/// Show the files and units of a node, and the line of your files that each comes from
+/// Show what Ignition makes on a node, and the line of your files that each thing comes from
 ///
-/// Lists every file and unit with its size in bytes, its secrecy (`key`: contains a private key;
-/// `private`: only root can read it; `public`), and the line of your files that it comes from. With a
-/// PATH, also prints the text of that file, unless it is secret.
+/// Lists every file, unit, user, disk, kernel argument and so on, with its size in bytes, its secrecy (`key`:
+/// contains a private key; `private`: not everyone on the node can read it; `public`), and the lines of your
+/// files that it comes from. With a PATH, also prints the text of that file, unless it is secret.
 #[derive(Args)]
 pub struct Explain {
     /// An output of `nkd compile`
     out: PathBuf,
     /// The name of the node
     node: String,
-    /// A path on the node, or the beginning of a path
+    /// A path on the node, or the name of a user, device or kernel argument; or the beginning of one
     path: Option<String>,
 }
 
@@ -30,7 +30,7 @@ impl Explain {
     pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
         let lock = output::read_lock(&self.out, diagnostics)?;
         let config = output::read_node(&self.out, &self.node, diagnostics)?;
-        let wanted = self.path.as_deref().unwrap_or("/");
+        let wanted = self.path.as_deref().unwrap_or_default();
         let mut entries = contents::read(&config)?;
         entries.retain(|entry| entry.path.starts_with(wanted));
         if entries.is_empty() {
@@ -54,22 +54,53 @@ impl Explain {
     }
 
     fn row<'a>(&self, entry: &'a Entry, lock: &Lock) -> Row<'a> {
-        let (key, place) = if let Some(place) = lock.own(&self.node, &entry.path) {
-            (None, Some(place))
-        } else {
-            let (key, line) = provenance::cause(&entry.path, &self.node, &lock.keys);
-            let place = line.map(|line| format!("{}:{line}", lock.cluster_file()));
-            (key, place)
+        let source = |origin: Origin| Source {
+            key: Some(origin.key),
+            place: origin
+                .line
+                .map(|line| format!("{}:{line}", lock.cluster_file())),
         };
-        Row { entry, key, place }
+        let own = lock.own(&self.node, entry).map(|place| Source {
+            key: None,
+            place: Some(place.to_owned()),
+        });
+        let sources = match own {
+            Some(own) => vec![own],
+            None => lock
+                .origins(&self.node, entry)
+                .into_iter()
+                .map(source)
+                .collect(),
+        };
+        Row { entry, sources }
     }
 }
 
 /// An entry and where it is from.
 struct Row<'a> {
     entry: &'a Entry,
+    sources: Vec<Source>,
+}
+
+/// Where something is from: a key of the cluster file, and the file and line where it is written, or those of the user's
+/// config.
+struct Source {
     key: Option<String>,
     place: Option<String>,
+}
+
+impl Source {
+    fn to_text(&self) -> String {
+        match (&self.place, &self.key) {
+            (Some(place), Some(key)) => format!("{place} ({key})"),
+            (Some(place), None) => place.clone(),
+            (None, key) => format!("default of {}", key.as_deref().unwrap_or_default()),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        json!({"key": self.key, "place": self.place})
+    }
 }
 
 impl Row<'_> {
@@ -79,12 +110,11 @@ impl Row<'_> {
     }
 
     fn from(&self) -> String {
-        match (&self.place, &self.key) {
-            (Some(place), Some(key)) => format!("{place} ({key})"),
-            (Some(place), None) => place.clone(),
-            (None, Some(key)) => format!("default of {key}"),
-            (None, None) => "on every node".to_owned(),
+        if self.sources.is_empty() {
+            return "on every node".to_owned();
         }
+        let sources: Vec<_> = self.sources.iter().map(Source::to_text).collect();
+        sources.join(", ")
     }
 
     fn to_json(&self) -> Value {
@@ -97,8 +127,7 @@ impl Row<'_> {
             "mode": mode.map(|mode| format!("{mode:04o}")),
             "bytes": self.entry.bytes(),
             "secrecy": self.entry.secrecy().name(),
-            "key": self.key,
-            "place": self.place,
+            "from": self.sources.iter().map(Source::to_json).collect::<Vec<_>>(),
         })
     }
 }
@@ -108,7 +137,10 @@ fn as_table(rows: &[Row<'_>]) -> Vec<Vec<String>> {
     let mut table = vec![head.map(str::to_owned).to_vec()];
     table.extend(rows.iter().map(|row| {
         vec![
-            row.entry.bytes().to_string(),
+            row.entry
+                .bytes()
+                .map(|bytes| bytes.to_string())
+                .unwrap_or_default(),
             row.entry.secrecy().name().to_owned(),
             row.mode(),
             row.entry.kind.to_owned(),

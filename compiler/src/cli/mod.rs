@@ -19,18 +19,21 @@ mod validate;
 
 use std::process::ExitCode;
 
-use answer::{Answer, Format};
+use answer::{Answer, OutputFormat, report};
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
 use crate::failure::Failure;
-use nkd_document::{Code, Diagnostics};
+use nkd_document::{Code, Diagnostics, WarningPolicy};
 
 /// Exit status when nkd failed, whether the input is valid or not; 0 is done, 2 wrong usage (by clap).
 const NKD_FAILED: u8 = 1;
 
 /// Exit status when the input is invalid.
 const INVALID_INPUT: u8 = 3;
+
+/// Exit status of `nkd diff --exit-code` when the outputs differ.
+const DIFFERENT: u8 = 5;
 
 /// Exit status when the only fault is a config that is too large for its carrier.
 const TOO_LARGE: u8 = 4;
@@ -44,14 +47,25 @@ const TOO_LARGE: u8 = 4;
     name = "nkd",
     version,
     after_help = "Exit status: 0 success, 1 nkd failed, 2 invalid command line, 3 invalid input,\n\
-                  4 a config is too large for its carrier. Files are only written with status 0."
+                  4 a config is too large for its carrier, 5 outputs differ (diff --exit-code).\n\
+                  Files are only written with status 0."
 )]
 struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Output format
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
+    /// Treat warnings as errors
+    #[arg(short, long, global = true)]
+    strict: bool,
+    /// Drop warnings with this code, such as NKD0313; can be repeated
+    #[arg(long, global = true, value_name = "CODE", value_parser = code)]
+    allow: Vec<Code>,
+}
+
+fn code(text: &str) -> Result<Code, String> {
+    Code::parse(text).ok_or_else(|| "nkd has no such code".to_owned())
 }
 
 #[derive(Subcommand)]
@@ -72,11 +86,21 @@ enum Command {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let mut diagnostics = Diagnostics::new();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return wrong_usage(&error),
+    };
+    let mut diagnostics = Diagnostics::with_policy(WarningPolicy {
+        allowed: cli.allow.clone(),
+        are_errors: cli.strict,
+    });
     let answer = run(&cli, &mut diagnostics);
-    match answer.and_then(|answer| Ok(answer.print(cli.format, &diagnostics)?)) {
-        Ok(()) => ExitCode::SUCCESS,
+    let printed = answer.and_then(|answer| {
+        answer.print(cli.format, &diagnostics)?;
+        Ok(answer.status())
+    });
+    match printed {
+        Ok(status) => ExitCode::from(status),
         Err(failure) => {
             print(&failure, &diagnostics, cli.format);
             ExitCode::from(status(&failure, &diagnostics))
@@ -84,8 +108,28 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Prints what is wrong with a command line, or the help or the version that it asks for.
+fn wrong_usage(error: &clap::Error) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    let asks_for_json = arguments
+        .windows(2)
+        .any(|two| two[0] == "--format" && two[1] == "json")
+        || arguments.iter().any(|argument| argument == "--format=json");
+    if error.use_stderr() && asks_for_json {
+        let message = error.to_string();
+        report(format_args!(
+            "{:#}\n",
+            json!({"errors": [{"message": message.trim_end()}]})
+        ));
+    } else if error.print().is_err() {
+        return ExitCode::from(NKD_FAILED);
+    }
+    // clap's own statuses: 2 for wrong usage, 0 for help and version.
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(NKD_FAILED))
+}
+
 fn run(cli: &Cli, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
-    let quiet = cli.format == Format::Json;
+    let quiet = cli.format == OutputFormat::Json;
     let answer = match &cli.command {
         Command::New(new) => new.run()?,
         Command::Schema(schema) => schema.run()?,
@@ -106,25 +150,27 @@ fn run(cli: &Cli, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
 }
 
 /// Prints the warnings and notes of a run, all errors in the input, and then the one of nkd if there is one.
-fn print(failure: &Failure, diagnostics: &Diagnostics, format: Format) {
+fn print(failure: &Failure, diagnostics: &Diagnostics, format: OutputFormat) {
     let error = match failure {
         Failure::Input(_) => None,
         Failure::Nkd(error) => Some(format!("{error:#}")),
     };
     match format {
-        Format::Text => {
-            eprint!("{}", diagnostics.remarks_in_lines());
+        OutputFormat::Text => {
+            report(diagnostics.remarks_in_lines());
             if !diagnostics.is_empty() {
-                eprint!("{diagnostics}");
+                report(diagnostics);
             }
             if let Some(error) = error {
-                eprintln!("error: {error}");
+                report(format_args!("error: {error}\n"));
             }
         }
-        Format::Json => {
+        OutputFormat::Json => {
             let mut errors = diagnostics.to_json();
             errors.extend(error.map(|message| json!({"message": message})));
-            eprintln!("{:#}", json!({"errors": errors}));
+            let mut document = json!({"errors": errors});
+            diagnostics.add_remarks(&mut document);
+            report(format_args!("{document:#}\n"));
         }
     }
 }

@@ -91,7 +91,7 @@ pub(super) fn rotate(file: &Path, what: &[What], to: &mut Diagnostics) -> Result
     }
     replace(file, &secrets.to_json()?)?;
     let consequences: Vec<_> = parts.iter().map(|part| part.consequence()).collect();
-    Ok(Answer::new(text, json!({"consequences": consequences})))
+    Ok(Answer::new(text, json!({"consequences": consequences})).about_files())
 }
 
 /// Replaces a file, at once, by one that only its owner may read.

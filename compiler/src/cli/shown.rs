@@ -8,7 +8,8 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::bundle::Progress;
+use super::answer::report;
+use crate::bundle::ProgressMonitor;
 
 /// Shows lines, and on a terminal a bar. From then on signals don't kill, but end the work, so
 /// that what is half done is removed.
@@ -38,10 +39,10 @@ impl Shown {
     }
 }
 
-impl Progress for Shown {
+impl ProgressMonitor for Shown {
     fn say(&self, line: &str) {
         if !self.quiet {
-            self.bar.suspend(|| eprintln!("{line}"));
+            self.bar.suspend(|| report(format_args!("{line}\n")));
         }
     }
 

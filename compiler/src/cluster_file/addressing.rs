@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use ipnet::IpNet;
 
-use super::checks::Text;
+use super::checks::{self, Text};
 use super::interfaces::Interface;
 use super::keys::Spec;
 use super::nodes::Node;
@@ -13,16 +13,17 @@ use nkd_document::{Code, Diagnostics};
 /// Checks the interfaces of all nodes together.
 pub fn interfaces(spec: &Spec, to: &mut Diagnostics) {
     let networking = &spec.kubernetes.networking;
-    let cluster = [&networking.pod_subnet, &networking.service_subnet];
-    let networks = cluster.into_iter().flat_map(|it| it.value.split(','));
-    let networks: Vec<IpNet> = networks.filter_map(|it| it.parse().ok()).collect();
+    let subnets = [&networking.pod_subnet, &networking.service_subnet];
+    let subnets = subnets.into_iter().flat_map(|text| text.value.split(','));
+    let networks: Vec<IpNet> = subnets.filter_map(|subnet| subnet.parse().ok()).collect();
     let mut addresses = HashMap::new();
     let mut macs = HashMap::new();
     for (index, node) in spec.nodes.iter().enumerate() {
         for interface in &node.own.interfaces {
             gateways(interface, to);
             for (text, address) in parsed(interface) {
-                if let Some(network) = networks.iter().find(|it| overlap(it, &address)) {
+                let overlapped = networks.iter().find(|network| overlap(network, &address));
+                if let Some(network) = overlapped {
                     let message = format!("`{}` overlaps the network {network}", text.value);
                     to.report(Code::CidrOverlap, text.span, message);
                 }
@@ -36,7 +37,7 @@ pub fn interfaces(spec: &Spec, to: &mut Diagnostics) {
             }
         }
         for mac in own_macs(node) {
-            let same = macs.insert(mac.value.to_lowercase().replace('-', ":"), index);
+            let same = macs.insert(checks::plain_mac(&mac.value), index);
             if same.is_some() {
                 let message = format!(
                     "another interface already has the MAC address `{}`",
@@ -72,7 +73,8 @@ fn others_addresses(
 /// The interface a node boots from may be described twice, but for two nodes or two interfaces a
 /// MAC address is one too many; that of `mac` itself is compared elsewhere.
 fn own_macs(node: &Node) -> impl Iterator<Item = &Text> {
-    node.own.interfaces.iter().filter_map(|it| it.mac.as_ref())
+    let interfaces = node.own.interfaces.iter();
+    interfaces.filter_map(|interface| interface.mac.as_ref())
 }
 
 fn parsed(interface: &Interface) -> impl Iterator<Item = (&Text, IpNet)> {

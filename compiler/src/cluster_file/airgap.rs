@@ -68,7 +68,7 @@ pub fn images(
                 "`sources` and `fallback` only apply to bundles, but `bundles` is missing";
             to.report(Code::Airgap, span, message);
         }
-        let directory = file.images.map(|it| checks::node_path(it, to));
+        let directory = file.images.map(|path| checks::node_path(path, to));
         return match directory {
             Some(directory) => directory.map(ImagesFrom::Directory),
             None => Some(ImagesFrom::Registries),
@@ -86,7 +86,7 @@ pub fn images(
         }
         Some(sources) => sources
             .into_iter()
-            .filter_map(|it| source(it, files, to))
+            .filter_map(|written| source(written, files, to))
             .collect(),
         None => vec![BundleSource::Directory(paths::BUNDLES.to_owned())],
     };
@@ -117,12 +117,12 @@ fn bundles(
                 continue;
             }
         };
-        if bundles.iter().any(|it| it.file == bundle.file) {
+        if bundles.iter().any(|other| other.file == bundle.file) {
             let message = format!("another bundle also has the file name `{}`", bundle.file);
             to.report(Code::Airgap, name.span, message);
         }
         let (arch, first) = (&bundle.architecture, bundles.first());
-        if let Some(other) = first.filter(|it| it.architecture != *arch) {
+        if let Some(other) = first.filter(|first| first.architecture != *arch) {
             let of = &other.architecture;
             let message = format!(
                 "`{}` is for {arch}, but `{}` is for {of}",
@@ -158,7 +158,7 @@ fn source(file: Spanned<Source>, files: &Files<'_>, to: &mut Diagnostics) -> Opt
             if urls.is_empty() {
                 to.report(Code::Airgap, span, "`urls` is empty");
             }
-            let urls = urls.into_iter().filter_map(|it| url(it, to)).collect();
+            let urls = urls.into_iter().filter_map(|text| url(text, to)).collect();
             Some(BundleSource::Urls(Urls {
                 urls,
                 certificate_authority,
@@ -173,7 +173,7 @@ fn source(file: Spanned<Source>, files: &Files<'_>, to: &mut Diagnostics) -> Opt
 }
 
 fn disk(label: Text, to: &mut Diagnostics) -> Option<BundleSource> {
-    let good = |it: char| it.is_ascii_graphic() && !"/\\\"'".contains(it);
+    let good = |c: char| c.is_ascii_graphic() && !"/\\\"'".contains(c);
     let fits = (1..=LABEL).contains(&label.value.len());
     if fits && label.value.chars().all(good) && !label.value.starts_with('-') {
         return Some(BundleSource::Disk(label.value));

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::checks::Text;
 use super::files::Files;
-use crate::pki::own::{Chain, Key, Problem};
+use crate::pki::own::{Chain, PrivateKey, Problem};
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::version::Version;
 use nkd_model::{Algorithm, KeyPair, OwnKeys};
@@ -62,7 +62,7 @@ pub struct ServiceAccount {
 }
 
 /// Checks them.
-pub fn own(
+pub fn own_keys(
     file: Pki,
     version: Option<Version>,
     external_etcd: bool,
@@ -82,9 +82,8 @@ pub fn own(
     let kubernetes = authority(kubernetes);
     let etcd = authority(etcd);
     let front_proxy = authority(front_proxy);
-    let service_account = file.service_account.and_then(|account| account.key_file);
-    let service_account =
-        service_account.and_then(|it| service_account_key(&it, version, files, to));
+    let key_file = file.service_account.and_then(|account| account.key_file);
+    let service_account = key_file.and_then(|name| service_account_key(&name, version, files, to));
     let own = OwnKeys {
         kubernetes,
         etcd,
@@ -103,9 +102,9 @@ fn authority(
     let (certificate, key) = (file.cert_file.as_ref(), file.key_file.as_ref());
     let chain = certificate.and_then(|name| {
         let text = files.text(name, to)?;
-        let chain = Chain::read(text).and_then(|it| {
-            let problems = it.problems(Timestamp::now());
-            problems.is_empty().then_some(it).ok_or(problems)
+        let chain = Chain::read(text).and_then(|chain| {
+            let problems = chain.problems(Timestamp::now());
+            problems.is_empty().then_some(chain).ok_or(problems)
         });
         report(chain, name, to)
     });
@@ -126,8 +125,8 @@ fn private_key<'a>(
     name: &'a Text,
     files: &Files<'_>,
     to: &mut Diagnostics,
-) -> Option<(Key, &'a Text)> {
-    let key = Key::read(files.text(name, to)?).map_err(|problem| vec![problem]);
+) -> Option<(PrivateKey, &'a Text)> {
+    let key = PrivateKey::read(files.text(name, to)?).map_err(|problem| vec![problem]);
     Some((report(key, name, to)?, name))
 }
 
@@ -173,7 +172,7 @@ fn each_its_own(own: &OwnKeys, to: &mut Diagnostics) {
     let mut seen: Vec<&KeyPair> = Vec::new();
     let mut twice: Vec<Span> = Vec::new();
     for pair in all.into_iter().flatten() {
-        if seen.iter().any(|it| it.key == pair.value.key) {
+        if seen.iter().any(|earlier| earlier.key == pair.value.key) {
             twice.push(pair.span);
         }
         seen.push(&pair.value);

@@ -336,9 +336,14 @@ pub fn is_registry_host(text: &str) -> bool {
     is_host(host) && is_port(port)
 }
 
-/// A MAC address of one machine; comes back in lower case with `:`.
+/// A MAC address in the one notation that the model has: in lower case, with `:`.
+pub fn plain_mac(text: &str) -> String {
+    text.to_ascii_lowercase().replace('-', ":")
+}
+
+/// A MAC address of one machine.
 pub fn mac(text: &Text, to: &mut Diagnostics) -> Option<String> {
-    let lower = text.value.to_ascii_lowercase().replace('-', ":");
+    let lower = plain_mac(&text.value);
     let octets: Option<Vec<u8>> = lower
         .split(':')
         .map(|part| (part.len() == 2).then(|| u8::from_str_radix(part, 16).ok())?)

@@ -40,9 +40,8 @@ pub fn fill(file: &mut Spanned<Cluster>, to: &mut Diagnostics) {
         *endpoint = default_endpoint(&spec.nodes);
     }
     // A version that is wrong is reported later; until then any default does.
-    let parsed = version
-        .as_ref()
-        .and_then(|version| Version::parse(&version.value).ok());
+    let written = version.as_ref();
+    let parsed = written.and_then(|text| Version::parse(&text.value).ok());
     let (minor, patch) = (releases::newest(), 0);
     let of_release = parsed.unwrap_or(Version { minor, patch });
     let repository = image_repository

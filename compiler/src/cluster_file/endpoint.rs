@@ -16,11 +16,11 @@ pub fn endpoint(
     span: Span,
     to: &mut Diagnostics,
 ) -> (Option<Endpoint>, Option<model::KubeVip>) {
-    let endpoint = spec.kubernetes.endpoint.as_ref();
-    let endpoint = endpoint.and_then(|text| checks::endpoint(text, to));
+    let written = spec.kubernetes.endpoint.as_ref();
+    let endpoint = written.and_then(|text| checks::endpoint(text, to));
     let address = endpoint
         .as_ref()
-        .and_then(|it| it.host.parse::<IpAddr>().ok());
+        .and_then(|endpoint| endpoint.host.parse::<IpAddr>().ok());
     let control_planes = spec.nodes.iter().filter(|node| is_control_plane(node));
     if control_planes.count() > 1 {
         outlives_nodes(spec, span, address, to);
@@ -74,12 +74,12 @@ const TAKEN: [u16; 10] = [
 fn is_served(spec: &Spec, endpoint: &Endpoint, text: &Text, to: &mut Diagnostics) {
     let is_at = |node: &&Node| {
         let mut addresses = node.own.address.iter().flat_map(checks::parsed_addresses);
-        addresses.any(|it| it.to_string() == endpoint.host)
+        addresses.any(|address| address.to_string() == endpoint.host)
             || node
                 .own
                 .name
                 .as_ref()
-                .is_some_and(|it| it.value == endpoint.host)
+                .is_some_and(|name| name.value == endpoint.host)
     };
     let at = spec.nodes.iter().find(is_at);
     if spec.kubernetes.kube_vip.is_none() && at.is_some_and(|node| !is_control_plane(node)) {
@@ -105,15 +105,16 @@ fn carried_by_nodes(spec: &Spec, address: Option<IpAddr>, to: &mut Diagnostics) 
     };
     for node in spec.nodes.iter().filter(|node| is_control_plane(node)) {
         let mut own = node.own.address.iter().flat_map(checks::parsed_addresses);
-        if address.is_some_and(|it| own.all(|own| own.is_ipv4() != it.is_ipv4())) {
+        if address.is_some_and(|address| own.all(|own| own.is_ipv4() != address.is_ipv4())) {
             let message = "the control planes have no address with the IP version of the endpoint";
             to.report(Code::VirtualAddress, text.span, message);
             return;
         }
-        let mut names = node.own.interfaces.iter().filter_map(|it| it.name.as_ref());
+        let interfaces = node.own.interfaces.iter();
+        let mut names = interfaces.filter_map(|interface| interface.name.as_ref());
         if let Some(interface) = &kube_vip.interface
             && !node.own.interfaces.is_empty()
-            && names.all(|it| it.value != interface.value)
+            && names.all(|name| name.value != interface.value)
         {
             let message = format!(
                 "a control plane has no network interface `{}`",
@@ -129,5 +130,5 @@ fn is_a_nodes(nodes: &[Node], address: IpAddr) -> bool {
     let addresses = nodes.iter().filter_map(|node| node.own.address.as_ref());
     addresses
         .flat_map(checks::parsed_addresses)
-        .any(|it| it == address)
+        .any(|taken| taken == address)
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::checks;
 use super::checks::Text;
 use super::files::Files;
-use crate::pki::own::{Chain, Key};
+use crate::pki::own::{Chain, PrivateKey};
 use nkd_document::{Code, Diagnostics, Spanned};
 use nkd_model as model;
 
@@ -53,12 +53,14 @@ pub fn external(
         }
         endpoints.push(url);
     }
-    let authority = file.ca_file.and_then(|it| files.certificates(&it, to));
-    let certificate = file.cert_file.and_then(|it| files.certificates(&it, to));
-    let key_span = file.key_file.as_ref().map(|it| it.span);
-    let key = file.key_file.and_then(|it| files.private_key(&it, to));
+    let authority = file.ca_file.and_then(|name| files.certificates(&name, to));
+    let certificate = file
+        .cert_file
+        .and_then(|name| files.certificates(&name, to));
+    let key_span = file.key_file.as_ref().map(|name| name.span);
+    let key = file.key_file.and_then(|name| files.private_key(&name, to));
     if let (Some(certificate), Some(key), Some(span)) = (&certificate, &key, key_span)
-        && let (Ok(chain), Ok(own)) = (Chain::read(certificate), Key::read(key.expose()))
+        && let (Ok(chain), Ok(own)) = (Chain::read(certificate), PrivateKey::read(key.expose()))
         && !chain.is_of(&own)
     {
         let message = "the private key does not belong to the certificate in `certFile`";

@@ -36,7 +36,7 @@ impl Files<'_> {
             let documents = yaml::documents(source, to);
             let documents = documents
                 .into_iter()
-                .filter(|it| it.value != yaml::Value::Null);
+                .filter(|document| document.value != yaml::Value::Null);
             overlays.extend(documents.map(|document| Overlay { source, document }));
         }
         overlays
@@ -56,10 +56,10 @@ impl Files<'_> {
                 objects(&documents, name, to);
             }
             let images = documents.iter().flat_map(manifest::images).collect();
-            let file = self.path(name);
-            let file = file.file_name().map(|it| it.to_string_lossy().into_owned());
-            let file = file.unwrap_or_default();
-            if manifests.iter().any(|it| it.name == file) {
+            let path = self.path(name);
+            let file = path.file_name().unwrap_or_default();
+            let file = file.to_string_lossy().into_owned();
+            if manifests.iter().any(|manifest| manifest.name == file) {
                 to.report(
                     Code::Manifest,
                     name.span,
@@ -131,6 +131,7 @@ impl Files<'_> {
     /// A password, all of a file but the end of its line.
     pub fn password(&self, name: &Text, to: &mut Diagnostics) -> Option<Secret> {
         let source = self.read(name, to)?;
+        to.hide(source);
         let password = to.text(source).trim_end_matches(['\n', '\r']).to_owned();
         if password.is_empty() || password.contains(char::is_control) {
             let message = format!("`{}` does not contain exactly one password", name.value);
@@ -141,7 +142,7 @@ impl Files<'_> {
     }
 
     /// The user's own configs.
-    pub fn own(
+    pub fn own_configs(
         &self,
         ignition: &[Text],
         butane: &[Text],
@@ -165,9 +166,10 @@ impl Files<'_> {
 
 /// What kubectl takes for objects of Kubernetes; empty documents say nothing.
 fn objects(documents: &[yaml::Node], name: &Text, to: &mut Diagnostics) {
-    let said = documents.iter().filter(|it| it.value != yaml::Value::Null);
+    let written = documents.iter();
+    let written = written.filter(|document| document.value != yaml::Value::Null);
     let mut none = true;
-    for document in said {
+    for document in written {
         none = false;
         let has = |key| document.get(key).and_then(yaml::Node::as_text).is_some();
         if !has("apiVersion") || !has("kind") {

@@ -9,7 +9,7 @@ use super::checks;
 use super::checks::Text;
 use super::files::Files;
 use nkd_document::{Code, Diagnostics, Spanned};
-use nkd_model::{self as model, Names, Own, Secret};
+use nkd_model::{self as model, Own, Secret};
 
 /// `os`, of the cluster, of a pool and of a node
 #[derive(Default, Deserialize, JsonSchema)]
@@ -39,7 +39,7 @@ pub struct Os {
     pub proxy: Option<Proxy>,
     /// Lines of `/etc/hosts`.
     #[serde(default)]
-    pub hosts: Vec<Host>,
+    pub hosts: Vec<HostsEntry>,
     /// Files of PEM certificates that the whole system trusts.
     #[serde(default)]
     pub trust: Vec<Text>,
@@ -90,7 +90,8 @@ pub struct Proxy {
 
 /// An item of `os.hosts`
 #[derive(Deserialize, JsonSchema)]
-pub struct Host {
+#[schemars(rename = "Host")]
+pub struct HostsEntry {
     /// The IP address.
     #[schemars(required)]
     pub address: Option<Text>,
@@ -100,16 +101,16 @@ pub struct Host {
 }
 
 /// `os` of the cluster, a pool or a node.
-pub struct HostLevel {
+pub struct OsLevel {
     /// What goes into each node's own config.
-    pub host: model::Host,
+    pub settings: model::OsSettings,
     /// The user's own configs.
     pub own: Own,
 }
 
 /// Checks `os`.
-pub fn host(file: Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
-    let own = files.own(&file.ignition, &file.butane, file.overrides, to);
+pub fn os(file: Os, files: &Files<'_>, to: &mut Diagnostics) -> OsLevel {
+    let own = files.own_configs(&file.ignition, &file.butane, file.overrides, to);
     let users = file.users;
     let mut seen = HashSet::new();
     for name in users.iter().filter_map(|user| user.name.as_ref()) {
@@ -125,24 +126,26 @@ pub fn host(file: Os, files: &Files<'_>, to: &mut Diagnostics) -> HostLevel {
     for server in &servers {
         checks::plain_host(server, to);
     }
-    let host = model::Host {
-        users: users.filter_map(|it| user(it, to)).collect(),
+    let settings = model::OsSettings {
+        users: users.filter_map(|written| user(written, to)).collect(),
         release_image: file
             .release_image
-            .and_then(|it| checks::pinned_image(it, to)),
-        kernel_arguments: arguments.filter_map(|it| kernel_argument(it, to)).collect(),
-        ntp: plain(servers),
-        proxy: file.proxy.map(|it| proxy(it, to)),
-        hosts: names.filter_map(|it| entry(it, to)).collect(),
+            .and_then(|image| checks::pinned_image(image, to)),
+        kernel_arguments: arguments
+            .filter_map(|text| kernel_argument(text, to))
+            .collect(),
+        ntp: without_spans(servers),
+        proxy: file.proxy.map(|written| proxy(written, to)),
+        hosts: names.filter_map(|written| entry(written, to)).collect(),
         trust: files.trust(&file.trust, to),
         container_separation: file.selinux.map(|mode| match mode.value {
             Selinux::ContainerSeparation => mode.span,
         }),
     };
-    HostLevel { host, own }
+    OsLevel { settings, own }
 }
 
-pub fn plain(texts: Vec<Text>) -> Vec<String> {
+pub fn without_spans(texts: Vec<Text>) -> Vec<String> {
     texts.into_iter().map(|text| text.value).collect()
 }
 
@@ -170,9 +173,9 @@ fn user(file: User, to: &mut Diagnostics) -> Option<model::User> {
     }
     Some(model::User {
         name: name.value,
-        ssh_authorized_keys: plain(keys),
-        password_hash: file.password_hash.map(|it| Secret::new(it.value)),
-        groups: plain(without_repeats(groups)),
+        ssh_authorized_keys: without_spans(keys),
+        password_hash: file.password_hash.map(|hash| Secret::new(hash.value)),
+        groups: without_spans(without_repeats(groups)),
     })
 }
 
@@ -180,7 +183,9 @@ fn user(file: User, to: &mut Diagnostics) -> Option<model::User> {
 fn without_repeats(texts: Vec<Text>) -> Vec<Text> {
     let mut seen = HashSet::new();
     let texts = texts.into_iter();
-    texts.filter(|it| seen.insert(it.value.clone())).collect()
+    texts
+        .filter(|text| seen.insert(text.value.clone()))
+        .collect()
 }
 
 /// What `useradd` takes (shadow, `is_valid_name`).
@@ -201,7 +206,7 @@ fn is_ssh_key(text: &str) -> bool {
     let Ok(bytes) = base64::engine::general_purpose::STANDARD.decode(key) else {
         return false;
     };
-    let length = bytes.first_chunk::<4>().map(|it| u32::from_be_bytes(*it));
+    let length = bytes.first_chunk().copied().map(u32::from_be_bytes);
     let named = length.and_then(|length| bytes.get(4..)?.get(..usize::try_from(length).ok()?));
     !text.chars().any(char::is_control) && named == Some(kind.as_bytes())
 }
@@ -246,7 +251,7 @@ fn proxy(file: Proxy, to: &mut Diagnostics) -> model::Proxy {
             to.report(Code::NoProxy, item.span, message);
         }
     }
-    let no_proxy = plain(no_proxy);
+    let no_proxy = without_spans(no_proxy);
     model::Proxy {
         http,
         https,
@@ -254,7 +259,7 @@ fn proxy(file: Proxy, to: &mut Diagnostics) -> model::Proxy {
     }
 }
 
-fn entry(file: Host, to: &mut Diagnostics) -> Option<Names> {
+fn entry(file: HostsEntry, to: &mut Diagnostics) -> Option<model::HostsEntry> {
     let names = file.names;
     for name in &names {
         checks::dns_name(name, "the host name", to);
@@ -264,9 +269,9 @@ fn entry(file: Host, to: &mut Diagnostics) -> Option<Names> {
         let message = format!("`names` is empty for the address {}", address.value);
         to.report(Code::Hosts, address.span, message);
     }
-    Some(Names {
+    Some(model::HostsEntry {
         address: checks::address(&address, to)?,
-        names: plain(names),
+        names: without_spans(names),
     })
 }
 

@@ -45,7 +45,7 @@ pub fn interfaces(
     to: &mut Diagnostics,
 ) -> Vec<model::Interface> {
     let mut names = std::collections::HashSet::new();
-    for name in file.iter().filter_map(|it| it.name.as_ref()) {
+    for name in file.iter().filter_map(|interface| interface.name.as_ref()) {
         if !names.insert(name.value.clone()) {
             let message = format!("duplicate interface name `{}`", name.value);
             to.report(Code::Interface, name.span, message);
@@ -53,15 +53,16 @@ pub fn interfaces(
     }
     let interfaces: Vec<_> = file
         .into_iter()
-        .filter_map(|it| interface(it, to))
+        .filter_map(|written| interface(written, to))
         .collect();
     // With DHCP on an interface nobody knows yet what it gets.
-    let all_static = interfaces.iter().all(|it| !it.addresses.is_empty());
+    let mut all = interfaces.iter();
+    let all_static = all.all(|interface| !interface.addresses.is_empty());
     if let Some(node) = node
         && !interfaces.is_empty()
         && all_static
         && let Some(address) = checks::parsed_addresses(node)
-            .find(|own| !addresses(&interfaces).any(|it| it.addr() == *own))
+            .find(|own| !addresses(&interfaces).any(|address| address.addr() == *own))
     {
         let message = format!("no interface has the node's `address` {address}");
         to.report(Code::Addressing, node.span, message);
@@ -70,26 +71,22 @@ pub fn interfaces(
 }
 
 fn addresses(interfaces: &[model::Interface]) -> impl Iterator<Item = &IpNet> {
-    interfaces.iter().flat_map(|it| &it.addresses)
+    interfaces.iter().flat_map(|interface| &interface.addresses)
 }
 
 fn interface(file: Interface, to: &mut Diagnostics) -> Option<model::Interface> {
-    let texts = file.addresses;
-    let addresses: Vec<_> = texts.iter().filter_map(|it| with_prefix(it, to)).collect();
-    let gateways = file.gateways;
-    let gateways: Vec<_> = gateways
-        .iter()
-        .filter_map(|it| gateway(it, &addresses, to))
+    let texts = file.addresses.iter();
+    let addresses: Vec<_> = texts.filter_map(|text| with_prefix(text, to)).collect();
+    let texts = file.gateways.iter();
+    let gateways: Vec<_> = texts
+        .filter_map(|text| gateway(text, &addresses, to))
         .collect();
-    let dns = file.dns;
-    let dns = dns
-        .iter()
-        .filter_map(|it| checks::address(it, to))
-        .collect();
+    let texts = file.dns.iter();
+    let dns = texts.filter_map(|text| checks::address(text, to)).collect();
     for domain in &file.search_domains {
         checks::dns_name(domain, "the search domain", to);
     }
-    let mac = file.mac.and_then(|it| checks::mac(&it, to));
+    let mac = file.mac.and_then(|text| checks::mac(&text, to));
     Some(model::Interface {
         name: checks::interface(&file.name?, to)?,
         mac,
@@ -101,17 +98,17 @@ fn interface(file: Interface, to: &mut Diagnostics) -> Option<model::Interface> 
             .into_iter()
             .map(|domain| domain.value)
             .collect(),
-        mtu: file.mtu.map(|it| it.value),
+        mtu: file.mtu.map(|mtu| mtu.value),
     })
 }
 
 fn with_prefix(text: &Text, to: &mut Diagnostics) -> Option<IpNet> {
     let parsed = text.value.parse::<IpNet>().ok();
     // All bits are the network's where two machines share a line.
-    let good = parsed.filter(|it| {
-        let room = it.max_prefix_len() - it.prefix_len();
-        room < 2
-            || (it.addr() != it.network() && (!it.addr().is_ipv4() || it.addr() != it.broadcast()))
+    let good = parsed.filter(|net| {
+        let (address, host_bits) = (net.addr(), net.max_prefix_len() - net.prefix_len());
+        let is_broadcast = address.is_ipv4() && address == net.broadcast();
+        host_bits < 2 || (address != net.network() && !is_broadcast)
     });
     if good.is_none() {
         let message = format!(
@@ -125,8 +122,8 @@ fn with_prefix(text: &Text, to: &mut Diagnostics) -> Option<IpNet> {
 
 fn gateway(text: &Text, addresses: &[IpNet], to: &mut Diagnostics) -> Option<IpAddr> {
     let address = checks::address(text, to)?;
-    let link_local = matches!(address, IpAddr::V6(it) if it.is_unicast_link_local());
-    if !link_local && !addresses.iter().any(|it| it.contains(&address)) {
+    let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+    if !link_local && !addresses.iter().any(|net| net.contains(&address)) {
         let message = format!("the gateway {address} is not in any network of the interface");
         to.report(Code::Addressing, text.span, message);
     }

@@ -101,9 +101,9 @@ fn is_quantity(text: &str) -> bool {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
     let (number, suffix) = text.split_at(end.unwrap_or(text.len()));
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let exponent = suffix.strip_prefix(['e', 'E']).is_some_and(|it| {
-        let it = it.strip_prefix(['+', '-']).unwrap_or(it);
-        !it.is_empty() && digits(it)
+    let exponent = suffix.strip_prefix(['e', 'E']).is_some_and(|exponent| {
+        let unsigned = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        !unsigned.is_empty() && digits(unsigned)
     });
     !whole.is_empty()
         && digits(whole)

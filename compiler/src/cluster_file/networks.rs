@@ -21,7 +21,10 @@ pub fn networks(spec: &Spec, to: &mut Diagnostics) -> Option<(Vec<IpNet>, Vec<Ip
     let services = subnets(&spec.kubernetes.networking.service_subnet, to);
     let (all_pods, all_services) = (pods.iter().flatten(), services.iter().flatten());
     for pods in all_pods.clone() {
-        if all_services.clone().any(|it| overlap(*pods, *it)) {
+        if all_services
+            .clone()
+            .any(|services| overlap(*pods, *services))
+        {
             let message = "`podSubnet` and `serviceSubnet` overlap";
             to.report(
                 Code::CidrOverlap,
@@ -81,7 +84,7 @@ fn outside(spec: &Spec, network: IpNet, to: &mut Diagnostics) {
             to.report(Code::CidrOverlap, text.span, message);
         }
     }
-    let is_a_nodes = |it: &IpAddr| node_addresses(&spec.nodes).any(|(_, node)| node == *it);
+    let is_a_nodes = |address: IpAddr| node_addresses(&spec.nodes).any(|(_, node)| node == address);
     let host = |text: &str| text.rsplit_once(':').map(|(host, _)| host.to_owned());
     let endpoint = spec.kubernetes.endpoint.as_ref().and_then(|text| {
         let host = host(&text.value)?;
@@ -90,7 +93,7 @@ fn outside(spec: &Spec, network: IpNet, to: &mut Diagnostics) {
     });
     if let Some((text, address)) = endpoint
         && network.contains(&address)
-        && !is_a_nodes(&address)
+        && !is_a_nodes(address)
     {
         let message = format!("the endpoint's address is inside the network {network}");
         to.report(Code::CidrOverlap, text.span, message);
@@ -100,13 +103,16 @@ fn outside(spec: &Spec, network: IpNet, to: &mut Diagnostics) {
 /// Every address of every node, with its place.
 fn node_addresses(nodes: &[Node]) -> impl Iterator<Item = (&Text, IpAddr)> {
     let texts = nodes.iter().filter_map(|node| node.own.address.as_ref());
-    texts.flat_map(|text| checks::parsed_addresses(text).map(move |it| (text, it)))
+    texts.flat_map(|text| checks::parsed_addresses(text).map(move |address| (text, address)))
 }
 
 /// The same IP versions everywhere, the same one first.
 fn families(spec: &Spec, pods: &[IpNet], services: &[IpNet], to: &mut Diagnostics) {
     let of = |networks: &[IpNet]| -> Vec<bool> {
-        networks.iter().map(|it| it.addr().is_ipv4()).collect()
+        networks
+            .iter()
+            .map(|network| network.addr().is_ipv4())
+            .collect()
     };
     if of(pods) != of(services) {
         let message = "`podSubnet` and `serviceSubnet` have different IP versions, or list them in a different order";
@@ -116,9 +122,9 @@ fn families(spec: &Spec, pods: &[IpNet], services: &[IpNet], to: &mut Diagnostic
             message,
         );
     }
-    let version = spec.kubernetes.version.as_ref();
-    let version = version.and_then(|it| Version::parse(&it.value).ok());
-    if services.len() > 1 && version.is_some_and(|it| it.minor < DUAL_STACK_SINCE) {
+    let written = spec.kubernetes.version.as_ref();
+    let version = written.and_then(|text| Version::parse(&text.value).ok());
+    if services.len() > 1 && version.is_some_and(|version| version.minor < DUAL_STACK_SINCE) {
         let message = "IPv4 and IPv6 together require Kubernetes 1.21 or later";
         to.report(
             Code::DualStack,
@@ -132,7 +138,7 @@ fn families(spec: &Spec, pods: &[IpNet], services: &[IpNet], to: &mut Diagnostic
         .filter_map(|node| node.own.address.as_ref())
     {
         let own: Vec<_> = checks::parsed_addresses(text)
-            .map(|it| it.is_ipv4())
+            .map(|address| address.is_ipv4())
             .collect();
         if !own.is_empty() && own != of(services) {
             let message = format!(

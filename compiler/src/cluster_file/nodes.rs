@@ -3,14 +3,13 @@ use serde::Deserialize;
 
 use super::checks::Text;
 use super::files::Files;
-use super::host::HostLevel;
-use super::host::Os;
+use super::host::{Os, OsLevel};
 use super::interfaces::Interface;
 use super::kubelet::Kubelet;
 use super::{checks, host, interfaces, kubelet};
 use nkd_document::yaml::{Both, Pairs};
 use nkd_document::{Code, Diagnostics, Spanned};
-use nkd_model::{self as model, Overlay, Role};
+use nkd_model::{self as model, NodeRole, Overlay};
 
 /// An item of `spec.pools`
 pub type Pool = Both<PoolKeys, Settings>;
@@ -23,7 +22,7 @@ pub struct PoolKeys {
     #[schemars(required)]
     pub name: Option<Text>,
     /// The role of its nodes in the cluster. A node's own role takes precedence.
-    pub role: Option<Spanned<Role>>,
+    pub role: Option<Spanned<NodeRole>>,
 }
 
 /// An item of `spec.nodes`
@@ -39,7 +38,7 @@ pub struct NodeKeys {
     /// The pool that the node belongs to.
     pub pool: Option<Text>,
     /// The node's role in the cluster. By default that of its pool.
-    pub role: Option<Spanned<Role>>,
+    pub role: Option<Spanned<NodeRole>>,
     /// The node's address. In a dual-stack cluster one of each IP version, separated by a comma.
     #[schemars(required)]
     pub address: Option<Text>,
@@ -131,7 +130,7 @@ const OWN_LABELS: [&str; 11] = [
 /// What holds for nodes outside of their own entries.
 pub struct Level {
     /// `spec.os`
-    pub host: HostLevel,
+    pub os: OsLevel,
     /// `spec.pools`
     pub pools: Vec<Checked>,
 }
@@ -142,7 +141,7 @@ pub struct Checked {
     taints: Option<Vec<model::Taint>>,
     kubelet_args: Vec<(String, String)>,
     install_disk: Option<String>,
-    host: HostLevel,
+    os: OsLevel,
     /// kubeadm overlay documents.
     pub overlays: Vec<Overlay>,
 }
@@ -150,12 +149,13 @@ pub struct Checked {
 /// What isn't laid into each of the pools' nodes.
 pub fn into_pools(names: Vec<String>, settings: Vec<Checked>) -> Vec<model::Pool> {
     let pools = names.into_iter().zip(settings);
-    let pools = pools.map(|(name, pool)| model::Pool {
-        name,
-        overlays: pool.overlays,
-        own: pool.host.own,
-    });
-    pools.collect()
+    pools
+        .map(|(name, checked)| model::Pool {
+            name,
+            overlays: checked.overlays,
+            own: checked.os.own,
+        })
+        .collect()
 }
 
 /// Checks what a pool or a node says.
@@ -166,11 +166,11 @@ pub fn settings(file: Settings, files: &Files<'_>, to: &mut Diagnostics) -> Chec
     }
     let taints = file.taints.map(|all| taints(all, to));
     Checked {
-        labels: plain(labels),
+        labels: without_spans(labels),
         taints,
         kubelet_args: kubelet::args(file.kubelet, to),
-        install_disk: file.install_disk.and_then(|it| checks::disk(it, to)),
-        host: host::host(file.os, files, to),
+        install_disk: file.install_disk.and_then(|disk| checks::disk(disk, to)),
+        os: host::os(file.os, files, to),
         overlays: files.overlays(&file.kubeadm, to),
     }
 }
@@ -192,7 +192,7 @@ pub fn nodes(
 /// Whether a node has the role of a control plane, as far as its keys are right.
 pub fn is_control_plane(node: &Node) -> bool {
     let role = node.own.role.as_ref();
-    role.is_some_and(|role| role.value == Role::ControlPlane)
+    role.is_some_and(|role| role.value == NodeRole::ControlPlane)
 }
 
 /// A node's pool, by its place in `spec.pools`.
@@ -230,12 +230,14 @@ fn node(
         (short && checks::dns_name(&name, "the node name", to)).then_some(name.value)
     });
     let own_address = file.address.as_ref();
-    let addresses = own_address.and_then(|it| checks::addresses(it, to));
-    let mac = file.mac.and_then(|it| checks::mac(&it, to));
+    let addresses = own_address.and_then(|text| checks::addresses(text, to));
+    let mac = file.mac.and_then(|text| checks::mac(&text, to));
     let interfaces = interfaces::interfaces(file.interfaces, own_address, to);
     let own = settings(shared, files, to);
     let pool = pool_index.and_then(|index| level.pools.get(index));
-    let pool_host = pool.map(|pool| pool.host.host.clone()).unwrap_or_default();
+    let pool_os = pool
+        .map(|pool| pool.os.settings.clone())
+        .unwrap_or_default();
     let pools = |of: fn(&Checked) -> &Vec<(String, String)>| pool.map(of).into_iter().flatten();
     Some(model::Node {
         name: name?,
@@ -245,13 +247,13 @@ fn node(
         second_address: addresses?.1,
         mac,
         interfaces,
-        labels: over(pools(|it| &it.labels), own.labels),
+        labels: over(pools(|pool| &pool.labels), own.labels),
         taints: own.taints.or_else(|| pool?.taints.clone()),
-        kubelet_args: over(pools(|it| &it.kubelet_args), own.kubelet_args),
+        kubelet_args: over(pools(|pool| &pool.kubelet_args), own.kubelet_args),
         install_disk: own.install_disk.or_else(|| pool?.install_disk.clone()),
-        host: own.host.host.within(&pool_host.within(&level.host.host)),
+        os: own.os.settings.within(&pool_os.within(&level.os.settings)),
         overlays: own.overlays,
-        own: own.host.own,
+        own: own.os.own,
     })
 }
 
@@ -268,7 +270,7 @@ fn over<'a>(
         .collect()
 }
 
-fn plain(pairs: Vec<(Spanned<String>, Spanned<String>)>) -> Vec<(String, String)> {
+fn without_spans(pairs: Vec<(Spanned<String>, Spanned<String>)>) -> Vec<(String, String)> {
     let pairs = pairs.into_iter();
     pairs.map(|(key, value)| (key.value, value.value)).collect()
 }
@@ -308,9 +310,9 @@ fn label(key: &Spanned<String>, value: &Spanned<String>, to: &mut Diagnostics) {
 /// A node with the same key and effect twice isn't registered.
 fn taints(file: Vec<Taint>, to: &mut Diagnostics) -> Vec<model::Taint> {
     let mut taints: Vec<model::Taint> = Vec::new();
-    for it in file {
-        let span = it.key.as_ref().map(|key| key.span);
-        let Some(taint) = taint(it, to) else {
+    for written in file {
+        let span = written.key.as_ref().map(|key| key.span);
+        let Some(taint) = taint(written, to) else {
             continue;
         };
         let same = |other: &model::Taint| other.key == taint.key && other.effect == taint.effect;

@@ -5,7 +5,7 @@ use super::nodes::Checked;
 use crate::kubeadm::PATCHES;
 use nkd_document::{Code, Diagnostics, Span};
 use nkd_model::version::Version;
-use nkd_model::{Node, Overlay, Role};
+use nkd_model::{Node, NodeRole, Overlay};
 
 /// Reports nodes whose kubeadm would not take nkd's patches: where it can't be told to, and where the user
 /// tells it to take patches from elsewhere, since it takes them from one directory.
@@ -19,10 +19,10 @@ pub fn check(
     let mut reported: Vec<Span> = Vec::new();
     for node in nodes.iter().flatten() {
         let pool = node.pool.and_then(|pool| pools.get(pool));
-        let own = pool.into_iter().flat_map(|pool| &pool.overlays);
-        let own = || own.clone().chain(&node.overlays);
-        let separated = node.host.container_separation;
-        let separated = separated.filter(|_| node.role == Role::ControlPlane);
+        let of_pool = pool.into_iter().flat_map(|pool| &pool.overlays);
+        let own = || of_pool.clone().chain(&node.overlays);
+        let separation = node.os.container_separation;
+        let separated = separation.filter(|_| node.role == NodeRole::ControlPlane);
         let (code, what) = match separated {
             Some(_) => (Code::Selinux, "`os.selinux`"),
             None if own().any(Overlay::is_of_kubelet) => (
@@ -31,10 +31,10 @@ pub fn check(
             ),
             None => continue,
         };
-        let too_old = separated.filter(|_| !version.takes_patches());
-        let too_old = too_old.map(|span| (span, too_old_for_patches(version)));
-        let elsewhere = cluster.iter().chain(own());
-        let elsewhere = elsewhere.filter_map(|overlay| own_patches(overlay, what));
+        let unsupported = separated.filter(|_| !version.takes_patches());
+        let too_old = unsupported.map(|span| (span, too_old_for_patches(version)));
+        let overlays = cluster.iter().chain(own());
+        let elsewhere = overlays.filter_map(|overlay| own_patches(overlay, what));
         for (span, (message, help)) in too_old.into_iter().chain(elsewhere) {
             // What several nodes have in common is wrong once.
             if !reported.contains(&span) {

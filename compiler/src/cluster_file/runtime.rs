@@ -143,7 +143,9 @@ fn gets_sandbox(
     let of_sandbox =
         |registry: &&model::Registry| sandbox.starts_with(&format!("{}/", registry.host));
     let registry = registries.iter().find(of_sandbox);
-    if pulls_sandbox_itself && registry.is_some_and(|it| it.access.credentials.is_some()) {
+    if pulls_sandbox_itself
+        && registry.is_some_and(|registry| registry.access.credentials.is_some())
+    {
         let message = format!(
             "{runtime} pulls {sandbox} without credentials, but this registry requires them"
         );
@@ -164,7 +166,8 @@ fn registries(
     let mut registries = Vec::new();
     for registry in file {
         let host = registry.own.host.as_ref();
-        let mut urls: HashSet<String> = host.map(|it| server(&it.value)).into_iter().collect();
+        let own_url = host.map(|host| server(&host.value));
+        let mut urls: HashSet<String> = own_url.into_iter().collect();
         let mirrors = registry.own.mirrors.into_iter().filter_map(|mirror| {
             let access = access(&mirror.shared, files, to);
             let span = mirror.own.url.as_ref()?.span;
@@ -259,7 +262,7 @@ impl Seen {
 
     fn mirror_auth(&self, auth: &Auth, url: Span, to: &mut Diagnostics) {
         if let Some(name) = self.knows_docker_hub_alone() {
-            let span = auth.username.as_ref().map_or(url, |it| it.span);
+            let span = auth.username.as_ref().map_or(url, |name| name.span);
             let message = format!("{name} does not support credentials for mirrors");
             let help = "use a mirror that requires no credentials, or use containerd or crio";
             to.report_with_help(Code::Auth, span, message, help);
@@ -293,7 +296,7 @@ impl Seen {
             .credentials
             .insert(host.to_owned(), credentials.clone());
         if let Some(username) = &auth.username
-            && earlier.is_some_and(|it| it != *credentials)
+            && earlier.is_some_and(|earlier| earlier != *credentials)
         {
             let message = format!("`{host}` already has different credentials");
             let help = "use the same credentials for each `auth` of this host";

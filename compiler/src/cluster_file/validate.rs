@@ -20,7 +20,7 @@ use super::{
 use crate::kubeadm::overlay;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::version::Version;
-use nkd_model::{Cluster, Node, Overlay, OwnKeys, Pki, Report, Role, Tokens};
+use nkd_model::{Cluster, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens};
 
 /// Checks everything; a cluster comes out when nothing is wrong.
 pub fn validate(
@@ -69,7 +69,7 @@ pub fn validate(
         pod_subnets,
         service_subnets,
         dns_domain: networking.dns_domain.value,
-        cert_sans: host::plain(kubernetes.api_server.cert_sans),
+        cert_sans: host::without_spans(kubernetes.api_server.cert_sans),
         kube_vip,
         external_etcd,
         tokens: tokens?,
@@ -78,11 +78,11 @@ pub fn validate(
         sandbox_image,
         registries,
         manifests,
-        network_ports: host::plain(spec.network.ports),
+        network_ports: host::without_spans(spec.network.ports),
         budgets: budgets?,
         images_from: images_from?,
         report: report.flatten(),
-        own: level.host.own,
+        own: level.os.own,
         pki: pki?,
         own_keys,
         pools: nodes::into_pools(pool_names, level.pools),
@@ -118,9 +118,9 @@ fn all_overlays(
     };
     own_overlays(pools, nodes, version, to);
     patches::check(nodes, pools, cluster, version, to);
-    let pools = pools.iter().flat_map(|pool| &pool.overlays);
-    let nodes = nodes.iter().flatten().flat_map(|node| &node.overlays);
-    let all: Vec<_> = cluster.iter().chain(pools).chain(nodes).collect();
+    let of_pools = pools.iter().flat_map(|pool| &pool.overlays);
+    let of_nodes = nodes.iter().flatten().flat_map(|node| &node.overlays);
+    let all: Vec<_> = cluster.iter().chain(of_pools).chain(of_nodes).collect();
     overlay::check(all.iter().copied(), version, to);
     if external_etcd {
         overlay::check_no_local_etcd(all.into_iter(), to);
@@ -140,7 +140,7 @@ fn own_overlays(
         return;
     };
     let mut control_planes = nodes.iter();
-    let init = control_planes.find(|node| node.role == Role::ControlPlane);
+    let init = control_planes.find(|node| node.role == NodeRole::ControlPlane);
     let is_init = |node: &Node| init.is_some_and(|init| init.name == node.name);
     for (place, pool) in pools.iter().enumerate() {
         let mut members = nodes.iter().filter(|node| node.pool == Some(place));
@@ -188,23 +188,26 @@ fn pki(
     });
     (
         made,
-        authorities::own(pki, version, external_etcd, files, to),
+        authorities::own_keys(pki, version, external_etcd, files, to),
     )
 }
 
 fn budgets(budgets: &Budgets, to: &mut Diagnostics) -> Option<BTreeMap<Stage, u64>> {
-    let budgets = budgets
-        .by_stage()
-        .map(|(stage, text)| Some((stage, checks::budget(text, to)?)));
-    budgets.collect()
+    let written = budgets.by_stage();
+    written
+        .map(|(stage, text)| Some((stage, checks::budget(text, to)?)))
+        .collect()
 }
 
 fn unique<'a>(texts: impl Iterator<Item = &'a Text>, code: Code, what: &str, to: &mut Diagnostics) {
     let mut seen = HashMap::new();
     for text in texts {
-        // fd00::1 and fd00:0::1 are one address, 0A:… and 0a:… one MAC address.
+        // fd00::1 and fd00:0::1 are one address.
         let address = text.value.parse::<IpAddr>();
-        let key = address.map_or_else(|_| text.value.to_lowercase(), |it| it.to_string());
+        let key = match address {
+            Ok(address) => address.to_string(),
+            Err(_) => checks::plain_mac(&text.value),
+        };
         if seen.insert(key, text.span).is_some() {
             let message = format!("another node already has the {what} `{}`", text.value);
             to.report(code, text.span, message);
@@ -268,12 +271,12 @@ fn level(
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> (Vec<String>, nodes::Level) {
-    let host = host::host(os, files, to);
+    let os = host::os(os, files, to);
     let names = pool_names(&pools, to);
     let settings = pools.into_iter().map(|pool| pool.shared);
     let pools = settings.map(|settings| nodes::settings(settings, files, to));
     let pools = pools.collect();
-    (names, nodes::Level { host, pools })
+    (names, nodes::Level { os, pools })
 }
 
 fn report(file: keys::Report, files: &Files<'_>, to: &mut Diagnostics) -> Option<Report> {

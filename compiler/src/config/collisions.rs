@@ -72,7 +72,7 @@ impl Config {
             let reserved = reserved.filter(|_| !hooks::may_be_at(path.path) && !is_shared);
             let (name, span) = (path.path, path.span);
             let why = match (reserved, &taken) {
-                _ if RESERVED_UNITS.iter().any(|it| unit_path(it) == name) => {
+                _ if RESERVED_UNITS.iter().any(|unit| unit_path(unit) == name) => {
                     format!("nkd manages `{name}`")
                 }
                 (Some(root), None) => format!("`{name}` is in `{root}`, which nkd manages"),
@@ -133,8 +133,8 @@ impl Config {
         let units = self.units.iter().any(|unit| {
             let dropin = name
                 .strip_prefix(unit.name)
-                .and_then(|it| it.strip_prefix(".d/"));
-            unit.name == name || dropin.is_some_and(|it| unit.has_dropin(it))
+                .and_then(|rest| rest.strip_prefix(".d/"));
+            unit.name == name || dropin.is_some_and(|dropin| unit.has_dropin(dropin))
         });
         let users = self.users.iter().any(|user| user["name"] == name);
         let disk = self.disk.as_deref() == Some(name);
@@ -144,19 +144,19 @@ impl Config {
     /// The paths of all files, those of units among them.
     fn paths(&self) -> impl Iterator<Item = String> {
         let files = self.files.iter().map(|file| file.path.clone());
-        let units = self.units.iter().flat_map(|unit| {
-            let path = unit_path(unit.name);
-            let dropins = unit
-                .dropins
-                .iter()
-                .map(|(name, _)| format!("{path}.d/{name}"));
-            dropins.chain([path.clone()]).collect::<Vec<_>>()
-        });
-        files.chain(units)
+        files.chain(self.units.iter().flat_map(Unit::paths))
     }
 }
 
 impl Unit {
+    /// The paths of its drop-ins and of the unit itself.
+    pub(super) fn paths(&self) -> impl Iterator<Item = String> {
+        let path = unit_path(self.name);
+        let dropins = self.dropins.iter();
+        let dropins = dropins.map(|(name, _)| format!("{}.d/{name}", unit_path(self.name)));
+        dropins.chain([path])
+    }
+
     fn has_dropin(&self, name: &str) -> bool {
         self.dropins.iter().any(|(mine, _)| *mine == name)
     }

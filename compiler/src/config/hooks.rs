@@ -11,9 +11,11 @@ pub(super) fn may_be_at(path: &str) -> bool {
     let mut parts = rest.split('/');
     let (root, directory, name, more) = (parts.next(), parts.next(), parts.next(), parts.next());
     let has_stage = |directory: &str| {
-        let stage = directory.strip_suffix(".d");
-        let stage = stage.and_then(|it| it.strip_prefix("pre-").or(it.strip_prefix("post-")));
-        stage.is_some_and(|stage| Stage::ALL.iter().any(|it| it.name() == stage))
+        let name = directory.strip_suffix(".d");
+        let parts = name.and_then(|name| name.split_once('-'));
+        parts.is_some_and(|(time, name)| {
+            ["pre", "post"].contains(&time) && Stage::ALL.iter().any(|stage| stage.name() == name)
+        })
     };
     root == Some("")
         && directory.is_none_or(has_stage)

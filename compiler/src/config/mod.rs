@@ -32,6 +32,26 @@ pub(crate) struct File {
     pub mode: u32,
     /// Its content.
     pub content: String,
+    /// The key of the cluster file that asks for it, as [`origin::of`](crate::origin::of) takes it. Files without one are on
+    /// every node.
+    pub key: Option<&'static str>,
+}
+
+impl File {
+    /// Notes the key of the cluster file that asks for it.
+    pub fn from(&mut self, key: &'static str) {
+        self.key = Some(key);
+    }
+}
+
+/// A directory on a node whose own mode matters.
+pub(crate) struct Directory {
+    /// Its full path.
+    pub path: &'static str,
+    /// Its permission bits.
+    pub mode: u32,
+    /// The key of the cluster file that asks for it.
+    pub key: &'static str,
 }
 
 /// A systemd unit on a node.
@@ -42,6 +62,8 @@ pub(crate) struct Unit {
     pub content: &'static str,
     /// Drop-ins: name and text.
     pub dropins: Vec<(&'static str, String)>,
+    /// The key of the cluster file that asks for it and its drop-ins.
+    pub key: &'static str,
 }
 
 /// What nkd puts on one node.
@@ -49,8 +71,8 @@ pub(crate) struct Unit {
 pub(crate) struct Config {
     /// Files, in order.
     pub files: Vec<File>,
-    /// Directories whose own mode matters: path and mode.
-    pub directories: Vec<(String, u32)>,
+    /// Directories, in order.
+    pub directories: Vec<Directory>,
     /// Units, in order; all are enabled.
     pub units: Vec<Unit>,
     /// Users, as in `passwd.users`.
@@ -67,12 +89,38 @@ pub(crate) struct Config {
 
 impl Config {
     /// Adds a file.
-    pub fn file(&mut self, path: impl Into<String>, mode: u32, content: impl Into<String>) {
+    pub fn file(
+        &mut self,
+        path: impl Into<String>,
+        mode: u32,
+        content: impl Into<String>,
+    ) -> &mut File {
+        let index = self.files.len();
         self.files.push(File {
             path: path.into(),
             mode,
             content: content.into(),
+            key: None,
         });
+        &mut self.files[index]
+    }
+
+    /// The path of each file, directory, unit and drop-in, with the key of the cluster file that asks for it.
+    pub fn keys(&self) -> impl Iterator<Item = (String, &'static str)> {
+        let files = self.files.iter();
+        let files = files.filter_map(|file| Some((file.path.clone(), file.key?)));
+        let directories = self.directories.iter();
+        let directories = directories.map(|directory| (directory.path.to_owned(), directory.key));
+        let units = self.units.iter();
+        let units = units.flat_map(|unit| unit.paths().map(|path| (path, unit.key)));
+        files.chain(directories).chain(units)
+    }
+
+    /// The key of the cluster file that asks for something at a path.
+    pub fn key(&self, path: &str) -> Option<&'static str> {
+        let is_disk = self.disk.as_deref() == Some(path);
+        let key = || self.keys().find(|(own, _)| own == path).map(|(_, key)| key);
+        if is_disk { Some("installDisk") } else { key() }
     }
 
     /// The config as Ignition reads it, merged as Ignition would: nkd's part is the child of the
@@ -95,10 +143,9 @@ impl Config {
             let contents = resource(&file.content);
             json!({"path": file.path, "mode": file.mode, "overwrite": true, "contents": contents})
         });
-        let directories = self
-            .directories
-            .iter()
-            .map(|(path, mode)| json!({"path": path, "mode": mode}));
+        let directories = self.directories.iter();
+        let directories =
+            directories.map(|directory| json!({"path": directory.path, "mode": directory.mode}));
         let units = self.units.iter().map(|unit| {
             let dropins = unit
                 .dropins

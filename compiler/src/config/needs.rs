@@ -5,7 +5,7 @@
 use nkd_contract::names;
 
 use nkd_document::Span;
-use nkd_document::yaml::Node;
+use nkd_document::yaml;
 use nkd_ignition::check::UNITS;
 use nkd_ignition::decode;
 use nkd_ignition::tree::{entry, is_true, list, text};
@@ -21,7 +21,8 @@ const MODULES: [&str; 2] = ["overlay", "br_netfilter"];
 /// The kernel has two names for forwarding everywhere (its `ip-sysctl.rst`).
 const ALIAS: (&str, &str) = ("net.ipv4.conf.all.forwarding", SETTINGS[0]);
 
-const SWAP: &str = "kubelet does not start while swap is enabled";
+const SWAP: &str = "kubelet does not start while swap is enabled, unless a KubeletConfiguration in `spec.kubernetes.kubeadm` sets \
+     `failSwapOn: false`";
 
 /// One node's needs.
 pub struct Needs<'a> {
@@ -34,13 +35,13 @@ pub struct Needs<'a> {
 }
 
 /// What takes something away, and how.
-pub type Found = (Span, String);
+pub type Violation = (Span, String);
 
 impl Needs<'_> {
     /// What of a whole config takes away what is needed.
-    pub fn check(&self, config: &Node) -> Vec<Found> {
-        let mut found = Vec::new();
-        let mut refuse = |span, message: String| found.push((span, message));
+    pub fn check(&self, config: &yaml::Node) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        let mut refuse = |span, message: String| violations.push((span, message));
         self.units(config, &mut refuse);
         if !self.takes_swap {
             swap(config, &mut refuse);
@@ -48,9 +49,10 @@ impl Needs<'_> {
         if let Some((name, span)) = file(config, "/etc/hostname")
             && name.trim() != self.node
         {
+            // Without the node's name, so that a file of a thousand nodes is reported once.
             let message = format!(
-                "`/etc/hostname` must contain `{}`, the node's name",
-                self.node
+                "`/etc/hostname` contains `{}`, which is not the name of each node that has this file",
+                name.trim()
             );
             refuse(span, message);
         }
@@ -62,11 +64,11 @@ impl Needs<'_> {
             module,
             &mut refuse,
         );
-        found
+        violations
     }
 
     /// Nothing that has to run is masked, in any of the ways there are (systemd.unit).
-    fn units(&self, config: &Node, refuse: &mut impl FnMut(Span, String)) {
+    fn units(&self, config: &yaml::Node, refuse: &mut impl FnMut(Span, String)) {
         let own = [
             "kubelet.service",
             "nkd-agent.service",
@@ -78,15 +80,17 @@ impl Needs<'_> {
             let path = format!("{UNITS}/{unit}");
             let units = list(config, &["systemd", "units"]).iter();
             let masks = units
-                .filter(|it| text(it, "name") == Some(unit) && is_true(it, "mask"))
-                .filter_map(|it| Some(entry(it, "mask")?.key_span));
+                .filter(|node| text(node, "name") == Some(unit) && is_true(node, "mask"))
+                .filter_map(|node| Some(entry(node, "mask")?.key_span));
             let links = list(config, &["storage", "links"]).iter();
-            let links = links
-                .filter(|it| text(it, "path") == Some(&path))
-                .filter(|it| text(it, "target") == Some("/dev/null"))
-                .map(|it| it.span);
-            let empty = file(config, &path).filter(|it| it.0.is_empty());
-            for span in masks.chain(links).chain(empty.map(|it| it.1)) {
+            let null_links = links
+                .filter(|link| text(link, "path") == Some(&path))
+                .filter(|link| text(link, "target") == Some("/dev/null"))
+                .map(|link| link.span);
+            let empty = file(config, &path)
+                .filter(|(content, _)| content.is_empty())
+                .map(|(_, place)| place);
+            for span in masks.chain(null_links).chain(empty) {
                 refuse(span, format!("this masks `{unit}`, which a node needs"));
             }
         }
@@ -95,7 +99,7 @@ impl Needs<'_> {
 
 /// No swap is made that would be there at the next boot: by a unit, `fstab` or systemd's generator
 /// for memory that is compressed.
-fn swap(config: &Node, refuse: &mut impl FnMut(Span, String)) {
+fn swap(config: &yaml::Node, refuse: &mut impl FnMut(Span, String)) {
     for unit in list(config, &["systemd", "units"]) {
         let is_swap = text(unit, "name").is_some_and(|name| name.strip_suffix(".swap").is_some());
         if is_swap && is_true(unit, "enabled") && !is_true(unit, "mask") {
@@ -134,18 +138,18 @@ fn module(line: &str) -> Option<(String, bool)> {
 /// Of the files in a directory, which are read in the order of their names, the last word about
 /// each name has to be what is needed.
 fn lines(
-    config: &Node,
+    config: &yaml::Node,
     directory: &str,
     needed: &[&str],
     line: Line,
     refuse: &mut impl FnMut(Span, String),
 ) {
-    let mut files: Vec<(&str, &Node)> = list(config, &["storage", "files"])
+    let mut files: Vec<(&str, &yaml::Node)> = list(config, &["storage", "files"])
         .iter()
         .filter_map(|file| Some((text(file, "path")?.strip_prefix(directory)?, file)))
         .filter(|(name, _)| {
             name.strip_suffix(".conf")
-                .is_some_and(|it| !it.contains('/'))
+                .is_some_and(|stem| !stem.contains('/'))
         })
         .collect();
     files.sort_by_key(|(name, _)| *name);
@@ -153,10 +157,9 @@ fn lines(
         let mut last = None;
         for (file, node) in &files {
             let text: String = parts(node).flatten().collect();
-            let said = significant(&text)
-                .filter_map(line)
-                .filter(|it| it.0 == *name);
-            last = said.last().map(|it| (it.1, *file, place(node))).or(last);
+            let settings = significant(&text).filter_map(line);
+            let setting = settings.filter(|(key, _)| key == name).last();
+            last = setting.map(|(_, on)| (on, *file, place(node))).or(last);
         }
         match last {
             Some((true, ..)) => {}
@@ -178,20 +181,20 @@ fn significant(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A file's text and place, if it can be known now.
-fn file(config: &Node, path: &str) -> Option<(String, Span)> {
+fn file(config: &yaml::Node, path: &str) -> Option<(String, Span)> {
     let mut files = list(config, &["storage", "files"]).iter();
     let file = files.find(|file| text(file, "path") == Some(path))?;
     Some((content(file)?, place(file)))
 }
 
 /// A file's text, unless some of it is fetched at boot.
-fn content(file: &Node) -> Option<String> {
+fn content(file: &yaml::Node) -> Option<String> {
     parts(file).collect()
 }
 
 /// What a file's text is made of, one after the other; nothing for what is fetched.
-fn parts(file: &Node) -> impl Iterator<Item = Option<String>> {
-    let contents = entry(file, "contents").map(|it| &it.node);
+fn parts(file: &yaml::Node) -> impl Iterator<Item = Option<String>> {
+    let contents = entry(file, "contents").map(|entry| &entry.node);
     let parts = contents.into_iter().chain(list(file, &["append"]));
     parts.map(|resource| {
         let source = text(resource, "source")?;
@@ -201,6 +204,6 @@ fn parts(file: &Node) -> impl Iterator<Item = Option<String>> {
 }
 
 /// Where a file's path is written last: its contents may be nkd's, and only what is appended not.
-fn place(file: &Node) -> Span {
-    entry(file, "path").map_or(file.span, |it| it.node.span)
+fn place(file: &yaml::Node) -> Span {
+    entry(file, "path").map_or(file.span, |entry| entry.node.span)
 }

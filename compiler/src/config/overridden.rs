@@ -1,11 +1,11 @@
 //! What the cluster file lets users override is taken out of nkd's part, to go below theirs.
 
 use super::SPEC;
-use nkd_document::yaml::{Node, Value};
+use nkd_document::yaml::{self, Value};
 use nkd_ignition::tree::{self, pair, text};
 
 /// Splits nkd's part into what is overridden and the rest.
-pub fn split(mut own: Node, overrides: &[&str]) -> (Node, Node) {
+pub fn split(mut own: yaml::Node, overrides: &[&str]) -> (yaml::Node, yaml::Node) {
     let span = own.span;
     let mut below = Vec::new();
     for (section, list, key) in [
@@ -16,7 +16,7 @@ pub fn split(mut own: Node, overrides: &[&str]) -> (Node, Node) {
         let Some(target) = tree::child_mut(&mut own, section) else {
             continue;
         };
-        let all = tree::take(target, list).map_or(Value::Null, |it| it.node.value);
+        let all = tree::take(target, list).map_or(Value::Null, |entry| entry.node.value);
         let (mut base, mut top) = (Vec::new(), Vec::new());
         for node in tree::node(span, all).items() {
             let name = text(node, key).unwrap_or_default();
@@ -41,29 +41,29 @@ pub fn split(mut own: Node, overrides: &[&str]) -> (Node, Node) {
 
 /// The overridden and the other part of a unit, which both may have drop-ins.
 fn unit(
-    unit: &Node,
+    unit: &yaml::Node,
     name: &str,
     is_overridden: bool,
     overrides: &[&str],
-) -> (Option<Node>, Option<Node>) {
+) -> (Option<yaml::Node>, Option<yaml::Node>) {
     let span = unit.span;
     let (lower, upper) = tree::list(unit, &["dropins"])
         .iter()
         .cloned()
-        .partition::<Vec<Node>, _>(|dropin| {
+        .partition::<Vec<yaml::Node>, _>(|dropin| {
             let path = format!("{name}.d/{}", text(dropin, "name").unwrap_or_default());
             overrides.contains(&path.as_str())
         });
-    let whole = |dropins: Vec<Node>| {
+    let whole = |dropins: Vec<yaml::Node>| {
         let mut unit = unit.clone();
         tree::set(&mut unit, pair(span, "dropins", dropins));
         Some(unit)
     };
-    let bare = |dropins: Vec<Node>| {
+    let bare = |dropins: Vec<yaml::Node>| {
         let entries = vec![pair(span, "name", name), pair(span, "dropins", dropins)];
         Some(tree::node(span, entries))
     };
-    let bare = |dropins: Vec<Node>| {
+    let bare = |dropins: Vec<yaml::Node>| {
         if dropins.is_empty() {
             None
         } else {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use nkd_document::json;
-use nkd_document::yaml::Node;
+use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, Reported, SourceId};
 use nkd_ignition::spec::NEWEST;
 use nkd_ignition::tree::{self, entry};
@@ -58,7 +58,7 @@ pub fn read_butane(
 }
 
 /// Takes a checked config of a version that is not newer than nkd's.
-fn checked(mut config: Node, to: &mut Diagnostics) -> UserConfig {
+fn checked(mut config: yaml::Node, to: &mut Diagnostics) -> UserConfig {
     refuse_references(&config, to);
     // Every field of an older version means the same in a newer one.
     if let Some(version) = tree::child_mut(&mut config, "ignition")
@@ -76,10 +76,10 @@ fn report(warnings: Vec<check::Warning>, to: &mut Diagnostics) {
 }
 
 /// The minor number of a config's version.
-fn minor(node: &Node, to: &mut Diagnostics) -> Result<u8, Reported> {
+fn minor(node: &yaml::Node, to: &mut Diagnostics) -> Result<u8, Reported> {
     let version = tree::at(node, &["ignition", "version"]);
     let span = version.map_or(node.span, |version| version.span);
-    let text = version.and_then(Node::as_text).unwrap_or_default();
+    let text = version.and_then(yaml::Node::as_text).unwrap_or_default();
     let mut minors = 0..=NEWEST;
     let minor = minors.find(|minor| text == format!("3.{minor}.0"));
     minor.ok_or_else(|| {
@@ -92,7 +92,7 @@ fn minor(node: &Node, to: &mut Diagnostics) -> Result<u8, Reported> {
 }
 
 /// A config that is fetched at boot can't be checked now, and one that is nested not easily.
-fn refuse_references(config: &Node, to: &mut Diagnostics) {
+fn refuse_references(config: &yaml::Node, to: &mut Diagnostics) {
     for key in ["merge", "replace"] {
         let references = tree::at(config, &["ignition", "config"]);
         if let Some(found) = references.and_then(|references| entry(references, key)) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::configured::{self, Configured};
 use crate::kubeadm;
-use nkd_model::{Cluster, Role};
+use nkd_model::{Cluster, NodeRole};
 
 /// The images of a cluster's nodes, by what they are.
 #[derive(Debug, Clone)]
@@ -57,10 +57,10 @@ impl Closure {
     }
 
     /// What a node of a role runs.
-    pub fn of_role(&self, role: Role) -> &[String] {
+    pub fn of_role(&self, role: NodeRole) -> &[String] {
         match role {
-            Role::ControlPlane => &self.control_plane,
-            Role::Worker => &self.worker,
+            NodeRole::ControlPlane => &self.control_plane,
+            NodeRole::Worker => &self.worker,
         }
     }
 

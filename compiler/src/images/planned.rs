@@ -5,7 +5,7 @@ use nkd_contract::{Bundles, Image, ImageSource, Images, Kubeadm, Runtime};
 use super::closure::Closure;
 use crate::runtime;
 use nkd_document::{Code, Diagnostics, Span};
-use nkd_model::{Bundle, Cluster, ImagesFrom, Role};
+use nkd_model::{Bundle, Cluster, ImagesFrom, NodeRole};
 
 /// What the plans of control planes and of workers have.
 #[derive(Debug, Clone)]
@@ -39,16 +39,16 @@ impl Planned {
         });
         Self {
             kubeadm,
-            control_plane: of_role(Role::ControlPlane),
-            worker: of_role(Role::Worker),
+            control_plane: of_role(NodeRole::ControlPlane),
+            worker: of_role(NodeRole::Worker),
         }
     }
 
     /// The images of a node of a role.
-    pub fn of_role(&self, role: Role) -> &Images {
+    pub fn of_role(&self, role: NodeRole) -> &Images {
         match role {
-            Role::ControlPlane => &self.control_plane,
-            Role::Worker => &self.worker,
+            NodeRole::ControlPlane => &self.control_plane,
+            NodeRole::Worker => &self.worker,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::fragments;
 use crate::pki::Secrets;
 use crate::runtime::{self, docker};
 use nkd_document::yaml;
-use nkd_model::{Cluster, Node, Role, Taint};
+use nkd_model::{Cluster, Node, NodeRole, Taint};
 
 /// Where kubelet and the controller manager look for flexvolume plugins; their default is under
 /// /usr.
@@ -84,7 +84,7 @@ pub fn join(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
     let mut documents = template(fragments::KUBEADM_JOIN, cluster, node)?;
     let join = document(&mut documents, "JoinConfiguration")?;
     registration(join, cluster, node);
-    if node.role == Role::ControlPlane {
+    if node.role == NodeRole::ControlPlane {
         // The PKI is delivered, so there is nothing to download and no `certificateKey`, whose
         // Secret kubeadm deletes after two hours.
         join["controlPlane"] = json!({"localAPIEndpoint": {
@@ -143,7 +143,7 @@ fn template(text: &str, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
         .cri_endpoint(cluster.version.cri_socket_has_scheme());
     let values = [
         ("address", &*node.address.to_string()),
-        ("addresses", &node.addresses()),
+        ("addresses", &node.node_ip()),
         ("cgroupDriver", runtime::cgroup_driver(cluster)),
         ("cluster", &cluster.name),
         ("criSocket", &cri_socket),
@@ -189,7 +189,7 @@ fn finish(mut documents: Vec<Value>, cluster: &Cluster, node: &Node) -> Result<V
 /// The checks of kubeadm's that would fail for what nkd does on purpose.
 fn ignored_checks(cluster: &Cluster, node: &Node) -> Vec<&'static str> {
     let mut checks = Vec::new();
-    if node.role == Role::ControlPlane {
+    if node.role == NodeRole::ControlPlane {
         if cluster.kube_vip.is_some() && !cluster.is_init(node) {
             // A join wants this directory empty, and kube-vip's pod is in it.
             checks.push("DirAvailable--etc-kubernetes-manifests");
@@ -235,7 +235,7 @@ fn take_patches(document: &mut Value, cluster: &Cluster, node: &Node) {
 
 /// Whether kubeadm is to patch the static pods it makes on a node.
 pub fn patches_static_pods(node: &Node) -> bool {
-    node.role == Role::ControlPlane && node.host.container_separation.is_some()
+    node.role == NodeRole::ControlPlane && node.os.container_separation.is_some()
 }
 
 /// The patch of a node's copy of the kubelet configuration that all nodes share (RFC 7396). A key without a

@@ -17,9 +17,9 @@ pub const PROXY_DROPIN: &str = "20-nkd-proxy.conf";
 
 /// Everything but the proxy.
 pub(super) fn files(config: &mut Config, node: &Node) -> Result<()> {
-    let host = &node.host;
-    config.users = host.users.iter().map(user).collect();
-    config.kernel_arguments.clone_from(&host.kernel_arguments);
+    let os = &node.os;
+    config.users = os.users.iter().map(user).collect();
+    config.kernel_arguments.clone_from(&os.kernel_arguments);
     let mut sysctl = fragments::SYSCTL.to_owned();
     if node.address.is_ipv6() || node.second_address.is_some() {
         sysctl.push_str(fragments::SYSCTL_IPV6);
@@ -30,26 +30,27 @@ pub(super) fn files(config: &mut Config, node: &Node) -> Result<()> {
         PUBLIC,
         fragments::MODULES,
     );
-    if !host.ntp.is_empty() {
-        time(config, &host.ntp)?;
+    if !os.ntp.is_empty() {
+        time(config, &os.ntp)?;
     }
-    if !host.hosts.is_empty() {
-        let lines = host.hosts.iter().fold(String::new(), |mut lines, entry| {
+    if !os.hosts.is_empty() {
+        let lines = os.hosts.iter().fold(String::new(), |mut lines, entry| {
             let _ = writeln!(lines, "{} {}", entry.address, entry.names.join(" "));
             lines
         });
         let hosts = fragments::fill(fragments::HOSTS, &[("hosts", lines.trim_end())])?;
-        config.file("/etc/hosts", PUBLIC, hosts);
+        config.file("/etc/hosts", PUBLIC, hosts).from("os.hosts");
     }
-    for (index, (name, authority)) in host.trust.iter().enumerate() {
+    for (index, (name, authority)) in os.trust.iter().enumerate() {
         let path = format!("{ANCHORS}/nkd-{index:02}-{name}");
-        config.file(path, PUBLIC, authority);
+        config.file(path, PUBLIC, authority).from("os.trust");
     }
-    if !host.trust.is_empty() {
+    if !os.trust.is_empty() {
         config.units.push(Unit {
             name: "nkd-trust.service",
             content: fragments::TRUST_UNIT,
             dropins: Vec::new(),
+            key: "os.trust",
         });
     }
     Ok(())
@@ -59,16 +60,20 @@ pub(super) fn files(config: &mut Config, node: &Node) -> Result<()> {
 fn time(config: &mut Config, servers: &[String]) -> Result<()> {
     let lines: Vec<_> = servers
         .iter()
-        .map(|it| format!("server {it} iburst"))
+        .map(|server| format!("server {server} iburst"))
         .collect();
     let chrony = fragments::fill(fragments::CHRONY, &[("servers", &lines.join("\n"))])?;
-    config.file("/etc/chrony.conf", PUBLIC, chrony);
+    config
+        .file("/etc/chrony.conf", PUBLIC, chrony)
+        .from("os.ntp");
     let timesyncd = fragments::fill(fragments::TIMESYNCD, &[("servers", &servers.join(" "))])?;
-    config.file(
-        "/etc/systemd/timesyncd.conf.d/10-nkd.conf",
-        PUBLIC,
-        timesyncd,
-    );
+    config
+        .file(
+            "/etc/systemd/timesyncd.conf.d/10-nkd.conf",
+            PUBLIC,
+            timesyncd,
+        )
+        .from("os.ntp");
     Ok(())
 }
 
@@ -103,11 +108,11 @@ pub(super) fn proxy(config: &mut Config, cluster: &Cluster, node: &Node, proxy: 
     direct.extend(proxy.direct.iter().cloned());
     let direct = direct.join(",");
     let urls = [("HTTP_PROXY", &proxy.http), ("HTTPS_PROXY", &proxy.https)];
-    let urls = urls
+    let variables = urls
         .iter()
         .filter_map(|(name, url)| Some((*name, url.as_ref()?.expose())));
     let mut text = String::from("[Service]\n");
-    for (name, value) in urls.chain([("NO_PROXY", direct.as_str())]) {
+    for (name, value) in variables.chain([("NO_PROXY", direct.as_str())]) {
         // `%` begins systemd's specifiers.
         let _ = writeln!(text, "Environment=\"{name}={}\"", value.replace('%', "%%"));
     }
@@ -116,6 +121,6 @@ pub(super) fn proxy(config: &mut Config, cluster: &Cluster, node: &Node, proxy: 
     for unit in pulls.chain(&["kubelet.service"]) {
         // A proxy's URL may hold a password.
         let path = format!("/etc/systemd/system/{unit}.d/{PROXY_DROPIN}");
-        config.file(path, PRIVATE, &*text);
+        config.file(path, PRIVATE, &*text).from("os.proxy");
     }
 }

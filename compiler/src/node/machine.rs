@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use nkd_contract::Machine;
 use serde_json::Value;
 
-use nkd_model::{Cluster, Node, Overlay, Role};
+use nkd_model::{Cluster, Node, NodeRole, Overlay};
 
 /// What kubeadm demands of control planes (kubeadm, `constants.ControlPlaneNumCPU`), by the name of
 /// its check.
@@ -16,7 +16,7 @@ const CONTROL_PLANE_DISK: u64 = 2048;
 
 /// What the machine must be like; `kubeadm` are the node's documents.
 pub(super) fn machine(cluster: &Cluster, node: &Node, kubeadm: &[Value]) -> Machine {
-    let is_control_plane = node.role == Role::ControlPlane;
+    let is_control_plane = node.role == NodeRole::ControlPlane;
     let at_least = |(check, minimum)| {
         let asked = is_control_plane && !ignores(kubeadm, check);
         if asked { minimum } else { 0 }
@@ -45,7 +45,7 @@ pub(super) fn machine(cluster: &Cluster, node: &Node, kubeadm: &[Value]) -> Mach
 fn ignores(kubeadm: &[Value], check: &str) -> bool {
     let lists = kubeadm
         .iter()
-        .filter_map(|it| it["nodeRegistration"]["ignorePreflightErrors"].as_array());
+        .filter_map(|document| document["nodeRegistration"]["ignorePreflightErrors"].as_array());
     let mut names = lists.flatten().filter_map(Value::as_str);
     names.any(|name| name.eq_ignore_ascii_case(check))
 }
@@ -61,22 +61,22 @@ fn kubelet_setting(
 ) -> Option<bool> {
     let arguments = kubeadm
         .iter()
-        .map(|it| &it["nodeRegistration"]["kubeletExtraArgs"]);
-    let mut argument = arguments.filter_map(|arguments| {
+        .map(|document| &document["nodeRegistration"]["kubeletExtraArgs"]);
+    let mut from_arguments = arguments.filter_map(|arguments| {
         let in_list = || {
             arguments
                 .as_array()?
                 .iter()
-                .find(|it| it["name"] == argument)
+                .find(|entry| entry["name"] == argument)
         };
-        let value = in_list().map_or(&arguments[argument], |it| &it["value"]);
+        let value = in_list().map_or(&arguments[argument], |entry| &entry["value"]);
         value.as_str()?.parse().ok()
     });
     let overlays = cluster.overlays.iter();
     let overlays = overlays.chain(cluster.kubelet_overlays_of(node));
     let documents = overlays.map(Overlay::to_json);
-    let fields = documents
-        .filter(|it| it["kind"] == "KubeletConfiguration")
-        .filter_map(|it| it[field].as_bool());
-    argument.next_back().or(fields.last())
+    let from_fields = documents
+        .filter(|document| document["kind"] == "KubeletConfiguration")
+        .filter_map(|document| document[field].as_bool());
+    from_arguments.next_back().or(from_fields.last())
 }

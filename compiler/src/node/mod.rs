@@ -8,14 +8,14 @@ use anyhow::Result;
 use nkd_contract::{Plan, ReportTarget, Role, SCHEMA, paths};
 use serde_json::Value;
 
-use crate::config::{Config, PRIVATE, PUBLIC, Unit};
+use crate::config::{Config, Directory, PRIVATE, PUBLIC, Unit};
 use crate::fragments;
 use crate::images::Planned;
 use crate::kubeadm;
 use crate::pki::Secrets;
 use crate::runtime;
 use nkd_document::yaml;
-use nkd_model::{self as model, Cluster, Endpoint, Node};
+use nkd_model::{Cluster, Endpoint, Manifest, Node, NodeRole};
 
 pub use host::PROXY_DROPIN;
 
@@ -34,15 +34,21 @@ pub fn config(
         kubeadm::join(cluster, node)?
     };
     let plan = plan(cluster, images, node, secrets, &documents);
-    config.file(
-        paths::PLAN,
-        PRIVATE,
-        serde_json::to_string_pretty(&plan)? + "\n",
-    );
-    config.file(paths::KUBEADM, PRIVATE, kubeadm::to_yaml(&documents));
+    config
+        .file(
+            paths::PLAN,
+            PRIVATE,
+            serde_json::to_string_pretty(&plan)? + "\n",
+        )
+        .from("");
+    config
+        .file(paths::KUBEADM, PRIVATE, kubeadm::to_yaml(&documents))
+        .from("kubernetes");
     if role != Role::Init {
         let token = secrets.token(&cluster.token_scope(node))?;
-        config.file(paths::TOKEN, PRIVATE, token.expose());
+        config
+            .file(paths::TOKEN, PRIVATE, token.expose())
+            .from("kubernetes.bootstrapTokens");
     }
     if role != Role::JoinWorker {
         pki(&mut config, cluster, secrets);
@@ -52,7 +58,9 @@ pub fn config(
     if role == Role::Init {
         for (manifest, path) in cluster.manifests.iter().zip(&plan.addons) {
             // It may hold Secrets.
-            config.file(path, PRIVATE, &manifest.text);
+            config
+                .file(path, PRIVATE, &manifest.text)
+                .from("network.manifests");
         }
     }
     if let Some(report) = &cluster.report {
@@ -61,17 +69,19 @@ pub fn config(
             certificate_authority: report.certificate_authority.clone(),
             signing_key: secrets.callback_key(&node.name)?.expose().to_owned(),
         };
-        config.file(
-            paths::REPORT,
-            PRIVATE,
-            serde_json::to_string_pretty(&target)? + "\n",
-        );
+        config
+            .file(
+                paths::REPORT,
+                PRIVATE,
+                serde_json::to_string_pretty(&target)? + "\n",
+            )
+            .from("report");
     }
     host(&mut config, cluster, &plan, node)?;
     config.disk.clone_from(&node.install_disk);
     config.keep_swap = plan.machine.keep_swap;
     // On workers as well: what is for all nodes needs no pool of its own.
-    let has_patches = node.host.container_separation.is_some()
+    let has_patches = node.os.container_separation.is_some()
         || cluster.kubelet_overlays_of(node).next().is_some();
     config.shared = has_patches.then_some(kubeadm::PATCHES);
     Ok(config)
@@ -82,7 +92,7 @@ fn host(config: &mut Config, cluster: &Cluster, plan: &Plan, node: &Node) -> Res
     host::files(config, node)?;
     network::connections(config, &node.interfaces);
     runtime::files(config, cluster, node, &plan.images)?;
-    if let Some(proxy) = &node.host.proxy {
+    if let Some(proxy) = &node.os.proxy {
         host::proxy(config, cluster, node, proxy);
     }
     let after = cluster.runtime.units().join(" ");
@@ -91,6 +101,7 @@ fn host(config: &mut Config, cluster: &Cluster, plan: &Plan, node: &Node) -> Res
         name: "kubelet.service",
         content: fragments::KUBELET_UNIT,
         dropins: vec![("10-kubeadm.conf", dropin)],
+        key: "kubernetes.version",
     });
     Ok(())
 }
@@ -113,15 +124,25 @@ fn pki(config: &mut Config, cluster: &Cluster, secrets: &Secrets) {
             ("apiserver-etcd-client.crt", PUBLIC, &etcd.certificate),
             ("apiserver-etcd-client.key", PRIVATE, etcd.key.expose()),
         ] {
-            config.file(format!("{}/{name}", paths::PKI), mode, text);
+            config
+                .file(format!("{}/{name}", paths::PKI), mode, text)
+                .from("kubernetes.etcd.external");
         }
     } else {
         pairs.insert(1, ("etcd/ca.crt", "etcd/ca.key", &authorities.etcd));
     }
-    config.directories.push((paths::PKI.to_owned(), 0o700));
+    config.directories.push(Directory {
+        path: paths::PKI,
+        mode: 0o700,
+        key: "pki",
+    });
     for (public, key, pair) in pairs {
-        config.file(format!("{}/{public}", paths::PKI), PUBLIC, &pair.public);
-        config.file(format!("{}/{key}", paths::PKI), PRIVATE, pair.key.expose());
+        config
+            .file(format!("{}/{public}", paths::PKI), PUBLIC, &pair.public)
+            .from("pki");
+        config
+            .file(format!("{}/{key}", paths::PKI), PRIVATE, pair.key.expose())
+            .from("pki");
     }
 }
 
@@ -147,10 +168,12 @@ fn kube_vip(config: &mut Config, cluster: &Cluster, node: &Node, role: Role) -> 
         ),
     ];
     let mut pod = fragments::fill(fragments::KUBE_VIP, &values)?;
-    if node.host.container_separation.is_some() {
+    if node.os.container_separation.is_some() {
         pod = host_files_allowed(&pod)?;
     }
-    config.file(format!("{}/kube-vip.yaml", paths::MANIFESTS), PRIVATE, pod);
+    config
+        .file(format!("{}/kube-vip.yaml", paths::MANIFESTS), PRIVATE, pod)
+        .from("kubernetes.kubeVip");
     Ok(())
 }
 
@@ -168,7 +191,9 @@ fn host_files_allowed(pod: &str) -> Result<String> {
 fn patches(config: &mut Config, cluster: &Cluster, node: &Node) {
     if let Some(patch) = kubeadm::kubelet_patch(cluster, node) {
         let path = format!("{}/{}", kubeadm::PATCHES, kubeadm::KUBELET_PATCH);
-        config.file(path, PRIVATE, yaml::to_yaml(&patch));
+        config
+            .file(path, PRIVATE, yaml::to_yaml(&patch))
+            .from("kubeadm");
     }
     if !kubeadm::patches_static_pods(node) {
         return;
@@ -176,15 +201,17 @@ fn patches(config: &mut Config, cluster: &Cluster, node: &Node) {
     let etcd = cluster.runs_etcd(node).then_some("etcd");
     for pod in kubeadm::STATIC_PODS.into_iter().chain(etcd) {
         let path = format!("{}/{pod}+strategic.yaml", kubeadm::PATCHES);
-        config.file(path, PUBLIC, fragments::KUBEADM_SPC);
+        config
+            .file(path, PUBLIC, fragments::KUBEADM_SPC)
+            .from("os.selinux");
     }
 }
 
 fn role(cluster: &Cluster, node: &Node) -> Role {
     match node.role {
-        model::Role::ControlPlane if cluster.is_init(node) => Role::Init,
-        model::Role::ControlPlane => Role::JoinControlPlane,
-        model::Role::Worker => Role::JoinWorker,
+        NodeRole::ControlPlane if cluster.is_init(node) => Role::Init,
+        NodeRole::ControlPlane => Role::JoinControlPlane,
+        NodeRole::Worker => Role::JoinWorker,
     }
 }
 
@@ -193,9 +220,9 @@ fn other_control_planes(cluster: &Cluster, node: &Node) -> (Vec<String>, Vec<Str
     if role(cluster, node) != Role::JoinControlPlane {
         return (Vec::new(), Vec::new());
     }
-    let api = |it: &Node| it.api(cluster.bind_port()).to_string();
+    let api = |node: &Node| node.api(cluster.bind_port()).to_string();
     let mut all = cluster.control_planes();
-    let before = all.by_ref().take_while(|it| it.name != node.name);
+    let before = all.by_ref().take_while(|earlier| earlier.name != node.name);
     let before = before.map(api).collect();
     (before, all.map(api).collect())
 }
@@ -218,7 +245,7 @@ fn plan(
 ) -> Plan {
     let role = role(cluster, node);
     let is_init = role == Role::Init;
-    let addon = |(index, manifest): (usize, &model::Manifest)| {
+    let addon = |(index, manifest): (usize, &Manifest)| {
         format!("{}/{index:02}-{}", paths::ADDONS, manifest.name)
     };
     let addons = cluster.manifests.iter().enumerate().map(addon);
@@ -247,7 +274,7 @@ fn plan(
             }),
         certificate_authority: secrets.authorities.kubernetes.public.clone(),
         machine: machine::machine(cluster, node, documents),
-        os_image: node.host.release_image.clone(),
+        os_image: node.os.release_image.clone(),
         images: images.of_role(node.role).clone(),
         addons: if is_init {
             addons.collect()

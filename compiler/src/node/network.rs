@@ -14,7 +14,9 @@ const CONNECTIONS: &str = "/etc/NetworkManager/system-connections";
 pub(super) fn connections(config: &mut Config, interfaces: &[Interface]) {
     for interface in interfaces {
         let path = format!("{CONNECTIONS}/{}.nmconnection", interface.name);
-        config.file(path, PRIVATE, keyfile(interface));
+        config
+            .file(path, PRIVATE, keyfile(interface))
+            .from("interfaces");
     }
 }
 
@@ -38,15 +40,21 @@ fn keyfile(interface: &Interface) -> String {
         ("ipv4", IpAddr::is_ipv4 as fn(&IpAddr) -> bool),
         ("ipv6", IpAddr::is_ipv6),
     ] {
-        let _ = write!(text, "\n[{section}]\n{}", version(interface, of_version));
+        let _ = write!(
+            text,
+            "\n[{section}]\n{}",
+            ip_settings(interface, of_version)
+        );
     }
     text
 }
 
 /// What holds for one IP version. Without any addresses at all both are left to the network.
-fn version(interface: &Interface, of_version: fn(&IpAddr) -> bool) -> String {
+fn ip_settings(interface: &Interface, of_version: fn(&IpAddr) -> bool) -> String {
     let addresses = interface.addresses.iter();
-    let addresses: Vec<_> = addresses.filter(|it| of_version(&it.addr())).collect();
+    let addresses: Vec<_> = addresses
+        .filter(|address| of_version(&address.addr()))
+        .collect();
     let method = match (addresses.is_empty(), interface.addresses.is_empty()) {
         (false, _) => "manual",
         (true, true) => "auto",
@@ -56,11 +64,14 @@ fn version(interface: &Interface, of_version: fn(&IpAddr) -> bool) -> String {
     for (index, address) in addresses.iter().enumerate() {
         let _ = writeln!(text, "address{}={address}", index + 1);
     }
-    if let Some(gateway) = interface.gateways.iter().find(|it| of_version(it)) {
+    let mut gateways = interface.gateways.iter();
+    if let Some(gateway) = gateways.find(|gateway| of_version(gateway)) {
         let _ = writeln!(text, "gateway={gateway}");
     }
-    let dns = interface.dns.iter().filter(|it| of_version(it));
-    let dns = dns.fold(String::new(), |all, it| all + &it.to_string() + ";");
+    let servers = interface.dns.iter().filter(|server| of_version(server));
+    let dns = servers.fold(String::new(), |list, server| {
+        list + &server.to_string() + ";"
+    });
     if !dns.is_empty() && method != "disabled" {
         let _ = writeln!(text, "dns={dns}");
     }

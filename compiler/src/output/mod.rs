@@ -3,6 +3,7 @@
 
 mod files;
 mod held;
+mod lock;
 mod read;
 mod replace;
 mod staging;
@@ -16,16 +17,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-use serde_json::json;
 
 use crate::compiled::Compiled;
 use crate::failure::Failure;
-use files::{KUBECONFIG, LOCK, NODES, SECRETS, digest};
+use files::{KUBECONFIG, LOCK, NODES, SECRETS};
 use nkd_document::{Code, Diagnostics};
 use staging::Staging;
 
 pub use held::Held;
-pub(crate) use read::{Lock, read_lock, read_node, read_nodes};
+pub(crate) use lock::Lock;
+pub(crate) use read::{read_lock, read_node, read_nodes};
 
 /// What the root directory of a file system may have before anybody writes to it (mke2fs).
 const LOST_AND_FOUND: &str = "lost+found";
@@ -92,7 +93,10 @@ pub fn write(
 ) -> Result<Written, Failure> {
     let Some(out) = held.directory() else {
         let mut files = compiled_files(compiled, more)?;
-        files.push((LOCK.to_owned(), lock(compiled, &files, &BTreeMap::new())?));
+        files.push((
+            LOCK.to_owned(),
+            lock::text(compiled, &files, &BTreeMap::new())?,
+        ));
         return Ok(create(held.path(), &files)?);
     };
     let earlier = if is_output(out) {
@@ -107,7 +111,7 @@ pub fn write(
         .into_iter()
         .filter(|(name, _)| !names.contains(name.as_str()) && replace::stays_inside(name))
         .partition(|(name, _)| is_stale(name, compiled));
-    fresh.push((LOCK.to_owned(), lock(compiled, &fresh, &kept)?));
+    fresh.push((LOCK.to_owned(), lock::text(compiled, &fresh, &kept)?));
     for name in foreign(out, &fresh, &earlier)? {
         let message = format!(
             "`{}` contains `{name}`, which nkd would replace but did not write",
@@ -234,40 +238,4 @@ fn compiled_files(compiled: &Compiled, more: More) -> Result<Vec<(String, String
     files.push((KUBECONFIG.to_owned(), compiled.kubeconfig.clone()));
     files.push((SECRETS.to_owned(), compiled.secrets.to_json()?));
     Ok(files)
-}
-
-/// The lock file's text; `kept` are files of an earlier output that stay.
-fn lock(
-    compiled: &Compiled,
-    outputs: &[(String, String)],
-    kept: &BTreeMap<String, String>,
-) -> Result<String> {
-    let digests = |files: &[(String, String)]| -> serde_json::Map<_, _> {
-        files
-            .iter()
-            .map(|(name, text)| (name.clone(), json!(digest(text))))
-            .collect()
-    };
-    let mut outputs = digests(outputs);
-    outputs.extend(
-        kept.iter()
-            .map(|(name, digest)| (name.clone(), json!(digest))),
-    );
-    let nodes = compiled.nodes.iter();
-    let configs: serde_json::Map<_, _> = nodes
-        .filter(|node| !node.places.is_empty())
-        .map(|node| (node.name.clone(), json!(node.places)))
-        .collect();
-    let lock = json!({
-        "nkd": env!("CARGO_PKG_VERSION"),
-        "cluster": compiled.cluster.name,
-        "kubernetesVersion": compiled.cluster.version.to_string(),
-        "images": compiled.closure.all(),
-        "clusterFile": compiled.cluster_file,
-        "keys": compiled.cluster.lines,
-        "nodeConfigs": configs,
-        "inputs": digests(&compiled.inputs),
-        "outputs": outputs,
-    });
-    Ok(serde_json::to_string_pretty(&lock)? + "\n")
 }

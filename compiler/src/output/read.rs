@@ -2,43 +2,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::{fs, io};
 
-use serde::Deserialize;
-
 use super::files::{LOCK, NODES};
 use super::held::Held;
+use super::lock::Lock;
 use nkd_document::{Code, Diagnostics, Reported};
-use nkd_model::lines::Lines;
-
-/// What of `cluster.lock` commands need again.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Lock {
-    /// The version of nkd that wrote it: another program's lock file has no such key.
-    #[serde(rename = "nkd")]
-    _nkd: String,
-    /// The files that nkd has written, by their path in the output, and their digests.
-    #[serde(default)]
-    pub(super) outputs: BTreeMap<String, String>,
-    #[serde(default)]
-    cluster_file: String,
-    /// Lines of the cluster file by the key that is there.
-    #[serde(default)]
-    pub keys: Lines,
-    #[serde(default)]
-    node_configs: BTreeMap<String, BTreeMap<String, String>>,
-}
-
-impl Lock {
-    /// The cluster file's name.
-    pub fn cluster_file(&self) -> &str {
-        &self.cluster_file
-    }
-
-    /// Where in the user's configs something on a node is from.
-    pub fn own(&self, node: &str, path: &str) -> Option<String> {
-        self.node_configs.get(node)?.get(path).cloned()
-    }
-}
 
 /// An output's lock file. What a killed run has begun to write is finished first, as far as this user
 /// and the file system can: who may only read still reads.

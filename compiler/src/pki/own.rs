@@ -29,12 +29,12 @@ impl Problem {
 }
 
 /// A private key.
-pub struct Key {
+pub struct PrivateKey {
     pair: rcgen::KeyPair,
     pem: Secret,
 }
 
-impl Key {
+impl PrivateKey {
     /// Reads the one private key of a text: PKCS#8, PKCS#1 or SEC1.
     pub fn read(text: &str) -> Result<Self, Problem> {
         let problem = |message| Err(Problem::new(Code::Pem, message));
@@ -165,10 +165,10 @@ impl Chain {
     }
 
     /// Whether a key is that of the first certificate.
-    pub fn is_of(&self, key: &Key) -> bool {
+    pub fn is_of(&self, key: &PrivateKey) -> bool {
         let first = self.certificates().next();
-        first.is_some_and(|it| {
-            let public = &it.public_key().subject_public_key;
+        first.is_some_and(|certificate| {
+            let public = &certificate.public_key().subject_public_key;
             *public.data == *key.pair.public_key_raw()
         })
     }
@@ -203,7 +203,7 @@ impl Chain {
     }
 
     /// Certificates and key.
-    pub fn with(self, key: Key) -> KeyPair {
+    pub fn with(self, key: PrivateKey) -> KeyPair {
         KeyPair {
             public: self.to_pem(),
             key: key.pem,
@@ -218,8 +218,8 @@ impl Chain {
 
     /// Until when all of it is valid, in seconds since the epoch.
     pub fn valid_until(&self) -> i64 {
-        let ends = self.certificates();
-        let ends = ends.map(|it| it.validity().not_after.timestamp());
+        let certificates = self.certificates();
+        let ends = certificates.map(|certificate| certificate.validity().not_after.timestamp());
         ends.min().unwrap_or(0)
     }
 }
@@ -228,11 +228,12 @@ impl Chain {
 fn may_sign(certificate: &X509Certificate<'_>, below: usize) -> Option<(Code, String)> {
     let no = |message: &str| Some((Code::NotAuthority, message.to_owned()));
     let constraints = certificate.basic_constraints().ok().flatten();
-    let Some(constraints) = constraints.filter(|it| it.value.ca) else {
+    let Some(constraints) = constraints.filter(|constraints| constraints.value.ca) else {
         return no("is not a certificate of an authority: it has no CA flag");
     };
     let longest = constraints.value.path_len_constraint;
-    if longest.is_some_and(|longest| usize::try_from(longest).is_ok_and(|it| it < below)) {
+    let longest = longest.and_then(|longest| usize::try_from(longest).ok());
+    if longest.is_some_and(|longest| longest < below) {
         return no("does not allow this many authorities below it");
     }
     // Without the extension, every usage is allowed (RFC 5280, 4.2.1.3).

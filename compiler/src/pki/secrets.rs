@@ -99,8 +99,10 @@ impl Secrets {
 
     /// Whether both are of one cluster: the same but for what can be rotated.
     pub(crate) fn belong_with(&self, other: &Self) -> bool {
-        let lasting = |it: &Self| (it.cluster.clone(), it.authorities.clone(), it.created);
-        lasting(self) == lasting(other) && self.service_account == other.service_account
+        self.cluster == other.cluster
+            && self.authorities == other.authorities
+            && self.created == other.created
+            && self.service_account == other.service_account
     }
 
     /// The file's text.

@@ -7,7 +7,7 @@ use nkd_contract::Timestamp;
 use zeroize::Zeroizing;
 
 use super::generate::{ADMIN_GROUPS, NAMES, SEED_BYTES};
-use super::own::{Chain, Key, Problem};
+use super::own::{Chain, PrivateKey, Problem};
 use super::{Authorities, Secrets, pem};
 use nkd_document::Code;
 use nkd_model::{KeyPair, Secret};
@@ -27,39 +27,39 @@ pub struct PartProblem {
 /// Everything that is wrong with the secrets at a point in time, apart from an administrator's
 /// certificate that has expired, which is made anew.
 pub fn problems(secrets: &Secrets, now: Timestamp) -> Vec<PartProblem> {
-    let mut found = Found(Vec::new());
-    let mut keys: Vec<(&str, Key)> = Vec::new();
+    let mut verification = Verification(Vec::new());
+    let mut keys: Vec<(&str, PrivateKey)> = Vec::new();
     for (part, pair) in secrets.authorities.each() {
-        if let Some(chain) = found.chain(&format!("{part}.public"), &pair.public) {
+        if let Some(chain) = verification.chain(&format!("{part}.public"), &pair.public) {
             for problem in chain.problems(now) {
-                found.add(format!("{part}.public"), problem);
+                verification.add(format!("{part}.public"), problem);
             }
-            if let Some(key) = found.key(part, pair) {
-                found.pair(part, &chain, &key);
+            if let Some(key) = verification.key(part, pair) {
+                verification.pair(part, &chain, &key);
                 keys.push((part, key));
             }
         }
     }
     let account = &secrets.service_account;
-    if let Some(key) = found.key("serviceAccount", account) {
+    if let Some(key) = verification.key("serviceAccount", account) {
         if !is_public_key(&account.public, &key) {
             let message = "is not the public key of `serviceAccount.key`";
-            found.invalid("serviceAccount.public", message);
+            verification.invalid("serviceAccount.public", message);
         }
         keys.push(("serviceAccount", key));
     }
     for (index, (part, key)) in keys.iter().enumerate() {
         let mut earlier = keys.iter().take(index);
         if let Some((other, _)) = earlier.find(|(_, other)| other.is_same(key)) {
-            found.invalid(
+            verification.invalid(
                 format!("{part}.key"),
                 format!("is the same key as `{other}`"),
             );
         }
     }
-    found.admins(secrets);
-    found.seeds(secrets);
-    found.0
+    verification.admins(secrets);
+    verification.seeds(secrets);
+    verification.0
 }
 
 /// Whose name an authority's certificate has, if that is the name that nkd gives to another authority;
@@ -79,9 +79,9 @@ pub fn swapped(authorities: &Authorities) -> [Option<&'static str>; 3] {
     ]
 }
 
-struct Found(Vec<PartProblem>);
+struct Verification(Vec<PartProblem>);
 
-impl Found {
+impl Verification {
     fn add(&mut self, part: impl Into<String>, problem: Problem) {
         let part = part.into();
         self.0.push(PartProblem { part, problem });
@@ -102,8 +102,8 @@ impl Found {
         None
     }
 
-    fn key(&mut self, part: &str, pair: &KeyPair) -> Option<Key> {
-        match Key::read(pair.key.expose()) {
+    fn key(&mut self, part: &str, pair: &KeyPair) -> Option<PrivateKey> {
+        match PrivateKey::read(pair.key.expose()) {
             Ok(key) => Some(key),
             Err(problem) => {
                 self.add(format!("{part}.key"), problem);
@@ -112,7 +112,7 @@ impl Found {
         }
     }
 
-    fn pair(&mut self, part: &str, chain: &Chain, key: &Key) {
+    fn pair(&mut self, part: &str, chain: &Chain, key: &PrivateKey) {
         if !chain.is_of(key) {
             let message = format!("is not the private key of the certificate in `{part}.public`");
             self.invalid(format!("{part}.key"), message);
@@ -187,7 +187,7 @@ fn seed_problem(seed: &Secret) -> Option<String> {
     (!random).then(|| "is not random, so the values derived from it could be guessed".to_owned())
 }
 
-fn is_public_key(text: &str, key: &Key) -> bool {
+fn is_public_key(text: &str, key: &PrivateKey) -> bool {
     let (given, expected) = (pem::blocks(text), pem::blocks(&key.public()));
     given.is_some() && given == expected
 }

@@ -6,12 +6,12 @@ use anyhow::{Context, Result, anyhow, ensure};
 use nkd_contract::{Kubeadm, Role, paths};
 use serde_json::Value;
 
-use super::{Cluster, Node};
+use super::{DecodedCluster, DecodedNode};
 use crate::images::Configured;
 use crate::kubeadm::overlay;
 use nkd_model::version::Version;
 
-fn pki(node: &Node) -> BTreeMap<&str, &str> {
+fn pki(node: &DecodedNode) -> BTreeMap<&str, &str> {
     let files = node.files.iter();
     let pki = files.filter(|(path, _)| path.starts_with(paths::PKI));
     pki.map(|(path, text)| (path.as_str(), text.as_str()))
@@ -19,7 +19,7 @@ fn pki(node: &Node) -> BTreeMap<&str, &str> {
 }
 
 /// What one control plane signs, any other accepts.
-pub(super) fn share_pki(cluster: &Cluster) -> Result<()> {
+pub(super) fn share_pki(cluster: &DecodedCluster) -> Result<()> {
     let expected = pki(cluster.init()?);
     for node in cluster.control_planes() {
         let same = pki(node) == expected;
@@ -30,7 +30,7 @@ pub(super) fn share_pki(cluster: &Cluster) -> Result<()> {
 
 /// etcd takes one new member at a time, so each waits for all that come before it; and each can ask
 /// all others who the members are.
-pub(super) fn in_order(cluster: &Cluster) -> Result<()> {
+pub(super) fn in_order(cluster: &DecodedCluster) -> Result<()> {
     let apis = cluster.control_planes().map(own_api);
     let apis = apis.collect::<Result<Vec<_>>>()?;
     for (index, node) in cluster.control_planes().enumerate() {
@@ -55,8 +55,8 @@ pub(super) fn in_order(cluster: &Cluster) -> Result<()> {
             "the plan of {name} does not contain the control planes after it"
         );
     }
-    let worker = |node: &&Node| node.plan.role == Role::JoinWorker;
-    for Node { plan, .. } in cluster.nodes.iter().filter(worker) {
+    let worker = |node: &&DecodedNode| node.plan.role == Role::JoinWorker;
+    for DecodedNode { plan, .. } in cluster.nodes.iter().filter(worker) {
         let waits = !plan.control_planes_before.is_empty() || !plan.control_planes_after.is_empty();
         ensure!(
             !waits,
@@ -69,7 +69,7 @@ pub(super) fn in_order(cluster: &Cluster) -> Result<()> {
 
 /// The agent decides by the plan whether to remove etcd's data, so the plan agrees with what kubeadm
 /// is told.
-pub(super) fn etcd_as_planned(cluster: &Cluster) -> Result<()> {
+pub(super) fn etcd_as_planned(cluster: &DecodedCluster) -> Result<()> {
     let configuration = cluster.init()?.document("ClusterConfiguration")?;
     let etcd = &configuration["etcd"];
     let data = etcd["local"]["dataDir"].as_str().unwrap_or_default();
@@ -109,7 +109,7 @@ pub(super) fn etcd_as_planned(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn own_api(node: &Node) -> Result<String> {
+fn own_api(node: &DecodedNode) -> Result<String> {
     let kind = if node.is_init() {
         "/localAPIEndpoint"
     } else {
@@ -132,7 +132,7 @@ fn api(local: &Value) -> Result<String> {
 
 /// Where kube-vip carries the endpoint's address, every control plane has it, and the init node's
 /// has rights from the start.
-pub(super) fn virtual_address(cluster: &Cluster) -> Result<()> {
+pub(super) fn virtual_address(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let version = Version::parse(&init.plan.kubernetes_version);
     let version = version.map_err(|problem| anyhow!(problem))?;
@@ -144,8 +144,8 @@ pub(super) fn virtual_address(cluster: &Cluster) -> Result<()> {
         for pod in pods {
             let env = pod["spec"]["containers"][0]["env"].as_array();
             let value = |name: &str| {
-                let found = env?.iter().find(|it| it["name"] == name)?;
-                found["value"].as_str()
+                let variable = env?.iter().find(|variable| variable["name"] == name)?;
+                variable["value"].as_str()
             };
             let (address, port) = (value("address"), value("port"));
             let endpoint = node.plan.endpoint.replace(['[', ']'], "");

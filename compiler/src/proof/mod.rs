@@ -24,7 +24,7 @@ use nkd_model::KubernetesImages;
 use nkd_model::version::Version;
 
 /// A node as its Ignition config says it is.
-struct Node {
+struct DecodedNode {
     plan: Plan,
     files: BTreeMap<String, String>,
     /// Files that others than root may read.
@@ -34,7 +34,7 @@ struct Node {
     kubeadm: Vec<Value>,
 }
 
-impl Node {
+impl DecodedNode {
     /// What nkd alone has written; keys the user brings for something else are not the cluster's.
     fn own_files(&self) -> impl Iterator<Item = (&String, &String)> {
         let files = self.files.iter();
@@ -43,8 +43,8 @@ impl Node {
 }
 
 /// The cluster as its configs say it is.
-struct Cluster {
-    nodes: Vec<Node>,
+struct DecodedCluster {
+    nodes: Vec<DecodedNode>,
     kubeconfig: Value,
     /// What the cluster file or the release determines; no config has it.
     kubernetes_images: KubernetesImages,
@@ -64,7 +64,7 @@ const SECRET_SIGNS: [&str; 7] = [
     "\"signingKey\": ",
 ];
 
-type Rule = fn(&Cluster) -> Result<()>;
+type Rule = fn(&DecodedCluster) -> Result<()>;
 
 /// Every rule, with its name.
 const RULES: [(&str, Rule); 22] = [
@@ -105,7 +105,7 @@ pub fn prove(compiled: &Compiled) -> Result<()> {
     });
     let nodes = nodes.into_iter().collect::<Result<_>>()?;
     let kubeconfig = first_document(&compiled.kubeconfig)?;
-    let cluster = Cluster {
+    let cluster = DecodedCluster {
         nodes,
         kubeconfig,
         kubernetes_images: compiled.cluster.kubernetes_images.clone(),
@@ -116,7 +116,7 @@ pub fn prove(compiled: &Compiled) -> Result<()> {
     Ok(())
 }
 
-fn read(ignition: &str, of_user: HashSet<String>) -> Result<Node> {
+fn read(ignition: &str, of_user: HashSet<String>) -> Result<DecodedNode> {
     let (_, warnings) = ignition_config::Config::parse_str(ignition)?;
     ensure!(warnings.is_empty(), "Ignition would warn: {warnings:?}");
     let config: Value = serde_json::from_str(ignition)?;
@@ -140,7 +140,7 @@ fn read(ignition: &str, of_user: HashSet<String>) -> Result<Node> {
     let file = |path: &str| files.get(path).with_context(|| format!("no {path}"));
     let plan = Plan::parse(file(paths::PLAN)?.as_bytes())?;
     let kubeadm = yaml::fragment(file(paths::KUBEADM)?)?;
-    Ok(Node {
+    Ok(DecodedNode {
         plan,
         files,
         readable,
@@ -156,9 +156,10 @@ fn first_document(text: &str) -> Result<Value> {
         .context("an empty document")
 }
 
-impl Node {
+impl DecodedNode {
     fn document(&self, kind: &str) -> Result<&Value> {
-        let document = self.kubeadm.iter().find(|it| it["kind"] == kind);
+        let mut documents = self.kubeadm.iter();
+        let document = documents.find(|document| document["kind"] == kind);
         document.with_context(|| format!("{} has no {kind}", self.plan.node))
     }
 
@@ -205,29 +206,29 @@ impl Node {
 
     /// The addresses kubelet is told to use.
     fn addresses(&self) -> Result<Vec<IpAddr>> {
-        let addresses = self.kubelet_arg("node-ip")?;
-        let addresses = addresses.with_context(|| format!("{} has no node-ip", self.plan.node))?;
-        let parsed = addresses.split(',').map(str::parse);
+        let node_ip = self.kubelet_arg("node-ip")?;
+        let node_ip = node_ip.with_context(|| format!("{} has no node-ip", self.plan.node))?;
+        let parsed = node_ip.split(',').map(str::parse);
         Ok(parsed.collect::<Result<_, _>>()?)
     }
 }
 
-impl Cluster {
-    fn init(&self) -> Result<&Node> {
+impl DecodedCluster {
+    fn init(&self) -> Result<&DecodedNode> {
         self.nodes
             .iter()
             .find(|node| node.is_init())
             .context("no init node")
     }
 
-    fn control_planes(&self) -> impl Iterator<Item = &Node> {
+    fn control_planes(&self) -> impl Iterator<Item = &DecodedNode> {
         let nodes = self.nodes.iter();
         nodes.filter(|node| node.plan.role != Role::JoinWorker)
     }
 }
 
 /// No plan has a key that no agent reads: each would ignore it.
-fn plans_read_whole(cluster: &Cluster) -> Result<()> {
+fn plans_read_whole(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let name = &node.plan.node;
         let written = node.files.get(paths::PLAN);
@@ -242,13 +243,13 @@ fn plans_read_whole(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn one_init_node(cluster: &Cluster) -> Result<()> {
+fn one_init_node(cluster: &DecodedCluster) -> Result<()> {
     let count = cluster.nodes.iter().filter(|node| node.is_init()).count();
     ensure!(count == 1, "there are {count} init nodes");
     Ok(())
 }
 
-fn unique_names_and_addresses(cluster: &Cluster) -> Result<()> {
+fn unique_names_and_addresses(cluster: &DecodedCluster) -> Result<()> {
     let (mut names, mut addresses) = (HashSet::new(), HashSet::new());
     for node in &cluster.nodes {
         let name = &node.plan.node;
@@ -261,7 +262,7 @@ fn unique_names_and_addresses(cluster: &Cluster) -> Result<()> {
 }
 
 /// What nodes and the administrator trust is what signs on the init node.
-fn one_authority(cluster: &Cluster) -> Result<()> {
+fn one_authority(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let authority = init
         .files
@@ -291,7 +292,7 @@ fn one_authority(cluster: &Cluster) -> Result<()> {
 
 /// Every joining node has a token that the init node makes, and kubeadm takes it from the file that
 /// the agent writes.
-fn token_known(cluster: &Cluster) -> Result<()> {
+fn token_known(cluster: &DecodedCluster) -> Result<()> {
     let known = &cluster.init()?.document("InitConfiguration")?["bootstrapTokens"];
     for node in cluster.nodes.iter().filter(|node| !node.is_init()) {
         let name = &node.plan.node;
@@ -299,7 +300,7 @@ fn token_known(cluster: &Cluster) -> Result<()> {
         let token = token.with_context(|| format!("{name} has no token"))?;
         let is_known = known
             .as_array()
-            .is_some_and(|all| all.iter().any(|it| it["token"] == **token));
+            .is_some_and(|all| all.iter().any(|known| known["token"] == **token));
         ensure!(is_known, "{name} has an unknown token");
         let discovery = &node.document("JoinConfiguration")?["discovery"];
         ensure!(
@@ -311,7 +312,7 @@ fn token_known(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn names_cover_api(cluster: &Cluster) -> Result<()> {
+fn names_cover_api(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let sans = &init.document("ClusterConfiguration")?["apiServer"]["certSANs"];
     let mut names = vec![init.endpoint_host()?.to_owned()];
@@ -330,7 +331,7 @@ fn names_cover_api(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn networks_disjoint(cluster: &Cluster) -> Result<()> {
+fn networks_disjoint(cluster: &DecodedCluster) -> Result<()> {
     let networking = &cluster.init()?.document("ClusterConfiguration")?["networking"];
     let mut networks = Vec::new();
     for key in ["podSubnet", "serviceSubnet"] {
@@ -349,14 +350,14 @@ fn networks_disjoint(cluster: &Cluster) -> Result<()> {
     }
     for node in &cluster.nodes {
         for address in node.addresses()? {
-            let within = networks.iter().find(|it| it.contains(&address));
+            let within = networks.iter().find(|network| network.contains(&address));
             ensure!(within.is_none(), "{} is inside {within:?}", node.plan.node);
         }
     }
     Ok(())
 }
 
-fn no_keys_on_workers(cluster: &Cluster) -> Result<()> {
+fn no_keys_on_workers(cluster: &DecodedCluster) -> Result<()> {
     let workers = cluster.nodes.iter();
     for node in workers.filter(|node| node.plan.role == Role::JoinWorker) {
         for (path, content) in node.own_files() {
@@ -368,7 +369,7 @@ fn no_keys_on_workers(cluster: &Cluster) -> Result<()> {
 }
 
 /// Keys, tokens and whatever else nkd delivers that is secret is root's alone.
-fn secrets_private(cluster: &Cluster) -> Result<()> {
+fn secrets_private(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         for (path, content) in node.own_files() {
             let secret =
@@ -385,7 +386,7 @@ fn secrets_private(cluster: &Cluster) -> Result<()> {
 }
 
 /// kubeadm's preflight refuses files it wants to write itself.
-fn kubernetes_pki_untouched(cluster: &Cluster) -> Result<()> {
+fn kubernetes_pki_untouched(cluster: &DecodedCluster) -> Result<()> {
     for path in cluster.nodes.iter().flat_map(|node| node.files.keys()) {
         ensure!(
             !Path::new(path).starts_with(paths::KUBERNETES_PKI),
@@ -395,7 +396,7 @@ fn kubernetes_pki_untouched(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn plan_agrees_with_kubeadm(cluster: &Cluster) -> Result<()> {
+fn plan_agrees_with_kubeadm(cluster: &DecodedCluster) -> Result<()> {
     let init = &cluster.init()?.plan;
     for node in &cluster.nodes {
         let plan = &node.plan;
@@ -436,11 +437,14 @@ fn plan_agrees_with_kubeadm(cluster: &Cluster) -> Result<()> {
 }
 
 /// Each node's plan has all that its role runs, and what the cluster's manifests name.
-fn images_complete(cluster: &Cluster) -> Result<()> {
+fn images_complete(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let configuration = init.document("ClusterConfiguration")?;
-    let manifests = init.plan.addons.iter().filter_map(|it| init.files.get(it));
-    let of_manifests: HashSet<_> = manifests.flat_map(|it| named(it)).collect();
+    let addons = init.plan.addons.iter();
+    let manifests = addons.filter_map(|addon| init.files.get(addon));
+    let of_manifests: HashSet<_> = manifests
+        .flat_map(|manifest| images_named_by(manifest))
+        .collect();
     for node in &cluster.nodes {
         let version = Version::parse(&node.plan.kubernetes_version);
         let version = version.map_err(|problem| anyhow!(problem))?;
@@ -451,15 +455,18 @@ fn images_complete(cluster: &Cluster) -> Result<()> {
         };
         for pod in node.manifests()? {
             let containers = pod["spec"]["containers"].as_array();
-            let images = containers.into_iter().flatten();
-            needed.extend(images.filter_map(|it| Some(it["image"].as_str()?.to_owned())));
+            let images = containers
+                .into_iter()
+                .flatten()
+                .map(|container| &container["image"]);
+            needed.extend(images.filter_map(Value::as_str).map(str::to_owned));
         }
         let planned: HashSet<_> = node
             .plan
             .images
             .required
             .iter()
-            .map(|it| &it.name)
+            .map(|image| &image.name)
             .collect();
         for image in needed.iter().chain(&of_manifests) {
             ensure!(
@@ -473,7 +480,7 @@ fn images_complete(cluster: &Cluster) -> Result<()> {
 }
 
 /// The images that a manifest names.
-fn named(manifest: &str) -> HashSet<String> {
+fn images_named_by(manifest: &str) -> HashSet<String> {
     let mut scratch = Diagnostics::new();
     let source = scratch.add(Path::new(""), manifest.to_owned());
     let documents = yaml::documents(source, &mut scratch);

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use nkd_contract::{ImageSource, Runtime};
 use serde_json::Value;
 
-use super::{Cluster, Node};
+use super::{DecodedCluster, DecodedNode};
 use crate::kubeadm::{PATCHES, STATIC_PODS};
 use crate::node::PROXY_DROPIN;
 use crate::runtime::{config_file, crio, docker, sandbox_file};
@@ -15,7 +15,7 @@ use nkd_document::yaml;
 use nkd_model::version::Version;
 
 /// kubelet, kubeadm and the runtime mean the same socket and the same cgroups.
-pub(super) fn agrees(cluster: &Cluster) -> Result<()> {
+pub(super) fn agrees(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let kubelet = &init.document("KubeletConfiguration")?["cgroupDriver"];
     for node in &cluster.nodes {
@@ -44,12 +44,13 @@ pub(super) fn agrees(cluster: &Cluster) -> Result<()> {
 }
 
 /// The image that holds a pod together is one of the plan's: it is there before the first pod is.
-pub(super) fn has_sandbox_image(cluster: &Cluster) -> Result<()> {
+pub(super) fn has_sandbox_image(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let Some(image) = sandbox_image(node)? else {
             continue;
         };
-        let planned = node.plan.images.required.iter().any(|it| it.name == image);
+        let mut required = node.plan.images.required.iter();
+        let planned = required.any(|required| required.name == image);
         ensure!(
             planned,
             "the plan of {} does not contain {image}",
@@ -61,7 +62,7 @@ pub(super) fn has_sandbox_image(cluster: &Cluster) -> Result<()> {
 
 /// Where units fetch through a proxy, the proxy is used neither for the API nor for any of the node's own
 /// addresses: kubelet would ask the proxy for its own control plane.
-pub(super) fn proxy_spares_node(cluster: &Cluster) -> Result<()> {
+pub(super) fn proxy_spares_node(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let mut spared = vec![node.endpoint_host()?.to_owned()];
         spared.extend(node.addresses()?.iter().map(ToString::to_string));
@@ -85,7 +86,7 @@ pub(super) fn proxy_spares_node(cluster: &Cluster) -> Result<()> {
 
 /// Where nothing is ever pulled, kubelet's garbage collection removes none of the plan's images, unless
 /// the user wants it to. What containerd pins, only the node shows.
-pub(super) fn keeps_images(cluster: &Cluster) -> Result<()> {
+pub(super) fn keeps_images(cluster: &DecodedCluster) -> Result<()> {
     let collects =
         &cluster.init()?.document("KubeletConfiguration")?["imageGCHighThresholdPercent"];
     for node in &cluster.nodes {
@@ -109,7 +110,7 @@ pub(super) fn keeps_images(cluster: &Cluster) -> Result<()> {
 }
 
 /// kubeadm takes the patches that a node has of nkd.
-pub(super) fn takes_patches(cluster: &Cluster) -> Result<()> {
+pub(super) fn takes_patches(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let name = &node.plan.node;
         let mut patches = node
@@ -128,7 +129,7 @@ pub(super) fn takes_patches(cluster: &Cluster) -> Result<()> {
 }
 
 /// Where SELinux separates containers, the control plane's own reach the files of the host.
-pub(super) fn separates_containers(cluster: &Cluster) -> Result<()> {
+pub(super) fn separates_containers(cluster: &DecodedCluster) -> Result<()> {
     for node in cluster.control_planes() {
         if !separates(node)? {
             continue;
@@ -157,7 +158,7 @@ fn reaches_host(pods: &[Value]) -> bool {
 }
 
 /// Whether nkd has the runtime separate containers. What the user's own file says nobody knows.
-fn separates(node: &Node) -> Result<bool> {
+fn separates(node: &DecodedNode) -> Result<bool> {
     let runtime = node.plan.runtime;
     if runtime == Runtime::Crio {
         return Ok(node.files.contains_key(crio::SELINUX));
@@ -171,7 +172,7 @@ fn separates(node: &Node) -> Result<bool> {
     })
 }
 
-fn nkds_file<'a>(node: &'a Node, path: &str) -> Result<Option<&'a str>> {
+fn nkds_file<'a>(node: &'a DecodedNode, path: &str) -> Result<Option<&'a str>> {
     if node.of_user.contains(path) {
         return Ok(None);
     }
@@ -179,7 +180,7 @@ fn nkds_file<'a>(node: &'a Node, path: &str) -> Result<Option<&'a str>> {
     Ok(Some(text))
 }
 
-fn cgroup_driver(node: &Node) -> Result<Option<&'static str>> {
+fn cgroup_driver(node: &DecodedNode) -> Result<Option<&'static str>> {
     let runtime = node.plan.runtime;
     let Some(text) = nkds_file(node, config_file(runtime))? else {
         return Ok(None);
@@ -193,13 +194,13 @@ fn cgroup_driver(node: &Node) -> Result<Option<&'static str>> {
             let options = options.as_array().into_iter().flatten();
             options
                 .into_iter()
-                .any(|it| it == "native.cgroupdriver=systemd")
+                .any(|option| option == "native.cgroupdriver=systemd")
         }
     };
     Ok(Some(if systemd { "systemd" } else { "cgroupfs" }))
 }
 
-fn sandbox_image(node: &Node) -> Result<Option<String>> {
+fn sandbox_image(node: &DecodedNode) -> Result<Option<String>> {
     let runtime = node.plan.runtime;
     let Some(path) = sandbox_file(runtime) else {
         let image = node.kubelet_arg(docker::SANDBOX_ARGUMENT)?;

@@ -34,7 +34,7 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> R
     } else {
         PRIVATE
     };
-    config.file(CONFIG, mode, runtime);
+    config.file(CONFIG, mode, runtime).from("runtime");
     for registry in &cluster.registries {
         hosts(config, registry);
     }
@@ -76,12 +76,12 @@ fn hosts(config: &mut Config, registry: &Registry) {
         (mirror.api(), has_path, &mirror.access, "pull\", \"resolve")
     });
     // The registry itself comes last, and only if it is reached in a way of its own.
-    let own = Some(&registry.access).filter(|access| !access.is_plain());
-    let own = own.map(|access| {
+    let configured = Some(&registry.access).filter(|access| !access.is_plain());
+    let itself = configured.map(|access| {
         let url = server(&registry.host);
         (url, false, access, "pull\", \"resolve\", \"push")
     });
-    for (index, (url, has_path, access, can)) in mirrors.chain(own).enumerate() {
+    for (index, (url, has_path, access, can)) in mirrors.chain(itself).enumerate() {
         let _ = write!(hosts, "\n[host.\"{url}\"]\n  capabilities = [\"{can}\"]\n");
         if has_path {
             // The whole path is given; without it containerd adds one of its own.
@@ -90,7 +90,9 @@ fn hosts(config: &mut Config, registry: &Registry) {
         if let Some(authority) = &access.certificate_authority {
             let path = format!("{directory}/ca-{index}.crt");
             let _ = writeln!(hosts, "  ca = \"{path}\"");
-            config.file(path, PUBLIC, authority);
+            config
+                .file(path, PUBLIC, authority)
+                .from("runtime.registries");
         }
         if let Some(credentials) = &access.credentials {
             let credentials = credentials.expose();
@@ -98,5 +100,7 @@ fn hosts(config: &mut Config, registry: &Registry) {
             let _ = writeln!(hosts, "    authorization = \"Basic {credentials}\"");
         }
     }
-    config.file(format!("{directory}/hosts.toml"), PRIVATE, hosts);
+    config
+        .file(format!("{directory}/hosts.toml"), PRIVATE, hosts)
+        .from("runtime.registries");
 }

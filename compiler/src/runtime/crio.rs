@@ -37,18 +37,18 @@ pub(super) fn files(
         ("sandboxImage", &cluster.sandbox_image),
     ];
     let runtime = fragments::fill(fragments::CRIO, &values)?;
-    config.file(CONFIG, PUBLIC, runtime);
+    config.file(CONFIG, PUBLIC, runtime).from("runtime");
     if let Some(images) = pinned {
         let mut names: Vec<_> = images.required.iter().map(|image| &*image.name).collect();
         names.sort_unstable();
         let lines: Vec<_> = names.iter().map(|name| format!("  \"{name}\",")).collect();
         let values = [("images", &*lines.join("\n"))];
         let pinned = fragments::fill(fragments::CRIO_PINNED, &values)?;
-        config.file(PINNED, PUBLIC, pinned);
+        config.file(PINNED, PUBLIC, pinned).from("airgap");
     }
     if separate {
         let selinux = fragments::CRIO_SELINUX;
-        config.file(SELINUX, PUBLIC, selinux);
+        config.file(SELINUX, PUBLIC, selinux).from("os.selinux");
     }
     let mut mirrors = fragments::CRIO_REGISTRIES.to_owned();
     let registries = cluster.registries.iter();
@@ -68,13 +68,17 @@ pub(super) fn files(
             );
         }
     }
-    config.file(
-        "/etc/containers/registries.conf.d/90-nkd.conf",
-        PUBLIC,
-        mirrors,
-    );
+    config
+        .file(
+            "/etc/containers/registries.conf.d/90-nkd.conf",
+            PUBLIC,
+            mirrors,
+        )
+        .from("runtime.registries");
     registries::certificates(config, cluster, "/etc/containers/certs.d");
     let credentials = registries::credentials(cluster, |host| host)?;
-    config.file(CREDENTIALS, PRIVATE, credentials);
+    config
+        .file(CREDENTIALS, PRIVATE, credentials)
+        .from("runtime.registries");
     Ok(())
 }

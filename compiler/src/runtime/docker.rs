@@ -28,12 +28,12 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> R
         daemon["selinux-enabled"] = json!(true);
     }
     let daemon = serde_json::to_string_pretty(&daemon)? + "\n";
-    config.file(CONFIG, PUBLIC, daemon);
+    config.file(CONFIG, PUBLIC, daemon).from("runtime");
     registries::certificates(config, cluster, "/etc/docker/certs.d");
     if cluster.runtime == Runtime::CriDockerd {
         let values = [("sandboxImage", &*cluster.sandbox_image)];
         let dropin = fragments::fill(fragments::CRI_DOCKERD, &values)?;
-        config.file(CRI_DOCKERD, PUBLIC, dropin);
+        config.file(CRI_DOCKERD, PUBLIC, dropin).from("runtime");
     }
     registries::for_kubelet(config, cluster)
 }

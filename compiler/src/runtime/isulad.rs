@@ -49,7 +49,7 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> R
         daemon["selinux-enabled"] = json!(true);
     }
     let daemon = serde_json::to_string_pretty(&daemon)? + "\n";
-    config.file(CONFIG, PUBLIC, daemon);
+    config.file(CONFIG, PUBLIC, daemon).from("runtime");
     registries::certificates(config, cluster, "/etc/isulad/certs.d");
     registries::for_kubelet(config, cluster)
 }

@@ -20,7 +20,7 @@ use nkd_model::{Cluster, Node};
 /// # Errors
 /// When a fragment can't be filled.
 pub fn files(config: &mut Config, cluster: &Cluster, node: &Node, images: &Images) -> Result<()> {
-    let separate = node.host.container_separation.is_some();
+    let separate = node.os.container_separation.is_some();
     match cluster.runtime {
         Runtime::Containerd => containerd::files(config, cluster, separate),
         Runtime::Crio => {

@@ -1,6 +1,7 @@
 //! What several runtimes have in common about registries.
 
 use std::collections::BTreeMap;
+use std::iter;
 
 use anyhow::Result;
 use serde_json::json;
@@ -25,10 +26,8 @@ pub(super) fn mirrors(cluster: &Cluster) -> impl Iterator<Item = &Mirror> {
 fn hosts(cluster: &Cluster) -> impl Iterator<Item = (&str, &Access)> {
     cluster.registries.iter().flat_map(|registry| {
         let mirrors = registry.mirrors.iter();
-        let mirrors = mirrors.map(|mirror| (mirror.host(), &mirror.access));
-        [(&*registry.host, &registry.access)]
-            .into_iter()
-            .chain(mirrors)
+        let of_mirrors = mirrors.map(|mirror| (mirror.host(), &mirror.access));
+        iter::once((&*registry.host, &registry.access)).chain(of_mirrors)
     })
 }
 
@@ -45,11 +44,13 @@ pub(super) fn certificates(config: &mut Config, cluster: &Cluster, root: &str) {
         }
     }
     for (host, authorities) in all {
-        config.file(
-            format!("{root}/{host}/nkd.crt"),
-            PUBLIC,
-            authorities.concat(),
-        );
+        config
+            .file(
+                format!("{root}/{host}/nkd.crt"),
+                PUBLIC,
+                authorities.concat(),
+            )
+            .from("runtime.registries");
     }
 }
 
@@ -62,9 +63,11 @@ pub(super) fn credentials_by_host(cluster: &Cluster) -> BTreeMap<&str, &Secret> 
 
 /// A file of credentials as Docker's client began it; `key` says how it calls a registry.
 pub(super) fn credentials(cluster: &Cluster, key: fn(&str) -> &str) -> Result<String> {
-    let all = credentials_by_host(cluster).into_iter();
-    let all = all.map(|(host, credentials)| (key(host), json!({"auth": credentials.expose()})));
-    let file = json!({"auths": all.collect::<BTreeMap<_, _>>()});
+    let by_host = credentials_by_host(cluster).into_iter();
+    let auths: BTreeMap<_, _> = by_host
+        .map(|(host, credentials)| (key(host), json!({"auth": credentials.expose()})))
+        .collect();
+    let file = json!({ "auths": auths });
     Ok(serde_json::to_string_pretty(&file)? + "\n")
 }
 
@@ -77,13 +80,17 @@ pub(super) fn for_kubelet(config: &mut Config, cluster: &Cluster) -> Result<()> 
         DOCKER_HUB => "https://index.docker.io/v1/",
         host => host,
     })?;
-    config.file(format!("{CREDENTIALS}/config.json"), PRIVATE, credentials);
+    config
+        .file(format!("{CREDENTIALS}/config.json"), PRIVATE, credentials)
+        .from("runtime.registries");
     let values = [("directory", CREDENTIALS)];
     let dropin = fragments::fill(fragments::KUBELET_REGISTRIES, &values)?;
-    config.file(
-        "/etc/systemd/system/kubelet.service.d/20-registries.conf",
-        PUBLIC,
-        dropin,
-    );
+    config
+        .file(
+            "/etc/systemd/system/kubelet.service.d/20-registries.conf",
+            PUBLIC,
+            dropin,
+        )
+        .from("runtime.registries");
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nkd::bundle::create::{Made, Request, create};
-use nkd::bundle::{Progress, verify};
+use nkd::bundle::{ProgressMonitor, verify};
 use nkd::failure::Failure;
 use nkd_bundle::Digest;
 use nkd_document::Diagnostics;
@@ -318,7 +318,7 @@ pub const NAME: &str = "example.org/a:1";
 pub fn made(
     from: &[PathBuf],
     out: &Path,
-    progress: &dyn Progress,
+    progress: &dyn ProgressMonitor,
 ) -> anyhow::Result<Result<Made, String>> {
     let request = Request {
         names: &BTreeSet::from([NAME]),

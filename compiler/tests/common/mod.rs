@@ -34,6 +34,41 @@ pub fn full_secrets() -> PathBuf {
     path
 }
 
+/// The cluster with everything, compiled.
+pub fn full(directory: &Path) -> PathBuf {
+    let from = tests().join("clusters/full");
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, directory.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let secrets = directory.join("secrets.json");
+    set_mode(&secrets, 0o600);
+    let file = directory.join("cluster.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text = text
+        .replace("VERSION", "1.31.2")
+        .replace("KUBEADM", "v1beta4");
+    std::fs::write(&file, text).unwrap();
+    let out = directory.join("out");
+    compile(&file, &out, &["--secrets", secrets.to_str().unwrap()]);
+    out
+}
+
+/// The demo with another runtime and version, and what else `spec` is to hold.
+pub fn compiled_with(runtime: &str, version: &str, more: &str) -> Compiled {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster_file = directory.path().join("cluster.yaml");
+    let text = std::fs::read_to_string(demo()).unwrap();
+    let text = text.replace("v1.20.2", version).replace(
+        "spec:\n",
+        &format!("spec:\n  runtime: {{name: {runtime}}}\n{more}"),
+    );
+    std::fs::write(&cluster_file, text).unwrap();
+    compiled_from(&cluster_file)
+}
+
 /// Says who may read a file.
 pub fn set_mode(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt as _;

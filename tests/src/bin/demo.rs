@@ -14,7 +14,7 @@ use nkd_contract::{Cause, Event, NodeStatus, Stage, State, Word};
 use testbed::cluster::ClusterFile;
 use testbed::programs::workspace;
 use testbed::requirements::{self, Purpose};
-use testbed::{Cache, Callbacks, Image, Kubernetes, Lab, Machine, Programs};
+use testbed::{Cache, CallbackReceiver, Kubernetes, Lab, Machine, OsImage, Programs};
 
 /// Compiles examples/demo, boots its control plane and its worker from the compiled files alone,
 /// and shows both becoming Ready.
@@ -52,7 +52,7 @@ fn demo(options: &Options) -> Result<()> {
         None => Kubernetes::built_in(&cache)?,
     };
     let programs = Programs::build()?;
-    let image = Image::build(&cache, &kubernetes, &programs)?;
+    let image = OsImage::build(&cache, &kubernetes, &programs)?;
     let lab = Lab::new(&cache)?;
     let callbacks = lab.callbacks()?;
 
@@ -100,7 +100,7 @@ fn demo(options: &Options) -> Result<()> {
 }
 
 /// Powers the machines on and shows what they report until all are Ready; says how long it took.
-fn watch(machines: &[Machine], callbacks: &Callbacks) -> Result<Duration> {
+fn watch(machines: &[Machine], callbacks: &CallbackReceiver) -> Result<Duration> {
     let start = Instant::now();
     let mut board = Board::new(machines, start);
     thread::scope(|scope| {

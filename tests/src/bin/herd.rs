@@ -39,7 +39,7 @@ const TRIES: u32 = 12;
 #[derive(Debug, Parser)]
 struct Options {
     #[command(subcommand)]
-    role: Option<Role>,
+    command: Option<Command>,
     /// How many nodes wait.
     #[arg(long, default_value_t = 1000)]
     count: u64,
@@ -52,11 +52,11 @@ struct Options {
 }
 
 #[derive(Debug, Subcommand)]
-enum Role {
+enum Command {
     /// Are the nodes; the program starts itself with this in the lab's network.
     #[command(hide = true)]
     Nodes {
-        kind: Kind,
+        kind: GateKind,
         count: u64,
         seconds: u64,
         plan: PathBuf,
@@ -65,7 +65,7 @@ enum Role {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
+enum GateKind {
     /// Simulated: asks without a token, once a second, over a new connection each time, and joins at
     /// once, as nkd-agent did.
     Old,
@@ -75,8 +75,8 @@ enum Kind {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    match &options.role {
-        Some(Role::Nodes {
+    match &options.command {
+        Some(Command::Nodes {
             kind,
             count,
             seconds,
@@ -99,7 +99,7 @@ struct Joined {
 }
 
 /// Runs the nodes for a time, then prints what became of those that have joined.
-fn nodes(kind: Kind, count: u64, time: Duration, plan: &Path, token: &str) -> Result<()> {
+fn nodes(kind: GateKind, count: u64, time: Duration, plan: &Path, token: &str) -> Result<()> {
     let plan = Plan::parse(&fs::read(plan)?)?;
     let directory = tempfile::tempdir_in(MEMORY)?;
     let (sender, joined) = mpsc::channel();
@@ -117,8 +117,8 @@ fn nodes(kind: Kind, count: u64, time: Duration, plan: &Path, token: &str) -> Re
             // Machines don't begin within the same millisecond.
             thread::sleep(system::random(SETTLE / 5));
             match kind {
-                Kind::Old => old_gate(&plan),
-                Kind::New => gate(&plan, &Root::new(root)),
+                GateKind::Old => old_gate(&plan),
+                GateKind::New => gate(&plan, &Root::new(root)),
             }
             let (at, begun) = (SystemTime::now(), Instant::now());
             join(&plan, &token);
@@ -264,8 +264,8 @@ impl Rates {
     }
 }
 
-/// One control plane, whose gate can be closed.
-struct Api {
+/// A cluster of one control plane, whose gate can be closed.
+struct GateBench {
     scenario: Scenario,
     cluster: Cluster,
     control_plane: Machine,
@@ -276,12 +276,12 @@ struct Api {
 }
 
 fn compare(options: &Options) -> Result<()> {
-    let api = Api::boot()?;
-    let idle = api.sample()?;
+    let bench = GateBench::boot()?;
+    let idle = bench.sample()?;
     thread::sleep(SETTLE);
-    Rates::between(idle, api.sample()?).print("no node waits");
-    let old = api.measure(Kind::Old, options)?;
-    let new = api.measure(Kind::New, options)?;
+    Rates::between(idle, bench.sample()?).print("no node waits");
+    let old = bench.measure(GateKind::Old, options)?;
+    let new = bench.measure(GateKind::New, options)?;
     for (when, old, new) in [("before", old.0, new.0), ("after", old.1, new.1)] {
         println!(
             "{when}, old:new: requests {:.1}, TLS handshakes {:.1}, API server's time {:.1}",
@@ -293,7 +293,7 @@ fn compare(options: &Options) -> Result<()> {
     Ok(())
 }
 
-impl Api {
+impl GateBench {
     fn boot() -> Result<Self> {
         let scenario = Scenario::new()?;
         let cluster = scenario.compile()?;
@@ -307,7 +307,7 @@ impl Api {
         // The plan is on a disk that goes with its machine.
         let kept = gate.with_file_name("plan.json");
         fs::copy(plan, &kept)?;
-        let api = Self {
+        let bench = Self {
             scenario,
             cluster,
             control_plane,
@@ -316,18 +316,18 @@ impl Api {
             gate,
         };
         let mut items = Vec::new();
-        for words in api.made_of() {
+        for words in bench.made_of() {
             let get = ["get", "-o", "json"].map(str::to_owned);
             let get = [&get[..], &words].concat();
-            let mut item: serde_json::Value = serde_json::from_str(&api.kubectl(&get)?)?;
+            let mut item: serde_json::Value = serde_json::from_str(&bench.kubectl(&get)?)?;
             if let Some(metadata) = item["metadata"].as_object_mut() {
                 metadata.retain(|field, _| matches!(&**field, "name" | "namespace"));
             }
             items.push(item);
         }
         let list = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": items });
-        fs::write(&api.gate, list.to_string())?;
-        Ok(api)
+        fs::write(&bench.gate, list.to_string())?;
+        Ok(bench)
     }
 
     /// What the old gate waits for, and the new one, as words for kubectl.
@@ -385,7 +385,7 @@ impl Api {
     }
 
     /// The rates while the nodes wait, and after the gate has opened.
-    fn measure(&self, kind: Kind, options: &Options) -> Result<(Rates, Rates)> {
+    fn measure(&self, kind: GateKind, options: &Options) -> Result<(Rates, Rates)> {
         for words in self.made_of() {
             let delete = ["delete", "--ignore-not-found"].map(str::to_owned);
             self.kubectl(&[&delete[..], &words].concat())?;
@@ -416,7 +416,7 @@ impl Api {
         Ok((before, after))
     }
 
-    fn start(&self, kind: Kind, count: u64, seconds: u64) -> Result<Child> {
+    fn start(&self, kind: GateKind, count: u64, seconds: u64) -> Result<Child> {
         let program = std::env::current_exe()?;
         let mut nodes = self.scenario.lab.host_command(&program.to_string_lossy());
         nodes.arg("nodes");

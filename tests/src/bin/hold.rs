@@ -5,12 +5,12 @@ use std::io::Write;
 use anyhow::Result;
 use testbed::overlay::{self, Node};
 use testbed::requirements::{self, Purpose};
-use testbed::{Cache, Image, Kubernetes, Lab};
+use testbed::{Cache, Kubernetes, Lab, OsImage};
 
 fn main() -> Result<()> {
     requirements::ensure(Purpose::Machines)?;
     let cache = Cache::open()?;
-    let image = Image::without_product(&cache, &Kubernetes::chosen(&cache)?)?;
+    let image = OsImage::without_product(&cache, &Kubernetes::chosen(&cache)?)?;
     let lab = Lab::new(&cache)?;
     let config = lab.scratch("hold")?.join("hold.ign");
     let node = Node {

@@ -80,7 +80,7 @@ fn with_agent(from: From) -> Result<(f64, u64)> {
         if let Some(seconds) = stage(&machine) {
             let used = machine.process(WORKER);
             let used = used.and_then(Process::usage);
-            return Ok((seconds, used.map_or(0, |it| it.memory)));
+            return Ok((seconds, used.map_or(0, |usage| usage.memory)));
         }
         std::thread::sleep(TICK);
     }

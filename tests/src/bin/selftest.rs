@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use testbed::cache::Cache;
 use testbed::emulator::Emulator;
-use testbed::image::Image;
+use testbed::image::OsImage;
 use testbed::kubernetes::{self, Kubernetes};
 use testbed::programs::{Programs, workspace};
 use testbed::requirements::{self, Purpose};
@@ -105,7 +105,7 @@ fn prepare(cache: &Cache, kubernetes: Option<&Path>) -> Result<()> {
         Some(directory) => Kubernetes::from_directory(directory)?,
         None => Kubernetes::built_in(cache)?,
     };
-    Image::build(cache, &kubernetes, &Programs::build()?)?;
+    OsImage::build(cache, &kubernetes, &Programs::build()?)?;
     Emulator::new(cache).map(drop)
 }
 
@@ -184,7 +184,10 @@ fn fuzz_targets() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for source in fs::read_dir(workspace().join("fuzz/fuzz_targets"))? {
         let path = source?.path();
-        names.extend(path.file_stem().map(|it| it.to_string_lossy().into_owned()));
+        names.extend(
+            path.file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned()),
+        );
     }
     names.sort();
     ensure!(!names.is_empty(), "there are no fuzz targets");

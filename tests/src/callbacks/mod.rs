@@ -19,7 +19,7 @@ const PORT: u16 = 8443;
 
 /// A receiver of callbacks in a lab's network; it ends when it is dropped.
 #[derive(Debug)]
-pub struct Callbacks {
+pub struct CallbackReceiver {
     inbox: Arc<Inbox>,
     authority: String,
 }
@@ -41,10 +41,10 @@ pub enum Mood {
 }
 
 #[derive(Debug, Default)]
-struct Inbox(Mutex<State>);
+struct Inbox(Mutex<InboxState>);
 
 #[derive(Default)]
-struct State {
+struct InboxState {
     mood: Mood,
     keys: BTreeMap<String, String>,
     received: Vec<Event>,
@@ -53,9 +53,9 @@ struct State {
     turned_away: usize,
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for InboxState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State")
+        f.debug_struct("InboxState")
             .field("mood", &self.mood)
             .field("nodes", &self.keys.keys())
             .field("received", &self.received.len())
@@ -64,7 +64,7 @@ impl fmt::Debug for State {
     }
 }
 
-impl Callbacks {
+impl CallbackReceiver {
     /// Listens in a network namespace, with a certificate authority made in the directory.
     pub(crate) fn listen(network: &Path, directory: &Path) -> Result<Self> {
         let authority = authority::new(directory, Lab::GATEWAY)?;
@@ -141,14 +141,14 @@ impl Callbacks {
     }
 }
 
-impl Drop for Callbacks {
+impl Drop for CallbackReceiver {
     fn drop(&mut self) {
         self.set(Mood::Ended);
     }
 }
 
 impl Inbox {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, InboxState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

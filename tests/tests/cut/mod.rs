@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime};
 
-use nkd_contract::{Event, Kind, Stage, Word};
+use nkd_contract::{Event, Kind, Role, Stage, Word};
 use testbed::events::{events, is};
 use testbed::scenario::{Scenario, wait_until_ready};
 use testbed::{Cluster, Machine};
@@ -62,26 +62,13 @@ impl Moment {
     }
 }
 
-/// What the node is to its cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// It makes the cluster.
-    Init,
-    /// It joins as a control plane.
-    JoinControlPlane,
-    /// It joins as a worker.
-    JoinWorker,
-}
-
-impl Role {
-    /// How long after power-on the power is cut at most: longer than a resumed installation takes, so
-    /// that it is struck in its last stages, too.
-    const fn longest_uptime(self) -> Duration {
-        Duration::from_secs(match self {
-            Self::Init | Self::JoinControlPlane => 32,
-            Self::JoinWorker => 20,
-        })
-    }
+/// How long after power-on the power is cut at most: longer than a resumed installation takes, so
+/// that it is struck in its last stages, too.
+const fn longest_uptime(role: Role) -> Duration {
+    Duration::from_secs(match role {
+        Role::Init | Role::JoinControlPlane => 32,
+        Role::JoinWorker => 20,
+    })
 }
 
 /// The last of the static pods that kubeadm writes before it waits for them.
@@ -210,7 +197,7 @@ impl<'a> Table<'a> {
         let start = Instant::now();
         for struck in 0..most {
             // Half of the moments are in the first quarter, or nothing would be left to cut soon.
-            let uptime = role.longest_uptime().mul_f64(random.f64().powi(2));
+            let uptime = longest_uptime(role).mul_f64(random.f64().powi(2));
             let deadline = Instant::now() + uptime;
             while Instant::now() < deadline {
                 if has_happened(&self.log(), Kind::Ready) {

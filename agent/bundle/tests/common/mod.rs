@@ -30,7 +30,7 @@ pub fn bundle(images: &[(&str, Vec<Vec<u8>>)]) -> Bundle {
                 keep(format!(r#"{{"architecture":"amd64","name":"{name}"}}"#).into_bytes());
             let layers = layers
                 .iter()
-                .map(|it| descriptor("layer", keep(it.clone())));
+                .map(|layer| descriptor("layer", keep(layer.clone())));
             let manifest = format!(
                 r#"{{"schemaVersion":2,"config":{},"layers":[{}]}}"#,
                 descriptor("config", config),

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use nkd_bundle::{Blob, Digest, Image};
 use nkd_contract::Runtime;
 
-use super::{ContainerRuntime, Form, ImageStore, LOAD, Load, RuntimeError, cri};
+use super::{ArchiveFormat, ContainerRuntime, ImageStore, LOAD, Load, RuntimeError, cri};
 use crate::system::files::remove;
 use crate::system::{Command, Root};
 pub(crate) use content::ContentStore;
@@ -124,8 +124,8 @@ impl ImageStore for ContainerdImages {
         image.manifest.digest
     }
 
-    fn form(&self) -> Form {
-        Form::Oci
+    fn archive_format(&self) -> ArchiveFormat {
+        ArchiveFormat::Oci
     }
 
     fn keeps_blobs(&self) -> bool {

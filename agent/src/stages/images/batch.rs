@@ -77,7 +77,7 @@ impl<'a> Batches<'a> {
                     elsewhere.insert(blob.digest);
                 }
             }
-            for entry in store.form().layout(&images, &elsewhere).entries {
+            for entry in store.archive_format().layout(&images, &elsewhere).entries {
                 if let Content::Blob(digest) = entry.content {
                     paths.insert(digest, entry.path);
                 }
@@ -221,7 +221,11 @@ impl Batch {
             .map(|image| image.name.as_str())
             .collect();
         let mut load = store.load(&names).map_err(import_failed)?;
-        for entry in store.form().layout(&self.images, &self.elsewhere).entries {
+        for entry in store
+            .archive_format()
+            .layout(&self.images, &self.elsewhere)
+            .entries
+        {
             if let Content::Bytes(bytes) = entry.content {
                 let header = tar_header(&entry.path, entry.size)?;
                 for part in [&header[..], &bytes, nothing(padding(entry.size))] {

@@ -9,6 +9,11 @@ macro_rules! codes {
         }
 
         impl Code {
+            /// The code with a text, such as `NKD0313`.
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|code| code.code() == text)
+            }
+
             /// All codes, ascending.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
@@ -194,7 +199,7 @@ codes! {
     IgnitionIdle "NKD0306" "Ignition would ignore this."
         "complete it or remove it; see Ignition's configuration reference";
     Needed "NKD0307" "The user's configuration breaks something that a node needs."
-        "remove this: a node needs it on every boot; to allow swap, configure kubelet in a kubeadm overlay";
+        "remove this: a node would not work with it";
     // Butane.
     ButaneVersion "NKD0311" "The file is not a Butane config of a variant and version that nkd can read."
         "use `variant: nestos` with `version: 1.0.0`, or `variant: fcos` with a version from 1.0.0 to 1.5.0";
@@ -225,6 +230,8 @@ codes! {
         "to replace it, compile into another directory with new secrets and install all nodes again";
     SecretsExpired "NKD0409" "An authority in the secrets file has expired, or expires before the bootstrap tokens."
         "compile into another directory to have new secrets generated, and install all nodes again: nodes cannot join with the old ones";
+    Diskless "NKD0410" "A node that runs from memory cannot do what its config asks for."
+        "set `installDisk`, so that the machine installs the OS, or remove it for this node";
     // Image bundles.
     BundleUnusable "NKD0501" "A file is not an image bundle that can be used."
         "make a bundle with `nkd bundle create`, or check this one with `nkd bundle verify`";

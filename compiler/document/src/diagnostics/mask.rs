@@ -16,14 +16,39 @@ const SECRET_WORDS: [&str; 11] = [
     // Headers of HTTP requests carry credentials.
     "headers",
 ];
-/// The key of the value in an HTTP header.
-const VALUE: &str = "value";
+/// A key whose value is not secret although a word marks it: kubeadm's list of tokens, in which the tokens are
+/// masked, and the cluster file's settings of all of them.
+const NOT_SECRET: &str = "bootstraptokens";
+
+/// A key that opens a block in which only some values are secret.
+struct Block {
+    /// The end of the key.
+    key: &'static str,
+    /// The keys of the values.
+    values: &'static [&'static str],
+}
+
+/// HTTP headers, of which the names are no secret, and key files of LUKS, which a Butane config can hold.
+const BLOCKS: [Block; 3] = [
+    Block {
+        key: "eaders",
+        values: &["value"],
+    },
+    Block {
+        key: "key_file",
+        values: &["inline", "source"],
+    },
+    Block {
+        key: "keyFile",
+        values: &["inline", "source"],
+    },
+];
 
 /// Replaces everything that looks like a secret with `*`, one for each byte.
 pub fn mask(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut in_private_key = false;
-    let mut headers = None;
+    let mut open: Option<(usize, &Block)> = None;
     for line in text.split_inclusive('\n') {
         let begins = line.contains("-----BEGIN") && line.contains("PRIVATE KEY");
         if begins || in_private_key {
@@ -34,19 +59,15 @@ pub fn mask(text: &str) -> String {
             continue;
         }
         let indent = indent(line);
-        if headers.is_some_and(|at| indent < at || (indent == at && !line.trim().starts_with('-')))
-        {
-            headers = None;
-        }
-        let opens = opens_headers(line);
-        let range = match headers {
-            _ if opens => (line.len(), line.len()),
-            Some(_) => value_after(line, &[VALUE]),
-            None => value_after(line, &SECRET_WORDS),
+        let ends = |at: usize| indent < at || (indent == at && !line.trim().starts_with('-'));
+        open = open.filter(|(at, _)| !ends(*at));
+        let opened = BLOCKS.iter().find(|block| block.is_opened_by(line));
+        let range = match (opened, open) {
+            (Some(_), _) => (line.len(), line.len()),
+            (None, Some((_, block))) => value_after(line, block.values),
+            (None, None) => in_one_line(line),
         };
-        if opens {
-            headers = Some(indent);
-        }
+        open = opened.map(|block| (indent, block)).or(open);
         let mut partly = String::with_capacity(line.len());
         push_masked(&mut partly, line, range.0, range.1);
         masked.push_str(&mask_data_urls(&mask_credentials(&mask_tokens(&partly))));
@@ -68,11 +89,25 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start_matches([' ', '\t']).len()
 }
 
-/// Whether this line opens a list of HTTP headers that continues on the next lines.
-fn opens_headers(line: &str) -> bool {
-    let (key, rest) = line.split_once(':').unwrap_or((line, "-"));
-    let opens = ["", "["].contains(&rest.trim());
-    opens && key.trim_end_matches(['"', '\'']).ends_with("eaders")
+impl Block {
+    /// Whether a line opens such a block, which continues on the next lines.
+    fn is_opened_by(&self, line: &str) -> bool {
+        let (key, rest) = line.split_once(':').unwrap_or((line, "-"));
+        let opens = ["", "[", "{"].contains(&rest.trim());
+        opens && key.trim_end_matches(['"', '\'']).ends_with(self.key)
+    }
+}
+
+/// The range of a secret value whose key is on the same line.
+fn in_one_line(line: &str) -> (usize, usize) {
+    let secret = value_after(line, &SECRET_WORDS);
+    // HTTP headers are among the words.
+    let blocks = BLOCKS.iter().skip(1).filter_map(|block| {
+        let at = line.find(block.key)?;
+        let (from, to) = value_after(&line[at..], block.values);
+        Some((at + from, at + to))
+    });
+    blocks.fold(secret, std::cmp::Ord::min)
 }
 
 /// The range of the value on a line whose key contains one of some words; empty if there is none.
@@ -80,6 +115,11 @@ fn value_after(line: &str, words: &[&str]) -> (usize, usize) {
     let none = (line.len(), line.len());
     // Changes ASCII letters only, so that positions stay the same.
     let lower = line.to_ascii_lowercase();
+    if let Some(at) = lower.find(NOT_SECRET) {
+        let at = at + NOT_SECRET.len();
+        let (from, to) = value_after(&line[at..], words);
+        return (at + from, at + to);
+    }
     let Some(word) = words.iter().filter_map(|word| lower.find(word)).min() else {
         return none;
     };
@@ -95,6 +135,12 @@ fn value_after(line: &str, words: &[&str]) -> (usize, usize) {
         return none;
     }
     let after = word + colon + 1;
+    // Without a space or quotes it is no mapping, but the tag of an image, say.
+    let is_mapping =
+        key.ends_with(['"', '\'']) || !line[after..].starts_with(|c: char| !c.is_whitespace());
+    if !is_mapping {
+        return none;
+    }
     let blank = line[after..].len() - line[after..].trim_start().len();
     (after + blank, line.len())
 }
@@ -178,6 +224,27 @@ mod tests {
                 "\"httpHeaders\": [\n {\"name\": \"A\", \"value\": ****\n]",
             ),
             ("\"source\": \"data:,a%20b\"", "\"source\": \"data:*******"),
+            ("\"token\":\"abc\"", "\"token\":*****"),
+            (
+                "luks:\n- key_file:\n    inline: abc\n  name: a\ninline: b",
+                "luks:\n- key_file:\n    inline: ***\n  name: a\ninline: b",
+            ),
+            (
+                "- {name: a, key_file: {inline: abc}}",
+                "- {name: a, key_file: {inline: *****",
+            ),
+            (
+                "bootstrapTokens: {ttl: 12h}\nkeyFile: etcd.key",
+                "bootstrapTokens: {ttl: 12h}\nkeyFile: etcd.key",
+            ),
+            (
+                "bootstrapTokens: [{token: abc}]",
+                "bootstrapTokens: [{token: *****",
+            ),
+            (
+                "no bundle contains a.example.org/secrets-store/token:v1.2",
+                "no bundle contains a.example.org/secrets-store/token:v1.2",
+            ),
             (
                 "name: token-maker\nrole: worker",
                 "name: token-maker\nrole: worker",

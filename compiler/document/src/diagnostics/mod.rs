@@ -71,6 +71,7 @@ impl<T> Spanned<T> {
 struct Source {
     path: PathBuf,
     text: String,
+    is_secret: bool,
 }
 
 /// Proof that an error in the input was reported. Only [`Diagnostics`] makes one, so a function that
@@ -93,9 +94,19 @@ struct Remark {
     message: String,
 }
 
+/// What becomes of warnings.
+#[derive(Debug, Clone, Default)]
+pub struct WarningPolicy {
+    /// Codes of warnings that are dropped.
+    pub allowed: Vec<Code>,
+    /// Whether all other warnings are errors.
+    pub are_errors: bool,
+}
+
 /// The files of a run, and the errors, warnings and notes about them.
 #[derive(Default)]
 pub struct Diagnostics {
+    policy: WarningPolicy,
     sources: Vec<Source>,
     errors: Vec<Diagnostic>,
     remarks: Vec<Remark>,
@@ -105,6 +116,19 @@ impl Diagnostics {
     /// No files and no errors.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// No files and no errors, with a policy for warnings.
+    pub fn with_policy(policy: WarningPolicy) -> Self {
+        Self {
+            policy,
+            ..Self::default()
+        }
+    }
+
+    /// Forgets all files, errors, warnings and notes.
+    pub fn clear(&mut self) {
+        *self = Self::with_policy(std::mem::take(&mut self.policy));
     }
 
     /// Reports an error at a position.
@@ -156,6 +180,13 @@ impl Diagnostics {
 
     /// Reports a warning: what is allowed but most likely not intended.
     pub fn warn(&mut self, code: Code, span: Span, message: impl AsRef<str>) {
+        if self.policy.allowed.contains(&code) {
+            return;
+        }
+        if self.policy.are_errors {
+            self.report(code, span, message);
+            return;
+        }
         self.remarks.push(Remark {
             place: Some((code, span)),
             message: mask(message.as_ref()),
@@ -243,6 +274,7 @@ impl Diagnostics {
         self.sources.push(Source {
             path: path.to_owned(),
             text,
+            is_secret: false,
         });
         SourceId(self.sources.len() - 1)
     }
@@ -259,10 +291,16 @@ impl Diagnostics {
             .map_or(Path::new(""), |source| &source.path)
     }
 
-    /// The path and the text of every source, in the order in which they were added.
+    /// Marks a source that is a secret as a whole, such as a password.
+    pub fn hide(&mut self, source: SourceId) {
+        if let Some(source) = self.sources.get_mut(source.0) {
+            source.is_secret = true;
+        }
+    }
+
+    /// The path and the text of every source that is not a secret as a whole, in the order in which they were added.
     pub fn files(&self) -> impl Iterator<Item = (&Path, &str)> {
-        self.sources
-            .iter()
-            .map(|source| (source.path.as_path(), source.text.as_str()))
+        let sources = self.sources.iter().filter(|source| !source.is_secret);
+        sources.map(|source| (source.path.as_path(), source.text.as_str()))
     }
 }

@@ -6,6 +6,7 @@ use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::granit_parser::ErrorKind;
 use serde_saphyr::localizer::ExternalMessageSource;
 
+use super::parse::VALUES;
 use crate::{Code, Diagnostics, Span};
 
 /// Help for files that exceed a limit of the reader.
@@ -57,11 +58,13 @@ fn reason(error: &Error) -> String {
 fn limit(breach: &BudgetBreach) -> String {
     match breach {
         BudgetBreach::Depth { .. } => "nested too deeply (at most 64 levels)".to_owned(),
-        BudgetBreach::Nodes { .. } => "more than 250,000 values".to_owned(),
-        BudgetBreach::Documents { .. } => "more than 1,024 documents".to_owned(),
-        BudgetBreach::Aliases { .. } | BudgetBreach::AliasAnchorRatio { .. } => {
-            "too many aliases".to_owned()
+        BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } => {
+            format!("more than {VALUES} values")
         }
+        BudgetBreach::Documents { .. } => "more than 1,024 documents".to_owned(),
+        BudgetBreach::Aliases { .. }
+        | BudgetBreach::AliasAnchorRatio { .. }
+        | BudgetBreach::RecordedAnchorEvents { .. } => "too many aliases".to_owned(),
         _ => "the text exceeds a limit of the YAML reader".to_owned(),
     }
 }
@@ -144,6 +147,7 @@ fn help(error: &Error) -> Option<&'static str> {
 mod tests {
     use std::path::Path;
 
+    use super::VALUES;
     use crate::Diagnostics;
     use crate::yaml::documents;
 
@@ -157,7 +161,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_invalid_yaml_has_its_message() {
-        let wide = format!("[{}]", "1,".repeat(250_001));
+        let wide = format!("[{}]", "1,".repeat(VALUES + 1));
         for (text, expected) in [
             ("a: *x\n", "invalid YAML: undefined alias"),
             (
@@ -184,7 +188,7 @@ mod tests {
                 "a: b\n  c\nd\n",
                 "invalid YAML: wrong indentation, or a key without `: ` after it",
             ),
-            (&wide, "invalid YAML: more than 250,000 values"),
+            (&wide, "invalid YAML: more than 1000000 values"),
             ("a: 1\na: 2\n", "duplicate key `a`"),
             ("a: \u{1}\n", "the file contains a control character"),
         ] {

@@ -6,6 +6,10 @@ use serde_saphyr::{Location, Spanned};
 use super::{Entry, Node, Value, explain};
 use crate::{Code, Diagnostics, SourceId, Span};
 
+/// The most values of a text: a cluster of 10,000 nodes with labels and interfaces has 300,000. Each takes some 200
+/// bytes of memory.
+pub const VALUES: usize = 1_000_000;
+
 /// The documents of a YAML source. A source that is not valid YAML is reported and has none.
 pub fn documents(source: SourceId, diagnostics: &mut Diagnostics) -> Vec<Node> {
     let text = diagnostics.text(source);
@@ -17,7 +21,10 @@ pub fn documents(source: SourceId, diagnostics: &mut Diagnostics) -> Vec<Node> {
     }
     // YAML 1.1 readers, such as Butane, read `0644` as octal, and YAML 1.2 readers as 644. Such a number
     // is kept as text here, and interpreted where the meaning of the key is known.
-    let options = serde_saphyr::options! { leading_zero_numbers_as_strings: true };
+    let options = serde_saphyr::options! {
+        leading_zero_numbers_as_strings: true,
+        budget: serde_saphyr::budget! { max_nodes: VALUES, max_events: 3 * VALUES },
+    };
     match serde_saphyr::from_multiple_with_options::<Spanned<Tree>>(text, options) {
         Ok(trees) => trees.into_iter().map(|tree| node(tree, source)).collect(),
         Err(error) => {

@@ -59,8 +59,8 @@ pub fn without_null<'a>(schema: &'a Json, definitions: &'a Json) -> (&'a Json, b
     let value = alternatives.and_then(|all| all.iter().find(|schema| !is_null(schema)));
     let nullable = value.is_some() || schema.get("type").is_some_and(Json::is_array);
     let value = value.unwrap_or(schema);
-    let definition = value.get("$ref").and_then(Json::as_str);
-    let definition = definition.and_then(|name| definitions.get(name.rsplit('/').next()?));
+    let reference = value.get("$ref").and_then(Json::as_str);
+    let definition = reference.and_then(|name| definitions.get(name.rsplit('/').next()?));
     (definition.unwrap_or(value), nullable)
 }
 
@@ -299,8 +299,8 @@ pub fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> 
             format!("did you mean `{nearest}`?")
         }
         _ => {
-            let known: Vec<_> = known.map(|known| format!("`{known}`")).collect();
-            format!("use one of {}", known.join(", "))
+            let quoted: Vec<_> = known.map(|word| format!("`{word}`")).collect();
+            format!("use one of {}", quoted.join(", "))
         }
     }
 }

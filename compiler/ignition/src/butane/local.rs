@@ -11,10 +11,10 @@ pub struct LocalFiles<'a> {
 impl<'a> LocalFiles<'a> {
     pub fn new(directory: Option<&'a Path>) -> Self {
         // The directory of a file in the current one has no name.
-        let here = |it: &Path| it.as_os_str().is_empty();
+        let is_current = |path: &Path| path.as_os_str().is_empty();
         Self {
             directory: directory.map(|directory| {
-                if here(directory) {
+                if is_current(directory) {
                     Path::new(".")
                 } else {
                     directory

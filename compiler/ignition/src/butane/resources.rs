@@ -31,9 +31,9 @@ impl Resolver<'_> {
             match (field.kind, tree::child_mut(node, field.name)) {
                 (Kind::Object(inner), Some(child)) => self.object(child, inner),
                 (Kind::List(Item::Object(inner), _), Some(child)) => {
-                    if let Value::List(nodes) = &mut child.value {
-                        for it in nodes {
-                            self.object(it, inner);
+                    if let Value::List(items) = &mut child.value {
+                        for item in items {
+                            self.object(item, inner);
                         }
                     }
                 }

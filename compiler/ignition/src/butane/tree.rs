@@ -13,8 +13,8 @@ use nkd_document::{Code, Diagnostics, Span};
 /// Puts the files and links of trees into a config. Those that are in it already get their
 /// content from the tree and keep all else.
 pub fn embed(config: &mut Node, trees: &Node, files: &LocalFiles<'_>, to: &mut Diagnostics) {
-    for it in trees.items() {
-        let Some(local) = entry(it, "local") else {
+    for tree in trees.items() {
+        let Some(local) = entry(tree, "local") else {
             continue;
         };
         let place = local.node.span;
@@ -27,7 +27,7 @@ pub fn embed(config: &mut Node, trees: &Node, files: &LocalFiles<'_>, to: &mut D
             to.report(Code::LocalFile, place, message);
             continue;
         }
-        let base = text(it, "path")
+        let base = text(tree, "path")
             .filter(|text| !text.is_empty())
             .unwrap_or("/");
         let mut walk = Walk { config, place, to };
@@ -75,9 +75,11 @@ impl Walk<'_> {
             };
             let target = format!("{base}/{name}");
             match fs::symlink_metadata(&path) {
-                Ok(it) if it.is_dir() => self.directory(&path, &target),
-                Ok(it) if it.is_symlink() => self.link(&path, &target),
-                Ok(it) if it.is_file() => self.file(&path, &target, it.permissions().mode()),
+                Ok(metadata) if metadata.is_dir() => self.directory(&path, &target),
+                Ok(metadata) if metadata.is_symlink() => self.link(&path, &target),
+                Ok(metadata) if metadata.is_file() => {
+                    self.file(&path, &target, metadata.permissions().mode());
+                }
                 Ok(_) => self.refuse(&path, "not a regular file, directory or symbolic link"),
                 Err(error) => self.refuse(&path, &error.to_string()),
             }

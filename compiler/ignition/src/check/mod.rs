@@ -90,8 +90,8 @@ impl Checker<'_> {
                         self.no_duplicates(found.node.items(), item, seen);
                     }
                     if let Item::Object(object) = item {
-                        for it in found.node.items() {
-                            self.object(it, object);
+                        for element in found.node.items() {
+                            self.object(element, object);
                         }
                     }
                 }

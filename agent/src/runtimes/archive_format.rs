@@ -3,16 +3,16 @@ use std::collections::HashSet;
 use nkd_bundle::{Digest, Entry, Image, Layout};
 use serde_json::json;
 
-/// The form in which a runtime takes images.
+/// The format of an archive from which a runtime loads images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum ArchiveFormat {
     /// As an OCI image layout.
     Oci,
     /// As `docker save` writes them.
     Docker,
 }
 
-impl Form {
+impl ArchiveFormat {
     /// The files of a tar with these images, but for blobs that the runtime gets otherwise. Blobs
     /// may come in any order.
     pub(crate) fn layout(self, images: &[Image], without: &HashSet<Digest>) -> Layout {
@@ -25,7 +25,7 @@ impl Form {
     }
 }
 
-/// Docker's form has names of files where OCI's has digests, so a blob's name can be anything.
+/// Docker's format has names of files where OCI's has digests, so a blob's name can be anything.
 fn docker(images: &[Image]) -> Vec<Entry> {
     let config = |image: &Image| format!("{}.json", image.config.digest.hex());
     let layer = |digest: &Digest| format!("{}.tar", digest.hex());
