@@ -26,5 +26,6 @@ mod own_configs;
 mod parallel;
 pub mod pki;
 pub mod proof;
+mod releases;
 mod runtime;
 mod secrets_file;

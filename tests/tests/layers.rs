@@ -18,11 +18,8 @@ const DOWNWARD: [&str; 4] = [
 ];
 
 /// The exceptions, by crate and module: parts of one type's methods, and the command line that completions are for.
-const UPWARD: [(&str, &str); 8] = [
+const UPWARD: [(&str, &str); 5] = [
     ("compiler", "cli::shell"),
-    ("compiler", "images::closure"),
-    ("compiler", "images::planned"),
-    ("compiler", "kubeadm::overlay"),
     ("compiler/document", "diagnostics::render"),
     ("compiler/ignition", "check::resource"),
     ("compiler/ignition", "check::storage"),

@@ -4,6 +4,7 @@
 
 mod bundle;
 mod host;
+mod images;
 pub mod lines;
 mod nodes;
 mod runtime;
@@ -22,6 +23,7 @@ use serde::Deserialize;
 
 pub use bundle::Bundle;
 pub use host::{HostsEntry, OsSettings, Own, Proxy, User};
+pub use images::KubernetesImages;
 pub use nodes::{Interface, Node, NodeRole, Pool, Taint};
 pub use runtime::{Access, DOCKER_HUB, Mirror, Registry, server, server_host};
 pub use secret::{KeyPair, Secret};
@@ -48,6 +50,8 @@ pub struct Cluster {
     pub endpoint: Endpoint,
     /// The registry and path of Kubernetes' images.
     pub image_repository: String,
+    /// Which images the version has.
+    pub kubernetes_images: KubernetesImages,
     /// The network of pods, or one of each IP version.
     pub pod_subnets: Vec<IpNet>,
     /// The network of services, or one of each IP version, the preferred version first.

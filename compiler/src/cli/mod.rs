@@ -147,7 +147,7 @@ fn run(cli: &Cli, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
     Ok(answer)
 }
 
-/// Prints all errors of a run: those in the input, and then the one of nkd if there is one.
+/// Prints the warnings and notes of a run, all errors in the input, and then the one of nkd if there is one.
 fn print(failure: &Failure, diagnostics: &Diagnostics, format: OutputFormat) {
     let error = match failure {
         Failure::Input(_) => None,
@@ -155,6 +155,7 @@ fn print(failure: &Failure, diagnostics: &Diagnostics, format: OutputFormat) {
     };
     match format {
         OutputFormat::Text => {
+            report(diagnostics.remarks_in_lines());
             if !diagnostics.is_empty() {
                 report(diagnostics);
             }
@@ -165,7 +166,9 @@ fn print(failure: &Failure, diagnostics: &Diagnostics, format: OutputFormat) {
         OutputFormat::Json => {
             let mut errors = diagnostics.to_json();
             errors.extend(error.map(|message| json!({"message": message})));
-            report(format_args!("{:#}\n", json!({"errors": errors})));
+            let mut document = json!({"errors": errors});
+            diagnostics.add_remarks(&mut document);
+            report(format_args!("{document:#}\n"));
         }
     }
 }

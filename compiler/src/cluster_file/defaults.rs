@@ -4,7 +4,9 @@
 use super::checks::Text;
 use super::keys::{Cluster, Kubernetes};
 use super::nodes::{Node, Pool, is_control_plane, pool_of};
-use crate::images;
+use super::release;
+use crate::images::{default_repository, pause};
+use crate::releases;
 use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, Spanned};
 use nkd_model::DEFAULT_API_PORT;
@@ -29,6 +31,7 @@ pub fn fill(file: &mut Spanned<Cluster>, to: &mut Diagnostics) {
     }
     let Kubernetes {
         version,
+        images,
         endpoint,
         image_repository,
         ..
@@ -38,10 +41,12 @@ pub fn fill(file: &mut Spanned<Cluster>, to: &mut Diagnostics) {
     }
     // A version that is wrong is reported later; until then any default does.
     let written = version.as_ref();
-    let version = written.and_then(|text| Version::parse(&text.value).ok());
+    let parsed = written.and_then(|text| Version::parse(&text.value).ok());
+    let (minor, patch) = (releases::newest(), 0);
+    let of_release = parsed.unwrap_or(Version { minor, patch });
     let repository = image_repository
-        .get_or_insert_with(|| Spanned::new(images::default_repository(version).to_owned(), span));
-    let sandbox = images::sandbox(version, &repository.value);
+        .get_or_insert_with(|| Spanned::new(default_repository(of_release).to_owned(), span));
+    let sandbox = pause(&release::images(images, of_release), &repository.value);
     let sandbox_image = &mut spec.runtime.sandbox_image;
     sandbox_image.get_or_insert_with(|| Spanned::new(sandbox, span));
 }

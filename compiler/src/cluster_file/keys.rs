@@ -85,6 +85,11 @@ pub struct Kubernetes {
     /// kubelet of this version.
     #[schemars(required)]
     pub version: Option<Text>,
+    /// The images of the version, as `kubeadm config images list --kubernetes-version VERSION` prints them. Required
+    /// for a version that is newer than the data of nkd, and by default the images in this data. nkd takes the tags
+    /// of pause, coredns and etcd from the list; `imageRepository` determines their registry and path.
+    #[serde(default)]
+    pub images: Vec<Text>,
     /// HOST:PORT at which nodes and users reach the API. By default the address of the only control plane,
     /// with port 6443. Several control planes need a load balancer, or a virtual IP address, not assigned
     /// to any node, that kube-vip moves between control planes.

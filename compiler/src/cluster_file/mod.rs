@@ -18,6 +18,7 @@ pub mod manual;
 mod networks;
 mod nodes;
 mod patches;
+mod release;
 mod runtime;
 pub mod schema;
 mod validate;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::Path;
 
+use ipnet::IpNet;
 use nkd_contract::Stage;
 
 use super::authorities;
@@ -12,7 +13,9 @@ use super::checks::Text;
 use super::files::Files;
 use super::keys::{self, TokenOwner};
 use super::nodes::is_control_plane;
-use super::{addressing, airgap, checks, endpoint, etcd, host, networks, nodes, patches, runtime};
+use super::{
+    addressing, airgap, checks, endpoint, etcd, host, networks, nodes, patches, release, runtime,
+};
 use crate::kubeadm::overlay;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::lines::Lines;
@@ -36,7 +39,8 @@ pub fn validate(
     let kubernetes = spec.kubernetes;
     let label = |name| checks::dns_label(name, "the cluster name", to);
     let name = metadata.name.and_then(label);
-    let version = kubernetes.version.and_then(|text| version(&text, to));
+    let release = release::release(&kubernetes, to);
+    let version = release.as_ref().map(|release| release.version);
     let members = nodes::members(&spec.nodes, &spec.pools);
     let (pool_names, level) = level(spec.os, spec.pools, &files, to);
     let nodes = nodes::nodes(spec.nodes, members, &level, &files, to);
@@ -50,10 +54,8 @@ pub fn validate(
     let overlays = files.overlays(&kubernetes.kubeadm, to);
     all_overlays(&overlays, &level.pools, &nodes, external, version, to);
     let networking = kubernetes.networking;
-    if let Some((pods, _)) = &networks
-        && !overlay::sets_node_mask(&overlays)
-    {
-        networks::pods_fit_nodes(pods, nodes.len(), &networking.pod_subnet, to);
+    if let Some((pods, _)) = &networks {
+        pods_fit_nodes(pods, &overlays, nodes.len(), &networking.pod_subnet, to);
     }
     let budgets = budgets(&spec.budgets, to);
     let manifests = files.manifests(&spec.network.manifests, to);
@@ -63,6 +65,7 @@ pub fn validate(
         version: version?,
         endpoint: endpoint?,
         image_repository: kubernetes.image_repository?.value,
+        kubernetes_images: release?.images,
         pod_subnets,
         service_subnets,
         dns_domain: networking.dns_domain.value,
@@ -86,6 +89,19 @@ pub fn validate(
         nodes: nodes.into_iter().collect::<Option<_>>()?,
         lines,
     })
+}
+
+/// Reports pod networks that kubeadm cannot divide among the nodes, unless the user divides them.
+fn pods_fit_nodes(
+    pods: &[IpNet],
+    overlays: &[Overlay],
+    nodes: usize,
+    text: &Text,
+    to: &mut Diagnostics,
+) {
+    if !overlay::sets_node_mask(overlays) {
+        networks::pods_fit_nodes(pods, nodes, text, to);
+    }
 }
 
 /// All overlay documents, of the cluster, of pools and of nodes.
@@ -182,12 +198,6 @@ fn budgets(budgets: &Budgets, to: &mut Diagnostics) -> Option<BTreeMap<Stage, u6
     written
         .map(|(stage, text)| Some((stage, checks::budget(text, to)?)))
         .collect()
-}
-
-fn version(text: &Text, to: &mut Diagnostics) -> Option<Version> {
-    Version::parse(&text.value)
-        .map_err(|message| to.report(Code::Version, text.span, message))
-        .ok()
 }
 
 fn unique<'a>(texts: impl Iterator<Item = &'a Text>, code: Code, what: &str, to: &mut Diagnostics) {

@@ -78,7 +78,11 @@ pub fn prove(compiled: &Compiled) -> Result<()> {
     });
     let nodes = nodes.into_iter().collect::<Result<_>>()?;
     let kubeconfig = first_document(&compiled.kubeconfig)?;
-    let cluster = DecodedCluster { nodes, kubeconfig };
+    let cluster = DecodedCluster {
+        nodes,
+        kubeconfig,
+        kubernetes_images: compiled.cluster.kubernetes_images.clone(),
+    };
     for (name, rule) in RULES {
         rule(&cluster).with_context(|| format!("rule {name}"))?;
     }
@@ -306,10 +310,10 @@ fn images_complete(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let version = Version::parse(&node.plan.kubernetes_version);
         let version = version.map_err(|problem| anyhow!(problem))?;
-        let configured = Configured::of(configuration, version);
+        let configured = Configured::of(configuration, version, &cluster.kubernetes_images);
         let mut needed = match node.plan.role {
-            Role::JoinWorker => images::worker(&configured),
-            Role::Init | Role::JoinControlPlane => images::control_plane(&configured),
+            Role::JoinWorker => configured.worker(),
+            Role::Init | Role::JoinControlPlane => configured.control_plane(),
         };
         for pod in node.manifests()? {
             let containers = pod["spec"]["containers"].as_array();

@@ -8,6 +8,7 @@ use nkd_contract::{Plan, Role, paths};
 use serde_json::Value;
 
 use nkd_document::yaml;
+use nkd_model::KubernetesImages;
 
 /// A node as its Ignition config says it is.
 pub(super) struct DecodedNode {
@@ -32,6 +33,8 @@ impl DecodedNode {
 pub(super) struct DecodedCluster {
     pub nodes: Vec<DecodedNode>,
     pub kubeconfig: Value,
+    /// What the cluster file or the release determines; no config has it.
+    pub kubernetes_images: KubernetesImages,
 }
 
 pub(super) fn read(ignition: &str, of_user: HashSet<String>) -> Result<DecodedNode> {

@@ -57,7 +57,7 @@ codes! {
     ApiVersion "NKD0101" "The file is not a cluster file that this version of nkd can read."
         "begin the file with `apiVersion: nkd.openeuler.org/v1alpha1` and `kind: Cluster`";
     Version "NKD0102" "The Kubernetes version is malformed or not supported."
-        "write a version with three numbers, such as v1.31.2; nkd supports Kubernetes 1.20 to 1.36";
+        "write a version with three numbers, such as v1.31.2";
     Name "NKD0103" "A name is not a valid DNS name."
         "use lower-case letters, digits and `-`, at most 63 characters; names of nodes may also contain `.`";
     Endpoint "NKD0104" "The endpoint is not a host and a port."
@@ -167,6 +167,11 @@ codes! {
     // SELinux.
     Selinux "NKD0160" "SELinux cannot separate containers with these settings."
         "remove `os.selinux`, so that the default of the container runtime applies";
+    // The Kubernetes release.
+    NewerKubernetes "NKD0170" "The Kubernetes version is newer than the releases that nkd has data for."
+        "use a version of nkd that has data for this release, or check the configuration of the nodes";
+    KubernetesImages "NKD0171" "The list of Kubernetes' images is missing, incomplete or for another version."
+        "list the output of `kubeadm config images list` in `spec.kubernetes.images`";
     // kubeadm overlay documents.
     OverlayKind "NKD0201" "A document is not part of kubeadm's configuration in this version, or not read on this node."
         "see kubeadm's configuration reference for this Kubernetes version";
