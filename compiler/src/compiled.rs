@@ -21,7 +21,7 @@ pub struct Compiled {
     /// The cluster file's name, without its directory.
     pub cluster_file: String,
     /// What nodes have from the cluster file, by its path there, and the key that asks for it, as
-    /// [`origin::of`](crate::origin::of) takes it.
+    /// `origin::of` takes it.
     pub keys: BTreeMap<String, &'static str>,
     /// The input files by their path relative to the cluster file's directory, and their text.
     pub inputs: Vec<(String, String)>,

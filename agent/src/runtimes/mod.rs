@@ -102,7 +102,7 @@ pub(crate) trait ImageStore {
         Ok(())
     }
 
-    /// Begins to load images from a tar in the runtime's [format](Self::form).
+    /// Begins to load images from a tar in the runtime's [format](Self::archive_format).
     fn load(&self, names: &[&str]) -> Result<Load, RuntimeError>;
 
     /// Imports the images of an archive. `wanted` are the images for which the archive may be needed.

@@ -50,20 +50,22 @@ pub fn host(text: &Text, to: &mut Diagnostics) {
 /// `host:port`
 pub fn endpoint(text: &Text, to: &mut Diagnostics) -> Option<Endpoint> {
     let parsed = text.value.rsplit_once(':').and_then(|(host, port)| {
-        let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
         let good = match bare {
             Some(bare) => bare.parse::<std::net::Ipv6Addr>().is_ok(),
             None => is_host(host),
         };
         let host = bare.unwrap_or(host);
         // Each machine would look for it on itself.
-        let own = host == "localhost" || host.parse().is_ok_and(|it| !is_machines(&it));
+        let own = host == "localhost" || host.parse().is_ok_and(|address| !is_machines(&address));
         let port: u16 = port.parse().ok().filter(|port| *port != 0)?;
         (good && !own).then(|| Endpoint {
             // One way to write each address: fd00::a and fd00:0::A are compared with others.
             host: host
                 .parse()
-                .map_or_else(|_| host.to_owned(), |it: IpAddr| it.to_string()),
+                .map_or_else(|_| host.to_owned(), |address: IpAddr| address.to_string()),
             port,
         })
     });
@@ -138,7 +140,7 @@ pub fn addresses(text: &Text, to: &mut Diagnostics) -> Option<(IpAddr, Option<Ip
     let parts = parts.map(|part| address(&Spanned::new(part.to_owned(), text.span), to));
     let all: Vec<_> = parts.collect::<Option<_>>()?;
     // kubelet refuses these (`validateNodeIP`).
-    let is_of_a_link = |it: &&IpAddr| match it {
+    let is_of_a_link = |address: &&IpAddr| match address {
         IpAddr::V4(it) => it.is_link_local(),
         IpAddr::V6(it) => it.is_unicast_link_local(),
     };
@@ -235,7 +237,7 @@ pub fn node_path(text: Text, to: &mut Diagnostics) -> Option<String> {
 pub fn duration(text: &Text, to: &mut Diagnostics) -> Option<Duration> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let parsed = humantime::parse_duration(&text.value).ok();
-    let good = parsed.filter(|it| (DAY..=DAY * 36525).contains(it));
+    let good = parsed.filter(|time| (DAY..=DAY * 36525).contains(time));
     if good.is_none() {
         let message = format!("`{}` is not a duration between 24h and 100y", text.value);
         to.report(Code::Duration, text.span, message);
@@ -247,13 +249,13 @@ pub fn duration(text: &Text, to: &mut Diagnostics) -> Option<Duration> {
 pub fn budget(text: &Text, to: &mut Diagnostics) -> Option<u64> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let parsed = humantime::parse_duration(&text.value).ok();
-    let good = parsed.filter(|it| *it <= DAY);
+    let good = parsed.filter(|time| *time <= DAY);
     if good.is_none() {
         let message = format!("`{}` is not a duration of at most 24h", text.value);
         let help = "write a number and a unit, such as 90s, 30m or 2h";
         to.report_with_help(Code::Duration, text.span, message, help);
     }
-    good.map(|it| it.as_secs())
+    good.map(|time| time.as_secs())
 }
 
 /// `8472/udp` or `4240-4250/tcp`
@@ -322,7 +324,7 @@ pub fn mac(text: &Text, to: &mut Diagnostics) -> Option<String> {
         .collect();
     let one_machine = |octets: &Vec<u8>| {
         let group = octets.first().is_some_and(|first| first & 1 == 1);
-        octets.len() == 6 && !group && octets.iter().any(|it| *it != 0)
+        octets.len() == 6 && !group && octets.iter().any(|octet| *octet != 0)
     };
     if octets.as_ref().is_some_and(one_machine) {
         return Some(lower);
