@@ -14,11 +14,11 @@ use crate::failure::Failure;
 use crate::images::{Closure, Planned};
 use crate::node;
 use crate::output;
-use crate::own_configs::Users;
 use crate::parallel;
 use crate::pki::{Secrets, kubeconfig};
 use crate::proof;
 use crate::secrets_file;
+use crate::user_configs::UserConfigs;
 use nkd_document::{Code, Diagnostics, Reported, Span};
 use nkd_model::{Cluster, Node};
 
@@ -131,14 +131,14 @@ fn merged(
 ) -> (Vec<CompiledNode>, BTreeMap<String, &'static str>) {
     let mut nodes = Vec::new();
     let mut keys = BTreeMap::new();
-    let mut users = Users::new(cluster);
+    let mut user_configs = UserConfigs::new(cluster);
     for (node, draft) in cluster.nodes.iter().zip(drafts) {
         keys.extend(draft.keys);
         let ignition = match draft.part {
             Part::Whole(text) => text,
-            Part::Own(own, json) => users.merge(&own, json, node, to).to_string() + "\n",
+            Part::Own(own, json) => user_configs.merge(&own, json, node, to).to_string() + "\n",
         };
-        let places = users.places(node);
+        let places = user_configs.places(node);
         nodes.push(CompiledNode {
             name: node.name.clone(),
             role: node.role.name(),
@@ -151,7 +151,7 @@ fn merged(
             wanted: request.nodes.is_empty() || request.nodes.contains(&node.name),
         });
     }
-    users.report_idle_overrides(to);
+    user_configs.report_idle_overrides(to);
     (nodes, keys)
 }
 
@@ -172,7 +172,7 @@ impl Draft {
     fn new(config: Config, cluster: &Cluster, node: &Node) -> Self {
         let json = config.to_json();
         let keys = config.keys().collect();
-        let part = if Users::leave_alone(cluster, node) {
+        let part = if UserConfigs::leave_alone(cluster, node) {
             Part::Whole(json.to_string() + "\n")
         } else {
             Part::Own(config, json)

@@ -11,14 +11,14 @@ use nkd_model::UserConfig;
 use nkd_model::{Cluster, Node};
 
 /// The user's configs of a cluster, and the state of their checks.
-pub struct Users<'a> {
+pub struct UserConfigs<'a> {
     cluster: &'a Cluster,
     reported: Vec<Collision>,
     needed: Vec<Violation>,
     effective: Vec<&'a Spanned<String>>,
 }
 
-impl<'a> Users<'a> {
+impl<'a> UserConfigs<'a> {
     /// No checks have run yet.
     pub fn new(cluster: &'a Cluster) -> Self {
         Self {
