@@ -1,4 +1,4 @@
-//! The HTTP callbacks.
+//! The part of the reporter that sends HTTP callbacks.
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,17 +19,17 @@ use crate::system::{Backoff, Root, TICK};
 /// The credential that holds the [`ReportTarget`].
 const CREDENTIAL: &str = "report.json";
 
-/// Sends the event log to the target, in order, each event until it is taken or refused.
+/// Sends the events of the log to the target in order, each one until it is accepted or refused.
 #[derive(Debug)]
 pub(super) struct Callbacks {
-    /// Absent where no callbacks are wanted, or none can be sent.
+    /// `None` if no callbacks are configured, or if none can be sent.
     delivery: Option<Delivery>,
     cursor: PathBuf,
 }
 
 impl Callbacks {
-    /// Callbacks to the target that systemd hands over. A target that can't be used is no reason
-    /// to end: D-Bus needs none.
+    /// Callbacks to the target that systemd passes to this process. A target that cannot be used is not
+    /// an error, because D-Bus works without a target.
     pub(super) fn new(root: &Root) -> Self {
         let directory = std::env::var_os("CREDENTIALS_DIRECTORY");
         let delivery = target(directory)
@@ -48,10 +48,10 @@ impl Callbacks {
         }
     }
 
-    /// Sends for ever.
+    /// Sends callbacks without end.
     ///
     /// # Errors
-    /// The event log can't be read.
+    /// The event log cannot be read.
     pub(super) fn run(self, mut events: EventFollower, pulse: &Pulse) -> anyhow::Result<()> {
         let mut cursor = Cursor::open(self.cursor);
         loop {
@@ -71,7 +71,7 @@ impl Callbacks {
     }
 }
 
-/// Sends an event until it is done with.
+/// Sends an event until it is accepted or refused.
 fn deliver(delivery: &Delivery, event: &Event, pulse: &Pulse) -> Done {
     let mut backoff = Backoff::new(LONGEST_DELAY);
     loop {
@@ -95,7 +95,7 @@ fn deliver(delivery: &Delivery, event: &Event, pulse: &Pulse) -> Done {
             } => {
                 let wait = backoff.next(retry_after);
                 log::info!(
-                    "event {} couldn't be sent: {reason}; again in {} s",
+                    "event {} could not be sent: {reason}; trying again in {} s",
                     event.sequence,
                     wait.as_secs(),
                 );
@@ -117,8 +117,7 @@ fn sleep(wait: Duration, pulse: &Pulse) {
     }
 }
 
-/// The target in the directory of credentials. The unit hands over `null` where Ignition
-/// delivered none.
+/// The target in the directory of credentials. The unit passes `null` if Ignition has delivered none.
 fn target(directory: Option<OsString>) -> anyhow::Result<Option<ReportTarget>> {
     let Some(directory) = directory else {
         return Ok(None);

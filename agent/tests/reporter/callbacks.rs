@@ -103,7 +103,7 @@ fn a_receiver_with_a_certificate_of_another_ca_gets_nothing() {
     });
     machine.log(&events(1..=1));
     let mut reporter = machine.report_without_bus();
-    reporter.wait_for_line("event 1 couldn't be sent: ");
+    reporter.wait_for_line("event 1 could not be sent: ");
     assert!(
         reporter.journal().contains("certificate"),
         "{}",
@@ -187,7 +187,7 @@ fn an_outage_of_the_receiver_loses_nothing() {
     let machine = Machine::reporting_to(&target(address));
     machine.log(&events(1..=3));
     let reporter = machine.report_without_bus();
-    reporter.wait_for_line("event 1 couldn't be sent: ");
+    reporter.wait_for_line("event 1 could not be sent: ");
     let receiver = Receiver::listen(address, &[], None);
     assert_eq!(receiver.sequences(3), [1, 2, 3]);
 }

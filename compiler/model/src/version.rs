@@ -1,13 +1,13 @@
-//! Kubernetes versions and what depends on them.
+//! Kubernetes versions, and the differences between them that matter to nkd.
 
 use std::fmt;
 
 /// A released Kubernetes version, 1.x.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// The middle number.
+    /// The minor version.
     pub minor: u32,
-    /// The last number.
+    /// The patch version.
     pub patch: u32,
 }
 
@@ -23,7 +23,7 @@ pub enum KubeadmApi {
 }
 
 impl KubeadmApi {
-    /// As in `apiVersion`.
+    /// The name, as in `apiVersion`.
     pub const fn api_version(self) -> &'static str {
         match self {
             Self::V1Beta2 => "kubeadm.k8s.io/v1beta2",
@@ -34,8 +34,8 @@ impl KubeadmApi {
 }
 
 impl Version {
-    /// Reads `v1.31.2` or `1.31.2`; the error states what is wrong with it. Which minor versions nkd supports is
-    /// for the caller to check.
+    /// Parses `v1.31.2` or `1.31.2`. The error states what is wrong. The caller checks whether nkd supports the
+    /// minor version.
     pub fn parse(text: &str) -> Result<Self, String> {
         let number = |part: &str| {
             let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
@@ -61,8 +61,8 @@ impl Version {
         Ok(Self { minor, patch })
     }
 
-    /// The newest API that this version's kubeadm reads. 1.29 and 1.30 have v1beta4's types but do not read them;
-    /// 1.36 no longer reads v1beta3.
+    /// The API version that kubeadm of this version prefers. kubeadm 1.29 and 1.30 contain the types of
+    /// v1beta4 but do not accept them; 1.36 no longer accepts v1beta3.
     pub const fn kubeadm_api(self) -> KubeadmApi {
         match self.minor {
             ..=21 => KubeadmApi::V1Beta2,
@@ -71,13 +71,14 @@ impl Version {
         }
     }
 
-    /// Whether kubeadm requires its CRI socket with a scheme.
+    /// Whether kubeadm requires a scheme in its CRI socket.
     pub const fn cri_socket_has_scheme(self) -> bool {
         self.minor >= 24
     }
 
-    /// The kubeconfig of the init node's kube-vip. From 1.29 on, admin.conf has its rights only after `kubeadm init`
-    /// has granted them, and for that kubeadm needs the endpoint's address (kube-vip issue 684).
+    /// The kubeconfig that kube-vip uses on the init node. From 1.29 on, admin.conf has rights only after
+    /// `kubeadm init` has granted them. To grant them, `kubeadm init` needs the endpoint's address, which
+    /// kube-vip has to set (kube-vip issue 684).
     pub const fn init_kubeconfig(self) -> &'static str {
         if self.minor >= 29 {
             "/etc/kubernetes/super-admin.conf"
@@ -86,18 +87,19 @@ impl Version {
         }
     }
 
-    /// Whether joining control planes accept only RSA keys for service accounts (kubernetes#112508, in 1.26).
+    /// Whether joining control planes accept only an RSA key for service accounts (kubernetes#112508,
+    /// fixed in 1.26).
     pub const fn needs_rsa_service_account(self) -> bool {
         self.minor < 26
     }
 
-    /// Whether kubeadm adds etcd members as learners first only with the feature gate `EtcdLearnerMode` (alpha in
-    /// 1.27 and 1.28, on by default from 1.29).
+    /// Whether kubeadm adds etcd members as learners only if the feature gate `EtcdLearnerMode` is on
+    /// (alpha in 1.27 and 1.28, on by default from 1.29).
     pub const fn has_learner_mode_off(self) -> bool {
         matches!(self.minor, 27 | 28)
     }
 
-    /// Whether kubelet rejects version 1 of cgroups unless its `failCgroupV1` is false (kubelet 1.35).
+    /// Whether kubelet refuses cgroups v1 unless `failCgroupV1` is false (kubelet 1.35).
     pub const fn refuses_cgroups_v1(self) -> bool {
         self.minor >= 35
     }
@@ -113,8 +115,9 @@ impl Version {
         self.minor >= 25
     }
 
-    /// Whether kubelet keeps images that are pinned in the runtime. From 1.23 on it has a field for that, which stayed
-    /// empty until kubernetes#119986, in 1.29 and the last patches before it.
+    /// Whether kubelet keeps images that the runtime reports as pinned. kubelet has this feature from
+    /// 1.23 on, but ignored the report until kubernetes#119986, in 1.29 and in later patch versions of
+    /// 1.25 to 1.28.
     pub const fn keeps_pinned_images(self) -> bool {
         match self.minor {
             ..=24 => false,
@@ -126,8 +129,8 @@ impl Version {
         }
     }
 
-    /// The group that kubeadm binds to cluster-admin. Before 1.29, administrators are in `system:masters`, whose rights
-    /// RBAC cannot restrict.
+    /// The group that kubeadm binds to cluster-admin. Before 1.29, administrators are in
+    /// `system:masters`, whose rights RBAC cannot limit.
     pub const fn admin_group(self) -> &'static str {
         if self.minor >= 29 {
             "kubeadm:cluster-admins"

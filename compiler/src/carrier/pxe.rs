@@ -1,17 +1,18 @@
-//! iPXE scripts: machines boot the live image with their config, or have it write the OS to the
-//! disk that the cluster file names.
+//! iPXE scripts: machines boot the live image with their config, or the live image installs the OS to the
+//! disk in the cluster file.
 
 use anyhow::Result;
 use serde_json::Value;
 
-use super::{Server, few};
+use super::few::few;
+use super::server::Server;
 use crate::compiled::{Compiled, CompiledNode};
 use nkd_document::{Code, Diagnostics};
 
-/// DHCP's boot file. The scripts of nodes never come back, so `chain` only fails for want of a script. A machine may be
-/// powered on before its script is served, so all scripts try again for ever.
+/// The boot file for DHCP. The scripts of nodes never return, so `chain` fails only if a script is missing. A
+/// machine may be powered on before its script is served, so all scripts try again without end.
 const BOOT: &str = "#!ipxe
-# Every machine goes on with the script of its MAC address, or of the name DHCP gives it.
+# Each machine continues with the script for its MAC address, or for the host name that DHCP gives it.
 :start
 chain mac-${mac:hexhyp}.ipxe || chain ${hostname}.ipxe || goto failed
 :failed
@@ -69,8 +70,8 @@ pub fn scripts(compiled: &Compiled, server: &Server) -> Vec<(String, String)> {
     scripts
 }
 
-/// Kernel arguments are those of NestOS' live images; names of the image's
-/// files are the user's, so they can be set before, and have plain defaults.
+/// The kernel arguments are those of NestOS live images. The user can set the URL of the image's files
+/// before; it has a default.
 fn script(node: &CompiledNode, disk: Option<&str>, server: &Server) -> String {
     let (name, config) = (&node.name, server.config_url(&node.name));
     let arguments = match disk {

@@ -1,4 +1,4 @@
-//! The answer of a command, for people and for programs.
+//! The output of a command, as text for people or as JSON for programs.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write as _};
@@ -70,7 +70,7 @@ impl Answer {
         self.status
     }
 
-    /// The answer of a command that prints nothing: what it makes is a file.
+    /// The answer of a command that only writes files and prints nothing.
     pub fn nothing() -> Self {
         Self::document("")
     }

@@ -10,13 +10,13 @@ use nkd_ignition::tree;
 
 /// Translate a Butane config into an Ignition config
 ///
-/// Supports the variants nestos 1.0.0 and fcos 1.0.0 to 1.5.0. Prints the same config as Butane, and
-/// warnings to standard error.
+/// Supports the variants nestos 1.0.0 and fcos 1.0.0 to 1.5.0. Prints the same config as Butane, except
+/// for compressed contents and for the comment in generated files. Prints warnings to standard error.
 #[derive(Args)]
 pub struct Butane {
     /// The Butane config [default: standard input]
     file: Option<PathBuf>,
-    /// Directory for local files that the config includes
+    /// Directory of the local files that the config includes
     #[arg(short = 'd', long, value_name = "DIR")]
     files_dir: Option<PathBuf>,
     /// Print indented JSON

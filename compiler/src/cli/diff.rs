@@ -6,7 +6,6 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::DIFFERENT;
 use super::answer::Answer;
 use crate::contents::{self, Entry};
 use crate::failure::Failure;
@@ -27,6 +26,9 @@ pub struct Diff {
     #[arg(long)]
     exit_code: bool,
 }
+
+/// Exit status of `nkd diff --exit-code` when the outputs differ.
+const DIFFERENT: u8 = 5;
 
 /// What happened to a path or a node.
 type Change = (&'static str, String);

@@ -26,16 +26,14 @@ use serde_json::json;
 use crate::failure::Failure;
 use nkd_document::{Code, Diagnostics, WarningPolicy};
 
-/// Exit status when nkd failed, whether the input is valid or not; 0 is done, 2 wrong usage (by clap).
+/// Exit status when nkd failed, whether or not the input is valid. Status 0 means success; clap exits
+/// with 2 after wrong usage.
 const NKD_FAILED: u8 = 1;
 
 /// Exit status when the input is invalid.
 const INVALID_INPUT: u8 = 3;
 
-/// Exit status of `nkd diff --exit-code` when the outputs differ.
-const DIFFERENT: u8 = 5;
-
-/// Exit status when the only fault is a config that is too large for its carrier.
+/// Exit status when the only errors are configs that are too large for their carriers.
 const TOO_LARGE: u8 = 4;
 
 /// Turns one cluster file into one Ignition file per machine, offline.
@@ -175,7 +173,8 @@ fn print(failure: &Failure, diagnostics: &Diagnostics, format: OutputFormat) {
     }
 }
 
-/// An error of nkd goes before errors in the input: a run that was cut off hasn't seen all of those.
+/// An error of nkd takes precedence over errors in the input, because an interrupted run has not checked
+/// all of the input.
 fn status(failure: &Failure, diagnostics: &Diagnostics) -> u8 {
     match failure {
         Failure::Nkd(_) => NKD_FAILED,

@@ -1,4 +1,4 @@
-//! What is made from the command line itself.
+//! Shell completions and manual pages, which are derived from the command line.
 
 use std::path::PathBuf;
 

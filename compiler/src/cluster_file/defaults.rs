@@ -1,5 +1,5 @@
-//! Defaults that follow from other keys. A key that is required and absent stays absent, so that the checks
-//! after this see all the rest.
+//! Defaults that follow from other keys. A required key that is absent stays absent, so that the later
+//! checks examine the rest of the file.
 
 use super::checks::Text;
 use super::keys::{Cluster, Kubernetes};
@@ -12,7 +12,7 @@ use nkd_document::{Code, Diagnostics, Spanned};
 use nkd_model::DEFAULT_API_PORT;
 use nkd_model::version::Version;
 
-/// Fills the defaults in.
+/// Fills in the defaults.
 pub fn fill(file: &mut Spanned<Cluster>, to: &mut Diagnostics) {
     let span = file.span;
     let spec = &mut file.value.spec;
@@ -25,7 +25,7 @@ pub fn fill(file: &mut Spanned<Cluster>, to: &mut Diagnostics) {
             && node.own.role.is_none()
             && pool_of(node, &spec.pools).is_some()
         {
-            let message = "`role` is missing, in this node and in its pool";
+            let message = "`role` is missing in this node and in its pool";
             to.report(Code::MissingKey, pool.span, message);
         }
     }
@@ -51,8 +51,8 @@ pub fn fill(file: &mut Spanned<Cluster>, to: &mut Diagnostics) {
     sandbox_image.get_or_insert_with(|| Spanned::new(sandbox, span));
 }
 
-/// The only control plane is the endpoint of its cluster. Of several, none is: the others must be reached when it
-/// is down.
+/// The default endpoint: the only control plane. With several control planes there is no default, because
+/// the API must be reachable when one of them is down.
 fn default_endpoint(nodes: &[Node]) -> Option<Text> {
     let mut control_planes = nodes.iter().filter(|node| is_control_plane(node));
     let (Some(only), None) = (control_planes.next(), control_planes.next()) else {

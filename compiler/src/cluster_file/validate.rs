@@ -1,4 +1,4 @@
-//! From the keys to the model. Every check runs, so that one run shows everything that is wrong.
+//! Turns the keys into the model. All checks run, so that one run reports all errors.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -12,17 +12,17 @@ use super::budgets::Budgets;
 use super::checks::Text;
 use super::files::Files;
 use super::keys::{self, TokenOwner};
-use super::lines::Lines;
 use super::nodes::is_control_plane;
 use super::{
     addressing, airgap, checks, endpoint, etcd, host, networks, nodes, patches, release, runtime,
 };
 use crate::kubeadm::overlay;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
+use nkd_model::lines::Lines;
 use nkd_model::version::Version;
 use nkd_model::{Cluster, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens};
 
-/// Checks everything; a cluster comes out when nothing is wrong.
+/// Runs all checks, and returns the cluster if there are no errors.
 pub fn validate(
     file: Spanned<keys::Cluster>,
     directory: &Path,
@@ -104,7 +104,7 @@ fn pods_fit_nodes(
     }
 }
 
-/// Every overlay document, whoever it is for.
+/// All overlay documents, of the cluster, of pools and of nodes.
 fn all_overlays(
     cluster: &[Overlay],
     pools: &[nodes::Checked],
@@ -129,7 +129,8 @@ fn all_overlays(
     }
 }
 
-/// The overlay documents of pools and nodes. Who reads them is certain when all nodes are.
+/// The overlay documents of pools and nodes. Which nodes read a document is only certain after all nodes
+/// were read.
 fn own_overlays(
     pools: &[nodes::Checked],
     nodes: &[Option<Node>],
@@ -155,7 +156,7 @@ fn own_overlays(
     }
 }
 
-/// What only has to be well written.
+/// The checks of values that do not depend on other values.
 fn plain_texts(spec: &keys::Spec, to: &mut Diagnostics) {
     let kubernetes = &spec.kubernetes;
     if let Some(repository) = &kubernetes.image_repository {
@@ -215,7 +216,7 @@ fn unique<'a>(texts: impl Iterator<Item = &'a Text>, code: Code, what: &str, to:
     }
 }
 
-/// What must hold for the nodes together: names and addresses of their own, a control plane.
+/// The checks of all nodes together: different names and addresses, and a control plane.
 fn nodes_together(spec: &keys::Spec, span: Span, to: &mut Diagnostics) {
     let nodes = || spec.nodes.iter().map(|node| &node.own);
     let names = nodes().filter_map(|node| node.name.as_ref());
@@ -246,7 +247,7 @@ fn tokens(tokens: &keys::BootstrapTokens, to: &mut Diagnostics) -> Option<Tokens
     })
 }
 
-/// The pools' names, each its own.
+/// Checks that the names of pools are different.
 fn pool_names(file: &[nodes::Pool], to: &mut Diagnostics) -> Vec<String> {
     let mut seen = HashSet::new();
     let mut names = Vec::new();
@@ -264,7 +265,7 @@ fn pool_names(file: &[nodes::Pool], to: &mut Diagnostics) -> Vec<String> {
     names
 }
 
-/// What holds for nodes outside of their own entries, and the pools' names.
+/// The settings of nodes outside of their own entries, and the names of the pools.
 fn level(
     os: host::Os,
     pools: Vec<nodes::Pool>,
@@ -284,9 +285,9 @@ fn report(file: keys::Report, files: &Files<'_>, to: &mut Diagnostics) -> Option
         Some(name) => Some(files.certificates(name, to)?),
         None => None,
     };
-    let url = checks::url(file.url?, to)?;
+    let url = checks::url(&file.url?, to)?;
     Some(Report {
-        url,
+        url: url.as_str().to_owned(),
         certificate_authority,
     })
 }
