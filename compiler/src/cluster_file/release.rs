@@ -105,8 +105,9 @@ fn check_images(kubernetes: &Kubernetes, version: Version, to: &mut Diagnostics)
         }
         (None, _) => return,
     };
-    let configured = kubernetes.image_repository.as_ref();
-    let configured = configured.map_or_else(|| default_repository(version), |text| &text.value);
+    let default = default_repository(version);
+    let written = kubernetes.image_repository.as_ref();
+    let repository = written.map_or(default, |text| text.value.as_str());
     for image in listed {
         checks::image(image, to);
         let name = name_and_tag(&image.value).map(|(name, _)| name);
@@ -114,8 +115,8 @@ fn check_images(kubernetes: &Kubernetes, version: Version, to: &mut Diagnostics)
             continue;
         };
         let expected = |repository: &str| format!("{repository}/{component}:{version}");
-        let wanted = expected(configured);
-        if ![&wanted, &expected(default_repository(version))].contains(&&image.value) {
+        let wanted = expected(repository);
+        if ![&wanted, &expected(default)].contains(&&image.value) {
             let message = format!("`{}` should be `{wanted}`", image.value);
             to.report_with_help(code, image.span, message, &help);
         }
@@ -140,14 +141,14 @@ mod tests {
     fn images_that_releases_before_did_not_have_are_kept() {
         let source = Diagnostics::new().add(Path::new("cluster.yaml"), String::new());
         let span = Span::new(source, 0..0);
-        let listed = [
+        let names = [
             "registry.k8s.io/kube-proxy:v1.99.0",
             "registry.k8s.io/coredns/coredns:v2",
             "registry.k8s.io/pause:4",
             "registry.k8s.io/etcd:4.0.0-0",
             "registry.k8s.io/new:v1",
         ];
-        let listed = listed.map(|image| Spanned::new(image.to_owned(), span));
+        let listed = names.map(|image| Spanned::new(image.to_owned(), span));
         let version = Version {
             minor: 99,
             patch: 0,
