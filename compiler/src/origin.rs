@@ -1,4 +1,4 @@
-//! Which key of the cluster file asks for what is on a node.
+//! The keys of the cluster file that led to an entry on a node.
 
 use nkd_model::lines::{Lines, level};
 

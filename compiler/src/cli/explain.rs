@@ -11,7 +11,7 @@ use crate::origin::Origin;
 use crate::output::{self, Lock};
 use nkd_document::{Code, Diagnostics, mask};
 
-/// Show what Ignition makes on a node, and the line of your files that each thing comes from
+/// Show what Ignition creates on a node, and the lines of your files that led to it
 ///
 /// Lists every file, unit, user, disk, kernel argument and so on, with its size in bytes, its secrecy (`key`:
 /// contains a private key; `private`: not everyone on the node can read it; `public`), and the lines of your
@@ -34,7 +34,7 @@ impl Explain {
         let mut entries = contents::read(&config)?;
         entries.retain(|entry| entry.path.starts_with(wanted));
         if entries.is_empty() {
-            let message = format!("nkd compiled nothing for `{wanted}` on {}", self.node);
+            let message = format!("nkd has written nothing for `{wanted}` on {}", self.node);
             return Err(diagnostics
                 .report_nowhere(Code::UnknownPath, message)
                 .into());
@@ -76,13 +76,13 @@ impl Explain {
     }
 }
 
-/// An entry and where it is from.
+/// An entry and its origins.
 struct Row<'a> {
     entry: &'a Entry,
     sources: Vec<Source>,
 }
 
-/// Where something is from: a key of the cluster file, and the file and line where it is written, or those of the user's
+/// The origin of an entry: a key of the cluster file, and the file and line where it is written, or those of the user's
 /// config.
 struct Source {
     key: Option<String>,

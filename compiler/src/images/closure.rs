@@ -12,7 +12,7 @@ use nkd_model::{Cluster, NodeRole};
 /// The images of a cluster's nodes, by what they are.
 #[derive(Debug, Clone)]
 pub struct Closure {
-    /// What kubeadm is told about images.
+    /// The image settings of kubeadm.
     pub configured: Configured,
     control_plane: Vec<String>,
     worker: Vec<String>,

@@ -17,7 +17,7 @@ const ARGS: [&str; 5] = [
 ];
 
 /// Converts kubeadm's documents, all of one node together because some fields move from one to
-/// another. What the older version can't say is an error.
+/// another. A setting that the older version does not support is an error.
 pub fn down(documents: &mut [Value], api: KubeadmApi) -> Result<()> {
     let mut control_plane_timeout = None;
     for document in documents.iter_mut() {

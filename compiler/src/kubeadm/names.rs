@@ -112,7 +112,7 @@ fn check_phases(kind: &str, document: &Node, version: Version, to: &mut Diagnost
         } else if NEEDED_PHASES.contains(&text) {
             let message =
                 format!("the kubeadm phase `{text}` cannot be skipped: the node would not work");
-            let help = "skip one of its sub-phases, or addon, preflight or upload-certs";
+            let help = "skip a sub-phase instead; of the whole phases, only addon, preflight and upload-certs can be skipped";
             to.report_with_help(Code::OverlayPhase, phase.span, message, help);
         }
     }

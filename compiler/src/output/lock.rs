@@ -19,7 +19,7 @@ const ITEMS: [(&str, &str); 2] = [
     (lists::USER, "os.users"),
 ];
 
-/// What of `cluster.lock` commands need again.
+/// The part of `cluster.lock` that other commands read.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lock {

@@ -72,7 +72,7 @@ pub type More = Vec<(String, String)>;
 /// What became of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
-    /// It is there.
+    /// The output was written.
     Done,
     /// Another run has made an output there in the meantime. Its secrets are to be used, so everything
     /// has to be compiled again.
@@ -117,7 +117,7 @@ pub fn write(
             "`{}` contains `{name}`, which nkd would replace but did not write",
             out.display()
         );
-        let way_out = "move it to another directory, or give another output directory with `-o`";
+        let way_out = "move it to another directory, or set another output directory with `-o`";
         to.report_with_help_nowhere(Code::ForeignOutput, message, way_out);
     }
     to.as_result()?;

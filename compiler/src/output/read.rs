@@ -27,7 +27,7 @@ pub(super) fn parse_lock(out: &Path, to: &mut Diagnostics) -> Result<Lock, Repor
         Err(error) => format!("`{LOCK}`: {error}"),
     };
     let message = format!("`{}` is not an output of nkd: {problem}", out.display());
-    let help = "give a directory that `nkd compile` wrote";
+    let help = "use a directory that `nkd compile` wrote";
     Err(to.report_with_help_nowhere(Code::ForeignOutput, message, help))
 }
 
