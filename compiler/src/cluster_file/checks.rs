@@ -201,6 +201,19 @@ fn is_image_path(path: &str) -> bool {
     path.split('/').all(part)
 }
 
+/// The host name or address in a URL that [`url`] has accepted.
+pub fn server(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split(':').next().unwrap_or_default(),
+    }
+}
+
 /// `http` or `https`, with a host.
 pub fn url(text: Text, to: &mut Diagnostics) -> Option<String> {
     let rest = text

@@ -270,13 +270,14 @@ fn level(
 }
 
 fn report(file: keys::Report, files: &Files<'_>, to: &mut Diagnostics) -> Option<Report> {
+    let url = file.url.and_then(|url| checks::url(url, to));
+    let server = url.as_deref().map(checks::server);
     let certificate_authority = match &file.ca_file {
-        Some(name) => Some(files.certificates(name, to)?),
+        Some(name) => Some(files.trusted(name, server, to)?),
         None => None,
     };
-    let url = checks::url(file.url?, to)?;
     Some(Report {
-        url,
+        url: url?,
         certificate_authority,
     })
 }
