@@ -13,17 +13,17 @@ use crate::system::{self, Root, journal};
 /// The part of an event that differs between events of one node.
 #[derive(Debug, Clone)]
 pub(crate) struct News {
-    /// What kind of thing happened.
+    /// The kind of the event.
     pub(crate) kind: Kind,
-    /// In which stage.
+    /// The stage.
     pub(crate) stage: Option<Stage>,
-    /// In which attempt at it.
+    /// The attempt at the stage.
     pub(crate) attempt: u32,
-    /// How far the stage is.
+    /// The progress of the stage.
     pub(crate) progress: Option<Progress>,
-    /// Why something failed.
+    /// The cause of a failure.
     pub(crate) cause: Option<Cause>,
-    /// The same for a person.
+    /// The message for people.
     pub(crate) message: String,
     /// Milliseconds until the next attempt.
     pub(crate) retry_after: Option<u64>,
@@ -70,7 +70,7 @@ impl Announcer {
     /// Opens the event log.
     ///
     /// # Errors
-    /// The file can't be opened, or the host name can't be read.
+    /// The file cannot be opened, or the hostname cannot be read.
     pub fn open(root: &Root, boot: String) -> io::Result<Self> {
         let hostname = nix::unistd::gethostname()?.to_string_lossy().into_owned();
         Ok(Self {
@@ -88,7 +88,7 @@ impl Announcer {
         self.quiet = quiet;
     }
 
-    /// Names the plan's node in all further events.
+    /// Puts the plan's node into all further events.
     pub(crate) fn adopt(&mut self, plan: &Plan, digest: &str) {
         journal::set_field("NKD_CLUSTER", &plan.cluster);
         journal::set_field("NKD_NODE", &plan.node);
@@ -96,7 +96,7 @@ impl Announcer {
         self.plan = Some((plan.clone(), digest.to_owned()));
     }
 
-    /// The next events of the log, not written yet.
+    /// The next events of the log, which are not written yet.
     pub(crate) fn events(&self, news: impl IntoIterator<Item = News>) -> Vec<Event> {
         (self.log.last() + 1..)
             .zip(news)
@@ -128,10 +128,10 @@ impl Announcer {
         }
     }
 
-    /// Writes an event that a crash may lose.
+    /// Writes an event that may be lost in a crash.
     ///
     /// # Errors
-    /// The event log can't be written.
+    /// The event log cannot be written.
     pub(crate) fn announce(&mut self, news: News) -> io::Result<()> {
         if self.quiet {
             log::info!("{}", news.message);
@@ -144,7 +144,7 @@ impl Announcer {
     /// Writes an event, unless the log has it already.
     ///
     /// # Errors
-    /// The event log can't be written.
+    /// The event log cannot be written.
     pub(crate) fn publish(&mut self, event: &Event) -> io::Result<()> {
         if event.sequence <= self.log.last() {
             return Ok(());
@@ -155,7 +155,7 @@ impl Announcer {
     }
 }
 
-/// Announces that the agent can't keep its own state, everywhere but in the event log.
+/// Announces everywhere except in the event log that the agent cannot save its own state.
 pub(crate) fn tell_of_lost_state(root: &Root, error: &anyhow::Error) {
     let hostname = nix::unistd::gethostname().unwrap_or_default();
     tell_machine(
@@ -181,7 +181,7 @@ pub(crate) fn tell_of_lost_state(root: &Root, error: &anyhow::Error) {
     );
 }
 
-/// Journal, systemd and console.
+/// Writes to the journal, systemd and the console.
 fn tell_machine(root: &Root, event: &Event) {
     to_journal(event);
     let line = headline(event);
@@ -189,7 +189,7 @@ fn tell_machine(root: &Root, event: &Event) {
     let _ = sd_notify::notify(&[NotifyState::Status(&line)]);
     let issue = format!("nkd: {}: {line}\n", event.node);
     if let Err(error) = write_atomic(&root.path(paths::ISSUE), issue.as_bytes(), 0o644) {
-        log::debug!("the line for the console can't be written: {error}");
+        log::debug!("cannot write the line for the console: {error}");
     } else if root.program("agetty").is_some() {
         // Login prompts that are already shown are redrawn with the new line.
         let _ = root.command("agetty").args(["--reload"]).run();
@@ -214,8 +214,8 @@ fn headline(event: &Event) -> String {
     )
 }
 
-/// The event with the fields by which `journalctl` finds and explains it. The catalog's texts
-/// take `NKD_MEANING` and `NKD_REMEDY` in.
+/// The event with the fields by which `journalctl` finds and explains it. The texts of the catalog
+/// contain `NKD_MEANING` and `NKD_REMEDY`.
 fn to_journal(event: &Event) {
     journal::set_field("NKD_STAGE", event.stage.as_ref().map_or("", Word::as_str));
     let attempt = if event.attempt == 0 {

@@ -16,7 +16,7 @@ use crate::system::Root;
 use crate::system::journal;
 use crate::tokens;
 
-/// Exit status of `install` when an administrator has to act. systemd doesn't restart the unit then
+/// Exit status of `install` when an administrator has to act. systemd then does not restart the unit
 /// (`RestartPreventExitStatus=` in `nkd-agent.service`).
 const STOPPED: u8 = 4;
 
@@ -36,32 +36,32 @@ enum Task {
     /// Install the node that /etc/nkd/plan.json describes, until it is Ready.
     ///
     /// nkd-agent.service runs this command. It resumes an installation that was interrupted. When the
-    /// time budget of a stage is used up, it retries the stage every few minutes. After a failure, a new
-    /// start gives the failed stage its whole budget again. Exit status: 0 when the node is Ready, 4 when
-    /// the installation needs an administrator, 1 otherwise, for example when another process is
-    /// installing the node.
+    /// time budget of a stage is used up, it retries the stage every few minutes. If the command is
+    /// started again after a failure, the failed stage gets its whole budget again. Exit status: 0 if
+    /// the node is Ready, 4 if the installation needs an administrator, 1 otherwise, for example if
+    /// another process is installing the node.
     Install,
-    /// Report the events of the installation on D-Bus and by HTTP callbacks.
+    /// Report the events of the installation over D-Bus and with HTTP callbacks.
     ///
     /// nkd-reporter.service runs this command as an unprivileged user.
     Report,
-    /// Retry the stage in which the installation has failed, without waiting.
+    /// Retry the failed stage now, without waiting.
     ///
-    /// Restarts nkd-agent.service, which needs root. Exit status: 0 when the service was restarted, 1 when
-    /// the installation has not failed or the service can't be restarted.
+    /// Restarts nkd-agent.service, which needs root. Exit status: 0 if the service was restarted, 1 if
+    /// the installation has not failed or the service cannot be restarted.
     Retry,
-    /// Set a clock by which the cluster's certificates are not valid yet to the latest known time.
+    /// Set the clock if it is earlier than the cluster's certificates.
     ///
     /// nkd-clock.service runs this command early on every boot, because the battery of the clock may be
-    /// empty. Any other clock is left unchanged. Exit status: 0 when the certificates are valid by the
-    /// clock, 1 otherwise.
+    /// empty. If the certificates are not valid yet, it sets the clock to the latest time that it finds
+    /// in a certificate or in the times of certain files. Otherwise it does not change the clock. Exit
+    /// status: 0 if the certificates are now valid, 1 otherwise.
     Clock,
     /// Renew bootstrap tokens that were made before a time server had set the clock.
     ///
-    /// nkd-tokens.timer runs this command whenever the clock is set. Exit status: 0 when the tokens were
-    /// renewed or need no renewal, 1 when they could not be renewed.
+    /// nkd-tokens.timer runs this command whenever the clock is set. Exit status: 0 if the tokens were
+    /// renewed or need no renewal, 1 if they could not be renewed.
     Tokens,
-    /// Show the state of the installation.
     Status(Status),
     Diagnose(Diagnose),
 }

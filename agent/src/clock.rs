@@ -9,25 +9,28 @@ use crate::install::read_plan;
 use crate::stages::{KUBELET_CREDENTIALS, clock};
 use crate::system::{Root, tls};
 
-/// Sets a clock by which the cluster's certificates aren't valid yet.
+/// Sets the clock if the cluster's certificates are not valid yet.
 ///
 /// # Errors
-/// There is no plan that can be read, which the worker reports, or the clock can't be set.
+/// The clock cannot be set, or there is no readable plan. The worker process reports the latter.
 pub(crate) fn raise(root: &Root) -> anyhow::Result<()> {
     let (plan, _) = read_plan(root)?;
     let valid = certificates_valid_from(root, &plan);
-    let raised = clock::raise(root, valid).context("the clock can't be set")?;
+    let raised = clock::raise(root, valid).context("cannot set the clock")?;
     if let Some((from, to)) = raised {
-        log::warn!("the clock was at {from}, before the cluster's certificates; set it to {to}");
+        log::warn!(
+            "the clock was at {from}, earlier than the cluster's certificates; set it to {to}"
+        );
     }
     Ok(())
 }
 
-/// From when on the cluster's certificates are valid. kubeadm's become valid with their authority, which is
-/// before the plan's floor; kubelet's when the cluster has signed it, last at its renewal.
+/// The time from which the cluster's certificates are valid. Those of kubeadm are valid from the same
+/// time as their authority, which is earlier than the plan's floor. That of kubelet is valid from the
+/// time at which the cluster signed it, most recently at its renewal.
 ///
-/// This is no reason to set a clock that a time server has set: the control plane that signed kubelet's
-/// certificate may have been ahead.
+/// A clock that a time server has set may still be correct if it is earlier, because the clock of the
+/// control plane that signed kubelet's certificate may have been ahead.
 fn certificates_valid_from(root: &Root, plan: &Plan) -> Timestamp {
     let kubelet = fs::read(root.path(KUBELET_CREDENTIALS)).ok();
     let kubelet = kubelet

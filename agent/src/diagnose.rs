@@ -1,5 +1,5 @@
-//! `nkd-agent diagnose`: what an administrator needs to find out why a node isn't Ready, in one text without
-//! secrets.
+//! `nkd-agent diagnose`: collects what an administrator needs to find out why a node is not Ready, in one
+//! text without secrets.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -74,10 +74,10 @@ const COMMANDS: [&[&str]; 16] = [
     &["rpm-ostree", "status"],
 ];
 
-/// Collect what shows why this node isn't Ready.
+/// Collect information about why this node is not Ready.
 ///
-/// Writes plan, state, events, the journals of the units involved, network and disks as one text. Tokens
-/// and keys are masked. Read the text before you pass it on.
+/// Writes the plan, the state, the events, the journals of the units, and the state of network and disks
+/// into one text. Tokens and keys are masked. Read the text before you pass it on.
 #[derive(Debug, Args)]
 pub(crate) struct Diagnose {
     /// Write to this new file, which only its owner can read, instead of to standard output
@@ -86,10 +86,10 @@ pub(crate) struct Diagnose {
 }
 
 impl Diagnose {
-    /// Writes the text. Where a part can't be had, the text has the reason in its place.
+    /// Writes the text. If a part cannot be collected, the text contains the reason instead.
     ///
     /// # Errors
-    /// The text can't be written.
+    /// The text cannot be written.
     pub(crate) fn run(&self, root: &Root) -> anyhow::Result<()> {
         let Some(path) = &self.output else {
             return match collect(root, &mut BufWriter::new(io::stdout().lock())) {
@@ -167,7 +167,7 @@ fn command(root: &Root, words: &[&str], to: &mut impl Write) -> io::Result<()> {
     output(root.command(program).args(arguments), to)
 }
 
-/// The output of a command, or why it has none.
+/// The output of a command, or the reason why there is none.
 fn output(command: Command, to: &mut impl Write) -> io::Result<()> {
     let mut written = Ok(());
     let ran = command.timeout(TIMEOUT).each_line(|line| {

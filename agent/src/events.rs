@@ -1,6 +1,6 @@
-//! The event log: one JSON object a line. The worker appends to it, everybody else follows it. It is
-//! also the spool of callbacks, so it is bounded: one that has grown too large loses what matters
-//! least.
+//! The event log, with one JSON object per line. The worker process appends to it, and all others read
+//! it. The log is also the queue for callbacks, so its size is limited: if it grows too large, the least
+//! important events are removed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -16,12 +16,13 @@ use nkd_contract::{Event, Kind, Word};
 use crate::system::attended;
 use crate::system::files::{with_reserve, write_atomic};
 
-/// A log larger than this, in bytes, is made half as large. An installation that goes as it should
-/// writes less than a fiftieth of it.
+/// If the log is larger than this number of bytes, it is reduced to half of that. An installation without
+/// failures writes less than a fiftieth of it.
 const BOUND: u64 = 1 << 20;
 
-/// How soon a log that is too large loses events of a kind, the lowest first: how far stages were, then how they
-/// went, then what this agent doesn't know. Events without a number stay: how the installation ended.
+/// The order in which events of different kinds are removed from a log that is too large, the lowest
+/// number first: progress, then attempts, then the ends of stages, then events of unknown kinds. Events
+/// without a number are kept: they state how the installation ended.
 const fn dispensability(kind: &Word<Kind>) -> Option<u8> {
     match kind {
         Word::Known(Kind::Progress) => Some(0),
@@ -32,7 +33,7 @@ const fn dispensability(kind: &Word<Kind>) -> Option<u8> {
     }
 }
 
-/// The log's writer; there is one at a time.
+/// The writer of the log. There is only one at a time.
 #[derive(Debug)]
 pub struct EventLog {
     path: PathBuf,
@@ -41,11 +42,11 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// Opens the log, or makes an empty one. What a power cut left of a last line is cut off: it
-    /// was never seen by anybody, for readers take whole lines only.
+    /// Opens the log, or creates an empty one. Removes an incomplete last line, which a power cut may
+    /// have left. No reader has seen it, because readers only read complete lines.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// The file system returns an error.
     pub fn open(path: &Path) -> io::Result<Self> {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
@@ -67,15 +68,15 @@ impl EventLog {
         })
     }
 
-    /// The last event's sequence; 0 in an empty log.
+    /// The sequence number of the last event, or 0 in an empty log.
     pub fn last(&self) -> u64 {
         self.last
     }
 
-    /// Appends an event; it is on the disk when this returns.
+    /// Appends an event. The event is on the disk when this returns.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// The file system returns an error.
     pub fn append(&mut self, event: &Event) -> io::Result<()> {
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
@@ -104,8 +105,8 @@ fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-/// The lines of as many events as fit the bound. The first event stays, for it is the log's name,
-/// and the last, for it is the news.
+/// The lines of as many events as fit the bound. The first event is kept, because its id identifies the
+/// log, and the last one, because it is the newest.
 fn lightened(events: &[Event], bound: u64) -> io::Result<Vec<u8>> {
     let mut lines = Vec::new();
     for event in events {
@@ -126,21 +127,21 @@ fn lightened(events: &[Event], bound: u64) -> io::Result<Vec<u8>> {
     Ok(lines.into_iter().flat_map(|(_, line)| line).collect())
 }
 
-/// Reads the log from its beginning, and then what was added.
+/// Reads the log from its beginning, and then the events that were added.
 #[derive(Debug)]
 pub struct EventReader {
     path: PathBuf,
     offset: u64,
-    /// The file that was read last, open so that its inode can't become another's.
+    /// The file that was read last. It stays open, so that its inode number cannot be used again.
     file: Option<File>,
     /// The id of the log's first event.
     log: String,
-    /// The last event that was given.
+    /// The sequence number of the last event that was returned.
     last: u64,
 }
 
 impl EventReader {
-    /// A reader that begins with the first event. There need not be a log yet.
+    /// A reader that begins with the first event. The log does not have to exist yet.
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
@@ -151,11 +152,11 @@ impl EventReader {
         }
     }
 
-    /// The events that were added since the last call. A line that isn't an event is passed over, with a
+    /// The events that were added since the last call. A line that is not an event is ignored, with a
     /// warning.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// The file system returns an error.
     pub fn read(&mut self) -> io::Result<Vec<Event>> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
@@ -178,7 +179,7 @@ impl EventReader {
             self.offset += line.len() as u64;
             match serde_json::from_slice(&line) {
                 Ok(event) => events.push(event),
-                Err(error) => log::warn!("passed over a line of the event log: {error}"),
+                Err(error) => log::warn!("ignoring an unreadable line of the event log: {error}"),
             }
             line.clear();
         }
@@ -191,7 +192,7 @@ impl EventReader {
         Ok(events)
     }
 
-    /// In a log that was made smaller, what was given already; in another log, nothing.
+    /// Skips events that were already returned, if the log was reduced. In another log, it skips nothing.
     fn skip_known(&mut self, events: &mut Vec<Event>) {
         let Some(first) = events.first() else {
             return;
@@ -204,7 +205,7 @@ impl EventReader {
     }
 }
 
-/// Waits for what is added to the log.
+/// Waits for events that are added to the log.
 #[derive(Debug)]
 pub struct EventFollower {
     reader: EventReader,
@@ -212,11 +213,11 @@ pub struct EventFollower {
 }
 
 impl EventFollower {
-    /// A follower that begins with the first event. There need not be a log yet, but its
-    /// directory must be there.
+    /// A follower that begins with the first event. The log does not have to exist yet, but its directory
+    /// must exist.
     ///
     /// # Errors
-    /// The directory can't be watched.
+    /// The directory cannot be watched.
     pub fn new(path: PathBuf) -> io::Result<Self> {
         let changes = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         // The directory, because the log itself may not be there yet.
@@ -231,11 +232,11 @@ impl EventFollower {
         })
     }
 
-    /// The events that were added since the last call; when there are none, waits for some at
-    /// most this long.
+    /// The events that were added since the last call. If there are none, waits for them for at most this
+    /// time.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// The file system returns an error.
     pub fn next(&mut self, patience: Duration) -> io::Result<Vec<Event>> {
         let events = self.durable()?;
         if !events.is_empty() {
@@ -253,8 +254,9 @@ impl EventFollower {
         self.durable()
     }
 
-    /// The next events, on the disk. The writer syncs them too, but they can be read before that: one
-    /// that was told and then lost in a power cut would be followed by another with its number.
+    /// The next events, which are on the disk when this returns. The writer syncs them too, but they can
+    /// be read before that. If an event were reported and then lost in a power cut, the next event would
+    /// get the same number.
     fn durable(&mut self) -> io::Result<Vec<Event>> {
         let events = self.reader.read()?;
         if let Some(file) = self.reader.file.as_ref().filter(|_| !events.is_empty()) {

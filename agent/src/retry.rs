@@ -6,13 +6,13 @@ use nkd_contract::{NodeStatus, State, Word, paths};
 use crate::events::EventReader;
 use crate::system::Root;
 
-/// The worker's unit: starting it tries the failed stage again, with its whole budget.
+/// The unit of the worker process. A start tries the failed stage again, with its whole budget.
 const UNIT: &str = "nkd-agent.service";
 
-/// Restarts the worker.
+/// Restarts the worker process.
 ///
 /// # Errors
-/// The installation hasn't failed, or its unit can't be started.
+/// The installation has not failed, or its unit cannot be started.
 pub(crate) fn retry(root: &Root) -> anyhow::Result<()> {
     let path = root.path(paths::EVENTS);
     let events = EventReader::new(path.clone()).read();

@@ -1,4 +1,4 @@
-//! What the event log adds up to, for a person or a script.
+//! `nkd-agent status`: the state that follows from the event log, for people and scripts.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -12,26 +12,26 @@ use nkd_contract::{Event, NodeStatus, Stage, State, Timestamp, Word, paths};
 use crate::events::{EventFollower, EventReader};
 use crate::system::{Root, TICK};
 
-/// Say how far the installation is.
+/// Show the state of the installation.
 ///
-/// Anybody may ask. Exit status: 0 said, whatever the state is; 1 it can't be found out. With
-/// --follow: 0 the node is Ready, 1 the installation has failed.
+/// Every user can run this command. Exit status: 0 if the state could be read, whatever the state is;
+/// 1 otherwise. With --follow: 0 if the node is Ready, 1 if the installation has failed.
 #[derive(Debug, Clone, Args)]
 pub struct Status {
-    /// Write JSON: one object with the state; with --follow one object per event.
+    /// Print JSON: one object with the state, or with --follow one object per event.
     #[arg(long)]
     json: bool,
-    /// Write all events from the first, and each new one as it comes, until the node is Ready or
-    /// the installation has failed.
+    /// Print all earlier events, and then each new event, until the node is Ready or the installation
+    /// has failed.
     #[arg(long)]
     follow: bool,
 }
 
 impl Status {
-    /// Writes the state to standard output. Quietly ends when nobody reads it any more.
+    /// Writes the state to standard output. Ends without an error when the reader closes the pipe.
     ///
     /// # Errors
-    /// The event log can't be read; when following, the installation has failed.
+    /// The event log cannot be read, or with `--follow` the installation has failed.
     pub fn run(&self, root: &Root) -> anyhow::Result<()> {
         let mut output = io::stdout().lock();
         let written = if self.follow {
@@ -94,8 +94,8 @@ impl Status {
     }
 }
 
-/// Whether the reader of a pipe has gone away. Without an event there is nothing to write that
-/// would show it.
+/// Whether the reader has closed the pipe. Without a new event, nothing is written, so no write would
+/// fail and show this.
 fn is_unread(output: &impl AsFd) -> bool {
     let mut wanted = [PollFd::new(output.as_fd(), PollFlags::empty())];
     matches!(poll(&mut wanted, PollTimeout::ZERO), Ok(1..))
@@ -107,7 +107,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// What there is to say before the first event.
+/// The state before the first event.
 fn not_begun(root: &Root) -> String {
     let why = if root.path(paths::PLAN).exists() {
         "nkd-agent.service has not begun to install this node; see `systemctl status nkd-agent`."
@@ -117,7 +117,7 @@ fn not_begun(root: &Root) -> String {
     format!("Nothing has happened yet. {why}\n")
 }
 
-/// The state, a fact a line.
+/// The state as text, with one property per line.
 fn describe(status: &NodeStatus) -> String {
     let mut facts = vec![("node", status.node.clone())];
     facts.extend(status.cluster.clone().map(|cluster| ("cluster", cluster)));
@@ -154,7 +154,7 @@ fn state(status: &NodeStatus) -> String {
     }
 }
 
-/// A moment as a person wants it.
+/// A moment as text for people.
 fn seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_unix(time.unix())
 }
@@ -171,7 +171,7 @@ fn place(stage: &Word<Stage>, attempt: u32) -> String {
     text
 }
 
-/// An event in a line.
+/// An event as one line of text.
 fn line(event: &Event) -> String {
     let stage = event.stage.as_ref().map_or("-", Word::as_str);
     let (time, kind) = (seconds(event.time), &event.kind);
@@ -189,7 +189,7 @@ fn line(event: &Event) -> String {
     text
 }
 
-/// Text without characters that control a terminal: messages quote what other programs say.
+/// Text without characters that control a terminal: messages contain the output of other programs.
 fn printable(text: &str) -> String {
     text.replace(char::is_control, " ")
 }

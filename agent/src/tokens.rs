@@ -1,5 +1,5 @@
-//! `nkd-agent tokens`: bootstrap tokens live as long as the cluster file sets, even if the clock was wrong
-//! when they were made.
+//! `nkd-agent tokens`: bootstrap tokens have the lifetime in the cluster file, even if the clock was
+//! wrong when they were created.
 //!
 //! kubeadm computes when a token expires from the clock at `kubeadm init`. If no time server has answered by
 //! then, the clock may be months behind, and the tokens expire at the moment a time server sets it.
@@ -15,14 +15,14 @@ use crate::stages::clock::{self, TOKENS_MADE_TOO_EARLY};
 use crate::system::files::remove;
 use crate::system::{CommandError, Root, since_boot};
 
-/// How long kubeadm's phase may take.
+/// The time limit for kubeadm's phase.
 const PHASE: Duration = Duration::from_secs(120);
 
-/// Has kubeadm make the tokens again, with their whole life from now on, if no time server had set the
-/// clock when it made them.
+/// Runs kubeadm to create the tokens again, with their whole lifetime from now on, if no time server had
+/// set the clock when they were created.
 ///
 /// # Errors
-/// kubeadm fails, most often because the API isn't up; or the note of it can't be removed.
+/// kubeadm fails, most often because the API is not up, or the record cannot be removed.
 pub(crate) fn renew(root: &Root) -> anyhow::Result<()> {
     let path = root.path(TOKENS_MADE_TOO_EARLY);
     let Ok(until) = fs::read_to_string(&path) else {

@@ -1,4 +1,4 @@
-//! From a cluster file to everything that is written.
+//! Compiles a cluster file into all files of the output.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::cluster_file;
 use crate::compiled::{Compiled, CompiledNode};
 use crate::config::Config;
-use crate::failure::{Failure, required};
+use crate::failure::Failure;
 use crate::images::{Closure, Planned};
 use crate::node;
 use crate::output;
@@ -26,15 +26,15 @@ use nkd_model::{Cluster, Node};
 pub struct Request<'a> {
     /// The cluster file.
     pub cluster_file: &'a Path,
-    /// Where the result will go, if anywhere.
+    /// The output directory, if there is one.
     pub out: Option<&'a Path>,
-    /// The secrets file; without it the one in `out`, and without that new secrets.
+    /// The secrets file. By default the one in `out`, or else new secrets.
     pub secrets: Option<&'a Path>,
-    /// The nodes whose files are wanted; empty means all.
+    /// The nodes whose files are wanted. An empty list means all nodes.
     pub nodes: &'a [String],
 }
 
-/// What is compiled: the cluster and its secrets, with the files they were read from.
+/// The input of a compilation: the cluster and its secrets, with the files that they were read from.
 struct Inputs {
     cluster: Cluster,
     secrets: Secrets,
@@ -42,10 +42,10 @@ struct Inputs {
     files: Vec<(String, String)>,
 }
 
-/// Reads, assembles and proves.
+/// Reads the input, makes all files, and proves them.
 ///
 /// # Errors
-/// When the input is wrong, or when the compiled files contradict each other.
+/// The input has errors, or the proof fails.
 pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<Compiled, Failure> {
     let now = Timestamp::now();
     let inputs = read(request, now, diagnostics)?;
@@ -54,9 +54,9 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<C
     Ok(compiled)
 }
 
-/// Reads the cluster file with everything it names, and reads or makes the secrets.
+/// Reads the cluster file with all files that it names, and reads or makes the secrets.
 fn read(request: &Request<'_>, now: Timestamp, to: &mut Diagnostics) -> Result<Inputs, Failure> {
-    let cluster = required(cluster_file::read(request.cluster_file, to), to)?;
+    let cluster = cluster_file::read(request.cluster_file, to)?;
     wanted_nodes_exist(&cluster, request.nodes, to);
     let files = files_read(request.cluster_file, to);
     let earlier = request.out.and_then(|out| output::check(out, to));
@@ -75,7 +75,7 @@ fn read(request: &Request<'_>, now: Timestamp, to: &mut Diagnostics) -> Result<I
     })
 }
 
-/// Makes every node's file, and the kubeconfig.
+/// Makes the files of all nodes and the kubeconfig.
 fn assemble(
     request: &Request<'_>,
     inputs: Inputs,
@@ -112,7 +112,7 @@ fn assemble(
     })
 }
 
-/// Makes the administrator's certificates anew in good time; a note says so.
+/// Renews the administrator's certificates in time, and adds a note about that.
 fn renew_admin(secrets: &mut Secrets, now: Timestamp, to: &mut Diagnostics) -> anyhow::Result<()> {
     if let Some(until) = secrets.renew_admin(now)? {
         to.note(format!(
@@ -155,17 +155,16 @@ fn merged(
     (nodes, keys)
 }
 
-/// nkd's part of a node's config. Encoding it is most of the work, and no node's business but its
-/// own.
+/// nkd's part of a node's config. Encoding it is most of the work, and does not depend on other nodes.
 struct Draft {
     keys: Vec<(String, &'static str)>,
     part: Part,
 }
 
 enum Part {
-    /// All there is.
+    /// The whole config.
     Whole(String),
-    /// What the user's configs are merged with.
+    /// The part that is merged with the user's configs.
     Own(Config, Value),
 }
 
@@ -204,7 +203,7 @@ fn relative(cluster_file: &Path, path: &Path) -> String {
     path.display().to_string()
 }
 
-/// The secrets of a file, held against the cluster file.
+/// Reads secrets from a file, and compares them with the cluster file.
 fn existing_secrets(
     cluster: &Cluster,
     file: &Path,
@@ -215,7 +214,7 @@ fn existing_secrets(
     Ok(secrets)
 }
 
-/// An output's own secrets are not to be lost by compiling over it with others.
+/// Refuses to compile with other secrets over an output that has secrets, which would be lost.
 fn keep_earlier(earlier: &Path, secrets: &Secrets, to: &mut Diagnostics) {
     let same = std::fs::read_to_string(earlier)
         .is_ok_and(|text| Secrets::parse(&text).is_ok_and(|earlier| earlier.belong_with(secrets)));
@@ -228,7 +227,7 @@ fn keep_earlier(earlier: &Path, secrets: &Secrets, to: &mut Diagnostics) {
     }
 }
 
-/// A place in one of the user's files: its name and line.
+/// A place in one of the user's files: file name and line.
 fn place(cluster_file: &Path, span: Span, diagnostics: &Diagnostics) -> String {
     let name = relative(cluster_file, diagnostics.path(span.source));
     let (line, _) = diagnostics.position(span);

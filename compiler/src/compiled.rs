@@ -1,4 +1,4 @@
-//! What comes out of a compilation, before it is proven and written.
+//! The result of a compilation, before it is proven and written.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use nkd_model::Cluster;
 pub struct Compiled {
     /// The cluster.
     pub cluster: Cluster,
-    /// Every image any node runs.
+    /// All images that any node runs.
     pub closure: Closure,
-    /// Its secrets.
+    /// The secrets of the cluster.
     pub secrets: Secrets,
     /// The administrator's kubeconfig.
     pub kubeconfig: String,
-    /// Every node's file, in the order of the cluster file.
+    /// The files of all nodes, in the order of the cluster file.
     pub nodes: Vec<CompiledNode>,
     /// The cluster file's name, without its directory.
     pub cluster_file: String,
@@ -27,7 +27,7 @@ pub struct Compiled {
     pub inputs: Vec<(String, String)>,
 }
 
-/// One node's file.
+/// The file of one node.
 pub struct CompiledNode {
     /// The node's name.
     pub name: String,
@@ -39,8 +39,8 @@ pub struct CompiledNode {
     pub address: String,
     /// Its Ignition config.
     pub ignition: String,
-    /// Where the user's configs have what is on the node, by its id there: file and line.
+    /// The places in the user's configs that led to entries on the node, by the id there: file and line.
     pub places: BTreeMap<String, String>,
-    /// Whether it was asked for.
+    /// Whether the command line selects this node.
     pub wanted: bool,
 }

@@ -1,23 +1,23 @@
-//! What is in an Ignition file, read back from it.
+//! The contents of an Ignition file.
 
 use anyhow::{Context, Result};
 use nkd_document::mask;
 use nkd_ignition::lists::{self, LISTS, List};
 use serde_json::Value;
 
-/// Who may read a thing, and what it holds.
+/// Who can read an entry, and whether it contains a private key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Secrecy {
-    /// Holds a private key.
+    /// Contains a private key.
     Key,
-    /// Not everyone on the node may read it.
+    /// Not every user on the node can read it.
     Private,
-    /// Anyone on the node may read it.
+    /// Every user on the node can read it.
     Public,
 }
 
 impl Secrecy {
-    /// In tables.
+    /// The name in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Key => "key",
@@ -27,17 +27,17 @@ impl Secrecy {
     }
 }
 
-/// Something that Ignition makes or changes on a node.
+/// An entry: something that Ignition creates or changes on a node.
 pub struct Entry {
     /// Its path on the node, or its name: of a user, a device, a kernel argument.
     pub path: String,
-    /// What it is.
+    /// The kind of the entry.
     pub kind: &'static str,
-    /// Permission bits, where they are given.
+    /// The permission bits, if the config sets them.
     pub mode: Option<u64>,
-    /// Its content, where the config has it.
+    /// The content, if the config has it.
     pub content: Option<Vec<u8>>,
-    /// The bytes that it takes in the config.
+    /// The size of the entry in the config, in bytes.
     pub encoded: usize,
     /// What the config has on it, without a unit's drop-ins.
     pub definition: Value,
@@ -47,12 +47,12 @@ pub struct Entry {
 const SECRETS: [&str; 2] = ["passwordHash", "keyFile"];
 
 impl Entry {
-    /// How many bytes it has on the node, if the config has its content.
+    /// The size of the entry on the node in bytes, if the config has its content.
     pub(crate) fn bytes(&self) -> Option<usize> {
         self.content.as_ref().map(Vec::len)
     }
 
-    /// Who may read it.
+    /// Who can read it.
     pub(crate) fn secrecy(&self) -> Secrecy {
         let content = self.content.as_deref().unwrap_or_default();
         let holds_key = content.windows(11).any(|bytes| bytes == b"PRIVATE KEY");
@@ -74,7 +74,7 @@ impl Entry {
     }
 }
 
-/// Everything in a config and in the configs inside it, sorted by path.
+/// All entries of a config and of the configs nested in it, sorted by path.
 pub fn read(config: &str) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     collect(&serde_json::from_str(config)?, &mut entries)?;
@@ -82,8 +82,8 @@ pub fn read(config: &str) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// What takes how many bytes of a config, the largest first; small things of one directory or kind count
-/// together.
+/// The parts of a config and their sizes in bytes, the largest first. Small parts of one directory or kind
+/// are added up.
 pub(crate) fn parts(config: &str) -> Result<Vec<(String, usize)>> {
     let entries = read(config)?;
     let mut parts: Vec<(String, usize)> = Vec::new();
@@ -104,7 +104,7 @@ pub(crate) fn parts(config: &str) -> Result<Vec<(String, usize)>> {
     Ok(parts)
 }
 
-/// Things of so many bytes are worth a row of their own.
+/// Parts of this size or larger get a row of their own.
 const OWN_ROW: usize = 256;
 
 fn decoded(resource: &Value) -> Option<Vec<u8>> {

@@ -1,14 +1,13 @@
-//! The one way in which a run fails.
+//! How a run can fail.
 
-use anyhow::Context as _;
-use nkd_document::{Diagnostics, Reported};
+use nkd_document::Reported;
 
-/// Why a run ended early.
+/// Why a run failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// The input is wrong. The diagnostics have what and where.
+    /// The input has errors, which are in the diagnostics.
     Input(Reported),
-    /// nkd itself, the machine it runs on, or its user ended the run. Nobody else has reported this.
+    /// An error of nkd or of the machine, or an interruption by the user. It has not been reported yet.
     Nkd(anyhow::Error),
 }
 
@@ -28,12 +27,4 @@ impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::Nkd(error.into())
     }
-}
-
-/// Turns what a reader returns that reports as it goes, and returns `None` then, into a result.
-pub(crate) fn required<T>(read: Option<T>, diagnostics: &Diagnostics) -> Result<T, Failure> {
-    if read.is_none() {
-        diagnostics.as_result()?;
-    }
-    Ok(read.context("the input was refused without a reason")?)
 }

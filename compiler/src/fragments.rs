@@ -1,4 +1,4 @@
-//! The readable files under `ignition-fragments/`, and the filling of their `${…}` places.
+//! The readable files under `ignition-fragments/`, and the code that fills their placeholders `${…}`.
 
 use anyhow::{Result, bail};
 use serde_json::Value;
@@ -14,7 +14,7 @@ macro_rules! fragments {
 fragments! {
     /// Kernel parameters.
     SYSCTL "host/sysctl.conf";
-    /// Further ones of nodes with an IPv6 address.
+    /// Further kernel parameters of nodes with an IPv6 address.
     SYSCTL_IPV6 "host/sysctl-ipv6.conf";
     /// Kernel modules.
     MODULES "host/modules.conf";
@@ -22,9 +22,9 @@ fragments! {
     CHRONY "host/chrony.conf";
     /// systemd-timesyncd's configuration.
     TIMESYNCD "host/timesyncd.conf";
-    /// Names of hosts.
+    /// The head of `/etc/hosts`.
     HOSTS "host/hosts";
-    /// The unit that makes delivered authorities trusted.
+    /// The unit that makes the system trust the delivered authorities.
     TRUST_UNIT "host/nkd-trust.service";
     /// containerd's configuration.
     CONTAINERD "runtime/containerd/config.toml";
@@ -32,21 +32,21 @@ fragments! {
     CRIO "runtime/crio/90-nkd.conf";
     /// Images that CRI-O pins.
     CRIO_PINNED "runtime/crio/91-nkd-pinned.conf";
-    /// CRI-O's separation of containers by SELinux.
+    /// The file that makes CRI-O separate containers with SELinux.
     CRIO_SELINUX "runtime/crio/92-nkd-selinux.conf";
-    /// Where CRI-O looks for images.
+    /// The registries of CRI-O.
     CRIO_REGISTRIES "runtime/crio/registries.conf";
     /// iSulad's configuration.
     ISULAD "runtime/isulad/daemon.json";
     /// Docker's configuration.
     DOCKER "runtime/docker/daemon.json";
-    /// How cri-dockerd is started.
+    /// The arguments of cri-dockerd.
     CRI_DOCKERD "runtime/cri-dockerd/10-nkd.conf";
     /// kubelet's unit.
     KUBELET_UNIT "kubelet/kubelet.service";
-    /// How kubeadm starts kubelet.
+    /// kubeadm's drop-in for kubelet.
     KUBELET_DROPIN "kubelet/10-kubeadm.conf";
-    /// Where kubelet finds credentials of registries.
+    /// kubelet's drop-in for the credentials of registries.
     KUBELET_REGISTRIES "kubelet/20-registries.conf";
     /// The static pod of kube-vip.
     KUBE_VIP "kube-vip/kube-vip.yaml";
@@ -54,11 +54,11 @@ fragments! {
     KUBEADM_INIT "kubeadm/init.yaml";
     /// kubeadm's documents for joining nodes.
     KUBEADM_JOIN "kubeadm/join.yaml";
-    /// The patch of static pods where containers are separated by SELinux.
+    /// The patch for static pods on nodes where SELinux separates containers.
     KUBEADM_SPC "kubeadm/spc.yaml";
 }
 
-/// Fills the places of a text. Every place must have a value.
+/// Fills the placeholders of a text. Every placeholder must have a value.
 pub fn fill(text: &str, values: &[(&str, &str)]) -> Result<String> {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
@@ -78,8 +78,8 @@ pub fn fill(text: &str, values: &[(&str, &str)]) -> Result<String> {
     Ok(filled)
 }
 
-/// Fills the places in all texts of a document. It is parsed already, so no value can change its
-/// structure.
+/// Fills the placeholders in all texts of a document. The document is already parsed, so no value can
+/// change its structure.
 pub fn fill_document(document: &mut Value, values: &[(&str, &str)]) -> Result<()> {
     match document {
         Value::String(text) => *text = fill(text, values)?,

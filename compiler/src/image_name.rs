@@ -1,4 +1,4 @@
-//! Images' names, as container runtimes keep them.
+//! Image names, as container runtimes store them.
 
 /// The full name of an image, as a runtime stores it: Docker's short forms are spelled out, and
 /// a digest makes the tag meaningless (containerd, `reference/docker.ParseDockerRef`).

@@ -1,9 +1,10 @@
 //! `nkd`: an offline compiler from one cluster file to one proven Ignition file per machine.
 //!
-//! Data flows one way: [`cluster_file`] reads and checks the cluster file and makes the model (`nkd_model`). From
-//! it, `node` makes what one machine gets, with `kubeadm`, [`pki`], `images` and the fragments. [`config`] merges the
-//! user's own configs into that. [`proof`] checks all machines against each other. [`carrier`] and [`output`] write
-//! the result. `docs/architecture.md` lists the order of the modules, and a test holds it.
+//! Data flows in one direction. [`cluster_file`] reads and checks the cluster file and makes the model
+//! (`nkd_model`). From the model, `node` makes nkd's part of each config, with `kubeadm`, [`pki`],
+//! `images` and the fragments. [`config`] merges it with the user's own configs. [`proof`] checks all
+//! nodes against each other. [`carrier`] and [`output`] write the result. `docs/architecture.md` lists
+//! the order of the modules, and a test enforces it.
 
 pub mod bundle;
 pub mod carrier;
@@ -25,5 +26,6 @@ mod own_configs;
 mod parallel;
 pub mod pki;
 pub mod proof;
+mod releases;
 mod runtime;
 mod secrets_file;

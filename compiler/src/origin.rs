@@ -78,7 +78,7 @@ spec:
 ";
         let mut diagnostics = Diagnostics::new();
         let source = diagnostics.add(Path::new("a.yaml"), text.to_owned());
-        let document = &documents(source, &mut diagnostics)[0];
+        let document = &documents(source, &mut diagnostics).unwrap()[0];
         let lines = lines(document, text);
         let origins = |key: &str| {
             of(key, "w1", Some("p"), &lines)

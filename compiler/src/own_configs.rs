@@ -1,4 +1,4 @@
-//! All of the user's configs of a cluster, and what nkd's part becomes with them.
+//! Merges nkd's part of each config with all of the user's configs for the node.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use nkd_ignition::{check, tree};
 use nkd_model::UserConfig;
 use nkd_model::{Cluster, Node};
 
-/// The cluster's configs, and what was found with them so far.
+/// The user's configs of a cluster, and the state of their checks.
 pub struct Users<'a> {
     cluster: &'a Cluster,
     reported: Vec<Collision>,
@@ -19,7 +19,7 @@ pub struct Users<'a> {
 }
 
 impl<'a> Users<'a> {
-    /// Nothing found yet.
+    /// No checks have run yet.
     pub fn new(cluster: &'a Cluster) -> Self {
         Self {
             cluster,
@@ -33,19 +33,19 @@ impl<'a> Users<'a> {
         cluster.own_of(node).flat_map(|own| &own.configs).collect()
     }
 
-    /// Where what is on a node was written by the user, by its path there.
+    /// The places in the user's configs that led to files on a node, by path.
     pub fn places(&self, node: &'a Node) -> impl Iterator<Item = (String, Span)> {
         let configs = Self::configs(self.cluster, node).into_iter();
         configs.flat_map(UserConfig::places)
     }
 
-    /// Whether a node has nothing of the user's.
+    /// Whether a node has no configs of the user.
     pub fn leave_alone(cluster: &Cluster, node: &Node) -> bool {
         cluster.own_of(node).all(|own| own.configs.is_empty())
     }
 
-    /// A node's whole config; `json` is nkd's part. What collides is reported, what all nodes share
-    /// once and not for each.
+    /// The merged config of a node; `json` is nkd's part. Reports collisions. A collision in a config
+    /// that nodes share is reported only once.
     pub fn merge(
         &mut self,
         own: &Config,
@@ -98,7 +98,7 @@ impl<'a> Users<'a> {
         tree::to_json(&merged)
     }
 
-    /// Reports overrides that have had no effect on any node: a mistyped one would surprise.
+    /// Reports overrides that have had no effect on any node, because they are probably misspelled.
     pub fn report_idle_overrides(&self, to: &mut Diagnostics) {
         for name in self.cluster.all_own().flat_map(|own| &own.overrides) {
             if !self
@@ -113,13 +113,17 @@ impl<'a> Users<'a> {
     }
 }
 
-/// The key of the cluster file, and its line, that nkd's side of a collision is from.
+/// The keys of the cluster file that led to nkd's side of a collision, with their lines.
 fn asked_for_by(key: &str, node: &Node, cluster: &Cluster) -> String {
     let pool = cluster.pool_of(node).map(|pool| &*pool.name);
     let origins = origin::of(key, &node.name, pool, &cluster.lines);
     let texts = origins.iter().map(|Origin { key, line }| match line {
-        Some(line) => format!(", from `{key}` in line {line} of the cluster file"),
-        None => format!(", the default of `{key}`"),
+        Some(line) => format!("`{key}` in line {line} of the cluster file"),
+        None => format!("the default of `{key}`"),
     });
-    texts.collect()
+    let texts: Vec<_> = texts.collect();
+    if texts.is_empty() {
+        return String::new();
+    }
+    format!(" (see {})", texts.join(" and "))
 }

@@ -1,10 +1,10 @@
-//! Work on all cores.
+//! Runs work on all cores.
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::thread;
 
-/// What becomes of each item, in the items' order.
+/// Applies a function to each item. The results have the order of the items.
 pub fn map<'a, T: Sync, R: Send>(items: &'a [T], each: impl Fn(&'a T) -> R + Sync) -> Vec<R> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let share = items.len().div_ceil(cores).max(1);

@@ -1,4 +1,4 @@
-//! The secrets file as input: read, and held against the cluster file.
+//! Reads the secrets file, and compares it with the cluster file.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -13,17 +13,17 @@ use crate::pki::{Secrets, outlives_admin};
 use nkd_document::{Code, Diagnostics, Reported};
 use nkd_model::{Cluster, OwnKeys};
 
-/// The way out where a part is damaged or somebody else's.
+/// The help for a part that is damaged or that belongs to something else.
 const RESTORE: &str =
     "restore the file as nkd wrote it; with new secrets it would be a different cluster";
 
-/// How early an authority's end is noted.
+/// How long before the end of an authority nkd adds a note.
 const SOON: Duration = Duration::from_secs(90 * 86_400);
 
 /// New secrets for a cluster.
 ///
 /// # Errors
-/// When an authority of its own ends too early, or the keys can't be made.
+/// An authority of the user expires too early, or the keys cannot be generated.
 pub fn generate(cluster: &Cluster, to: &mut Diagnostics) -> Result<Secrets, Failure> {
     if let Some(own) = &cluster.own_keys.kubernetes
         && !outlives_admin(&own.value)
@@ -35,11 +35,11 @@ pub fn generate(cluster: &Cluster, to: &mut Diagnostics) -> Result<Secrets, Fail
     Ok(Secrets::generate(cluster)?)
 }
 
-/// Reads a secrets file. One that others can read is refused, as ssh does with keys: a warning
+/// Reads a secrets file. Refuses a file that others can read, as ssh does with keys, because a warning
 /// would be read too late.
 ///
 /// # Errors
-/// When it can't be used.
+/// The file cannot be used.
 pub fn read(file: &Path, to: &mut Diagnostics) -> Result<Secrets, Reported> {
     let source = to.read(file, None)?;
     let others = |metadata: std::fs::Metadata| {
@@ -50,14 +50,14 @@ pub fn read(file: &Path, to: &mut Diagnostics) -> Result<Secrets, Reported> {
         return Err(to.report_nowhere(Code::SecretsReadable, message));
     }
     let secrets = Secrets::parse(to.text(source)).map_err(|problem| {
-        let message = format!("{} can't be used: {problem}", file.display());
+        let message = format!("cannot use `{}`: {problem}", file.display());
         to.report_nowhere(Code::SecretsInvalid, message)
     })?;
     report_problems(file, &secrets, Timestamp::now(), to)?;
     Ok(secrets)
 }
 
-/// Reports what is wrong with the secrets themselves, and fails if anything is.
+/// Reports the problems of the secrets themselves, and fails if there are any.
 fn report_problems(
     file: &Path,
     secrets: &Secrets,
@@ -66,7 +66,7 @@ fn report_problems(
 ) -> Result<(), Reported> {
     let mut result = Ok(());
     for PartProblem { part, problem } in verify::problems(secrets, now) {
-        let message = format!("{}: `{part}` {}", file.display(), problem.message);
+        let message = format!("`{}`: `{part}` {}", file.display(), problem.message);
         result = Err(if problem.code == Code::AuthorityDates {
             to.report_nowhere(Code::SecretsExpired, message)
         } else {
@@ -76,7 +76,8 @@ fn report_problems(
     result
 }
 
-/// Reports authorities that end before the last bootstrap token does, and notes those that end soon.
+/// Reports authorities that expire before the last bootstrap token, and adds notes about those that
+/// expire soon.
 pub fn report_ends(secrets: &Secrets, tokens: Duration, now: Timestamp, to: &mut Diagnostics) {
     for (part, pair) in secrets.authorities.each() {
         let end = Chain::read(&pair.public).map_or(0, |chain| chain.valid_until());
@@ -84,7 +85,7 @@ pub fn report_ends(secrets: &Secrets, tokens: Duration, now: Timestamp, to: &mut
         let left = Duration::from_secs(end.unix().saturating_sub(now.unix()));
         if left < tokens {
             let message = format!(
-                "the authority in `{part}` expires at {end}, before bootstrap tokens created now"
+                "the authority in `{part}` expires at {end}, before bootstrap tokens that are created now"
             );
             let help = "shorten `spec.kubernetes.bootstrapTokens.ttl`; for a new cluster, use an \
                         authority that is valid longer (`spec.pki.validity`)";
@@ -92,21 +93,21 @@ pub fn report_ends(secrets: &Secrets, tokens: Duration, now: Timestamp, to: &mut
         } else if left < SOON {
             let days = left.as_secs() / 86_400;
             to.note(format!(
-                "the authority in `{part}` of the secrets expires in {days} days, at {end}. It cannot \
-                 be renewed, so you must replace this cluster with a new one before then"
+                "the authority in `{part}` of the secrets file expires in {days} days, at {end}. nkd cannot \
+                 renew an authority, so you must replace this cluster with a new one before then"
             ));
         }
     }
 }
 
-/// Reports what doesn't fit the cluster file: with other secrets than it began with, a cluster's
-/// nodes no longer know each other.
+/// Reports where the secrets do not match the cluster file. With other secrets than those of the first
+/// compilation, the nodes of a cluster would not trust each other.
 pub fn report_mismatches(file: &Path, secrets: &Secrets, cluster: &Cluster, to: &mut Diagnostics) {
     own_keys(file, secrets, &cluster.own_keys, to);
     swapped(file, secrets, &cluster.own_keys, to);
     if cluster.version.needs_rsa_service_account() && !secrets.has_rsa_service_account() {
         let message = format!(
-            "{} has a service account key that Kubernetes {} does not support; before 1.26 it must be RSA",
+            "the service account key in `{}` is not an RSA key, which Kubernetes {} requires",
             file.display(),
             cluster.version
         );
@@ -115,28 +116,34 @@ pub fn report_mismatches(file: &Path, secrets: &Secrets, cluster: &Cluster, to: 
     let duration = |seconds| humantime::format_duration(Duration::from_secs(seconds)).to_string();
     let pki = cluster.pki;
     for (what, made, wanted) in [
-        ("the cluster", secrets.cluster.clone(), cluster.name.clone()),
         (
-            "keys of",
+            "the cluster name",
+            secrets.cluster.clone(),
+            cluster.name.clone(),
+        ),
+        (
+            "the key algorithm",
             secrets.algorithm.clone(),
             pki.algorithm.name().to_owned(),
         ),
         (
-            "a validity of",
+            "the validity",
             duration(secrets.validity_seconds),
             duration(pki.validity.as_secs()),
         ),
     ] {
         if made != wanted {
             let file = file.display();
-            let message =
-                format!("{file} was made for {what} {made}, but the cluster file has {wanted}");
+            let message = format!(
+                "`{file}` was made for {what} `{made}`, but the cluster file has `{wanted}`"
+            );
             to.report_nowhere(Code::SecretsMismatch, message);
         }
     }
 }
 
-/// The user's own keys are those of the secrets, or it is another cluster.
+/// Checks that the user's own keys are those in the secrets file. Otherwise the file belongs to another
+/// cluster.
 fn own_keys(file: &Path, secrets: &Secrets, own: &OwnKeys, to: &mut Diagnostics) {
     let authorities = &secrets.authorities;
     for (made, own) in [
@@ -148,13 +155,14 @@ fn own_keys(file: &Path, secrets: &Secrets, own: &OwnKeys, to: &mut Diagnostics)
         if let Some(own) = own
             && own.value != *made
         {
-            let message = format!("{} was made with a different key", file.display());
+            let message = format!("`{}` was made with a different key", file.display());
             to.report(Code::SecretsMismatch, own.span, message);
         }
     }
 }
 
-/// Reports authorities in each other's place. The user's own have names of their own.
+/// Reports authorities that are stored in the place of another one. The user's own authorities are not
+/// checked, because they can have any name.
 fn swapped(file: &Path, secrets: &Secrets, own: &OwnKeys, to: &mut Diagnostics) {
     let given = [&own.kubernetes, &own.etcd, &own.front_proxy];
     let authorities = &secrets.authorities;
@@ -162,7 +170,7 @@ fn swapped(file: &Path, secrets: &Secrets, own: &OwnKeys, to: &mut Diagnostics) 
     for (((part, _), given), another) in parts.zip(verify::swapped(authorities)) {
         if let (None, Some(name)) = (given, another) {
             let message = format!(
-                "{}: `{part}.public` is the certificate of a different authority, `{name}`",
+                "`{}`: `{part}.public` is the certificate of a different authority, `{name}`",
                 file.display()
             );
             to.report_with_help_nowhere(Code::SecretsInvalid, message, RESTORE);

@@ -144,7 +144,7 @@ fn a_name_without_its_registry_is_another_and_shown() {
     Layout::of(&site.path("short"), &[image(short)]);
     let stderr = site.refused(&["images", "short", "-o", "bundle.tar"]);
     let hint = format!(
-        "ignoring short: the cluster does not run any image in it: [docker.io/library/{short}]"
+        "ignoring short, because the cluster needs none of its images: docker.io/library/{short}"
     );
     assert!(stderr.contains(&hint), "{stderr}");
 }
@@ -395,7 +395,7 @@ fn two_images_of_one_name_are_refused_and_two_copies_of_one_are_not() {
     };
     Layout::of(&site.path("other"), &[other]);
     let stderr = site.refused(&["images", "a", "other", "-o", "bundle.tar"]);
-    let line = format!("{} is a different image in other than in a", first.name);
+    let line = format!("{} is not the same image in other and in a", first.name);
     assert!(stderr.contains(&line), "{stderr}");
 }
 

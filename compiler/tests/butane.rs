@@ -121,7 +121,8 @@ fn warnings_alone_are_said_and_not_in_the_way() {
     let directory = tests().join("butane/refused/03-decimal-mode");
     let run = nkd(&directory, &["butane", "config.bu"]);
     assert_eq!(run.status, Some(0), "{}", run.stderr);
-    let first = "warning[NKD0313]: config.bu:6:13: mode 644 is decimal; it is 01204 in octal";
+    let first =
+        "warning[NKD0313]: config.bu:6:13: mode 644 is a decimal number, which is 01204 in octal";
     assert_eq!(run.stderr.lines().next(), Some(first));
     assert!(run.stdout.contains(r#""mode":644"#));
 }

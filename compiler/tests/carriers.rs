@@ -85,6 +85,12 @@ fn every_carrier_gets_what_ignition_takes_outside_and_inside() {
     let by_mac = read(&out.join("pxe/mac-52-54-00-ab-cd-ef.ipxe"));
     assert!(by_mac.contains("chain w1.ipxe"), "{by_mac}");
     let script = read(&out.join("pxe/w1.ipxe"));
+    // A server that is not there yet ends in no shell.
+    for (script, start) in [(&boot, ":start\nchain "), (&script, ":start\nkernel ")] {
+        assert!(script.contains(start), "{script}");
+        assert!(script.ends_with("goto start\n"), "{script}");
+        assert!(!script.contains("shell"), "{script}");
+    }
     let argument = "ignition.config.url=http://10.0.0.1:8080/w1.ign";
     assert!(script.contains(argument), "{script}");
     assert!(run.stdout.contains("--user-data file://"), "{}", run.stdout);
@@ -117,6 +123,57 @@ fn the_os_goes_to_the_disk_that_the_cluster_file_names() {
     ] {
         assert!(run.stdout.contains(line), "{}", run.stdout);
     }
+}
+
+#[test]
+fn pxe_refuses_what_a_node_in_memory_cannot_have() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster_file = directory.path().join("cluster.yaml");
+    let pxe = ["--target", "pxe", "--url", "http://10.0.0.1"];
+    let validate = |os: &str, node: &str, more: &[&str]| {
+        let text = read(&demo()).replace("spec:\n", &format!("spec:\n  os: {{{os}}}\n"));
+        let text = text.replace(
+            "address: 10.200.0.12",
+            &format!("address: 10.200.0.12{node}"),
+        );
+        fs::write(&cluster_file, text).unwrap();
+        nkd(
+            directory.path(),
+            &[&["validate", "cluster.yaml"], &pxe[..], more].concat(),
+        )
+    };
+    let butane = "variant: fcos\nversion: 1.4.0\nkernel_arguments: {should_not_exist: [quiet]}\n";
+    fs::write(directory.path().join("own.bu"), butane).unwrap();
+    let image = format!(
+        "releaseImage: \"a.example.org/os@sha256:{}\"",
+        "0".repeat(64)
+    );
+    for (os, what) in [
+        ("kernelArguments: [nosmt]", "kernel arguments"),
+        ("butane: [own.bu]", "kernel arguments"),
+        (&image, "`os.releaseImage`"),
+    ] {
+        let disk = "\n      installDisk: /dev/vda";
+        for (node, names) in [("", "cp1, w1"), (disk, "cp1")] {
+            let run = validate(os, node, &[]);
+            let error =
+                format!("error[NKD0410]: {names} would run from memory with pxe, where {what}");
+            assert!(run.stderr.starts_with(&error), "{}", run.stderr);
+        }
+    }
+    let authority = tests().join("clusters/full/report-ca.crt");
+    let run = validate(
+        "ntp: [a.example.org]",
+        "",
+        &["--url-ca", authority.to_str().unwrap()],
+    );
+    assert!(
+        run.stderr.contains("`--url-ca` cannot be used"),
+        "{}",
+        run.stderr
+    );
+    let run = validate("ntp: [a.example.org]", "", &[]);
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
 }
 
 #[test]

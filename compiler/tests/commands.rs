@@ -144,14 +144,14 @@ fn a_sandbox_image_that_kubeadm_does_not_know_is_said() {
     let own = "  runtime: {sandboxImage: r.example.org/pause:3.2}\n  nodes:";
     fs::write(&file, text.replace("  nodes:", own)).unwrap();
     let answer = json(&["images", file.to_str().unwrap()]);
-    let note = answer["note"].as_str().unwrap();
+    let note = answer["notes"][0].as_str().unwrap();
     assert!(
         note.contains("r.example.org/pause:3.2 differs from kubeadm's k8s.gcr.io/pause:3.2"),
         "{note}"
     );
     assert_eq!(answer["images"].as_array().unwrap().len(), 8);
     assert_eq!(
-        json(&["images", demo().to_str().unwrap()])["note"],
+        json(&["images", demo().to_str().unwrap()])["notes"],
         serde_json::Value::Null
     );
 }
@@ -194,8 +194,9 @@ fn completions_and_manual_pages_are_made_from_the_command_line() {
         assert!(succeeds(&["completions", shell]).contains("validate"));
     }
     let directory = tempfile::tempdir().unwrap();
-    succeeds(&["man", directory.path().to_str().unwrap()]);
-    let page = fs::read_to_string(directory.path().join("nkd-compile.1")).unwrap();
+    let pages = directory.path().join("share/man1");
+    succeeds(&["man", pages.to_str().unwrap()]);
+    let page = fs::read_to_string(pages.join("nkd-compile.1")).unwrap();
     assert!(page.contains("CLUSTER.yaml"), "{page}");
 }
 
@@ -299,7 +300,7 @@ fn compile_names_the_nodes_to_which_the_cluster_file_gives_no_name_server() {
     assert_eq!(run.stderr, format!("note: {note}\n"));
     let run = compile(&file, &out, &["--format", "json"]);
     let answer: Value = serde_json::from_str(&run.stdout).unwrap();
-    assert_eq!(answer["note"], note);
+    assert_eq!(answer["notes"][0], note);
 
     fs::write(
         &file,
@@ -339,4 +340,45 @@ fn a_full_standard_output_spoils_answers_but_no_files_and_a_full_standard_error_
         let run = nkd(arguments).stderr(full()).output().unwrap();
         assert_eq!(run.status.code(), Some(status));
     }
+}
+
+#[test]
+fn programs_get_json_on_wrong_usage_too() {
+    for arguments in [
+        &["compile", "--format", "json"][..],
+        &["--format=json", "frobnicate"],
+        &["schema", "--format", "json", "--allow", "NKD9999"],
+    ] {
+        let run = nkd(Path::new("/"), arguments);
+        assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""));
+        let errors: Value = serde_json::from_str(&run.stderr).unwrap();
+        let message = errors["errors"][0]["message"].as_str().unwrap();
+        assert!(message.starts_with("error: "), "{message}");
+    }
+}
+
+#[test]
+fn warnings_are_printed_or_dropped_or_errors() {
+    let directory = tempfile::tempdir().unwrap();
+    let butane = "variant: fcos\nversion: 1.4.0\nstorage: {files: [{path: /a, mode: 644}]}\n";
+    fs::write(directory.path().join("a.bu"), butane).unwrap();
+    let butane = |more: &[&str]| nkd(directory.path(), &[&["butane", "a.bu"], more].concat());
+    let run = butane(&[]);
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
+    assert!(
+        run.stderr.starts_with("warning[NKD0313]: a.bu:3:"),
+        "{}",
+        run.stderr
+    );
+    let plain = run.stdout;
+    let run = butane(&["--format", "json"]);
+    let remarks: Value = serde_json::from_str(&run.stderr).unwrap();
+    assert_eq!(remarks["warnings"][0]["code"], "NKD0313");
+    assert_eq!(remarks["warnings"][0]["line"], 3);
+    assert_eq!(run.stdout, plain);
+    let run = butane(&["--allow", "NKD0313", "--strict"]);
+    assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
+    let run = butane(&["--strict"]);
+    assert_eq!((run.status, run.stdout.as_str()), (Some(3), ""));
+    assert!(run.stderr.starts_with("error[NKD0313]"), "{}", run.stderr);
 }

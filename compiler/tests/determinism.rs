@@ -122,7 +122,7 @@ fn the_order_of_keys_does_not_matter() {
     let text = fs::read_to_string(cluster.file()).unwrap();
     let mut diagnostics = Diagnostics::new();
     let source = diagnostics.add(Path::new("cluster.yaml"), text);
-    let document = yaml::documents(source, &mut diagnostics)[0].to_json();
+    let document = yaml::documents(source, &mut diagnostics).unwrap()[0].to_json();
     let mut outputs = [false, true].map(|reverse| {
         fs::write(cluster.file(), ordered(&document, reverse)).unwrap();
         cluster.compile(&cluster.file(), Path::new("/"), &[])

@@ -264,4 +264,9 @@ fn diff_names_everything_that_changes() {
         );
     }
     assert_eq!(succeeds(&["diff", &before, &before]), "no differences\n");
+    let after = directory.path().join("after");
+    for (out, status) in [(before.as_str(), 0), (after.to_str().unwrap(), 5)] {
+        let run = nkd(Path::new("/"), &["diff", "--exit-code", &before, out]);
+        assert_eq!(run.status, Some(status), "{}", run.stderr);
+    }
 }

@@ -358,7 +358,7 @@ fn taken_or_explained(text: &[u8]) -> Result<(), TestCaseError> {
     std::fs::write(&cluster_file, text).unwrap();
     let mut diagnostics = Diagnostics::new();
     let cluster = nkd::cluster_file::read(&cluster_file, &mut diagnostics);
-    prop_assert_eq!(cluster.is_some(), diagnostics.is_empty());
+    prop_assert_eq!(cluster.is_ok(), diagnostics.is_empty());
     prop_assert!(
         diagnostics.to_string().is_empty() || !diagnostics.to_string().contains("PRIVATE KEY")
     );

@@ -20,7 +20,7 @@ fn root() -> PathBuf {
 fn document(text: &str) -> Option<Value> {
     let mut diagnostics = Diagnostics::new();
     let source = diagnostics.add(Path::new("cluster.yaml"), text.to_owned());
-    let documents = yaml::documents(source, &mut diagnostics);
+    let documents = yaml::documents(source, &mut diagnostics).ok()?;
     Some(documents.first()?.to_json())
 }
 

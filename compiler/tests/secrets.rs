@@ -135,7 +135,7 @@ fn parts_that_are_damaged_or_do_not_belong_together_are_named_and_no_secret_is()
         *changed.pointer_mut(to).unwrap() = value;
         let told = refused(at, &changed);
         assert!(
-            told.contains("error[NKD0401]: changed.json: `"),
+            told.contains("error[NKD0401]: `changed.json`: `"),
             "{to}: {told}"
         );
         assert!(told.contains(&format!("`{part}`")), "{to}: {told}");
@@ -245,7 +245,7 @@ fn an_authority_that_ends_is_noted_in_time_and_refused_before_its_tokens_would_o
     assert_eq!(run.status, Some(0), "{}", run.stderr);
     assert!(
         run.stderr
-            .contains("`authorities.etcd` of the secrets expires in 5"),
+            .contains("`authorities.etcd` of the secrets file expires in 5"),
         "{}",
         run.stderr
     );

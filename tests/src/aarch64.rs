@@ -1,4 +1,4 @@
-//! The agent's tests as programs for aarch64, run by qemu-user on this machine.
+//! Runs the agent's tests for aarch64 in qemu-user on this machine.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,13 +11,13 @@ use crate::tools;
 
 /// The agent's other target.
 const TARGET: &str = "aarch64-unknown-linux-musl";
-/// Runs its programs.
+/// The program that runs aarch64 programs.
 const RUNNER: &str = "qemu-aarch64-static";
-/// An emulated program is slow, and one that hangs must not hold the others up: a nextest profile
-/// with a limit to all of it (`.config/nextest.toml`).
+/// The nextest profile, which has a time limit for all tests (`.config/nextest.toml`). Emulated programs
+/// are slow, and one that hangs must not block the others.
 const PROFILE: &str = "aarch64";
 
-/// Why they can't be run here; `None` when they can.
+/// Why the tests cannot run here, or `None` if they can.
 pub fn hindrance() -> Option<&'static str> {
     let library = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", TARGET])

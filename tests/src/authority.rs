@@ -1,4 +1,4 @@
-//! Certificate authorities of the testbed's own, and servers they vouch for.
+//! The testbed's own certificate authorities, and servers with their certificates.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::command;
 
-/// A certificate authority, and a server it vouches for.
+/// A certificate authority, and a server with a certificate of it.
 pub(crate) struct Authority {
     pub(crate) pem: String,
     pub(crate) server: Arc<ServerConfig>,
 }
 
-/// Makes both anew in a directory. A server's certificate of its own, because clients refuse
-/// authorities as servers.
+/// Makes new files for both in a directory. The server has a certificate of its own, because clients
+/// refuse the certificate of an authority for a server.
 pub(crate) fn new(directory: &Path, address: &str) -> Result<Authority> {
     let (ca, key) = (directory.join("ca.pem"), directory.join("ca.key"));
     let constraints = ["-addext", "keyUsage=critical,keyCertSign"];

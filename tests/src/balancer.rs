@@ -1,5 +1,5 @@
-//! A load balancer for the API of several control planes, as an operator has one beside the
-//! cluster: connections go to the first control plane that takes them.
+//! A load balancer for the API of several control planes, outside of the cluster. It passes each
+//! connection to the first control plane that accepts it.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -15,7 +15,7 @@ use nix::sched::{CloneFlags, setns};
 
 use crate::lab::Lab;
 
-/// Another than the API servers', as balancers often have.
+/// The port of the balancer, which often differs from that of the API servers.
 const PORT: u16 = 7443;
 const API_PORT: u16 = 6443;
 const CONNECT: Duration = Duration::from_millis(500);
@@ -52,7 +52,7 @@ impl Balancer {
         Ok(Self { ended })
     }
 
-    /// What nodes and clients connect to: `spec.kubernetes.endpoint`.
+    /// The host and port to which nodes and clients connect: `spec.kubernetes.endpoint`.
     pub fn endpoint(&self) -> String {
         format!("{}:{PORT}", Lab::GATEWAY)
     }
@@ -79,7 +79,7 @@ fn serve(listener: &TcpListener, targets: &Arc<[SocketAddr]>, ended: &AtomicBool
     }
 }
 
-/// Passes bytes both ways until either side is done. An error ends the connection, no more.
+/// Passes bytes in both directions until either side closes. An error only ends this connection.
 fn forward(client: &TcpStream, targets: &[SocketAddr]) {
     let mut connections = targets
         .iter()

@@ -1,4 +1,4 @@
-//! A shell script in nkd's place, as people write one: what nkd is measured against.
+//! A shell script such as people write, with which nkd is compared.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,8 +10,8 @@ use crate::machine::Machine;
 const UNITS: [&str; 2] = ["nkd-agent.service", "nkd-reporter.service"];
 const SCRIPT: &str = "/etc/nkd-testbed/by-hand.sh";
 
-/// Has a machine that isn't started yet run a script at its next boot, once it is on the network,
-/// and nothing of nkd.
+/// Makes a machine run a script instead of nkd-agent at its next boot, when it is on the network. The
+/// machine must not have been started.
 pub fn instead_of_nkd(machine: &Machine, script: &str, arguments: &str) -> Result<()> {
     let units = machine.root().join("etc/systemd/system");
     for unit in UNITS {
@@ -31,7 +31,7 @@ pub fn instead_of_nkd(machine: &Machine, script: &str, arguments: &str) -> Resul
     Ok(())
 }
 
-/// The value in the middle, or the one between the two there.
+/// The median.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = |at: usize| values.get(at).copied().unwrap_or_default();

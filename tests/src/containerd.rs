@@ -1,5 +1,5 @@
-//! containerd on the nodes: releases that Debian has beside the node's own, and what a node's containerd
-//! has of its plan's images.
+//! containerd on the nodes: further releases from Debian, and checks of the images in a node's
+//! containerd.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
-//! A machine's disk: a file system of its own, in a file of the host's. On it is what the machine
-//! writes, over the image's layers.
+//! A machine's disk: a file system in a file of the host. It holds what the machine writes, over the
+//! layers of the image.
 //!
-//! It can fail as a disk does whose power is cut: what was not synced by then is gone.
+//! A power cut can be simulated: the data that were not synced are then lost.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

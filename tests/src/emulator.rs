@@ -1,4 +1,4 @@
-//! A whole computer in software: slow, but with a clock of its own.
+//! A computer that QEMU emulates: slow, but with a clock of its own.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,5 @@
-//! The events that a machine's agent has written down, read on the host, so that waiting for one takes
-//! the machine nothing and is over within milliseconds of it.
+//! The events that a machine's agent has written. They are read on the host, so that waiting does not use
+//! the machine's processors, and ends within milliseconds after the event.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Something else than the cluster's API at the cluster's endpoint, for nodes that wait for it.
+//! A server at the cluster's endpoint that is not the cluster's API, for tests of waiting nodes.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

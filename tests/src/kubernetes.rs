@@ -119,6 +119,11 @@ impl Kubernetes {
             .with_context(|| format!("Kubernetes {version} has no image {component}"))
     }
 
+    /// The names of its images, as its kubeadm lists them.
+    pub fn image_names(&self) -> &[String] {
+        &self.names
+    }
+
     /// The host whose images these are, such as `registry.k8s.io`.
     pub fn registry(&self) -> Result<String> {
         let name = self.image("pause")?;

@@ -1,4 +1,4 @@
-//! A lab: a network of its own that machines are plugged into.
+//! A lab: a separate network for machines.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

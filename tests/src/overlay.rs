@@ -1,5 +1,6 @@
-//! What only the testbed needs of a node, as a user's own Ignition file, so that the product knows
-//! nothing of testbeds: network interface, pod network, and what nspawn withholds.
+//! The settings that a node needs only in the testbed, as a user's own Ignition file, so that nkd
+//! contains nothing for the testbed: the network interface, the pod network, and replacements for what
+//! nspawn does not allow.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,5 +1,5 @@
-//! A registry of the operator's: Debian's docker-registry, with a certificate of an authority of its
-//! own, for one user only. All its images are in one project, as in Harbor.
+//! The operator's registry: Debian's docker-registry, with a certificate of its own authority, for one
+//! user. All its images are in one project, as in Harbor.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,17 +15,17 @@ use crate::{authority, command};
 
 /// What its images' names begin with.
 const PROJECT: &str = "k8s";
-/// STAND-IN: who gives tokens to the user of a registry.
+/// STAND-IN: the server that issues tokens to the user of a registry.
 const TOKEN_SERVER: &str = include_str!("../recipes/standins/token-server.py");
 const TOKEN_SERVER_PORT: u16 = 5001;
 
-/// How a user shows a registry who they are.
+/// How a user authenticates to a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Login {
-    /// By name and password, to the registry itself.
+    /// With name and password, to the registry itself.
     Basic,
-    /// By a token, which a server of its own gives for name and password, as Docker Hub, GHCR, Quay and GitLab
-    /// have it.
+    /// With a token that a token server issues for name and password, as with Docker Hub, GHCR, Quay and
+    /// GitLab.
     Token,
 }
 

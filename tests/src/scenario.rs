@@ -1,5 +1,4 @@
-//! What every scenario of the product begins with: the demo's cluster file, fitted to a lab of its
-//! own.
+//! The beginning of every scenario: the demo's cluster file, adapted to a lab of its own.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,9 +1,9 @@
-//! Leaves nothing behind.
+//! Removes everything that a lab has created.
 //!
-//! A lab is a directory in the cache. Everything the lab makes outside of it (network namespace,
-//! cgroups, mounts, loop devices) bears the directory's name, so the directory alone is enough to take all of it
-//! down: when the lab is dropped, when a signal ends its owner, and when its owner was killed and
-//! the next lab finds the directory no longer locked.
+//! A lab is a directory in the cache. Everything that the lab creates outside of it (network namespace,
+//! cgroups, mounts, loop devices) has the directory's name in its own name, so the directory is
+//! sufficient to find and remove all of it. This happens when the lab is dropped, when a signal ends its
+//! process, and, if its process was killed, when the next lab finds the directory unlocked.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! What a process of a machine has used, read on the host, so that looking takes the machine nothing.
+//! The resources that a process of a machine has used. They are read on the host, so that the measurement
+//! does not use the machine's processors.
 
 use std::fs;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A web server of the operator's: nginx, with plain files.
+//! The operator's web server: nginx with files.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -63,7 +63,7 @@ fn updates_wait_a_taken_port_is_named_and_hooks_run_on_the_way_to_ready() {
     };
     let message = await_event(&machine, 0, PATIENCE, taken).unwrap().message;
     assert!(
-        message.contains("port 10250 is taken by socat (process ")
+        message.contains("port 10250 is already used by socat (process ")
             && message.contains(" of squatter.service)"),
         "{message}"
     );

@@ -2,11 +2,13 @@
 //! node's documents, a dry run, and the phases that use the authorities and keys.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nkd::compile::{self, Request};
+use nkd_contract::paths;
 use nkd_document::Diagnostics;
 use nkd_model::version::{KubeadmApi, Version};
 use serde_json::{Value, json};
@@ -147,6 +149,29 @@ fn unpack(root: &Path, ignition: &str) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, nkd_ignition::decode(source, compression).unwrap()).unwrap();
     }
+}
+
+#[test]
+fn a_control_planes_plan_has_the_images_that_kubeadm_lists() {
+    requirements::ensure(Purpose::Tests).unwrap();
+    let kubernetes = Kubernetes::chosen(&Cache::open().unwrap()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let cluster_file = format!(
+        "apiVersion: nkd.openeuler.org/v1alpha1\nkind: Cluster\nmetadata: {{name: real}}\n\
+         spec:\n  kubernetes: {{version: {}}}\n  nodes:\n    \
+         - {{name: cp1, role: control-plane, address: 10.200.0.11}}\n",
+        kubernetes.version()
+    );
+    unpack_nodes(directory.path(), &cluster_file);
+    let plan = directory.path().join("cp1").join(&paths::PLAN[1..]);
+    let plan: Value = serde_json::from_slice(&fs::read(plan).unwrap()).unwrap();
+    let required = plan["images"]["required"].as_array().unwrap();
+    let planned: BTreeSet<_> = required
+        .iter()
+        .map(|image| image["name"].as_str().unwrap())
+        .collect();
+    let listed = kubernetes.image_names().iter().map(String::as_str);
+    assert_eq!(planned, listed.collect());
 }
 
 #[test]

@@ -6,19 +6,19 @@ use crate::{Digest, Invalid};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The source returns an error.
-    #[error("it cannot be read: {0}")]
+    #[error("cannot read the bundle: {0}")]
     Io(#[from] io::Error),
     /// The bundle ends too early.
-    #[error("it is truncated: it ends after {at} bytes")]
+    #[error("the bundle is truncated: it ends after {at} bytes")]
     Truncated {
         /// How many uncompressed bytes there are.
         at: u64,
     },
     /// The file is not an image bundle.
-    #[error("it is not an image bundle: {0}")]
+    #[error("not an image bundle: {0}")]
     NotABundle(String),
     /// The bundle contains something else than the index and the manifests state.
-    #[error("byte {at}: expected {expected}, found {found}")]
+    #[error("at byte {at} of the bundle: expected {expected}, but found {found}")]
     Unexpected {
         /// The position in the uncompressed bundle.
         at: u64,
@@ -30,7 +30,7 @@ pub enum Error {
     /// The index or a manifest is invalid.
     #[error("{what}: {reason}")]
     Invalid {
-        /// Which of them.
+        /// Whether it is the index or which manifest.
         what: String,
         /// What is wrong with it.
         reason: Invalid,

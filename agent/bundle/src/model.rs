@@ -114,30 +114,29 @@ pub(crate) struct Listed {
 pub(crate) fn read_index(json: &[u8]) -> Result<Vec<Listed>, Invalid> {
     let index: Index = serde_json::from_slice(json)?;
     if index.manifests.len() > MAX_IMAGES {
-        return Err(Invalid::other(format!(
-            "it has more than {MAX_IMAGES} images"
-        )));
+        return Err(Invalid::other(format!("more than {MAX_IMAGES} images")));
     }
     let mut names = BTreeSet::new();
     let mut listed = Vec::new();
     let mut bytes = 0_u64;
     for mut manifest in index.manifests {
         let name = manifest.annotations.remove(NAME);
-        let name = name.ok_or_else(|| Invalid::other(format!("an image lacks {NAME}")))?;
+        let name =
+            name.ok_or_else(|| Invalid::other(format!("an image has no annotation {NAME}")))?;
         if !is_printable(&name) {
             return Err(Invalid::other(format!(
                 "{name:?} is not the name of an image"
             )));
         }
         if !names.insert(name.clone()) {
-            return Err(Invalid::other(format!("{name} is in it twice")));
+            return Err(Invalid::other(format!("duplicate image {name}")));
         }
         let platform = manifest.platform.filter(|platform| platform.os == "linux");
         let platform =
             platform.ok_or_else(|| Invalid::other(format!("{name} is not for Linux")))?;
         bytes = bytes.saturating_add(manifest.blob.size);
         if bytes > MANIFESTS_LIMIT {
-            return Err(Invalid::other("its manifests are too large"));
+            return Err(Invalid::other("the manifests are too large"));
         }
         listed.push(Listed {
             name,
@@ -178,7 +177,7 @@ impl Image {
     ) -> Result<Self, Invalid> {
         let manifest: ImageManifest = serde_json::from_slice(&manifest_bytes)?;
         if manifest.config.blob.size > JSON_LIMIT {
-            return Err(Invalid::other("its configuration is too large"));
+            return Err(Invalid::other("the image configuration is too large"));
         }
         let layers = manifest.layers.into_iter().map(|layer| Layer {
             blob: layer.blob,
@@ -200,7 +199,9 @@ impl Image {
             .blobs()
             .try_fold(0_u64, |sum, blob| sum.checked_add(blob.size));
         if total.is_none_or(|total| total > u64::MAX / 4) {
-            return Err(Invalid::other("its layers are larger than anything"));
+            return Err(Invalid::other(
+                "the sizes of the layers are impossibly large",
+            ));
         }
         Ok(image)
     }

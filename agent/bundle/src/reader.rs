@@ -246,17 +246,19 @@ impl<S: Read> Head<S> {
         let (path, bytes) = OCI_LAYOUT;
         let mut found = [0; 512];
         self.exact(&mut found).map_err(|error| match error {
-            Error::Truncated { .. } => Error::NotABundle("it is too short".to_owned()),
+            Error::Truncated { .. } => Error::NotABundle("the file is too short".to_owned()),
             other => other,
         })?;
         if found != header(path, bytes.len() as u64)? {
             let found = describe(&found);
-            return Err(Error::NotABundle(format!("it begins with {found}")));
+            return Err(Error::NotABundle(format!("the file begins with {found}")));
         }
         let mut found = vec![0; bytes.len()];
         self.exact(&mut found)?;
         if found != bytes {
-            return Err(Error::NotABundle(format!("{path} is of another version")));
+            return Err(Error::NotABundle(format!(
+                "{path} is for another version of the OCI image layout"
+            )));
         }
         self.zeros(padding(bytes.len() as u64))
     }
@@ -303,7 +305,7 @@ impl<S: Read> Head<S> {
         let mut found = [0; 512];
         self.exact(&mut found)?;
         if found != [0; 512] {
-            return Err(unexpected(at, "the end", &found));
+            return Err(unexpected(at, "the end of the bundle", &found));
         }
         self.zeros(512)?;
         let mut more = [0; 1];
@@ -331,14 +333,14 @@ fn unexpected(at: u64, expected: &str, found: &[u8; 512]) -> Error {
     }
 }
 
-/// Describes the header of a tar for a person. The header may contain anything.
+/// Describes the header of a tar archive for people. The header may have any content.
 fn describe(found: &[u8; 512]) -> String {
     let header = tar::Header::from_byte_slice(found);
     let name = String::from_utf8_lossy(&header.path_bytes()).into_owned();
     let name: String = name.chars().take(100).collect();
     match header.entry_size() {
-        _ if found == &[0; 512] => "the end".to_owned(),
+        _ if found == &[0; 512] => "the end of an archive".to_owned(),
         Ok(size) if header.cksum().is_ok() => format!("{name:?} of {size} bytes"),
-        _ => "no header of a tar".to_owned(),
+        _ => "data that are not a tar header".to_owned(),
     }
 }

@@ -150,7 +150,7 @@ fn a_tag_twice_and_a_name_that_is_an_option_are_invalid() {
     let twice = bundle(&[("a:1", vec![vec![1]]), ("a:1", vec![vec![2]])]);
     let option = bundle(&[("--all", vec![vec![1]])]);
     for (bundle, said) in [
-        (twice, "a:1 is in it twice"),
+        (twice, "duplicate image a:1"),
         (option, "\"--all\" is not the name"),
     ] {
         let error = read(&bundle.bytes, None).unwrap_err().to_string();

@@ -69,8 +69,8 @@ causes! {
         "nkd-agent encountered an unexpected error."
         "Report this as a bug, with the output of `journalctl -u nkd-agent.service`.";
     AgentCutOff "agent.cut-off" Transient
-        "nkd-agent was killed again and again in the middle of a stage, until the budget of the stage was used up. It has stopped."
-        "Find out what kills it: run `journalctl -u nkd-agent.service` and `journalctl -k`. Most often the machine has too little memory. Then run `nkd-agent retry`.";
+        "nkd-agent was killed again and again in the middle of a stage, until the budget of the stage was used up. nkd-agent has stopped."
+        "Find out what kills nkd-agent: run `journalctl -u nkd-agent.service` and `journalctl -k`. Most often the machine has too little memory. Then run `nkd-agent retry`.";
     AgentSync "agent.sync" Transient
         "The results of a stage could not be written to the disk."
         "Look for disk errors: run `journalctl -k`.";
@@ -147,7 +147,7 @@ causes! {
         "The data of an image do not match the digest in the plan. nkd-agent has not loaded the image."
         "Copy the bundle again and run `nkd-agent retry`. If `nkd bundle verify` reports that the original is damaged, create a new bundle.";
     ImagesArchitecture "images.architecture" Permanent
-        "The images are for another CPU architecture than this machine's."
+        "The images are for another CPU architecture than that of this machine."
         "Create a bundle for this architecture (`nkd bundle create --arch`), compile with it, and provision the node again.";
     ImagesDisk "images.disk-full" Transient
         "The disk has too little free space for the images."
@@ -168,7 +168,7 @@ causes! {
         "The cluster's API answers but is not ready for this node to join. The node waits for it."
         "Wait for the init node. If nothing changes, run `nkd-agent status` on the init node.";
     GateToken "gate.token-unknown" Transient
-        "The cluster's API does not know this node's bootstrap token: `kubeadm init` has not created it yet, or it has expired. The node waits."
+        "The cluster's API does not accept this node's bootstrap token: `kubeadm init` has not created the token yet, or the token has expired. The node waits."
         "Wait for the init node: `kubeadm init` creates the tokens last. If the cluster has been up for longer, create a token on a control plane with `kubeadm token create`, and write it to /etc/nkd/token on this node. While the node waits, it uses the new token within a minute.";
     GateEtcdQuorum "gate.etcd-quorum" Transient
         "The cluster's API is down because etcd has lost its quorum. This node has not restored the quorum yet, and waits."
@@ -177,7 +177,7 @@ causes! {
         "kubeadm failed."
         "Read the output of kubeadm: run `journalctl -u nkd-agent.service`.";
     KubeadmUnreachable "kubeadm.api-unreachable" Transient
-        "nkd-agent cannot reach the API server that it asks whether this node has joined. Until then it resets nothing."
+        "nkd-agent cannot reach the API server, which it asks whether this node has joined. nkd-agent resets nothing before it has an answer."
         "Check that a control plane is up and that this machine can reach the address in the message.";
     KubeadmUntrusted "kubeadm.api-untrusted" Transient
         "The server that nkd-agent asks whether this node has joined is not the API server of this cluster. nkd-agent resets nothing."
@@ -204,7 +204,7 @@ causes! {
         "The control plane that an earlier attempt created on this machine does not come up. nkd-agent does not reset it, because the cluster may depend on it."
         "Read the journal of kubelet (`journalctl -u kubelet`) and the logs of the static pods (/var/log/pods). To start again from nothing, run `kubeadm reset` and then `nkd-agent retry`. On the init node, this deletes the cluster's data on this machine.";
     KubeadmEtcd "kubeadm.etcd-member" Transient
-        "etcd may still list this node as a member from an earlier attempt. nkd-agent could not ask etcd, or could not remove the member. It resets nothing until it can."
+        "etcd may still list this node as a member from an earlier attempt. nkd-agent could not ask etcd, or could not remove the member. nkd-agent resets nothing until the member is removed."
         "Check that etcd on the other control planes is healthy. The message contains the answer of etcd.";
     KubeadmEtcdQuorum "kubeadm.etcd-quorum" Transient
         "etcd has no leader, because too few of its members answer. Without a leader no member can be added or removed. nkd-agent waits and changes nothing on this node."

@@ -322,13 +322,13 @@ pub enum PlanError {
         found: u32,
     },
     /// The plan requires a feature that this agent does not know.
-    #[error("the plan requires `{feature}`, which this agent doesn't know")]
+    #[error("the plan requires `{feature}`, which this agent does not support")]
     Requires {
         /// The first such feature.
         feature: String,
     },
     /// The document is not a plan.
-    #[error("the plan can't be read: {0}")]
+    #[error("cannot read the plan: {0}")]
     Invalid(#[from] serde_json::Error),
 }
 

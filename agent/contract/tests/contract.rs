@@ -39,7 +39,7 @@ fn a_plan_that_requires_what_this_agent_does_not_know_is_refused_by_that_name() 
     let error = Plan::parse(plan).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the plan requires `novelty`, which this agent doesn't know"
+        "the plan requires `novelty`, which this agent does not support"
     );
 }
 

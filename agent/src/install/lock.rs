@@ -1,4 +1,4 @@
-//! One worker at a time: a second one would reset what the first is making.
+//! Ensures that only one worker process runs at a time: a second one would reset the work of the first.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -10,16 +10,16 @@ use nkd_contract::paths;
 
 use crate::system::Root;
 
-/// Held for as long as this lives, and no longer than its process.
+/// The lock is held as long as this value exists, and released when the process ends.
 #[derive(Debug)]
 pub(crate) struct InstallLock {
     _file: Flock<File>,
 }
 
-/// Takes the lock, without waiting.
+/// Takes the lock without waiting for it.
 ///
 /// # Errors
-/// Another process holds it, which the error names; or the file can't be opened.
+/// Another process holds the lock, which the error names, or the file cannot be opened.
 pub(crate) fn take(root: &Root) -> anyhow::Result<InstallLock> {
     let path = root.path(paths::LOCK);
     let opened = path
@@ -37,7 +37,7 @@ pub(crate) fn take(root: &Root) -> anyhow::Result<InstallLock> {
             let mut holder = String::new();
             let _ = file.read_to_string(&mut holder);
             Err(anyhow!(
-                "process {holder} is installing this node already; follow it with `nkd-agent status --follow`"
+                "process {holder} is already installing this node; follow it with `nkd-agent status --follow`"
             ))
         }
         Err((_, error)) => Err(error).context(paths::LOCK),

@@ -1,4 +1,4 @@
-//! The worker: takes the node from its plan to Ready, across failures, restarts and reboots.
+//! The worker process: takes the node from its plan to Ready, across failures, restarts and reboots.
 
 mod lock;
 mod ready;
@@ -28,14 +28,14 @@ pub(crate) enum Outcome {
     Ready,
     /// An administrator has to act; the event log has the cause.
     Stopped,
-    /// The agent's own state can't be read or written. systemd starts the agent again later.
+    /// The agent's own state cannot be read or written. systemd starts the agent again later.
     Lost,
 }
 
 /// Installs the node in these stages, or resumes its installation.
 ///
 /// # Errors
-/// Another process is installing the node, or the lock can't be taken.
+/// Another process is installing the node, or the lock cannot be taken.
 pub(crate) fn install(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     let _lock = lock::take(root)?;
     Ok(begin(root, stages).unwrap_or_else(|error| {
@@ -45,7 +45,7 @@ pub(crate) fn install(root: &Root, stages: StageList) -> anyhow::Result<Outcome>
 }
 
 /// # Errors
-/// The agent's own state can't be read or written.
+/// The agent's own state cannot be read or written.
 fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     // The unit counts as started although its work isn't done, so that the boot doesn't wait for a cluster.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -61,7 +61,7 @@ fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     let mut state = saved.unwrap_or_else(|| WorkerState::new(digest.clone(), boot.clone(), stages));
     if state.plan != digest {
         let message = format!(
-            "the installation was begun with another plan, {}",
+            "the installation began with another plan, {}",
             short(&state.plan)
         );
         return stop(&mut announcer, &Fault::new(Cause::PlanChanged, message));
@@ -80,7 +80,7 @@ fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     worker.work(news)
 }
 
-/// Moves the saved state to the step after this start; returns the news of that.
+/// Moves the saved state to the step that follows this start, and returns the news about it.
 fn restart(plan: &Plan, stages: StageList, state: &mut WorkerState, boot: String) -> News {
     let began = beginning(plan, state, &boot);
     let left = state.step;
@@ -96,7 +96,7 @@ fn restart(plan: &Plan, stages: StageList, state: &mut WorkerState, boot: String
     state.advance(input, stages);
     match (left, state.step) {
         (Step::Running { stage, attempt, .. }, Step::Failed { .. }) => {
-            let message = format!("attempt {attempt} was interrupted, like those before it");
+            let message = format!("attempt {attempt} was interrupted, like the attempts before it");
             let mut news = News::of(Kind::Failed, stage, attempt, message);
             news.cause = Some(Cause::AgentCutOff);
             news
@@ -105,7 +105,7 @@ fn restart(plan: &Plan, stages: StageList, state: &mut WorkerState, boot: String
     }
 }
 
-/// The message with which the work begins.
+/// The first message of this start.
 fn beginning(plan: &Plan, state: &WorkerState, boot: &str) -> String {
     match state.step {
         _ if state.events.is_empty() => {
@@ -120,7 +120,8 @@ fn beginning(plan: &Plan, state: &WorkerState, boot: &str) -> String {
     }
 }
 
-/// Announces why nothing can be done. No state is saved, because the next start comes to the same result.
+/// Announces a fault that prevents the installation from starting. No state is saved, because the next
+/// start has the same result.
 fn stop(announcer: &mut Announcer, fault: &Fault) -> anyhow::Result<Outcome> {
     let mut news = News::new(Kind::Failed, fault.message());
     news.cause = Some(fault.cause);

@@ -7,10 +7,10 @@ use super::updates;
 use crate::system::Root;
 use crate::system::files::write_atomic;
 
-/// Writes the marks of a Ready node. This can be repeated.
+/// Writes the markers of a Ready node. This can be repeated.
 ///
 /// # Errors
-/// A mark can't be written.
+/// A marker cannot be written.
 pub(crate) fn mark(root: &Root) -> anyhow::Result<()> {
     write_atomic(&root.path(paths::CAPI_SENTINEL), b"success\n", 0o644)
         .context(paths::CAPI_SENTINEL)?;

@@ -1,4 +1,4 @@
-//! What the worker remembers across crashes and reboots.
+//! The state that the worker process saves across crashes and reboots.
 
 use std::io;
 use std::time::Duration;
@@ -17,30 +17,30 @@ use crate::system::files::{read_if_exists, with_reserve, write_atomic};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WorkerState {
-    /// Digest of the plan this installation is of.
+    /// The digest of the plan of this installation.
     pub(crate) plan: String,
-    /// The boot this was written on.
+    /// The boot on which the state was written.
     pub(crate) boot: String,
-    /// How long after the start of that boot.
+    /// The time of writing, since the start of that boot.
     pub(crate) at: Duration,
-    /// The stages that were ever due, so that a release that lacks the furthest of them knows how far the installation
-    /// was by the others.
+    /// The stages that were ever due. A release that does not have the last of them uses the others to
+    /// determine how far the installation was.
     pub(crate) reached: Vec<Word<Stage>>,
-    /// Where the installation is.
+    /// The current step of the installation.
     pub(crate) step: Step,
-    /// The least that was ever left to do in this stage, where it is counted.
+    /// The smallest amount that was ever left to do in this stage, if the stage counts it.
     #[serde(default)]
     pub(crate) left: Option<u64>,
-    /// The events of the last step. They are saved here first and written to the log second, so that a crash
-    /// in between neither loses nor repeats one.
+    /// The events of the last step. They are saved here first, and then written to the log, so that a
+    /// crash in between neither loses nor repeats an event.
     pub(crate) events: Vec<Event>,
-    /// Fields of a later release, kept for it.
+    /// Fields of a later release, which are kept for it.
     #[serde(flatten)]
     pub(crate) unknown_fields: Map<String, Value>,
 }
 
 impl WorkerState {
-    /// The beginning of an installation in these stages.
+    /// The state at the beginning of an installation with these stages.
     pub(crate) fn new(plan: String, boot: String, stages: StageList) -> Self {
         Self {
             plan,
@@ -54,7 +54,7 @@ impl WorkerState {
         }
     }
 
-    /// Moves to the step after a change.
+    /// Moves to the step that follows a change.
     pub(crate) fn advance(&mut self, input: Change, stages: StageList) {
         self.step = self.step.on(input, stages, self.furthest(stages));
         if let Step::Due { stage, attempt, .. } = self.step {
@@ -75,11 +75,11 @@ impl WorkerState {
         })
     }
 
-    /// The state that was saved last. If it can't be parsed, the installation starts with its first stage:
-    /// every stage checks by itself what is already done.
+    /// The state that was saved last. If it cannot be parsed, the installation starts with the first
+    /// stage, because every stage checks what is already done.
     ///
     /// # Errors
-    /// The file can't be read or written.
+    /// The file cannot be read or written.
     pub(crate) fn load(root: &Root, stages: StageList) -> io::Result<Option<Self>> {
         let Some(json) = read_if_exists(&root.path(paths::STATE))? else {
             return Ok(None);
@@ -87,21 +87,21 @@ impl WorkerState {
         Ok(Self::parse(&json, stages)
             .inspect_err(|error| {
                 log::warn!(
-                    "starting with the first stage, because the saved state can't be read: {error}"
+                    "starting with the first stage, because the saved state cannot be read: {error}"
                 );
             })
             .ok())
     }
 
-    /// Reads a state of any release. One in a step that this release doesn't have goes on with the first stage, since
-    /// every stage finds out by itself what is done already.
+    /// Parses a state of any release. If this release does not have the step, the installation continues
+    /// with the first stage, because every stage checks what is already done.
     fn parse(json: &[u8], stages: StageList) -> serde_json::Result<Self> {
         let mut state: Value = serde_json::from_slice(json)?;
         if let Some(step) = state.get_mut("step")
             && let Err(error) = Step::deserialize(&*step)
         {
             log::warn!(
-                "going on with the first stage, for the step of the state can't be read: {error}"
+                "continuing with the first stage, because the step in the saved state cannot be read: {error}"
             );
             *step = serde_json::to_value(Step::first(stages))?;
         }
@@ -115,10 +115,10 @@ impl WorkerState {
         serde_json::from_value(state)
     }
 
-    /// Saves the state; it is on the disk when this returns.
+    /// Saves the state. It is on the disk when this returns.
     ///
     /// # Errors
-    /// The file can't be read or written.
+    /// The file cannot be read or written.
     pub(crate) fn save(&self, root: &Root) -> io::Result<()> {
         let (path, json) = (root.path(paths::STATE), serde_json::to_vec(self)?);
         with_reserve(&path, || write_atomic(&path, &json, 0o600))

@@ -1,4 +1,4 @@
-//! The steps of an installation, and the one function that moves from one to the next.
+//! The steps of an installation, and the only function that moves from one step to the next.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::stages::StageList;
 
-/// Where the installation is. Times are in milliseconds and come from the monotonic clock, since
-/// the wall clock may jump while the first stage sets it.
+/// A step of an installation. Times are in milliseconds and come from the monotonic clock, because the
+/// wall clock may jump when the first stage sets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case")]
 pub(crate) enum Step {
-    /// An attempt at a stage is to begin after a delay.
+    /// An attempt at a stage will begin after a delay.
     Due {
         /// The stage.
         stage: Stage,
@@ -20,7 +20,7 @@ pub(crate) enum Step {
         attempt: u32,
         /// How long to wait first.
         delay: u64,
-        /// What the stage has used of its budget.
+        /// The part of the stage's budget that is used up.
         spent: u64,
     },
     /// An attempt has begun.
@@ -29,40 +29,41 @@ pub(crate) enum Step {
         stage: Stage,
         /// The attempt, from 1.
         attempt: u32,
-        /// What the stage had used of its budget before.
+        /// The part of the stage's budget that was used up before.
         spent: u64,
     },
-    /// The budget is used up. The node counts as failed, but the stage is retried every few minutes, because
-    /// the cause may be removed elsewhere.
+    /// The budget is used up. The node counts as failed, but the agent retries the stage every few
+    /// minutes, because the cause may disappear without a person.
     Exhausted {
         /// The stage.
         stage: Stage,
-        /// The attempt that is next.
+        /// The next attempt.
         attempt: u32,
         /// How long to wait first.
         delay: u64,
     },
     /// The node is Ready.
     Ready,
-    /// Stopped for good.
+    /// The installation has stopped.
     Failed {
-        /// The stage it stopped in.
+        /// The stage in which it stopped.
         stage: Stage,
     },
 }
 
-/// What happens to an installation.
+/// A change that leads to the next step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Change {
-    /// The worker started on another boot than before.
+    /// The worker process started on another boot than before.
     Rebooted,
-    /// The worker started again on the same boot, between attempts or because a person asked.
+    /// The worker process started again on the same boot, between two attempts or because a person has
+    /// restarted it.
     Restarted,
-    /// The worker started again on the same boot, and its attempt had not ended.
+    /// The worker process started again on the same boot, and its attempt had not ended.
     CutOff {
         /// How long ago the attempt began.
         since: Duration,
-        /// How long its stage may go on failing.
+        /// The budget of its stage.
         budget: Duration,
     },
     /// The attempt that was due begins.
@@ -73,26 +74,26 @@ pub(crate) enum Change {
     Faulted(Failure),
 }
 
-/// A failed attempt, and what is to follow.
+/// A failed attempt, and the delays after it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Failure {
-    /// Whether trying again can help.
+    /// Whether another attempt can help.
     pub(crate) class: Class,
     /// How long the attempt took.
     pub(crate) took: Duration,
-    /// Whether the stage got further than in any attempt before, which restores its whole budget.
+    /// Whether the stage got further than in all earlier attempts, which restores its whole budget.
     pub(crate) advanced: bool,
-    /// How long the stage may go on failing.
+    /// The budget of the stage.
     pub(crate) budget: Duration,
-    /// How long to wait before the next attempt.
+    /// The delay before the next attempt.
     pub(crate) delay: Duration,
-    /// How long to wait when the budget is used up.
+    /// The delay if the budget is used up.
     pub(crate) pause: Duration,
 }
 
-/// An interrupted attempt uses at most one part in so many of the budget, because its end is unknown. A worker
-/// that is stopped for a night resumes, and a worker that is killed in every attempt still reaches the end of
-/// its budget.
+/// An interrupted attempt uses up at most the budget divided by this number, because the time of its end
+/// is unknown. So a worker process that is stopped for a night resumes, and one that is killed in every
+/// attempt still reaches the end of its budget.
 const CUT_OFF_ATTEMPTS: u32 = 10;
 
 impl Step {
@@ -110,8 +111,8 @@ impl Step {
         }
     }
 
-    /// The step after this one in these stages, where `reached` is the furthest stage that was ever due. What
-    /// can't happen in a step leaves it as it is.
+    /// The step after this one, where `reached` is the furthest stage that was ever due. A change that
+    /// cannot happen in a step does not change it.
     #[must_use]
     pub(crate) fn on(self, input: Change, stages: StageList, reached: Stage) -> Self {
         match (self, input) {
@@ -159,8 +160,9 @@ impl Step {
         }
     }
 
-    /// The step after a failed attempt. After the first attempt, and after each that got further, there is
-    /// always one more: such an attempt may have used the whole budget and failed for a passing reason.
+    /// The step after a failed attempt. After the first attempt, and after each attempt that made
+    /// progress, there is always another one, because such an attempt may have used up the whole budget
+    /// and failed for a temporary reason.
     fn failed(self, failure: Failure) -> Self {
         let Failure { budget, delay, .. } = failure;
         let (stage, attempt, spent) = match self {

@@ -1,16 +1,17 @@
-//! Starts the automatic updates of the OS once the node is Ready. Updates reboot the machine, so they are held
-//! until then by conditions in drop-ins of the OS image, which no power cut can undo.
+//! Starts the automatic updates of the OS when the node is Ready. Updates reboot the machine, so
+//! conditions in drop-ins of the OS image prevent them until then. A power cut cannot undo these
+//! conditions.
 
 use crate::system::Root;
 
-/// The units that are held and aren't started by a timer. The drop-ins are
+/// The units that are prevented from starting, and that no timer starts. The drop-ins are
 /// `systemd/usr/lib/systemd/system/UNIT.d/50-nkd.conf`.
 pub(crate) const HELD: [&str; 1] = ["zincati.service"];
 
-/// Where units are.
+/// The directories of units.
 const UNITS: [&str; 2] = ["/etc/systemd/system", "/usr/lib/systemd/system"];
 
-/// Starts the units that are enabled and were held. If this is interrupted, the next boot starts them.
+/// Starts those of these units that are enabled. If this is interrupted, the next boot starts them.
 pub(crate) fn release(root: &Root) {
     let systemctl = |words: &[&str]| root.command("systemctl").args(words).run();
     for unit in HELD {
@@ -22,7 +23,7 @@ pub(crate) fn release(root: &Root) {
             && let Err(error) = systemctl(&["--no-block", "start", unit])
         {
             log::warn!(
-                "{unit} couldn't be started: {:#}",
+                "{unit} could not be started: {:#}",
                 anyhow::Error::from(error)
             );
         }

@@ -13,7 +13,8 @@ use crate::stages::{self, Fault, Node, StageList, can_report};
 use crate::system::files::give_up_reserve;
 use crate::system::{self, Root};
 
-/// Bounds of the pause before a stage is retried whose budget is used up. The pause is as long as the budget.
+/// The limits of the pause before a stage is retried whose budget is used up. Between these limits, the
+/// pause is as long as the budget.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 
@@ -27,12 +28,12 @@ pub(super) struct Worker<'a> {
     cause: Option<Cause>,
 }
 
-/// An attempt that is over.
+/// An attempt that has ended.
 struct Ended {
     stage: Stage,
     attempt: u32,
     took: Duration,
-    /// Whether it got further than any before it.
+    /// Whether it got further than all earlier attempts.
     advanced: bool,
     result: Result<(), Fault>,
 }
@@ -55,10 +56,10 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Runs the installation from its current step to its end; `news` announces the start.
+    /// Runs the installation from its current step to its end. `news` is announced first.
     ///
     /// # Errors
-    /// The agent's own state can't be written.
+    /// The agent's own state cannot be written.
     pub(super) fn work(&mut self, news: News) -> anyhow::Result<Outcome> {
         if self.state.step != Step::Ready {
             self.save([news])?;
@@ -155,7 +156,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Records a success; `first` is announced before it.
+    /// Records a success. `first` is announced before it.
     fn succeeded(&mut self, ended: &Ended, first: Option<News>) -> anyhow::Result<()> {
         self.state.advance(Change::Succeeded, self.stages);
         let message = format!("done in {:.1} s", ended.took.as_secs_f32());
@@ -167,7 +168,7 @@ impl<'a> Worker<'a> {
         self.save(first.into_iter().chain([done]).chain(ready))
     }
 
-    /// Takes the step after a failure and returns the news of it.
+    /// Moves to the step after a failure, and returns the news about it.
     fn failed(&mut self, ended: &Ended, fault: &Fault) -> News {
         let (stage, attempt) = (ended.stage, ended.attempt);
         let budget = self.plan.budget(stage);
@@ -207,7 +208,7 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// A random pause, so that nodes that failed together don't retry together.
+/// A random pause, so that nodes that failed at the same moment do not retry at the same moment.
 fn pause(budget: Duration) -> Duration {
     let longest = budget.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
     longest.mul_f64(0.5 + fastrand::f64() / 2.0)

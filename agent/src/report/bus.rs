@@ -1,4 +1,4 @@
-//! The D-Bus part.
+//! The part of the reporter that serves D-Bus.
 
 use std::borrow::Cow;
 use std::sync::mpsc::Sender;
@@ -23,12 +23,12 @@ use crate::system::{Backoff, TICK};
 /// How long the bus may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves the node on the system bus, for ever. A lost connection is made again: the callbacks
-/// of the same process have no part in it. Says once through `set_up` that the first attempt at
-/// it was made.
+/// Serves the node on the system bus, without end. If the connection is lost, it connects again;
+/// callbacks continue meanwhile. Reports once through `set_up` that the first attempt to connect has
+/// ended.
 ///
 /// # Errors
-/// The event log can't be read.
+/// The event log cannot be read.
 pub(super) fn serve(
     mut events: EventFollower,
     pulse: &Pulse,
@@ -47,7 +47,7 @@ pub(super) fn serve(
                 backoff = Backoff::new(LONGEST_DELAY);
                 log::info!("serving {} on the system bus", names::BUS);
                 let lost = publish(published, &mut status, &mut events, pulse)?;
-                log::warn!("lost the system bus: {lost}");
+                log::warn!("lost the connection to the system bus: {lost}");
             }
             Err(error) => log::warn!("no connection to the system bus: {error}"),
         }
@@ -59,7 +59,7 @@ pub(super) fn serve(
     }
 }
 
-/// Tells what is new until the connection is lost, and gives the reason.
+/// Publishes new events until the connection is lost, and returns the reason.
 fn publish(
     mut published: Published,
     status: &mut NodeStatus,
@@ -88,7 +88,7 @@ fn fold(status: &mut NodeStatus, events: &[Event]) {
     }
 }
 
-/// The state in a line, for `systemctl status`.
+/// The state in one line, for `systemctl status`.
 fn summary(status: &NodeStatus) -> String {
     let text = format!("{} is {}", status.node, status.state);
     match &status.stage {
@@ -97,11 +97,11 @@ fn summary(status: &NodeStatus) -> String {
     }
 }
 
-/// The node as the bus knows it.
+/// The published node.
 struct Published {
     connection: Connection,
     interface: InterfaceRef<Node>,
-    /// What was told last.
+    /// The properties that were published last.
     node: Node,
 }
 
@@ -122,7 +122,7 @@ impl Published {
         })
     }
 
-    /// Tells what these events changed, in one signal, and then what they meant.
+    /// Publishes the changes of these events in one signal, and then `Ready` or `Failed`.
     async fn tell(&mut self, status: &NodeStatus, events: &[Event]) -> zbus::Result<()> {
         if events.is_empty() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The HTTP callbacks.
+//! The part of the reporter that sends HTTP callbacks.
 
 use std::ffi::OsString;
 use std::fs;
@@ -28,14 +28,14 @@ const REFUSALS: Duration = Duration::from_secs(3600);
 /// [`REFUSALS`].
 #[derive(Debug)]
 pub(super) struct Callbacks {
-    /// Absent where no callbacks are wanted, or none can be sent.
+    /// `None` if no callbacks are configured, or if none can be sent.
     delivery: Option<Delivery>,
     cursor: PathBuf,
 }
 
 impl Callbacks {
-    /// Callbacks to the target that systemd hands over. A target that can't be used is no reason
-    /// to end: D-Bus needs none.
+    /// Callbacks to the target that systemd passes to this process. A target that cannot be used is not
+    /// an error, because D-Bus works without a target.
     pub(super) fn new(root: &Root) -> Self {
         let directory = std::env::var_os("CREDENTIALS_DIRECTORY");
         let delivery = target(directory)
@@ -54,10 +54,10 @@ impl Callbacks {
         }
     }
 
-    /// Sends for ever.
+    /// Sends callbacks without end.
     ///
     /// # Errors
-    /// The event log can't be read.
+    /// The event log cannot be read.
     pub(super) fn run(self, mut events: EventFollower, pulse: &Pulse) -> anyhow::Result<()> {
         let mut cursor = Cursor::open(self.cursor);
         loop {
@@ -118,7 +118,7 @@ fn deliver(delivery: &Delivery, event: &Event, refusals: Duration, pulse: &Pulse
         let wait = backoff.next(retry_after);
         log::log!(
             level,
-            "event {} couldn't be sent: {reason}; again in {} s",
+            "event {} could not be sent: {reason}; trying again in {} s",
             event.sequence,
             wait.as_secs(),
         );
@@ -138,8 +138,7 @@ fn sleep(wait: Duration, pulse: &Pulse) {
     }
 }
 
-/// The target in the directory of credentials. The unit hands over `null` where Ignition
-/// delivered none.
+/// The target in the directory of credentials. The unit passes `null` if Ignition has delivered none.
 fn target(directory: Option<OsString>) -> anyhow::Result<Option<ReportTarget>> {
     let Some(directory) = directory else {
         return Ok(None);

@@ -7,15 +7,15 @@ use serde_json::{Map, Value};
 
 use crate::system::files::{read_if_exists, write_atomic};
 
-/// How many refused events are remembered; the journal has them all.
+/// The number of refused events that are stored. The journal has all of them.
 const REFUSED: usize = 100;
 
-/// How far delivery is, kept on the disk so that a restart goes on there.
+/// The progress of the delivery, which is stored on the disk so that it continues there after a restart.
 #[derive(Debug)]
 pub(super) struct Cursor {
     path: PathBuf,
     delivered: Delivered,
-    /// The last event that was looked at, to see when the log begins anew.
+    /// The last event that was checked, to detect a new log.
     seen: u64,
 }
 
@@ -23,20 +23,20 @@ pub(super) struct Cursor {
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Delivered {
-    /// The id of the log's first event: sequences of another log mean nothing.
+    /// The id of the log's first event. Sequence numbers of another log have no meaning.
     log: String,
-    /// The last event that is done with, delivered or refused.
+    /// The last event that was accepted or refused.
     sequence: u64,
-    /// The receiver is gone for good; nothing more of this log is sent.
+    /// The receiver has answered 410. No further event of this log is sent.
     gone: bool,
-    /// Events that the receiver didn't want.
+    /// The events that the receiver has refused.
     refused: Vec<Refused>,
-    /// Fields of a later release, kept for it.
+    /// Fields of a later release, which are kept for it.
     #[serde(flatten)]
     unknown_fields: Map<String, Value>,
 }
 
-/// An event that the receiver didn't want.
+/// An event that the receiver has refused.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Refused {
     sequence: u64,
@@ -46,20 +46,20 @@ struct Refused {
     unknown_fields: Map<String, Value>,
 }
 
-/// What becomes of an event.
+/// The outcome of sending an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Done {
-    /// The receiver has it.
+    /// The receiver has accepted it.
     Delivered,
-    /// The receiver doesn't want it.
+    /// The receiver has refused it.
     Refused(u16),
-    /// The receiver doesn't want anything any more.
+    /// The receiver refuses all further events.
     Gone,
 }
 
 impl Cursor {
-    /// The cursor kept in a file. A file that can't be read means to send again what was sent:
-    /// receivers drop repetitions.
+    /// The cursor in a file. If the file cannot be read, all events are sent again, because receivers
+    /// drop repetitions.
     pub(super) fn open(path: PathBuf) -> Self {
         let delivered = read_if_exists(&path)
             .and_then(|contents| match contents {
@@ -77,7 +77,7 @@ impl Cursor {
         }
     }
 
-    /// Whether an event is still to be sent. To be asked for every event of the log, in order.
+    /// Whether an event still has to be sent. Must be called for every event of the log, in order.
     pub(super) fn wants(&mut self, event: &Event) -> bool {
         let first = event.sequence <= self.seen || self.seen == 0;
         self.seen = event.sequence;
@@ -90,10 +90,10 @@ impl Cursor {
         !self.delivered.gone && event.sequence > self.delivered.sequence
     }
 
-    /// Notes what became of an event.
+    /// Records the outcome of an event.
     ///
     /// # Errors
-    /// It couldn't be written: the event is sent again after a restart.
+    /// The file cannot be written. The event is then sent again after a restart.
     pub(super) fn done(&mut self, event: &Event, done: Done) -> io::Result<()> {
         match done {
             Done::Delivered => {}

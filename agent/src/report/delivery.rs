@@ -16,13 +16,13 @@ use ureq::{Agent, Body};
 
 use crate::system::tls;
 
-/// How long a connection may take.
+/// The time limit for connecting.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long all of a callback may take.
+/// The time limit for a whole callback.
 const WHOLE: Duration = Duration::from_secs(30);
-/// As much of an answer is read; nothing in it matters but its beginning, to a person.
+/// The number of bytes of an answer that are read. Only the beginning is shown to people.
 const ANSWER: u64 = 4096;
-/// As much of a refusal's text goes into the journal.
+/// The number of characters of a refusal that are written to the journal.
 const EXCERPT: usize = 200;
 
 /// Sends events to the receiver.
@@ -34,37 +34,37 @@ pub(super) struct Delivery {
     key: SigningKey,
 }
 
-/// How sending an event once went.
+/// The outcome of sending an event once.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Sent {
-    /// The receiver has it.
+    /// The receiver has accepted it.
     Accepted,
-    /// It may go better later.
+    /// Another attempt may succeed.
     Later {
-        /// What happened.
+        /// The reason.
         reason: String,
-        /// How long the receiver wants to be left alone.
+        /// The time for which the receiver has asked (`Retry-After`).
         retry_after: Option<Duration>,
     },
     /// The receiver refuses the event as it was sent now. That may be about the event, or about the
     /// signature's time or key.
     Refused {
-        /// HTTP status.
+        /// The HTTP status.
         status: u16,
-        /// The beginning of the answer's text.
+        /// The beginning of the answer.
         answer: String,
         /// How long the receiver wants to be left alone.
         retry_after: Option<Duration>,
     },
-    /// The receiver won't ever take any event (410).
+    /// The receiver refuses all further events (410).
     Gone,
 }
 
 impl Delivery {
-    /// What sends to a target.
+    /// A client for a target.
     ///
     /// # Errors
-    /// The target can't be used; the text has nothing of its key.
+    /// The target cannot be used. The error does not contain the key.
     pub(super) fn new(target: &ReportTarget) -> anyhow::Result<Self> {
         let key: SigningKey = target.signing_key.parse()?;
         let url: Uri = target.url.parse().context("the URL")?;
@@ -91,7 +91,8 @@ impl Delivery {
         })
     }
 
-    /// Where events are sent. Not the whole URL: there may be a password or a token in it.
+    /// The host to which events are sent. The whole URL is not shown, because it may contain a password
+    /// or a token.
     pub(super) fn host(&self) -> &str {
         self.url.host().unwrap_or_default()
     }
@@ -102,7 +103,7 @@ impl Delivery {
         let Ok(body) = serde_json::to_vec(&CloudEvent::new(event)) else {
             return Sent::Refused {
                 status: 0,
-                answer: "it can't be written as JSON".to_owned(),
+                answer: "the event cannot be written as JSON".to_owned(),
                 retry_after: None,
             };
         };
@@ -141,7 +142,7 @@ fn authorization(url: &Uri) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// What an answer means.
+/// The outcome that an answer stands for.
 fn judge(mut response: Response<Body>) -> Sent {
     let status = response.status();
     let retry_after = retry_after(&response);
@@ -177,13 +178,14 @@ fn is_transient(status: StatusCode) -> bool {
         || status == StatusCode::TOO_MANY_REQUESTS
 }
 
-/// `Retry-After` in seconds; its form as a date is rare and a clock at first boot wrong.
+/// `Retry-After` in seconds. A date in it is ignored, because dates are rare, and the clock may be wrong
+/// at first boot.
 fn retry_after(response: &Response<Body>) -> Option<Duration> {
     let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
     value.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// The beginning of an answer as one harmless line.
+/// The beginning of an answer as one line without control characters.
 fn excerpt(answer: &str) -> String {
     answer
         .lines()

@@ -1,8 +1,8 @@
-//! The reporter: reads the event log and says on D-Bus and by HTTP callbacks what it says.
+//! The reporter: reads the event log, and passes the events on over D-Bus and in HTTP callbacks.
 //!
-//! It runs unprivileged and knows nothing but the log and the callback's target. Its two parts
-//! each follow the log by themselves, so that a receiver that doesn't answer never holds up
-//! D-Bus, and a bus that is gone never holds up callbacks.
+//! It runs without privileges, and can read nothing but the log and the report target. Its two parts
+//! follow the log independently, so that a receiver that does not answer never delays D-Bus, and a lost
+//! bus never delays callbacks.
 
 mod bus;
 mod callbacks;
@@ -28,16 +28,16 @@ use crate::system::{Root, TICK, alive};
 use callbacks::Callbacks;
 use pulse::Pulse;
 
-/// The longest wait before the bus or the receiver of callbacks is tried again.
+/// The longest delay before the next attempt to reach the bus or the receiver of callbacks.
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
-/// How often it is looked whether the start is over: the whole boot waits for that.
+/// How often the end of the start is checked. The whole boot waits for it.
 const SOON: Duration = Duration::from_millis(20);
 
-/// Reports until it is asked to stop. Ends with an error when one of its parts does: its unit
-/// starts it anew then, and nothing is lost, for all it knows is on the disk.
+/// Reports until a signal stops it. If one of its parts fails, it ends with an error. The unit then
+/// starts it again, and nothing is lost, because its whole state is on the disk.
 ///
 /// # Errors
-/// The event log can't be followed, or signals can't be received.
+/// The event log cannot be followed, or signals cannot be received.
 pub fn report(root: &Root) -> anyhow::Result<()> {
     let stop = stop_signals().context("receiving signals")?;
     let (ended, reports) = mpsc::channel();
@@ -75,8 +75,8 @@ fn follow(root: &Root) -> anyhow::Result<EventFollower> {
     EventFollower::new(path.clone()).with_context(|| format!("following {}", path.display()))
 }
 
-/// Blocks the signals that ask for an end, in this thread and all it starts, and gives the
-/// descriptor they arrive at.
+/// Blocks the signals that stop the process, in this thread and in all threads that it starts, and
+/// returns the descriptor from which they can be read.
 fn stop_signals() -> nix::Result<SignalFd> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
@@ -85,7 +85,7 @@ fn stop_signals() -> nix::Result<SignalFd> {
     SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)
 }
 
-/// Waits; `true` when the process is asked to end.
+/// Waits. Returns `true` if a signal has asked the process to stop.
 fn wait(stop: &SignalFd, patience: Duration) -> anyhow::Result<bool> {
     let mut wanted = [PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
     let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
@@ -98,7 +98,7 @@ fn wait(stop: &SignalFd, patience: Duration) -> anyhow::Result<bool> {
 
 type End = anyhow::Result<()>;
 
-/// Runs a part in a thread of its own, which says how it ended.
+/// Runs a part in a thread of its own, which reports how the part ended.
 fn spawn<F>(name: &str, ended: Sender<End>, part: F) -> anyhow::Result<()>
 where
     F: FnOnce() -> End + Send + 'static,
@@ -114,7 +114,7 @@ where
     Ok(())
 }
 
-/// The error of a part that has ended; parts end with errors only.
+/// The error of a part that has ended. Parts only end with errors.
 fn end_of_a_part(reports: &Receiver<End>) -> anyhow::Result<()> {
     match reports.try_recv() {
         Ok(end) => end,
@@ -123,7 +123,7 @@ fn end_of_a_part(reports: &Receiver<End>) -> anyhow::Result<()> {
     }
 }
 
-/// Tells systemd; without a manager to tell there is nothing to do.
+/// Notifies systemd. Does nothing if no manager listens.
 fn notify(state: &[NotifyState]) {
     let _ = sd_notify::notify(state);
 }

@@ -2,16 +2,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A part that hasn't beaten for this long is stuck. Longer than the longest thing a part waits
-/// for by itself, a callback's timeout.
+/// A part that has given no sign of life for this time is stuck. This is longer than the longest wait of
+/// a part, the time limit of a callback.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// The sign of life of one part: the watchdog is fed only while all of them beat.
+/// The sign of life of one part. systemd's watchdog is notified only while all parts give one.
 #[derive(Debug, Clone)]
 pub(super) struct Pulse {
     part: &'static str,
     epoch: Instant,
-    /// Milliseconds from `epoch` to the last beat.
+    /// The milliseconds from `epoch` to the last sign of life.
     last: Arc<AtomicU64>,
 }
 
@@ -24,7 +24,7 @@ impl Pulse {
         }
     }
 
-    /// Says that the part is alive; at least every [`LIMIT`].
+    /// Gives a sign of life. Must be called at least once every [`LIMIT`].
     pub(super) fn beat(&self) {
         self.last.store(self.now(), Ordering::Relaxed);
     }
@@ -34,7 +34,7 @@ impl Pulse {
         let last = self.last.load(Ordering::Relaxed);
         let silent = Duration::from_millis(self.now().saturating_sub(last));
         if silent >= LIMIT {
-            log::warn!("{} is stuck since {} s", self.part, silent.as_secs());
+            log::warn!("{} has been stuck for {} s", self.part, silent.as_secs());
         }
         silent < LIMIT
     }

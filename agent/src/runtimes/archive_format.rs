@@ -3,18 +3,18 @@ use std::collections::HashSet;
 use nkd_bundle::{Digest, Entry, Image, Layout};
 use serde_json::json;
 
-/// The format of an archive from which a runtime loads images.
+/// The tar formats that runtimes read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ArchiveFormat {
-    /// As an OCI image layout.
+    /// An OCI image layout.
     Oci,
-    /// As `docker save` writes them.
+    /// The format of `docker save`.
     Docker,
 }
 
 impl ArchiveFormat {
-    /// The files of a tar with these images, but for blobs that the runtime gets otherwise. Blobs
-    /// may come in any order.
+    /// The files of a tar with these images, without the blobs that the runtime gets in another way.
+    /// Blobs may come in any order.
     pub(crate) fn layout(self, images: &[Image], without: &HashSet<Digest>) -> Layout {
         match self {
             Self::Oci => Layout::without(images, without),
@@ -25,7 +25,7 @@ impl ArchiveFormat {
     }
 }
 
-/// Docker's format has names of files where OCI's has digests, so a blob's name can be anything.
+/// Docker's format has file names where OCI has digests, so a blob can have any name.
 fn docker(images: &[Image]) -> Vec<Entry> {
     let config = |image: &Image| format!("{}.json", image.config.digest.hex());
     let layer = |digest: &Digest| format!("{}.tar", digest.hex());

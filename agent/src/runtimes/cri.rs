@@ -1,4 +1,4 @@
-//! What CRI itself can do with images, through `crictl`.
+//! The operations on images that CRI supports, through `crictl`.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use serde_json::Value;
 use super::RuntimeError;
 use crate::system::{Command, Root};
 
-/// The program of kubeadm's own choice.
+/// The program that kubeadm also uses.
 pub(super) const PROGRAM: &str = "crictl";
-/// What shows the state of a runtime.
+/// The arguments that show the state of a runtime.
 pub(super) const INSPECTIONS: &[&[&str]] = &[&["info"], &["images"], &["pods"], &["ps", "--all"]];
 
-/// crictl as the client of a runtime.
+/// crictl with the socket of a runtime.
 pub(super) fn client(root: &Root, runtime: Runtime) -> Command {
     let socket = format!("unix://{}", runtime.answers_at());
     root.command(PROGRAM).args(["--runtime-endpoint", &socket])
@@ -26,14 +26,14 @@ fn crictl(root: &Root, runtime: Runtime) -> Command {
     root.command(PROGRAM).args(endpoints)
 }
 
-/// The command that pulls an image; `None` where there is no crictl, which kubeadm needs before
-/// 1.31 only.
+/// The command that pulls an image, or `None` if there is no crictl. kubeadm requires crictl only before
+/// 1.31.
 pub(super) fn pull(root: &Root, runtime: Runtime, name: &str) -> Option<Command> {
     root.program(PROGRAM)?;
     Some(crictl(root, runtime).args(["pull", name]))
 }
 
-/// The images the runtime has, by their names, with their ids.
+/// The images of the runtime by their names, with their ids.
 pub(super) fn present(
     root: &Root,
     runtime: Runtime,
@@ -58,7 +58,7 @@ pub(super) fn present(
     Ok(present)
 }
 
-/// Takes an image away.
+/// Removes an image.
 pub(super) fn remove(root: &Root, runtime: Runtime, name: &str) -> Result<(), RuntimeError> {
     crictl(root, runtime).args(["rmi", name]).read()?;
     Ok(())

@@ -1,4 +1,4 @@
-//! CRI-O, whose images are containers/storage's: `skopeo` puts them there.
+//! CRI-O, which keeps images in containers/storage. `skopeo` copies them there.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,7 +37,7 @@ struct CrioImages {
 }
 
 impl CrioImages {
-    /// What is copied was verified before, so no policy has to allow it.
+    /// The images were verified before they are copied, so skopeo does not check a signature policy.
     fn copy(&self, archive: &str, name: &str) -> Command {
         let from = format!("docker-archive:{archive}:{name}");
         let to = format!("containers-storage:{name}");
@@ -57,7 +57,8 @@ impl ImageStore for CrioImages {
         })
     }
 
-    /// An archive doesn't say what is in it, so each image it may be needed for is tried.
+    /// An archive does not list its images, so the agent tries each image for which the archive may be
+    /// needed.
     fn import(&self, archive: &Path, wanted: &[&str]) -> Result<(), RuntimeError> {
         let archive = archive.to_string_lossy();
         for name in wanted {

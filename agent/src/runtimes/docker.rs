@@ -1,4 +1,4 @@
-//! Docker, through `docker load`, with kubelet's dockershim and with cri-dockerd alike.
+//! Docker, through `docker load`, with both kubelet's dockershim and cri-dockerd.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,7 +29,7 @@ impl ContainerRuntime for Docker {
         &[&["info"], &["images"], &["ps", "--all"]]
     }
 
-    /// kubeadm recognizes dockershim by its bare path only.
+    /// kubeadm recognizes dockershim only by a path without a scheme.
     fn cri_socket(&self) -> String {
         Runtime::Docker.cri_endpoint(false)
     }

@@ -3,29 +3,29 @@ use std::io;
 
 use crate::system::CommandError;
 
-/// What a disk without room is called in messages (errno(3), `ENOSPC`).
+/// The message for a full disk (errno(3), `ENOSPC`).
 const NO_SPACE: &str = "no space left on device";
 
-/// Why a container runtime did not do what it was asked for.
+/// Why an operation of a container runtime failed.
 #[derive(Debug)]
 pub(crate) enum RuntimeError {
     /// A command has failed.
     Command(CommandError),
-    /// Files for the runtime can't be written.
+    /// Files for the runtime cannot be written.
     Write {
-        /// The directory in which they were to be.
+        /// The directory of the files.
         directory: String,
-        /// The system's reason.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The answer of the runtime isn't as expected.
+    /// The runtime returned unexpected output.
     Answer(anyhow::Error),
-    /// The agent itself is at fault.
+    /// An error in the agent itself.
     Internal(anyhow::Error),
 }
 
 impl RuntimeError {
-    /// Whether a disk has no room.
+    /// Whether the reason is a full disk.
     pub(crate) fn is_disk_full(&self) -> bool {
         match self {
             Self::Command(error) => {

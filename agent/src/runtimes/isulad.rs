@@ -27,7 +27,7 @@ impl ContainerRuntime for Isulad {
         Runtime::Isulad.cri_endpoint(true)
     }
 
-    /// iSulad has systemd's cgroups since it has version 1 of CRI.
+    /// iSulad has supported systemd's cgroup driver since the version that added CRI v1.
     fn cgroup_driver(&self, kubernetes_minor: u32) -> &'static str {
         if kubernetes_minor < 26 {
             "cgroupfs"

@@ -8,13 +8,13 @@ use tempfile::TempPath;
 use super::RuntimeError;
 use crate::system::{Command, Input, Root, Running, attended};
 
-/// Images on their way into a runtime. Dropped before its end it leaves no image behind.
+/// A load of images into a runtime. If it is dropped before its end, it leaves no image behind.
 #[derive(Debug)]
 pub(crate) enum Load {
-    /// A program takes them from a pipe.
+    /// A program reads them from a pipe.
     Piped(Running),
-    /// They are put into a file first, for programs that want one; it has no more than these
-    /// images, and lives no longer than they need.
+    /// For programs that read a file: the images are written into a file, which is removed after the
+    /// load.
     Spooled(Spool),
 }
 
@@ -24,17 +24,17 @@ pub(crate) struct Spool {
     file: Option<File>,
     then: VecDeque<Command>,
     running: Option<Running>,
-    /// Removes the file; after its reader is gone.
+    /// Removes the file after its reader has ended.
     _path: TempPath,
 }
 
 impl Load {
-    /// A program that takes the tar from its standard input.
+    /// A load with a program that reads the tar from its standard input.
     pub(super) fn piped(command: Command) -> Result<Self, RuntimeError> {
         Ok(Self::Piped(command.start(Input::Fed)?))
     }
 
-    /// Programs that take the tar from a file, one after another.
+    /// A load with programs that read the tar from a file, one after another.
     pub(super) fn spooled(
         root: &Root,
         commands: impl FnOnce(&str) -> Vec<Command>,
@@ -53,7 +53,7 @@ impl Load {
         }))
     }
 
-    /// Gives it the next bytes of the tar.
+    /// Passes on the next bytes of the tar.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<(), RuntimeError> {
         match self {
             Self::Piped(running) => Ok(running.feed(bytes)?),
@@ -67,7 +67,7 @@ impl Load {
         }
     }
 
-    /// The tar is whole.
+    /// Ends the tar.
     pub(crate) fn close(&mut self) {
         match self {
             Self::Piped(running) => running.close(),
@@ -94,7 +94,7 @@ impl Load {
     }
 }
 
-/// Removes what a load that was cut off has left.
+/// Removes what an interrupted load has left.
 pub(crate) fn clear_spool(root: &Root) -> Result<(), RuntimeError> {
     match fs::remove_dir_all(root.path(paths::SPOOL)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unwritable(error)),

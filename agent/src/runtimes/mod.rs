@@ -1,4 +1,5 @@
-//! What is particular to each container runtime, one file each. Everything else asks through these traits.
+//! The differences between the container runtimes, in one file for each. All other modules use these
+//! traits.
 //!
 //! Units, sockets and directories are in [`Runtime`] itself, because the compiler needs them too.
 
@@ -24,33 +25,34 @@ pub(crate) use containerd::ContentStore;
 pub(crate) use error::RuntimeError;
 pub(crate) use load::{Load, clear_spool};
 
-/// How long one image may take to load. It may have several gigabytes, and the disk may be slow.
+/// The time limit for loading one image. The image may have several gigabytes, and the disk may be slow.
 const LOAD: Duration = Duration::from_secs(20 * 60);
 
 /// A container runtime.
 pub(crate) trait ContainerRuntime {
-    /// The program that asks the runtime. kubeadm needs crictl for every runtime but Docker anyway.
+    /// The client program of the runtime. kubeadm requires crictl anyway for every runtime except Docker.
     fn client_program(&self) -> &'static str;
 
-    /// That program, with the socket of the runtime. Its command `version` is answered by the runtime itself.
+    /// The client program with the socket of the runtime. Its command `version` gets the answer from the
+    /// runtime.
     fn client(&self, root: &Root) -> Command;
 
     /// Arguments of the client that show what the runtime has and does.
     fn inspections(&self) -> &'static [&'static [&'static str]];
 
-    /// The CRI socket as kubeadm's configuration names it.
+    /// The CRI socket, as in kubeadm's configuration.
     fn cri_socket(&self) -> String;
 
-    /// The cgroup driver that the runtime is configured with, by the minor version of Kubernetes.
+    /// The cgroup driver with which the runtime is configured for a minor version of Kubernetes.
     fn cgroup_driver(&self, _kubernetes_minor: u32) -> &'static str {
         "systemd"
     }
 
-    /// Removes a file that a power cut has left empty and that would keep the runtime from answering; returns
-    /// its path.
+    /// Removes a file that a power cut has left empty and that would prevent the runtime from answering.
+    /// Returns the path of the file.
     ///
     /// # Errors
-    /// The file can't be removed.
+    /// The file cannot be removed.
     fn repair(&self, _root: &Root) -> anyhow::Result<Option<&'static str>> {
         Ok(None)
     }
@@ -59,7 +61,7 @@ pub(crate) trait ContainerRuntime {
     fn images(&self, root: &Root) -> Box<dyn ImageStore>;
 }
 
-/// A plan's runtime.
+/// The runtime with this name in a plan.
 pub(crate) fn of(runtime: Runtime) -> &'static dyn ContainerRuntime {
     match runtime {
         Runtime::Containerd => &containerd::Containerd,
@@ -72,44 +74,44 @@ pub(crate) fn of(runtime: Runtime) -> &'static dyn ContainerRuntime {
 
 /// The images of a container runtime.
 pub(crate) trait ImageStore {
-    /// Which of these images the runtime has, and by which digest it names each.
+    /// The images of the runtime among these, with the digest by which the runtime identifies each.
     fn present(&self, names: &[&str]) -> Result<BTreeMap<String, String>, RuntimeError>;
 
-    /// The digest by which the runtime names an image of a bundle.
+    /// The digest by which the runtime identifies an image of a bundle.
     fn digest(&self, image: &Image) -> Digest {
         image.config.digest
     }
 
-    /// The format of an archive from which the runtime loads images.
+    /// The tar format in which the runtime reads images.
     fn archive_format(&self) -> ArchiveFormat {
         ArchiveFormat::Docker
     }
 
-    /// Whether a blob that came with one image is there for the next.
+    /// Whether a blob that was loaded with one image is also available for the next image.
     fn keeps_blobs(&self) -> bool {
         false
     }
 
-    /// Where large ones of these blobs can be written to directly, if anywhere.
+    /// The content store into which large blobs among these can be written directly, if there is one.
     fn content_store(&self, _blobs: &[Blob]) -> Option<ContentStore> {
         None
     }
 
-    /// Removes what loads that were cut off have left and what would harm the next load.
+    /// Removes what interrupted loads have left and what would make the next load fail.
     fn forget_cut_off_loads(&self) -> Result<(), RuntimeError> {
         Ok(())
     }
 
-    /// Begins to load images from a tar in the runtime's [form](Self::form).
+    /// Begins to load images from a tar in the runtime's [format](Self::form).
     fn load(&self, names: &[&str]) -> Result<Load, RuntimeError>;
 
-    /// Imports the images of an archive; `wanted` are those it may be needed for.
+    /// Imports the images of an archive. `wanted` are the images for which the archive may be needed.
     fn import(&self, archive: &Path, wanted: &[&str]) -> Result<(), RuntimeError>;
 
-    /// The command that pulls an image; `None` where kubeadm and kubelet are left to do so.
+    /// The command that pulls an image, or `None` if only kubeadm and kubelet pull images.
     fn pull(&self, name: &str) -> Option<Command>;
 
-    /// Keeps an image from kubelet's garbage collector, where the runtime can.
+    /// Pins an image, if the runtime supports that.
     fn pin(&self, _name: &str) -> Result<(), RuntimeError> {
         Ok(())
     }
@@ -117,7 +119,7 @@ pub(crate) trait ImageStore {
     /// Removes a name of an image.
     fn remove(&self, name: &str) -> Result<(), RuntimeError>;
 
-    /// Removes an image with everything that was unpacked for it.
+    /// Removes an image with its unpacked files.
     fn discard(&self, name: &str) -> Result<(), RuntimeError> {
         self.remove(name)
     }

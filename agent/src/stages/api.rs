@@ -1,4 +1,4 @@
-//! A client of the cluster's API that trusts the plan's certificate authority only.
+//! A client of the cluster's API that trusts only the certificate authority in the plan.
 
 use std::io::Read;
 use std::time::Duration;
@@ -13,31 +13,31 @@ use ureq::tls::{ClientCert, PemItem, TlsConfig, parse_pem};
 use super::{Fault, Node};
 use crate::system::{alive, boot_id, tls};
 
-/// The kubelet's own credentials: certificates and key in one file (kubelet, `--cert-dir`).
+/// The credentials of kubelet: certificates and key in one file (kubelet, `--cert-dir`).
 pub(crate) const KUBELET_CREDENTIALS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
-/// How long one request may take.
+/// The time limit for one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait for one change; shorter than [`TIMEOUT`].
+/// How long to wait for a change. It is shorter than [`TIMEOUT`].
 const WATCH: Duration = Duration::from_secs(5);
 
-/// A client that trusts the plan's certificate authority alone. It keeps its connections for further
-/// questions, also those of its clones.
+/// A client that trusts only the certificate authority in the plan. It keeps its connections for further
+/// requests, also for those of its clones.
 #[derive(Clone)]
 pub(super) struct Api {
     agent: Agent,
     endpoint: String,
-    /// A bootstrap token, which may read nodes (kubeadm, `kubeadm:get-nodes`).
+    /// A bootstrap token, with which Node objects can be read (kubeadm, `kubeadm:get-nodes`).
     token: Option<String>,
 }
 
-/// Why a request has no useful answer.
+/// Why a request has failed.
 #[derive(Debug)]
 pub(super) enum ApiError {
-    /// No server answers.
+    /// No server has answered.
     Unreachable(anyhow::Error),
-    /// The server isn't one of this cluster.
+    /// The server does not belong to this cluster.
     Untrusted(anyhow::Error),
-    /// The answer is an error, with this status.
+    /// The server has answered with this error status.
     Status(u16),
 }
 
@@ -47,7 +47,7 @@ impl Api {
         Self::new(plan, None)
     }
 
-    /// A client with the kubelet's credentials; `None` while the kubelet has none.
+    /// A client with the credentials of kubelet, or `None` if kubelet has none yet.
     pub(super) fn as_kubelet(node: &Node<'_>) -> Option<Result<Self, ApiError>> {
         let pem = std::fs::read(node.root.path(KUBELET_CREDENTIALS)).ok()?;
         Some(Self::new(node.plan, Some(credentials(&pem)?)))
@@ -70,7 +70,7 @@ impl Api {
         })
     }
 
-    /// The same client, asking another of the cluster's API servers.
+    /// The same client for another API server of the cluster.
     pub(super) fn at(self, endpoint: &str) -> Self {
         let endpoint = endpoint.to_owned();
         Self { endpoint, ..self }
@@ -82,7 +82,7 @@ impl Api {
         Self { token, ..self }
     }
 
-    /// The body of a `GET` that is answered with success.
+    /// The body of a successful answer to a `GET` request.
     pub(super) fn get(&self, path: &str) -> Result<String, ApiError> {
         // The caller may ask several servers in a row that don't answer.
         alive();
@@ -106,7 +106,7 @@ impl Api {
         serde_json::from_str(&body).map_err(|error| ApiError::Untrusted(error.into()))
     }
 
-    /// Merges a change into a Node object (RFC 7396). A kubelet may change no node but its own.
+    /// Merges a change into a Node object (RFC 7396). A kubelet may only change its own Node object.
     pub(super) fn patch_node(&self, name: &str, change: &Value) -> Result<(), ApiError> {
         let url = format!("https://{}/api/v1/nodes/{name}", self.endpoint);
         self.agent
@@ -116,8 +116,8 @@ impl Api {
         Ok(())
     }
 
-    /// Returns when a Node object has changed, or after [`WATCH`] (Kubernetes, "API
-    /// concepts", "Efficient detection of changes"). A kubelet may watch no node but its own.
+    /// Returns when a Node object has changed, or after [`WATCH`] (Kubernetes, "API concepts", "Efficient
+    /// detection of changes"). A kubelet may only watch its own Node object.
     pub(super) fn wait_for_change(&self, node: &Value) -> Result<(), ApiError> {
         let of = |field: &str| node["metadata"][field].as_str().unwrap_or_default();
         let (name, version) = (of("name"), of("resourceVersion"));
@@ -182,7 +182,7 @@ pub(super) fn client(
     Ok(config.build().new_agent())
 }
 
-/// Certificates and their key out of PEM; `None` where there is no key.
+/// The certificates and the key in a PEM text, or `None` if it has no key.
 pub(super) fn credentials(pem: &[u8]) -> Option<ClientCert> {
     let (mut chain, mut key) = (Vec::new(), None);
     for item in parse_pem(pem).flatten() {
@@ -212,22 +212,22 @@ impl From<ureq::Error> for ApiError {
     }
 }
 
-/// The causes with which a stage reports that the API doesn't answer as it should.
+/// The causes with which a stage reports that the API does not answer as expected.
 pub(super) struct ApiCauses {
-    /// No answer.
+    /// There is no answer.
     pub(super) unreachable: Cause,
-    /// An answer of something else than this cluster.
+    /// The answer is not from this cluster.
     pub(super) untrusted: Cause,
-    /// An answer that is no success.
+    /// The answer is an error.
     pub(super) not_ready: Cause,
 }
 
 impl ApiError {
-    /// The fault of a stage that has asked an endpoint for something.
+    /// The fault of a stage after a failed request to an endpoint.
     pub(super) fn fault(self, causes: &ApiCauses, endpoint: &str, question: &str) -> Fault {
         match self {
             Self::Unreachable(error) => {
-                Fault::of(causes.unreachable, error).context(format!("{endpoint} can't be reached"))
+                Fault::of(causes.unreachable, error).context(format!("cannot reach {endpoint}"))
             }
             Self::Untrusted(error) => Fault::of(causes.untrusted, error)
                 .context(format!("{endpoint} is not this cluster's API server")),

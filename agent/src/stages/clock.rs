@@ -1,6 +1,7 @@
-//! `clock`: certificates and tokens of the plan are valid by this machine's clock. A clock whose battery is
-//! empty is set to the moment the plan was made, or to the latest later time that this node has recorded, which
-//! is enough for TLS. If a time service runs, the stage waits for it, but it doesn't fail without one.
+//! `clock`: the plan's certificates and tokens are valid at the time of this machine's clock. If the
+//! battery of the clock is empty, the stage sets the clock to the plan's floor, or to the latest time
+//! that this node has recorded, which is sufficient for TLS. If a time service runs, the stage waits for
+//! it, but does not fail without it.
 
 use std::fs;
 use std::time::Duration;
@@ -15,10 +16,10 @@ use super::{Fault, Node};
 use crate::system::files::write_atomic;
 use crate::system::{Root, since_boot};
 
-/// How long timedated may take to answer.
+/// The time limit for an answer from timedated.
 const ANSWER: Duration = Duration::from_secs(10);
-/// Files whose times of modification are known to be past: the agent's own, kubelet's
-/// certificate, the data of a control plane's etcd, and what systemd-timesyncd keeps for this.
+/// Files whose modification times are certainly in the past: those of the agent, kubelet's certificate,
+/// the data of etcd on a control plane, and the file that systemd-timesyncd keeps for this purpose.
 const SEEN: [&str; 5] = [
     paths::STATE,
     paths::COMPLETE,
@@ -27,10 +28,10 @@ const SEEN: [&str; 5] = [
     "/var/lib/systemd/timesync/clock",
 ];
 
-/// A file that marks tokens as made before a time server had set the clock. It contains until when they are to
-/// be renewed, in seconds since boot, and does not outlive the boot.
+/// A file that marks tokens as created before a time server had set the clock. It contains the time until
+/// which they are renewed, in seconds since boot, and exists only during this boot.
 pub(crate) const TOKENS_MADE_TOO_EARLY: &str = "/run/nkd/tokens-made-too-early";
-/// For how long the tokens are renewed: as long as the shortest life of a token
+/// How long the tokens are renewed: as long as the shortest lifetime of a token
 /// (`spec.kubernetes.bootstrapTokens.ttl`). Tokens must not come back long after they have expired.
 const TOKENS_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
@@ -40,7 +41,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         match time_service(node.root) {
             Service::Synchronized => Ok(Ok(())),
             Service::Working => {
-                let message = "the time service hasn't set the clock yet";
+                let message = "the time service has not set the clock yet";
                 Err(Fault::new(Cause::ClockUnsynchronized, message))
             }
             Service::Absent(why) => Ok(Err(Fault::of(Cause::ClockUnsynchronized, why))),
@@ -57,7 +58,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     raise_to_floor(node)
 }
 
-/// Notes that the tokens of this node are made by a clock that no time server has set.
+/// Records that the tokens are created at the time of a clock that no time server has set.
 fn note_tokens_made_too_early(root: &Root) {
     let path = root.path(TOKENS_MADE_TOO_EARLY);
     if path.exists() {
@@ -75,7 +76,7 @@ fn raise_to_floor(node: &mut Node<'_>) -> Result<(), Fault> {
     let raised = raise(node.root, floor).map_err(|error| {
         let now = Timestamp::now();
         let message = format!(
-            "the clock is at {now}, before the cluster was made at {floor}, and cannot be set"
+            "the clock is at {now}, earlier than the creation of the cluster at {floor}, and cannot be set"
         );
         Fault::of(Cause::ClockBehind, error).context(message)
     })?;
@@ -85,12 +86,13 @@ fn raise_to_floor(node: &mut Node<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Sets a clock that is before a moment which is known to be past, and returns what it was set from and to:
-/// to that moment, or to the latest time that this node has seen, whichever is later. Any other clock is
-/// left alone: a file from the future must not take the time from a clock that may be right.
+/// If the clock is earlier than a moment that is certainly in the past, sets it to this moment, or to the
+/// latest time that this node has recorded, whichever is later. Returns the old and the new time. Does
+/// not change any other clock, because a clock that may be right must not be set to the time of a file
+/// from the future.
 ///
 /// # Errors
-/// The kernel refuses to set it.
+/// The kernel refuses to set the clock.
 pub(crate) fn raise(root: &Root, past: Timestamp) -> nix::Result<Option<(Timestamp, Timestamp)>> {
     let now = Timestamp::now();
     if now >= past {
@@ -107,7 +109,7 @@ fn last_seen(root: &Root) -> Option<Timestamp> {
     SEEN.into_iter().filter_map(changed).max().map(Into::into)
 }
 
-/// The state of the service that sets the clock.
+/// The state of the time service.
 enum Service {
     Synchronized,
     Working,
@@ -120,8 +122,8 @@ pub(crate) fn is_synchronized(root: &Root) -> bool {
     matches!(time_service(root), Service::Synchronized)
 }
 
-/// The state of the time service by timedated, which supports timesyncd and, through `ntp-units.d`, chrony and
-/// others.
+/// The state of the time service, as timedated reports it. timedated supports timesyncd and, through
+/// `ntp-units.d`, chrony and others.
 fn time_service(root: &Root) -> Service {
     let show = ["show", "--property=NTPSynchronized", "--property=NTP"];
     let timedatectl = root.command("timedatectl").args(show);

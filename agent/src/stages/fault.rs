@@ -6,20 +6,21 @@ use nkd_contract::{Cause, Stage};
 
 use crate::system::CommandError;
 
-/// Prefixes of causes that every stage can report: of the agent itself, of the plan, and of the user's hooks.
+/// The prefixes of causes that every stage can report: those of the agent itself, of the plan, and of the
+/// user's hooks.
 const SHARED: [&str; 3] = ["agent", "plan", "hook"];
 
 /// Why an attempt at a stage failed: one cause, and the errors that led to it.
 #[derive(Debug)]
 pub struct Fault {
-    /// The cause, which decides whether trying again can help.
+    /// The cause, which determines whether another attempt can help.
     pub cause: Cause,
     /// The errors, the outermost first, without secrets.
     error: anyhow::Error,
 }
 
 impl Fault {
-    /// A fault that no error led to, with its message for a person.
+    /// A fault without an underlying error, with its message for people.
     pub(crate) fn new(cause: Cause, message: impl Into<String>) -> Self {
         let message: String = message.into();
         let error = anyhow::Error::msg(message);
@@ -32,7 +33,7 @@ impl Fault {
         Self { cause, error }
     }
 
-    /// The fault of a command. A program that doesn't exist is always a fault of the OS image.
+    /// The fault of a failed command. A program that does not exist is always a fault of the OS image.
     pub(crate) fn of_command(cause: Cause, error: CommandError) -> Self {
         let cause = match error {
             CommandError::Missing { .. } => Cause::HostProgram,
@@ -41,14 +42,14 @@ impl Fault {
         Self::of(cause, error)
     }
 
-    /// The same fault, with what was being done.
+    /// The same fault, with the action that failed.
     pub(crate) fn context(self, context: impl Display + Send + Sync + 'static) -> Self {
         let error = self.error.context(context);
         Self { error, ..self }
     }
 
-    /// The same fault, as a stage reports it that makes use of another one: under this cause, unless that
-    /// stage can report the fault's own.
+    /// The same fault with this cause, for a stage that uses code of another stage. If the stage can
+    /// report the fault's own cause, the cause is not changed.
     pub(crate) fn reported_by(self, stage: Stage, cause: Cause) -> Self {
         let cause = if can_report(stage, self.cause) {
             self.cause
@@ -58,7 +59,7 @@ impl Fault {
         Self { cause, ..self }
     }
 
-    /// All errors in one line, for a person.
+    /// All errors in one line, for people.
     pub fn message(&self) -> String {
         format!("{:#}", self.error)
     }
@@ -76,9 +77,9 @@ impl<T, E: Into<anyhow::Error>> OrFault<T> for Result<T, E> {
     }
 }
 
-/// Whether a stage can report a cause. A cause names its stage before the dot. Every stage can report the
-/// causes that begin with `agent.`, `plan.` and `hook.`, and `host.program-missing`, since every stage runs
-/// programs of the OS image.
+/// Whether a stage can report a cause. The part of a cause before the dot is its stage. Every stage can
+/// report the causes that begin with `agent.`, `plan.` and `hook.`, and `host.program-missing`, because
+/// every stage runs programs of the OS image.
 pub(crate) fn can_report(stage: Stage, cause: Cause) -> bool {
     let code = cause.code();
     let prefix = code.split_once('.').map_or(code, |(prefix, _)| prefix);

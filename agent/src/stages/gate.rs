@@ -1,5 +1,5 @@
-//! `gate`: the cluster's API is up, belongs to this cluster and has all that a joining node needs. The control
-//! planes that join before this one have joined, or have used up their time. kubeadm itself doesn't wait long
+//! `gate`: the cluster's API is up, belongs to this cluster and has everything that a joining node needs.
+//! The earlier control planes have joined, or have used up their time. kubeadm itself does not wait long
 //! enough for machines that are powered on together.
 
 use std::time::Duration;
@@ -11,8 +11,8 @@ use super::kubeadm::{self, EtcdCauses};
 use super::{Fault, Node};
 use crate::system::{self, TICK};
 
-/// How long one attempt waits. It keeps its connection for that time only: behind a load balancer, the next
-/// attempt may reach another API server.
+/// How long one attempt waits. It uses its connection only for that time, because behind a load balancer,
+/// the next attempt may reach another API server.
 const WINDOW: Duration = Duration::from_secs(60);
 
 const CAUSES: ApiCauses = ApiCauses {
@@ -27,25 +27,25 @@ const ETCD_CAUSES: EtcdCauses = EtcdCauses {
 
 const READY: &str = "/readyz";
 
-/// Tokens may read this once `kubeadm init` lets them request certificates, which it does after it has
-/// made the tokens themselves, and after it has published its configuration and kubelet's (kubeadm,
-/// phases `upload-config` and `bootstrap-token`, the same from 1.20 to 1.35). Until then a join
-/// would only wait and fail.
+/// The list of certificate signing requests. Tokens can read it after `kubeadm init` has permitted them
+/// to request certificates. It does so after it has created the tokens, and after it has uploaded its own
+/// configuration and that of kubelet (kubeadm, phases `upload-config` and `bootstrap-token`, the same
+/// from 1.20 to 1.35). An earlier join would only wait and fail.
 const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests?limit=1";
 
-/// What `kubeadm init` publishes last of all, for those without credentials. RBAC keeps it from
-/// tokens.
+/// The `ConfigMap` that `kubeadm init` publishes last, for clients without credentials. RBAC does not
+/// allow tokens to read it.
 const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
 
-/// A control plane that never comes up may use as much of the gate's budget, one in so many parts;
-/// then those after it go on without it.
+/// The gate waits for an earlier control plane for at most the budget divided by this number, and then
+/// continues without it.
 const PARTS: u32 = 6;
 
-/// Bounds of the longest pause between two checks. The mean pause is half as long.
+/// The limits of the longest pause between two checks. The mean pause is half as long.
 const SMALL_CLUSTER: Duration = Duration::from_secs(2);
 const LARGE_CLUSTER: Duration = Duration::from_secs(10);
-/// The longest pause is one in so many parts of the time that the joins are spread over: a large
-/// cluster's nodes look some 200 times a second then, together.
+/// The longest pause is the join spread divided by this number. The nodes of a large cluster then send
+/// about 200 requests per second together.
 const PAUSES: u32 = 5;
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
@@ -74,8 +74,8 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Spreads the joins of nodes that have waited for the same moment. A node that finds the cluster up joins at
-/// once.
+/// Spreads the joins of nodes that have waited for the same moment. A node for which the cluster is
+/// already up joins at once.
 fn step_aside(node: &mut Node<'_>) {
     let delay = system::random(Duration::from_secs(node.plan.join_spread));
     if delay < TICK {
@@ -95,7 +95,7 @@ fn longest_pause(plan: &Plan) -> Duration {
     (spread / PAUSES).clamp(SMALL_CLUSTER, LARGE_CLUSTER)
 }
 
-/// The gate restores etcd's quorum by the means of the stage `kubeadm`.
+/// The fault of restoring etcd's quorum, for which the gate uses code of the stage `kubeadm`.
 fn repair_failed(fault: Fault) -> Fault {
     fault.reported_by(Stage::Gate, Cause::GateEtcdQuorum)
 }
@@ -128,8 +128,8 @@ impl Gate {
         })
     }
 
-    /// Waits for a control plane that joins before this one, for etcd takes one new member at a time.
-    /// Each is waited for by itself, so that those that come after a dead one still take turns.
+    /// Waits for an earlier control plane, because etcd accepts one new member at a time. The agent waits
+    /// for each one separately, so that control planes still join in order if one of them never comes up.
     fn await_earlier(&self, node: &mut Node<'_>, earlier: &str) {
         let patience = node.plan.budget(node.stage) / PARTS;
         let longest = longest_pause(node.plan);
@@ -144,11 +144,12 @@ impl Gate {
         }
     }
 
-    /// Whether an API server answers all of this.
+    /// Whether an API server answers all of these requests.
     ///
-    /// An API server that refuses the token is asked again without it. If it then has all that a join needs, the
-    /// token is refused for good, which the stage `kubeadm` reports. If it answers nothing without a token,
-    /// `kubeadm init` may still create the token.
+    /// If an API server refuses the token, sends requests without it. If the answers show that `kubeadm
+    /// init` has finished, the token will not be accepted later either, which the stage `kubeadm`
+    /// reports. If the API server does not answer without a token, `kubeadm init` may still create the
+    /// token.
     fn look(&self, endpoint: &str, with_token: &[&str], to_anybody: &[&str]) -> Result<(), Fault> {
         let api = self.api.clone().at(endpoint);
         if self.has_token {
@@ -166,7 +167,7 @@ impl Gate {
     }
 }
 
-/// The first path that isn't answered, and why.
+/// The first path without a successful answer, and the reason.
 fn all<'a>(api: &Api, paths: &[&'a str]) -> Result<(), (&'a str, ApiError)> {
     for path in paths {
         api.get(path).map_err(|error| (*path, error))?;

@@ -1,6 +1,6 @@
-//! The user's own executables before and after stages, delivered by their Ignition config into
-//! `/etc/nkd/hooks/{pre,post}-STAGE.d/`. They are executed, never read into a shell of the agent's,
-//! in the order of their names.
+//! The user's own executables that run before and after stages. The user's Ignition config delivers them
+//! to `/etc/nkd/hooks/{pre,post}-STAGE.d/`. The agent executes them directly, without a shell, in the
+//! order of their names.
 
 use std::fmt;
 use std::fs;
@@ -15,9 +15,9 @@ use nkd_contract::{Cause, paths};
 use super::{Fault, Node, OrFault as _};
 use crate::system::journal;
 
-/// How long one hook may take.
+/// The time limit for one hook.
 const TIMEOUT: Duration = Duration::from_secs(10 * 60);
-/// Anybody may execute it.
+/// The permission bits for executing a file.
 const EXECUTABLE: u32 = 0o111;
 
 /// When hooks run.
@@ -38,7 +38,7 @@ impl fmt::Display for When {
     }
 }
 
-/// Runs the hooks of the node's stage; the first that fails ends the attempt.
+/// Runs the hooks of the node's stage. The first hook that fails ends the attempt.
 pub(super) fn run(node: &mut Node<'_>, when: When) -> Result<(), Fault> {
     let directory = format!("{when}-{}.d", node.stage);
     let absolute = format!("{}/{directory}", paths::HOOKS);
@@ -77,8 +77,8 @@ fn execute(node: &mut Node<'_>, hook: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The names of a directory's files, sorted. One that can't be executed is meant to be, so it is an
-/// error and not passed over.
+/// The names of the files in a directory, sorted. A file that cannot be executed is an error and not
+/// ignored, because it is meant to be a hook.
 fn executables(directory: &PathBuf) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

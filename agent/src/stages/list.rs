@@ -1,7 +1,7 @@
 //! The stages of an installation, as data.
 //!
-//! The worker takes a [`StageList`] as a value and learns all it has to know of a stage from its [`StageEntry`].
-//! Another plan, such as an upgrade, is another list.
+//! The worker process gets a [`StageList`] as a value, and everything about a stage from its
+//! [`StageEntry`]. Another kind of plan, such as an upgrade, has another list.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,28 +13,28 @@ use super::{Fault, Node, addons, clock, gate, host, images, pivot, ready, runtim
 
 /// The longest delay between two attempts, unless a stage has another.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
-/// For stages that wait for others within their attempts already.
+/// The longest delay for stages that already wait for others during an attempt.
 const SHORT_DELAY: Duration = Duration::from_secs(2);
-/// For the checks of the machine, which take little time.
+/// The longest delay for the checks of the machine, which take little time.
 const CHECK_DELAY: Duration = Duration::from_secs(5);
 
-/// A stage, and all that the worker has to know of it.
+/// A stage, with everything that the worker process needs to run it.
 #[derive(Clone, Copy)]
 pub(crate) struct StageEntry {
-    /// Its name.
+    /// The stage's name.
     pub(crate) stage: Stage,
-    /// One attempt at it.
+    /// The function that runs one attempt.
     pub(crate) attempt: fn(&mut Node<'_>) -> Result<(), Fault>,
     /// Whether it runs on every boot, or only until it has been passed once.
     pub(crate) on_every_boot: bool,
     /// The longest delay between two attempts.
     pub(crate) longest_delay: Duration,
-    /// A file that exists for as long as what the stage has done lasts.
+    /// The marker: a file that exists as long as the results of the stage exist.
     pub(crate) mark: Option<&'static str>,
 }
 
 impl StageEntry {
-    /// A stage that runs on every boot, because each verifies what it did on an earlier one.
+    /// A stage that runs on every boot and verifies its earlier work.
     pub(crate) const fn new(
         stage: Stage,
         attempt: fn(&mut Node<'_>) -> Result<(), Fault>,
@@ -49,13 +49,13 @@ impl StageEntry {
         }
     }
 
-    /// The same stage, which doesn't run again once it has been passed.
+    /// The same stage, which does not run again after it has been passed.
     pub(crate) const fn once(mut self) -> Self {
         self.on_every_boot = false;
         self
     }
 
-    /// The same stage, with its mark.
+    /// The same stage with a marker.
     const fn marked_by(mut self, path: &'static str) -> Self {
         self.mark = Some(path);
         self
@@ -68,7 +68,7 @@ impl fmt::Debug for StageEntry {
     }
 }
 
-/// Stages in the order in which they run; at least one.
+/// Stages in the order in which they run. There is at least one.
 #[derive(Debug, Clone, Copy)]
 pub struct StageList {
     first: Stage,
@@ -94,7 +94,7 @@ impl StageList {
     /// A list of these stages.
     ///
     /// # Panics
-    /// The list is empty. For a constant, that is an error of the compiler's.
+    /// The list is empty. For a constant, this is a compile-time error.
     pub(crate) const fn new(entries: &'static [StageEntry]) -> Self {
         match entries {
             [first, ..] => Self {
@@ -110,12 +110,12 @@ impl StageList {
         self.first
     }
 
-    /// What the list has of a stage; `None` if the stage isn't in the list.
+    /// The entry of a stage, or `None` if the stage is not in the list.
     pub(crate) fn entry(self, stage: Stage) -> Option<&'static StageEntry> {
         self.entries.iter().find(|entry| entry.stage == stage)
     }
 
-    /// The stages before one.
+    /// The stages before this one.
     pub(crate) fn before(self, stage: Stage) -> impl Iterator<Item = &'static StageEntry> {
         let entries = self.entries.iter();
         entries.take_while(move |entry| entry.stage != stage)
@@ -135,8 +135,8 @@ impl StageList {
         }
     }
 
-    /// The stage to run after one, where `reached` is the furthest stage that was ever due; `None` after the
-    /// last one.
+    /// The stage to run after this one, where `reached` is the furthest stage that was ever due. `None`
+    /// after the last one.
     pub(crate) fn next(self, stage: Stage, reached: Stage) -> Option<Stage> {
         let after = self.entries.iter().skip_while(|entry| entry.stage != stage);
         let mut due = after

@@ -1,5 +1,5 @@
-//! The stages, one file each. A stage is idempotent: it may be cut off at any moment and is then
-//! run again from its start, so it looks first at what is done already.
+//! The stages, with one file for each. A stage is idempotent: it may be interrupted at any moment and
+//! then runs again from its start, so it first checks what is already done.
 
 mod addons;
 mod api;
@@ -88,7 +88,7 @@ impl Node<'_> {
     fn announce(&mut self, news: News) {
         // The next transition writes to the log too, and fails if that isn't possible.
         if let Err(error) = self.announcer.announce(news) {
-            log::warn!("the event log can't be written: {error}");
+            log::warn!("cannot write the event log: {error}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! `pivot`: the machine runs the OS image of the plan, given by its digest. rpm-ostree deploys it,
-//! the machine reboots, and the installation continues in the new OS after a check of its digest.
+//! `pivot`: the machine runs the OS image with the digest in the plan. rpm-ostree deploys the image, the
+//! machine reboots, and the installation continues in the new OS after a check of the digest.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -13,14 +13,14 @@ use super::{Fault, Node, OrFault as _};
 use crate::system;
 use crate::system::files::{read_if_exists, remove, write_atomic};
 
-/// How long rpm-ostree may take, which may fetch gigabytes over a slow line.
+/// The time limit for rpm-ostree, which may fetch gigabytes over a slow connection.
 const REBASE: Duration = Duration::from_secs(30 * 60);
-/// How long a machine may take to stop its services.
+/// The time limit for a machine to stop its services.
 const REBOOT: Duration = Duration::from_secs(5 * 60);
-/// A power cut between deployment and shutdown loses the deployment, so one reboot isn't enough to
-/// know that the image doesn't boot.
+/// The number of reboots after which the stage fails. A power cut between deployment and shutdown loses
+/// the deployment, so one reboot does not prove that the image does not boot.
 const REBOOTS: usize = 3;
-/// An image by its digest from a registry. Its digest vouches for it (ostree-rs-ext,
+/// The prefix of an image from a registry that is verified by its digest only (ostree-rs-ext,
 /// "`ContainerImageReference`").
 const TRANSPORT: &str = "ostree-unverified-registry:";
 
@@ -74,7 +74,8 @@ struct Deployment {
 }
 
 impl Deployment {
-    /// By the reference it was deployed with, or by the digest of what that led to.
+    /// Whether a deployment is the image: compares the reference with which it was deployed, or the
+    /// digest to which that led.
     fn is_of(&self, image: &str) -> bool {
         let digest = image.rsplit_once('@').map(|(_, digest)| digest);
         let reference = self.container_image_reference.as_deref();
@@ -115,12 +116,12 @@ fn rebase(node: &mut Node<'_>, image: &str) -> Result<(), Fault> {
 #[derive(Default, Serialize, Deserialize)]
 struct Reboots {
     image: String,
-    /// The boots on which a reboot was ordered.
+    /// The boots on which a reboot was requested.
     boots: BTreeSet<String>,
 }
 
 impl Reboots {
-    /// Those for an image.
+    /// The record for an image.
     fn load(node: &Node<'_>, image: &str) -> Self {
         let json = read_if_exists(&node.root.path(paths::PIVOT)).ok().flatten();
         let saved = json.and_then(|json| serde_json::from_slice::<Self>(&json).ok());
@@ -163,6 +164,6 @@ fn reboot(node: &mut Node<'_>, image: &str, reboots: Reboots) -> Result<(), Faul
     let patience = REBOOT.min(node.plan.budget(node.stage));
     system::sleep(patience);
     let seconds = patience.as_secs();
-    let message = format!("still up {seconds} s after a reboot was ordered");
+    let message = format!("the machine still runs {seconds} s after the request to reboot");
     Err(Fault::new(Cause::PivotReboot, message))
 }

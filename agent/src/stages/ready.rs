@@ -1,4 +1,4 @@
-//! `ready`: the node's own Node object is Ready, seen through the kubelet's credentials.
+//! `ready`: the Node object of this node is Ready. The stage reads it with the credentials of kubelet.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::{Fault, Node};
 /// How long one attempt waits.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Part of kubelet's message when the runtime has no network (kubelet, `runtimeState.networkErrors`; CRI,
+/// A part of kubelet's message if the runtime has no network (kubelet, `runtimeState.networkErrors`; CRI,
 /// `NetworkReady`).
 const NO_NETWORK: &str = "NetworkReady=false";
 
@@ -35,7 +35,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     ready
 }
 
-/// Checks once; `not_ready` is the Node object of the last check, if there was one.
+/// Checks once. `not_ready` is the Node object of the last check, if there was one.
 fn look(node: &Node<'_>, not_ready: &mut Option<(Api, Value)>) -> Result<(), Fault> {
     let api = match not_ready.take() {
         Some((api, object)) => {
@@ -62,7 +62,7 @@ fn look(node: &Node<'_>, not_ready: &mut Option<(Api, Value)>) -> Result<(), Fau
 fn fault(error: ApiError) -> Fault {
     match error {
         ApiError::Status(404) => {
-            let message = "kubelet hasn't registered the node yet";
+            let message = "kubelet has not registered the node yet";
             Fault::new(Cause::ReadyUnreachable, message)
         }
         error => Fault::of(Cause::ReadyUnreachable, error),

@@ -9,9 +9,10 @@ use nkd_contract::Cause;
 use super::{Fault, Node, OrFault as _};
 use crate::runtimes;
 
-/// How long a unit may take to start: `systemctl` waits for it, and systemd gives it 90 s by default.
+/// The time limit for starting a unit. `systemctl` waits for the unit, for which systemd's default limit
+/// is 90 s.
 const START: Duration = Duration::from_secs(120);
-/// How long a running runtime may take to open its socket.
+/// The time limit for a running runtime to open its socket.
 const SOCKET: Duration = Duration::from_secs(30);
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {

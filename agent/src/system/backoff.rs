@@ -1,18 +1,18 @@
-//! How long to wait before trying again.
+//! The delays before another attempt.
 
 use std::time::Duration;
 
 /// The first wait is at most this long.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// A uniformly random time up to a bound ("full jitter"), so that a thousand nodes that began to wait together
-/// don't retry together.
+/// A uniformly random time up to a limit ("full jitter"), so that a thousand nodes that began to wait at
+/// the same moment do not retry at the same moment.
 pub fn random(bound: Duration) -> Duration {
     bound.mul_f64(fastrand::f64())
 }
 
-/// A [`random`] wait after so many failures in a row, to a bound that doubles with each, up to the
-/// longest.
+/// A [`random`] delay after this number of consecutive failures. Its limit doubles with each failure, up
+/// to the longest delay.
 pub fn jittered(failures: u32, longest: Duration) -> Duration {
     let doubled = 1_u32
         .checked_shl(failures.saturating_sub(1))
@@ -20,7 +20,7 @@ pub fn jittered(failures: u32, longest: Duration) -> Duration {
     random(FIRST.saturating_mul(doubled).min(longest))
 }
 
-/// Counts the failures in a row.
+/// Counts consecutive failures.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     failures: u32,
@@ -36,8 +36,8 @@ impl Backoff {
         }
     }
 
-    /// The wait after another failure. If the server asks for a time, the wait is at least that time, up to the
-    /// longest, and at most twice as long, because the server asks many clients for the same time.
+    /// The delay after another failure. If the server asks for a delay, it is at least as long, up to the
+    /// longest delay, and at most twice as long, because the server asks many clients for the same delay.
     pub(crate) fn next(&mut self, asked: Option<Duration>) -> Duration {
         self.failures = self.failures.saturating_add(1);
         let asked = asked.unwrap_or_default().min(self.longest);

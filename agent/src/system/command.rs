@@ -1,4 +1,5 @@
-//! Child processes: bounded in time and output, read line by line, without secrets in arguments and output.
+//! Child processes with limits on time and output, whose output is read line by line. Neither arguments
+//! nor output contain secrets.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -16,13 +17,13 @@ use nix::unistd::Pid;
 
 use super::{Redactor, TICK, alive};
 
-/// How many of a command's last lines an error carries.
+/// The number of a command's last lines that an error contains.
 const TAIL_LINES: usize = 5;
-/// Longer lines are split, so that they don't fill the memory.
+/// Longer lines are split, so that they do not fill the memory.
 const LINE_BYTES: u64 = 4096;
-/// What [`Command::read`] takes at most.
+/// The maximum output of [`Command::read`], in bytes.
 const READ_BYTES: usize = 1 << 20;
-/// How long a killed command may take to die.
+/// The time limit for a killed command to end.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A command to run. Its arguments must not contain secrets.
@@ -44,14 +45,14 @@ pub(crate) enum CommandError {
         /// Its name.
         program: String,
     },
-    /// The command couldn't be started, or its output couldn't be read.
+    /// The command could not be started, or its output could not be read.
     Io {
         /// Its name.
         program: String,
-        /// The system's reason.
+        /// The error of the system.
         source: io::Error,
     },
-    /// It ended with another status than 0.
+    /// The command ended with another status than 0.
     Failed {
         /// Its name.
         program: String,
@@ -60,11 +61,11 @@ pub(crate) enum CommandError {
         /// The last lines it wrote, without secrets.
         tail: Vec<String>,
     },
-    /// It was killed because it took too long.
+    /// The command was killed because it took too long.
     TimedOut {
         /// Its name.
         program: String,
-        /// What it was given.
+        /// The time limit.
         timeout: Duration,
         /// The last lines it wrote, without secrets.
         tail: Vec<String>,
@@ -149,18 +150,18 @@ impl Command {
         self
     }
 
-    /// Runs it to its end; each line it writes is logged.
+    /// Runs the command to its end. Each line of its output is logged.
     ///
     /// # Errors
-    /// It can't be run, fails or takes too long.
+    /// The command cannot be run, fails or takes too long.
     pub(crate) fn run(&self) -> Result<(), CommandError> {
         self.each_line(|line| log::info!("{}: {line}", self.name))
     }
 
-    /// Runs it to its end and gives each line it writes, without secrets, to the caller.
+    /// Runs the command to its end, and passes each line of its output, without secrets, to the caller.
     ///
     /// # Errors
-    /// It can't be run, fails or takes too long.
+    /// The command cannot be run, fails or takes too long.
     pub(crate) fn each_line(&self, heard: impl FnMut(&str)) -> Result<(), CommandError> {
         let (reader, writer) = io::pipe().map_err(|source| self.io(source))?;
         let stderr = writer.try_clone().map_err(|source| self.io(source))?;
@@ -168,11 +169,11 @@ impl Command {
         self.supervise(child, reader, heard)
     }
 
-    /// Runs it to its end and gives what it wrote to standard output; what it wrote to standard
-    /// error is logged.
+    /// Runs the command to its end, and returns its standard output. Its standard error is logged.
     ///
     /// # Errors
-    /// It can't be run, fails, takes too long, or writes more than a mebibyte or no UTF-8.
+    /// The command cannot be run, fails, takes too long, or writes more than 1 MiB or other text
+    /// than UTF-8.
     pub(crate) fn read(&self) -> Result<String, CommandError> {
         let (stdout, writer) = io::pipe().map_err(|source| self.io(source))?;
         let (stderr, error_writer) = io::pipe().map_err(|source| self.io(source))?;
@@ -186,7 +187,7 @@ impl Command {
             bytes.extend(piece);
         }
         let text = if bytes.len() > READ_BYTES {
-            let message = format!("it wrote more than {READ_BYTES} bytes");
+            let message = format!("the program wrote more than {READ_BYTES} bytes");
             Err(io::Error::new(io::ErrorKind::FileTooLarge, message))
         } else {
             String::from_utf8(bytes).map_err(io::Error::other)
@@ -199,7 +200,7 @@ impl Command {
         &self.name
     }
 
-    /// How long it may run.
+    /// The time limit.
     pub(super) fn time(&self) -> Duration {
         self.timeout
     }
@@ -306,7 +307,7 @@ impl Command {
         })
     }
 
-    /// Kills the whole process group. An error means that it has ended already.
+    /// Kills the whole process group. An error means that it has already ended.
     pub(super) fn kill(&self, child: &mut Child) {
         if let Ok(group) = i32::try_from(child.id()) {
             let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
@@ -318,7 +319,7 @@ impl Command {
             }
             thread::sleep(Duration::from_millis(10));
         }
-        log::warn!("{} can't be killed", self.name);
+        log::warn!("cannot kill {}", self.name);
     }
 }
 
@@ -332,8 +333,8 @@ pub(super) fn keep(line: String, tail: &mut VecDeque<String>) {
     tail.push_back(line);
 }
 
-/// The output of a child, read to its end even if it isn't used, so that the child isn't blocked by a full pipe. Little more
-/// than [`READ_BYTES`] is kept.
+/// The output of a child. It is read to its end even if it is not used, so that a full pipe does not
+/// block the child. Only slightly more than [`READ_BYTES`] is kept.
 fn read_pieces(mut output: PipeReader) -> Receiver<Vec<u8>> {
     let (sender, pieces) = mpsc::channel();
     thread::spawn(move || {
@@ -349,7 +350,7 @@ fn read_pieces(mut output: PipeReader) -> Receiver<Vec<u8>> {
     pieces
 }
 
-/// Lines of a child, read in a thread so that waiting for one can time out.
+/// The lines of a child, which are read in a thread, so that waiting for a line can time out.
 pub(super) fn read_lines(output: PipeReader) -> Receiver<String> {
     let (sender, lines) = mpsc::sync_channel(64);
     thread::spawn(move || {

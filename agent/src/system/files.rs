@@ -1,4 +1,4 @@
-//! Files that are either whole or absent, even after a power cut.
+//! Writes files so that they are either complete or absent, even after a power cut.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::attended;
 
-/// Replaces a file in one step. Its mode is set before anybody can see it; file and directory are
-/// on the disk when this returns. Missing parent directories are made.
+/// Replaces a file atomically. Its mode is set before other processes can see it. The file and its
+/// directory are on the disk when this returns. Missing parent directories are created.
 ///
 /// # Errors
-/// The file can't be written. The old file is unchanged then.
+/// The file cannot be written. The old file is then unchanged.
 pub(crate) fn write_atomic(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     attended(|| replace(path, contents, mode))
 }
@@ -32,10 +32,10 @@ fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Removes a file, if it is there, so that it stays removed after a power cut.
+/// Removes a file, if it exists, so that it stays removed after a power cut.
 ///
 /// # Errors
-/// The file can't be removed.
+/// The file cannot be removed.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     attended(|| {
         match fs::remove_file(path) {
@@ -46,10 +46,10 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     })
 }
 
-/// How many bytes are kept in reserve: a state and a few hundred events.
+/// The number of reserved bytes: enough for a state and a few hundred events.
 const RESERVE: usize = 512 << 10;
 
-/// Reserves some room on the disk for what is to be written beside a file, if there is any.
+/// Reserves disk space for later writes beside a file, if there is any.
 pub(crate) fn keep_reserve(beside: &Path) {
     let path = reserve(beside);
     if path.exists() {
@@ -64,7 +64,8 @@ pub(crate) fn keep_reserve(beside: &Path) {
     }
 }
 
-/// Does work that needs room beside a file. On a full disk, it frees the reserve and does the work once more.
+/// Does work that needs disk space beside a file. If the disk is full, frees the reserve and does the
+/// work again.
 ///
 /// # Errors
 /// The work fails.
@@ -89,10 +90,10 @@ fn reserve(beside: &Path) -> PathBuf {
     beside.with_file_name("reserve")
 }
 
-/// Copies a directory tree of plain files, with their modes, over what is there.
+/// Copies a directory tree of regular files with their modes, and replaces existing files.
 ///
 /// # Errors
-/// A file can't be read or written.
+/// A file cannot be read or written.
 pub(crate) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -108,10 +109,10 @@ pub(crate) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A file's contents; `None` where there is none.
+/// The contents of a file, or `None` if it does not exist.
 ///
 /// # Errors
-/// The file exists but can't be read.
+/// The file exists but cannot be read.
 pub(crate) fn read_if_exists(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(contents) => Ok(Some(contents)),

@@ -1,4 +1,4 @@
-//! The `log` crate's sink: journald with structured fields, or plain lines for a person.
+//! The logger: writes to journald with structured fields, or plain lines for people.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,13 +6,13 @@ use log::kv::{Error, Key, Source, Value, VisitSource};
 use log::{LevelFilter, Log, Metadata, Record};
 use systemd_journal_logger::{JournalLog, connected_to_journal};
 
-/// Fields that every record carries, such as the stage that is running.
+/// Fields that are added to every record, such as the running stage.
 static CONTEXT: Mutex<Vec<(&'static str, String)>> = Mutex::new(Vec::new());
 
-/// Sends all that is logged to journald, or to standard error when that isn't the journal.
+/// Sends all log records to journald, or to standard error if it is not connected to the journal.
 ///
 /// # Errors
-/// Journald's socket can't be used.
+/// The socket of journald cannot be used.
 pub(crate) fn init(identifier: &str) -> anyhow::Result<()> {
     let journal = if connected_to_journal() {
         Some(JournalLog::empty()?.with_syslog_identifier(identifier.to_owned()))
@@ -24,7 +24,7 @@ pub(crate) fn init(identifier: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sets a field that every record from now on carries; an empty value takes it away.
+/// Sets a field that is added to every record from now on. An empty value removes the field.
 pub(crate) fn set_field(name: &'static str, value: impl Into<String>) {
     let value = value.into();
     let mut context = CONTEXT.lock().unwrap_or_else(PoisonError::into_inner);

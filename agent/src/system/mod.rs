@@ -26,10 +26,11 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// How often a waiting worker checks what it waits for; well below the unit's `WatchdogSec=`.
+/// How often a waiting worker process checks what it waits for. This is well below the unit's
+/// `WatchdogSec=`.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
 
-/// Sleeps, staying [`alive`].
+/// Sleeps, and stays [`alive`].
 pub(crate) fn sleep(duration: Duration) {
     let mut left = duration;
     while !left.is_zero() {
@@ -40,19 +41,19 @@ pub(crate) fn sleep(duration: Duration) {
     }
 }
 
-/// A line of the kernel's, such as the boot id; empty when it can't be read.
+/// The line in a file of the kernel, such as the boot id, or an empty text if it cannot be read.
 fn kernel_line(path: &str) -> String {
     std::fs::read_to_string(path)
         .map(|text| text.trim().to_owned())
         .unwrap_or_default()
 }
 
-/// The kernel's id of this boot.
+/// The id of this boot.
 pub(crate) fn boot_id() -> String {
     kernel_line("/proc/sys/kernel/random/boot_id")
 }
 
-/// How long ago this boot began, suspension included.
+/// The time since this boot began, including suspension.
 pub(crate) fn since_boot() -> Duration {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
 }

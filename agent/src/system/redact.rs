@@ -1,8 +1,8 @@
 use super::printable;
 
-/// Masks secrets in lines of other programs: bootstrap tokens, webhook keys, private keys, passwords in
-/// URLs, and kubeadm's certificate key. Control characters are
-/// removed first, because they could hide a secret.
+/// Masks secrets in the output of other programs: bootstrap tokens, webhook keys, private keys, passwords
+/// in URLs, and kubeadm's certificate key. Control characters are removed first, because they could hide
+/// a secret.
 #[derive(Debug, Default)]
 pub(crate) struct Redactor {
     in_private_key: bool,
@@ -11,8 +11,8 @@ pub(crate) struct Redactor {
 const MASK: &str = "(secret)";
 
 impl Redactor {
-    /// The line without secrets. Lines belong together in the order given: a private key is
-    /// several.
+    /// The line without secrets. The lines must be passed in order, because a private key has several
+    /// lines.
     pub(crate) fn line(&mut self, line: &str) -> String {
         let line = printable(line);
         // What follows is the text around an error in a manifest (Go, json-iterator).
@@ -42,7 +42,7 @@ impl Redactor {
     }
 }
 
-/// The line, in whose URLs what stands before the host is masked (RFC 3986, "User Information").
+/// The line with the user information in its URLs masked (RFC 3986, "User Information").
 fn without_passwords(line: &str) -> String {
     let mut urls = line.split("://");
     let mut masked = urls.next().unwrap_or_default().to_owned();
@@ -85,12 +85,14 @@ fn secret(word: &str) -> Option<&str> {
         .find(|part| is_token(part) || is_jwt(part))
 }
 
-/// RFC 7519: three base64url parts, of which the first is a JSON object.
+/// Whether a word is a JSON Web Token (RFC 7519): three base64url parts, of which the first is a JSON
+/// object.
 fn is_jwt(word: &str) -> bool {
     word.starts_with("eyJ") && word.split('.').count() == 3
 }
 
-/// Kubernetes, "Authenticating with Bootstrap Tokens": `[a-z0-9]{6}\.[a-z0-9]{16}`.
+/// Whether a word is a bootstrap token (Kubernetes, "Authenticating with Bootstrap Tokens"):
+/// `[a-z0-9]{6}\.[a-z0-9]{16}`.
 fn is_token(word: &str) -> bool {
     let is_part = |part: &str, length| {
         part.len() == length

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use super::Command;
 
-/// Where programs are looked for.
+/// The directories in which programs are searched.
 const SEARCH_PATH: [&str; 5] = [
     "/usr/local/sbin",
     "/usr/local/bin",
@@ -22,7 +22,7 @@ impl Root {
         Self(directory)
     }
 
-    /// Where a path of the node (absolute) is in this tree.
+    /// The place of an absolute path of the node in this tree.
     pub(crate) fn path(&self, absolute: &str) -> PathBuf {
         self.0.join(absolute.trim_start_matches('/'))
     }
@@ -40,8 +40,8 @@ impl Root {
         Command::new(program, self.program(program), self.search_path())
     }
 
-    /// A command that runs the executable at an absolute path of this tree; its directory and name
-    /// are what it is called.
+    /// A command that runs the executable at an absolute path of this tree. Messages name it by its
+    /// directory and file name.
     pub(crate) fn executable(&self, absolute: &str) -> Command {
         let mut parts = absolute.rsplitn(3, '/');
         let (name, directory) = (parts.next(), parts.next());

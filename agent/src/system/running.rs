@@ -1,4 +1,4 @@
-//! A child process that runs while the agent goes on, and whose input the agent may write.
+//! A child process that runs while the agent continues, and to whose input the agent can write.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -14,35 +14,35 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::command::{Command, CommandError, keep, read_lines};
 use super::{Redactor, TICK, alive};
 
-/// A larger pipe than usual, so that the child is woken less often; the kernel's own limit for
-/// everybody (pipe(7)).
+/// The size of the pipe. It is larger than the default, so that the child wakes up less often, and the
+/// largest that the kernel allows to all users (pipe(7)).
 const PIPE: i32 = 1 << 20;
-/// How often a child that is waited for is looked at.
+/// How often the state of a child is checked while the agent waits for it.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// A child that was [started](Command::start). Dropping it kills it.
+/// A child that was [started](Command::start). It is killed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
     command: Command,
     child: Child,
-    /// Where it is fed, as long as it is.
+    /// The pipe to its input, until it is closed.
     input: Option<File>,
     lines: Receiver<String>,
     redactor: Redactor,
     tail: VecDeque<String>,
-    /// When it last took something, or began.
+    /// The time at which the child last read data, or began.
     taken: Instant,
     done: bool,
 }
 
-/// What a child reads.
+/// The input of a child.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// Nothing.
+    /// No input.
     Nothing,
-    /// What it is [fed](Running::feed).
+    /// The data of [`Running::feed`].
     Fed,
-    /// A file, from where it is.
+    /// A file, from its current position.
     File(File),
 }
 
@@ -50,7 +50,7 @@ impl Command {
     /// Starts it.
     ///
     /// # Errors
-    /// It can't be run.
+    /// The command cannot be run.
     pub(crate) fn start(self, input: Input) -> Result<Running, CommandError> {
         let (reader, writer) = io::pipe().map_err(|source| self.io(source))?;
         let stderr = writer.try_clone().map_err(|source| self.io(source))?;
@@ -82,14 +82,14 @@ impl Command {
 }
 
 impl Running {
-    /// Feeds it all of the bytes.
+    /// Writes all bytes to the input of the child.
     ///
     /// # Errors
-    /// It has ended, or doesn't take anything for as long as it may run.
+    /// The child has ended, or reads nothing for as long as its time limit.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), CommandError> {
         while !bytes.is_empty() {
             let Some(input) = &mut self.input else {
-                let source = io::Error::other("it has no input that can be written to");
+                let source = io::Error::other("the program has no input that can be written to");
                 return Err(self.command.io(source));
             };
             match input.write(bytes) {
@@ -117,7 +117,7 @@ impl Running {
         self.in_time()
     }
 
-    /// Why it ended though it should be fed.
+    /// The reason why the child ended before it had read all of its input.
     fn ended(&mut self) -> CommandError {
         self.input = None;
         loop {
@@ -127,7 +127,8 @@ impl Running {
                     std::thread::sleep(LOOK);
                 }
                 Ok(Some(())) => {
-                    let source = io::Error::other("it ended before it had read all of its input");
+                    let source =
+                        io::Error::other("the program ended before it had read all of its input");
                     return self.command.io(source);
                 }
                 Err(error) => return error,
@@ -141,10 +142,10 @@ impl Running {
         self.taken = Instant::now();
     }
 
-    /// Whether it has done its work.
+    /// Whether the child has ended with success.
     ///
     /// # Errors
-    /// It has failed, or takes too long.
+    /// The child has failed, or takes too long.
     pub(crate) fn poll(&mut self) -> Result<Option<()>, CommandError> {
         if self.done {
             return Ok(Some(()));
@@ -164,10 +165,10 @@ impl Running {
         self.command.judge(status, tail.into()).map(Some)
     }
 
-    /// Waits until it has done its work.
+    /// Waits until the child has ended with success.
     ///
     /// # Errors
-    /// It has failed, or takes too long.
+    /// The child has failed, or takes too long.
     pub(crate) fn wait(&mut self) -> Result<(), CommandError> {
         while self.poll()?.is_none() {
             alive();

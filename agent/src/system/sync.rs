@@ -1,4 +1,4 @@
-//! Syncs what kubeadm, kubelet and the runtime have written.
+//! Syncs the files that kubeadm, kubelet and the runtime have written.
 //!
 //! kubeadm, kubelet and the container runtimes leave most of their files to the kernel, which writes
 //! them within half a minute. After a power cut before that, such a file exists but is empty
@@ -16,7 +16,7 @@ use nkd_contract::Runtime;
 
 use super::{Root, attended};
 
-/// Directories that Kubernetes writes to. Each may be a file system of its own.
+/// Directories to which Kubernetes writes. Each may be a file system of its own.
 const DIRECTORIES: [&str; 5] = [
     "/etc",
     "/var",
@@ -25,11 +25,11 @@ const DIRECTORIES: [&str; 5] = [
     "/var/lib/etcd",
 ];
 
-/// Writes to the disk whatever was written to the node's file systems; it is there when this
-/// returns. The watchdog is notified meanwhile.
+/// Syncs the node's file systems. All earlier writes are on the disk when this returns. The watchdog is
+/// notified meanwhile.
 ///
 /// # Errors
-/// The first file system that can't be opened or synced, with the directory that led to it.
+/// A file system cannot be opened or synced. The error names the directory of the first one.
 pub(crate) fn sync(root: &Root, runtime: Runtime) -> anyhow::Result<()> {
     let mut synced = HashSet::new();
     for directory in DIRECTORIES.into_iter().chain([runtime.store()]) {

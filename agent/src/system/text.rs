@@ -3,13 +3,13 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// What begins a control sequence of a terminal.
+/// The character that begins a control sequence of a terminal.
 const ESCAPE: char = '\u{1b}';
-/// The same in a single character (ECMA-48, "CSI").
+/// The single character that begins a control sequence (ECMA-48, "CSI").
 const CONTROL_SEQUENCE: char = '\u{9b}';
 
 /// One line without control sequences and control characters. D-Bus disconnects a client that sends a
-/// NUL, and a terminal obeys control sequences.
+/// NUL, and a terminal executes control sequences.
 pub(crate) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -26,7 +26,7 @@ pub(crate) fn printable(text: &str) -> String {
     printable
 }
 
-/// Parameters and intermediate characters, up to the final one (ECMA-48, 5.4).
+/// Skips parameters and intermediate characters, up to the final character (ECMA-48, 5.4).
 fn skip_sequence(chars: &mut Peekable<Chars<'_>>) {
     while chars.next_if(|char| matches!(char, ' '..='?')).is_some() {}
     let _ = chars.next_if(|char| matches!(char, '@'..='~'));

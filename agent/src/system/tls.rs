@@ -1,4 +1,4 @@
-//! Certificate authorities, and when certificates become valid.
+//! Reads certificate authorities, and the times at which certificates become valid.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,11 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{CertificateError, Error, RootCertStore};
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
-/// The authorities of a PEM text, and no others. Without a text, those of the public web.
+/// The authorities of a PEM text. Without a text, the public certificate authorities.
 ///
 /// # Errors
-/// The text is damaged or has no certificate. The public authorities must not replace it then.
+/// The text is damaged or has no certificate. The public authorities must then not be used
+/// instead.
 pub(crate) fn roots(pem: Option<&str>) -> anyhow::Result<RootCerts> {
     let Some(pem) = pem else {
         return Ok(RootCerts::WebPki);
@@ -26,8 +27,8 @@ pub(crate) fn roots(pem: Option<&str>) -> anyhow::Result<RootCerts> {
     Ok(RootCerts::from(certificates))
 }
 
-/// When a client's certificate becomes valid (PEM; the first one counts), if it isn't valid yet. `None`
-/// where it is not of these authorities either, or can't be read.
+/// When a client certificate becomes valid, if it is not valid yet. Only the first certificate of the PEM
+/// text counts. `None` if these authorities did not sign it, or if it cannot be read.
 pub(crate) fn valid_from(
     authorities: &str,
     certificate: &[u8],

@@ -1,4 +1,4 @@
-//! Notifies systemd's watchdog that the process isn't stuck.
+//! Notifies systemd's watchdog that the process is not stuck.
 //!
 //! The watchdog is for the agent's own code, which calls [`alive`] while it waits. A disk may take minutes for an
 //! fsync, and a restart of the agent would only make it slower. So a thread notifies the watchdog while
@@ -10,17 +10,18 @@ use std::thread;
 
 use super::TICK;
 
-/// How much attended work runs at this moment.
+/// The number of calls of [`attended`] that run at this moment.
 static ATTENDED: AtomicUsize = AtomicUsize::new(0);
 
-/// Notifies systemd that the process isn't stuck; to be called at least every [`TICK`] while waiting.
+/// Notifies systemd that the process is not stuck. Must be called at least once every [`TICK`] while the
+/// agent waits.
 pub(crate) fn alive() {
     // Without a manager to tell there is nothing to do.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
 }
 
-/// Does what the kernel may block for longer than the watchdog's time, such as an fsync, and stays
-/// [`alive`] meanwhile. The work waits for nothing but the kernel.
+/// Does work that the kernel may block for longer than the watchdog's time limit, such as an fsync, and
+/// stays [`alive`] meanwhile. The work must wait for nothing but the kernel.
 pub(crate) fn attended<T>(work: impl FnOnce() -> T) -> T {
     static THREAD: Once = Once::new();
     THREAD.call_once(|| {
@@ -37,7 +38,7 @@ pub(crate) fn attended<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Counts as attended work while it exists, also when that panics.
+/// Counts as attended work while it exists, even if the work panics.
 struct AttendedWork;
 
 impl AttendedWork {

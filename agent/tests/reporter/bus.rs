@@ -274,7 +274,7 @@ fn a_bus_that_goes_away_is_joined_again_when_it_is_back() {
     let (bus, reporter, client) = start(&machine);
     assert_eq!(client.get("Message").unwrap(), "\"message 1\"");
     drop(bus);
-    reporter.wait_for_line("lost the system bus");
+    reporter.wait_for_line("lost the connection to the system bus");
     machine.log(&[event(2, Kind::Ready)]);
 
     let bus = Bus::start(&machine.path("/bus"));

@@ -123,7 +123,7 @@ fn a_receiver_with_a_certificate_of_another_ca_gets_nothing() {
     });
     machine.log(&events(1..=1));
     let mut reporter = machine.report_without_bus();
-    reporter.wait_for_line("event 1 couldn't be sent: ");
+    reporter.wait_for_line("event 1 could not be sent: ");
     assert!(
         reporter.journal().contains("certificate"),
         "{}",
@@ -145,7 +145,7 @@ fn is_trusted(authority: &Authority) -> bool {
     machine.log(&events(1..=1));
     let reporter = machine.report_without_bus();
     wait_until("an event or an error", || {
-        machine.cursor() == 1 || reporter.journal().contains("event 1 couldn't be sent: ")
+        machine.cursor() == 1 || reporter.journal().contains("event 1 could not be sent: ")
     });
     machine.cursor() == 1
 }
@@ -246,7 +246,7 @@ fn an_outage_of_the_receiver_loses_nothing() {
     let machine = Machine::reporting_to(&target(address));
     machine.log(&events(1..=3));
     let reporter = machine.report_without_bus();
-    reporter.wait_for_line("event 1 couldn't be sent: ");
+    reporter.wait_for_line("event 1 could not be sent: ");
     let receiver = Receiver::listen(address, &[], None);
     assert_eq!(receiver.sequences(3), [1, 2, 3]);
 }
@@ -299,7 +299,7 @@ fn a_refused_event_is_sent_again_with_a_new_time_and_signature_and_later_ones_wa
     for header in ["webhook-timestamp", "webhook-signature"] {
         assert_ne!(requests[0].header(header), requests[1].header(header));
     }
-    reporter.wait_for_line("event 1 couldn't be sent: the receiver refused it: 401 sorry");
+    reporter.wait_for_line("event 1 could not be sent: the receiver refused it: 401 sorry");
     wait_until("the cursor is written", || machine.cursor() == 2);
     let delivered = std::fs::read(machine.path(paths::DELIVERED)).unwrap();
     let delivered: serde_json::Value = serde_json::from_slice(&delivered).unwrap();

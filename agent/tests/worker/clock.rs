@@ -26,7 +26,7 @@ fn a_clock_that_is_set_by_a_time_server_needs_no_words() {
 #[test]
 fn a_time_server_that_does_not_answer_is_waited_for_and_then_gone_on_without() {
     let warned = warnings("echo NTP=yes; echo NTPSynchronized=no");
-    assert_eq!(warned[0].1, "the time service hasn't set the clock yet");
+    assert_eq!(warned[0].1, "the time service has not set the clock yet");
     let last = &warned.last().unwrap().1;
     assert!(
         last.starts_with("continuing with the clock at 20"),

@@ -40,7 +40,7 @@ fn a_control_plane_that_never_comes_up_is_gone_on_without_after_its_time() {
     assert_eq!(cause, Cause::GateUnreachable);
     assert!(
         message.starts_with(
-            "continuing after 1 s without an earlier control plane: 127.0.0.1:1 can't be reached"
+            "continuing after 1 s without an earlier control plane: cannot reach 127.0.0.1:1"
         ),
         "{message}"
     );

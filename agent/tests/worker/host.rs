@@ -159,7 +159,7 @@ fn who_listens_on_a_port_of_kubernetes_is_named() {
     assert_eq!(cause, Cause::HostPort);
     assert_eq!(
         message,
-        "port 10250 is taken by cockpit-ws (process 77 of cockpit.service)"
+        "port 10250 is already used by cockpit-ws (process 77 of cockpit.service)"
     );
 }
 
@@ -187,7 +187,7 @@ fn a_machine_without_the_nodes_address_is_waited_for_and_then_said_to_be_the_wro
     });
     assert_eq!(cause, Cause::HostAddress);
     assert!(
-        message.starts_with("this machine doesn't have 192.0.2.1; it has "),
+        message.starts_with("this machine does not have the address 192.0.2.1; it has "),
         "{message}"
     );
 }
@@ -199,7 +199,7 @@ fn an_endpoint_whose_name_nobody_knows_is_named() {
     });
     assert_eq!(cause, Cause::HostResolution);
     assert!(
-        message.starts_with("the endpoint's name api.invalid can't be resolved: "),
+        message.starts_with("cannot resolve the endpoint's name api.invalid: "),
         "{message}"
     );
 }

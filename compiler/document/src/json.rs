@@ -1,9 +1,11 @@
 //! JSON that keeps the position of every value.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::ops::Range;
 
-use serde::de::IgnoredAny;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::yaml::{Entry, Node, Value};
 use crate::{Code, Diagnostics, Reported, SourceId, Span};
@@ -14,22 +16,15 @@ use crate::{Code, Diagnostics, Reported, SourceId, Span};
 /// When it is not JSON. Keys that occur twice are reported, too.
 pub fn parse(source: SourceId, to: &mut Diagnostics) -> Result<Node, Reported> {
     let text = to.text(source).to_owned();
-    if let Err(error) = serde_json::from_str::<IgnoredAny>(&text) {
+    let node = read(&text, source).map_err(|error| {
         let lines = text.split_inclusive('\n').take(error.line().max(1) - 1);
         let line: usize = lines.map(str::len).sum();
         let at = (line + error.column().saturating_sub(1)).min(text.len());
         // The library's text, which never repeats the input, without the position that follows it.
         let explanation = error.to_string();
         let reason = explanation.split(" at line ").next().unwrap_or_default();
-        return Err(not_json(source, at..(at + 1).min(text.len()), reason, to));
-    }
-    let mut reader = Reader {
-        text: &text,
-        at: 0,
-        source,
-    };
-    let node = reader.value();
-    let node = node.ok_or_else(|| not_json(source, 0..text.len(), "unsupported value", to))?;
+        not_json(source, at..(at + 1).min(text.len()), reason, to)
+    })?;
     refuse_duplicates(&node, to);
     Ok(node)
 }
@@ -37,6 +32,12 @@ pub fn parse(source: SourceId, to: &mut Diagnostics) -> Result<Node, Reported> {
 fn not_json(source: SourceId, range: Range<usize>, reason: &str, to: &mut Diagnostics) -> Reported {
     let message = format!("invalid JSON: {reason}");
     to.report(Code::IgnitionInvalid, Span::new(source, range), message)
+}
+
+fn read(text: &str, source: SourceId) -> serde_json::Result<Node> {
+    // This finds every error, with its position in the whole text, and limits how deep values are nested.
+    serde_json::from_str::<serde_json::Value>(text)?;
+    Reader { text, source }.node(serde_json::from_str(text)?)
 }
 
 /// Ignition uses the last of several equal keys without a warning, so the others would have no effect.
@@ -56,101 +57,75 @@ fn refuse_duplicates(node: &Node, to: &mut Diagnostics) {
     }
 }
 
-/// Reads text that is known to be JSON and is not nested deeper than `serde_json` allows.
 struct Reader<'a> {
     text: &'a str,
-    at: usize,
     source: SourceId,
 }
 
-impl Reader<'_> {
-    fn peek(&mut self) -> Option<u8> {
-        let rest = &self.text.as_bytes()[self.at..];
-        self.at += rest.iter().take_while(|b| b.is_ascii_whitespace()).count();
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    /// Reads a byte if it is the next one.
-    fn eat(&mut self, byte: u8) -> bool {
-        let next = self.peek() == Some(byte);
-        self.at += usize::from(next);
-        next
-    }
-
-    fn span(&self, start: usize) -> Span {
-        Span::new(self.source, start..self.at)
-    }
-
-    fn value(&mut self) -> Option<Node> {
-        let start = {
-            self.peek()?;
-            self.at
+impl<'a> Reader<'a> {
+    fn node(&self, raw: &'a RawValue) -> serde_json::Result<Node> {
+        let text = raw.get();
+        let value = match text.as_bytes().first() {
+            Some(b'{') => {
+                let Members(members) = serde_json::from_str(text)?;
+                let entries = members.into_iter().map(|member| self.entry(member));
+                Value::Map(entries.collect::<Result<_, _>>()?)
+            }
+            Some(b'[') => {
+                let items: Vec<&RawValue> = serde_json::from_str(text)?;
+                let nodes = items.into_iter().map(|item| self.node(item));
+                Value::List(nodes.collect::<Result<_, _>>()?)
+            }
+            Some(b'"') => Value::Text(serde_json::from_str(text)?),
+            Some(b't' | b'f') => Value::Bool(serde_json::from_str(text)?),
+            Some(b'n') => Value::Null,
+            _ => Value::Number(serde_json::from_str(text)?),
         };
-        let value = match self.peek()? {
-            b'{' => Value::Map(self.entries()?),
-            b'[' => Value::List(self.items()?),
-            b'"' => Value::Text(self.string()?),
-            _ => self.word()?,
-        };
-        Some(Node {
-            span: self.span(start),
+        Ok(Node {
+            span: self.span(text),
             value,
         })
     }
 
-    fn entries(&mut self) -> Option<Vec<Entry>> {
-        let mut entries = Vec::new();
-        self.eat(b'{');
-        while !self.eat(b'}') {
-            self.peek()?;
-            let start = self.at;
-            let key = self.string()?;
-            let key_span = self.span(start);
-            self.eat(b':');
-            let node = self.value()?;
-            entries.push(Entry {
-                key,
-                key_span,
-                node,
-            });
-            self.eat(b',');
-        }
-        Some(entries)
-    }
-
-    fn items(&mut self) -> Option<Vec<Node>> {
-        let mut nodes = Vec::new();
-        self.eat(b'[');
-        while !self.eat(b']') {
-            nodes.push(self.value()?);
-            self.eat(b',');
-        }
-        Some(nodes)
-    }
-
-    fn string(&mut self) -> Option<String> {
-        let start = self.at;
-        let bytes = self.text.as_bytes();
-        self.at += 1;
-        while *bytes.get(self.at)? != b'"' {
-            self.at += if bytes[self.at] == b'\\' { 2 } else { 1 };
-        }
-        self.at += 1;
-        serde_json::from_str(self.text.get(start..self.at)?).ok()
-    }
-
-    fn word(&mut self) -> Option<Value> {
-        let rest = &self.text[self.at..];
-        let end = rest
-            .find(|c: char| c.is_whitespace() || ",]}".contains(c))
-            .unwrap_or(rest.len());
-        self.at += end;
-        Some(match &rest[..end] {
-            "null" => Value::Null,
-            "true" => Value::Bool(true),
-            "false" => Value::Bool(false),
-            number => Value::Number(serde_json::from_str(number).ok()?),
+    fn entry(&self, (key, value): (&'a RawValue, &'a RawValue)) -> serde_json::Result<Entry> {
+        Ok(Entry {
+            key: serde_json::from_str(key.get())?,
+            key_span: self.span(key.get()),
+            node: self.node(value)?,
         })
+    }
+
+    /// The position of a part of the text. A raw value borrows its part.
+    fn span(&self, part: &str) -> Span {
+        let start = part.as_ptr().addr() - self.text.as_ptr().addr();
+        Span::new(self.source, start..start + part.len())
+    }
+}
+
+/// The members of an object, in the order written, also those with equal keys.
+struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(MembersVisitor)
     }
 }
 
@@ -202,6 +177,28 @@ mod tests {
     fn duplicate_keys_are_errors() {
         let (_, diagnostics) = read("{\"a\": {\"b\": 1, \"b\": 2}}");
         assert!(diagnostics.to_string().contains("NKD0005"), "{diagnostics}");
+    }
+
+    #[test]
+    fn errors_have_a_position_also_inside_text_and_numbers() {
+        for (text, what, column) in [
+            ("{\"a\": \"\\ud800\"}", "hex escape", "1:14"),
+            ("[1, 1e999]", "number out of range", "1:9"),
+        ] {
+            let (node, diagnostics) = read(text);
+            let shown = diagnostics.to_string();
+            assert!(node.is_none() && shown.contains(what), "{shown}");
+            assert!(shown.contains(column), "{shown}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error() {
+        let depth = 100_000;
+        let (node, diagnostics) = read(&("[".repeat(depth) + &"]".repeat(depth)));
+        assert!(node.is_none());
+        let shown = diagnostics.to_string();
+        assert!(shown.contains("recursion limit exceeded"), "{shown}");
     }
 
     proptest! {

@@ -6,4 +6,4 @@ pub mod input;
 pub mod json;
 pub mod yaml;
 
-pub use diagnostics::{Code, Diagnostics, Reported, SourceId, Span, Spanned, mask};
+pub use diagnostics::{Code, Diagnostics, Reported, SourceId, Span, Spanned, WarningPolicy, mask};

@@ -58,10 +58,10 @@ struct Inner {
 fn read(text: &str) -> (Option<Document>, Vec<String>) {
     let mut diagnostics = Diagnostics::new();
     let source = diagnostics.add(Path::new("a.yaml"), text.to_owned());
-    let documents = yaml::documents(source, &mut diagnostics);
+    let documents = yaml::documents(source, &mut diagnostics).unwrap_or_default();
     let document = documents
         .first()
-        .and_then(|document| yaml::read(document, &mut diagnostics));
+        .and_then(|document| yaml::read(document, &mut diagnostics).ok());
     let errors = diagnostics.to_json();
     let messages = errors
         .iter()

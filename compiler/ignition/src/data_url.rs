@@ -8,12 +8,13 @@ use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 thread_local! {
-    /// Making one takes longer than compressing a small file with it.
+    /// A compressor for each thread, because creating one takes longer than compressing a small file.
     static COMPRESSOR: RefCell<Compress> =
         RefCell::new(Compress::new(Compression::best(), false));
 }
 
-/// RFC 1952: deflate, no flags, no time, best compression, unknown system: the same on every day.
+/// The header of RFC 1952: deflate, no flags, no time, best compression, unknown system. It is always the
+/// same.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255];
 
 /// All but the "unreserved" characters of RFC 2396, as Butane writes data URLs.
@@ -29,7 +30,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b')');
 
 const BASE64: &str = ";base64";
-/// What a gzip resource costs more than the URL: Butane counts the field's value.
+/// The bytes that a gzip resource needs in addition to its URL: Butane counts the value of `compression`.
 const GZIP: &str = "gzip";
 
 /// The shortest data URL of a content and Ignition's name for its compression: percent-encoded
@@ -43,7 +44,7 @@ pub fn encode(content: impl AsRef<[u8]>) -> (String, &'static str) {
     }
 }
 
-/// The shortest data URL of a content that is not to be compressed.
+/// The shortest data URL of a content without compression.
 pub fn encode_as_is(content: &[u8]) -> String {
     let text = plain(content);
     let base64 = format!("data:{BASE64},{}", STANDARD.encode(content));
@@ -132,8 +133,8 @@ fn data(url: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Whether two hexadecimal digits follow every `%`. A decoder that leaves other `%` as they are would read a
-/// content that nobody has written.
+/// Whether two hexadecimal digits follow every `%`. A decoder that accepts other `%` would return another
+/// content than the one that was written.
 pub(crate) fn has_good_escapes(text: &str) -> bool {
     text.split('%').skip(1).all(|after| {
         let digits = after.as_bytes().get(..2);

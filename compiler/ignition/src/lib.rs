@@ -1,9 +1,9 @@
-//! Ignition configs of specification 3.0.0 to 3.5.0, and Butane configs, as a machine would take them.
+//! Ignition configs of specification 3.0.0 to 3.5.0, and Butane configs.
 //!
-//! A config is read ([`read`]) into a tree whose every value has its place in the file ([`tree`]), checked as
-//! Ignition checks it ([`check`]), and merged as Ignition merges it ([`merge`]); the fields of each version
-//! are in one table ([`spec`]). A Butane config is translated first ([`butane`]). Nothing here knows of
-//! clusters, and nothing is fetched: what a config names elsewhere stays a name.
+//! A config is read ([`read`]) into a tree in which every value has its position in the file ([`tree`]),
+//! checked as Ignition checks it ([`check`]), and merged as Ignition merges it ([`merge`]). The fields of
+//! each version are in one table ([`spec`]). A Butane config is translated first ([`butane`]). This crate
+//! does not depend on nkd's clusters, and fetches nothing: a URL in a config stays a URL.
 
 pub mod butane;
 pub mod check;

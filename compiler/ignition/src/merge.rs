@@ -1,7 +1,6 @@
-//! Ignition's merge of a parent and a child config, by the rules of its "Operator Notes": objects
-//! field by field, the child's value winning where it has one; lists by key or appended. Places
-//! stay with what they belong to, so that whatever is wrong with the result can be shown where it
-//! was written.
+//! Merges a parent and a child config as Ignition does, by the rules of its "Operator Notes": objects
+//! field by field, where the child's value takes precedence; lists by key, or appended. Each value keeps
+//! its position, so that an error in the result is shown where it was written.
 
 use std::collections::{HashMap, HashSet};
 
@@ -48,8 +47,8 @@ fn fields_of(parent: &Node, child: &Node, field: &Field, object: &Object) -> Opt
     })
 }
 
-/// Joins lists by their items' keys. The parent's order comes first; what the child has under the
-/// same key in another list of the same key space replaces the parent's item.
+/// Merges lists by the keys of their items, in the parent's order first. If the child has the same key in
+/// another list of the same key space, the parent's item is removed.
 fn by_key(parent: &Node, child: &Node, field: &Field, object: &Object, item: Item) -> Vec<Node> {
     let (old, new) = (list(parent, &[field.name]), list(child, &[field.name]));
     let index = |nodes: &[Node]| -> HashMap<String, usize> {
@@ -84,7 +83,7 @@ fn by_key(parent: &Node, child: &Node, field: &Field, object: &Object, item: Ite
     joined
 }
 
-/// A header without a value takes the parent's away.
+/// A header without a value removes the parent's header.
 fn is_removal(node: &Node, object: &Object) -> bool {
     object.name == HEADER.name && entry(node, "value").is_none()
 }

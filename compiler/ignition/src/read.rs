@@ -1,33 +1,33 @@
-//! Reads what a person wrote against the table of Ignition's fields: unknown keys, wrong types and
-//! fields of another version are reported by their full names, and reading goes on.
+//! Reads a config by the table of Ignition's fields. Unknown keys, wrong types and fields of another
+//! version are reported by their full names, and reading continues.
 
 use super::spec::{CONFIG, Field, Item, Kind, Object};
 use super::tree;
 use nkd_document::yaml::{self, Entry, Node, Value};
 use nkd_document::{Code, Diagnostics, Reported};
 
-/// How the fields are written.
+/// A format in which a config is written.
 pub trait Format {
-    /// All fields of an object that have ever been, by the names they have here.
+    /// All fields of an object in any version, with their names in this format.
     fn fields(&self, object: &'static Object) -> Vec<(String, &'static Field)>;
 
-    /// Whether a field must be there.
+    /// Whether a field is required.
     fn needs(&self, _: &'static Object, field: &Field) -> bool {
         field.needed
     }
 
-    /// Why there is no such field in this version.
+    /// Why a field does not exist in this version.
     fn lacks(&self, object: &'static Object, field: &Field) -> Option<String>;
 
-    /// What a value stands for, where the format has more than one way to write it.
+    /// The value that a node stands for, if the format has several ways to write it.
     fn value(&self, node: &Node, wanted: Kind, to: &Diagnostics) -> Option<Value>;
 }
 
-/// Reads a whole config. The result has Ignition's names for Ignition's fields, and lacks what is wrong
-/// and was reported.
+/// Reads a config. The result has Ignition's names of the fields. Parts with errors are reported and left
+/// out.
 ///
 /// # Errors
-/// When it isn't a mapping.
+/// The config is not a mapping.
 pub fn config(node: &Node, format: &dyn Format, to: &mut Diagnostics) -> Result<Node, Reported> {
     Reader { format, to }.object(node, &CONFIG, "")
 }
@@ -147,11 +147,11 @@ fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// Ignition's own way.
+/// The JSON format of Ignition.
 pub struct Json {
-    /// The minor number of the config's version.
+    /// The minor version of the config.
     pub minor: u8,
-    /// The minor number of the version it will be written in.
+    /// The minor version in which the config will be written.
     pub target: u8,
 }
 
@@ -175,7 +175,7 @@ impl Format for Json {
     }
 }
 
-/// Why a field isn't there in a version, or can't be written in another.
+/// Why a field does not exist in a version, or cannot be written in another version.
 pub fn lacks(since: u8, minor: u8, what: &str, target: u8) -> Option<String> {
     if since > minor {
         Some(format!("requires Ignition 3.{since}.0, {what} 3.{minor}.0"))

@@ -1,38 +1,38 @@
-//! Ignition's configuration specification, 3.0.0 to 3.5.0, as one table: every field, its type,
-//! the version it came with and how lists of it are merged. Reading, merging and the Butane front
-//! end all follow this table. Source: Ignition's "Configuration Specifications" (config v3.0.0 to
+//! Ignition's configuration specification, 3.0.0 to 3.5.0, as one table: every field, its type, the
+//! version in which it was added, and how lists of it are merged. Reading, merging and the Butane
+//! translation all follow this table. Source: Ignition's "Configuration Specifications" (config v3.0.0 to
 //! v3.5.0), "Migrating Between Spec Versions" and "Operator Notes", section on merging.
 
-/// The newest version nkd reads: 3.5.0.
+/// The newest version that nkd reads: 3.5.0.
 pub const NEWEST: u8 = 5;
 
-/// A kind of object.
+/// An object type.
 #[derive(Debug)]
 pub struct Object {
-    /// What it is, for messages and for the checks that are about it.
+    /// The name of the type, for messages and for checks.
     pub name: &'static str,
-    /// Its fields, in the order they are written.
+    /// The fields, in the order in which they are written.
     pub fields: &'static [Field],
-    /// What tells two of them in one list apart.
+    /// The key that identifies an object in a list.
     pub key: Key,
-    /// Fields whose lists share one key space: a path can't be a file and a link.
+    /// Fields whose lists share one key space: a path cannot be both a file and a link.
     pub shared: &'static [&'static str],
 }
 
 /// A field of an object.
 #[derive(Debug, Clone, Copy)]
 pub struct Field {
-    /// Its name in Ignition.
+    /// The field's name in Ignition.
     pub name: &'static str,
-    /// The minor number of the version it came with: 1 for 3.1.0.
+    /// The minor version in which the field was added: 1 for 3.1.0.
     pub since: u8,
-    /// What it holds.
+    /// The type of the value.
     pub kind: Kind,
-    /// Whether it must be there.
+    /// Whether the field is required.
     pub needed: bool,
 }
 
-/// What a field holds.
+/// The type of a field's value.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     /// Text.
@@ -47,30 +47,30 @@ pub enum Kind {
     List(Item, Joining),
 }
 
-/// What a list holds.
+/// The type of a list's items.
 #[derive(Debug, Clone, Copy)]
 pub enum Item {
-    /// Text, which is its own key.
+    /// Text, which is also the key of the item.
     Text,
     /// Objects.
     Object(&'static Object),
 }
 
-/// How a child's list joins its parent's.
+/// How a child's list is merged into the parent's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Joining {
-    /// Items of the same key are merged, others appended.
+    /// Items with the same key are merged, and others are appended.
     ByKey,
-    /// All are appended.
+    /// All items are appended.
     Append,
 }
 
-/// What tells objects of one list apart.
+/// The key of an object in a list.
 #[derive(Debug, Clone, Copy)]
 pub enum Key {
-    /// Objects that are in no list.
+    /// No key: the objects are in no list.
     None,
-    /// A field.
+    /// The value of this field.
     Field(&'static str),
     /// A partition's number, or its label when the number is 0 or absent.
     NumberOrLabel,
@@ -129,7 +129,7 @@ impl Field {
 }
 
 impl Object {
-    /// The field of a name.
+    /// The field with this name.
     pub fn field(&self, name: &str) -> Option<&'static Field> {
         self.fields.iter().find(|field| field.name == name)
     }
@@ -194,7 +194,7 @@ static TIMEOUTS: Object = Object::plain(
     &[whole("httpResponseHeaders"), whole("httpTotal")],
 );
 
-/// What is fetched: configs and certificate authorities could not be compressed in 3.0.0.
+/// A fetched resource. In 3.0.0, configs and certificate authorities could not be compressed.
 static REFERENCE: Object = Object::keyed(
     "reference",
     "source",
@@ -215,7 +215,7 @@ static RESOURCE: Object = Object::keyed(
         object("verification", &VERIFICATION),
     ],
 );
-/// A header that a child gives without a value is removed; see the merge.
+/// An HTTP header. In a merge, a child's header without a value removes the header.
 pub(super) static HEADER: Object =
     Object::keyed("header", "name", &[text("name").needed(), text("value")]);
 static VERIFICATION: Object = Object::plain("verification", &[text("hash")]);

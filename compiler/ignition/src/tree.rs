@@ -1,11 +1,11 @@
-//! Ignition configs as trees with places. A generated value has the place of what caused it, so
-//! the tree is also the map from an output back to its input.
+//! Ignition configs as trees with positions. A generated value has the position of the key that led to
+//! it, so the tree also maps an output back to its input.
 
 use super::spec::{Item, Key};
 use nkd_document::Span;
 use nkd_document::yaml::{Entry, Node, Value};
 
-/// What a key has; `null` is the same as nothing, as it is for Ignition.
+/// The entry of a key. A value of `null` counts as absent, as in Ignition.
 pub fn entry<'a>(node: &'a Node, key: &str) -> Option<&'a Entry> {
     let Value::Map(entries) = &node.value else {
         return None;
@@ -20,17 +20,17 @@ pub fn at<'a>(node: &'a Node, path: &[&str]) -> Option<&'a Node> {
         .try_fold(node, |node, key| Some(&entry(node, key)?.node))
 }
 
-/// The text under a key.
+/// The text value of a key.
 pub fn text<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
     entry(node, key)?.node.as_text()
 }
 
-/// Whether `true` is under a key.
+/// Whether the value of a key is `true`.
 pub fn is_true(node: &Node, key: &str) -> bool {
     entry(node, key).is_some_and(|entry| entry.node.value == Value::Bool(true))
 }
 
-/// The whole number under a key.
+/// The whole number of a key.
 pub fn whole(node: &Node, key: &str) -> Option<i64> {
     match &entry(node, key)?.node.value {
         Value::Number(number) => number.as_i64(),
@@ -43,7 +43,7 @@ pub fn list<'a>(node: &'a Node, path: &[&str]) -> &'a [Node] {
     at(node, path).map_or(&[], Node::items)
 }
 
-/// What tells an item apart from others of its list.
+/// The key of an item in its list.
 pub fn key(node: &Node, item: Item) -> String {
     let Item::Object(object) = item else {
         return node.as_text().unwrap_or_default().to_owned();
@@ -66,7 +66,7 @@ pub fn node(span: Span, value: impl Into<Value>) -> Node {
     }
 }
 
-/// A key and its value, both from one place.
+/// A key and its value, both with one position.
 pub fn pair(span: Span, key: &str, value: impl Into<Value>) -> Entry {
     Entry {
         key: key.to_owned(),
@@ -75,7 +75,7 @@ pub fn pair(span: Span, key: &str, value: impl Into<Value>) -> Entry {
     }
 }
 
-/// Sets a key of a mapping, in place of what it had.
+/// Sets the value of a key in a mapping.
 pub fn set(target: &mut Node, entry: Entry) {
     if let Value::Map(entries) = &mut target.value {
         entries.retain(|old| old.key != entry.key);
@@ -83,7 +83,7 @@ pub fn set(target: &mut Node, entry: Entry) {
     }
 }
 
-/// Takes a key and its value out of a mapping.
+/// Removes a key and its value from a mapping.
 pub fn take(target: &mut Node, key: &str) -> Option<Entry> {
     let Value::Map(entries) = &mut target.value else {
         return None;
@@ -93,7 +93,7 @@ pub fn take(target: &mut Node, key: &str) -> Option<Entry> {
     (entry.node.value != Value::Null).then_some(entry)
 }
 
-/// The value at a path of keys, made as empty mappings where there is nothing.
+/// The value at a path of keys. Missing mappings are created.
 pub fn mappings<'a>(root: &'a mut Node, path: &[&str], span: Span) -> Option<&'a mut Node> {
     let mut target = root;
     for key in path {
@@ -105,7 +105,7 @@ pub fn mappings<'a>(root: &'a mut Node, path: &[&str], span: Span) -> Option<&'a
     Some(target)
 }
 
-/// The value under a key.
+/// The value of a key.
 pub fn child_mut<'a>(target: &'a mut Node, key: &str) -> Option<&'a mut Node> {
     let Value::Map(entries) = &mut target.value else {
         return None;
@@ -114,7 +114,7 @@ pub fn child_mut<'a>(target: &'a mut Node, key: &str) -> Option<&'a mut Node> {
     Some(&mut found.node)
 }
 
-/// The items under a key, made as an empty list where there is nothing.
+/// The items of a key's list. A missing list is created.
 pub fn items_mut<'a>(target: &'a mut Node, key: &str, span: Span) -> Option<&'a mut Vec<Node>> {
     if entry(target, key).is_none() {
         set(target, pair(span, key, Value::List(Vec::new())));
@@ -125,7 +125,7 @@ pub fn items_mut<'a>(target: &'a mut Node, key: &str, span: Span) -> Option<&'a 
     }
 }
 
-/// The same as JSON, without what is empty, as Butane and Ignition write it.
+/// The tree as JSON without empty values, as Butane and Ignition write it.
 pub fn to_json(node: &Node) -> serde_json::Value {
     use serde_json::Value as Json;
     match &node.value {
@@ -140,7 +140,7 @@ pub fn to_json(node: &Node) -> serde_json::Value {
     }
 }
 
-/// JSON as a tree of one place.
+/// JSON as a tree in which every value has the same position.
 pub fn from_json(value: &serde_json::Value, span: Span) -> Node {
     use serde_json::Value as Json;
     let value = match value {

@@ -1,24 +1,24 @@
 use nkd_bundle::{Digest, Image};
 
-/// A bundle, by what it says of itself.
+/// A bundle, as its index and its manifests describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
     /// The name of its file.
     pub file: String,
-    /// Bytes of the file.
+    /// The size of the file in bytes.
     pub size: u64,
-    /// Bytes of the tar.
+    /// The size of the tar in bytes.
     pub unpacked: u64,
     /// The digest of its index.
     pub index: Digest,
-    /// What its images are for, in Go's words.
+    /// The architecture of its images, by its name in Go.
     pub architecture: String,
     /// Its images.
     pub images: Vec<Image>,
 }
 
 impl Bundle {
-    /// An image by its full name.
+    /// The image with this full name.
     pub fn image(&self, name: &str) -> Option<&Image> {
         self.images.iter().find(|image| image.name == name)
     }

@@ -3,30 +3,30 @@ use std::net::IpAddr;
 use crate::{Secret, UserConfig};
 use nkd_document::{Span, Spanned};
 
-/// What is set of the operating system itself.
+/// Settings of the operating system itself.
 #[derive(Clone, Default)]
 pub struct OsSettings {
-    /// Users that are made, or changed.
+    /// Users that Ignition creates or changes.
     pub users: Vec<User>,
-    /// The OS image that is booted into first, `REPOSITORY@sha256:DIGEST`.
+    /// The OS image that the node deploys and boots first, `REPOSITORY@sha256:DIGEST`.
     pub release_image: Option<String>,
-    /// Arguments the kernel is booted with.
+    /// Arguments of the kernel.
     pub kernel_arguments: Vec<String>,
-    /// NTP servers; none leaves them to the image.
+    /// NTP servers. If there are none, the settings of the OS image apply.
     pub ntp: Vec<String>,
-    /// The proxy to the world outside.
+    /// The proxy for connections outside of the cluster.
     pub proxy: Option<Proxy>,
     /// Lines of `/etc/hosts`.
     pub hosts: Vec<HostsEntry>,
-    /// Certificate authorities the whole system trusts: file name and PEM.
+    /// Certificate authorities that the whole system trusts: file name and PEM.
     pub trust: Vec<(String, String)>,
-    /// Where the cluster file asks for containers that SELinux separates from the host and from each other,
-    /// if it does.
+    /// The place of the key that makes SELinux separate containers, if the cluster file has it.
     pub container_separation: Option<Span>,
 }
 
 impl OsSettings {
-    /// Adds to an outer level's lists, and has its own way in all else.
+    /// Merges the settings of an inner level (a pool or a node) into those of an outer level: lists are
+    /// appended, and other values of the inner level take precedence.
     #[must_use]
     pub fn within(mut self, outer: &Self) -> Self {
         let kept = |user: &&User| self.users.iter().all(|own| own.name != user.name);
@@ -49,7 +49,7 @@ impl OsSettings {
     }
 }
 
-/// Ignition takes nothing twice.
+/// Ignition refuses duplicate entries.
 fn joined<T: Clone + PartialEq>(outer: &[T], own: Vec<T>) -> Vec<T> {
     let mut all: Vec<T> = Vec::with_capacity(outer.len() + own.len());
     for item in outer.iter().cloned().chain(own) {
@@ -67,7 +67,7 @@ pub struct User {
     pub name: String,
     /// Lines of `authorized_keys`.
     pub ssh_authorized_keys: Vec<String>,
-    /// As in `/etc/shadow`.
+    /// The hash of the password, as in `/etc/shadow`.
     pub password_hash: Option<Secret>,
     /// Further groups.
     pub groups: Vec<String>,
@@ -76,11 +76,11 @@ pub struct User {
 /// A proxy.
 #[derive(Clone)]
 pub struct Proxy {
-    /// For http; may hold a password.
+    /// The URL of the proxy for http; it may contain a password.
     pub http: Option<Secret>,
-    /// For https; may hold a password.
+    /// The URL of the proxy for https; it may contain a password.
     pub https: Option<Secret>,
-    /// Names, domains, addresses and networks that are reached without it.
+    /// Names, domains, addresses and networks that are reached without the proxy.
     pub direct: Vec<String>,
 }
 
@@ -89,7 +89,7 @@ pub struct Proxy {
 pub struct HostsEntry {
     /// The address.
     pub address: IpAddr,
-    /// Its names.
+    /// The names of the address.
     pub names: Vec<String>,
 }
 
@@ -97,7 +97,8 @@ pub struct HostsEntry {
 pub struct Own {
     /// The configs, in the order in which each is merged onto the one before.
     pub configs: Vec<UserConfig>,
-    /// What of nkd's they may change: paths, units, drop-ins as `UNIT.d/NAME`, and users.
+    /// The parts of nkd's config that they may change: paths, units, drop-ins as `UNIT.d/NAME`, and
+    /// users.
     pub overrides: Vec<Spanned<String>>,
 }
 

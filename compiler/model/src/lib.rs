@@ -1,12 +1,15 @@
-//! The valid cluster, in types that cannot be wrong: names, versions, networks, nodes. Pure data and rules, without
-//! parsing or I/O. The compiler makes it from the cluster file, and everything after that relies on it.
+//! The model of a valid cluster: names, versions, networks, nodes. It has only data and rules, without
+//! parsing or I/O, and its types have only valid values. The compiler makes it from the cluster file, and
+//! all later steps rely on it.
 
 mod bundle;
 mod host;
+mod images;
 pub mod lines;
 mod nodes;
 mod runtime;
 mod secret;
+mod url;
 mod user_config;
 pub mod version;
 
@@ -20,9 +23,11 @@ use serde::Deserialize;
 
 pub use bundle::Bundle;
 pub use host::{HostsEntry, OsSettings, Own, Proxy, User};
+pub use images::KubernetesImages;
 pub use nodes::{Interface, Node, NodeRole, Pool, Taint};
-pub use runtime::{Access, DOCKER_HUB, Mirror, Registry, server};
+pub use runtime::{Access, DOCKER_HUB, Mirror, Registry, server, server_host};
 pub use secret::{KeyPair, Secret};
+pub use url::HttpUrl;
 pub use user_config::{UserConfig, UserPath, UserUnit};
 
 use lines::Lines;
@@ -31,33 +36,35 @@ use nkd_document::yaml;
 use nkd_document::{SourceId, Span, Spanned};
 use version::Version;
 
-/// Where the API is found on a control plane, unless the endpoint says otherwise (kubeadm's
-/// default `bindPort`).
+/// The port of the API server on a control plane, unless the endpoint has another one (kubeadm's default
+/// `bindPort`).
 pub const DEFAULT_API_PORT: u16 = 6443;
 
 /// A cluster.
 pub struct Cluster {
-    /// Its name, a DNS label.
+    /// The cluster's name, a DNS label.
     pub name: String,
     /// The Kubernetes version of all nodes.
     pub version: Version,
-    /// Where the API is reached.
+    /// The host and port at which nodes and users reach the API.
     pub endpoint: Endpoint,
-    /// Where Kubernetes' images are.
+    /// The registry and path of Kubernetes' images.
     pub image_repository: String,
+    /// Which images the version has.
+    pub kubernetes_images: KubernetesImages,
     /// The network of pods, or one of each IP version.
     pub pod_subnets: Vec<IpNet>,
-    /// The network of services, or one of each IP version; the first is the cluster's own.
+    /// The network of services, or one of each IP version, the preferred version first.
     pub service_subnets: Vec<IpNet>,
     /// The DNS domain of services.
     pub dns_domain: String,
-    /// Further names and addresses of the API server.
+    /// Further names and addresses of the API server, for its certificate.
     pub cert_sans: Vec<String>,
-    /// What carries the endpoint's address among the control planes, unless something outside does.
+    /// kube-vip, if it moves the endpoint's address between the control planes.
     pub kube_vip: Option<KubeVip>,
-    /// The etcd of others; without it the control planes run their own.
+    /// An external etcd. Without it, the control planes run etcd.
     pub external_etcd: Option<ExternalEtcd>,
-    /// With what nodes join.
+    /// The bootstrap tokens with which nodes join.
     pub tokens: Tokens,
     /// kubeadm overlay documents.
     pub overlays: Vec<Overlay>,
@@ -65,47 +72,47 @@ pub struct Cluster {
     pub runtime: Runtime,
     /// The image of pod sandboxes.
     pub sandbox_image: String,
-    /// Registries that are reached otherwise than by their name alone.
+    /// Registries that need a mirror, a certificate authority or credentials.
     pub registries: Vec<Registry>,
-    /// Manifests the init node applies, in order.
+    /// Manifests that the init node applies, in order.
     pub manifests: Vec<Manifest>,
     /// Ports of the network add-on, as `8472/udp`.
     pub network_ports: Vec<String>,
-    /// How long stages may go on failing, in seconds, where not their own default.
+    /// The budgets of stages in seconds, where they differ from the defaults.
     pub budgets: BTreeMap<Stage, u64>,
-    /// Where images come from.
+    /// The sources of images.
     pub images_from: ImagesFrom,
-    /// Where nodes report to.
+    /// The receiver of callbacks.
     pub report: Option<Report>,
     /// The user's own configs of all nodes.
     pub own: Own,
-    /// What kind of keys and certificates are made.
+    /// The algorithm and the validity of generated keys and certificates.
     pub pki: Pki,
-    /// Keys and certificates that are there already.
+    /// Existing keys and certificates of the user.
     pub own_keys: OwnKeys,
-    /// What nodes have in common.
+    /// The pools of nodes.
     pub pools: Vec<Pool>,
     /// The nodes; at least one is a control plane.
     pub nodes: Vec<Node>,
-    /// Where the cluster file has its keys.
+    /// The lines of the keys in the cluster file.
     pub lines: Lines,
 }
 
 impl Cluster {
-    /// The control planes, in the order in which they join. The first makes the cluster.
+    /// The control planes, in the order in which they join. The first one is the init node.
     pub fn control_planes(&self) -> impl Iterator<Item = &Node> {
         self.nodes
             .iter()
             .filter(|node| node.role == NodeRole::ControlPlane)
     }
 
-    /// The control plane that makes the cluster.
+    /// The init node.
     pub fn init_node(&self) -> Option<&Node> {
         self.control_planes().next()
     }
 
-    /// The user's own configs of a node and of what it belongs to, in the order in which each is
-    /// merged onto the one before.
+    /// The user's own configs of the cluster, of a node's pool and of the node, in the order in which
+    /// they are merged.
     pub fn own_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Own> {
         let pool = self.pool_of(node).map(|pool| &pool.own);
         [&self.own].into_iter().chain(pool).chain([&node.own])
@@ -126,8 +133,8 @@ impl Cluster {
             .chain(own.filter(|overlay| !overlay.is_of_kubelet()))
     }
 
-    /// What a node's pool and the node itself change in the configuration of kubelet that all nodes share,
-    /// in the order in which they are merged.
+    /// The changes of a node's pool and of the node itself to the configuration of kubelet that all nodes
+    /// share, in the order in which they are merged.
     pub fn kubelet_overlays_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Overlay> {
         let own = self.own_overlays_of(node);
         own.filter(|overlay| overlay.is_of_kubelet())
@@ -139,7 +146,7 @@ impl Cluster {
         of_pool.chain(&node.overlays)
     }
 
-    /// Who shares a node's bootstrap token, and in what words.
+    /// The nodes that share a node's bootstrap token, in words.
     pub fn token_scope(&self, node: &Node) -> String {
         match self.pool_of(node) {
             _ if self.tokens.of_each_node => format!("node {}", node.name),
@@ -153,19 +160,19 @@ impl Cluster {
         self.pools.get(node.pool?)
     }
 
-    /// Whether a node makes the cluster.
+    /// Whether a node is the init node.
     pub fn is_init(&self, node: &Node) -> bool {
         self.init_node().is_some_and(|init| init.name == node.name)
     }
 
-    /// Whether kubeadm runs etcd on a node. No overlay changes that: one that sets `etcd.external` or
-    /// skips a phase that runs etcd is refused.
+    /// Whether kubeadm runs etcd on a node. Overlays cannot change that, because nkd refuses an overlay
+    /// that sets `etcd.external` or skips a phase that runs etcd.
     pub fn runs_etcd(&self, node: &Node) -> bool {
         node.role == NodeRole::ControlPlane && self.external_etcd.is_none()
     }
 
-    /// The port of the API server on a control plane itself: the endpoint's, unless something
-    /// else stands there.
+    /// The port of the API server on a control plane itself: that of the endpoint, unless the endpoint is
+    /// a load balancer.
     pub fn bind_port(&self) -> u16 {
         let own = self.control_planes().any(|node| {
             let second = node.second_address.map(|address| address.to_string());
@@ -187,7 +194,7 @@ impl Cluster {
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// DNS name or address, without brackets.
+    /// The DNS name or address, without brackets.
     pub host: String,
     /// TCP port.
     pub port: u16,
@@ -205,42 +212,42 @@ impl std::fmt::Display for Endpoint {
 
 /// Bootstrap tokens.
 pub struct Tokens {
-    /// Whether each node has its own, or only each pool.
+    /// Whether each node has its own token. Otherwise each pool has one.
     pub of_each_node: bool,
-    /// How long they are good after the cluster is made.
+    /// How long they are valid after the cluster was created.
     pub ttl: Duration,
 }
 
 /// kube-vip, a static pod on every control plane.
 pub struct KubeVip {
-    /// The network interface the address is put on.
+    /// The network interface that gets the address.
     pub interface: String,
-    /// Its image.
+    /// The image of kube-vip.
     pub image: String,
 }
 
-/// An etcd that is there already.
+/// An existing etcd cluster.
 pub struct ExternalEtcd {
-    /// Its members' URLs.
+    /// The URLs of its members.
     pub endpoints: Vec<String>,
-    /// PEM certificates that sign its own.
+    /// The PEM certificates of the authority that signs etcd's certificates.
     pub authority: String,
     /// The API server's client certificate, as PEM.
     pub certificate: String,
-    /// The key of that.
+    /// The key of the client certificate, as PEM.
     pub key: Secret,
 }
 
-/// A document laid over one of kubeadm's.
+/// An overlay document, which is merged into a document of kubeadm's configuration.
 pub struct Overlay {
-    /// The file it is from.
+    /// The file that contains the document.
     pub source: SourceId,
     /// The document.
     pub document: yaml::Node,
 }
 
 impl Overlay {
-    /// Whether it is for kubelet, and not for kubeadm itself or for kube-proxy.
+    /// Whether it is a `KubeletConfiguration`, and not for kubeadm itself or for kube-proxy.
     pub fn is_of_kubelet(&self) -> bool {
         let kind = self.document.get("kind").and_then(yaml::Node::as_text);
         kind == Some("KubeletConfiguration")
@@ -258,7 +265,7 @@ pub struct Manifest {
     pub name: String,
     /// Its text.
     pub text: String,
-    /// The full names of the images it names.
+    /// The full names of the images in the manifest.
     pub images: BTreeSet<String>,
 }
 
@@ -270,19 +277,19 @@ pub enum ImagesFrom {
     Directory(String),
     /// Bundles.
     Bundles {
-        /// Where the cluster file names them.
+        /// The place of the bundles in the cluster file.
         span: Span,
-        /// What they say of themselves.
+        /// The descriptions of the bundles.
         bundles: Vec<Bundle>,
         /// Where nodes look for them.
         sources: Vec<BundleSource>,
-        /// Whether what no source has is pulled.
+        /// Whether nodes pull images that no source has.
         registry: bool,
     },
 }
 
 impl ImagesFrom {
-    /// Whether nothing may be pulled.
+    /// Whether nodes must not pull images.
     pub fn is_closed(&self) -> bool {
         match self {
             Self::Registries => false,
@@ -292,31 +299,31 @@ impl ImagesFrom {
     }
 }
 
-/// Where nodes report to.
+/// The receiver of callbacks.
 pub struct Report {
-    /// `http` or `https` URL.
+    /// The `http` or `https` URL.
     pub url: String,
-    /// PEM certificates to trust.
+    /// The PEM certificates that nodes trust for the receiver.
     pub certificate_authority: Option<String>,
 }
 
-/// What kind of keys and certificates are made.
+/// The algorithm and the validity of generated keys and certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pki {
-    /// Of the CAs.
+    /// The algorithm of the certificate authorities' keys.
     pub algorithm: Algorithm,
-    /// How long the CAs are valid.
+    /// How long the certificate authorities are valid.
     pub validity: Duration,
 }
 
-/// Keys and certificates of the user's own, and where the cluster file names them.
+/// The user's own keys and certificates, and their places in the cluster file.
 #[derive(Default)]
 pub struct OwnKeys {
     /// Signs the API server's, kubelets' and administrators' certificates.
     pub kubernetes: Option<Spanned<KeyPair>>,
     /// Signs etcd's certificates.
     pub etcd: Option<Spanned<KeyPair>>,
-    /// Signs the certificates of aggregated API servers' clients.
+    /// Signs the client certificates with which API servers connect to aggregated API servers.
     pub front_proxy: Option<Spanned<KeyPair>>,
     /// Signs service account tokens.
     pub service_account: Option<Spanned<KeyPair>>,
@@ -340,7 +347,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// As in the cluster file.
+    /// The name, as in the cluster file.
     pub const fn name(self) -> &'static str {
         match self {
             Self::EcdsaP256 => "ecdsa-p256",

@@ -1,14 +1,14 @@
-//! Where the keys of the cluster file are.
+//! The lines of the keys in the cluster file.
 
 use std::collections::BTreeMap;
 
 use nkd_document::yaml::{self, Value};
 
-/// Lines of the cluster file by the full name of the key that is there. An item of a list is called by its
-/// `name`, or by its text: `spec.nodes[cp1].os.kernelArguments[quiet]`.
+/// The line of each key in the cluster file, by the full name of the key. An item of a list is identified
+/// by its `name`, or by its text: `spec.nodes[cp1].os.kernelArguments[quiet]`.
 pub type Lines = BTreeMap<String, usize>;
 
-/// How many keys a full name has at most. What is on a node is never asked for by deeper ones.
+/// The maximum number of keys in a full name. No deeper key has a file or unit of its own on a node.
 const DEPTH: u8 = 4;
 
 /// The full name of an item of `spec.pools` or `spec.nodes`.
@@ -16,7 +16,7 @@ pub fn level(list: &str, name: &str) -> String {
     format!("spec.{list}[{name}]")
 }
 
-/// Where the keys of a document are.
+/// The lines of the keys in a document.
 pub fn lines(document: &yaml::Node, text: &str) -> Lines {
     let starts: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
     let mut lines = Lines::new();

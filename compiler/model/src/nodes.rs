@@ -8,29 +8,29 @@ use super::{Endpoint, OsSettings, Overlay, Own};
 
 /// A node.
 pub struct Node {
-    /// Its name, a DNS name: hostname and name in Kubernetes.
+    /// The node's name, a DNS name. It is the hostname and the name in Kubernetes.
     pub name: String,
-    /// What it is in the cluster.
+    /// The node's role in the cluster.
     pub role: NodeRole,
-    /// Its pool, by its place in the cluster's.
+    /// The node's pool, as an index into the cluster's pools.
     pub pool: Option<usize>,
-    /// Its address.
+    /// The node's address.
     pub address: IpAddr,
-    /// Its address of the other IP version, in clusters of both.
+    /// The node's address of the other IP version, in a dual-stack cluster.
     pub second_address: Option<IpAddr>,
-    /// The MAC address of the interface it boots from, in lower case with `:`.
+    /// The MAC address of the interface from which the node boots, in lower case with `:`.
     pub mac: Option<String>,
-    /// Its network interfaces, where they aren't left to DHCP.
+    /// The node's network interfaces, if DHCP does not configure them.
     pub interfaces: Vec<Interface>,
-    /// Labels it sets on itself.
+    /// The labels that the node sets on itself.
     pub labels: Vec<(String, String)>,
-    /// Taints it sets on itself; `None` leaves them to kubeadm.
+    /// The taints that the node sets on itself. With `None`, kubeadm's defaults apply.
     pub taints: Option<Vec<Taint>>,
-    /// Further arguments of its kubelet, by name.
+    /// Further arguments of kubelet, by name.
     pub kubelet_args: Vec<(String, String)>,
-    /// The disk an installer writes the OS to.
+    /// The disk to which an installer writes the OS.
     pub install_disk: Option<String>,
-    /// Its operating system, everything from cluster and pool included.
+    /// The settings of the operating system, including those of the cluster and the pool.
     pub os: OsSettings,
     /// kubeadm overlay documents of this node.
     pub overlays: Vec<Overlay>,
@@ -39,7 +39,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Its addresses, as kubelet's `--node-ip` takes them.
+    /// The node's addresses, in the form of kubelet's `--node-ip`.
     pub fn node_ip(&self) -> String {
         match self.second_address {
             Some(second) => format!("{},{second}", self.address),
@@ -47,21 +47,21 @@ impl Node {
         }
     }
 
-    /// Its address and, in clusters of both IP versions, its second address.
+    /// The node's address and, in a dual-stack cluster, its second address.
     pub fn each_address(&self) -> impl Iterator<Item = IpAddr> {
         [self.address].into_iter().chain(self.second_address)
     }
 
-    /// Where its own API server is reached, if it is a control plane.
+    /// The address and port of the node's own API server, if the node is a control plane.
     pub fn api(&self, port: u16) -> Endpoint {
         let host = self.address.to_string();
         Endpoint { host, port }
     }
 }
 
-/// What nodes have in common that isn't laid into each of them.
+/// The settings of a pool that are not copied into each of its nodes.
 pub struct Pool {
-    /// Its name.
+    /// The pool's name.
     pub name: String,
     /// kubeadm overlay documents.
     pub overlays: Vec<Overlay>,
@@ -71,19 +71,19 @@ pub struct Pool {
 
 /// A network interface.
 pub struct Interface {
-    /// Its name.
+    /// The interface's name.
     pub name: String,
-    /// Its MAC address, in lower case with `:`.
+    /// The interface's MAC address, in lower case with `:`.
     pub mac: Option<String>,
-    /// Its addresses with the length of their network's prefix; none means DHCP.
+    /// The interface's addresses with their prefix lengths. If there are none, the interface uses DHCP.
     pub addresses: Vec<IpNet>,
-    /// Where it sends what is not for its networks, one for each IP version at most.
+    /// The default gateways, at most one of each IP version.
     pub gateways: Vec<IpAddr>,
     /// DNS servers.
     pub dns: Vec<IpAddr>,
-    /// Domains in which names without a dot are looked up.
+    /// The domains in which the node looks up names without a dot.
     pub search_domains: Vec<String>,
-    /// The largest packet.
+    /// The size of the largest packet, in bytes.
     pub mtu: Option<u64>,
 }
 
@@ -92,14 +92,14 @@ pub struct Interface {
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "Role")]
 pub enum NodeRole {
-    /// Runs the control plane.
+    /// A node that runs the control plane.
     ControlPlane,
-    /// Runs what users run.
+    /// A node that runs the users' pods.
     Worker,
 }
 
 impl NodeRole {
-    /// As in the cluster file.
+    /// The role's name, as in the cluster file.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ControlPlane => "control-plane",

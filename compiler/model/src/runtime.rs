@@ -1,87 +1,85 @@
-use crate::Secret;
+use crate::{HttpUrl, Secret};
 
-/// Docker's own registry, as images' names say it.
+/// The name of Docker Hub in image names.
 pub const DOCKER_HUB: &str = "docker.io";
 
-/// The URL of a registry by its name: Docker's is elsewhere than its images' names say.
-pub fn server(host: &str) -> String {
-    match host {
-        DOCKER_HUB => "https://registry-1.docker.io".to_owned(),
-        host => format!("https://{host}"),
+/// The host that serves a registry, by the registry's name: Docker's is elsewhere than its images' names say.
+pub fn server_host(registry: &str) -> &str {
+    match registry {
+        DOCKER_HUB => "registry-1.docker.io",
+        host => host,
     }
 }
 
-/// An image registry that needs something to be reached.
+/// The URL of a registry by its name.
+pub fn server(registry: &str) -> String {
+    format!("https://{}", server_host(registry))
+}
+
+/// An image registry that needs a mirror, a certificate authority or credentials.
 pub struct Registry {
-    /// `host` or `host:port`, as in images' names.
+    /// `host` or `host:port`, as in image names.
     pub host: String,
-    /// How it is reached itself.
+    /// The settings for connections to the registry itself.
     pub access: Access,
-    /// Where its images are looked for first, in order.
+    /// The mirrors that the runtime tries before the registry, in order.
     pub mirrors: Vec<Mirror>,
 }
 
-/// Where a registry's images are too.
+/// A mirror of a registry.
 pub struct Mirror {
-    /// Its `http` or `https` URL, without a slash at its end.
-    pub url: String,
-    /// How it is reached.
+    /// Its URL, without a slash at its end.
+    pub url: HttpUrl,
+    /// The settings for connections to the mirror.
     pub access: Access,
 }
 
 impl Mirror {
-    /// `host` or `host:port` of its URL.
+    /// The `host` or `host:port` of the URL.
     pub fn host(&self) -> &str {
-        self.parts().0
+        self.url.host_and_port()
     }
 
-    /// The path of its URL, with its slash; empty if there is none.
+    /// The path of the URL with its slash, or an empty text.
     pub fn path(&self) -> &str {
-        self.parts().1
+        self.url.path()
     }
 
-    /// Where it answers the registries' API. A path with `v2` in it is the API's own. Any other path begins the
-    /// names of images there, and follows `/v2`.
+    /// The URL of the registry API on the mirror. A path that contains `v2` is the path of the API. Any
+    /// other path is the beginning of image names on the mirror, and comes after `/v2`.
     pub fn api(&self) -> String {
-        let (_, path) = self.parts();
-        if path.is_empty() || path.split('/').any(|segment| segment == "v2") {
-            return self.url.clone();
-        }
-        let server = self.url.strip_suffix(path).unwrap_or_default();
-        format!("{server}/v2{path}")
+        format!("{}://{}{}", self.url.scheme(), self.host(), self.api_path())
     }
 
-    /// How images' names begin there, if its API is at the root of its host.
+    /// The beginning of image names on the mirror, if the API is at the root of the host.
     pub fn location(&self) -> Option<String> {
-        let api = self.api();
-        let (_, path) = parts(&api);
-        let names = path.strip_prefix("/v2").unwrap_or(path);
+        let path = self.api_path();
+        let names = path.strip_prefix("/v2").unwrap_or(&path);
         let is_root = names.is_empty() || (names != path && names.starts_with('/'));
         is_root.then(|| format!("{}{names}", self.host()))
     }
 
-    fn parts(&self) -> (&str, &str) {
-        parts(&self.url)
+    fn api_path(&self) -> String {
+        let path = self.path();
+        if path.is_empty() || path.split('/').any(|segment| segment == "v2") {
+            path.to_owned()
+        } else {
+            format!("/v2{path}")
+        }
     }
 }
 
-/// `host` or `host:port` of a URL, and its path.
-fn parts(url: &str) -> (&str, &str) {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split_at(rest.find('/').unwrap_or(rest.len()))
-}
-
-/// How a registry or mirror is reached.
+/// The settings for connections to a registry or mirror.
 #[derive(Default)]
 pub struct Access {
-    /// PEM certificates to trust besides the system's.
+    /// PEM certificates that the runtime trusts in addition to those of the system.
     pub certificate_authority: Option<String>,
-    /// User and password, as HTTP's Basic authentication encodes them.
+    /// User and password, as in HTTP Basic authentication.
     pub credentials: Option<Secret>,
 }
 
 impl Access {
-    /// Whether it needs neither a certificate authority nor credentials of its own.
+    /// Whether neither a certificate authority nor credentials are set.
     pub fn is_plain(&self) -> bool {
         self.certificate_authority.is_none() && self.credentials.is_none()
     }
@@ -90,6 +88,7 @@ impl Access {
 #[cfg(test)]
 mod tests {
     use super::{Access, Mirror};
+    use crate::HttpUrl;
 
     #[test]
     fn a_path_of_a_mirror_begins_the_names_of_images_or_is_the_apis_own() {
@@ -110,7 +109,7 @@ mod tests {
             ("https://v2/v2x", "https://v2/v2/v2x", Some("v2/v2x")),
         ] {
             let mirror = Mirror {
-                url: url.to_owned(),
+                url: HttpUrl::parse(url).unwrap(),
                 access: Access::default(),
             };
             assert_eq!(mirror.api(), api, "{url}");

@@ -3,18 +3,18 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// A text that is never shown and is wiped from memory after use.
+/// A text that is never shown, and that is overwritten in memory after use.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes in a secret.
+    /// Wraps a secret.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The secret itself, for the file it belongs into.
+    /// The secret itself, for the file that must contain it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -26,11 +26,11 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A private key and what is known of it.
+/// A private key with its certificate or public key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KeyPair {
-    /// The certificate, or the public key where there is none, as PEM.
+    /// The certificate as PEM, or the public key if there is no certificate.
     pub public: String,
     /// The private key as PEM (PKCS#8).
     pub key: Secret,

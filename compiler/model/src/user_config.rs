@@ -6,7 +6,7 @@ use nkd_ignition::check;
 use nkd_ignition::lists::{LISTS, id};
 use nkd_ignition::tree::{self, entry, list, text};
 
-/// A config that Ignition would take, in the version nkd writes, with the places of the user's
+/// A config that Ignition would accept, in the version that nkd writes, with positions in the user's
 /// file.
 pub struct UserConfig {
     /// The config.
@@ -15,7 +15,7 @@ pub struct UserConfig {
 
 /// A file, directory or link.
 pub struct UserPath<'a> {
-    /// Its full path.
+    /// The absolute path.
     pub path: &'a str,
     /// Where the path is written.
     pub span: Span,
@@ -23,20 +23,20 @@ pub struct UserPath<'a> {
     pub is_directory: bool,
 }
 
-/// What is done to a unit.
+/// The changes of a config to a unit.
 pub struct UserUnit<'a> {
-    /// Its name.
+    /// The unit's name.
     pub name: &'a str,
     /// Where the name is written.
     pub span: Span,
-    /// Whether nothing but drop-ins is added.
+    /// Whether the config only adds drop-ins.
     pub only_dropins: bool,
-    /// Names of the drop-ins, and where they are written.
+    /// The names of the drop-ins, and where they are written.
     pub dropins: Vec<(&'a str, Span)>,
 }
 
 impl UserConfig {
-    /// Everything it puts into the file system.
+    /// All files, directories and links of the config.
     pub fn paths(&self) -> impl Iterator<Item = UserPath<'_>> {
         let kinds = [("files", false), ("links", false), ("directories", true)];
         kinds.into_iter().flat_map(move |(kind, is_directory)| {
@@ -52,20 +52,20 @@ impl UserConfig {
         })
     }
 
-    /// The users it makes or changes, and where their names are written.
+    /// The users that the config creates or changes, and where their names are written.
     pub fn users(&self) -> impl Iterator<Item = (&str, Span)> {
         let users = list(&self.config, &["passwd", "users"]).iter();
         users.filter_map(|user| name(user, "name"))
     }
 
-    /// The disks whose partition tables it wipes, and where they are written.
+    /// The disks whose partition tables the config wipes, and where they are written.
     pub fn wiped_disks(&self) -> impl Iterator<Item = (&str, Span)> {
         let disks = list(&self.config, &["storage", "disks"]).iter();
         let wiped = disks.filter(|disk| tree::is_true(disk, "wipeTable"));
         wiped.filter_map(|disk| name(disk, "device"))
     }
 
-    /// Where everything is written that it makes or changes on a node, by its [`id`].
+    /// The places of everything that the config creates or changes on a node, by its [`id`].
     pub fn places(&self) -> Vec<(String, Span)> {
         let items = LISTS.iter().flat_map(|of| {
             let nodes = list(&self.config, &[of.section, of.name]).iter();
@@ -89,7 +89,8 @@ impl UserConfig {
         items.chain(units).collect()
     }
 
-    /// Whether it sets a path, a unit, a user, or a drop-in given as `UNIT.d/NAME`, or wipes a disk.
+    /// Whether the config sets a path, a unit, a user, or a drop-in given as `UNIT.d/NAME`, or wipes a
+    /// disk.
     pub fn sets(&self, name: &str) -> bool {
         let dropin = |unit: &UserUnit<'_>| {
             let (unit, dropins) = (unit.name, &unit.dropins);
@@ -103,7 +104,7 @@ impl UserConfig {
             || self.units().any(|one| unit(&one) || dropin(&one))
     }
 
-    /// Everything it does to units.
+    /// The changes of the config to units.
     pub fn units(&self) -> impl Iterator<Item = UserUnit<'_>> {
         let units = list(&self.config, &["systemd", "units"]).iter();
         units.filter_map(|unit| {

@@ -1,18 +1,13 @@
-//! Kubernetes versions and what depends on them.
+//! Kubernetes versions, and the differences between them that matter to nkd.
 
 use std::fmt;
-
-/// The oldest minor version nkd knows.
-pub const OLDEST_MINOR: u32 = 20;
-/// The newest minor version nkd knows.
-pub const NEWEST_MINOR: u32 = 36;
 
 /// A released Kubernetes version, 1.x.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// The middle number.
+    /// The minor version.
     pub minor: u32,
-    /// The last number.
+    /// The patch version.
     pub patch: u32,
 }
 
@@ -28,7 +23,7 @@ pub enum KubeadmApi {
 }
 
 impl KubeadmApi {
-    /// As in `apiVersion`.
+    /// The name, as in `apiVersion`.
     pub const fn api_version(self) -> &'static str {
         match self {
             Self::V1Beta2 => "kubeadm.k8s.io/v1beta2",
@@ -39,7 +34,8 @@ impl KubeadmApi {
 }
 
 impl Version {
-    /// Reads `v1.31.2` or `1.31.2`; the error says what is wrong with it.
+    /// Parses `v1.31.2` or `1.31.2`. The error states what is wrong. The caller checks whether nkd supports the
+    /// minor version.
     pub fn parse(text: &str) -> Result<Self, String> {
         let number = |part: &str| {
             let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
@@ -59,14 +55,14 @@ impl Version {
         let [Some(major), Some(minor), Some(patch)] = parts[..] else {
             return Err(format!("`{text}` is not a version with three numbers"));
         };
-        if major != 1 || !(OLDEST_MINOR..=NEWEST_MINOR).contains(&minor) {
+        if major != 1 {
             return Err(format!("Kubernetes {major}.{minor} is not supported"));
         }
         Ok(Self { minor, patch })
     }
 
-    /// The API that this version's kubeadm reads and writes best. 1.29 and 1.30 have v1beta4's
-    /// types but don't take them; 1.36 no longer takes v1beta3.
+    /// The API version that kubeadm of this version prefers. kubeadm 1.29 and 1.30 contain the types of
+    /// v1beta4 but do not accept them; 1.36 no longer accepts v1beta3.
     pub const fn kubeadm_api(self) -> KubeadmApi {
         match self.minor {
             ..=21 => KubeadmApi::V1Beta2,
@@ -75,14 +71,14 @@ impl Version {
         }
     }
 
-    /// Whether kubeadm wants its CRI socket with a scheme.
+    /// Whether kubeadm requires a scheme in its CRI socket.
     pub const fn cri_socket_has_scheme(self) -> bool {
         self.minor >= 24
     }
 
-    /// The kubeconfig with which the init node's kube-vip may do its work. From 1.29 the rights of
-    /// admin.conf exist only after `kubeadm init` has granted them, and to do that it needs the
-    /// endpoint's address (kube-vip issue 684).
+    /// The kubeconfig that kube-vip uses on the init node. From 1.29 on, admin.conf has rights only after
+    /// `kubeadm init` has granted them. To grant them, `kubeadm init` needs the endpoint's address, which
+    /// kube-vip has to set (kube-vip issue 684).
     pub const fn init_kubeconfig(self) -> &'static str {
         if self.minor >= 29 {
             "/etc/kubernetes/super-admin.conf"
@@ -91,19 +87,19 @@ impl Version {
         }
     }
 
-    /// Whether joining control planes take a service account key of RSA only (kubernetes#112508,
-    /// in 1.26).
+    /// Whether joining control planes accept only an RSA key for service accounts (kubernetes#112508,
+    /// fixed in 1.26).
     pub const fn needs_rsa_service_account(self) -> bool {
         self.minor < 26
     }
 
-    /// Whether kubeadm can add etcd members as learners first, but does so only where the feature gate
-    /// `EtcdLearnerMode` asks for it (alpha in 1.27 and 1.28, on by default from 1.29).
+    /// Whether kubeadm adds etcd members as learners only if the feature gate `EtcdLearnerMode` is on
+    /// (alpha in 1.27 and 1.28, on by default from 1.29).
     pub const fn has_learner_mode_off(self) -> bool {
         matches!(self.minor, 27 | 28)
     }
 
-    /// Whether kubelet refuses version 1 of cgroups unless its `failCgroupV1` is false (kubelet 1.35).
+    /// Whether kubelet refuses cgroups v1 unless `failCgroupV1` is false (kubelet 1.35).
     pub const fn refuses_cgroups_v1(self) -> bool {
         self.minor >= 35
     }
@@ -119,8 +115,9 @@ impl Version {
         self.minor >= 25
     }
 
-    /// Whether kubelet keeps images that the runtime calls pinned. It was meant to from 1.23 on, but lost
-    /// what the runtime said until kubernetes#119986, in 1.29 and the last patches before it.
+    /// Whether kubelet keeps images that the runtime reports as pinned. kubelet has this feature from
+    /// 1.23 on, but ignored the report until kubernetes#119986, in 1.29 and in later patch versions of
+    /// 1.25 to 1.28.
     pub const fn keeps_pinned_images(self) -> bool {
         match self.minor {
             ..=24 => false,
@@ -132,8 +129,8 @@ impl Version {
         }
     }
 
-    /// The group kubeadm binds to cluster-admin. Before 1.29 admins are `system:masters`, which
-    /// no RBAC can take rights from.
+    /// The group that kubeadm binds to cluster-admin. Before 1.29, administrators are in
+    /// `system:masters`, whose rights RBAC cannot limit.
     pub const fn admin_group(self) -> &'static str {
         if self.minor >= 29 {
             "kubeadm:cluster-admins"
@@ -162,9 +159,7 @@ mod tests {
         assert_eq!(Version::parse("v1.20.2"), Ok(expected));
         assert_eq!(Version::parse("1.20.2"), Ok(expected));
         assert_eq!(expected.to_string(), "v1.20.2");
-        for wrong in [
-            "", "v", "1.20", "1.20.2.1", "1.19.0", "1.37.0", "2.20.0", "1.020.2", "1.20.x",
-        ] {
+        for wrong in ["", "v", "1.20", "1.20.2.1", "2.20.0", "1.020.2", "1.20.x"] {
             assert!(Version::parse(wrong).is_err(), "{wrong}");
         }
     }

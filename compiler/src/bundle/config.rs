@@ -1,4 +1,4 @@
-//! What is read of images' configurations.
+//! Image configurations, as far as nkd reads them.
 
 use nkd_bundle::Digest;
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 /// An image's configuration (OCI image specification, "Image Configuration").
 #[derive(Deserialize)]
 pub struct ImageConfig {
-    /// What it is for, in Go's words.
+    /// The architecture, by its name in Go.
     pub architecture: String,
     #[serde(default = "linux")]
     os: String,
@@ -23,7 +23,7 @@ fn linux() -> String {
 }
 
 impl ImageConfig {
-    /// Reads one.
+    /// Parses an image configuration.
     pub fn read(json: &[u8]) -> anyhow::Result<Self> {
         use anyhow::Context as _;
         serde_json::from_slice(json).context("cannot read the image configuration")
@@ -39,7 +39,7 @@ impl ImageConfig {
         self.architecture == architecture && self.os == "linux"
     }
 
-    /// What it is for, for a person.
+    /// The platform of the image, as text for people.
     pub fn platform(&self) -> String {
         format!("{}/{}", self.os, self.architecture)
     }

@@ -1,4 +1,4 @@
-//! Making bundles.
+//! Creates bundles.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::Permissions;
@@ -12,60 +12,61 @@ use nkd_bundle::{Digest, Image, Layout};
 use tempfile::NamedTempFile;
 
 use super::input::{self, Input};
+use super::parts;
 use super::progress::{ProgressMonitor, Watched};
+use super::read::{file_name, read};
 use super::search::{FoundImage, Search};
-use super::{file_name, parts};
 use crate::failure::Failure;
 use nkd_document::{Code, Diagnostics};
 use nkd_model::Bundle;
 
-/// How hard zstd tries: beyond this, image layers hardly get smaller.
+/// The compression level of zstd. With a higher level, image layers hardly get smaller.
 const LEVEL: i32 = 9;
 
-/// What to make.
+/// What to create.
 pub struct Request<'a> {
     /// The full names of the images.
     pub names: &'a BTreeSet<&'a str>,
-    /// What they are for.
+    /// The architecture of the images.
     pub arch: &'a str,
-    /// Archives, layouts, and directories of them.
+    /// Archives, layouts, and directories of these.
     pub from: &'a [PathBuf],
-    /// Whether skopeo fetches what isn't there.
+    /// Whether skopeo fetches missing images.
     pub pull: bool,
-    /// The file to make.
+    /// The bundle to write.
     pub out: &'a Path,
-    /// Whether it is compressed.
+    /// Whether the bundle is compressed.
     pub zstd: bool,
-    /// The size of a part at most.
+    /// The maximum size of a part, in bytes.
     pub split: Option<u64>,
-    /// Who is told.
+    /// The receiver of progress.
     pub progress: &'a dyn ProgressMonitor,
 }
 
-/// What was made.
+/// The result.
 pub struct Made {
     /// The bundle, or its parts.
     pub bundles: Vec<Bundle>,
-    /// Files of an earlier one that are no longer of it.
+    /// Files of an earlier bundle that do not belong to the new one.
     pub left_over: Vec<PathBuf>,
 }
 
-/// Images and where their blobs are.
+/// The images that were found, and the places of their blobs.
 struct Gathered<'a> {
     request: &'a Request<'a>,
     inputs: Vec<Input>,
-    /// By their names; with the number of an input that has it.
+    /// The images by their names, each with the number of an input that has it.
     images: BTreeMap<String, (Image, usize)>,
-    /// Where images are that are for something else.
+    /// The places of images for other platforms.
     others: BTreeMap<String, BTreeSet<String>>,
     places: HashMap<Digest, (usize, String)>,
 }
 
-/// Makes a bundle, or several of a size.
+/// Creates a bundle, or several bundles of a maximum size.
 ///
 /// # Errors
-/// When an image is missing or can't be used, when somebody interrupts it, or when the bundle can't be
-/// written. Then there is none.
+/// An image is missing or cannot be used, the user interrupts the command, or the bundle cannot
+/// be written. In all these cases no bundle is written.
 pub fn create(request: &Request<'_>, to: &mut Diagnostics) -> Result<Made, Failure> {
     file_name(request.out).map_err(|reason| {
         let message = format!("{}: {reason:#}", request.out.display());
@@ -95,7 +96,7 @@ pub fn create(request: &Request<'_>, to: &mut Diagnostics) -> Result<Made, Failu
 }
 
 impl<'a> Gathered<'a> {
-    /// Adds all that is below a path. An error is nobody's mistake: somebody wants it to stop.
+    /// Adds all inputs below a path. The only error is an interruption by the user.
     fn look_in(&mut self, path: &Path, to: &mut Diagnostics) -> Result<()> {
         // The bundle of an earlier run would hide newer archives.
         let left_out = |path: &Path| parts::is_one(self.request.out, path);
@@ -137,7 +138,7 @@ impl<'a> Gathered<'a> {
             let names: Vec<_> = findings.unwanted.iter().map(String::as_str).collect();
             let names = names.join(", ");
             let line =
-                format!("ignoring {place}: the cluster does not run any image in it: [{names}]");
+                format!("ignoring {place}, because the cluster needs none of its images: {names}");
             request.progress.say(&line);
         }
         for (name, platform) in findings.others {
@@ -166,7 +167,7 @@ impl<'a> Gathered<'a> {
         let named = name.split_once('@').map(|(_, digest)| digest);
         if named.is_some_and(|named| named != digest.to_string()) {
             let message = format!("{name} has the digest {digest} for {}", self.request.arch);
-            let help = "use that digest in the image name: the digest of the multi-architecture index is a different one";
+            let help = "use this digest in the image name; do not use the digest of the index for several architectures";
             to.report_with_help_nowhere(Code::BundleInput, message, help);
             return;
         }
@@ -180,7 +181,7 @@ impl<'a> Gathered<'a> {
         if known.config != image.config {
             let place = |number: usize| self.inputs[number].path.display();
             let message = format!(
-                "{name} is a different image in {} than in {}",
+                "{name} is not the same image in {} and in {}",
                 place(number),
                 place(*at)
             );
@@ -194,7 +195,7 @@ impl<'a> Gathered<'a> {
         }
     }
 
-    /// Fetches what is missing. An error is nobody's mistake, as in [`Self::look_in`].
+    /// Fetches missing images. The only error is an interruption by the user, as in [`Self::look_in`].
     fn pull(&mut self, scratch: &Path, to: &mut Diagnostics) -> Result<()> {
         for name in self.missing() {
             self.request.progress.say(&format!("fetching {name}"));
@@ -218,7 +219,7 @@ impl<'a> Gathered<'a> {
         };
         parts::divide(images, most).unwrap_or_else(|large| {
             for (name, size) in large {
-                let message = format!("{name} alone needs {size} bytes");
+                let message = format!("a bundle with only {name} has {size} bytes");
                 to.report_nowhere(Code::BundleLarge, message);
             }
             Vec::new()
@@ -249,8 +250,8 @@ impl<'a> Gathered<'a> {
         }
     }
 
-    /// The images, the largest first, so that a node has the most to do beside the rest; those
-    /// that have blobs in common are next to each other.
+    /// The images, the largest first, so that a node can unpack it while it reads the others. Images that
+    /// have blobs in common are next to each other.
     fn ordered(&self) -> Vec<Image> {
         let mut images: Vec<_> = self
             .images
@@ -264,7 +265,7 @@ impl<'a> Gathered<'a> {
             .collect()
     }
 
-    /// Writes all parts, and then gives them their names.
+    /// Writes all parts to temporary files, and then renames them.
     fn write_all(&self, parts: &[Vec<Image>]) -> Result<Made> {
         let out = self.request.out;
         let paths = parts::paths(out, parts.len());
@@ -281,7 +282,7 @@ impl<'a> Gathered<'a> {
             named.with_context(|| format!("cannot write {}", path.display()))?;
         }
         let bundles = paths.iter().map(|path| {
-            let bundle = super::read(path);
+            let bundle = read(path);
             bundle.with_context(|| path.display().to_string())
         });
         Ok(Made {
@@ -335,12 +336,12 @@ fn size(image: &Image) -> u64 {
     image.blobs().map(|blob| blob.size).sum()
 }
 
-/// Of two archives of one image the smaller is taken, whichever comes first.
+/// The rank of an image among archives of the same image: the smaller one is used, whatever their order.
 fn rank(image: &Image) -> (u64, Digest) {
     (size(image), image.manifest.digest)
 }
 
-/// Has skopeo fetch an image into a layout, with whatever credentials it has itself.
+/// Runs skopeo to fetch an image into a layout. skopeo uses its own credentials.
 fn fetch(name: &str, arch: &str, scratch: &Path) -> Result<PathBuf> {
     let layout = scratch.join(Digest::of(name.as_bytes()).hex());
     let output = Command::new("skopeo")

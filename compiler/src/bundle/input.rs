@@ -1,5 +1,4 @@
-//! What bundles are made from, as files: archives as skopeo, docker, podman and containerd write
-//! them, and image layouts.
+//! The inputs of bundles: archives from skopeo, docker, podman and containerd, and OCI image layouts.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -9,24 +8,24 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use nkd_bundle::JSON_LIMIT;
 
-/// An archive or a layout: files by their names in it.
+/// An archive or a layout, as a set of named files.
 pub struct Input {
-    /// Where it is, for a person.
+    /// The path, for messages.
     pub path: PathBuf,
     files: Files,
 }
 
 enum Files {
     Tar(File, TarIndex),
-    /// A directory, by its path without links.
+    /// A directory, by its path with all links resolved.
     Directory(PathBuf),
 }
 
-/// Where a tar has its files: first byte and size.
+/// The position of each file in a tar: first byte and size.
 type TarIndex = BTreeMap<String, (u64, u64)>;
 
-/// The paths of inputs below a path: a directory that is no layout itself is looked through, but
-/// for what is left out.
+/// The paths of inputs below a path. A directory that is not a layout is searched, except for the paths
+/// to leave out.
 pub fn below(path: &Path, left_out: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     if !path.is_dir() || path.join("oci-layout").exists() {
         return Ok(vec![path.to_owned()]);
@@ -47,7 +46,7 @@ pub fn below(path: &Path, left_out: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBu
 }
 
 impl Input {
-    /// Opens one.
+    /// Opens an input.
     pub fn open(path: &Path) -> Result<Self> {
         let files = if path.is_dir() {
             Files::Directory(path.canonicalize()?)
@@ -67,12 +66,12 @@ impl Input {
         })
     }
 
-    /// Whether there is such a file.
+    /// Whether the input contains a file.
     pub fn has(&self, name: &str) -> bool {
         self.file(name).is_ok()
     }
 
-    /// A file and its size. Nothing outside is ever opened, whatever the name is.
+    /// A file and its size. No file outside of the input is ever opened, whatever the name is.
     pub fn file(&self, name: &str) -> Result<(Box<dyn Read + '_>, u64)> {
         match &self.files {
             Files::Tar(file, names) => {
@@ -93,7 +92,7 @@ impl Input {
         }
     }
 
-    /// A file of JSON.
+    /// The content of a JSON file.
     pub fn json(&self, name: &str) -> Result<Vec<u8>> {
         let (file, size) = self.file(name)?;
         ensure!(size <= JSON_LIMIT, "`{name}` is too large");
@@ -103,7 +102,7 @@ impl Input {
     }
 }
 
-/// Where each file of a tar is. Names are only looked up, never made files of.
+/// The position of each file in a tar. The names are only used to find files, and never to create them.
 fn tar_index(file: &File) -> Result<TarIndex> {
     let mut names = BTreeMap::new();
     let mut links = Vec::new();
@@ -137,7 +136,7 @@ fn tar_index(file: &File) -> Result<TarIndex> {
     Ok(names)
 }
 
-/// A path below an archive's top, which nothing leads out of.
+/// A path that cannot lead out of the top directory of an archive.
 fn normal(path: &Path) -> String {
     let mut parts = Vec::new();
     for part in path.components() {

@@ -1,29 +1,29 @@
-//! Layers, unpacked to see that they are what an image's configuration says.
+//! Layers, which are unpacked to compare them with the image configuration.
 
 use std::io::{self, Write};
 
 use nkd_bundle::{Digest, Hasher};
 
-/// What a layer may unpack to, however small it is.
+/// The size in bytes to which every layer may unpack, however small it is.
 const ALWAYS: u64 = 1 << 30;
-/// How many times as large as itself a layer may become beyond that: real ones stay below 20.
+/// Beyond that, how many times its own size a layer may have when unpacked. Real layers stay below 20.
 const TIMES: u64 = 100;
 
-/// Takes in a layer's bytes and finds out what they are.
+/// Receives the bytes of a layer, and detects its compression.
 pub struct LayerInspector {
     unpacked: Unpacked,
     size: u64,
 }
 
 enum Unpacked {
-    /// Too little is there to say.
+    /// Too few bytes to detect the compression.
     Begin(Vec<u8>),
     Plain(Counted),
     Gzip(flate2::write::MultiGzDecoder<Counted>),
     Zstd(zstd::stream::write::Decoder<'static, Counted>),
 }
 
-/// Counts and hashes what is unpacked.
+/// Counts and hashes the unpacked bytes.
 #[derive(Default)]
 struct Counted {
     hasher: Hasher,
@@ -50,16 +50,16 @@ impl Write for Counted {
 /// How a layer is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// Not compressed.
     None,
-    /// With gzip.
+    /// Compressed with gzip.
     Gzip,
-    /// With zstd.
+    /// Compressed with zstd.
     Zstd,
 }
 
 impl Compression {
-    /// The media type of such a layer (OCI image specification, "Media types").
+    /// The media type of a layer with this compression (OCI image specification, "Media types").
     pub const fn media_type(self) -> &'static str {
         match self {
             Self::None => "application/vnd.oci.image.layer.v1.tar",
@@ -70,7 +70,7 @@ impl Compression {
 }
 
 impl LayerInspector {
-    /// A layer of so many bytes.
+    /// A layer with this number of bytes.
     pub fn new(size: u64) -> Self {
         Self {
             unpacked: Unpacked::Begin(Vec::new()),
@@ -78,10 +78,10 @@ impl LayerInspector {
         }
     }
 
-    /// Its compression and the digest of what it unpacks to.
+    /// The compression, and the digest of the unpacked layer.
     ///
     /// # Errors
-    /// It ends in the middle.
+    /// The layer is truncated.
     pub fn finish(mut self) -> io::Result<(Compression, Digest)> {
         if let Unpacked::Begin(begin) = &mut self.unpacked {
             let begin = std::mem::take(begin);

@@ -1,4 +1,4 @@
-//! Image bundles on the operator's side: made, checked and looked into.
+//! Image bundles on the operator's machine: create, verify and list them.
 
 mod config;
 pub mod create;
@@ -6,72 +6,9 @@ mod input;
 mod layer;
 mod parts;
 mod progress;
+mod read;
 mod search;
 pub mod verify;
 
-use std::ffi::OsStr;
-use std::io::{Read as _, Seek as _};
-use std::path::Path;
-
-use anyhow::{Result, ensure};
-use nkd_bundle::{Digest, Reader, ZSTD_MAGIC};
-
-use nkd_model::Bundle;
-
 pub use progress::ProgressMonitor;
-
-/// The media types of manifests: OCI's and Docker's.
-const MANIFEST_TYPES: [&str; 2] = [
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-];
-
-/// Reads index and manifests, and sees that the file is as long as they say.
-pub fn read(path: &Path) -> Result<Bundle> {
-    let name = file_name(path)?;
-    let mut file = nkd_document::input::open(path)?;
-    let size = file.metadata()?.len();
-    let mut magic = Vec::new();
-    (&mut file).take(4).read_to_end(&mut magic)?;
-    file.rewind()?;
-    let reader = Reader::open(nkd_bundle::open(file)?, None)?;
-    let contents = reader.contents().clone();
-    let wanted = contents.size;
-    ensure!(
-        size == wanted || magic == ZSTD_MAGIC,
-        "the size is {size} bytes, but must be {wanted}"
-    );
-    // Nothing else pins the index yet. Each name is in it twice, so damage shows.
-    let as_written = Digest::of(&nkd_bundle::index(&contents.images)) == contents.index;
-    let mut types = contents
-        .images
-        .iter()
-        .map(|image| image.media_type.as_str());
-    let known = types.all(|kind| MANIFEST_TYPES.contains(&kind));
-    ensure!(as_written && known, "the index is damaged");
-    let mut architectures = contents.images.iter().map(|image| &image.architecture);
-    let architecture = architectures.next().cloned().unwrap_or_default();
-    if let Some(other) = architectures.find(|other| **other != architecture) {
-        anyhow::bail!("the bundle contains images for {architecture} and for {other}");
-    }
-    Ok(Bundle {
-        file: name.to_owned(),
-        size,
-        unpacked: wanted,
-        index: contents.index,
-        architecture,
-        images: contents.images,
-    })
-}
-
-/// The name of a bundle's file, which goes into URLs and paths on nodes.
-fn file_name(path: &Path) -> Result<&str> {
-    let name = path.file_name().and_then(OsStr::to_str);
-    let name = name.unwrap_or_default();
-    let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    ensure!(
-        !name.is_empty() && !name.starts_with(['.', '-']) && name.chars().all(good),
-        "the file name must begin with a letter or digit and contain only letters, digits, `.`, `_` and `-`"
-    );
-    Ok(name)
-}
+pub use read::read;

@@ -1,4 +1,4 @@
-//! A bundle's files: one, or several of a size.
+//! The files of a bundle: one file, or several files of a maximum size.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use nkd_bundle::{Image, Layout};
 
-/// Divides images into parts of a size at most; each part is a bundle of its own. An image that
-/// is larger alone is an error, with its size.
+/// Divides images into parts of a maximum size. Each part is a bundle. An image that is too large for a
+/// part is an error with its size.
 pub fn divide(images: Vec<Image>, most: u64) -> Result<Vec<Vec<Image>>, BTreeMap<String, u64>> {
     let mut parts: Vec<Vec<Image>> = Vec::new();
     let mut large = BTreeMap::new();
@@ -33,7 +33,7 @@ pub fn divide(images: Vec<Image>, most: u64) -> Result<Vec<Vec<Image>>, BTreeMap
     }
 }
 
-/// The names of so many parts: `bundle.tar`, or `bundle-1.tar` and so on.
+/// The names of this number of parts: `bundle.tar`, or `bundle-1.tar` and so on.
 pub fn paths(out: &Path, count: usize) -> Vec<PathBuf> {
     let (stem, extension) = split(out);
     let path = |number| out.with_file_name(format!("{stem}-{number}{extension}"));
@@ -62,7 +62,7 @@ pub fn is_one(out: &Path, path: &Path) -> bool {
     directory == of && extension == same && is_one
 }
 
-/// Files of an earlier bundle of the name that aren't the new one's.
+/// Files of an earlier bundle with this name that do not belong to the new one.
 pub fn left_over(out: &Path, new: &[PathBuf]) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory(out)).into_iter().flatten().flatten();
     let paths = entries.map(|entry| out.with_file_name(entry.file_name()));

@@ -1,25 +1,25 @@
-//! Long work, seen from outside.
+//! The progress of long work.
 
 use std::io::{self, Write};
 
 use nkd_bundle::{Digest, Hasher};
 
-/// Is told how far things are, and says whether to go on.
+/// Receives the progress, and can stop the work.
 pub trait ProgressMonitor {
-    /// Something begins or was found.
+    /// Reports that something begins or was found.
     fn say(&self, line: &str);
 
-    /// A task of so many bytes begins.
+    /// Begins a task of this number of bytes.
     fn begin(&self, what: &str, bytes: u64);
 
-    /// So many more of its bytes are done.
+    /// Adds to the number of bytes that are done.
     ///
     /// # Errors
-    /// Somebody wants it to stop.
+    /// The user has interrupted the command.
     fn advance(&self, bytes: u64) -> io::Result<()>;
 }
 
-/// Nobody looks.
+/// Discards the progress.
 impl ProgressMonitor for () {
     fn say(&self, _: &str) {}
 
@@ -30,7 +30,7 @@ impl ProgressMonitor for () {
     }
 }
 
-/// A writer that hashes what goes through it, and says how much that is.
+/// A writer that hashes the bytes that it writes, and reports their number as progress.
 pub(super) struct Watched<'a, W> {
     to: W,
     hasher: Hasher,
@@ -46,7 +46,7 @@ impl<'a, W: Write> Watched<'a, W> {
         }
     }
 
-    /// The digest of everything, and where it went.
+    /// The digest of all bytes, and the inner writer.
     pub(super) fn finish(self) -> (Digest, W) {
         (self.hasher.finish(), self.to)
     }

@@ -1,4 +1,4 @@
-//! The images in an archive or a layout, seen to be whole.
+//! Finds the images in an archive or a layout, and verifies that they are complete.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -7,26 +7,26 @@ use anyhow::{Context, Result, ensure};
 use nkd_bundle::{Blob, Digest, Image, NAME};
 use serde_json::{Value, json};
 
-use super::MANIFEST_TYPES;
 use super::config::ImageConfig;
 use super::input::Input;
 use super::layer::{Compression, LayerInspector};
 use super::progress::{ProgressMonitor, Watched};
+use super::read::MANIFEST_TYPES;
 use crate::image_name;
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-/// How deep indexes may be in indexes.
+/// How deep indexes may be nested.
 const DEEP: usize = 4;
 
-/// What there was.
+/// The images in an input.
 #[derive(Default)]
 pub struct Findings {
-    /// The images that were wanted.
+    /// The requested images.
     pub images: Vec<FoundImage>,
-    /// Those that are there for other platforms: names and platforms.
+    /// Requested images for other platforms: names and platforms.
     pub others: Vec<(String, String)>,
-    /// The names of images that weren't wanted.
+    /// The names of images that were not requested.
     pub unwanted: BTreeSet<String>,
 }
 
@@ -34,33 +34,33 @@ pub struct Findings {
 pub struct FoundImage {
     /// The image.
     pub image: Image,
-    /// Where its blobs are in the input.
+    /// The files of its blobs in the input.
     pub files: BTreeMap<Digest, String>,
 }
 
-/// Looks for images in an input.
+/// A search for images in an input.
 pub struct Search<'a> {
-    /// Where.
+    /// The input.
     pub input: &'a Input,
-    /// For what they shall be.
+    /// The architecture of the images.
     pub arch: &'a str,
-    /// Which, by their full names.
+    /// The full names of the requested images.
     pub wanted: &'a dyn Fn(&str) -> bool,
-    /// Who is told.
+    /// The receiver of progress.
     pub progress: &'a dyn ProgressMonitor,
 }
 
-/// A search that is under way, and what it has found so far.
+/// The state of a search.
 struct Scan<'a> {
     search: &'a Search<'a>,
     findings: Findings,
-    /// Layers by their files: images share them.
+    /// The examined layers by their files, because images share layers.
     layers: HashMap<String, (Blob, Compression, Digest)>,
 }
 
 impl Search<'_> {
-    /// Finds them all. With an index, that is asked first; the list that `docker save` and
-    /// containerd add for older readers knows names that aren't in it.
+    /// Finds all requested images. An index is read first. The list that `docker save` and containerd
+    /// write for older readers can have further names.
     pub fn run(&self) -> Result<Findings> {
         let mut scan = Scan {
             search: self,
@@ -106,7 +106,7 @@ impl Scan<'_> {
         wanted
     }
 
-    /// Adds what an entry of an index points at.
+    /// Adds the image or index to which an entry of an index refers.
     fn descriptor(&mut self, name: &str, entry: &Value, depth: usize) -> Result<()> {
         ensure!(depth < DEEP, "the image indexes are nested too deeply");
         let digest = entry["digest"].as_str().unwrap_or_default();
@@ -160,7 +160,8 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Docker's archives have no manifests; theirs is made here, and always the same.
+    /// Adds an image of a Docker archive. These archives have no manifests, so the manifest is derived,
+    /// and is always the same.
     fn docker(&mut self, manifest: &Value, name: &str) -> Result<()> {
         let file = manifest["Config"].as_str();
         let file = file.context("the manifest does not name an image configuration")?;
@@ -189,8 +190,7 @@ impl Scan<'_> {
         self.add(image, files)
     }
 
-    /// Adds an image that is whole, for the architecture, and made of the layers that its
-    /// configuration says.
+    /// Adds an image if it is complete, is for the architecture, and has the layers of its configuration.
     fn add(&mut self, image: Image, files: BTreeMap<Digest, String>) -> Result<()> {
         let file = |blob: &Blob| {
             files
@@ -254,8 +254,8 @@ impl Scan<'_> {
     }
 }
 
-/// The entry of an index for Linux on an architecture. Of several variants the latest: systems
-/// with kubelets are not for older ones.
+/// The entry of an index for Linux on an architecture. If there are several variants, the latest one,
+/// because machines that run kubelet support it.
 fn best<'a>(entries: &'a Value, arch: &str) -> Option<&'a Value> {
     let fits = |entry: &&Value| {
         let platform = &entry["platform"];

@@ -1,4 +1,4 @@
-//! Reading bundles whole.
+//! Verifies whole bundles.
 
 use std::collections::HashMap;
 use std::io::{self, Write as _};
@@ -10,12 +10,13 @@ use nkd_bundle::{Blob, Digest, JSON_LIMIT, Reader, Source};
 use super::config::ImageConfig;
 use super::layer::LayerInspector;
 use super::progress::ProgressMonitor;
+use super::read::read;
 use nkd_model::Bundle;
 
-/// Reads every byte of a bundle: blobs have the digests that name them, and layers unpack to what
-/// their images' configurations say.
+/// Reads every byte of a bundle, and checks that blobs have the digests in their names, and that layers
+/// unpack to what the image configurations state.
 pub fn verify(path: &Path, progress: &dyn ProgressMonitor) -> Result<Bundle> {
-    let bundle = super::read(path)?;
+    let bundle = read(path)?;
     let source = nkd_bundle::open(nkd_document::input::open(path)?)?;
     let mut reader = Reader::open(source, Some(&bundle.index))?;
     progress.begin(&format!("reading {}", path.display()), bundle.unpacked);
@@ -55,7 +56,7 @@ pub fn verify(path: &Path, progress: &dyn ProgressMonitor) -> Result<Bundle> {
     Ok(bundle)
 }
 
-/// The digest of what a layer unpacks to.
+/// The digest of an unpacked layer.
 fn layer<S: Source>(
     reader: &mut Reader<S>,
     blob: Blob,

@@ -1,8 +1,10 @@
-//! How a node's config reaches its machine: what each carrier holds, and what is done to a config
-//! so that it fits.
+//! The carriers on which configs reach machines: the limit of each carrier, and the forms in which a
+//! config fits.
 
+mod few;
 mod pack;
 pub(crate) mod pxe;
+mod server;
 
 use anyhow::{Context, Result, ensure};
 use base16ct::lower::encode_string as hex;
@@ -17,17 +19,21 @@ use crate::failure::Failure;
 use crate::parallel;
 use nkd_document::{Code, Diagnostics};
 
+pub(crate) use few::few;
 pub(crate) use pack::pack;
 pub use pack::unpack;
 
-/// What brings a config to a machine.
+pub use server::Server;
+
+/// A carrier, which brings a config to a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Target {
     /// The config as it is
     Raw,
     /// QEMU's firmware configuration device
     Qemu,
-    /// `OpenStack` user data
+    /// User data of an `OpenStack` cloud
+    #[value(help = "OpenStack user data")]
     Openstack,
     /// AWS EC2 user data
     Aws,
@@ -42,7 +48,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// All there are.
+    /// All carriers.
     pub const ALL: [Self; 8] = [
         Self::Raw,
         Self::Qemu,
@@ -54,7 +60,7 @@ impl Target {
         Self::Pxe,
     ];
 
-    /// As on the command line, and the directory in the output.
+    /// The name on the command line, which is also that of the directory in the output.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
@@ -68,7 +74,7 @@ impl Target {
         }
     }
 
-    /// How many bytes the carrier takes, before any encoding of its own tools.
+    /// The limit of the carrier in bytes, before its own tools encode the config.
     ///
     /// - AWS: 16 KB of user data (EC2 user guide, "Run commands when you launch an EC2 instance").
     /// - `OpenStack`: 65,535 bytes of base64 (nova, "User data"), which are 49,149 of input.
@@ -84,12 +90,13 @@ impl Target {
         }
     }
 
-    /// Whether it has files of its own in the output; the others take `nodes/NAME.ign`.
+    /// Whether the carrier has a directory of its own in the output. The others use `nodes/NAME.ign`.
     pub const fn has_files(self) -> bool {
         self.limit().is_some()
     }
 
-    /// How to hand a node's file over, with `FILE` for it and `DISK` for the node's disk.
+    /// The command that passes a node's file to the carrier, with `FILE` for the file and `DISK` for the
+    /// node's disk.
     pub const fn command(self) -> Option<&'static str> {
         match self {
             Self::Raw | Self::Pxe => None,
@@ -105,34 +112,19 @@ impl Target {
     }
 }
 
-/// Where the directory `nodes` of the output will be found by machines.
-pub struct Server {
-    /// An `http` or `https` URL without a slash at its end.
-    pub url: String,
-    /// PEM certificates to trust there.
-    pub authority: Option<String>,
-}
-
-impl Server {
-    /// Where a node's config is.
-    pub fn config_url(&self, node: &str) -> String {
-        format!("{}/{node}.ign", self.url)
-    }
-}
-
-/// How a config travels.
+/// The form of a config on a carrier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// As it is.
+    /// The config as it is.
     Plain,
-    /// Compressed as a whole, inside a config that has nothing else.
+    /// The whole config, compressed, inside a config that has nothing else.
     Packed,
-    /// Fetched by the machine, from a config that knows its hash.
+    /// A small config with the URL and the hash of the config, which the machine fetches.
     Pointer,
 }
 
 impl Form {
-    /// In tables.
+    /// The name in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -148,19 +140,19 @@ pub struct Carried {
     pub target: Target,
     /// The node.
     pub node: String,
-    /// How the config travels.
+    /// The form of the config.
     pub form: Form,
-    /// What is given to the carrier.
+    /// The text for the carrier.
     pub text: String,
 }
 
-/// Configs stay readable as long as they take no more than this part of their carrier.
+/// The part of a carrier's limit up to which configs stay in plain form.
 const READABLE_PART: usize = 8;
 
-/// Fits every wanted node to every target.
+/// Makes the configs of all selected nodes fit all carriers.
 ///
 /// # Errors
-/// When a node can't be made to fit its carrier, or a config can't be packed.
+/// A config does not fit its carrier, or cannot be packed.
 pub fn carry(
     compiled: &Compiled,
     targets: &[Target],
@@ -215,7 +207,7 @@ fn fit(node: &CompiledNode, targets: &[Target], server: Option<&Server>) -> Resu
     targets.iter().map(carried).collect()
 }
 
-/// A config that has Ignition fetch the real one, and take no other.
+/// A config that makes Ignition fetch the real config, and accept no other.
 fn pointer(node: &CompiledNode, server: &Server) -> String {
     let hash = hex(&Sha256::digest(node.ignition.as_bytes()));
     let mut config = json!({"ignition": {
@@ -234,7 +226,7 @@ fn pointer(node: &CompiledNode, server: &Server) -> String {
     config.to_string() + "\n"
 }
 
-/// Ignition doesn't look into nested configs before it boots, so nkd does.
+/// Checks nested configs, because Ignition checks them only at boot.
 fn check(text: &str) -> Result<()> {
     let (_, warnings) = ignition_config::Config::parse_str(text)?;
     ensure!(warnings.is_empty(), "Ignition would warn: {warnings:?}");
@@ -251,7 +243,7 @@ fn check(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// How many of the largest parts a report names.
+/// The number of the largest parts that an error names.
 const LARGEST: usize = 5;
 
 /// Reports the nodes that are too large for a carrier, by the largest of them.

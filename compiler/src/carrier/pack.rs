@@ -3,11 +3,11 @@ use serde_json::{Value, json};
 
 use crate::config::SPEC;
 
-/// A config that holds another one, compressed as a whole.
+/// Packs a config: the result contains the whole config in compressed form.
 ///
-/// Compressing everything at once finds what files have in common, and pays base64's third only
-/// once; for that, what was compressed by itself has to become text again. A `data:` URL needs no
-/// network, so such a config works wherever its content would.
+/// Compressing the whole config makes use of what files have in common, and base64 adds a third only
+/// once. For that, resources that are compressed on their own have to become text again. A `data:` URL
+/// needs no network, so a packed config works on every machine.
 pub fn pack(config: &str) -> Result<String> {
     let mut inner: Value = serde_json::from_str(config)?;
     loosen(&mut inner);
@@ -36,7 +36,7 @@ pub fn unpack(packed: &str) -> Result<String> {
     Ok(String::from_utf8(inner)?)
 }
 
-/// Turns compressed resources that are text into text.
+/// Replaces compressed resources that are text with plain text.
 fn loosen(value: &mut Value) {
     match value {
         Value::Object(map) => {

@@ -1,17 +1,58 @@
-//! iPXE scripts: machines boot the live image with their config, or have it write the OS to the
-//! disk that the cluster file names.
+//! iPXE scripts: machines boot the live image with their config, or the live image installs the OS to the
+//! disk in the cluster file.
 
-use super::Server;
+use anyhow::Result;
+use serde_json::Value;
+
+use super::few::few;
+use super::server::Server;
 use crate::compiled::{Compiled, CompiledNode};
+use nkd_document::{Code, Diagnostics};
 
-/// DHCP's boot file.
+/// The boot file for DHCP. The scripts of nodes never return, so `chain` fails only if a script is missing. A
+/// machine may be powered on before its script is served, so all scripts try again without end.
 const BOOT: &str = "#!ipxe
-# Every machine goes on with the script of its MAC address, or of the name DHCP gives it.
-chain mac-${mac:hexhyp}.ipxe || chain ${hostname}.ipxe || goto unknown
-:unknown
-echo nkd: no node has the MAC address ${mac} or the name ${hostname}
-shell
+# Each machine continues with the script for its MAC address, or for the host name that DHCP gives it.
+:start
+chain mac-${mac:hexhyp}.ipxe || chain ${hostname}.ipxe || goto failed
+:failed
+echo nkd: cannot load mac-${mac:hexhyp}.ipxe or ${hostname}.ipxe from ${cwuri}, trying again in 30 seconds
+sleep 30
+goto start
 ";
+
+/// Reports what Ignition and the agent cannot do on nodes that run from memory: their kernel and their OS are those of
+/// the live image, whatever the config asks for.
+///
+/// # Errors
+/// When a compiled config is not JSON.
+pub fn check(compiled: &Compiled, to: &mut Diagnostics) -> Result<()> {
+    let (mut arguments, mut images) = (Vec::new(), Vec::new());
+    let nodes = compiled.nodes.iter().zip(&compiled.cluster.nodes);
+    for (node, written) in
+        nodes.filter(|(node, written)| node.wanted && written.install_disk.is_none())
+    {
+        let config: Value = serde_json::from_str(&node.ignition)?;
+        if config["kernelArguments"].is_object() {
+            arguments.push(node.name.as_str());
+        }
+        if written.os.release_image.is_some() {
+            images.push(node.name.as_str());
+        }
+    }
+    for (nodes, what) in [
+        (arguments, "kernel arguments"),
+        (images, "`os.releaseImage`"),
+    ] {
+        if !nodes.is_empty() {
+            let nodes = few(&nodes);
+            let message =
+                format!("{nodes} would run from memory with pxe, where {what} cannot be set");
+            to.report_nowhere(Code::Diskless, message);
+        }
+    }
+    Ok(())
+}
 
 /// All scripts: name and text.
 pub fn scripts(compiled: &Compiled, server: &Server) -> Vec<(String, String)> {
@@ -29,8 +70,8 @@ pub fn scripts(compiled: &Compiled, server: &Server) -> Vec<(String, String)> {
     scripts
 }
 
-/// Kernel arguments are those of NestOS' live images; names of the image's
-/// files are the user's, so they can be set before, and have plain defaults.
+/// The kernel arguments are those of NestOS live images. The user can set the URL of the image's files
+/// before; it has a default.
 fn script(node: &CompiledNode, disk: Option<&str>, server: &Server) -> String {
     let (name, config) = (&node.name, server.config_url(&node.name));
     let arguments = match disk {
@@ -49,9 +90,15 @@ fn script(node: &CompiledNode, disk: Option<&str>, server: &Server) -> String {
         "#!ipxe
 # {name}
 isset ${{live}} || set live {url}/live
-kernel ${{live}}/kernel initrd=main coreos.live.rootfs_url=${{live}}/rootfs.img {arguments}
-initrd --name main ${{live}}/initramfs.img
-boot
+:start
+kernel ${{live}}/kernel initrd=main coreos.live.rootfs_url=${{live}}/rootfs.img {arguments} || goto failed
+initrd --name main ${{live}}/initramfs.img || goto failed
+boot || goto failed
+:failed
+echo nkd: {name} cannot boot ${{live}}/kernel with ${{live}}/initramfs.img, trying again in 30 seconds
+sleep 30
+imgfree
+goto start
 ",
         url = server.url
     )

@@ -1,4 +1,4 @@
-//! The answer of a command, for people and for programs.
+//! The output of a command, as text for people or as JSON for programs.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write as _};
@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write as _};
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use nkd_document::Diagnostics;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The output format of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -22,6 +22,7 @@ pub struct Answer {
     text: String,
     json: Option<Value>,
     is_report: bool,
+    status: u8,
 }
 
 /// Writes to standard error. A standard error that is full or closed leaves nowhere to report that.
@@ -36,6 +37,7 @@ impl Answer {
             text: text.into(),
             json: None,
             is_report: false,
+            status: 0,
         }
     }
 
@@ -45,6 +47,7 @@ impl Answer {
             text: text.into(),
             json: Some(json),
             is_report: false,
+            status: 0,
         }
     }
 
@@ -57,19 +60,41 @@ impl Answer {
         }
     }
 
-    /// The answer of a command that prints nothing: what it makes is a file.
+    /// Sets the exit status of a command that has succeeded.
+    pub fn with_status(self, status: u8) -> Self {
+        Self { status, ..self }
+    }
+
+    /// The exit status.
+    pub fn status(&self) -> u8 {
+        self.status
+    }
+
+    /// The answer of a command that only writes files and prints nothing.
     pub fn nothing() -> Self {
         Self::document("")
     }
 
-    /// Writes it to standard output. Warnings and notes go to standard error, or into the JSON document.
+    /// Writes it to standard output. Warnings and notes go into the JSON document, or to standard error if there is none.
     pub fn print(&self, format: OutputFormat, diagnostics: &Diagnostics) -> Result<()> {
-        let text = if let (Some(json), OutputFormat::Json) = (&self.json, format) {
-            let json = with_remarks(json.clone(), diagnostics);
-            &(serde_json::to_string_pretty(&json)? + "\n")
-        } else {
-            report(diagnostics.remarks_in_lines());
-            &self.text
+        let text = match (&self.json, format) {
+            (Some(json), OutputFormat::Json) => {
+                let mut json = json.clone();
+                diagnostics.add_remarks(&mut json);
+                &(serde_json::to_string_pretty(&json)? + "\n")
+            }
+            (None, OutputFormat::Json) => {
+                let mut remarks = json!({});
+                diagnostics.add_remarks(&mut remarks);
+                if remarks != json!({}) {
+                    report(format_args!("{remarks:#}\n"));
+                }
+                &self.text
+            }
+            (_, OutputFormat::Text) => {
+                report(diagnostics.remarks_in_lines());
+                &self.text
+            }
         };
         match std::io::stdout().lock().write_all(text.as_bytes()) {
             Ok(()) => Ok(()),
@@ -84,12 +109,4 @@ impl Answer {
             Err(error) => Err(error).context("cannot write to standard output"),
         }
     }
-}
-
-fn with_remarks(mut answer: Value, diagnostics: &Diagnostics) -> Value {
-    let remarks: Vec<&str> = diagnostics.remarks().collect();
-    if !remarks.is_empty() {
-        answer["note"] = remarks.join("\n").into();
-    }
-    answer
 }

@@ -12,7 +12,7 @@ use super::shown::Shown;
 use super::table::table;
 use crate::bundle::{create, verify};
 use crate::cluster_file;
-use crate::failure::{Failure, required};
+use crate::failure::Failure;
 use crate::images::Closure;
 use nkd_document::{Code, Diagnostics, Reported};
 use nkd_model::Bundle as Read;
@@ -28,7 +28,7 @@ pub struct Bundle {
 #[derive(Subcommand)]
 enum Command {
     Create(Create),
-    /// Verify bundles: read every blob and layer and compare it with its digest
+    /// Verify bundles: read every blob and every layer and compare them with their digests
     Verify {
         /// The bundles
         #[arg(required = true)]
@@ -51,7 +51,7 @@ struct Create {
     /// The cluster file; the bundles that it names do not have to exist yet
     #[arg(value_name = "CLUSTER.yaml")]
     cluster_file: PathBuf,
-    /// Archives written by docker, podman or skopeo, OCI image layouts, or directories of those
+    /// Image archives, OCI image layouts, other bundles, or directories of these
     #[arg(value_name = "FROM")]
     from: Vec<PathBuf>,
     /// The bundle to write
@@ -63,13 +63,13 @@ struct Create {
     /// The architecture of the images, such as arm64
     #[arg(long, value_name = "ARCH", default_value = "amd64", value_parser = architecture)]
     arch: String,
-    /// Fetch images that are not in the archives with skopeo
+    /// Use skopeo to fetch images that are not in FROM
     #[arg(long)]
     pull: bool,
-    /// Compress the bundle: it becomes smaller and loads more slowly
+    /// Compress the bundle, which makes it smaller but slower to load
     #[arg(long)]
     zstd: bool,
-    /// Split the bundle into files of at most this size, such as 4GiB for FAT
+    /// Split the bundle into files of at most this size, such as 650MB, or 4GiB for FAT
     #[arg(long, value_name = "SIZE", value_parser = size)]
     split: Option<u64>,
 }
@@ -105,7 +105,7 @@ impl Bundle {
                 let bundles = read(files, |file| verify::verify(file, &shown), to)?;
                 let rows: Vec<_> = bundles
                     .iter()
-                    .map(|bundle| vec![bundle.file.clone(), "whole".to_owned()])
+                    .map(|bundle| vec![bundle.file.clone(), "valid".to_owned()])
                     .collect();
                 Ok(Answer::new(table(&rows), json!({"bundles": all(&bundles)})))
             }
@@ -141,8 +141,7 @@ fn read(
 
 impl Create {
     fn run(&self, shown: &Shown, to: &mut Diagnostics) -> Result<Answer, Failure> {
-        let cluster = cluster_file::read_without_bundles(&self.cluster_file, to);
-        let cluster = required(cluster, to)?;
+        let cluster = cluster_file::read_without_bundles(&self.cluster_file, to)?;
         let closure = Closure::of(&cluster)?;
         let of_role = |role| closure.of_role(role).iter().map(String::as_str).collect();
         let names: BTreeSet<&str> = match self.role {

@@ -10,18 +10,15 @@ use nkd_ignition::tree;
 
 /// Translate a Butane config into an Ignition config
 ///
-/// Supports the variants nestos 1.0.0 and fcos 1.0.0 to 1.5.0. Prints the same config as Butane, and
-/// warnings to standard error.
+/// Supports the variants nestos 1.0.0 and fcos 1.0.0 to 1.5.0. Prints the same config as Butane, except
+/// for compressed contents and for the comment in generated files. Prints warnings to standard error.
 #[derive(Args)]
 pub struct Butane {
     /// The Butane config [default: standard input]
     file: Option<PathBuf>,
-    /// Directory for local files that the config includes
+    /// Directory of the local files that the config includes
     #[arg(short = 'd', long, value_name = "DIR")]
     files_dir: Option<PathBuf>,
-    /// Treat warnings as errors
-    #[arg(short, long)]
-    strict: bool,
     /// Print indented JSON
     #[arg(short, long)]
     pretty: bool,
@@ -37,11 +34,7 @@ impl Butane {
         };
         let translation = butane::translate(source, self.files_dir.as_deref(), diagnostics)?;
         for warning in &translation.warnings(translation.version.ignition) {
-            if self.strict {
-                diagnostics.report(warning.code, warning.span, &warning.message);
-            } else {
-                diagnostics.warn(warning.code, warning.span, &warning.message);
-            }
+            diagnostics.warn(warning.code, warning.span, &warning.message);
         }
         let json = tree::to_json(&translation.config);
         let text = if self.pretty {

@@ -1,24 +1,25 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::carrier::{self, Carried, Server, Target, pxe};
+use crate::carrier::{self, Carried, Server, Target, few, pxe};
 use crate::compiled::{Compiled, CompiledNode};
 use crate::contents;
 use crate::failure::Failure;
 use crate::output::More;
 use nkd_document::{Diagnostics, mask};
+use nkd_model::HttpUrl;
 
-/// How the files get to the machines.
+/// How the files reach the machines.
 #[derive(Args)]
 pub struct Carriers {
-    /// Write files for this carrier; can be repeated
+    /// Carrier that brings the files to the machines; can be repeated
     #[arg(long = "target", value_name = "CARRIER", value_enum)]
     targets: Vec<Target>,
-    /// URL at which machines can reach the directory OUT/nodes, such as <http://10.0.0.1:8080>
+    /// URL at which machines can reach the directory OUT/nodes, such as `http://10.0.0.1:8080`
     #[arg(long, required_if_eq("targets", "pxe"))]
     url: Option<String>,
     /// File of PEM certificates with which machines verify the server at the URL
@@ -27,7 +28,7 @@ pub struct Carriers {
 }
 
 impl Carriers {
-    /// Fits all wanted nodes to all carriers.
+    /// Makes the configs of all selected nodes fit all carriers.
     pub(super) fn carry(
         &self,
         compiled: &Compiled,
@@ -41,10 +42,17 @@ impl Carriers {
             }
         }
         let carried = carrier::carry(compiled, &targets, server.as_ref(), to)?;
-        let scripts = match &server {
-            Some(server) if targets.contains(&Target::Pxe) => pxe::scripts(compiled, server),
-            _ => Vec::new(),
-        };
+        let mut scripts = Vec::new();
+        if let Some(server) = server.as_ref().filter(|_| targets.contains(&Target::Pxe)) {
+            if server.authority.is_some() {
+                let message = "`--url-ca` cannot be used with `--target pxe`: the live image fetches the config before \
+                               it has one, so it trusts only its own authorities";
+                return Err(anyhow!(message).into());
+            }
+            pxe::check(compiled, to)?;
+            to.as_result()?;
+            scripts = pxe::scripts(compiled, server);
+        }
         Ok(Loads {
             url: server.map(|server| server.url).unwrap_or_default(),
             targets,
@@ -57,11 +65,11 @@ impl Carriers {
         let Some(url) = &self.url else {
             return Ok(None);
         };
-        let host = url
-            .strip_prefix("https://")
-            .or_else(|| url.strip_prefix("http://"));
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c);
-        if !host.is_some_and(|host| !host.is_empty() && host.chars().all(is_plain)) {
+        // Other characters have a meaning in iPXE scripts and on kernel command lines.
+        let is_literal = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c);
+        let is_good =
+            HttpUrl::parse(url).is_some_and(|url| url.is_plain()) && url.chars().all(is_literal);
+        if !is_good {
             bail!(
                 "`{}` must be an http or https URL without a user name, query or fragment",
                 mask(url)
@@ -85,7 +93,10 @@ impl Carriers {
     }
 }
 
-/// What the carriers get.
+/// How many nodes the table lists. A table of a thousand nodes would hide what follows it.
+pub(super) const LISTED: usize = 20;
+
+/// The files for the carriers.
 pub struct Loads {
     url: String,
     targets: Vec<Target>,
@@ -107,7 +118,7 @@ impl Loads {
         configs.chain(scripts).collect()
     }
 
-    /// A table of all nodes and how many bytes they are on each carrier.
+    /// A table of all nodes and the sizes of their configs on each carrier, in bytes.
     pub(super) fn table(&self, compiled: &Compiled) -> Vec<Vec<String>> {
         let limited = || self.targets.iter().filter(|target| target.has_files());
         let mut head = ["NODE", "ROLE", "ADDRESS", "BYTES"]
@@ -117,7 +128,8 @@ impl Loads {
         let mut rows = vec![head];
         // Loads are in the order of nodes, and of targets for each.
         let mut carried = self.carried.chunks(limited().count().max(1));
-        for node in compiled.nodes.iter().filter(|node| node.wanted) {
+        let wanted = compiled.nodes.iter().filter(|node| node.wanted);
+        for node in wanted.take(LISTED) {
             let bytes = node.ignition.len().to_string();
             let mut row = vec![
                 node.name.clone(),
@@ -162,7 +174,7 @@ impl Loads {
         wanted.map(node).collect()
     }
 
-    /// What each carrier takes, and how to give it a file.
+    /// The limit of each carrier, and how to pass a file to it.
     pub(super) fn advice(&self, compiled: &Compiled, out: &str) -> Vec<String> {
         let mut lines = Vec::new();
         for target in &self.targets {
@@ -197,10 +209,7 @@ impl Loads {
     }
 }
 
-/// How many nodes a line names.
-const NAMED: usize = 5;
-
-/// The disks that the OS goes to, each with its nodes.
+/// The disks on which the OS is installed, each with its nodes.
 fn disks(compiled: &Compiled) -> Vec<(&str, String)> {
     let mut disks: Vec<(&str, Vec<&str>)> = Vec::new();
     let nodes = compiled.nodes.iter().zip(&compiled.cluster.nodes);
@@ -217,17 +226,7 @@ fn disks(compiled: &Compiled) -> Vec<(&str, String)> {
         .collect()
 }
 
-/// The first few of some names, and how many more there are.
-pub(super) fn few(names: &[&str]) -> String {
-    let more = names.len().saturating_sub(NAMED);
-    let first = names[..names.len() - more].join(", ");
-    match more {
-        0 => first,
-        more => format!("{first} and {more} more"),
-    }
-}
-
-/// Where the bytes of the largest node go, as a table.
+/// The parts of the largest config and their sizes, as a table.
 pub(super) fn parts(compiled: &Compiled) -> Result<(String, Vec<Vec<String>>)> {
     let wanted = compiled.nodes.iter().filter(|node| node.wanted);
     let Some(largest) = wanted.max_by_key(|node| node.ignition.len()) else {

@@ -14,16 +14,17 @@ use nkd_document::Diagnostics;
 use nkd_model::{Cluster, Interface, Node};
 
 use super::answer::{Answer, report};
-use super::carriers::{self, Carriers, Loads, few};
+use super::carriers::{self, Carriers, LISTED, Loads};
 use super::table::table;
+use crate::carrier::few;
 
 /// Compile a cluster file into a directory of Ignition files
 ///
 /// Writes nodes/NAME.ign for each machine, kubeconfig for the administrator, secrets.json and
 /// cluster.lock into OUT, and a directory for each carrier given with --target. The files contain the
-/// cluster's private keys, so only you can read them. If OUT is an earlier output, its secrets are used
-/// again, so that new machines can join the existing cluster; its other files are replaced or removed.
-/// Files that nkd did not write are kept.
+/// cluster's private keys, so only you can read them. If OUT is an earlier output, nkd uses its secrets
+/// again, so that new machines can join the existing cluster, and replaces or removes its other files.
+/// nkd keeps files in OUT that it did not write.
 #[derive(Args)]
 pub struct Compile {
     /// The cluster file
@@ -35,7 +36,7 @@ pub struct Compile {
     /// Use this secrets file instead of OUT/secrets.json or new secrets
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
-    /// Write only the files of this node and do not change those of other nodes; can be repeated
+    /// Write only the files of this node, and keep those of other nodes; can be repeated
     #[arg(long = "node", value_name = "NAME")]
     nodes: Vec<String>,
     #[command(flatten)]
@@ -43,7 +44,7 @@ pub struct Compile {
 }
 
 impl Compile {
-    /// `quiet` leaves standard error to what is wrong.
+    /// With `quiet`, only errors go to standard error.
     pub(super) fn run(
         &self,
         quiet: bool,
@@ -53,11 +54,11 @@ impl Compile {
             if let Some(answer) = self.attempt(quiet, diagnostics)? {
                 return Ok(answer);
             }
-            *diagnostics = Diagnostics::new();
+            diagnostics.clear();
         }
     }
 
-    /// `None` if another run has made the output first.
+    /// `None` if another run has created the output first.
     fn attempt(
         &self,
         quiet: bool,
@@ -93,6 +94,11 @@ impl Compile {
 fn summarize(compiled: &Compiled, loads: &Loads, out: &str) -> Result<Answer> {
     let (largest, parts) = carriers::parts(compiled)?;
     let mut text = table(&loads.table(compiled));
+    let wanted = compiled.nodes.iter().filter(|node| node.wanted).count();
+    if wanted > LISTED {
+        let more = wanted - LISTED;
+        writeln!(text, "{more} more nodes; `--format json` lists all of them")?;
+    }
     writeln!(text, "\nSize of the parts of {largest}:\n{}", table(&parts))?;
     for line in loads.advice(compiled, out) {
         writeln!(text, "{line}")?;
@@ -105,8 +111,8 @@ fn summarize(compiled: &Compiled, loads: &Loads, out: &str) -> Result<Answer> {
     Ok(Answer::new(text, json!({"nodes": loads.to_json(compiled)})).about_files())
 }
 
-/// Notes the nodes whose interfaces are all static and have no name server. What DHCP, the OS image and the
-/// user's own files bring is not known here.
+/// Notes the nodes whose interfaces are all static and have no name server. Name servers from DHCP, from
+/// the OS image and from the user's own files are not visible here.
 fn note_missing_name_servers(cluster: &Cluster, to: &mut Diagnostics) {
     let has_none =
         |node: &&Node| !node.interfaces.is_empty() && node.interfaces.iter().all(lacks_name_server);
@@ -122,7 +128,7 @@ fn note_missing_name_servers(cluster: &Cluster, to: &mut Diagnostics) {
     }
 }
 
-/// Whether an interface has addresses, but no name server of the IP version of any.
+/// Whether an interface has addresses, but no name server of the IP version of any of them.
 fn lacks_name_server(interface: &Interface) -> bool {
     let is_reached = |server: &IpAddr| {
         let mut addresses = interface.addresses.iter();

@@ -22,7 +22,13 @@ pub struct Diff {
     out_a: PathBuf,
     /// Another output of `nkd compile`
     out_b: PathBuf,
+    /// Exit with status 5 if the outputs differ
+    #[arg(long)]
+    exit_code: bool,
 }
+
+/// Exit status of `nkd diff --exit-code` when the outputs differ.
+const DIFFERENT: u8 = 5;
 
 /// What happened to a path or a node.
 type Change = (&'static str, String);
@@ -31,7 +37,14 @@ impl Diff {
     pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
         let before = output::read_nodes(&self.out_a, diagnostics);
         let after = output::read_nodes(&self.out_b, diagnostics);
-        Ok(compared(&before?, &after?)?)
+        let (before, after) = (before?, after?);
+        let answer = compared(&before, &after)?;
+        let differ = self.exit_code && before != after;
+        Ok(if differ {
+            answer.with_status(DIFFERENT)
+        } else {
+            answer
+        })
     }
 }
 

@@ -6,11 +6,11 @@ use serde_json::json;
 
 use super::answer::Answer;
 use crate::cluster_file;
-use crate::failure::{Failure, required};
+use crate::failure::Failure;
 use crate::images::Closure;
 use nkd_document::Diagnostics;
 
-/// List all images a cluster needs
+/// List all images that a cluster needs
 ///
 /// Lists the images of the Kubernetes version, the sandbox image, the image of kube-vip, and the images
 /// in the cluster's manifests. With --commands, prints a script that fetches them into archives for
@@ -28,7 +28,7 @@ pub struct Images {
     arch: String,
 }
 
-/// An architecture in Go's words, as images have it.
+/// An architecture by its name in Go, which images use.
 pub(super) fn architecture(text: &str) -> Result<String, String> {
     match text {
         "x86_64" => Err("use the name amd64".to_owned()),
@@ -42,8 +42,7 @@ pub(super) fn architecture(text: &str) -> Result<String, String> {
 
 impl Images {
     pub(super) fn run(&self, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
-        let cluster = cluster_file::read_without_bundles(&self.cluster_file, diagnostics);
-        let cluster = required(cluster, diagnostics)?;
+        let cluster = cluster_file::read_without_bundles(&self.cluster_file, diagnostics)?;
         let closure = Closure::of(&cluster)?;
         let images = closure.all();
         let mut text = String::new();
@@ -67,7 +66,8 @@ impl Images {
     }
 }
 
-/// The command that fetches an image. A docker-archive can't hold one that is named by its digest.
+/// The command that fetches an image. A docker-archive cannot contain an image that is named by its
+/// digest.
 fn fetch(image: &str, arch: &str) -> String {
     let kind = if image.contains('@') {
         "oci-archive"

@@ -25,15 +25,16 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 
 use crate::failure::Failure;
-use nkd_document::{Code, Diagnostics};
+use nkd_document::{Code, Diagnostics, WarningPolicy};
 
-/// Exit status when nkd failed, whether the input is valid or not; 0 is done, 2 wrong usage (by clap).
+/// Exit status when nkd failed, whether or not the input is valid. Status 0 means success; clap exits
+/// with 2 after wrong usage.
 const NKD_FAILED: u8 = 1;
 
 /// Exit status when the input is invalid.
 const INVALID_INPUT: u8 = 3;
 
-/// Exit status when the only fault is a config that is too large for its carrier.
+/// Exit status when the only errors are configs that are too large for their carriers.
 const TOO_LARGE: u8 = 4;
 
 /// Turns one cluster file into one Ignition file per machine, offline.
@@ -45,7 +46,8 @@ const TOO_LARGE: u8 = 4;
     name = "nkd",
     version,
     after_help = "Exit status: 0 success, 1 nkd failed, 2 invalid command line, 3 invalid input,\n\
-                  4 a config is too large for its carrier. Files are only written with status 0."
+                  4 a config is too large for its carrier, 5 outputs differ (diff --exit-code).\n\
+                  Files are only written with status 0."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -53,6 +55,16 @@ struct Cli {
     /// Output format
     #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Text)]
     format: OutputFormat,
+    /// Treat warnings as errors
+    #[arg(short, long, global = true)]
+    strict: bool,
+    /// Drop warnings with this code, such as NKD0313; can be repeated
+    #[arg(long, global = true, value_name = "CODE", value_parser = code)]
+    allow: Vec<Code>,
+}
+
+fn code(text: &str) -> Result<Code, String> {
+    Code::parse(text).ok_or_else(|| "nkd has no such code".to_owned())
 }
 
 #[derive(Subcommand)]
@@ -73,16 +85,46 @@ enum Command {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let mut diagnostics = Diagnostics::new();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return wrong_usage(&error),
+    };
+    let mut diagnostics = Diagnostics::with_policy(WarningPolicy {
+        allowed: cli.allow.clone(),
+        are_errors: cli.strict,
+    });
     let answer = run(&cli, &mut diagnostics);
-    match answer.and_then(|answer| Ok(answer.print(cli.format, &diagnostics)?)) {
-        Ok(()) => ExitCode::SUCCESS,
+    let printed = answer.and_then(|answer| {
+        answer.print(cli.format, &diagnostics)?;
+        Ok(answer.status())
+    });
+    match printed {
+        Ok(status) => ExitCode::from(status),
         Err(failure) => {
             print(&failure, &diagnostics, cli.format);
             ExitCode::from(status(&failure, &diagnostics))
         }
     }
+}
+
+/// Prints what is wrong with a command line, or the help or the version that it asks for.
+fn wrong_usage(error: &clap::Error) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    let asks_for_json = arguments
+        .windows(2)
+        .any(|two| two[0] == "--format" && two[1] == "json")
+        || arguments.iter().any(|argument| argument == "--format=json");
+    if error.use_stderr() && asks_for_json {
+        let message = error.to_string();
+        report(format_args!(
+            "{:#}\n",
+            json!({"errors": [{"message": message.trim_end()}]})
+        ));
+    } else if error.print().is_err() {
+        return ExitCode::from(NKD_FAILED);
+    }
+    // clap's own statuses: 2 for wrong usage, 0 for help and version.
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(NKD_FAILED))
 }
 
 fn run(cli: &Cli, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
@@ -106,7 +148,7 @@ fn run(cli: &Cli, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
     Ok(answer)
 }
 
-/// Prints all errors of a run: those in the input, and then the one of nkd if there is one.
+/// Prints the warnings and notes of a run, all errors in the input, and then the one of nkd if there is one.
 fn print(failure: &Failure, diagnostics: &Diagnostics, format: OutputFormat) {
     let error = match failure {
         Failure::Input(_) => None,
@@ -114,6 +156,7 @@ fn print(failure: &Failure, diagnostics: &Diagnostics, format: OutputFormat) {
     };
     match format {
         OutputFormat::Text => {
+            report(diagnostics.remarks_in_lines());
             if !diagnostics.is_empty() {
                 report(diagnostics);
             }
@@ -124,12 +167,15 @@ fn print(failure: &Failure, diagnostics: &Diagnostics, format: OutputFormat) {
         OutputFormat::Json => {
             let mut errors = diagnostics.to_json();
             errors.extend(error.map(|message| json!({"message": message})));
-            report(format_args!("{:#}\n", json!({"errors": errors})));
+            let mut document = json!({"errors": errors});
+            diagnostics.add_remarks(&mut document);
+            report(format_args!("{document:#}\n"));
         }
     }
 }
 
-/// An error of nkd goes before errors in the input: a run that was cut off hasn't seen all of those.
+/// An error of nkd takes precedence over errors in the input, because an interrupted run has not checked
+/// all of the input.
 fn status(failure: &Failure, diagnostics: &Diagnostics) -> u8 {
     match failure {
         Failure::Nkd(_) => NKD_FAILED,

@@ -10,7 +10,7 @@ use super::answer::Answer;
 /// The file compiles without changes. Replace the names, the addresses and the Kubernetes version.
 #[derive(Args)]
 pub struct New {
-    /// Number of nodes: one control plane, the others workers
+    /// Number of nodes: one control plane, and the rest workers
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=200))]
     nodes: u8,
 }

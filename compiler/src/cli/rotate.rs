@@ -26,13 +26,13 @@ pub enum What {
     Admin,
     /// The seed from which the signing keys for callbacks are derived
     CallbackSeed,
-    /// Not possible: all control planes must have the same one
+    /// Not possible: all control planes must have the same key
     ServiceAccount,
-    /// Not possible: installed nodes trust only this one
+    /// Not possible: installed nodes trust only the current authority
     Kubernetes,
-    /// Not possible: members of etcd trust only this one
+    /// Not possible: etcd members trust only the current authority
     Etcd,
-    /// Not possible: API servers trust only this one
+    /// Not possible: API servers trust only the current authority
     FrontProxy,
 }
 
@@ -80,7 +80,7 @@ pub(super) fn rotate(file: &Path, what: &[What], to: &mut Diagnostics) -> Result
     let mut secrets = secrets_file::read(file, to)?;
     if parts.contains(&Part::Admin) && !outlives_admin(&secrets.authorities.kubernetes) {
         let message =
-            "the Kubernetes authority expires before a new administrator certificate would";
+            "the Kubernetes authority expires before a new administrator certificate would expire";
         to.report_nowhere(Code::AuthorityDates, message);
     }
     to.as_result()?;
@@ -94,7 +94,7 @@ pub(super) fn rotate(file: &Path, what: &[What], to: &mut Diagnostics) -> Result
     Ok(Answer::new(text, json!({"consequences": consequences})).about_files())
 }
 
-/// Replaces a file, at once, by one that only its owner may read.
+/// Atomically replaces a file with one that only its owner can read.
 fn replace(file: &Path, text: &str) -> Result<()> {
     // A link stays, and what it leads to is replaced.
     let target = file.canonicalize()?;

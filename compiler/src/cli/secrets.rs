@@ -14,7 +14,7 @@ use super::callback_keys::callback_keys;
 use super::rotate::{self, What};
 use super::table::table;
 use crate::cluster_file;
-use crate::failure::{Failure, required};
+use crate::failure::Failure;
 use crate::pki::Secrets as Made;
 use crate::secrets_file;
 use nkd_document::Diagnostics;
@@ -38,7 +38,7 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Show which cluster a secrets file belongs to, without its secrets
+    /// Show the cluster of a secrets file and fingerprints of its keys, without the secrets themselves
     Show {
         /// The secrets file
         file: PathBuf,
@@ -67,7 +67,7 @@ impl Secrets {
     pub(super) fn run(&self, to: &mut Diagnostics) -> Result<Answer, Failure> {
         match &self.command {
             Command::New { cluster_file, out } => {
-                let cluster = required(cluster_file::read(cluster_file, to), to)?;
+                let cluster = cluster_file::read(cluster_file, to)?;
                 let secrets = secrets_file::generate(&cluster, to)?;
                 write(out, &secrets.to_json()?)?;
                 Ok(Answer::nothing())
@@ -79,7 +79,7 @@ impl Secrets {
     }
 }
 
-/// Writes a file that only its owner may read; an earlier one is not lost.
+/// Writes a new file that only its owner can read. An existing file is an error.
 fn write(path: &Path, text: &str) -> Result<()> {
     let mut options = OpenOptions::new();
     let file = options.write(true).create_new(true).mode(0o600).open(path);
@@ -111,7 +111,7 @@ fn show(secrets: &Made) -> Answer {
     Answer::new(table(&rows), json.into())
 }
 
-/// What tells two certificates or public keys apart: the SHA-256 of their PEM text.
+/// The fingerprint of a certificate or public key: the SHA-256 of its PEM text.
 fn fingerprint(pair: &KeyPair) -> String {
     format!("sha256:{}", hex(&Sha256::digest(pair.public.as_bytes())))
 }

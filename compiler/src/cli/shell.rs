@@ -1,4 +1,4 @@
-//! What is made from the command line itself.
+//! Shell completions and manual pages, which are derived from the command line.
 
 use std::path::PathBuf;
 
@@ -29,13 +29,14 @@ impl Completions {
 /// Write the manual pages of nkd to a directory
 #[derive(Args)]
 pub struct Man {
-    /// An existing directory, such as /usr/share/man/man1
+    /// The directory, such as /usr/share/man/man1; nkd makes it if it is missing
     directory: PathBuf,
 }
 
 impl Man {
     pub(super) fn run(&self) -> Result<Answer> {
-        clap_mangen::generate_to(Cli::command(), &self.directory)
+        std::fs::create_dir_all(&self.directory)
+            .and_then(|()| clap_mangen::generate_to(Cli::command(), &self.directory))
             .with_context(|| format!("cannot write to {}", self.directory.display()))?;
         Ok(Answer::nothing())
     }

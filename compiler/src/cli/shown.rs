@@ -11,8 +11,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::answer::report;
 use crate::bundle::ProgressMonitor;
 
-/// Shows lines, and on a terminal a bar. From then on signals don't kill, but end the work, so
-/// that what is half done is removed.
+/// Shows lines, and on a terminal a progress bar. From then on, signals do not kill the process. They
+/// end the work with an error, so that incomplete files are removed.
 pub struct Shown {
     bar: ProgressBar,
     quiet: bool,
@@ -20,7 +20,7 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Shows nothing if it is quiet.
+    /// Shows nothing if `quiet` is set.
     pub fn new(quiet: bool) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [SIGHUP, SIGINT, SIGTERM] {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// Rows as columns of equal width; columns of numbers are set to the right.
+/// Formats rows as aligned columns; columns of numbers are aligned to the right.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));

@@ -1,4 +1,4 @@
-//! What the nodes' network interfaces have to do with each other, and with the cluster's networks.
+//! Checks the nodes' network interfaces against each other and against the cluster's networks.
 
 use std::collections::HashMap;
 
@@ -50,7 +50,7 @@ pub fn interfaces(spec: &Spec, to: &mut Diagnostics) {
     others_addresses(spec, &addresses, to);
 }
 
-/// A node's address is on none of another's interfaces.
+/// Checks that no interface of another node has a node's address.
 fn others_addresses(
     spec: &Spec,
     addresses: &HashMap<std::net::IpAddr, usize>,
@@ -70,8 +70,8 @@ fn others_addresses(
     }
 }
 
-/// The interface a node boots from may be described twice, but for two nodes or two interfaces a
-/// MAC address is one too many; that of `mac` itself is compared elsewhere.
+/// Checks that no two nodes or interfaces have the same MAC address. `mac` and an interface of the same
+/// node may have the same one. Another check compares the `mac` keys of all nodes.
 fn own_macs(node: &Node) -> impl Iterator<Item = &Text> {
     let interfaces = node.own.interfaces.iter();
     interfaces.filter_map(|interface| interface.mac.as_ref())
@@ -86,7 +86,8 @@ fn overlap(a: &IpNet, b: &IpNet) -> bool {
     a.contains(&b.network()) || b.contains(&a.network())
 }
 
-/// A gateway is somebody else, and one for each IP version.
+/// Checks that a gateway is not an address of the interface itself, and that there is at most one gateway
+/// of each IP version.
 fn gateways(interface: &Interface, to: &mut Diagnostics) {
     let mut seen = Vec::new();
     for text in &interface.gateways {

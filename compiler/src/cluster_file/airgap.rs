@@ -1,4 +1,4 @@
-//! `spec.airgap`: images that don't come from registries.
+//! `spec.airgap`: images that do not come from registries.
 
 use nkd_contract::{BundleSource, Urls, paths};
 use schemars::JsonSchema;
@@ -14,14 +14,15 @@ use nkd_model::ImagesFrom;
 /// `spec.airgap`
 #[derive(Deserialize, JsonSchema)]
 pub struct Airgap {
-    /// A directory of image archives (*.tar) in the OS image.
+    /// A directory of image archives (*.tar) in the OS image, as an alternative to `bundles`.
     pub images: Option<Text>,
-    /// Image bundles that `nkd bundle create` made. They are files here, and the nodes find them by the same
-    /// names in `sources`.
+    /// Files of image bundles, made by `nkd bundle create`. Nodes look for files with the same names in
+    /// `sources`.
     pub bundles: Option<Vec<Text>>,
-    /// Where nodes look for bundles, in this order. By default in /usr/lib/nkd/bundles of the OS image.
+    /// The places where nodes look for bundles, in this order. By default the directory
+    /// /usr/lib/nkd/bundles.
     pub sources: Option<Vec<Spanned<Source>>>,
-    /// Where an image comes from that no source has. Without it nothing is ever pulled.
+    /// From where nodes get images that no source has. Without this key, nodes never pull images.
     pub fallback: Option<Fallback>,
 }
 
@@ -29,7 +30,7 @@ pub struct Airgap {
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Fallback {
-    /// Its registry.
+    /// The registry in the image's name.
     Registry,
 }
 
@@ -42,7 +43,8 @@ pub struct Source {
     pub directory: Option<Text>,
     /// The label of a file system, on any disk. The bundles are in its top directory.
     pub disk: Option<Text>,
-    /// http or https URLs of directories with the same files. The agent tries the next one where one fails.
+    /// http or https URLs of directories with the same files. If one fails, the agent continues with the
+    /// next one.
     pub urls: Option<Vec<Text>>,
     /// A file of PEM certificates. The nodes trust them for `urls`.
     pub ca_file: Option<Text>,
@@ -52,7 +54,7 @@ pub struct Source {
 /// XFS 12, ISO 9660 32).
 const LABEL: usize = 32;
 
-/// Checks where images come from, and reads what bundles say of themselves.
+/// Checks the sources of images, and reads the indexes of bundles.
 pub fn images(
     file: Option<Spanned<Airgap>>,
     files: &Files<'_>,
@@ -158,7 +160,7 @@ fn source(file: Spanned<Source>, files: &Files<'_>, to: &mut Diagnostics) -> Opt
             if urls.is_empty() {
                 to.report(Code::Airgap, span, "`urls` is empty");
             }
-            let urls = urls.into_iter().filter_map(|text| url(text, to)).collect();
+            let urls = urls.into_iter().filter_map(|text| url(&text, to)).collect();
             Some(BundleSource::Urls(Urls {
                 urls,
                 certificate_authority,
@@ -184,16 +186,15 @@ fn disk(label: Text, to: &mut Diagnostics) -> Option<BundleSource> {
 }
 
 /// A password would be in the plan for everybody who reads logs of servers.
-fn url(text: Text, to: &mut Diagnostics) -> Option<String> {
-    let span = text.span;
+fn url(text: &Text, to: &mut Diagnostics) -> Option<String> {
     let url = checks::url(text, to)?;
-    if url.contains(['@', '?', '#']) {
+    if !url.is_plain() {
         to.report(
             Code::Airgap,
-            span,
+            text.span,
             "the URL must not contain a user name, query or fragment",
         );
         return None;
     }
-    Some(url.trim_end_matches('/').to_owned())
+    Some(url.as_str().trim_end_matches('/').to_owned())
 }

@@ -1,4 +1,4 @@
-//! `spec.pki.authorities` and `spec.pki.serviceAccount`: keys that are there already.
+//! `spec.pki.authorities` and `spec.pki.serviceAccount`: existing authorities and keys.
 
 use nkd_contract::Timestamp;
 use schemars::JsonSchema;
@@ -21,7 +21,7 @@ pub struct Pki {
     /// How long the certificate authorities are valid, such as 365d; from 1d to 100y.
     #[schemars(extend("default" = "10y"))]
     pub validity: Text,
-    /// Existing certificate authorities. nkd makes those that are absent.
+    /// Existing certificate authorities. nkd makes the others.
     #[serde(default)]
     pub authorities: Authorities,
     /// An existing key that signs service accounts' tokens.
@@ -36,7 +36,7 @@ pub struct Authorities {
     pub kubernetes: Option<Spanned<Authority>>,
     /// Signs etcd's certificates.
     pub etcd: Option<Spanned<Authority>>,
-    /// Signs the certificates of aggregated API servers' clients.
+    /// Signs the client certificates with which API servers connect to aggregated API servers.
     pub front_proxy: Option<Spanned<Authority>>,
 }
 
@@ -44,10 +44,11 @@ pub struct Authorities {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Authority {
-    /// A file of its PEM certificate, then its issuers' certificates, the root last.
+    /// A file of the authority's PEM certificate, followed by the certificates of its issuers, the root
+    /// last.
     #[schemars(required)]
     pub cert_file: Option<Text>,
-    /// A file of its PEM key, RSA or EC, not encrypted.
+    /// A file of the authority's PEM key, RSA or EC, not encrypted.
     #[schemars(required)]
     pub key_file: Option<Text>,
 }
@@ -61,7 +62,7 @@ pub struct ServiceAccount {
     pub key_file: Option<Text>,
 }
 
-/// Checks them.
+/// Checks the authorities and keys.
 pub fn own_keys(
     file: Pki,
     version: Option<Version>,
@@ -148,7 +149,7 @@ fn service_account_key(
     Some(Spanned::new(key.alone(), name.span))
 }
 
-/// Reports problems at the place that names the file.
+/// Reports problems at the place where the cluster file names the file.
 fn report<T>(result: Result<T, Vec<Problem>>, name: &Text, to: &mut Diagnostics) -> Option<T> {
     let problems = match result {
         Ok(value) => return Some(value),
@@ -160,8 +161,8 @@ fn report<T>(result: Result<T, Vec<Problem>>, name: &Text, to: &mut Diagnostics)
     None
 }
 
-/// Whoever has a certificate of one authority would else be let in where the others' are trusted:
-/// a kubelet would be etcd's master.
+/// Reports authorities that share a key. A certificate of one would be accepted wherever the other one is
+/// trusted: every kubelet would have full access to etcd.
 fn each_its_own(own: &OwnKeys, to: &mut Diagnostics) {
     let all = [
         &own.kubernetes,

@@ -16,7 +16,7 @@ use super::checks::Text;
 pub struct Budgets(Pairs);
 
 impl Budgets {
-    /// The budgets that are written, each with its stage.
+    /// The budgets in the cluster file, each with its stage.
     pub fn by_stage(&self) -> impl Iterator<Item = (Stage, &Text)> {
         let stage = |name: &str| Stage::ALL.into_iter().find(|stage| stage.name() == name);
         self.0
@@ -26,21 +26,23 @@ impl Budgets {
     }
 }
 
-/// What a stage does, as the documentation of its key.
+/// The documentation of a stage's key.
 const fn meaning(stage: Stage) -> &'static str {
     match stage {
-        Stage::Clock => "To get the time from a time server. Then the agent continues without one.",
-        Stage::Pivot => "To deploy the release image and to boot it.",
-        Stage::Host => "To get addresses and a name server, and to prepare the machine.",
-        Stage::Runtime => "To start the container runtime.",
-        Stage::Images => "To get all images.",
-        Stage::Gate => {
-            "To wait for the cluster that the node joins. The agent waits a sixth of it for each control plane \
-             that joins earlier and does not come up."
+        Stage::Clock => {
+            "For getting the time from a time server. When this budget is used up, the agent continues without one."
         }
-        Stage::Kubeadm => "To initialize or join the cluster.",
-        Stage::Addons => "To apply the manifests.",
-        Stage::Ready => "To see the node Ready.",
+        Stage::Pivot => "For deploying the release image and booting it.",
+        Stage::Host => "For getting addresses and a name server, and for preparing the machine.",
+        Stage::Runtime => "For starting the container runtime.",
+        Stage::Images => "For loading all images.",
+        Stage::Gate => {
+            "For waiting until the node can join the cluster. The agent waits for each earlier control plane for at \
+             most a sixth of this budget."
+        }
+        Stage::Kubeadm => "For initializing or joining the cluster.",
+        Stage::Addons => "For applying the manifests.",
+        Stage::Ready => "For waiting until the node is Ready.",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Checks of single values. Each reports what is wrong at the value's place.
+//! Checks of single values. Each check reports an error at the place of the value.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use nkd_document::{Code, Diagnostics, Spanned};
-use nkd_model::Endpoint;
+use nkd_model::{Endpoint, HttpUrl};
 
-/// Text and its place.
+/// A text and its place.
 pub type Text = Spanned<String>;
 
 /// A DNS label (RFC 1123).
@@ -74,7 +74,7 @@ pub fn endpoint(text: &Text, to: &mut Diagnostics) -> Option<Endpoint> {
     parsed
 }
 
-/// A name or an IPv4 address. What has only digits and dots is meant as an address.
+/// A name or an IPv4 address. A text of only digits and dots must be an address.
 fn is_host(host: &str) -> bool {
     let looks_like_address = host.chars().all(|c| c.is_ascii_digit() || c == '.');
     if looks_like_address {
@@ -112,7 +112,7 @@ pub fn cidr(text: &Text, to: &mut Diagnostics) -> Option<IpNet> {
     Some(net)
 }
 
-/// Whether an address is one that some machine can be reached by, here or elsewhere.
+/// Whether an address can belong to a machine, in any network.
 fn is_machines(address: &IpAddr) -> bool {
     let special = match address {
         IpAddr::V4(it) => it.is_broadcast(),
@@ -121,7 +121,7 @@ fn is_machines(address: &IpAddr) -> bool {
     !special && !address.is_unspecified() && !address.is_loopback() && !address.is_multicast()
 }
 
-/// An address a machine can have.
+/// An address that a machine can have.
 pub fn address(text: &Text, to: &mut Diagnostics) -> Option<IpAddr> {
     let parsed: Option<IpAddr> = text.value.parse().ok();
     let good = parsed.filter(is_machines);
@@ -132,7 +132,7 @@ pub fn address(text: &Text, to: &mut Diagnostics) -> Option<IpAddr> {
     good
 }
 
-/// The addresses of a node: one, or one of each IP version with a comma between them.
+/// The addresses of a node: one, or one of each IP version, separated by a comma.
 pub fn addresses(text: &Text, to: &mut Diagnostics) -> Option<(IpAddr, Option<IpAddr>)> {
     let parts = text.value.split(',');
     let parts = parts.map(|part| address(&Spanned::new(part.to_owned(), text.span), to));
@@ -161,7 +161,7 @@ pub fn addresses(text: &Text, to: &mut Diagnostics) -> Option<(IpAddr, Option<Ip
     None
 }
 
-/// What of a node's addresses can be read.
+/// The valid ones among a node's addresses.
 pub fn parsed_addresses(text: &Text) -> impl Iterator<Item = IpAddr> {
     text.value.split(',').filter_map(|part| part.parse().ok())
 }
@@ -201,61 +201,20 @@ fn is_image_path(path: &str) -> bool {
     path.split('/').all(part)
 }
 
-/// The host name or address in a URL that [`url`] has accepted.
-pub fn server(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
-    match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
-        Some((address, _)) => address,
-        None => host.split(':').next().unwrap_or_default(),
+/// An `http` or `https` URL whose host is an address or a DNS name.
+pub fn url(text: &Text, to: &mut Diagnostics) -> Option<HttpUrl> {
+    let url = HttpUrl::parse(&text.value).filter(|url| url.host_name().is_none_or(is_host));
+    if url.is_none() {
+        to.report(Code::Url, text.span, "this is not an http or https URL");
     }
-}
-
-/// `http` or `https`, with a host.
-pub fn url(text: Text, to: &mut Diagnostics) -> Option<String> {
-    let rest = text
-        .value
-        .strip_prefix("https://")
-        .or_else(|| text.value.strip_prefix("http://"));
-    let good = rest.is_some_and(|rest| {
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        let host = authority
-            .rsplit_once('@')
-            .map_or(authority, |(_, host)| host);
-        let bracketed = host.starts_with('[');
-        let (name, port) = if bracketed {
-            let (name, port) = host.split_once(']').unwrap_or(("[", host));
-            (&name[1..], port)
-        } else {
-            host.split_at(host.find(':').unwrap_or(host.len()))
-        };
-        let port_good = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
-        let host_good = if bracketed {
-            name.parse::<IpAddr>().is_ok()
-        } else {
-            is_host(name)
-        };
-        host_good
-            && port_good
-            && rest
-                .chars()
-                .all(|c| c.is_ascii_graphic() && !"\"<>\\^`{|}#".contains(c))
-    });
-    if good {
-        return Some(text.value);
-    }
-    to.report(Code::Url, text.span, "this is not an http or https URL");
-    None
+    url
 }
 
 fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
-/// A full path on a node.
+/// An absolute path on a node.
 pub fn node_path(text: Text, to: &mut Diagnostics) -> Option<String> {
     let full = text.value.strip_prefix('/').is_some_and(|rest| {
         let part = |part: &str| !part.is_empty() && part != "." && part != "..";
@@ -272,7 +231,7 @@ pub fn node_path(text: Text, to: &mut Diagnostics) -> Option<String> {
     None
 }
 
-/// A length of time: at least a day, and at most what fits a certificate.
+/// A duration of at least a day, and at most what a certificate allows.
 pub fn duration(text: &Text, to: &mut Diagnostics) -> Option<Duration> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let parsed = humantime::parse_duration(&text.value).ok();
@@ -284,7 +243,7 @@ pub fn duration(text: &Text, to: &mut Diagnostics) -> Option<Duration> {
     good
 }
 
-/// How long a stage may go on failing, in seconds: at most a day.
+/// The budget of a stage in seconds, at most a day.
 pub fn budget(text: &Text, to: &mut Diagnostics) -> Option<u64> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let parsed = humantime::parse_duration(&text.value).ok();
@@ -314,8 +273,8 @@ pub fn port(text: &Text, to: &mut Diagnostics) {
     }
 }
 
-/// `registry/path@sha256:DIGEST`: a tag may mean another image tomorrow, and rpm-ostree's library
-/// takes none beside a digest (containers/image, `docker.ParseReference`).
+/// `registry/path@sha256:DIGEST`, without a tag: a tag can be moved to another image, and rpm-ostree's
+/// library accepts no tag together with a digest (containers/image, `docker.ParseReference`).
 pub fn pinned_image(text: Text, to: &mut Diagnostics) -> Option<String> {
     let pinned = text.value.split_once("@sha256:");
     let good = pinned.is_some_and(|(path, digest)| {
@@ -335,7 +294,7 @@ pub fn pinned_image(text: Text, to: &mut Diagnostics) -> Option<String> {
     None
 }
 
-/// A DNS name or an address, nothing else.
+/// A DNS name or an address, without a port.
 pub fn plain_host(text: &Text, to: &mut Diagnostics) {
     if !is_host(&text.value) && text.value.parse::<IpAddr>().is_err() {
         let message = format!("`{}` is not a valid DNS name or IP address", text.value);
@@ -343,18 +302,18 @@ pub fn plain_host(text: &Text, to: &mut Diagnostics) {
     }
 }
 
-/// `host` or `host:port`, as an image's name begins.
+/// `host` or `host:port`, as at the beginning of image names.
 pub fn is_registry_host(text: &str) -> bool {
     let (host, port) = text.rsplit_once(':').unwrap_or((text, "443"));
     is_host(host) && is_port(port)
 }
 
-/// A MAC address in the one notation that the model has: in lower case, with `:`.
+/// A MAC address in the notation of the model: in lower case, with `:`.
 pub fn plain_mac(text: &str) -> String {
     text.to_ascii_lowercase().replace('-', ":")
 }
 
-/// A MAC address of one machine.
+/// The MAC address of one interface.
 pub fn mac(text: &Text, to: &mut Diagnostics) -> Option<String> {
     let lower = plain_mac(&text.value);
     let octets: Option<Vec<u8>> = lower
@@ -391,7 +350,7 @@ pub fn disk(text: Text, to: &mut Diagnostics) -> Option<String> {
     None
 }
 
-/// The name of a network interface, as the kernel takes it (`dev_valid_name`).
+/// The name of a network interface that the kernel accepts (`dev_valid_name`).
 pub fn interface(text: &Text, to: &mut Diagnostics) -> Option<String> {
     let good = (1..16).contains(&text.value.len())
         && ![".", "..", "lo"].contains(&text.value.as_str())

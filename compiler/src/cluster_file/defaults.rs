@@ -1,16 +1,18 @@
-//! Defaults that follow from other keys. A key that is required and absent stays absent, so that the checks
-//! after this see all the rest.
+//! Defaults that follow from other keys. A required key that is absent stays absent, so that the later
+//! checks examine the rest of the file.
 
 use super::checks::Text;
 use super::keys::{Cluster, Kubernetes};
 use super::nodes::{Node, Pool, is_control_plane, pool_of};
-use crate::images;
+use super::release;
+use crate::images::{default_repository, pause};
+use crate::releases;
 use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, Spanned};
 use nkd_model::DEFAULT_API_PORT;
 use nkd_model::version::Version;
 
-/// Fills the defaults in.
+/// Fills in the defaults.
 pub fn fill(file: &mut Spanned<Cluster>, to: &mut Diagnostics) {
     let span = file.span;
     let spec = &mut file.value.spec;
@@ -23,12 +25,13 @@ pub fn fill(file: &mut Spanned<Cluster>, to: &mut Diagnostics) {
             && node.own.role.is_none()
             && pool_of(node, &spec.pools).is_some()
         {
-            let message = "`role` is missing, in this node and in its pool";
+            let message = "`role` is missing in this node and in its pool";
             to.report(Code::MissingKey, pool.span, message);
         }
     }
     let Kubernetes {
         version,
+        images,
         endpoint,
         image_repository,
         ..
@@ -38,16 +41,18 @@ pub fn fill(file: &mut Spanned<Cluster>, to: &mut Diagnostics) {
     }
     // A version that is wrong is reported later; until then any default does.
     let written = version.as_ref();
-    let version = written.and_then(|text| Version::parse(&text.value).ok());
+    let parsed = written.and_then(|text| Version::parse(&text.value).ok());
+    let (minor, patch) = (releases::newest(), 0);
+    let of_release = parsed.unwrap_or(Version { minor, patch });
     let repository = image_repository
-        .get_or_insert_with(|| Spanned::new(images::default_repository(version).to_owned(), span));
-    let sandbox = images::sandbox(version, &repository.value);
+        .get_or_insert_with(|| Spanned::new(default_repository(of_release).to_owned(), span));
+    let sandbox = pause(&release::images(images, of_release), &repository.value);
     let sandbox_image = &mut spec.runtime.sandbox_image;
     sandbox_image.get_or_insert_with(|| Spanned::new(sandbox, span));
 }
 
-/// The only control plane is the endpoint of its cluster. Of several, none is: the others must be reached when it
-/// is down.
+/// The default endpoint: the only control plane. With several control planes there is no default, because
+/// the API must be reachable when one of them is down.
 fn default_endpoint(nodes: &[Node]) -> Option<Text> {
     let mut control_planes = nodes.iter().filter(|node| is_control_plane(node));
     let (Some(only), None) = (control_planes.next(), control_planes.next()) else {

@@ -1,4 +1,4 @@
-//! The endpoint: with several control planes it must outlive any one of them.
+//! Checks of the endpoint. With several control planes, the endpoint must work when one of them is down.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use crate::image_name::full;
 use nkd_document::{Code, Diagnostics, Span};
 use nkd_model::{self as model, Endpoint};
 
-/// Checks the endpoint and what carries its address.
+/// Checks the endpoint and kube-vip.
 pub fn endpoint(
     spec: &Spec,
     span: Span,
@@ -64,13 +64,14 @@ fn outlives_nodes(spec: &Spec, span: Span, address: Option<IpAddr>, to: &mut Dia
     }
 }
 
-/// Ports of a control plane that others have: etcd, kubelet, kube-proxy, the controller manager,
+/// Ports of a control plane that other programs use: etcd, kubelet, kube-proxy, the controller manager,
 /// the scheduler (Kubernetes, "Ports and Protocols"; etcd's metrics; health checks), and sshd.
 const TAKEN: [u16; 10] = [
     22, 2379, 2380, 2381, 10248, 10249, 10250, 10256, 10257, 10259,
 ];
 
-/// Somebody serves the API there: not a worker, and not on a port of another's.
+/// Checks that the API can be served at the endpoint: its address is not that of a worker, and its port
+/// is not that of another program.
 fn is_served(spec: &Spec, endpoint: &Endpoint, text: &Text, to: &mut Diagnostics) {
     let is_at = |node: &&Node| {
         let mut addresses = node.own.address.iter().flat_map(checks::parsed_addresses);
@@ -88,7 +89,7 @@ fn is_served(spec: &Spec, endpoint: &Endpoint, text: &Text, to: &mut Diagnostics
     } else if (at.is_some() || spec.kubernetes.kube_vip.is_some()) && TAKEN.contains(&endpoint.port)
     {
         let message = format!(
-            "another program already uses port {} on control planes",
+            "another component of control planes already uses port {}",
             endpoint.port
         );
         let help = "use another port, such as 6443";
@@ -96,8 +97,8 @@ fn is_served(spec: &Spec, endpoint: &Endpoint, text: &Text, to: &mut Diagnostics
     }
 }
 
-/// The control planes have the interface and the IP version, as far as the file says what they
-/// have.
+/// Checks that the control planes have the interface and the IP version of kube-vip, as far as the
+/// cluster file lists their interfaces.
 fn carried_by_nodes(spec: &Spec, address: Option<IpAddr>, to: &mut Diagnostics) {
     let (Some(text), Some(kube_vip)) = (&spec.kubernetes.endpoint, &spec.kubernetes.kube_vip)
     else {

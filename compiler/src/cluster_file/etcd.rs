@@ -1,4 +1,4 @@
-//! `spec.kubernetes.etcd.external`: an etcd that is there already.
+//! `spec.kubernetes.etcd.external`: an existing etcd cluster.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,10 +14,10 @@ use nkd_model as model;
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalEtcd {
-    /// The https URLs of its members, at least one.
+    /// The https URLs of the etcd members, at least one.
     #[serde(default)]
     pub endpoints: Vec<Text>,
-    /// A file of the PEM certificates of etcd's certificate authority.
+    /// A file of the PEM certificates of the authority that signs etcd's certificates.
     #[schemars(required)]
     pub ca_file: Option<Text>,
     /// A file of the API server's client certificate, as PEM.
@@ -28,7 +28,7 @@ pub struct ExternalEtcd {
     pub key_file: Option<Text>,
 }
 
-/// Checks it.
+/// Checks the settings of the external etcd.
 pub fn external(
     file: Option<Spanned<ExternalEtcd>>,
     files: &Files<'_>,
@@ -40,18 +40,18 @@ pub fn external(
     }
     let mut endpoints = Vec::new();
     for text in file.endpoints {
-        let span = text.span;
-        let Some(url) = checks::url(text, to) else {
+        let Some(url) = checks::url(&text, to) else {
             continue;
         };
+        let Spanned { span, value: text } = text;
         // The API server shows its client certificate, so there has to be TLS.
-        if endpoints.contains(&url) {
-            to.report(Code::Etcd, span, format!("duplicate endpoint `{url}`"));
+        if endpoints.contains(&text) {
+            to.report(Code::Etcd, span, format!("duplicate endpoint `{text}`"));
         }
-        if !url.starts_with("https://") {
-            to.report(Code::Etcd, span, format!("`{url}` is not an https URL"));
+        if !url.is_https() {
+            to.report(Code::Etcd, span, format!("`{text}` is not an https URL"));
         }
-        endpoints.push(url);
+        endpoints.push(text);
     }
     let authority = file.ca_file.and_then(|name| files.certificates(&name, to));
     let certificate = file

@@ -1,4 +1,4 @@
-//! The files a cluster file names.
+//! The files that a cluster file names.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub struct Files<'a> {
 }
 
 impl Files<'_> {
-    /// Where a file is.
+    /// The path of a file.
     pub fn path(&self, name: &Text) -> PathBuf {
         self.directory.join(&name.value)
     }
@@ -36,7 +36,7 @@ impl Files<'_> {
             let Some(source) = self.read(name, to) else {
                 continue;
             };
-            let documents = yaml::documents(source, to);
+            let documents = yaml::documents(source, to).unwrap_or_default();
             let documents = documents
                 .into_iter()
                 .filter(|document| document.value != yaml::Value::Null);
@@ -45,19 +45,19 @@ impl Files<'_> {
         overlays
     }
 
-    /// Manifests, in order; kubectl reads them, so they are only looked at for being YAML and
-    /// for the images they name.
+    /// The manifests, in order. kubectl will read them, so nkd only checks that they are YAML with
+    /// Kubernetes objects, and reads the names of images.
     pub fn manifests(&self, names: &[Text], to: &mut Diagnostics) -> Vec<Manifest> {
         let mut manifests: Vec<Manifest> = Vec::new();
         for name in names {
             let Some(source) = self.read(name, to) else {
                 continue;
             };
-            let before = to.len();
             let documents = yaml::documents(source, to);
-            if to.len() == before {
-                objects(&documents, name, to);
+            if let Ok(documents) = &documents {
+                objects(documents, name, to);
             }
+            let documents = documents.unwrap_or_default();
             let images = documents.iter().flat_map(manifest::images).collect();
             let path = self.path(name);
             let file = path.file_name().unwrap_or_default();
@@ -79,7 +79,7 @@ impl Files<'_> {
         manifests
     }
 
-    /// PEM certificates, without what is written around them.
+    /// PEM certificates, without the text around them.
     pub fn certificates(&self, name: &Text, to: &mut Diagnostics) -> Option<String> {
         Some(self.chain(name, to)?.to_pem())
     }
@@ -112,7 +112,7 @@ impl Files<'_> {
         None
     }
 
-    /// Certificate authorities for the whole system: the name each gets there, and its PEM.
+    /// Certificate authorities for the whole system: the file name on the node, and the PEM text.
     pub fn trust(&self, names: &[Text], to: &mut Diagnostics) -> Vec<(String, String)> {
         let mut all: Vec<(String, String)> = Vec::new();
         for name in names {
@@ -144,13 +144,13 @@ impl Files<'_> {
         None
     }
 
-    /// A file's text.
+    /// The text of a file.
     pub fn text<'a>(&self, name: &Text, to: &'a mut Diagnostics) -> Option<&'a str> {
         let source = self.read(name, to)?;
         Some(to.text(source))
     }
 
-    /// A password, all of a file but the end of its line.
+    /// A password: the whole file without the line end.
     pub fn password(&self, name: &Text, to: &mut Diagnostics) -> Option<Secret> {
         let source = self.read(name, to)?;
         to.hide(source);
@@ -186,7 +186,7 @@ impl Files<'_> {
     }
 }
 
-/// What kubectl takes for objects of Kubernetes; empty documents say nothing.
+/// Checks that documents are Kubernetes objects, as kubectl does. Empty documents are ignored.
 fn objects(documents: &[yaml::Node], name: &Text, to: &mut Diagnostics) {
     let written = documents.iter();
     let written = written.filter(|document| document.value != yaml::Value::Null);

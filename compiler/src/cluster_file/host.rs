@@ -1,4 +1,4 @@
-//! `os`: what is set of the operating system itself.
+//! `os`: settings of the operating system.
 
 use std::collections::HashSet;
 
@@ -21,15 +21,17 @@ pub struct Os {
     /// Files of your Butane configs, merged with nkd's part.
     #[serde(default)]
     pub butane: Vec<Text>,
-    /// What your configs may change in nkd's part: paths, units, drop-ins as UNIT.d/NAME, users.
+    /// The parts of nkd's config that your configs may change: paths, units, drop-ins as UNIT.d/NAME,
+    /// users.
     #[serde(default, rename = "override")]
     pub overrides: Vec<Text>,
     /// Users of the system.
     #[serde(default)]
     pub users: Vec<User>,
-    /// The OS image that the machine boots into first, as REPOSITORY@sha256:DIGEST. Needs rpm-ostree.
+    /// The OS image that the machine deploys and boots before the rest of the installation, as
+    /// REPOSITORY@sha256:DIGEST. Requires rpm-ostree.
     pub release_image: Option<Text>,
-    /// Kernel arguments, each an item of its own.
+    /// Kernel arguments, one per item.
     #[serde(default)]
     pub kernel_arguments: Vec<Text>,
     /// Time servers.
@@ -43,9 +45,10 @@ pub struct Os {
     /// Files of PEM certificates that the whole system trusts.
     #[serde(default)]
     pub trust: Vec<Text>,
-    /// With `container-separation` the container runtime gives each container an SELinux label of its own. The
-    /// control plane's pods get the type `spc_t`, since they need files of the host. Without it the
-    /// runtime's default applies. Control planes need Kubernetes 1.22.
+    /// With `container-separation`, the container runtime gives each container its own SELinux label. The
+    /// pods of the control plane get the type `spc_t`, because they need files of the host. Without this
+    /// key, the default of the runtime applies. On control planes, this key requires Kubernetes 1.22 or
+    /// later.
     pub selinux: Option<Spanned<Selinux>>,
 }
 
@@ -64,7 +67,7 @@ pub struct User {
     /// The login name.
     #[schemars(required)]
     pub name: Option<Text>,
-    /// Public SSH keys, each a line of a .pub file.
+    /// Public SSH keys, each as in its .pub file.
     #[serde(default)]
     pub ssh_authorized_keys: Vec<Text>,
     /// The hash of a password, as `mkpasswd` prints it.
@@ -102,7 +105,7 @@ pub struct HostsEntry {
 
 /// `os` of the cluster, a pool or a node.
 pub struct OsLevel {
-    /// What goes into each node's own config.
+    /// The settings that are copied into the config of each node.
     pub settings: model::OsSettings,
     /// The user's own configs.
     pub own: Own,
@@ -179,7 +182,7 @@ fn user(file: User, to: &mut Diagnostics) -> Option<model::User> {
     })
 }
 
-/// Ignition refuses a list with one thing twice in it.
+/// Removes duplicates, because Ignition refuses a list with duplicate items.
 fn without_repeats(texts: Vec<Text>) -> Vec<Text> {
     let mut seen = HashSet::new();
     let texts = texts.into_iter();
@@ -188,7 +191,7 @@ fn without_repeats(texts: Vec<Text>) -> Vec<Text> {
         .collect()
 }
 
-/// What `useradd` takes (shadow, `is_valid_name`).
+/// The names that `useradd` accepts (shadow, `is_valid_name`).
 fn is_login_name(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
     (1..=32).contains(&text.len())
@@ -196,7 +199,7 @@ fn is_login_name(text: &str) -> bool {
         && text.chars().all(inner)
 }
 
-/// A line of `authorized_keys` without options (`sshd(8)`): the key says its own type.
+/// A line of `authorized_keys` without options (`sshd(8)`). The key data also contain the type.
 fn is_ssh_key(text: &str) -> bool {
     use base64::Engine as _;
     let mut words = text.split_whitespace();
@@ -211,7 +214,7 @@ fn is_ssh_key(text: &str) -> bool {
     !text.chars().any(char::is_control) && named == Some(kind.as_bytes())
 }
 
-/// `crypt(5)`: `$id$…`, and never the password itself.
+/// A password hash as in `crypt(5)`: `$id$…`.
 fn is_password_hash(text: &str) -> bool {
     let mut parts = text.split('$');
     parts.next() == Some("")
@@ -222,7 +225,7 @@ fn is_password_hash(text: &str) -> bool {
             .all(|c| c.is_ascii_graphic() && !":\\".contains(c))
 }
 
-/// One word of the kernel's command line.
+/// One argument of the kernel's command line.
 fn kernel_argument(text: Text, to: &mut Diagnostics) -> Option<String> {
     let good = !text.value.is_empty() && text.value.chars().all(|c| c.is_ascii_graphic());
     if good {
@@ -234,7 +237,11 @@ fn kernel_argument(text: Text, to: &mut Diagnostics) -> Option<String> {
 }
 
 fn proxy(file: Proxy, to: &mut Diagnostics) -> model::Proxy {
-    let mut url = |text: Option<Text>| Some(Secret::new(checks::url(text?, to)?));
+    let mut url = |text: Option<Text>| {
+        let text = text?;
+        checks::url(&text, to)?;
+        Some(Secret::new(text.value))
+    };
     let (http, https) = (url(file.http), url(file.https));
     let no_proxy = file.direct;
     for item in &no_proxy {

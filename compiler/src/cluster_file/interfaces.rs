@@ -18,9 +18,11 @@ pub struct Interface {
     /// The interface's name, such as eth0.
     #[schemars(required)]
     pub name: Option<Text>,
-    /// The interface's MAC address, if the interface is to be found by that.
+    /// The interface's MAC address. With this key, the node finds the interface by its MAC address instead
+    /// of its name.
     pub mac: Option<Text>,
-    /// The interface's addresses with the prefix length, such as 10.200.0.12/24. Without them DHCP is used.
+    /// The interface's addresses with the prefix length, such as 10.200.0.12/24. Without this key, the
+    /// interface uses DHCP.
     #[serde(default)]
     pub addresses: Vec<Text>,
     /// The default gateways, at most one of each IP version.
@@ -29,16 +31,16 @@ pub struct Interface {
     /// DNS servers.
     #[serde(default)]
     pub dns: Vec<Text>,
-    /// The domains in which the node looks up names without a dot. Pods use them, too.
+    /// The domains in which the node looks up names without a dot. Pods also use them.
     #[serde(default)]
     pub search_domains: Vec<Text>,
-    /// The largest packet in bytes.
+    /// The size of the largest packet, in bytes.
     // From the kernel's smallest for IPv6 to the largest there is.
     #[schemars(range(min = 1280, max = 65_535))]
     pub mtu: Option<Spanned<u64>>,
 }
 
-/// Checks the interfaces; `node` is the address by which the node is known.
+/// Checks the interfaces. `node` is the node's `address`.
 pub fn interfaces(
     file: Vec<Interface>,
     node: Option<&Text>,

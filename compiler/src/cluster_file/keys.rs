@@ -1,10 +1,11 @@
-//! The keys of the cluster file. Each is declared once: its type, its default and its documentation. The reader,
-//! the JSON schema, `docs/cluster-file.md` and the check of `nkd new` go by these types. The keys of a mapping
-//! that has rules of its own are declared beside those, in the modules named here.
+//! The keys of the cluster file. Each key is declared once, with its type, its default and its
+//! documentation. The reader, the JSON schema, `docs/cluster-file.md` and the check of `nkd new` are
+//! derived from these types. If the keys of a mapping have rules of their own, they are declared in the
+//! module with these rules.
 //!
-//! A field with `extend("default" = …)` gets that value, at the place of its mapping, where the key is absent.
-//! `required` reports the absence instead; the field is an `Option` nevertheless, so that the checks after
-//! reading see the rest of a file in which it is missing.
+//! If the key of a field with `extend("default" = …)` is absent, the field gets that value, at the place
+//! of its mapping. With `required`, the absence is an error. The field is an `Option` in both cases, so
+//! that the later checks examine the rest of a file in which the key is missing.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -51,7 +52,7 @@ pub struct Spec {
     /// The container runtime.
     #[schemars(extend("default" = {}))]
     pub runtime: RuntimeKeys,
-    /// The network add-on.
+    /// The network add-on of the cluster.
     #[serde(default)]
     pub network: Network,
     /// Images that do not come from registries.
@@ -84,21 +85,26 @@ pub struct Kubernetes {
     /// kubelet of this version.
     #[schemars(required)]
     pub version: Option<Text>,
-    /// HOST:PORT at which nodes and users reach the API. By default the address of the only control plane.
-    /// Several control planes need a load balancer, or a virtual IP address, not assigned to any node, that
-    /// kube-vip moves between control planes.
+    /// The images of the version, as `kubeadm config images list --kubernetes-version VERSION` prints them. Required
+    /// for a version that is newer than the data of nkd, and by default the images in this data. nkd takes the tags
+    /// of pause, coredns and etcd from the list; `imageRepository` determines their registry and path.
+    #[serde(default)]
+    pub images: Vec<Text>,
+    /// HOST:PORT at which nodes and users reach the API. By default the address of the only control plane,
+    /// with port 6443. Several control planes need a load balancer, or a virtual IP address, not assigned
+    /// to any node, that kube-vip moves between control planes.
     pub endpoint: Option<Text>,
-    /// The registry and path of Kubernetes' images. By default that of the version's kubeadm.
+    /// The registry and path of Kubernetes' images. By default those that kubeadm of this version uses.
     pub image_repository: Option<Text>,
     /// The networks inside the cluster.
     #[schemars(extend("default" = {}))]
     pub networking: Networking,
-    /// The API server.
+    /// Settings of the API server.
     #[serde(default)]
     pub api_server: ApiServer,
-    /// Moves the endpoint's address between the control planes.
+    /// kube-vip, which moves the address of the endpoint between the control planes.
     pub kube_vip: Option<KubeVip>,
-    /// etcd. By default each control plane runs a member.
+    /// Settings of etcd. By default each control plane runs an etcd member.
     #[serde(default)]
     pub etcd: Etcd,
     /// The tokens with which nodes join.
@@ -153,8 +159,9 @@ pub struct Etcd {
 /// `spec.kubernetes.bootstrapTokens`
 #[derive(Deserialize, JsonSchema)]
 pub struct BootstrapTokens {
-    /// Whether the nodes of a pool share a token, as do the nodes without a pool, or each node has one. The
-    /// init node stores every token as a Secret.
+    /// Who shares a token. With `pool`, the nodes of each pool share one, and the nodes without a pool
+    /// share another. With `node`, each node has a token of its own. The init node creates a Secret for
+    /// each token.
     #[schemars(extend("default" = "pool"))]
     pub each: TokenOwner,
     /// How long nodes can join after the cluster's first boot, such as 7d; at least 1d.
@@ -180,7 +187,7 @@ pub struct Network {
     /// until you apply one.
     #[serde(default)]
     pub manifests: Vec<Text>,
-    /// The add-on's ports, such as 8472/udp. firewalld lets them in.
+    /// The ports of the add-on, such as 8472/udp. If firewalld runs, the agent opens them.
     #[serde(default)]
     pub ports: Vec<Text>,
 }

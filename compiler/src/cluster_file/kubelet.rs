@@ -1,4 +1,4 @@
-//! A pool's or node's settings of kubelet, as its arguments.
+//! The settings of kubelet for a pool or a node, as kubelet's arguments.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use nkd_document::{Code, Diagnostics, Spanned};
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Kubelet {
-    /// How many pods a node runs at most. By default kubelet's own limit of 110.
+    /// The maximum number of pods on a node. By default kubelet's own limit, 110.
     #[schemars(range(min = 1, max = 10_000))]
     pub max_pods: Option<Spanned<u64>>,
     /// Resources reserved for the system: cpu, memory, ephemeral-storage and pid, each a quantity.
@@ -25,7 +25,7 @@ pub struct Kubelet {
     pub extra_args: Pairs,
 }
 
-/// Arguments that the cluster file has keys for.
+/// Arguments for which the cluster file has keys.
 const HAVE_KEYS: [(&str, &str); 4] = [
     ("kube-reserved", "`kubelet.kubeReserved`"),
     ("max-pods", "`kubelet.maxPods`"),
@@ -33,7 +33,7 @@ const HAVE_KEYS: [(&str, &str); 4] = [
     ("system-reserved", "`kubelet.systemReserved`"),
 ];
 
-/// What can be reserved (Kubernetes, "Reserve Compute Resources for System Daemons").
+/// The resources that kubelet can reserve (Kubernetes, "Reserve Compute Resources for System Daemons").
 const RESERVABLE: [&str; 4] = ["cpu", "memory", "ephemeral-storage", "pid"];
 
 /// Checks the settings.
@@ -92,7 +92,7 @@ fn extra_arg(name: &Spanned<String>, to: &mut Diagnostics) {
     }
 }
 
-/// Kubernetes' quantities that aren't negative (apimachinery, `resource.Quantity`).
+/// Whether a text is a quantity of Kubernetes that is not negative (apimachinery, `resource.Quantity`).
 fn is_quantity(text: &str) -> bool {
     const SUFFIXES: [&str; 16] = [
         "", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei",

@@ -8,28 +8,28 @@ use serde_json::Value;
 use super::schema::derived;
 
 const HEAD: &str = "\
-<!-- Written by nkd's tests from compiler/src/cluster_file/keys/. -->
+<!-- Written by nkd's tests from compiler/src/cluster_file/. -->
 # The cluster file
 
 After reading this page you can describe a cluster in one file. One YAML document describes one
-cluster. `nkd new` prints a commented file to start from. `nkd validate` reports what is wrong with a
-file, and where. `nkd schema` prints a JSON schema, with which editors complete and check the file
-as you write:
+cluster. `nkd new` prints a commented file to start from. `nkd validate` reports the errors in a file,
+with line and column. `nkd schema` prints a JSON schema, with which editors complete and check the
+file as you write. To use it, start the file with this line:
 
     # yaml-language-server: $schema=cluster.schema.json
 
 File names are relative to the cluster file. A key without a value is the same as an absent key.
-Text that YAML reads as a number or a boolean, such as `1.31` or `yes`, needs quotes. `nkd validate` and
-`nkd compile` also check what a schema cannot express, such as that two networks do not overlap.
+Write text that YAML reads as a number or a boolean, such as `1.31` or `yes`, in quotes. `nkd validate`
+and `nkd compile` also check what a schema cannot express, for example that networks do not overlap.
 ";
 
-/// A mapping and all the places it may be at.
+/// A mapping, and all paths at which it can be.
 struct Section<'a> {
     mapping: &'a Value,
     paths: Vec<String>,
 }
 
-/// The documentation, as Markdown.
+/// The documentation of the cluster file, as Markdown.
 pub fn manual() -> String {
     let schema = derived();
     let definitions = &schema["$defs"];
@@ -61,7 +61,7 @@ pub fn manual() -> String {
     text
 }
 
-/// The keys of a mapping: first those that it must have, then the others, each by name.
+/// The keys of a mapping: first the required ones, then the others, each sorted by name.
 fn keys(mapping: &Value) -> Vec<(&String, &Value)> {
     let properties = mapping["properties"].as_object();
     let mut keys: Vec<_> = properties.into_iter().flatten().collect();

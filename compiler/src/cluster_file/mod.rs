@@ -1,5 +1,5 @@
-//! The cluster file: its keys, the defaults that follow from other keys, and the checks that make the model of
-//! them.
+//! The cluster file: its keys, the defaults that follow from other keys, and the checks that turn the
+//! keys into the model.
 
 mod addressing;
 mod airgap;
@@ -18,29 +18,38 @@ pub mod manual;
 mod networks;
 mod nodes;
 mod patches;
+mod release;
 mod runtime;
 pub mod schema;
 mod validate;
 
 use std::path::Path;
 
-use nkd_document::yaml;
-use nkd_document::{Code, Diagnostics, Span, Spanned};
+use anyhow::Context as _;
 
+use crate::failure::Failure;
+use nkd_document::yaml;
+use nkd_document::{Code, Diagnostics, Reported, Span, Spanned};
+use nkd_model::Cluster;
 use nkd_model::lines::{self, Lines};
 
-/// Reads a cluster file and everything it names. Whatever is wrong is in `diagnostics`, and then
-/// there is no cluster.
-pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<nkd_model::Cluster> {
+/// Reads a cluster file and all files that it names.
+///
+/// # Errors
+/// When anything in them is wrong.
+pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Result<Cluster, Failure> {
     let (written, lines) = written(path, diagnostics)?;
     checked(path, written, lines, diagnostics)
 }
 
-/// The same for those who ask what images there are: bundles of them needn't be there yet.
+/// The same for commands that only need the images: the bundles do not have to exist yet.
+///
+/// # Errors
+/// When anything in the cluster file is wrong, or in the other files that it names.
 pub fn read_without_bundles(
     path: &Path,
     diagnostics: &mut Diagnostics,
-) -> Option<nkd_model::Cluster> {
+) -> Result<Cluster, Failure> {
     let (mut written, lines) = written(path, diagnostics)?;
     written.value.spec.airgap = None;
     checked(path, written, lines, diagnostics)
@@ -51,33 +60,37 @@ fn checked(
     mut written: Spanned<keys::Cluster>,
     lines: Lines,
     diagnostics: &mut Diagnostics,
-) -> Option<nkd_model::Cluster> {
+) -> Result<Cluster, Failure> {
     defaults::fill(&mut written, diagnostics);
     let directory = path.parent().unwrap_or(Path::new(""));
-    validate::validate(written, directory, lines, diagnostics)
+    let cluster = validate::validate(written, directory, lines, diagnostics);
+    if cluster.is_none() {
+        diagnostics.as_result()?;
+    }
+    Ok(cluster.context("the cluster file was refused without a reason")?)
 }
 
-fn written(path: &Path, diagnostics: &mut Diagnostics) -> Option<(Spanned<keys::Cluster>, Lines)> {
-    let source = diagnostics.read(path, None).ok()?;
-    let documents = yaml::documents(source, diagnostics);
+fn written(
+    path: &Path,
+    diagnostics: &mut Diagnostics,
+) -> Result<(Spanned<keys::Cluster>, Lines), Reported> {
+    let source = diagnostics.read(path, None)?;
+    let documents = yaml::documents(source, diagnostics)?;
     let document = match documents.as_slice() {
-        [] if !diagnostics.is_empty() => return None,
         [] => {
-            diagnostics.report(Code::Empty, Span::new(source, 0..0), "the file is empty");
-            return None;
+            let start = Span::new(source, 0..0);
+            return Err(diagnostics.report(Code::Empty, start, "the file is empty"));
         }
         [one] if one.value == yaml::Value::Null => {
-            diagnostics.report(Code::Empty, one.span, "the file is empty");
-            return None;
+            return Err(diagnostics.report(Code::Empty, one.span, "the file is empty"));
         }
         [one] => one,
         [_, second, ..] => {
             let message = "a cluster file must be one document, but a second one begins here";
-            diagnostics.report(Code::Documents, second.span, message);
-            return None;
+            return Err(diagnostics.report(Code::Documents, second.span, message));
         }
     };
     let lines = lines::lines(document, diagnostics.text(source));
     let written = yaml::read(document, diagnostics)?;
-    Some((written, lines))
+    Ok((written, lines))
 }

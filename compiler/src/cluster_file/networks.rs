@@ -1,5 +1,5 @@
-//! The networks of pods, services and nodes: disjoint, of the same IP versions, of sizes that
-//! Kubernetes takes.
+//! Checks the networks of pods, services and nodes: they must not overlap, must have the same IP
+//! versions, and must have sizes that Kubernetes supports.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use super::nodes::Node;
 use nkd_document::{Code, Diagnostics, Spanned};
 use nkd_model::version::Version;
 
-/// The first version whose dual stack isn't an alpha feature (Kubernetes changelog 1.21).
+/// The first version in which dual stack is not an alpha feature (Kubernetes changelog 1.21).
 const DUAL_STACK_SINCE: u32 = 21;
 
 /// The networks of pods and of services: one each, or one of each IP version.
@@ -53,7 +53,7 @@ pub fn networks(spec: &Spec, to: &mut Diagnostics) -> Option<(Vec<IpNet>, Vec<Ip
     Some((pods, services))
 }
 
-/// `a` or `a,b`, as kubeadm writes two.
+/// One network, or two separated by a comma, as kubeadm writes them.
 fn subnets(text: &Text, to: &mut Diagnostics) -> Option<Vec<IpNet>> {
     let parts = text.value.split(',').map(|part| {
         let part = Spanned::new(part.to_owned(), text.span);
@@ -76,7 +76,7 @@ fn overlap(a: IpNet, b: IpNet) -> bool {
     a.contains(&b.network()) || b.contains(&a.network())
 }
 
-/// Neither a node nor the endpoint is inside a network.
+/// Checks that no node and not the endpoint is inside a network.
 fn outside(spec: &Spec, network: IpNet, to: &mut Diagnostics) {
     for (text, address) in node_addresses(&spec.nodes) {
         if network.contains(&address) {
@@ -100,13 +100,13 @@ fn outside(spec: &Spec, network: IpNet, to: &mut Diagnostics) {
     }
 }
 
-/// Every address of every node, with its place.
+/// All addresses of all nodes, with their places.
 fn node_addresses(nodes: &[Node]) -> impl Iterator<Item = (&Text, IpAddr)> {
     let texts = nodes.iter().filter_map(|node| node.own.address.as_ref());
     texts.flat_map(|text| checks::parsed_addresses(text).map(move |address| (text, address)))
 }
 
-/// The same IP versions everywhere, the same one first.
+/// Checks that the same IP versions are used everywhere, in the same order.
 fn families(spec: &Spec, pods: &[IpNet], services: &[IpNet], to: &mut Diagnostics) {
     let of = |networks: &[IpNet]| -> Vec<bool> {
         networks
@@ -150,7 +150,8 @@ fn families(spec: &Spec, pods: &[IpNet], services: &[IpNet], to: &mut Diagnostic
     }
 }
 
-/// As kubeadm divides the pods' networks: a /24 or /64 for each node, 16 bits of nodes at most.
+/// Checks the sizes of pod networks. kubeadm divides them into a /24 or /64 for each node, with at most
+/// 16 bits for the nodes.
 pub fn pods_fit_nodes(pods: &[IpNet], nodes: usize, text: &Text, to: &mut Diagnostics) {
     for pods in pods {
         let mask: u8 = if pods.addr().is_ipv4() { 24 } else { 64 };

@@ -44,7 +44,7 @@ pub struct NodeKeys {
     pub address: Option<Text>,
     /// The MAC address of the interface from which the machine boots by PXE.
     pub mac: Option<Text>,
-    /// The node's network interfaces, where DHCP does not configure them.
+    /// The node's network interfaces, if DHCP does not configure them.
     #[serde(default)]
     pub interfaces: Vec<Interface>,
 }
@@ -56,21 +56,22 @@ pub struct Settings {
     /// Labels that the nodes set on themselves.
     #[serde(default)]
     pub labels: Pairs,
-    /// Taints that the nodes set on themselves. Without the key control planes have kubeadm's taint; an empty
-    /// list means none.
+    /// Taints that the nodes set on themselves. Without this key, control planes have kubeadm's default
+    /// taint. With an empty list, nodes have no taints.
     pub taints: Option<Vec<Taint>>,
     /// Settings of kubelet.
     #[serde(default)]
     pub kubelet: Kubelet,
-    /// Files of kubeadm configuration, merged field by field over the cluster's. The nodes that read an
-    /// `InitConfiguration` or `JoinConfiguration` get it. From Kubernetes 1.25 a `KubeletConfiguration`
-    /// changes kubelet on these nodes only; before, use kubelet.extraArgs. kubeadm has one `ClusterConfiguration` and
-    /// one `KubeProxyConfiguration` for all nodes.
+    /// Files of kubeadm configuration for these nodes, merged field by field into that of the cluster. The
+    /// init node reads an `InitConfiguration`, joining nodes read a `JoinConfiguration`. From Kubernetes
+    /// 1.25 on, a `KubeletConfiguration` changes kubelet on these nodes only; with earlier versions, use
+    /// `kubelet.extraArgs`. A `ClusterConfiguration` or `KubeProxyConfiguration` is an error here, because
+    /// kubeadm has only one of each for all nodes.
     #[serde(default)]
     pub kubeadm: Vec<Text>,
     /// The disk to which an installer writes the OS, such as /dev/sda.
     pub install_disk: Option<Text>,
-    /// The operating system, in addition to what applies to all nodes.
+    /// Settings of the operating system, in addition to those of all nodes.
     #[serde(default)]
     pub os: Os,
 }
@@ -95,12 +96,13 @@ pub enum Effect {
     NoSchedule,
     /// Pods that do not tolerate the taint are scheduled if no other node has room.
     PreferNoSchedule,
-    /// No pod that does not tolerate the taint is scheduled, and running ones are evicted.
+    /// No pod that does not tolerate the taint is scheduled, and running pods that do not tolerate it are
+    /// evicted.
     NoExecute,
 }
 
 impl Effect {
-    /// The effect's name in Kubernetes, which is also its word in the cluster file.
+    /// The effect's name in Kubernetes and in the cluster file.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NoSchedule => "NoSchedule",
@@ -110,8 +112,8 @@ impl Effect {
     }
 }
 
-/// Label prefixes of Kubernetes' own that a kubelet may set on its node, and single labels
-/// (Kubernetes, "Admission Controllers", `NodeRestriction`; kubelet refuses to start with others).
+/// The prefixes of Kubernetes' own labels that kubelet may set on its node, and single labels
+/// (Kubernetes, "Admission Controllers", `NodeRestriction`). kubelet does not start with other ones.
 const OWN_LABEL_PREFIXES: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
 const OWN_LABELS: [&str; 11] = [
     "kubernetes.io/hostname",
@@ -127,7 +129,7 @@ const OWN_LABELS: [&str; 11] = [
     "node.kubernetes.io/instance-type",
 ];
 
-/// What holds for nodes outside of their own entries.
+/// The settings of nodes that are not in the entries of the nodes themselves.
 pub struct Level {
     /// `spec.os`
     pub os: OsLevel,
@@ -135,7 +137,7 @@ pub struct Level {
     pub pools: Vec<Checked>,
 }
 
-/// What a pool or a node says, checked.
+/// The checked settings of a pool or a node.
 pub struct Checked {
     labels: Vec<(String, String)>,
     taints: Option<Vec<model::Taint>>,
@@ -146,7 +148,7 @@ pub struct Checked {
     pub overlays: Vec<Overlay>,
 }
 
-/// What isn't laid into each of the pools' nodes.
+/// The settings of the pools that are not copied into their nodes.
 pub fn into_pools(names: Vec<String>, settings: Vec<Checked>) -> Vec<model::Pool> {
     let pools = names.into_iter().zip(settings);
     pools
@@ -158,7 +160,7 @@ pub fn into_pools(names: Vec<String>, settings: Vec<Checked>) -> Vec<model::Pool
         .collect()
 }
 
-/// Checks what a pool or a node says.
+/// Checks the settings of a pool or a node.
 pub fn settings(file: Settings, files: &Files<'_>, to: &mut Diagnostics) -> Checked {
     let labels = file.labels.0;
     for (key, value) in &labels {
@@ -189,13 +191,13 @@ pub fn nodes(
         .collect()
 }
 
-/// Whether a node has the role of a control plane, as far as its keys are right.
+/// Whether a node is a control plane, as far as its keys are valid.
 pub fn is_control_plane(node: &Node) -> bool {
     let role = node.own.role.as_ref();
     role.is_some_and(|role| role.value == NodeRole::ControlPlane)
 }
 
-/// A node's pool, by its place in `spec.pools`.
+/// The pool of a node, as an index into `spec.pools`.
 pub fn pool_of(node: &Node, pools: &[Pool]) -> Option<usize> {
     let name = node.own.pool.as_ref()?;
     let is_named = |pool: &Pool| {
@@ -207,7 +209,7 @@ pub fn pool_of(node: &Node, pools: &[Pool]) -> Option<usize> {
     pools.iter().position(is_named)
 }
 
-/// The pool of each node, by its place in `spec.pools`.
+/// The pool of each node, as an index into `spec.pools`.
 pub fn members(nodes: &[Node], pools: &[Pool]) -> Vec<Option<usize>> {
     nodes.iter().map(|node| pool_of(node, pools)).collect()
 }
@@ -257,7 +259,7 @@ fn node(
     })
 }
 
-/// A pool's pairs with a node's own in their places.
+/// The pairs of a pool, in which a node's own pairs replace those with the same key.
 fn over<'a>(
     pool: impl Iterator<Item = &'a (String, String)>,
     own: Vec<(String, String)>,
@@ -307,7 +309,8 @@ fn label(key: &Spanned<String>, value: &Spanned<String>, to: &mut Diagnostics) {
     }
 }
 
-/// A node with the same key and effect twice isn't registered.
+/// Reports duplicate taints. Kubernetes does not register a node that has two taints with the same key
+/// and effect.
 fn taints(file: Vec<Taint>, to: &mut Diagnostics) -> Vec<model::Taint> {
     let mut taints: Vec<model::Taint> = Vec::new();
     for written in file {

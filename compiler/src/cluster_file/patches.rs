@@ -1,5 +1,5 @@
-//! What has to hold where nkd has patches of its own for kubeadm: of the static pods of control planes with
-//! `os.selinux`, and of kubelet's configuration in pools and nodes.
+//! Checks for clusters in which nkd writes patches for kubeadm: for the static pods of control planes
+//! with `os.selinux`, and for the configuration of kubelet in pools and nodes.
 
 use super::nodes::Checked;
 use crate::kubeadm::PATCHES;
@@ -7,8 +7,8 @@ use nkd_document::{Code, Diagnostics, Span};
 use nkd_model::version::Version;
 use nkd_model::{Node, NodeRole, Overlay};
 
-/// Reports nodes whose kubeadm would not take nkd's patches: where it can't be told to, and where the user
-/// tells it to take patches from elsewhere, since it takes them from one directory.
+/// Reports nodes on which kubeadm would not read nkd's patches: its version does not support patches, or
+/// the user has configured another directory. kubeadm reads patches from one directory only.
 pub fn check(
     nodes: &[Option<Node>],
     pools: &[Checked],

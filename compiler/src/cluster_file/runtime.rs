@@ -1,4 +1,4 @@
-//! `spec.runtime`: the container runtime and the registries it pulls from.
+//! `spec.runtime`: the container runtime, and the registries from which it pulls images.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,22 +12,24 @@ use super::checks;
 use super::checks::Text;
 use super::files::Files;
 use crate::image_name::full;
+use crate::runtime::{mirrors_only_docker_hub, pulls_sandbox_itself};
 use nkd_document::yaml::Both;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::version::Version;
-use nkd_model::{self as model, DOCKER_HUB, Secret, server};
+use nkd_model::{self as model, DOCKER_HUB, HttpUrl, Secret, server};
 
 /// `spec.runtime`
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Runtime")]
 pub struct RuntimeKeys {
-    /// The container runtime, which the OS image must have. Before Kubernetes 1.23 containerd must be older than
-    /// 2.0, from 1.26 it must be 1.6 or later. From 1.24 docker needs cri-dockerd in the OS image. From 1.26
-    /// isulad must be 2.1.5 or later.
+    /// The container runtime, which the OS image must contain. containerd must be older than 2.0 before
+    /// Kubernetes 1.23, and 1.6 or later from Kubernetes 1.26 on. From 1.24 on, docker also needs
+    /// cri-dockerd. From 1.26 on, isulad must be 2.1.5 or later.
     #[schemars(extend("default" = "containerd"))]
     pub name: Spanned<RuntimeName>,
-    /// The image of the sandbox container of each pod. By default that of the Kubernetes version.
+    /// The image of the sandbox container of each pod. By default the one that belongs to the Kubernetes
+    /// version.
     pub sandbox_image: Option<Text>,
     /// Registries that need a mirror, a certificate authority or a password.
     #[serde(default)]
@@ -44,7 +46,7 @@ pub enum RuntimeName {
     Crio,
     /// iSulad
     Isulad,
-    /// Docker, by kubelet's dockershim or by cri-dockerd.
+    /// Docker, with kubelet's dockershim or with cri-dockerd.
     Docker,
 }
 
@@ -55,10 +57,10 @@ pub type Registry = Both<RegistryKeys, Access>;
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "Registry")]
 pub struct RegistryKeys {
-    /// HOST or HOST:PORT, with which the names of its images begin.
+    /// HOST or HOST:PORT, as at the beginning of image names.
     #[schemars(required)]
     pub host: Option<Text>,
-    /// Mirrors, which the runtime tries before the registry, in this order.
+    /// Mirrors that the runtime tries before the registry, in this order.
     #[serde(default)]
     pub mirrors: Vec<Mirror>,
 }
@@ -70,9 +72,9 @@ pub type Mirror = Both<MirrorKeys, Access>;
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "Mirror")]
 pub struct MirrorKeys {
-    /// An http or https URL. Its path becomes the beginning of the names of images there: with
-    /// `https://HOST/k8s`, `registry.k8s.io/pause` is `HOST/k8s/pause`. A path that contains `/v2` is the path of the
-    /// registry's API itself.
+    /// An http or https URL. Its path is put before the names of images on the mirror: with
+    /// `https://HOST/k8s`, the runtime pulls `registry.k8s.io/pause` as `HOST/k8s/pause`. A path that
+    /// contains `/v2` is the path of the registry's API itself.
     #[schemars(required)]
     pub url: Option<Text>,
 }
@@ -99,7 +101,7 @@ pub struct Auth {
     pub password_file: Option<Text>,
 }
 
-/// Checks the runtime and its registries, and gives them with the full name of the sandbox image.
+/// Checks the runtime and its registries, and returns them with the full name of the sandbox image.
 pub fn runtime(
     file: RuntimeKeys,
     version: Option<Version>,
@@ -116,8 +118,8 @@ pub fn runtime(
     (runtime, sandbox, registries)
 }
 
-/// Docker is reached by two ways: kubelet's own dockershim, and since
-/// that went a program of its own (Kubernetes changelog 1.24, "dockershim removed").
+/// kubelet uses Docker through its own dockershim, or, since dockershim was removed, through cri-dockerd
+/// (Kubernetes changelog 1.24, "dockershim removed").
 fn runtime_of(name: RuntimeName, version: Option<Version>) -> Runtime {
     match name {
         RuntimeName::Containerd => Runtime::Containerd,
@@ -128,7 +130,7 @@ fn runtime_of(name: RuntimeName, version: Option<Version>) -> Runtime {
     }
 }
 
-/// Reports a sandbox image that the runtime would be refused.
+/// Reports a sandbox image that the runtime could not pull, because it has no credentials.
 fn gets_sandbox(
     name: Span,
     runtime: Runtime,
@@ -136,14 +138,10 @@ fn gets_sandbox(
     registries: &[model::Registry],
     to: &mut Diagnostics,
 ) {
-    let pulls_sandbox_itself = match runtime {
-        Runtime::Isulad | Runtime::CriDockerd => true,
-        Runtime::Containerd | Runtime::Crio | Runtime::Docker => false,
-    };
     let of_sandbox =
         |registry: &&model::Registry| sandbox.starts_with(&format!("{}/", registry.host));
     let registry = registries.iter().find(of_sandbox);
-    if pulls_sandbox_itself
+    if pulls_sandbox_itself(runtime)
         && registry.is_some_and(|registry| registry.access.credentials.is_some())
     {
         let message = format!(
@@ -155,7 +153,7 @@ fn gets_sandbox(
     }
 }
 
-/// Checks the registries, and that the runtime can be told of them.
+/// Checks the registries, and whether the runtime supports their settings.
 fn registries(
     file: Vec<Registry>,
     runtime: Runtime,
@@ -170,12 +168,15 @@ fn registries(
         let mut urls: HashSet<String> = own_url.into_iter().collect();
         let mirrors = registry.own.mirrors.into_iter().filter_map(|mirror| {
             let access = access(&mirror.shared, files, to);
-            let span = mirror.own.url.as_ref()?.span;
-            let url = mirror_url(mirror.own.url?, to)?;
+            let text = mirror.own.url?;
+            let span = text.span;
+            let url = mirror_url(&text, to)?;
             // A runtime's configuration with one twice can't be read.
-            if !urls.insert(url.clone()) {
-                let message =
-                    format!("the mirror `{url}` is listed twice, or is the registry itself");
+            if !urls.insert(url.as_str().to_owned()) {
+                let message = format!(
+                    "the mirror `{}` is listed twice, or is the registry itself",
+                    url.as_str()
+                );
                 to.report(Code::Registry, span, message);
             }
             let made = model::Mirror { url, access };
@@ -211,7 +212,7 @@ fn registries(
     registries
 }
 
-/// What a runtime's own configuration can't say.
+/// Reports settings that the configuration of a runtime does not support.
 struct Seen {
     runtime: Runtime,
     /// Credentials by host.
@@ -226,13 +227,13 @@ impl Seen {
         }
     }
 
-    /// The name of a runtime that knows mirrors of Docker's registry alone.
+    /// The name of a runtime that supports mirrors of Docker Hub only.
     fn knows_docker_hub_alone(&self) -> Option<&'static str> {
-        match self.runtime {
-            Runtime::Docker | Runtime::CriDockerd => Some("docker"),
-            Runtime::Isulad => Some("isulad"),
-            Runtime::Containerd | Runtime::Crio => None,
-        }
+        let name = match self.runtime {
+            Runtime::CriDockerd => Runtime::Docker.name(),
+            runtime => runtime.name(),
+        };
+        mirrors_only_docker_hub(self.runtime).then_some(name)
     }
 
     fn mirror(
@@ -306,18 +307,18 @@ impl Seen {
 }
 
 /// The name goes into a header of its own, so a URL with one would only seem to work.
-fn mirror_url(text: Spanned<String>, to: &mut Diagnostics) -> Option<String> {
-    let span = text.span;
-    let url = checks::url(text, to)?;
-    if url.contains(['@', '?']) {
+fn mirror_url(text: &Spanned<String>, to: &mut Diagnostics) -> Option<HttpUrl> {
+    let directory = text.value.trim_end_matches('/').to_owned();
+    let url = checks::url(&Spanned::new(directory, text.span), to)?;
+    if !url.is_plain() || url.path().contains('@') {
         to.report(
             Code::Registry,
-            span,
+            text.span,
             "the URL of a mirror must not contain a user name or a query",
         );
         return None;
     }
-    Some(url.trim_end_matches('/').to_owned())
+    Some(url)
 }
 
 fn access(file: &Access, files: &Files<'_>, to: &mut Diagnostics) -> model::Access {

@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 
 use super::keys;
 
-/// The schema as schemars derives it. A key with a default is required there, since reading fills it in.
+/// The schema as schemars derives it. A key with a default is required in it, because the reader fills in
+/// the default.
 pub(super) fn derived() -> Value {
     let generator = SchemaGenerator::default();
     generator.into_root_schema_for::<keys::Cluster>().to_value()
 }
 
-/// The schema of the file as a person writes it.
+/// The schema of the file that a person writes.
 pub fn schema() -> Value {
     let mut schema = derived();
     let definitions = schema["$defs"].clone();
@@ -24,7 +25,8 @@ pub fn schema() -> Value {
     schema
 }
 
-/// Makes keys with a default optional, allows an empty value for each optional key, and refuses all further keys.
+/// Makes keys with a default optional, allows an empty value for each optional key, and forbids all other
+/// keys.
 fn adapt(definition: &mut Value, definitions: &Value) {
     one_line(definition);
     let required = definition

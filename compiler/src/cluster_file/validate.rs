@@ -1,9 +1,10 @@
-//! From the keys to the model. Every check runs, so that one run shows everything that is wrong.
+//! Turns the keys into the model. All checks run, so that one run reports all errors.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::Path;
 
+use ipnet::IpNet;
 use nkd_contract::Stage;
 
 use super::authorities;
@@ -11,15 +12,17 @@ use super::budgets::Budgets;
 use super::checks::Text;
 use super::files::Files;
 use super::keys::{self, TokenOwner};
-use super::lines::Lines;
 use super::nodes::is_control_plane;
-use super::{addressing, airgap, checks, endpoint, etcd, host, networks, nodes, patches, runtime};
+use super::{
+    addressing, airgap, checks, endpoint, etcd, host, networks, nodes, patches, release, runtime,
+};
 use crate::kubeadm::overlay;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
+use nkd_model::lines::Lines;
 use nkd_model::version::Version;
-use nkd_model::{Cluster, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens};
+use nkd_model::{Cluster, HttpUrl, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens};
 
-/// Checks everything; a cluster comes out when nothing is wrong.
+/// Runs all checks, and returns the cluster if there are no errors.
 pub fn validate(
     file: Spanned<keys::Cluster>,
     directory: &Path,
@@ -36,7 +39,8 @@ pub fn validate(
     let kubernetes = spec.kubernetes;
     let label = |name| checks::dns_label(name, "the cluster name", to);
     let name = metadata.name.and_then(label);
-    let version = kubernetes.version.and_then(|text| version(&text, to));
+    let release = release::release(&kubernetes, to);
+    let version = release.as_ref().map(|release| release.version);
     let members = nodes::members(&spec.nodes, &spec.pools);
     let (pool_names, level) = level(spec.os, spec.pools, &files, to);
     let nodes = nodes::nodes(spec.nodes, members, &level, &files, to);
@@ -50,10 +54,8 @@ pub fn validate(
     let overlays = files.overlays(&kubernetes.kubeadm, to);
     all_overlays(&overlays, &level.pools, &nodes, external, version, to);
     let networking = kubernetes.networking;
-    if let Some((pods, _)) = &networks
-        && !overlay::sets_node_mask(&overlays)
-    {
-        networks::pods_fit_nodes(pods, nodes.len(), &networking.pod_subnet, to);
+    if let Some((pods, _)) = &networks {
+        pods_fit_nodes(pods, &overlays, nodes.len(), &networking.pod_subnet, to);
     }
     let budgets = budgets(&spec.budgets, to);
     let manifests = files.manifests(&spec.network.manifests, to);
@@ -63,6 +65,7 @@ pub fn validate(
         version: version?,
         endpoint: endpoint?,
         image_repository: kubernetes.image_repository?.value,
+        kubernetes_images: release?.images,
         pod_subnets,
         service_subnets,
         dns_domain: networking.dns_domain.value,
@@ -88,7 +91,20 @@ pub fn validate(
     })
 }
 
-/// Every overlay document, whoever it is for.
+/// Reports pod networks that kubeadm cannot divide among the nodes, unless the user divides them.
+fn pods_fit_nodes(
+    pods: &[IpNet],
+    overlays: &[Overlay],
+    nodes: usize,
+    text: &Text,
+    to: &mut Diagnostics,
+) {
+    if !overlay::sets_node_mask(overlays) {
+        networks::pods_fit_nodes(pods, nodes, text, to);
+    }
+}
+
+/// All overlay documents, of the cluster, of pools and of nodes.
 fn all_overlays(
     cluster: &[Overlay],
     pools: &[nodes::Checked],
@@ -113,7 +129,8 @@ fn all_overlays(
     }
 }
 
-/// The overlay documents of pools and nodes. Who reads them is certain when all nodes are.
+/// The overlay documents of pools and nodes. Which nodes read a document is only certain after all nodes
+/// were read.
 fn own_overlays(
     pools: &[nodes::Checked],
     nodes: &[Option<Node>],
@@ -139,7 +156,7 @@ fn own_overlays(
     }
 }
 
-/// What only has to be well written.
+/// The checks of values that do not depend on other values.
 fn plain_texts(spec: &keys::Spec, to: &mut Diagnostics) {
     let kubernetes = &spec.kubernetes;
     if let Some(repository) = &kubernetes.image_repository {
@@ -183,12 +200,6 @@ fn budgets(budgets: &Budgets, to: &mut Diagnostics) -> Option<BTreeMap<Stage, u6
         .collect()
 }
 
-fn version(text: &Text, to: &mut Diagnostics) -> Option<Version> {
-    Version::parse(&text.value)
-        .map_err(|message| to.report(Code::Version, text.span, message))
-        .ok()
-}
-
 fn unique<'a>(texts: impl Iterator<Item = &'a Text>, code: Code, what: &str, to: &mut Diagnostics) {
     let mut seen = HashMap::new();
     for text in texts {
@@ -205,7 +216,7 @@ fn unique<'a>(texts: impl Iterator<Item = &'a Text>, code: Code, what: &str, to:
     }
 }
 
-/// What must hold for the nodes together: names and addresses of their own, a control plane.
+/// The checks of all nodes together: different names and addresses, and a control plane.
 fn nodes_together(spec: &keys::Spec, span: Span, to: &mut Diagnostics) {
     let nodes = || spec.nodes.iter().map(|node| &node.own);
     let names = nodes().filter_map(|node| node.name.as_ref());
@@ -236,7 +247,7 @@ fn tokens(tokens: &keys::BootstrapTokens, to: &mut Diagnostics) -> Option<Tokens
     })
 }
 
-/// The pools' names, each its own.
+/// Checks that the names of pools are different.
 fn pool_names(file: &[nodes::Pool], to: &mut Diagnostics) -> Vec<String> {
     let mut seen = HashSet::new();
     let mut names = Vec::new();
@@ -254,7 +265,7 @@ fn pool_names(file: &[nodes::Pool], to: &mut Diagnostics) -> Vec<String> {
     names
 }
 
-/// What holds for nodes outside of their own entries, and the pools' names.
+/// The settings of nodes outside of their own entries, and the names of the pools.
 fn level(
     os: host::Os,
     pools: Vec<nodes::Pool>,
@@ -270,14 +281,14 @@ fn level(
 }
 
 fn report(file: keys::Report, files: &Files<'_>, to: &mut Diagnostics) -> Option<Report> {
-    let url = file.url.and_then(|url| checks::url(url, to));
-    let server = url.as_deref().map(checks::server);
+    let url = file.url.and_then(|url| checks::url(&url, to));
+    let server = url.as_ref().map(HttpUrl::host);
     let certificate_authority = match &file.ca_file {
         Some(name) => Some(files.trusted(name, server, to)?),
         None => None,
     };
     Some(Report {
-        url: url?,
+        url: url?.as_str().to_owned(),
         certificate_authority,
     })
 }

@@ -1,13 +1,14 @@
-//! Where a user's config meets nkd's part.
+//! Collisions between a user's config and nkd's part.
 
 use nkd_contract::{names, paths};
 
-use super::{Config, Unit, hooks};
+use super::generated::{Config, Unit};
+use super::hooks;
 use nkd_document::Span;
 use nkd_ignition::check::UNITS;
 use nkd_model::{UserConfig, UserPath};
 
-/// Where nobody but nkd, its agent and kubeadm may put anything.
+/// The directories in which only nkd, nkd-agent and kubeadm may write.
 const RESERVED: [&str; 4] = [
     "/etc/nkd",
     "/var/lib/nkd",
@@ -15,7 +16,7 @@ const RESERVED: [&str; 4] = [
     paths::KUBERNETES_PKI,
 ];
 
-/// The agent's units, which come with the image.
+/// The units of the agent, which are in the OS image.
 const RESERVED_UNITS: [&str; 6] = [
     "nkd-agent.service",
     "nkd-clock.service",
@@ -25,20 +26,20 @@ const RESERVED_UNITS: [&str; 6] = [
     names::READY_TARGET,
 ];
 
-/// Something of the user's that meets something of nkd's.
+/// A part of the user's config that collides with nkd's part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collision {
     /// Where the user wrote it.
     pub span: Span,
-    /// What is wrong.
+    /// The message.
     pub why: String,
-    /// The path of nkd's that is met, if there is one.
+    /// The path of nkd with which the config collides, if there is one.
     pub with: String,
 }
 
 impl Config {
-    /// What of the user's config collides with this one: where it says it, and what is wrong
-    /// with it. Drop-ins to nkd's units are the user's right, and so is what they override.
+    /// The places where the user's config collides with this one. The user may add drop-ins to nkd's
+    /// units, and change what `os.override` lists.
     pub fn collisions(&self, user: &UserConfig, overrides: &[&str]) -> Vec<Collision> {
         let mut found = Vec::new();
         self.colliding_paths(user, overrides, &mut found);
@@ -112,8 +113,8 @@ impl Config {
         }
     }
 
-    /// Drop-ins at the paths of files: those of units that come with the OS image. Who overrides one
-    /// names the file.
+    /// Drop-ins that nkd writes as files, for units of the OS image. An entry of `os.override` names the
+    /// path of the file.
     fn colliding_dropins(&self, user: &UserConfig, to: &mut Vec<Collision>) {
         for unit in user.units() {
             for (name, span) in unit.dropins {
@@ -126,7 +127,7 @@ impl Config {
         }
     }
 
-    /// Whether a name is that of a file, unit, drop-in, user or disk which the user may override.
+    /// Whether a name is that of a file, unit, drop-in, user or disk that the user may override.
     pub fn can_override(&self, name: &str) -> bool {
         let reserved = RESERVED.iter().any(|root| is_under(name, root));
         let files = self.files.iter().any(|file| file.path == name);
@@ -141,7 +142,7 @@ impl Config {
         !reserved && (files || units || users || disk)
     }
 
-    /// The paths of all files, those of units among them.
+    /// The paths of all files, including those of units.
     fn paths(&self) -> impl Iterator<Item = String> {
         let files = self.files.iter().map(|file| file.path.clone());
         files.chain(self.units.iter().flat_map(Unit::paths))
@@ -166,7 +167,8 @@ fn unit_path(name: &str) -> String {
     format!("{UNITS}/{name}")
 }
 
-/// Anything at the path itself, and anything but a directory above it.
+/// Whether an entry of the user conflicts with a path of nkd: an entry with the same path does, and also
+/// a file or link with the path of a directory above it.
 fn conflicts(mine: &str, user: &UserPath<'_>) -> bool {
     user.path == mine || (!user.is_directory && is_under(mine, user.path))
 }

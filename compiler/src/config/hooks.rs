@@ -1,9 +1,10 @@
-//! The place below `/etc/nkd` that is always the user's: hooks around the agent's stages.
+//! Hooks before and after the agent's stages. Their directory is the only part of `/etc/nkd` that always
+//! belongs to the user.
 
 use nkd_contract::{Stage, paths};
 
-/// Whether a hook, or a directory on the way to it, may be at a path. A directory of no stage isn't
-/// one: nobody would ever run what is in it.
+/// Whether a hook, or a directory above hooks, may have this path. A directory with the name of no stage
+/// may not, because the agent would never run its hooks.
 pub(super) fn may_be_at(path: &str) -> bool {
     let Some(rest) = path.strip_prefix(paths::HOOKS) else {
         return false;

@@ -1,133 +1,28 @@
 //! One node's Ignition config: what nkd puts on it, and the user's own configs merged into it.
 
 mod collisions;
+mod generated;
 mod hooks;
 pub(crate) mod needs;
 mod overridden;
+mod spec;
 pub mod user;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub(crate) use collisions::Collision;
+pub(crate) use generated::{Config, Directory, PRIVATE, PUBLIC, Unit};
 use nkd_document::yaml;
-use nkd_ignition::{encode, merge, tree};
+use nkd_ignition::{merge, tree};
 use nkd_model::UserConfig;
-
-/// The spec version of every config nkd writes: the newest that Ignition 2.14, NestOS's oldest,
-/// reads.
-pub(crate) const SPEC: &str = "3.3.0";
-/// The minor number of `SPEC`.
-pub const SPEC_MINOR: u8 = 3;
-
-/// Mode of files that only root may read.
-pub(crate) const PRIVATE: u32 = 0o600;
-/// Mode of files that anyone may read.
-pub(crate) const PUBLIC: u32 = 0o644;
-
-/// A file on a node.
-pub(crate) struct File {
-    /// Its full path.
-    pub path: String,
-    /// Its permission bits.
-    pub mode: u32,
-    /// Its content.
-    pub content: String,
-    /// The key of the cluster file that asks for it, as [`origin::of`](crate::origin::of) takes it. Files without one are on
-    /// every node.
-    pub key: Option<&'static str>,
-}
-
-impl File {
-    /// Notes the key of the cluster file that asks for it.
-    pub fn from(&mut self, key: &'static str) {
-        self.key = Some(key);
-    }
-}
-
-/// A directory on a node whose own mode matters.
-pub(crate) struct Directory {
-    /// Its full path.
-    pub path: &'static str,
-    /// Its permission bits.
-    pub mode: u32,
-    /// The key of the cluster file that asks for it.
-    pub key: &'static str,
-}
-
-/// A systemd unit on a node.
-pub(crate) struct Unit {
-    /// Its name, with suffix.
-    pub name: &'static str,
-    /// Its text.
-    pub content: &'static str,
-    /// Drop-ins: name and text.
-    pub dropins: Vec<(&'static str, String)>,
-    /// The key of the cluster file that asks for it and its drop-ins.
-    pub key: &'static str,
-}
-
-/// What nkd puts on one node.
-#[derive(Default)]
-pub(crate) struct Config {
-    /// Files, in order.
-    pub files: Vec<File>,
-    /// Directories, in order.
-    pub directories: Vec<Directory>,
-    /// Units, in order; all are enabled.
-    pub units: Vec<Unit>,
-    /// Users, as in `passwd.users`.
-    pub users: Vec<Value>,
-    /// Kernel arguments, for `kernelArguments.shouldExist`.
-    pub kernel_arguments: Vec<String>,
-    /// The disk the system is installed to, if that is known.
-    pub disk: Option<String>,
-    /// Whether kubelet was told to put up with swap.
-    pub keep_swap: bool,
-    /// A directory of nkd's in which files of the user's own may be as well.
-    pub shared: Option<&'static str>,
-}
+pub(crate) use spec::SPEC;
+pub use spec::SPEC_MINOR;
 
 impl Config {
-    /// Adds a file.
-    pub fn file(
-        &mut self,
-        path: impl Into<String>,
-        mode: u32,
-        content: impl Into<String>,
-    ) -> &mut File {
-        let index = self.files.len();
-        self.files.push(File {
-            path: path.into(),
-            mode,
-            content: content.into(),
-            key: None,
-        });
-        &mut self.files[index]
-    }
-
-    /// The path of each file, directory, unit and drop-in, with the key of the cluster file that asks for it.
-    pub fn keys(&self) -> impl Iterator<Item = (String, &'static str)> {
-        let files = self.files.iter();
-        let files = files.filter_map(|file| Some((file.path.clone(), file.key?)));
-        let directories = self.directories.iter();
-        let directories = directories.map(|directory| (directory.path.to_owned(), directory.key));
-        let units = self.units.iter();
-        let units = units.flat_map(|unit| unit.paths().map(|path| (path, unit.key)));
-        files.chain(directories).chain(units)
-    }
-
-    /// The key of the cluster file that asks for something at a path.
-    pub fn key(&self, path: &str) -> Option<&'static str> {
-        let is_disk = self.disk.as_deref() == Some(path);
-        let key = || self.keys().find(|(own, _)| own == path).map(|(_, key)| key);
-        if is_disk { Some("installDisk") } else { key() }
-    }
-
-    /// The config as Ignition reads it, merged as Ignition would: nkd's part is the child of the
-    /// users' configs, and each of those of the one before. So nkd's part wins, but for the
-    /// `overrides`, of which it is the parent. The users' configs have to be looked at for
-    /// [collisions](Self::collisions) first. `own` is this config as JSON. Nothing if there are no
-    /// users' configs.
+    /// The merged config, or `None` if the user has no configs. As in Ignition, each config is the child
+    /// of the one before it, and nkd's part is the child of the last one. So nkd's part takes precedence,
+    /// except for the `overrides`, for which it is the parent. The users' configs must have been checked
+    /// for [collisions](Self::collisions). `own` is this config as JSON.
     pub fn merged(own: &Value, users: &[&UserConfig], overrides: &[&str]) -> Option<yaml::Node> {
         let own = tree::from_json(own, users.first()?.config.span);
         let (base, top) = overridden::split(own, overrides);
@@ -136,49 +31,4 @@ impl Config {
             .fold(base, |parent, user| merge::merge(&parent, &user.config));
         Some(merge::merge(&merged, &top))
     }
-
-    /// The config as Ignition reads it, nkd's part alone.
-    pub fn to_json(&self) -> Value {
-        let files = self.files.iter().map(|file| {
-            let contents = resource(&file.content);
-            json!({"path": file.path, "mode": file.mode, "overwrite": true, "contents": contents})
-        });
-        let directories = self.directories.iter();
-        let directories =
-            directories.map(|directory| json!({"path": directory.path, "mode": directory.mode}));
-        let units = self.units.iter().map(|unit| {
-            let dropins = unit
-                .dropins
-                .iter()
-                .map(|(name, text)| json!({"name": name, "contents": text}));
-            json!({
-                "name": unit.name,
-                "enabled": true,
-                "contents": unit.content,
-                "dropins": dropins.collect::<Vec<_>>(),
-            })
-        });
-        let mut config = json!({
-            "ignition": {"version": SPEC},
-            "storage": {
-                "directories": directories.collect::<Vec<_>>(),
-                "files": files.collect::<Vec<_>>(),
-            },
-            "systemd": {"units": units.collect::<Vec<_>>()},
-        });
-        if !self.users.is_empty() {
-            config["passwd"] = json!({"users": self.users});
-        }
-        if !self.kernel_arguments.is_empty() {
-            config["kernelArguments"] = json!({"shouldExist": self.kernel_arguments});
-        }
-        config
-    }
-}
-
-/// A text as a data URL. `compression` is always given, so that nothing can be inherited from
-/// another config's value for the same file.
-fn resource(text: &str) -> Value {
-    let (source, compression) = encode(text);
-    json!({"source": source, "compression": compression})
 }

@@ -1,6 +1,5 @@
-//! What a node needs of its operating system on every boot. The agent sees to most of it at the
-//! first one, and at no later one: so the user's own config takes none of it away, override or
-//! not.
+//! What a node needs from its operating system on every boot. The agent corrects most of it at the first
+//! boot only. So the user's own config must not take any of it away, not even with an override.
 
 use nkd_contract::names;
 
@@ -10,13 +9,14 @@ use nkd_ignition::check::UNITS;
 use nkd_ignition::decode;
 use nkd_ignition::tree::{entry, is_true, list, text};
 
-/// Without these no pod is reached (Kubernetes, "Container Runtimes", "Network configuration").
+/// Without these settings, no pod is reachable (Kubernetes, "Container Runtimes", "Network
+/// configuration").
 const SETTINGS: [&str; 3] = [
     "net.ipv4.ip_forward",
     "net.bridge.bridge-nf-call-iptables",
     "net.bridge.bridge-nf-call-ip6tables",
 ];
-/// What image layers and those settings are of.
+/// The modules that image layers and these settings need.
 const MODULES: [&str; 2] = ["overlay", "br_netfilter"];
 /// The kernel has two names for forwarding everywhere (its `ip-sysctl.rst`).
 const ALIAS: (&str, &str) = ("net.ipv4.conf.all.forwarding", SETTINGS[0]);
@@ -24,21 +24,21 @@ const ALIAS: (&str, &str) = ("net.ipv4.conf.all.forwarding", SETTINGS[0]);
 const SWAP: &str = "kubelet does not start while swap is enabled, unless a KubeletConfiguration in `spec.kubernetes.kubeadm` sets \
      `failSwapOn: false`";
 
-/// One node's needs.
+/// The needs of one node.
 pub struct Needs<'a> {
-    /// Its name.
+    /// The node's name.
     pub node: &'a str,
     /// The container runtime's units.
     pub runtime: &'a [&'a str],
-    /// Whether kubelet was told to put up with swap.
+    /// Whether kubelet is configured to accept swap.
     pub takes_swap: bool,
 }
 
-/// What takes something away, and how.
+/// A place in a config that takes something away from the node, with the message for it.
 pub type Violation = (Span, String);
 
 impl Needs<'_> {
-    /// What of a whole config takes away what is needed.
+    /// The places in a merged config that take away what the node needs.
     pub fn check(&self, config: &yaml::Node) -> Vec<Violation> {
         let mut violations = Vec::new();
         let mut refuse = |span, message: String| violations.push((span, message));
@@ -67,7 +67,7 @@ impl Needs<'_> {
         violations
     }
 
-    /// Nothing that has to run is masked, in any of the ways there are (systemd.unit).
+    /// Checks that no needed unit is masked, in any of the ways that systemd.unit(5) describes.
     fn units(&self, config: &yaml::Node, refuse: &mut impl FnMut(Span, String)) {
         let own = [
             "kubelet.service",
@@ -97,8 +97,7 @@ impl Needs<'_> {
     }
 }
 
-/// No swap is made that would be there at the next boot: by a unit, `fstab` or systemd's generator
-/// for memory that is compressed.
+/// Checks that nothing turns on swap at the next boot: no unit, `fstab` or zram-generator.
 fn swap(config: &yaml::Node, refuse: &mut impl FnMut(Span, String)) {
     for unit in list(config, &["systemd", "units"]) {
         let is_swap = text(unit, "name").is_some_and(|name| name.strip_suffix(".swap").is_some());
@@ -120,7 +119,7 @@ fn swap(config: &yaml::Node, refuse: &mut impl FnMut(Span, String)) {
     }
 }
 
-/// What a line of a file in a directory says: a name, and whether that is what is needed.
+/// Reads a line of a configuration file: a name, and whether it has the needed value.
 type Line = fn(&str) -> Option<(String, bool)>;
 
 fn setting(line: &str) -> Option<(String, bool)> {
@@ -135,8 +134,8 @@ fn module(line: &str) -> Option<(String, bool)> {
     Some((name.replace('-', "_"), true))
 }
 
-/// Of the files in a directory, which are read in the order of their names, the last word about
-/// each name has to be what is needed.
+/// Checks the files in a directory, which are read in the order of their names: the last line for each
+/// name must have the needed value.
 fn lines(
     config: &yaml::Node,
     directory: &str,
@@ -164,12 +163,15 @@ fn lines(
         match last {
             Some((true, ..)) => {}
             Some((false, _, span)) => {
-                refuse(span, format!("pods are only reachable with `{name} = 1`"));
+                refuse(
+                    span,
+                    format!("`{name}` must be 1; otherwise pods are not reachable"),
+                );
             }
-            // Only an override takes away nkd's own file.
+            // Only an override can remove nkd's own file.
             None => {
                 let span = files.first().map_or(config.span, |(_, node)| place(node));
-                refuse(span, format!("no file in `{directory}` sets `{name}`"));
+                refuse(span, format!("no file in `{directory}` contains `{name}`"));
             }
         }
     }
@@ -180,19 +182,19 @@ fn significant(text: &str) -> impl Iterator<Item = &str> {
     lines.filter(|line| !line.is_empty() && !line.starts_with(['#', ';']))
 }
 
-/// A file's text and place, if it can be known now.
+/// A file's text and place, if the text is not fetched at boot.
 fn file(config: &yaml::Node, path: &str) -> Option<(String, Span)> {
     let mut files = list(config, &["storage", "files"]).iter();
     let file = files.find(|file| text(file, "path") == Some(path))?;
     Some((content(file)?, place(file)))
 }
 
-/// A file's text, unless some of it is fetched at boot.
+/// A file's text, unless a part of it is fetched at boot.
 fn content(file: &yaml::Node) -> Option<String> {
     parts(file).collect()
 }
 
-/// What a file's text is made of, one after the other; nothing for what is fetched.
+/// The parts of a file's text, in their order; `None` for a part that is fetched at boot.
 fn parts(file: &yaml::Node) -> impl Iterator<Item = Option<String>> {
     let contents = entry(file, "contents").map(|entry| &entry.node);
     let parts = contents.into_iter().chain(list(file, &["append"]));
@@ -203,7 +205,8 @@ fn parts(file: &yaml::Node) -> impl Iterator<Item = Option<String>> {
     })
 }
 
-/// Where a file's path is written last: its contents may be nkd's, and only what is appended not.
+/// The place of a file's path. The place of the contents would be wrong if they are nkd's and the user's
+/// config only appends to them.
 fn place(file: &yaml::Node) -> Span {
     entry(file, "path").map_or(file.span, |entry| entry.node.span)
 }

@@ -1,10 +1,11 @@
-//! What the cluster file lets users override is taken out of nkd's part, to go below theirs.
+//! Takes the parts that the user may override out of nkd's config, so that the user's configs take
+//! precedence over them.
 
-use super::SPEC;
+use super::spec::SPEC;
 use nkd_document::yaml::{self, Value};
 use nkd_ignition::tree::{self, pair, text};
 
-/// Splits nkd's part into what is overridden and the rest.
+/// Splits nkd's part into the overridden parts and the rest.
 pub fn split(mut own: yaml::Node, overrides: &[&str]) -> (yaml::Node, yaml::Node) {
     let span = own.span;
     let mut below = Vec::new();
@@ -39,7 +40,7 @@ pub fn split(mut own: yaml::Node, overrides: &[&str]) -> (yaml::Node, yaml::Node
     (tree::node(span, below), own)
 }
 
-/// The overridden and the other part of a unit, which both may have drop-ins.
+/// The overridden part of a unit and the rest. Both may have drop-ins.
 fn unit(
     unit: &yaml::Node,
     name: &str,

@@ -10,12 +10,12 @@ use nkd_ignition::tree::{self, entry};
 use nkd_ignition::{butane, check, read as reading};
 use nkd_model::UserConfig;
 
-use super::{SPEC, SPEC_MINOR};
+use super::spec::{SPEC, SPEC_MINOR};
 
 /// Reads an Ignition config.
 ///
 /// # Errors
-/// When anything is wrong with it, or Ignition would warn of it, where nobody looks.
+/// The config has an error, or Ignition would print a warning about it, which nobody would read.
 pub fn read(source: SourceId, to: &mut Diagnostics) -> Result<UserConfig, Reported> {
     let before = to.len();
     let node = json::parse(source, to)?;
@@ -31,10 +31,10 @@ pub fn read(source: SourceId, to: &mut Diagnostics) -> Result<UserConfig, Report
     Ok(user)
 }
 
-/// Reads a Butane config, whose local files are below a directory.
+/// Reads a Butane config. Its local files are in a directory or below it.
 ///
 /// # Errors
-/// When anything is wrong with it, or most likely not meant.
+/// The config has an error or a warning.
 pub fn read_butane(
     source: SourceId,
     directory: Option<&Path>,
@@ -57,7 +57,7 @@ pub fn read_butane(
     Ok(user)
 }
 
-/// Takes a checked config of a version that is not newer than nkd's.
+/// Wraps a checked config, whose version is not newer than the one that nkd writes.
 fn checked(mut config: yaml::Node, to: &mut Diagnostics) -> UserConfig {
     refuse_references(&config, to);
     // Every field of an older version means the same in a newer one.
@@ -75,7 +75,7 @@ fn report(warnings: Vec<check::Warning>, to: &mut Diagnostics) {
     }
 }
 
-/// The minor number of a config's version.
+/// The minor version of a config.
 fn minor(node: &yaml::Node, to: &mut Diagnostics) -> Result<u8, Reported> {
     let version = tree::at(node, &["ignition", "version"]);
     let span = version.map_or(node.span, |version| version.span);
@@ -91,7 +91,8 @@ fn minor(node: &yaml::Node, to: &mut Diagnostics) -> Result<u8, Reported> {
     })
 }
 
-/// A config that is fetched at boot can't be checked now, and one that is nested not easily.
+/// Refuses references to other configs. A config that is fetched at boot cannot be checked at compile
+/// time, and a nested config not easily.
 fn refuse_references(config: &yaml::Node, to: &mut Diagnostics) {
     for key in ["merge", "replace"] {
         let references = tree::at(config, &["ignition", "config"]);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{Configured, control_plane, worker};
+use super::configured::{self, Configured};
 use crate::kubeadm;
 use nkd_model::{Cluster, NodeRole};
 
@@ -29,24 +29,28 @@ impl Closure {
             .init_node()
             .context("the cluster has no control plane")?;
         let documents = kubeadm::init_draft(cluster, init)?;
-        let configured = documents
+        let configuration = documents
             .iter()
-            .find(|it| it["kind"] == "ClusterConfiguration");
-        let configured = Configured::of(configured.unwrap_or(&Value::Null), cluster.version);
-        let everywhere: BTreeSet<_> = cluster.manifests.iter().flat_map(|it| &it.images).collect();
+            .find(|document| document["kind"] == "ClusterConfiguration");
+        let configured = Configured::of(
+            configuration.unwrap_or(&Value::Null),
+            cluster.version,
+            &cluster.kubernetes_images,
+        );
+        let manifests = cluster.manifests.iter();
+        let of_manifests: BTreeSet<_> = manifests.flat_map(|manifest| &manifest.images).collect();
         let everywhere: Vec<_> = [&cluster.sandbox_image]
             .into_iter()
-            .chain(everywhere)
+            .chain(of_manifests)
             .collect();
-        let kube_vip = cluster.kube_vip.iter().map(|it| &it.image);
-        let worker = worker(&configured);
-        let pause = super::sandbox(Some(cluster.version), &cluster.image_repository);
+        let kube_vip = cluster.kube_vip.iter().map(|kube_vip| &kube_vip.image);
+        let pause = configured::pause(&cluster.kubernetes_images, &cluster.image_repository);
         Ok(Self {
             control_plane: with(
-                control_plane(&configured),
+                configured.control_plane(),
                 kube_vip.chain(everywhere.iter().copied()),
             ),
-            worker: with(worker, everywhere.iter().copied()),
+            worker: with(configured.worker(), everywhere.iter().copied()),
             configured,
             other_pause: (pause != cluster.sandbox_image).then_some(pause),
         })

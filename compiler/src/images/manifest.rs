@@ -23,7 +23,7 @@ fn collect(node: &Node, into: &mut BTreeSet<String>) {
                 let named = |item: &Node| match entry.key.as_str() {
                     key if CONTAINERS.contains(&key) => text(item.get("image")),
                     // A volume that is an image (Kubernetes 1.31, `ImageVolume`).
-                    "volumes" => text(item.get("image").and_then(|it| it.get("reference"))),
+                    "volumes" => text(item.get("image").and_then(|image| image.get("reference"))),
                     _ => None,
                 };
                 into.extend(entry.node.items().iter().filter_map(named));
@@ -35,8 +35,8 @@ fn collect(node: &Node, into: &mut BTreeSet<String>) {
 }
 
 fn text(image: Option<&Node>) -> Option<String> {
-    let image = image.and_then(Node::as_text)?.trim();
-    (!image.is_empty()).then(|| image_name::full(image))
+    let name = image.and_then(Node::as_text)?.trim();
+    (!name.is_empty()).then(|| image_name::full(name))
 }
 
 #[cfg(test)]
@@ -49,7 +49,7 @@ mod tests {
     fn images(text: &str) -> Vec<String> {
         let mut diagnostics = Diagnostics::new();
         let source = diagnostics.add(Path::new("a.yaml"), text.to_owned());
-        let documents = yaml::documents(source, &mut diagnostics);
+        let documents = yaml::documents(source, &mut diagnostics).unwrap_or_default();
         assert!(diagnostics.is_empty(), "{diagnostics}");
         documents.iter().flat_map(super::images).collect()
     }
@@ -57,10 +57,10 @@ mod tests {
     #[test]
     fn every_kind_of_workload_and_container_counts() {
         let pod = "containers: [{name: a, image: r.example.org/a:1}]";
-        let templates = "Deployment ReplicaSet StatefulSet DaemonSet Job ReplicationController";
-        let templates = templates.split(' ');
-        let templates =
-            templates.map(|it| format!("kind: {it}\nspec: {{template: {{spec: {{{pod}}}}}}}"));
+        let kinds = "Deployment ReplicaSet StatefulSet DaemonSet Job ReplicationController";
+        let templates = kinds
+            .split(' ')
+            .map(|kind| format!("kind: {kind}\nspec: {{template: {{spec: {{{pod}}}}}}}"));
         for workload in templates.chain([
             format!("kind: Pod\nspec: {{{pod}}}"),
             format!(

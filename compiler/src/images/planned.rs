@@ -2,7 +2,7 @@
 
 use nkd_contract::{Bundles, Image, ImageSource, Images, Kubeadm, Runtime};
 
-use super::Closure;
+use super::closure::Closure;
 use crate::runtime;
 use nkd_document::{Code, Diagnostics, Span};
 use nkd_model::{Bundle, Cluster, ImagesFrom, NodeRole};
@@ -21,14 +21,14 @@ impl Planned {
     pub fn of(cluster: &Cluster, closure: &Closure, to: &mut Diagnostics) -> Self {
         let before = to.len();
         let mut of_role = |role| {
-            // What a worker lacks a control plane lacks too, and it was said.
+            // What a worker lacks a control plane lacks too, and it was reported.
             let mut scratch = Diagnostics::new();
-            let to = if to.len() == before {
+            let first = if to.len() == before {
                 &mut *to
             } else {
                 &mut scratch
             };
-            images(cluster, closure.of_role(role), to)
+            images(cluster, closure.of_role(role), first)
         };
         let configured = &closure.configured;
         let kubeadm = configured.etcd().map(|etcd_image| Kubeadm {

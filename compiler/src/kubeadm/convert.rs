@@ -23,7 +23,7 @@ pub fn down(documents: &mut [Value], api: KubeadmApi) -> Result<()> {
     for document in documents.iter_mut() {
         let is_kubeadm = document["apiVersion"]
             .as_str()
-            .is_some_and(|it| it.starts_with(GROUP));
+            .is_some_and(|version| version.starts_with(GROUP));
         if !is_kubeadm {
             continue;
         }
@@ -46,7 +46,7 @@ pub fn down(documents: &mut [Value], api: KubeadmApi) -> Result<()> {
             && let Some(registration) = registration
             && registration
                 .remove("imagePullPolicy")
-                .is_some_and(|it| it != "IfNotPresent")
+                .is_some_and(|policy| policy != "IfNotPresent")
         {
             // Older kubeadm knows nothing else than IfNotPresent.
             bail!("{} does not support imagePullPolicy", api.api_version());
@@ -55,7 +55,7 @@ pub fn down(documents: &mut [Value], api: KubeadmApi) -> Result<()> {
     if let Some(timeout) = control_plane_timeout {
         let cluster = documents
             .iter_mut()
-            .find(|it| it["kind"] == "ClusterConfiguration");
+            .find(|document| document["kind"] == "ClusterConfiguration");
         let Some(cluster) = cluster else {
             bail!("a timeout has no document to move to")
         };
@@ -82,7 +82,7 @@ fn args_to_map(list: &Value) -> Result<Value> {
 fn move_timeouts(document: &mut Value) -> Result<Option<Value>> {
     let timeouts = document
         .as_object_mut()
-        .and_then(|it| it.remove("timeouts"));
+        .and_then(|fields| fields.remove("timeouts"));
     let mut control_plane = None;
     for (name, value) in timeouts
         .as_ref()

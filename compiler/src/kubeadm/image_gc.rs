@@ -17,11 +17,11 @@ const FREE_SPACE: &str = "5%";
 /// no overlay sets these fields. `evictionHard` replaces all of kubelet's defaults, so it repeats those for
 /// memory and inodes.
 pub(super) fn turn_off<'a>(kubelet: &mut Value, overlays: impl Iterator<Item = &'a Overlay>) {
-    let overlays = overlays.map(Overlay::to_json);
-    let overlays: Vec<_> = overlays
-        .filter(|overlay| overlay["kind"] == "KubeletConfiguration")
+    let of_kubelet: Vec<_> = overlays
+        .filter(|overlay| overlay.is_of_kubelet())
+        .map(Overlay::to_json)
         .collect();
-    let is_set = |field: &str| overlays.iter().any(|overlay| !overlay[field].is_null());
+    let is_set = |field: &str| of_kubelet.iter().any(|overlay| !overlay[field].is_null());
     if is_set("imageGCHighThresholdPercent") {
         return;
     }

@@ -6,6 +6,7 @@ mod image_gc;
 pub mod names;
 pub mod overlay;
 mod schema;
+mod unknown;
 
 use anyhow::{Result, bail};
 use ipnet::IpNet;
@@ -21,10 +22,6 @@ use nkd_model::{Cluster, Node, NodeRole, Taint};
 /// Where kubelet and the controller manager look for flexvolume plugins; their default is under
 /// /usr.
 const VOLUME_PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
-
-/// Where kubeadm's etcd has its data by default, in kubeadm's `v1beta4.DefaultEtcdDataDir`. The agent
-/// expects them there.
-pub const ETCD_DATA: &str = "/var/lib/etcd";
 
 /// The static pods that kubeadm makes on every control plane, as patches name them. etcd's comes on top where
 /// kubeadm runs it.
@@ -176,8 +173,8 @@ fn go_duration(duration: std::time::Duration) -> String {
 }
 
 fn joined(networks: &[IpNet]) -> String {
-    let networks: Vec<_> = networks.iter().map(IpNet::to_string).collect();
-    networks.join(",")
+    let texts: Vec<_> = networks.iter().map(IpNet::to_string).collect();
+    texts.join(",")
 }
 
 fn finish(mut documents: Vec<Value>, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
@@ -218,7 +215,7 @@ fn ignore_preflight(document: &mut Value, checks: &[&str]) {
         let Some(ignored) = ignored.as_array_mut() else {
             continue;
         };
-        if !ignored.iter().any(|it| text_is(it, check)) {
+        if !ignored.iter().any(|name| text_is(name, check)) {
             ignored.push(json!(check));
         }
     }

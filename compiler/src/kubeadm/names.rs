@@ -1,68 +1,11 @@
 //! Names in kubeadm's documents that are more than text: phases, preflight checks and arguments of
 //! kubelet.
 
+use super::unknown;
+use crate::releases;
 use nkd_document::yaml::{self, Node, Value};
 use nkd_document::{Code, Diagnostics, Span};
-
-/// Phases of `kubeadm init` and of `kubeadm join` in any version (`cmd/kubeadm/app/cmd/phases`);
-/// what is below one of them is left to kubeadm.
-const INIT_PHASES: [&str; 15] = [
-    "preflight",
-    "certs",
-    "kubeconfig",
-    "etcd",
-    "control-plane",
-    "kubelet-start",
-    "wait-control-plane",
-    "upload-config",
-    "upload-certs",
-    "mark-control-plane",
-    "bootstrap-token",
-    "kubelet-finalize",
-    "addon",
-    "show-join-command",
-    "wait-control-plane-components",
-];
-const JOIN_PHASES: [&str; 7] = [
-    "preflight",
-    "control-plane-prepare",
-    "kubelet-start",
-    "kubelet-wait-bootstrap",
-    "etcd-join",
-    "control-plane-join",
-    "wait-control-plane",
-];
-
-/// Preflight checks in any version (`cmd/kubeadm/app/preflight`); kubeadm compares them without
-/// case.
-const CHECKS: [&str; 17] = [
-    "CRI",
-    "ContainerRuntimeVersion",
-    "ExternalEtcdClientCertificates",
-    "ExternalEtcdVersion",
-    "Firewalld",
-    "HTTPProxy",
-    "HTTPProxyCIDR",
-    "Hostname",
-    "ImagePull",
-    "IsDockerSystemdCheck",
-    "IsPrivilegedUser",
-    "KubeletVersion",
-    "KubernetesVersion",
-    "Mem",
-    "NumCPU",
-    "Swap",
-    "SystemVerification",
-];
-/// Checks that name what they look at: a path with `-` for `/`, a port, a program or a unit.
-const CHECKS_OF: [&str; 6] = [
-    "DirAvailable--",
-    "FileAvailable--",
-    "FileContent--",
-    "FileExisting-",
-    "Port-",
-    "Service-",
-];
+use nkd_model::version::Version;
 
 /// Phases without which there is no node.
 const NEEDED_PHASES: [&str; 11] = [
@@ -83,8 +26,8 @@ const NEEDED_PHASES: [&str; 11] = [
 /// join.
 const ETCD_PHASES: [&str; 2] = ["etcd/local", "control-plane-join/etcd"];
 
-/// Arguments of the control plane that say what the cluster file says, and the one that says where
-/// etcd's data are.
+/// Arguments of the control plane that nkd sets from the cluster file, and the one for the directory of etcd's data.
+/// With what to use instead.
 const OWNED_COMPONENT_ARGS: [(&str, &str, &str); 9] = [
     ("apiServer", "advertise-address", "the node's `address`"),
     (
@@ -144,19 +87,28 @@ pub const OWNED_ARGS: [(&str, &str); 13] = [
     ("volume-plugin-dir", ""),
 ];
 
-/// Reports the names that kubeadm wouldn't know, and the arguments that aren't the user's.
-pub(super) fn check(kind: &str, document: &Node, to: &mut Diagnostics) {
+/// Reports the names that kubeadm does not have, and the arguments that nkd sets.
+pub(super) fn check(kind: &str, document: &Node, version: Version, to: &mut Diagnostics) {
+    check_phases(kind, document, version, to);
+    check_component_args(document, to);
+    if let Some(registration) = document.get("nodeRegistration") {
+        check_preflight_checks(registration, version, to);
+        check_kubelet_args(registration, to);
+    }
+}
+
+fn check_phases(kind: &str, document: &Node, version: Version, to: &mut Diagnostics) {
     let phases = if kind == "JoinConfiguration" {
-        &JOIN_PHASES[..]
+        &releases::names().join_phases
     } else {
-        &INIT_PHASES[..]
+        &releases::names().init_phases
     };
     for (phase, text) in texts(document.get("skipPhases")) {
         let first = text.split('/').next().unwrap_or_default();
-        if !phases.contains(&first) {
+        if !phases.iter().any(|known| known == first) {
             let message = format!("unknown kubeadm phase `{text}`");
-            let help = yaml::suggest(first, phases.iter().copied());
-            to.report_with_help(Code::OverlayPhase, phase.span, message, help);
+            let help = yaml::suggest(first, phases.iter().map(String::as_str));
+            unknown::report(version, Code::OverlayPhase, phase.span, &message, &help, to);
         } else if NEEDED_PHASES.contains(&text) {
             let message =
                 format!("the kubeadm phase `{text}` cannot be skipped: the node would not work");
@@ -164,10 +116,16 @@ pub(super) fn check(kind: &str, document: &Node, to: &mut Diagnostics) {
             to.report_with_help(Code::OverlayPhase, phase.span, message, help);
         }
     }
+}
+
+fn check_component_args(document: &Node, to: &mut Diagnostics) {
     for path in ARGS {
         let component = path.iter().try_fold(document, |node, key| node.get(key));
-        let args =
-            component.and_then(|it| it.get("extraArgs").or_else(|| it.get("kubeletExtraArgs")));
+        let args = component.and_then(|component| {
+            component
+                .get("extraArgs")
+                .or_else(|| component.get("kubeletExtraArgs"))
+        });
         if let Some(args) = args {
             whole_args(args, to);
         }
@@ -176,39 +134,43 @@ pub(super) fn check(kind: &str, document: &Node, to: &mut Diagnostics) {
         let mut path = component.split('.').chain(["extraArgs"]);
         let args = path.try_fold(document, |node, key| node.get(key));
         let named = args.map(arg_names).into_iter().flatten();
-        for (_, span) in named.filter(|(it, _)| *it == name) {
-            owned(
-                &format!("the argument `{name}` of {component}"),
-                instead,
-                span,
-                to,
-            );
-        }
-    }
-    let Some(registration) = document.get("nodeRegistration") else {
-        return;
-    };
-    for (check, text) in texts(registration.get("ignorePreflightErrors")) {
-        let lower = text.to_lowercase();
-        let of = CHECKS_OF
-            .iter()
-            .any(|it| lower.starts_with(&it.to_lowercase()));
-        if !of && !CHECKS.iter().any(|it| it.to_lowercase() == lower) {
-            let message = format!("unknown kubeadm preflight check `{text}`");
-            let help = yaml::suggest(text, CHECKS.iter().chain(&CHECKS_OF).copied());
-            to.report_with_help(Code::OverlayPreflight, check.span, message, help);
-        }
-    }
-    if let Some(args) = registration.get("kubeletExtraArgs") {
-        for (name, span) in arg_names(args) {
-            if let Some((_, instead)) = OWNED_ARGS.iter().find(|(owned, _)| *owned == name) {
-                owned(&format!("kubelet's argument `{name}`"), instead, span, to);
-            }
+        for (_, span) in named.filter(|(arg, _)| *arg == name) {
+            let what = format!("the argument `{name}` of {component}");
+            owned(&what, instead, span, to);
         }
     }
 }
 
-/// Reports skipped phases without which kubeadm runs no etcd; for clusters whose etcd isn't external.
+fn check_preflight_checks(registration: &Node, version: Version, to: &mut Diagnostics) {
+    let names = releases::names();
+    let (checks, prefixes) = (&names.preflight_checks, &names.preflight_check_prefixes);
+    for (check, text) in texts(registration.get("ignorePreflightErrors")) {
+        let lower = text.to_lowercase();
+        let is_known = checks.iter().any(|name| name.to_lowercase() == lower)
+            || prefixes
+                .iter()
+                .any(|prefix| lower.starts_with(&prefix.to_lowercase()));
+        if !is_known {
+            let message = format!("unknown kubeadm preflight check `{text}`");
+            let help = yaml::suggest(text, checks.iter().chain(prefixes).map(String::as_str));
+            let code = Code::OverlayPreflight;
+            unknown::report(version, code, check.span, &message, &help, to);
+        }
+    }
+}
+
+fn check_kubelet_args(registration: &Node, to: &mut Diagnostics) {
+    let Some(args) = registration.get("kubeletExtraArgs") else {
+        return;
+    };
+    for (name, span) in arg_names(args) {
+        if let Some((_, instead)) = OWNED_ARGS.iter().find(|(owned, _)| *owned == name) {
+            owned(&format!("kubelet's argument `{name}`"), instead, span, to);
+        }
+    }
+}
+
+/// Reports skipped phases without which kubeadm runs no etcd; for clusters without an external etcd.
 pub(super) fn check_etcd_phases(document: &Node, to: &mut Diagnostics) {
     for (phase, text) in texts(document.get("skipPhases")) {
         if ETCD_PHASES.contains(&text) {
@@ -222,14 +184,15 @@ pub(super) fn check_etcd_phases(document: &Node, to: &mut Diagnostics) {
 }
 
 fn texts(list: Option<&Node>) -> impl Iterator<Item = (&Node, &str)> {
-    let items = match list.map(|it| &it.value) {
+    let items = match list.map(|node| &node.value) {
         Some(Value::List(items)) => items.as_slice(),
         _ => &[],
     };
-    items.iter().filter_map(|it| Some((it, it.as_text()?)))
+    let texts = items.iter();
+    texts.filter_map(|item| Some((item, item.as_text()?)))
 }
 
-/// Reports arguments in a list that lack something; a mapping's always have both.
+/// Reports arguments in a list that have no name or no value. In a mapping, each has both.
 fn whole_args(args: &Node, to: &mut Diagnostics) {
     let Value::List(items) = &args.value else {
         return;
@@ -248,12 +211,12 @@ fn arg_names(args: &Node) -> Vec<(&str, Span)> {
     match &args.value {
         Value::Map(entries) => entries
             .iter()
-            .map(|it| (it.key.as_str(), it.key_span))
+            .map(|entry| (entry.key.as_str(), entry.key_span))
             .collect(),
         Value::List(items) => items
             .iter()
-            .filter_map(|it| it.get("name"))
-            .filter_map(|it| Some((it.as_text()?, it.span)))
+            .filter_map(|item| item.get("name"))
+            .filter_map(|name| Some((name.as_text()?, name.span)))
             .collect(),
         _ => Vec::new(),
     }
@@ -266,5 +229,21 @@ fn owned(what: &str, instead: &str, span: Span, to: &mut Diagnostics) {
     } else {
         let help = format!("remove it and use {instead} in the cluster file");
         to.report_with_help(Code::OverlayOwned, span, message, help);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ETCD_PHASES, NEEDED_PHASES};
+    use crate::releases;
+
+    #[test]
+    fn every_phase_that_must_run_exists() {
+        let names = releases::names();
+        let phases: Vec<_> = names.init_phases.iter().chain(&names.join_phases).collect();
+        for phase in NEEDED_PHASES.iter().chain(&ETCD_PHASES) {
+            let first = phase.split('/').next().unwrap();
+            assert!(phases.iter().any(|known| *known == first), "{phase}");
+        }
     }
 }

@@ -3,11 +3,16 @@
 
 use serde_json::Value;
 
-use super::{ETCD_DATA, names, schema};
+use super::{names, schema};
+use crate::releases;
 use nkd_document::yaml::Node;
 use nkd_document::{Code, Diagnostics};
 use nkd_model::Overlay;
 use nkd_model::version::Version;
+
+/// Where kubeadm's etcd has its data by default, in kubeadm's `v1beta4.DefaultEtcdDataDir`. The agent
+/// expects them there.
+pub const ETCD_DATA: &str = "/var/lib/etcd";
 
 /// Kinds that may be in an overlay, by API group.
 const KUBEADM_KINDS: [&str; 3] = [
@@ -93,7 +98,7 @@ const OWNED: [(&str, &str); 26] = [
     ),
 ];
 
-/// Reports everything in the overlay documents that this version's kubeadm wouldn't take.
+/// Reports everything in the overlay documents that this version's kubeadm would not accept.
 pub fn check<'a>(
     overlays: impl Iterator<Item = &'a Overlay>,
     version: Version,
@@ -147,10 +152,10 @@ pub fn check_own(overlays: &[Overlay], readers: Readers, version: Version, to: &
     }
 }
 
-/// Reports settings of the control planes' own etcd in a cluster whose etcd is another.
+/// Reports settings of the control planes' own etcd in a cluster with an external etcd.
 pub fn check_no_local_etcd<'a>(overlays: impl Iterator<Item = &'a Overlay>, to: &mut Diagnostics) {
     let documents = overlays.map(|overlay| &overlay.document);
-    for local in documents.filter_map(|it| it.get("etcd")?.get("local")) {
+    for local in documents.filter_map(|document| document.get("etcd")?.get("local")) {
         let message = "`etcd.local` cannot be used together with an external etcd";
         let help = "remove it, or remove `spec.kubernetes.etcd.external`";
         to.report_with_help(Code::OverlayOwned, local.span, message, help);
@@ -158,17 +163,17 @@ pub fn check_no_local_etcd<'a>(overlays: impl Iterator<Item = &'a Overlay>, to: 
 }
 
 /// Reports settings by which kubeadm would run no etcd on the control planes, or keep its data in
-/// another directory than the agent expects. The agent would then remove data that aren't the
-/// cluster's, or leave those that are.
+/// another directory than the agent expects. The agent would then remove data that do not belong to the
+/// cluster, or keep those of the cluster.
 pub fn check_local_etcd<'a>(overlays: impl Iterator<Item = &'a Overlay>, to: &mut Diagnostics) {
     for document in overlays.map(|overlay| &overlay.document) {
-        let local = document.get("etcd").and_then(|it| it.get("local"));
-        let data = local.and_then(|it| it.get("dataDir"));
-        let other = |it: &&Node| {
-            it.as_text()
-                .is_some_and(|it| !["", ETCD_DATA].contains(&it))
+        let local = document.get("etcd").and_then(|etcd| etcd.get("local"));
+        let data = local.and_then(|local| local.get("dataDir"));
+        let is_other = |data: &&Node| {
+            let directory = data.as_text();
+            directory.is_some_and(|directory| !["", ETCD_DATA].contains(&directory))
         };
-        if let Some(data) = data.filter(other) {
+        if let Some(data) = data.filter(is_other) {
             let message = format!("`etcd.local.dataDir` must be `{ETCD_DATA}`");
             let help =
                 format!("remove it; to use a separate disk for etcd, mount it at {ETCD_DATA}");
@@ -197,8 +202,12 @@ fn check_document(document: &Node, version: Version, to: &mut Diagnostics) {
     let known = (api_version == kubeadm && KUBEADM_KINDS.contains(&kind))
         || [KUBELET, KUBE_PROXY].contains(&(api_version, kind));
     if !known {
-        let message =
-            format!("kubeadm {version} does not support the document `{kind}` of `{api_version}`");
+        let reader = if releases::is_newer(version) {
+            "nkd".to_owned()
+        } else {
+            format!("kubeadm {version}")
+        };
+        let message = format!("{reader} does not support the document `{kind}` of `{api_version}`");
         let help = format!(
             "use {kubeadm} with {}; {} with {}; or {} with {}",
             KUBEADM_KINDS.join(", "),
@@ -207,12 +216,12 @@ fn check_document(document: &Node, version: Version, to: &mut Diagnostics) {
             KUBE_PROXY.0,
             KUBE_PROXY.1
         );
-        let at = document.get("kind").map_or(document.span, |it| it.span);
+        let at = document.get("kind").map_or(document.span, |kind| kind.span);
         to.report_with_help(Code::OverlayKind, at, message, help);
         return;
     }
     schema::check(kind, document, version, to);
-    names::check(kind, document, to);
+    names::check(kind, document, version, to);
     for (path, instead) in OWNED {
         let mut names = path.split('.');
         if names.next() != Some(kind) {
@@ -234,7 +243,9 @@ fn check_document(document: &Node, version: Version, to: &mut Diagnostics) {
 /// Merges the overlay documents onto those of one node. One that has no counterpart is added
 /// where `kubeadm` would read it: all but `JoinConfiguration` on the init node.
 pub fn apply<'a>(documents: &mut Vec<Value>, overlays: impl Iterator<Item = &'a Overlay>) {
-    let joins = documents.iter().any(|it| it["kind"] == "JoinConfiguration");
+    let joins = documents
+        .iter()
+        .any(|document| document["kind"] == "JoinConfiguration");
     for overlay in overlays {
         let document = overlay.document.to_json();
         if (document["kind"] == "JoinConfiguration") != joins {
@@ -242,7 +253,7 @@ pub fn apply<'a>(documents: &mut Vec<Value>, overlays: impl Iterator<Item = &'a 
         }
         match documents
             .iter_mut()
-            .find(|it| it["kind"] == document["kind"])
+            .find(|base| base["kind"] == document["kind"])
         {
             Some(base) => merge(base, document),
             None => documents.push(document),
@@ -259,7 +270,7 @@ pub fn merged<'a>(overlays: impl Iterator<Item = &'a Overlay>) -> Option<Value> 
     })
 }
 
-/// Mappings merge key by key, arguments by name; anything else is replaced. `null` says nothing.
+/// Mappings merge key by key, arguments by name; anything else is replaced. `null` changes nothing.
 fn merge(base: &mut Value, overlay: Value) {
     match (base, overlay) {
         (_, Value::Null) => {}
@@ -279,10 +290,31 @@ fn merge(base: &mut Value, overlay: Value) {
 }
 
 fn are_args(list: &[Value]) -> bool {
-    let is_arg = |it: &Value| {
-        it.as_object().is_some_and(|map| {
+    let is_arg = |item: &Value| {
+        item.as_object().is_some_and(|map| {
             map.len() == 2 && map.contains_key("name") && map.contains_key("value")
         })
     };
     list.iter().all(is_arg)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OWNED;
+    use crate::releases::{self, Type};
+
+    #[test]
+    fn every_field_that_nkd_sets_exists() {
+        for (path, _) in OWNED {
+            let mut names = path.split('.');
+            let mut fields = names.next().and_then(releases::fields);
+            for name in names {
+                let field = fields.and_then(|fields| fields.get(name));
+                fields = match &field.unwrap_or_else(|| panic!("{path}")).kind {
+                    Type::Object(kind) => releases::fields(kind),
+                    _ => None,
+                };
+            }
+        }
+    }
 }

@@ -1,68 +1,20 @@
-//! Which fields kubeadm, kubelet and kube-proxy know in which version.
+//! The fields of an overlay document, checked for the cluster's version.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-use nkd_document::yaml::{self, Node, Value};
+use super::unknown;
+use crate::releases::{self, Field, Type};
+use nkd_document::yaml::{self, Entry, Node, Value};
 use nkd_document::{Code, Diagnostics};
 use nkd_model::version::{KubeadmApi, Version};
 
-/// One file per API group; see their first lines for the format.
-const TABLES: [&str; 3] = [
-    include_str!("fields/kubeadm.txt"),
-    include_str!("fields/kubelet.txt"),
-    include_str!("fields/kube-proxy.txt"),
-];
-
-struct Field {
-    kind: &'static str,
-    since: u32,
-    until: u32,
-}
-
-type Types = HashMap<&'static str, HashMap<&'static str, Field>>;
-
-/// Reports the fields of a document that the version doesn't know or that are of another type.
+/// Reports the fields of a document that the version does not have or that are of another type.
 pub fn check(kind: &str, document: &Node, version: Version, to: &mut Diagnostics) {
-    let checker = Checker {
-        types: types(),
-        version,
-    };
+    let checker = Checker { version };
     checker.object(kind, document, "", to);
 }
 
-/// The tables: a line without indent begins a type, an indented one is `field type [1.x-1.y]`.
-fn types() -> Types {
-    let mut types = Types::new();
-    let mut current = "";
-    for line in TABLES.iter().flat_map(|table| table.lines()) {
-        let words: Vec<_> = line.split_whitespace().collect();
-        if line.starts_with('#') {
-            continue;
-        }
-        match (line.starts_with(' '), words.as_slice()) {
-            (false, [name, ..]) => current = name,
-            (true, [name, kind, rest @ ..]) => {
-                let (since, until) = rest.first().map_or((0, u32::MAX), |range| minors(range));
-                let field = Field { kind, since, until };
-                types.entry(current).or_default().insert(name, field);
-            }
-            _ => {}
-        }
-    }
-    types
-}
-
-/// `20-23`, `24-` or `-23`.
-fn minors(range: &str) -> (u32, u32) {
-    let (since, until) = range.split_once('-').unwrap_or((range, range));
-    (
-        since.parse().unwrap_or(0),
-        until.parse().unwrap_or(u32::MAX),
-    )
-}
-
 struct Checker {
-    types: Types,
     version: Version,
 }
 
@@ -71,138 +23,118 @@ impl Checker {
         let Value::Map(entries) = &node.value else {
             return wrong_type(node, path, "a mapping", to);
         };
-        let fields = self.types.get(kind);
+        let fields = releases::fields(kind);
         for entry in entries {
-            let field = fields.and_then(|fields| fields.get(entry.key.as_str()));
-            let path = if path.is_empty() {
+            let path_of_entry = if path.is_empty() {
                 entry.key.clone()
             } else {
                 format!("{path}.{}", entry.key)
             };
-            let minor = self.version.minor;
-            match field {
-                _ if path == "apiVersion" || path == "kind" => {}
-                Some(field) if (field.since..=field.until).contains(&minor) => {
-                    self.value(field.kind, &entry.node, &path, to);
+            if path_of_entry == "apiVersion" || path_of_entry == "kind" {
+                continue;
+            }
+            match fields.and_then(|fields| fields.get(&entry.key)) {
+                Some(field) if field.is_in(self.version.minor) => {
+                    self.value(&field.kind, &entry.node, &path_of_entry, to);
                 }
-                Some(field) => {
-                    let message = if minor < field.since {
-                        format!("`{path}` requires Kubernetes 1.{} or later", field.since)
-                    } else {
-                        format!(
-                            "`{path}` does not exist in Kubernetes 1.{} and later",
-                            field.until + 1
-                        )
-                    };
-                    to.report(Code::OverlayField, entry.key_span, message);
-                }
-                None => {
-                    let message = format!("unknown field `{path}`");
-                    let known = fields.into_iter().flatten();
-                    let known =
-                        known.filter(|(_, field)| (field.since..=field.until).contains(&minor));
-                    let mut names: Vec<_> = known.map(|(name, _)| *name).collect();
-                    names.sort_unstable();
-                    let help = yaml::suggest(&entry.key, names.iter().copied());
-                    to.report_with_help(Code::OverlayField, entry.key_span, message, help);
-                }
+                Some(field) => self.not_in_version(field, entry, &path_of_entry, to),
+                None => self.unknown_field(fields, entry, &path_of_entry, to),
             }
         }
     }
 
-    fn value(&self, kind: &str, node: &Node, path: &str, to: &mut Diagnostics) {
+    fn not_in_version(&self, field: &Field, entry: &Entry, path: &str, to: &mut Diagnostics) {
+        let message = if self.version.minor < field.since {
+            format!("`{path}` requires Kubernetes 1.{} or later", field.since)
+        } else {
+            format!(
+                "`{path}` does not exist in Kubernetes 1.{} and later",
+                field.until + 1
+            )
+        };
+        to.report(Code::OverlayField, entry.key_span, message);
+    }
+
+    fn unknown_field(
+        &self,
+        fields: Option<&BTreeMap<String, Field>>,
+        entry: &Entry,
+        path: &str,
+        to: &mut Diagnostics,
+    ) {
+        let known = fields.into_iter().flatten();
+        let names = known
+            .filter(|(_, field)| field.is_in(self.version.minor))
+            .map(|(name, _)| name.as_str());
+        let message = format!("unknown field `{path}`");
+        let help = yaml::suggest(&entry.key, names);
+        let (code, span) = (Code::OverlayField, entry.key_span);
+        unknown::report(self.version, code, span, &message, &help, to);
+    }
+
+    fn value(&self, kind: &Type, node: &Node, path: &str, to: &mut Diagnostics) {
         if node.value == Value::Null {
             return;
         }
-        if let Some(item) = kind.strip_prefix("[]") {
-            let Value::List(items) = &node.value else {
-                return wrong_type(node, path, "a list", to);
-            };
-            for (index, node) in items.iter().enumerate() {
-                self.value(item, node, &format!("{path}[{index}]"), to);
+        match (kind, &node.value) {
+            (Type::Any, _)
+            | (Type::Text | Type::Quantity, Value::Text(_))
+            | (Type::Boolean, Value::Bool(_))
+            | (Type::Number | Type::Quantity, Value::Number(_)) => {}
+            (Type::Integer, Value::Number(number)) if number.is_i64() || number.is_u64() => {}
+            (Type::Text | Type::Quantity, _) => wrong_type(node, path, "text", to),
+            (Type::Boolean, _) => wrong_type(node, path, "a boolean", to),
+            (Type::Number, _) => wrong_type(node, path, "a number", to),
+            (Type::Integer, _) => wrong_type(node, path, "a whole number", to),
+            (Type::Arguments, _) if self.version.kubeadm_api() < KubeadmApi::V1Beta4 => {
+                self.map(&Type::Text, node, path, to);
             }
-            return;
-        }
-        if let Some(item) = kind.strip_prefix("map:") {
-            let Value::Map(entries) = &node.value else {
-                return wrong_type(node, path, "a mapping", to);
-            };
-            for entry in entries {
-                self.value(item, &entry.node, &format!("{path}.{}", entry.key), to);
-            }
-            return;
-        }
-        if kind.contains('|') {
-            return one_of(kind, node, path, to);
-        }
-        let good = match (kind, &node.value) {
-            ("any", _)
-            | ("string" | "duration" | "quantity", Value::Text(_))
-            | ("bool", Value::Bool(_))
-            | ("number" | "quantity", Value::Number(_)) => true,
-            ("int", Value::Number(number)) => number.is_i64() || number.is_u64(),
-            ("args", _) if self.version.kubeadm_api() < KubeadmApi::V1Beta4 => {
-                return self.value("map:string", node, path, to);
-            }
-            ("args", _) => return self.value("[]Arg", node, path, to),
-            ("string" | "duration" | "quantity" | "bool" | "number" | "int", _) => false,
-            (object, _) => return self.object(object, node, path, to),
-        };
-        if !good {
-            let wanted = match kind {
-                "bool" => "a boolean",
-                "number" => "a number",
-                "int" => "a whole number",
-                _ => "text",
-            };
-            wrong_type(node, path, wanted, to);
+            (Type::Arguments, _) => self.list(&Type::Object("Arg".to_owned()), node, path, to),
+            (Type::Words(words), _) => self.one_of(words, node, path, to),
+            (Type::List(item), _) => self.list(item, node, path, to),
+            (Type::Map(item), _) => self.map(item, node, path, to),
+            (Type::Object(name), _) => self.object(name, node, path, to),
         }
     }
-}
 
-/// A word that isn't one of several; to Kubernetes, none at all is the default.
-fn one_of(words: &str, node: &Node, path: &str, to: &mut Diagnostics) {
-    let Value::Text(text) = &node.value else {
-        return wrong_type(node, path, "text", to);
-    };
-    let words = words.split('|');
-    if !text.is_empty() && !words.clone().any(|word| word == text) {
-        let message = format!("`{path}` does not allow the value `{text}`");
-        let help = yaml::suggest(text, words);
-        to.report_with_help(Code::OverlayType, node.span, message, help);
+    fn list(&self, item: &Type, node: &Node, path: &str, to: &mut Diagnostics) {
+        let Value::List(items) = &node.value else {
+            return wrong_type(node, path, "a list", to);
+        };
+        for (index, value) in items.iter().enumerate() {
+            self.value(item, value, &format!("{path}[{index}]"), to);
+        }
+    }
+
+    fn map(&self, item: &Type, node: &Node, path: &str, to: &mut Diagnostics) {
+        let Value::Map(entries) = &node.value else {
+            return wrong_type(node, path, "a mapping", to);
+        };
+        for entry in entries {
+            self.value(item, &entry.node, &format!("{path}.{}", entry.key), to);
+        }
+    }
+
+    /// Reports a word that is not one of several. To Kubernetes, an empty word is the default.
+    fn one_of(&self, words: &[String], node: &Node, path: &str, to: &mut Diagnostics) {
+        let Value::Text(text) = &node.value else {
+            return wrong_type(node, path, "text", to);
+        };
+        if !text.is_empty() && !words.contains(text) {
+            let message = format!("`{path}` does not allow the value `{text}`");
+            let help = yaml::suggest(text, words.iter().map(String::as_str));
+            let code = Code::OverlayType;
+            unknown::report(self.version, code, node.span, &message, &help, to);
+        }
     }
 }
 
 fn wrong_type(node: &Node, path: &str, wanted: &str, to: &mut Diagnostics) {
-    let path = if path.is_empty() {
+    let subject = if path.is_empty() {
         "the document"
     } else {
         &format!("`{path}`")
     };
-    let message = format!("{path} must be {wanted}, but this is {}", node.kind());
+    let message = format!("{subject} must be {wanted}, but this is {}", node.kind());
     to.report(Code::OverlayType, node.span, message);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::types;
-
-    #[test]
-    fn every_type_a_field_names_is_in_the_tables() {
-        const SCALARS: [&str; 8] = [
-            "any", "args", "bool", "duration", "int", "number", "quantity", "string",
-        ];
-        let types = types();
-        for (name, fields) in &types {
-            for (field, it) in fields {
-                let kind = it.kind.trim_start_matches("[]").trim_start_matches("map:");
-                let kind = kind.trim_start_matches("[]");
-                assert!(
-                    SCALARS.contains(&kind) || kind.contains('|') || types.contains_key(kind),
-                    "{name}.{field} is of the unknown type {kind}"
-                );
-                assert!(it.since <= it.until, "{name}.{field}");
-            }
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! The operating system's own files.
+//! The files of the operating system.
 
 use std::fmt::Write as _;
 
@@ -9,13 +9,13 @@ use crate::config::{Config, PRIVATE, PUBLIC, Unit};
 use crate::fragments;
 use nkd_model::{Cluster, Node, Proxy, User};
 
-/// Where `update-ca-trust` takes authorities from (its manual page).
+/// The directory from which `update-ca-trust` reads authorities (update-ca-trust(8)).
 const ANCHORS: &str = "/etc/pki/ca-trust/source/anchors";
 
-/// The drop-in of units that fetch through a proxy.
+/// The drop-in for units that use a proxy.
 pub const PROXY_DROPIN: &str = "20-nkd-proxy.conf";
 
-/// Everything but the proxy.
+/// Adds all files except those for the proxy.
 pub(super) fn files(config: &mut Config, node: &Node) -> Result<()> {
     let os = &node.os;
     config.users = os.users.iter().map(user).collect();
@@ -56,7 +56,7 @@ pub(super) fn files(config: &mut Config, node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// For both of the usual daemons: the image has one of them.
+/// Adds the time servers for chrony and for timesyncd, because the OS image has one of them.
 fn time(config: &mut Config, servers: &[String]) -> Result<()> {
     let lines: Vec<_> = servers
         .iter()
@@ -91,8 +91,8 @@ fn user(user: &User) -> serde_json::Value {
     json
 }
 
-/// Drop-ins for what fetches images: the runtime, and kubelet for its credential providers. Not for
-/// the agent: kubeadm would hand its environment on to the control plane's pods.
+/// Adds drop-ins for the units that fetch images: the runtime, and kubelet for its credential providers.
+/// The agent gets none, because kubeadm would copy its environment into the pods of the control plane.
 pub(super) fn proxy(config: &mut Config, cluster: &Cluster, node: &Node, proxy: &Proxy) {
     let mut direct = vec![
         "localhost".to_owned(),

@@ -1,4 +1,4 @@
-//! What a node's machine must be like, for the agent to see before kubeadm and kubelet do.
+//! The requirements for a node's machine, which the agent checks before kubeadm and kubelet do.
 
 use ipnet::IpNet;
 use nkd_contract::Machine;
@@ -6,15 +6,15 @@ use serde_json::Value;
 
 use nkd_model::{Cluster, Node, NodeRole, Overlay};
 
-/// What kubeadm demands of control planes (kubeadm, `constants.ControlPlaneNumCPU`), by the name of
-/// its check.
+/// The number of processors that kubeadm requires for control planes (kubeadm,
+/// `constants.ControlPlaneNumCPU`), with the name of its check.
 const CPUS: (&str, u64) = ("NumCPU", 2);
-/// Likewise, in MiB (`constants.ControlPlaneMem`).
+/// The memory that kubeadm requires, in MiB (`constants.ControlPlaneMem`), with the name of its check.
 const MEMORY: (&str, u64) = ("Mem", 1700);
-/// Room for the images, unpacked, and for etcd's first days, in MiB.
+/// The disk space for the unpacked images and the first days of etcd, in MiB.
 const CONTROL_PLANE_DISK: u64 = 2048;
 
-/// What the machine must be like; `kubeadm` are the node's documents.
+/// The requirements for the machine of a node with these kubeadm documents.
 pub(super) fn machine(cluster: &Cluster, node: &Node, kubeadm: &[Value]) -> Machine {
     let is_control_plane = node.role == NodeRole::ControlPlane;
     let at_least = |(check, minimum)| {
@@ -41,7 +41,7 @@ pub(super) fn machine(cluster: &Cluster, node: &Node, kubeadm: &[Value]) -> Mach
     machine
 }
 
-/// Whether kubeadm is told to ignore a check of its preflight.
+/// Whether kubeadm is configured to ignore a preflight check.
 fn ignores(kubeadm: &[Value], check: &str) -> bool {
     let lists = kubeadm
         .iter()
@@ -50,8 +50,8 @@ fn ignores(kubeadm: &[Value], check: &str) -> bool {
     names.any(|name| name.eq_ignore_ascii_case(check))
 }
 
-/// A boolean of kubelet's, as the user set it: an argument of this node's goes before a field of
-/// the configuration that all nodes share, and before its patch on this node.
+/// A boolean setting of kubelet, as the user set it. An argument on this node takes precedence over a
+/// patch for this node, and over the configuration that all nodes share.
 fn kubelet_setting(
     cluster: &Cluster,
     node: &Node,

@@ -1,4 +1,4 @@
-//! What goes onto one node.
+//! The config of one node.
 
 mod host;
 mod machine;
@@ -19,7 +19,7 @@ use nkd_model::{Cluster, Endpoint, Manifest, Node, NodeRole};
 
 pub use host::PROXY_DROPIN;
 
-/// A node's configuration, without the user's own.
+/// nkd's part of a node's config.
 pub fn config(
     cluster: &Cluster,
     images: &Planned,
@@ -87,7 +87,7 @@ pub fn config(
     Ok(config)
 }
 
-/// kubelet's unit, the runtime's configuration and the operating system's.
+/// Adds the unit of kubelet, and the configuration of the runtime and of the operating system.
 fn host(config: &mut Config, cluster: &Cluster, plan: &Plan, node: &Node) -> Result<()> {
     host::files(config, node)?;
     network::connections(config, &node.interfaces);
@@ -106,7 +106,7 @@ fn host(config: &mut Config, cluster: &Cluster, plan: &Plan, node: &Node) -> Res
     Ok(())
 }
 
-/// The PKI that all control planes share; the rest kubeadm signs on the node.
+/// Adds the PKI that all control planes share. kubeadm signs the other certificates on the node.
 fn pki(config: &mut Config, cluster: &Cluster, secrets: &Secrets) {
     let authorities = &secrets.authorities;
     let mut pairs = vec![
@@ -146,7 +146,7 @@ fn pki(config: &mut Config, cluster: &Cluster, secrets: &Secrets) {
     }
 }
 
-/// The static pod that carries the endpoint's address.
+/// Adds the static pod of kube-vip.
 fn kube_vip(config: &mut Config, cluster: &Cluster, node: &Node, role: Role) -> Result<()> {
     let Some(kube_vip) = &cluster.kube_vip else {
         return Ok(());
@@ -177,7 +177,7 @@ fn kube_vip(config: &mut Config, cluster: &Cluster, node: &Node, role: Role) -> 
     Ok(())
 }
 
-/// A static pod of nkd's own with what kubeadm's get as a patch.
+/// A static pod of nkd, with the same change that kubeadm's static pods get by a patch.
 fn host_files_allowed(pod: &str) -> Result<String> {
     let mut documents = yaml::fragment(pod)?;
     let patches = yaml::fragment(fragments::KUBEADM_SPC)?;
@@ -187,7 +187,7 @@ fn host_files_allowed(pod: &str) -> Result<String> {
     Ok(kubeadm::to_yaml(&documents))
 }
 
-/// Patches for the static pods that kubeadm makes on a control plane, and for kubelet's configuration.
+/// Adds patches for kubeadm's static pods on a control plane, and for the configuration of kubelet.
 fn patches(config: &mut Config, cluster: &Cluster, node: &Node) {
     if let Some(patch) = kubeadm::kubelet_patch(cluster, node) {
         let path = format!("{}/{}", kubeadm::PATCHES, kubeadm::KUBELET_PATCH);
@@ -227,11 +227,12 @@ fn other_control_planes(cluster: &Cluster, node: &Node) -> (Vec<String>, Vec<Str
     (before, all.map(api).collect())
 }
 
-/// How many nodes join in a second when a large cluster is powered on at once. The controller manager
-/// approves the certificates of no more (kube-controller-manager, `--kube-api-qps`, default 20).
+/// The number of nodes that join in a second when a large cluster is powered on at once. The controller
+/// manager does not approve more certificates in that time (kube-controller-manager, `--kube-api-qps`,
+/// default 20).
 const JOINS: usize = 20;
 
-/// The seconds that a cluster's workers spread their joins over.
+/// The seconds over which the workers of a cluster spread their joins.
 fn join_spread(cluster: &Cluster) -> u64 {
     u64::try_from(cluster.nodes.len() / JOINS).unwrap_or(u64::MAX)
 }

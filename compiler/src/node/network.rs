@@ -1,4 +1,4 @@
-//! Network interfaces, as `NetworkManager`'s keyfiles.
+//! Network interfaces, as keyfiles of `NetworkManager`.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use crate::config::{Config, PRIVATE};
 use nkd_model::Interface;
 
-/// Where `NetworkManager` looks for connections; it ignores files that others may read
+/// The directory from which `NetworkManager` reads connections. It ignores files that others can read
 /// (`nm-settings-keyfile(5)`).
 const CONNECTIONS: &str = "/etc/NetworkManager/system-connections";
 
-/// One connection for each interface.
+/// Adds one connection for each interface.
 pub(super) fn connections(config: &mut Config, interfaces: &[Interface]) {
     for interface in interfaces {
         let path = format!("{CONNECTIONS}/{}.nmconnection", interface.name);
@@ -49,7 +49,8 @@ fn keyfile(interface: &Interface) -> String {
     text
 }
 
-/// What holds for one IP version. Without any addresses at all both are left to the network.
+/// The section of one IP version. If the interface has no addresses, both versions are configured
+/// automatically.
 fn ip_settings(interface: &Interface, of_version: fn(&IpAddr) -> bool) -> String {
     let addresses = interface.addresses.iter();
     let addresses: Vec<_> = addresses

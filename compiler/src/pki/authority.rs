@@ -1,5 +1,5 @@
-//! Certificates, through rcgen on AWS-LC: it makes RSA keys too, and is the best kept of the
-//! libraries that do.
+//! Makes certificates with rcgen on AWS-LC, which is the best maintained library that also makes RSA
+//! keys.
 
 use anyhow::{Context, Result};
 use nkd_contract::Timestamp;
@@ -11,22 +11,22 @@ use time::{Duration, OffsetDateTime};
 
 use nkd_model::{Algorithm, KeyPair, Secret};
 
-/// How much before their making certificates become valid: machines whose clock is in another
-/// time zone, or a bit slow, boot too.
+/// How long before their creation certificates become valid, so that machines with a slow clock or in
+/// another time zone also boot.
 const BACKDATED: Duration = Duration::days(1);
 
-/// How long an administrator's certificate is valid, as kubeadm's.
+/// How long an administrator's certificate is valid, as with kubeadm.
 pub const ADMIN_VALIDITY: Duration = Duration::days(365);
 
-/// An authority that can sign.
+/// An authority with its private key.
 pub struct Authority {
-    /// Its certificate and key.
+    /// The certificate and the key.
     pub pair: KeyPair,
     issuer: Issuer<'static, rcgen::KeyPair>,
 }
 
 impl Authority {
-    /// Makes an authority.
+    /// Makes a new authority.
     pub fn new(
         name: &str,
         algorithm: Algorithm,
@@ -52,7 +52,7 @@ impl Authority {
         })
     }
 
-    /// Takes up an authority that is there already; the first certificate is its own.
+    /// Loads an existing authority. The first certificate is that of the authority.
     pub fn of(pair: &KeyPair) -> Result<Self> {
         let key = rcgen::KeyPair::from_pem(pair.key.expose()).context("an authority's key")?;
         let first = pair
@@ -65,8 +65,8 @@ impl Authority {
         Ok(Self { pair, issuer })
     }
 
-    /// Signs a new client certificate. It ends after [`ADMIN_VALIDITY`], or at `until`, in seconds since
-    /// the epoch, if that is earlier: nobody accepts it after its authority has expired.
+    /// Signs a new client certificate. The certificate is valid for [`ADMIN_VALIDITY`], but at most until
+    /// `until`, in seconds since the epoch, because it is not accepted after its authority has expired.
     pub fn client(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! New secrets, all from the operating system's random numbers.
+//! Generates new secrets. All random numbers are from the operating system.
 
 use anyhow::{Result, anyhow};
 use base64::Engine as _;
@@ -8,24 +8,23 @@ use zeroize::Zeroizing;
 
 use super::authority::{ADMIN_VALIDITY, Authority, generate_key};
 use super::own::Chain;
-use super::secrets::SCHEMA;
-use super::{Admin, Authorities, Secrets};
+use super::secrets::{Admin, Authorities, SCHEMA, Secrets};
 use nkd_document::Spanned;
 use nkd_model::{Algorithm, Cluster, KeyPair, Secret};
 
-/// Groups an administrator can be in; which of them depends on the Kubernetes version, and the
-/// secrets outlive a version.
+/// The groups of administrators. The Kubernetes version determines which one is used, and the secrets are
+/// used with several versions.
 pub(super) const ADMIN_GROUPS: [&str; 2] = ["system:masters", "kubeadm:cluster-admins"];
 
-/// The names (CN) of the authorities that nkd makes, as kubeadm's, in the order of
+/// The common names (CN) of the authorities that nkd makes, the same as with kubeadm, in the order of
 /// [`Authorities::each`].
 pub(super) const NAMES: [&str; 3] = ["kubernetes", "etcd-ca", "front-proxy-ca"];
 
-/// How many bytes a seed has.
+/// The size of a seed in bytes.
 pub(super) const SEED_BYTES: usize = 32;
 
 impl Secrets {
-    /// Makes new secrets around the authorities and keys that are there already.
+    /// Makes new secrets, with the existing authorities and keys of the user.
     pub fn generate(cluster: &Cluster) -> Result<Self> {
         let created = Timestamp::from_unix(Timestamp::now().unix());
         let pki = cluster.pki;
@@ -58,7 +57,7 @@ impl Secrets {
     }
 }
 
-/// Whether an authority is valid for as long as an administrator's certificate made now.
+/// Whether an authority is valid as long as a new certificate of an administrator.
 pub fn outlives_admin(authority: &KeyPair) -> bool {
     let needed =
         i64::try_from(Timestamp::now().unix()).unwrap_or(i64::MAX) + ADMIN_VALIDITY.whole_seconds();

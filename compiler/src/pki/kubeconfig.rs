@@ -7,7 +7,7 @@ use serde_json::json;
 use nkd_document::yaml;
 use nkd_model::{Endpoint, KeyPair};
 
-/// The administrator's, with everything embedded.
+/// The kubeconfig of the administrator, with embedded certificates and key.
 pub fn admin(cluster: &str, endpoint: &Endpoint, authority: &str, admin: &KeyPair) -> String {
     let user = format!("{cluster}-admin");
     yaml::to_yaml(&json!({

@@ -13,4 +13,3 @@ pub(crate) mod verify;
 pub(crate) use generate::outlives_admin;
 pub(crate) use rotate::Part;
 pub use secrets::Secrets;
-pub(crate) use secrets::{Admin, Authorities};

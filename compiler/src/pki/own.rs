@@ -1,4 +1,4 @@
-//! Authorities and keys of the user's own, checked before anything is signed with them.
+//! The user's own authorities and keys, which are checked before nkd signs anything with them.
 
 use std::fmt::Write as _;
 
@@ -13,11 +13,11 @@ use super::pem;
 use nkd_document::Code;
 use nkd_model::{KeyPair, Secret};
 
-/// What is wrong with a file; the message goes on after the file's name.
+/// A problem with a file. The message continues a sentence that begins with the file's name.
 pub struct Problem {
-    /// What kind of thing.
+    /// The code.
     pub code: Code,
-    /// What it is; never a secret.
+    /// The message, without secrets.
     pub message: String,
 }
 
@@ -77,22 +77,22 @@ impl PrivateKey {
         Ok(Self { pair, pem })
     }
 
-    /// Whether it is of RSA.
+    /// Whether it is an RSA key.
     pub fn is_rsa(&self) -> bool {
         self.pair.is_compatible(&rcgen::PKCS_RSA_SHA256)
     }
 
-    /// Its public key, as PEM.
+    /// The public key, as PEM.
     pub fn public(&self) -> String {
         self.pair.public_key_pem()
     }
 
-    /// Whether it is the same key.
+    /// Whether both are the same key.
     pub fn is_same(&self, other: &Self) -> bool {
         self.pair.public_key_raw() == other.pair.public_key_raw()
     }
 
-    /// With its public key.
+    /// The key together with its public key.
     pub fn alone(self) -> KeyPair {
         KeyPair {
             public: self.pair.public_key_pem(),
@@ -101,11 +101,11 @@ impl PrivateKey {
     }
 }
 
-/// An authority's certificate, then its issuer's, up to a root.
+/// The certificate of an authority, then those of its issuers, up to a root.
 pub struct Chain(Vec<Vec<u8>>);
 
 impl Chain {
-    /// Reads a text of certificates.
+    /// Reads PEM certificates.
     pub fn read(text: &str) -> Result<Self, Vec<Problem>> {
         let problem = |message| Err(vec![Problem::new(Code::Pem, message)]);
         let Some(blocks) = pem::blocks(text) else {
@@ -131,7 +131,7 @@ impl Chain {
         self.0.iter().filter_map(move |der| Some(whole(der)?.1))
     }
 
-    /// Everything that keeps it from being an authority of a cluster.
+    /// All problems that prevent it from being an authority of a cluster.
     pub fn problems(&self, now: Timestamp) -> Vec<Problem> {
         let mut problems = Vec::new();
         let all: Vec<_> = self.certificates().collect();
@@ -164,7 +164,7 @@ impl Chain {
         problems
     }
 
-    /// Whether a key is that of the first certificate.
+    /// Whether a key belongs to the first certificate.
     pub fn is_of(&self, key: &PrivateKey) -> bool {
         let first = self.certificates().next();
         first.is_some_and(|certificate| {
@@ -173,7 +173,7 @@ impl Chain {
         })
     }
 
-    /// Whether the first certificate is issued by the first of an authority.
+    /// Whether the first certificate is issued by the first certificate of an authority.
     pub fn is_issued_below(&self, authority: &Self) -> bool {
         let issuer = authority.certificates().next();
         let first = self.certificates().next();
@@ -196,13 +196,13 @@ impl Chain {
         Some(name.to_owned())
     }
 
-    /// From when on the first certificate is valid, in seconds since the epoch.
+    /// When the first certificate becomes valid, in seconds since the epoch.
     pub fn valid_from(&self) -> i64 {
         let first = self.certificates().next();
         first.map_or(0, |first| first.validity().not_before.timestamp())
     }
 
-    /// Certificates and key.
+    /// The certificates together with a key.
     pub fn with(self, key: PrivateKey) -> KeyPair {
         KeyPair {
             public: self.to_pem(),
@@ -210,13 +210,13 @@ impl Chain {
         }
     }
 
-    /// The certificates and nothing else.
+    /// The certificates as PEM, without other text.
     pub fn to_pem(&self) -> String {
         let write = |der: &Vec<u8>| pem::write("CERTIFICATE", der).expose().to_owned();
         self.0.iter().map(write).collect()
     }
 
-    /// Until when all of it is valid, in seconds since the epoch.
+    /// Until when all certificates are valid, in seconds since the epoch.
     pub fn valid_until(&self) -> i64 {
         let certificates = self.certificates();
         let ends = certificates.map(|certificate| certificate.validity().not_after.timestamp());
@@ -229,26 +229,28 @@ fn may_sign(certificate: &X509Certificate<'_>, below: usize) -> Option<(Code, St
     let no = |message: &str| Some((Code::NotAuthority, message.to_owned()));
     let constraints = certificate.basic_constraints().ok().flatten();
     let Some(constraints) = constraints.filter(|constraints| constraints.value.ca) else {
-        return no("is not a certificate of an authority: it has no CA flag");
+        return no("is not an authority, because it has no CA flag");
     };
     let longest = constraints.value.path_len_constraint;
     let longest = longest.and_then(|longest| usize::try_from(longest).ok());
     if longest.is_some_and(|longest| longest < below) {
-        return no("does not allow this many authorities below it");
+        return no("does not allow as many authorities below it as the file contains");
     }
     // Without the extension, every usage is allowed (RFC 5280, 4.2.1.3).
     match certificate.key_usage() {
         Ok(None) => {}
         Ok(Some(usage)) if usage.value.key_cert_sign() => {}
-        _ => return no("may not sign certificates: the key usage does not include keyCertSign"),
+        _ => {
+            return no(
+                "must not sign certificates, because its key usage does not include keyCertSign",
+            );
+        }
     }
     match certificate.extended_key_usage() {
         Ok(None) => None,
         Ok(Some(usage)) if usage.value.any => None,
         Ok(Some(usage)) if usage.value.client_auth && usage.value.server_auth => None,
-        _ => no(
-            "is restricted to some purposes, but must allow certificates for servers and for clients",
-        ),
+        _ => no("has an extended key usage that does not allow both servers and clients"),
     }
 }
 
@@ -282,7 +284,7 @@ fn is_issued_by(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>)
             .is_ok()
 }
 
-/// A name as it can be shown in one line.
+/// A name, in a form for one line of text.
 pub(super) fn name(name: &X509Name<'_>) -> String {
     let text = name.to_string().replace(char::is_control, "?");
     let mut shown = String::new();
@@ -290,8 +292,7 @@ pub(super) fn name(name: &X509Name<'_>) -> String {
     shown
 }
 
-/// Whether a name comes out the same when it is written as an issuer: rcgen keeps each kind of
-/// attribute once.
+/// Whether rcgen writes a name unchanged as an issuer: rcgen keeps only one attribute of each type.
 fn can_be_written_again(name: &X509Name<'_>) -> bool {
     let mut seen = Vec::new();
     name.iter().all(|set| {

@@ -1,4 +1,4 @@
-//! PEM, as openssl, cfssl and cloud consoles write it.
+//! Reads and writes PEM, as openssl, cfssl and cloud consoles write it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,11 +17,11 @@ const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 
-/// One block: its label and what is in it.
+/// A block: its label and its content.
 pub type Block = (String, Zeroizing<Vec<u8>>);
 
-/// All blocks of a text; what stands between them is a comment. `None` when one is cut off or
-/// isn't base64.
+/// All blocks of a text. Text between the blocks is ignored. `None` if a block is truncated or is not
+/// base64.
 pub fn blocks(text: &str) -> Option<Vec<Block>> {
     Pem::iter_from_buffer(text.as_bytes())
         .map(|block| {
@@ -49,8 +49,9 @@ pub fn write(label: &str, contents: &[u8]) -> Secret {
     Secret::new(text)
 }
 
-/// What a private key's block can be in PKCS#8, the form that everything downstream takes. An EC key may leave
-/// out its curve, so there is one form for each curve that nkd takes; only the right one can be read.
+/// The possible PKCS#8 forms of a private key's block. PKCS#8 is the form that all other code accepts. An
+/// EC key may omit its curve, so there is one form for each supported curve, and only the right one can
+/// be parsed.
 pub fn as_pkcs8(label: &str, contents: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
     let forms = match label {
         "RSA PRIVATE KEY" => vec![wrap(RSA, AnyRef::NULL, contents)],
@@ -63,7 +64,7 @@ pub fn as_pkcs8(label: &str, contents: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
     forms.into_iter().flatten().collect()
 }
 
-/// `PrivateKeyInfo` (RFC 5208) around a key; `None` for one that is too long for DER.
+/// A key as `PrivateKeyInfo` (RFC 5208), or `None` if it is too long for DER.
 fn wrap(oid: ObjectIdentifier, parameters: AnyRef<'_>, key: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let algorithm = AlgorithmIdentifierRef {
         oid,

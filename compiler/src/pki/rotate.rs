@@ -1,25 +1,25 @@
-//! New secrets in the place of old ones, where running nodes don't mind.
+//! Replaces secrets that can be changed while nodes run.
 
 use anyhow::Result;
 use nkd_contract::Timestamp;
 
-use super::Secrets;
 use super::generate::{admins, seed};
 use super::own::Chain;
+use super::secrets::Secrets;
 
-/// What can be rotated.
+/// The secrets that can be rotated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// What bootstrap tokens are derived from.
+    /// The seed of bootstrap tokens.
     Token,
     /// The administrator's client certificates.
     Admin,
-    /// What callbacks' signing keys are derived from.
+    /// The seed of the keys that sign callbacks.
     CallbackSeed,
 }
 
 impl Part {
-    /// What doing so means for what runs already.
+    /// The consequences for the running cluster.
     pub const fn consequence(self) -> &'static str {
         match self {
             Self::Token => {
@@ -44,9 +44,9 @@ impl Part {
 }
 
 impl Secrets {
-    /// Makes the administrator's certificates anew once two thirds of their life are over, as kubelet
-    /// does with its own (it rotates after 70 to 90 percent). Returns until when the old ones are valid,
-    /// if it did.
+    /// Renews the administrator's certificates after two thirds of their validity. (kubelet renews its
+    /// own after 70 to 90 percent.) Returns until when the old certificates are valid, if they were
+    /// renewed.
     pub fn renew_admin(&mut self, now: Timestamp) -> Result<Option<Timestamp>> {
         let seconds = i64::try_from(now.unix())?;
         let lives = self.admin.iter().filter_map(|admin| {
@@ -66,7 +66,7 @@ impl Secrets {
         )))
     }
 
-    /// Makes a part anew; everything else stays, the time of making too.
+    /// Replaces one part. Everything else stays unchanged, including the time of creation.
     pub fn rotate(&mut self, part: Part) -> Result<()> {
         match part {
             Part::Token => self.token_seed = seed()?,

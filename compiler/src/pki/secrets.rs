@@ -12,30 +12,31 @@ use nkd_model::{KeyPair, Secret};
 /// The version of the secrets file that this build reads and writes.
 pub(crate) const SCHEMA: u32 = 1;
 
-/// `secrets.json`: everything secret of a cluster. Whoever has it is the cluster's master; with
-/// it, the same cluster file always compiles to the same bytes.
+/// `secrets.json`: all secrets of a cluster. They give full access to the cluster. With them, the same
+/// cluster file always compiles to the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Secrets {
     /// Version of this document.
     pub schema: u32,
-    /// Name of the cluster it was made for.
+    /// The name of the cluster for which the secrets were made.
     pub cluster: String,
-    /// When it was made: no node's clock may be before it.
+    /// When the secrets were made. No node's clock may be earlier.
     pub created: Timestamp,
-    /// The authorities' kind of key, as in the cluster file.
+    /// The algorithm of the authorities' keys, as in the cluster file.
     pub algorithm: String,
     /// How long the authorities are valid, in seconds.
     pub validity_seconds: u64,
     /// The authorities.
     pub authorities: Authorities,
-    /// Signs service account tokens. RSA where the version it was made for takes no other.
+    /// Signs service account tokens. It is an RSA key if the Kubernetes version of the first compilation
+    /// requires one.
     pub service_account: KeyPair,
     /// Client certificates of the administrator.
     pub admin: Vec<Admin>,
-    /// What bootstrap tokens are derived from, in base64.
+    /// The seed of bootstrap tokens, in base64.
     pub token_seed: Secret,
-    /// What each node's callback key is derived from, in base64.
+    /// The seed of the nodes' callback keys, in base64.
     pub callback_seed: Secret,
 }
 
@@ -47,7 +48,7 @@ pub struct Authorities {
     pub kubernetes: KeyPair,
     /// Signs etcd's certificates.
     pub etcd: KeyPair,
-    /// Signs the certificates of aggregated API servers' clients.
+    /// Signs the client certificates with which API servers connect to aggregated API servers.
     pub front_proxy: KeyPair,
 }
 
@@ -55,14 +56,14 @@ pub struct Authorities {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Admin {
-    /// The group it is in.
+    /// The group of the administrator.
     pub group: String,
-    /// Certificate and key.
+    /// The certificate and the key.
     pub pair: KeyPair,
 }
 
 impl Authorities {
-    /// Each with its path in the JSON document.
+    /// All authorities, each with its path in the JSON document.
     pub(crate) fn each(&self) -> [(&'static str, &KeyPair); 3] {
         [
             ("authorities.kubernetes", &self.kubernetes),
@@ -73,9 +74,9 @@ impl Authorities {
 }
 
 impl Secrets {
-    /// Reads a secrets file. The error doesn't repeat its content.
+    /// Parses a secrets file. The error does not contain the content of the file.
     pub fn parse(json: &str) -> Result<Self, String> {
-        /// What every version of the document has.
+        /// The fields that every version of the document has.
         #[derive(Deserialize)]
         struct Versioned {
             schema: u32,
@@ -97,7 +98,7 @@ impl Secrets {
         Ok(secrets)
     }
 
-    /// Whether both are of one cluster: the same but for what can be rotated.
+    /// Whether both belong to one cluster: they only differ in secrets that can be rotated.
     pub(crate) fn belong_with(&self, other: &Self) -> bool {
         self.cluster == other.cluster
             && self.authorities == other.authorities
@@ -105,18 +106,18 @@ impl Secrets {
             && self.service_account == other.service_account
     }
 
-    /// The file's text.
+    /// The text of the file.
     pub(crate) fn to_json(&self) -> Result<String> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 
-    /// Whether the service account key is of RSA.
+    /// Whether the service account key is an RSA key.
     pub(crate) fn has_rsa_service_account(&self) -> bool {
         rcgen::KeyPair::from_pem(self.service_account.key.expose())
             .is_ok_and(|key| key.is_compatible(&rcgen::PKCS_RSA_SHA256))
     }
 
-    /// The administrator's client certificate in a group.
+    /// The administrator's client certificate for a group.
     pub(crate) fn admin(&self, group: &str) -> Result<&KeyPair> {
         let admin = self.admin.iter().find(|admin| admin.group == group);
         Ok(&admin
@@ -124,8 +125,8 @@ impl Secrets {
             .pair)
     }
 
-    /// A node's key for signing callbacks: HMAC-SHA-256 of cluster and node under the seed, so
-    /// that a receiver needs the seed alone and a node knows only its own.
+    /// The key with which a node signs callbacks: the HMAC-SHA-256 of cluster and node with the seed. A
+    /// receiver only needs the seed, and a node has only its own key.
     pub(crate) fn callback_key(&self, node: &str) -> Result<Secret> {
         let key = self.derived(&self.callback_seed, &["nkd callback key", node])?;
         Ok(Secret::new(format!(
@@ -134,10 +135,10 @@ impl Secrets {
         )))
     }
 
-    /// The bootstrap token of those that `scope` names; who has one can't tell another.
+    /// The bootstrap token of the nodes in `scope`. No token can be derived from another one.
     pub fn token(&self, scope: &str) -> Result<Secret> {
         const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-        /// A token's ID and the secret after it.
+        /// The ID and the secret of a token.
         const LETTERS: usize = 6 + 16;
         let mut letters = Zeroizing::new(String::with_capacity(LETTERS + 1));
         for block in 0_u32.. {
@@ -158,7 +159,7 @@ impl Secrets {
         Ok(Secret::new(letters.as_str()))
     }
 
-    /// HMAC-SHA-256 of a purpose, the cluster and what it is for, under a seed.
+    /// The HMAC-SHA-256 of a purpose, the cluster and a name, with a seed.
     fn derived(&self, seed: &Secret, what: &[&str]) -> Result<[u8; 32]> {
         let seed = Zeroizing::new(STANDARD.decode(seed.expose()).context("a seed")?);
         let mut mac = Hmac::<Sha256>::new_from_slice(&seed).context("a seed")?;
@@ -175,7 +176,7 @@ impl Secrets {
         Ok(mac.finalize().into_bytes().into())
     }
 
-    /// Every private text in it, for tests that look for leaks.
+    /// All private texts, for tests that look for leaks.
     pub fn private_texts(&self) -> Vec<&str> {
         let Authorities {
             kubernetes,

@@ -1,5 +1,5 @@
-//! Whether the parts of a secrets file are what they are meant to be, and fit each other. The file may
-//! have been edited, merged or restored by hand, and nodes compiled with it would only fail at boot.
+//! Verifies that the parts of a secrets file are valid and belong together. The file may have been
+//! edited, merged or restored by hand, and nodes compiled with it would fail only at boot.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,24 +8,25 @@ use zeroize::Zeroizing;
 
 use super::generate::{ADMIN_GROUPS, NAMES, SEED_BYTES};
 use super::own::{Chain, PrivateKey, Problem};
-use super::{Authorities, Secrets, pem};
+use super::pem;
+use super::secrets::{Authorities, Secrets};
 use nkd_document::Code;
 use nkd_model::{KeyPair, Secret};
 
-/// The least number of different bytes in a seed. Less than one random seed in 10^12 has fewer, or is
-/// printable text.
+/// The least number of different bytes in a seed. Fewer than one random seed in 10^12 has fewer different
+/// bytes, or is printable text.
 const DIFFERENT_BYTES: usize = 16;
 
-/// What is wrong with a part of a secrets file.
+/// A problem with a part of a secrets file.
 pub struct PartProblem {
     /// The part, as a path in the JSON document.
     pub part: String,
-    /// What it is. Its message goes on after the part's name.
+    /// The problem. Its message continues a sentence that begins with the name of the part.
     pub problem: Problem,
 }
 
-/// Everything that is wrong with the secrets at a point in time, apart from an administrator's
-/// certificate that has expired, which is made anew.
+/// All problems of the secrets at a point in time. An expired certificate of an administrator is not a
+/// problem, because nkd renews it.
 pub fn problems(secrets: &Secrets, now: Timestamp) -> Vec<PartProblem> {
     let mut verification = Verification(Vec::new());
     let mut keys: Vec<(&str, PrivateKey)> = Vec::new();
@@ -62,8 +63,8 @@ pub fn problems(secrets: &Secrets, now: Timestamp) -> Vec<PartProblem> {
     verification.0
 }
 
-/// Whose name an authority's certificate has, if that is the name that nkd gives to another authority;
-/// in the order of [`Authorities::each`].
+/// For each authority, in the order of [`Authorities::each`]: the name of another authority, if its
+/// certificate has the name that nkd gives to that one.
 pub fn swapped(authorities: &Authorities) -> [Option<&'static str>; 3] {
     let [kubernetes, etcd, front_proxy] = authorities.each().map(|(_, pair)| pair);
     let another = |pair: &KeyPair, own: &str| {
@@ -152,8 +153,8 @@ impl Verification {
         }
     }
 
-    /// Tokens and callback keys are as secret as the seeds. Who gets the one seed to verify callbacks
-    /// must not be able to make tokens.
+    /// Checks the seeds, which protect tokens and callback keys. They must differ, because a receiver
+    /// that has the seed of callback keys must not be able to derive tokens.
     fn seeds(&mut self, secrets: &Secrets) {
         for (part, seed) in [
             ("tokenSeed", &secrets.token_seed),

@@ -1,4 +1,4 @@
-//! Rules about control planes among themselves.
+//! Rules about the control planes of a cluster.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 use nkd_contract::{Kubeadm, Role, paths};
 use serde_json::Value;
 
-use super::{DecodedCluster, DecodedNode};
+use super::nodes::{DecodedCluster, DecodedNode};
 use crate::images::Configured;
-use crate::kubeadm;
+use crate::kubeadm::overlay;
 use nkd_model::version::Version;
 
 fn pki(node: &DecodedNode) -> BTreeMap<&str, &str> {
@@ -18,7 +18,7 @@ fn pki(node: &DecodedNode) -> BTreeMap<&str, &str> {
         .collect()
 }
 
-/// What one control plane signs, any other accepts.
+/// All control planes have the same PKI, so that each accepts what another one has signed.
 pub(super) fn share_pki(cluster: &DecodedCluster) -> Result<()> {
     let expected = pki(cluster.init()?);
     for node in cluster.control_planes() {
@@ -28,8 +28,8 @@ pub(super) fn share_pki(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// etcd takes one new member at a time, so each waits for all that come before it; and each can ask
-/// all others who the members are.
+/// etcd accepts one new member at a time, so each control plane waits for all earlier ones. Each can also
+/// ask all others for the list of members.
 pub(super) fn in_order(cluster: &DecodedCluster) -> Result<()> {
     let apis = cluster.control_planes().map(own_api);
     let apis = apis.collect::<Result<Vec<_>>>()?;
@@ -67,14 +67,14 @@ pub(super) fn in_order(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// The agent decides by the plan whether to remove etcd's data, so the plan agrees with what kubeadm
-/// is told.
+/// The plan, by which the agent decides whether to remove etcd's data, agrees with kubeadm's
+/// configuration.
 pub(super) fn etcd_as_planned(cluster: &DecodedCluster) -> Result<()> {
     let configuration = cluster.init()?.document("ClusterConfiguration")?;
     let etcd = &configuration["etcd"];
     let data = etcd["local"]["dataDir"].as_str().unwrap_or_default();
     ensure!(
-        ["", kubeadm::ETCD_DATA].contains(&data),
+        ["", overlay::ETCD_DATA].contains(&data),
         "the data directory of etcd is {data}"
     );
     for node in &cluster.nodes {
@@ -88,7 +88,7 @@ pub(super) fn etcd_as_planned(cluster: &DecodedCluster) -> Result<()> {
         let expected = if runs && !node.is_init() {
             let version = Version::parse(&plan.kubernetes_version);
             let version = version.map_err(|problem| anyhow!(problem))?;
-            let configured = Configured::of(configuration, version);
+            let configured = Configured::of(configuration, version, &cluster.kubernetes_images);
             let join = node.document("JoinConfiguration")?;
             let api = join["apiVersion"].as_str();
             Some(Kubeadm {
@@ -130,8 +130,8 @@ fn api(local: &Value) -> Result<String> {
     })
 }
 
-/// Where kube-vip carries the endpoint's address, every control plane has it, and the init node's
-/// has rights from the start.
+/// If the cluster uses kube-vip, every control plane has its static pod, and the one on the init node has
+/// a kubeconfig with rights from the start.
 pub(super) fn virtual_address(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let version = Version::parse(&init.plan.kubernetes_version);

@@ -1,18 +1,18 @@
-//! Proof over the whole cluster: what was compiled is read again, and every node is held against
-//! every other. A rule that fails is an error of nkd, found before anything is written.
+//! The proof: the compiled files are read again, and all nodes are compared with each other. If a rule
+//! fails, that is an error in nkd, and nothing is written.
 
 mod control_planes;
+mod nodes;
 mod runtime;
 
-use std::collections::{BTreeMap, HashSet};
-use std::net::IpAddr;
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
-use nkd_contract::{Plan, Role, paths};
+use nkd_contract::{Role, paths};
 use serde_json::{Value, json};
 
 use crate::compiled::Compiled;
@@ -21,36 +21,12 @@ use crate::parallel;
 use nkd_document::Diagnostics;
 use nkd_document::yaml;
 use nkd_model::version::Version;
+use nodes::{DecodedCluster, first_document, read};
 
-/// A node as its Ignition config says it is.
-struct DecodedNode {
-    plan: Plan,
-    files: BTreeMap<String, String>,
-    /// Files that others than root may read.
-    readable: HashSet<String>,
-    /// What the user has a part in.
-    of_user: HashSet<String>,
-    kubeadm: Vec<Value>,
-}
-
-impl DecodedNode {
-    /// What nkd alone has written; keys the user brings for something else are not the cluster's.
-    fn own_files(&self) -> impl Iterator<Item = (&String, &String)> {
-        let files = self.files.iter();
-        files.filter(|(path, _)| !self.of_user.contains(*path))
-    }
-}
-
-/// The cluster as its configs say it is.
-struct DecodedCluster {
-    nodes: Vec<DecodedNode>,
-    kubeconfig: Value,
-}
-
-/// What every PEM private key has, of whatever kind; the second way in JSON.
+/// A text in every PEM private key, and the same text in JSON.
 const PRIVATE_KEY: [&str; 2] = ["PRIVATE KEY-----\n", "PRIVATE KEY-----\\n"];
-/// What files with secrets have, as nkd writes them. Each has something that neither PEM's base64
-/// nor a URL or name of the user's can have.
+/// Texts in the files with secrets that nkd writes. Each has a part that cannot be in the base64 of PEM,
+/// or in a URL or name of the user.
 const SECRET_SIGNS: [&str; 7] = [
     PRIVATE_KEY[0],
     PRIVATE_KEY[1],
@@ -94,7 +70,7 @@ pub fn rules() -> impl Iterator<Item = &'static str> {
     RULES.iter().map(|(name, _)| *name)
 }
 
-/// Proves the compiled cluster; the error names the rule that fails.
+/// Checks all rules for the compiled cluster. The error names the rule that fails.
 pub fn prove(compiled: &Compiled) -> Result<()> {
     let nodes = parallel::map(&compiled.nodes, |node| {
         let of_user = node.places.keys().cloned().collect();
@@ -102,125 +78,18 @@ pub fn prove(compiled: &Compiled) -> Result<()> {
     });
     let nodes = nodes.into_iter().collect::<Result<_>>()?;
     let kubeconfig = first_document(&compiled.kubeconfig)?;
-    let cluster = DecodedCluster { nodes, kubeconfig };
+    let cluster = DecodedCluster {
+        nodes,
+        kubeconfig,
+        kubernetes_images: compiled.cluster.kubernetes_images.clone(),
+    };
     for (name, rule) in RULES {
         rule(&cluster).with_context(|| format!("rule {name}"))?;
     }
     Ok(())
 }
 
-fn read(ignition: &str, of_user: HashSet<String>) -> Result<DecodedNode> {
-    let (_, warnings) = ignition_config::Config::parse_str(ignition)?;
-    ensure!(warnings.is_empty(), "Ignition would warn: {warnings:?}");
-    let config: Value = serde_json::from_str(ignition)?;
-    let mut files = BTreeMap::new();
-    let mut readable = HashSet::new();
-    for file in config["storage"]["files"].as_array().into_iter().flatten() {
-        let path = file["path"].as_str().context("a file without path")?;
-        let contents = &file["contents"];
-        let source = contents["source"].as_str().unwrap_or_default();
-        let compression = contents["compression"].as_str().unwrap_or_default();
-        let bytes = nkd_ignition::decode(source, compression).unwrap_or_default();
-        // What is fetched or isn't text is the user's: no rule is about its content.
-        let text = String::from_utf8(bytes).unwrap_or_default();
-        // Without a mode Ignition makes it 0644.
-        if file["mode"].as_u64().unwrap_or(0o644) & 0o077 != 0 {
-            readable.insert(path.to_owned());
-        }
-        let earlier = files.insert(path.to_owned(), text);
-        ensure!(earlier.is_none(), "duplicate path {path}");
-    }
-    let file = |path: &str| files.get(path).with_context(|| format!("no {path}"));
-    let plan = Plan::parse(file(paths::PLAN)?.as_bytes())?;
-    let kubeadm = yaml::fragment(file(paths::KUBEADM)?)?;
-    Ok(DecodedNode {
-        plan,
-        files,
-        readable,
-        of_user,
-        kubeadm,
-    })
-}
-
-fn first_document(text: &str) -> Result<Value> {
-    yaml::fragment(text)?
-        .into_iter()
-        .next()
-        .context("an empty document")
-}
-
-impl DecodedNode {
-    fn document(&self, kind: &str) -> Result<&Value> {
-        let mut documents = self.kubeadm.iter();
-        let document = documents.find(|document| document["kind"] == kind);
-        document.with_context(|| format!("{} has no {kind}", self.plan.node))
-    }
-
-    fn is_init(&self) -> bool {
-        self.plan.role == Role::Init
-    }
-
-    /// The cluster's endpoint without its port.
-    fn endpoint_host(&self) -> Result<&str> {
-        let host = self.plan.endpoint.rsplit_once(':');
-        let (host, _) = host.context("endpoint without port")?;
-        Ok(host.trim_matches(['[', ']']))
-    }
-
-    /// The static pods that are delivered.
-    fn manifests(&self) -> Result<Vec<Value>> {
-        let all = self.files.iter();
-        all.filter(|(path, _)| path.starts_with(paths::MANIFESTS))
-            .map(|(_, text)| first_document(text))
-            .collect()
-    }
-
-    /// What this node's own kubeadm is told to do.
-    fn configuration(&self) -> Result<&Value> {
-        self.document(if self.is_init() {
-            "InitConfiguration"
-        } else {
-            "JoinConfiguration"
-        })
-    }
-
-    fn registration(&self) -> Result<&Value> {
-        Ok(&self.configuration()?["nodeRegistration"])
-    }
-
-    /// An argument of kubelet, in both of the forms arguments have.
-    fn kubelet_arg(&self, name: &str) -> Result<Option<&str>> {
-        let args = &self.registration()?["kubeletExtraArgs"];
-        let mut listed = args.as_array().into_iter().flatten();
-        let arg = listed.find(|arg| arg["name"] == name);
-        let value = arg.map_or(&args[name], |arg| &arg["value"]);
-        Ok(value.as_str())
-    }
-
-    /// The addresses kubelet is told to use.
-    fn addresses(&self) -> Result<Vec<IpAddr>> {
-        let node_ip = self.kubelet_arg("node-ip")?;
-        let node_ip = node_ip.with_context(|| format!("{} has no node-ip", self.plan.node))?;
-        let parsed = node_ip.split(',').map(str::parse);
-        Ok(parsed.collect::<Result<_, _>>()?)
-    }
-}
-
-impl DecodedCluster {
-    fn init(&self) -> Result<&DecodedNode> {
-        self.nodes
-            .iter()
-            .find(|node| node.is_init())
-            .context("no init node")
-    }
-
-    fn control_planes(&self) -> impl Iterator<Item = &DecodedNode> {
-        let nodes = self.nodes.iter();
-        nodes.filter(|node| node.plan.role != Role::JoinWorker)
-    }
-}
-
-/// No plan has a key that no agent reads: each would ignore it.
+/// No plan has a key that no agent reads, because every agent would ignore it.
 fn plans_read_whole(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let name = &node.plan.node;
@@ -254,7 +123,7 @@ fn unique_names_and_addresses(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// What nodes and the administrator trust is what signs on the init node.
+/// Nodes and the administrator trust the authority that signs on the init node.
 fn one_authority(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let authority = init
@@ -283,8 +152,8 @@ fn one_authority(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// Every joining node has a token that the init node makes, and kubeadm takes it from the file that
-/// the agent writes.
+/// Every joining node has a token that the init node creates, and kubeadm reads it from the file that the
+/// agent writes.
 fn token_known(cluster: &DecodedCluster) -> Result<()> {
     let known = &cluster.init()?.document("InitConfiguration")?["bootstrapTokens"];
     for node in cluster.nodes.iter().filter(|node| !node.is_init()) {
@@ -361,7 +230,7 @@ fn no_keys_on_workers(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// Keys, tokens and whatever else nkd delivers that is secret is root's alone.
+/// Only root can read the keys, tokens and other secrets that nkd delivers.
 fn secrets_private(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         for (path, content) in node.own_files() {
@@ -378,7 +247,7 @@ fn secrets_private(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// kubeadm's preflight refuses files it wants to write itself.
+/// No file is delivered that kubeadm writes itself, because its preflight checks would fail.
 fn kubernetes_pki_untouched(cluster: &DecodedCluster) -> Result<()> {
     for path in cluster.nodes.iter().flat_map(|node| node.files.keys()) {
         ensure!(
@@ -429,7 +298,7 @@ fn plan_agrees_with_kubeadm(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// Each node's plan has all that its role runs, and what the cluster's manifests name.
+/// Each plan has all images that its role runs, and all images in the cluster's manifests.
 fn images_complete(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let configuration = init.document("ClusterConfiguration")?;
@@ -441,10 +310,10 @@ fn images_complete(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let version = Version::parse(&node.plan.kubernetes_version);
         let version = version.map_err(|problem| anyhow!(problem))?;
-        let configured = Configured::of(configuration, version);
+        let configured = Configured::of(configuration, version, &cluster.kubernetes_images);
         let mut needed = match node.plan.role {
-            Role::JoinWorker => images::worker(&configured),
-            Role::Init | Role::JoinControlPlane => images::control_plane(&configured),
+            Role::JoinWorker => configured.worker(),
+            Role::Init | Role::JoinControlPlane => configured.control_plane(),
         };
         for pod in node.manifests()? {
             let containers = pod["spec"]["containers"].as_array();
@@ -472,11 +341,11 @@ fn images_complete(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// The images that a manifest names.
+/// The images in a manifest.
 fn images_named_by(manifest: &str) -> HashSet<String> {
     let mut scratch = Diagnostics::new();
     let source = scratch.add(Path::new(""), manifest.to_owned());
-    let documents = yaml::documents(source, &mut scratch);
+    let documents = yaml::documents(source, &mut scratch).unwrap_or_default();
     documents
         .iter()
         .flat_map(images::manifest::images)

@@ -1,20 +1,20 @@
-//! Rules about the container runtime. A file that the user has overridden is the user's word.
+//! Rules about the container runtime. They do not apply to files that the user has overridden.
 //!
-//! Where files are comes from [`crate::runtime`]. What is in them is read here anew, without the code that
-//! wrote them, so that a mistake there is found.
+//! The paths of the files come from [`crate::runtime`]. Their contents are parsed with separate code, so
+//! that a mistake in the code that wrote them is detected.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nkd_contract::{ImageSource, Runtime};
 use serde_json::Value;
 
-use super::{DecodedCluster, DecodedNode};
+use super::nodes::{DecodedCluster, DecodedNode};
 use crate::kubeadm::{PATCHES, STATIC_PODS};
 use crate::node::PROXY_DROPIN;
 use crate::runtime::{config_file, crio, docker, sandbox_file};
 use nkd_document::yaml;
 use nkd_model::version::Version;
 
-/// kubelet, kubeadm and the runtime mean the same socket and the same cgroups.
+/// kubelet, kubeadm and the runtime use the same socket and the same cgroup driver.
 pub(super) fn agrees(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
     let kubelet = &init.document("KubeletConfiguration")?["cgroupDriver"];
@@ -43,7 +43,7 @@ pub(super) fn agrees(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// The image that holds a pod together is one of the plan's: it is there before the first pod is.
+/// The sandbox image is in the plan, so that the node has it before the first pod starts.
 pub(super) fn has_sandbox_image(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let Some(image) = sandbox_image(node)? else {
@@ -60,8 +60,8 @@ pub(super) fn has_sandbox_image(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// Where units fetch through a proxy, the proxy is used neither for the API nor for any of the node's own
-/// addresses: kubelet would ask the proxy for its own control plane.
+/// If units use a proxy, they do not use it for the API or for the node's own addresses. Otherwise
+/// kubelet would connect to its own control plane through the proxy.
 pub(super) fn proxy_spares_node(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let mut spared = vec![node.endpoint_host()?.to_owned()];
@@ -84,8 +84,8 @@ pub(super) fn proxy_spares_node(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// Where nothing is ever pulled, kubelet's garbage collection removes none of the plan's images, unless
-/// the user wants it to. What containerd pins, only the node shows.
+/// If nodes pull no images, kubelet's garbage collection does not remove the images of the plan, unless
+/// the user has configured it. With containerd, the pins exist only on the node, so they are not checked.
 pub(super) fn keeps_images(cluster: &DecodedCluster) -> Result<()> {
     let collects =
         &cluster.init()?.document("KubeletConfiguration")?["imageGCHighThresholdPercent"];
@@ -109,7 +109,7 @@ pub(super) fn keeps_images(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// kubeadm takes the patches that a node has of nkd.
+/// kubeadm reads the patches that nkd delivers to a node.
 pub(super) fn takes_patches(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let name = &node.plan.node;
@@ -128,7 +128,7 @@ pub(super) fn takes_patches(cluster: &DecodedCluster) -> Result<()> {
     Ok(())
 }
 
-/// Where SELinux separates containers, the control plane's own reach the files of the host.
+/// If SELinux separates containers, the containers of the control plane can access the files of the host.
 pub(super) fn separates_containers(cluster: &DecodedCluster) -> Result<()> {
     for node in cluster.control_planes() {
         if !separates(node)? {
@@ -157,7 +157,8 @@ fn reaches_host(pods: &[Value]) -> bool {
     pods.iter().all(kind) && !pods.is_empty()
 }
 
-/// Whether nkd has the runtime separate containers. What the user's own file says nobody knows.
+/// Whether nkd's configuration makes the runtime separate containers; `None` if the user has overridden
+/// the file.
 fn separates(node: &DecodedNode) -> Result<bool> {
     let runtime = node.plan.runtime;
     if runtime == Runtime::Crio {

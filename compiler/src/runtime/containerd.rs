@@ -8,11 +8,11 @@ use super::registries;
 use crate::config::{Config, PRIVATE, PUBLIC};
 use crate::fragments;
 use nkd_model::version::Version;
-use nkd_model::{Cluster, Registry, server};
+use nkd_model::{Cluster, Registry, server, server_host};
 
-/// The file in which nkd configures it.
+/// The configuration file that nkd writes.
 pub const CONFIG: &str = "/etc/containerd/config.toml";
-/// One directory for each registry.
+/// The directory with one subdirectory for each registry.
 const REGISTRIES: &str = "/etc/containerd/certs.d";
 
 pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> Result<()> {
@@ -41,17 +41,16 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> R
     Ok(())
 }
 
-/// Credentials by host, which containerd 1 shows to the servers of tokens that registries name (Docker Hub's and
-/// GHCR's among them). It sends a header to registries alone. containerd 2 sends it to both, and calls this
-/// deprecated.
+/// Credentials by host, which containerd 1 sends to the token servers of registries, such as those of
+/// Docker Hub and GHCR. containerd 1 sends a header to registries only. containerd 2 sends the header to
+/// both, and deprecates these credentials.
 fn credentials(cluster: &Cluster) -> String {
     if !takes_version_1(cluster.version) {
         return String::new();
     }
     let mut text = String::new();
     for (host, credentials) in registries::credentials_by_host(cluster) {
-        let server = server(host);
-        let host = server.trim_start_matches("https://");
+        let host = server_host(host);
         let credentials = credentials.expose();
         let _ = write!(
             text,
@@ -62,12 +61,12 @@ fn credentials(cluster: &Cluster) -> String {
     text
 }
 
-/// Whether kubelet takes a containerd before 2.0 (1.35 is the last release that does).
+/// Whether kubelet supports containerd before 2.0 (1.35 is the last such release).
 const fn takes_version_1(kubernetes: Version) -> bool {
     kubernetes.minor < 36
 }
 
-/// How one registry is reached, and its mirrors.
+/// The settings of one registry and its mirrors.
 fn hosts(config: &mut Config, registry: &Registry) {
     let directory = format!("{REGISTRIES}/{}", registry.host);
     let mut hosts = format!("server = \"{}\"\n", server(&registry.host));

@@ -12,15 +12,16 @@ use crate::fragments;
 use nkd_model::Cluster;
 use nkd_model::version::Version;
 
-/// The file in which nkd configures it.
+/// The configuration file that nkd writes.
 pub const CONFIG: &str = "/etc/crio/crio.conf.d/90-nkd.conf";
 const CREDENTIALS: &str = "/etc/crio/nkd-auth.json";
 /// The images that CRI-O pins.
 pub const PINNED: &str = "/etc/crio/crio.conf.d/91-nkd-pinned.conf";
-/// CRI-O's separation of containers.
+/// The file with CRI-O's setting for separating containers.
 pub const SELINUX: &str = "/etc/crio/crio.conf.d/92-nkd-selinux.conf";
 
-/// Whether its configuration has a list of pinned images: since 1.28, and CRI-O has Kubernetes' numbers.
+/// Whether CRI-O supports a list of pinned images, which it does since 1.28. CRI-O has the version
+/// numbers of Kubernetes.
 pub(super) const fn pins_images(version: Version) -> bool {
     version.minor >= 28
 }
@@ -64,7 +65,7 @@ pub(super) fn files(
             let _ = write!(
                 mirrors,
                 "[[registry.mirror]]\nlocation = \"{location}\"\ninsecure = {}\n",
-                mirror.url.starts_with("http://")
+                !mirror.url.is_https()
             );
         }
     }

@@ -9,17 +9,17 @@ use crate::config::{Config, PUBLIC};
 use crate::fragments;
 use nkd_model::Cluster;
 
-/// The file in which nkd configures it.
+/// The configuration file that nkd writes.
 pub const CONFIG: &str = "/etc/docker/daemon.json";
-/// How cri-dockerd is started.
+/// The drop-in that sets the arguments of cri-dockerd.
 pub const CRI_DOCKERD: &str = "/etc/systemd/system/cri-docker.service.d/10-nkd.conf";
-/// kubelet's argument for the sandbox image, where its own dockershim makes the sandboxes.
+/// kubelet's argument for the sandbox image, which its dockershim uses.
 pub const SANDBOX_ARGUMENT: &str = "pod-infra-container-image";
 
 pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> Result<()> {
     let mut daemon: Value = serde_json::from_str(fragments::DOCKER)?;
     let mirrors: Vec<_> = registries::mirrors(cluster)
-        .map(|mirror| &mirror.url)
+        .map(|mirror| mirror.url.as_str())
         .collect();
     if !mirrors.is_empty() {
         daemon["registry-mirrors"] = json!(mirrors);

@@ -10,17 +10,17 @@ use crate::fragments;
 use nkd_model::Cluster;
 use nkd_model::version::Version;
 
-/// The file in which nkd configures it.
+/// The configuration file that nkd writes.
 pub const CONFIG: &str = "/etc/isulad/daemon.json";
 
-/// Whether iSulad speaks CRI's v1, which Kubernetes needs from 1.26 (changelog 1.26, "CRI
-/// v1alpha2 removed"). It came with iSulad 2.1.5, as did systemd's cgroups; older ones have
-/// neither, and pass over what they don't know.
+/// Whether iSulad must support CRI v1, which Kubernetes requires from 1.26 on (changelog 1.26, "CRI
+/// v1alpha2 removed"). iSulad 2.1.5 added CRI v1 and the cgroup driver of systemd. Older versions have
+/// neither, and ignore unknown keys.
 const fn has_cri_v1(version: Version) -> bool {
     version.minor >= 26
 }
 
-/// Its cgroup driver, and so kubelet's.
+/// The cgroup driver of iSulad and kubelet.
 pub(super) const fn cgroup_driver(version: Version) -> &'static str {
     if has_cri_v1(version) {
         "systemd"
@@ -37,7 +37,7 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> R
     ];
     fragments::fill_document(&mut daemon, &values)?;
     // For images without a registry in their name; without any, iSulad can't pull those at all.
-    let mirrors = registries::mirrors(cluster).map(|mirror| &*mirror.url);
+    let mirrors = registries::mirrors(cluster).map(|mirror| mirror.url.as_str());
     daemon["registry-mirrors"] = mirrors.chain(["docker.io"]).collect();
     if has_cri_v1(cluster.version) {
         daemon["enable-cri-v1"] = json!(true);

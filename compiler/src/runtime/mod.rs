@@ -1,6 +1,6 @@
-//! What is particular to each container runtime: its files and how nkd fills them, what it can do in
-//! which version, and how it knows images. One file for each. Units and sockets are what the agent needs
-//! too, so they are [`Runtime`]'s.
+//! The differences between the container runtimes: their files and contents, the features of their
+//! versions, and how they identify images. Each runtime has one file. Units and sockets are in
+//! [`Runtime`], because the agent needs them too.
 
 pub mod containerd;
 pub mod crio;
@@ -18,7 +18,7 @@ use nkd_model::{Cluster, Node};
 /// Adds the files of a node's runtime to its config; `images` are those of the node's plan.
 ///
 /// # Errors
-/// When a fragment can't be filled.
+/// A fragment cannot be filled.
 pub fn files(config: &mut Config, cluster: &Cluster, node: &Node, images: &Images) -> Result<()> {
     let separate = node.os.container_separation.is_some();
     match cluster.runtime {
@@ -32,7 +32,7 @@ pub fn files(config: &mut Config, cluster: &Cluster, node: &Node, images: &Image
     }
 }
 
-/// The path of the file in which nkd configures a runtime.
+/// The path of the configuration file that nkd writes for a runtime.
 pub const fn config_file(runtime: Runtime) -> &'static str {
     match runtime {
         Runtime::Containerd => containerd::CONFIG,
@@ -42,8 +42,8 @@ pub const fn config_file(runtime: Runtime) -> &'static str {
     }
 }
 
-/// The path of the file in which nkd names the sandbox image to a runtime. dockershim has none: it is a
-/// part of kubelet, which takes [`docker::SANDBOX_ARGUMENT`].
+/// The path of the file in which nkd sets the sandbox image of a runtime. dockershim has no such file: it
+/// is a part of kubelet, whose argument is [`docker::SANDBOX_ARGUMENT`].
 pub const fn sandbox_file(runtime: Runtime) -> Option<&'static str> {
     match runtime {
         Runtime::Docker => None,
@@ -60,8 +60,8 @@ pub const fn cgroup_driver(cluster: &Cluster) -> &'static str {
     }
 }
 
-/// Whether images of the nodes' plans are kept by being pinned. containerd reads the agent's label,
-/// CRI-O its own configuration. No other runtime can pin an image.
+/// Whether the images of the plan are pinned. containerd reads the label that the agent sets, CRI-O reads
+/// its configuration. No other runtime can pin images.
 pub const fn pins_images(cluster: &Cluster) -> bool {
     let version = cluster.version;
     version.keeps_pinned_images()
@@ -72,7 +72,7 @@ pub const fn pins_images(cluster: &Cluster) -> bool {
         }
 }
 
-/// Whether kubelet alone has credentials for registries, and neither kubeadm nor the runtime.
+/// Whether only kubelet has credentials for registries, and not kubeadm and the runtime.
 pub fn only_kubelet_authenticates(cluster: &Cluster) -> bool {
     let by_kubelet = match cluster.runtime {
         Runtime::Containerd | Runtime::Crio => false,
@@ -82,7 +82,23 @@ pub fn only_kubelet_authenticates(cluster: &Cluster) -> bool {
     by_kubelet && registries.any(|registry| registry.access.credentials.is_some())
 }
 
-/// The digest by which a runtime knows an image.
+/// Whether a runtime pulls the sandbox image itself, without the credentials that kubelet has.
+pub const fn pulls_sandbox_itself(runtime: Runtime) -> bool {
+    match runtime {
+        Runtime::Isulad | Runtime::CriDockerd => true,
+        Runtime::Containerd | Runtime::Crio | Runtime::Docker => false,
+    }
+}
+
+/// Whether a runtime has mirrors only for Docker Hub, and there neither paths nor credentials.
+pub const fn mirrors_only_docker_hub(runtime: Runtime) -> bool {
+    match runtime {
+        Runtime::Isulad | Runtime::Docker | Runtime::CriDockerd => true,
+        Runtime::Containerd | Runtime::Crio => false,
+    }
+}
+
+/// The digest by which a runtime identifies an image.
 pub const fn known_by(image: &Image, runtime: Runtime) -> &Digest {
     match runtime {
         Runtime::Containerd => &image.manifest.digest,

@@ -1,4 +1,4 @@
-//! What several runtimes have in common about registries.
+//! The settings of registries that several runtimes have in common.
 
 use std::collections::BTreeMap;
 use std::iter;
@@ -10,10 +10,11 @@ use crate::config::{Config, PRIVATE, PUBLIC};
 use crate::fragments;
 use nkd_model::{Access, Cluster, DOCKER_HUB, Mirror, Secret};
 
-/// Where kubelet finds credentials. Not its own directory, which a reset of kubeadm empties.
+/// The directory in which kubelet finds credentials. It is not kubelet's data directory, which `kubeadm
+/// reset` empties.
 const CREDENTIALS: &str = "/etc/nkd/registries";
 
-/// Docker's mirrors, the only ones some runtimes know.
+/// The mirrors of Docker Hub, the only mirrors that some runtimes support.
 pub(super) fn mirrors(cluster: &Cluster) -> impl Iterator<Item = &Mirror> {
     let hub = cluster
         .registries
@@ -31,7 +32,7 @@ fn hosts(cluster: &Cluster) -> impl Iterator<Item = (&str, &Access)> {
     })
 }
 
-/// A directory for each registry, with the authorities to trust there.
+/// Adds a directory for each registry, with the authorities that the runtime trusts for it.
 pub(super) fn certificates(config: &mut Config, cluster: &Cluster, root: &str) {
     let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (host, access) in hosts(cluster) {
@@ -61,7 +62,8 @@ pub(super) fn credentials_by_host(cluster: &Cluster) -> BTreeMap<&str, &Secret> 
     all.collect()
 }
 
-/// A file of credentials as Docker's client began it; `key` says how it calls a registry.
+/// A file with credentials in the format of Docker's client. `key` returns the name of a registry in this
+/// file.
 pub(super) fn credentials(cluster: &Cluster, key: fn(&str) -> &str) -> Result<String> {
     let by_host = credentials_by_host(cluster).into_iter();
     let auths: BTreeMap<_, _> = by_host
@@ -71,7 +73,8 @@ pub(super) fn credentials(cluster: &Cluster, key: fn(&str) -> &str) -> Result<St
     Ok(serde_json::to_string_pretty(&file)? + "\n")
 }
 
-/// Credentials for a runtime that has none of its own: kubelet hands them to it with each pull.
+/// Adds credentials for a runtime that has no file for them. kubelet passes the credentials to it with
+/// each pull.
 pub(super) fn for_kubelet(config: &mut Config, cluster: &Cluster) -> Result<()> {
     if credentials_by_host(cluster).is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What the agent costs: boot to Ready with it, against a shell script that does the same steps.
+//! The cost of the agent: compares a boot to Ready with a shell script that does the same steps.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,22 +12,22 @@ use testbed::by_hand::{instead_of_nkd, median};
 use testbed::scenario::Scenario;
 use testbed::usage::{Process, Usage, WORKER};
 
-/// How long a control plane may take at most.
+/// The time limit for a control plane.
 const PATIENCE: Duration = Duration::from_secs(300);
 const TICK: Duration = Duration::from_millis(50);
 
-/// Boots the demo's control plane with nkd-agent and with a shell script, by turns, and compares
-/// how long each takes until the node is Ready.
+/// Boots the demo's control plane alternately with nkd-agent and with a shell script, and compares the
+/// times until the node is Ready.
 #[derive(Debug, Parser)]
 struct Options {
-    /// How often each is booted.
+    /// Number of boots with each.
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// Keeps the journal of each boot in this directory, which has to be there: `1-agent.log` and
-    /// so on, with the host's monotonic seconds.
+    /// Keep the journal of each boot in this existing directory: `1-agent.log` and so on, with the host's
+    /// monotonic seconds.
     #[arg(long)]
     journals: Option<PathBuf>,
-    /// Boots with this agent as well, such as one of an earlier commit.
+    /// Also boot with this agent, such as one of an earlier commit.
     #[arg(long, value_name = "FILE")]
     other_agent: Option<PathBuf>,
 }

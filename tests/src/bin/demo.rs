@@ -1,4 +1,4 @@
-//! `cargo demo`: a cluster from power-on to Ready, before your eyes.
+//! `cargo demo`: shows a cluster from power-on to Ready.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
@@ -16,8 +16,8 @@ use testbed::programs::workspace;
 use testbed::requirements::{self, Purpose};
 use testbed::{Cache, CallbackReceiver, Kubernetes, Lab, Machine, OsImage, Programs};
 
-/// Compiles examples/demo, boots its control plane and its worker from the compiled files alone,
-/// and shows both becoming Ready.
+/// Compiles examples/demo, boots its control plane and its worker from nothing but the compiled files,
+/// and shows how both become Ready.
 #[derive(Debug, Parser)]
 #[command(name = "cargo demo")]
 struct Options {
@@ -29,9 +29,9 @@ struct Options {
     keep: bool,
 }
 
-/// How long a cluster may take; it takes about a minute on two cores.
+/// The time limit for a cluster, which takes about a minute on two cores.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
-/// How long a machine may take to be there at all.
+/// The time limit for starting a machine.
 const BOOT: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
@@ -99,7 +99,7 @@ fn demo(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Powers the machines on and shows what they report until all are Ready; says how long it took.
+/// Powers the machines on, shows what they report until all are Ready, and returns how long that took.
 fn watch(machines: &[Machine], callbacks: &CallbackReceiver) -> Result<Duration> {
     let start = Instant::now();
     let mut board = Board::new(machines, start);
@@ -129,7 +129,7 @@ fn watch(machines: &[Machine], callbacks: &CallbackReceiver) -> Result<Duration>
     })
 }
 
-/// A line per node that says how far it is; where there is no terminal, a line per event.
+/// Shows the progress of each node in one line. Without a terminal, prints one line per event.
 struct Board {
     nodes: BTreeMap<String, (NodeStatus, ProgressBar)>,
     shown: usize,

@@ -1,5 +1,5 @@
-//! What many waiting nodes cost the API server: the gate of nkd-agent, against one that asks once a second
-//! over new connections and joins at once.
+//! The cost of many waiting nodes for the API server: compares the gate of nkd-agent with an earlier one,
+//! which sends a request per second over new connections and joins at once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,34 +26,34 @@ use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Within this time the nodes begin to wait, and so long they have done so before anything is measured.
+/// The nodes begin to wait within this time, and wait for this time before the measurement begins.
 const SETTLE: Duration = Duration::from_secs(10);
-/// Where event logs cost no disk.
+/// A directory in memory, for event logs.
 const MEMORY: &str = "/dev/shm";
 const STACK: usize = 1 << 20;
-/// How often the administrator asks a busy API server.
+/// How often the administrator repeats a request to a busy API server.
 const TRIES: u32 = 12;
 
-/// Boots the demo's control plane, has simulated nodes wait for it in one process, opens the gate, and
+/// Boots the demo's control plane, lets simulated nodes wait for it in one process, opens the gate, and
 /// compares both ways of waiting in one run.
 #[derive(Debug, Parser)]
 struct Options {
     #[command(subcommand)]
     command: Option<Command>,
-    /// How many nodes wait.
+    /// Number of nodes that wait.
     #[arg(long, default_value_t = 1000)]
     count: u64,
-    /// For how many seconds they are measured while they wait.
+    /// Seconds of measurement while the nodes wait.
     #[arg(long, default_value_t = 20)]
     before: u64,
-    /// For how many seconds after the gate has opened.
+    /// Seconds of measurement after the gate has opened.
     #[arg(long, default_value_t = 60)]
     after: u64,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Are the nodes; the program starts itself with this in the lab's network.
+    /// Run the nodes. The program starts itself with this command in the lab's network.
     #[command(hide = true)]
     Nodes {
         kind: GateKind,
@@ -66,8 +66,8 @@ enum Command {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum GateKind {
-    /// Simulated: asks without a token, once a second, over a new connection each time, and joins at
-    /// once, as nkd-agent did.
+    /// Simulated nodes that do what an earlier nkd-agent did: send a request without a token once per
+    /// second, each over a new connection, and join at once.
     Old,
     /// nkd-agent's own stage `gate`, in a thread for each node.
     New,
@@ -89,16 +89,16 @@ fn main() -> Result<()> {
 
 // ---- The nodes ----
 
-/// What became of a node.
+/// The outcome of a node.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Joined {
     /// When it began to join, in milliseconds of Unix time.
     at: u64,
-    /// How long its join's reads took, in milliseconds.
+    /// How long the reads of its join took, in milliseconds.
     took: u64,
 }
 
-/// Runs the nodes for a time, then prints what became of those that have joined.
+/// Runs the nodes for some time, and then prints the outcome of those that have joined.
 fn nodes(kind: GateKind, count: u64, time: Duration, plan: &Path, token: &str) -> Result<()> {
     let plan = Plan::parse(&fs::read(plan)?)?;
     let directory = tempfile::tempdir_in(MEMORY)?;
@@ -186,7 +186,7 @@ fn old_gate(plan: &Plan) {
     }
 }
 
-/// Simulated: what `kubeadm join` reads before it does anything.
+/// The simulated reads of `kubeadm join` before it changes anything.
 fn join(plan: &Plan, token: &str) {
     let agent = agent(plan);
     let version = plan.kubernetes_version.trim_start_matches('v');
@@ -225,7 +225,7 @@ fn agent(plan: &Plan) -> Agent {
 
 // ---- The measurement ----
 
-/// What was used or done up to a moment.
+/// Counters at a moment.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     at: Instant,
@@ -233,7 +233,7 @@ struct Sample {
     processor: Duration,
     /// Requests that it has authenticated or refused.
     requests: f64,
-    /// Connections that were opened to it from beside the machine, each with a TLS handshake.
+    /// Connections to it from outside of the machine, each with a TLS handshake.
     connections: f64,
 }
 
@@ -264,14 +264,14 @@ impl Rates {
     }
 }
 
-/// A cluster of one control plane, whose gate can be closed.
+/// A control plane whose gate can be closed.
 struct GateBench {
     scenario: Scenario,
     cluster: Cluster,
     control_plane: Machine,
     plan: PathBuf,
     token: String,
-    /// What the gate is made of, as manifests.
+    /// The objects for which the gates wait, as manifests.
     gate: PathBuf,
 }
 
@@ -330,7 +330,7 @@ impl GateBench {
         Ok(bench)
     }
 
-    /// What the old gate waits for, and the new one, as words for kubectl.
+    /// The objects for which the old and the new gate wait, as arguments for kubectl.
     fn made_of(&self) -> [[String; 4]; 2] {
         let id = self.token.split('.').next().unwrap_or_default();
         let token = format!("bootstrap-token-{id}");
@@ -342,7 +342,7 @@ impl GateBench {
         .map(|words| words.map(str::to_owned))
     }
 
-    /// Asks again where a busy API server is too slow for the first time.
+    /// Repeats a request if a busy API server is too slow.
     fn kubectl<W: AsRef<str>>(&self, words: &[W]) -> Result<String> {
         let words: Vec<_> = words.iter().map(AsRef::as_ref).collect();
         let Self {

@@ -1,4 +1,4 @@
-//! Boots one machine without the product and holds it until it is interrupted, to look around.
+//! Boots one machine without nkd, and keeps it running until the command is interrupted.
 
 use std::io::Write;
 

@@ -1,5 +1,5 @@
-//! What loading a bundle takes: the stage `images`, against a shell script over the archives that the
-//! bundle is made of.
+//! The time for loading a bundle: compares the stage `images` with a shell script that loads the archives
+//! from which the bundle was made.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,14 +21,15 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const TICK: Duration = Duration::from_millis(20);
 const BUNDLE: &str = "images.tar";
 
-/// Boots the demo's control plane with nkd-agent and with a shell script, by turns, and compares how
-/// long its images take, from a running containerd without any until all are there and pinned.
+/// Boots the demo's control plane alternately with nkd-agent and with a shell script, and compares how
+/// long its images take, from a running containerd without images until it has all of them and all are
+/// pinned.
 #[derive(Debug, Parser)]
 struct Options {
-    /// How often each is booted.
+    /// Number of boots with each.
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// Where the images are.
+    /// Source of the images.
     #[arg(long, value_enum, default_value_t = From::Image)]
     from: From,
 }

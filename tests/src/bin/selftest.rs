@@ -1,4 +1,4 @@
-//! `cargo selftest`: everything that is promised, proved on this machine.
+//! `cargo selftest`: runs all tests on this machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,8 +18,8 @@ use testbed::{aarch64, tools};
 
 /// Runs all tests: unit, golden, command line, contract, and real clusters in the testbed.
 ///
-/// Does its own set-up: Debian packages, Rust tools, and, the first time, a build of Kubernetes
-/// that is kept in the cache directory.
+/// Installs what it needs: Debian packages and Rust tools. The first run also builds Kubernetes, and
+/// keeps the result in the cache directory.
 #[derive(Debug, Parser)]
 #[command(name = "cargo selftest")]
 struct Options {
@@ -78,7 +78,7 @@ fn selftest(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What is promised but not shown by this run, and why.
+/// The tests that this run skips, with the reasons.
 fn not_run(options: &Options, cache: &Cache) -> Vec<(&'static str, &'static str)> {
     let mut not_run = vec![(
         "known vulnerabilities of dependencies",
@@ -104,7 +104,7 @@ fn not_run(options: &Options, cache: &Cache) -> Vec<(&'static str, &'static str)
     not_run
 }
 
-/// Builds all that is built once, so that no test pays for it.
+/// Builds everything that is built once, so that no test has to wait for it.
 fn prepare(cache: &Cache, kubernetes: Option<&Path>) -> Result<()> {
     let kubernetes = match kubernetes {
         Some(directory) => Kubernetes::from_directory(directory)?,
@@ -143,7 +143,7 @@ fn deny(cache: &Cache) -> Result<bool> {
         .current_dir(workspace()))
 }
 
-/// The bans that hold for the agent alone, which is the only root of this graph.
+/// Checks the bans on dependencies for the agent, which is the only root of this graph.
 fn deny_agent(cache: &Cache) -> Result<bool> {
     run(tools::deny(cache)?
         .args(["--log-level", "error"])
@@ -152,9 +152,9 @@ fn deny_agent(cache: &Cache) -> Result<bool> {
         .current_dir(workspace()))
 }
 
-/// Runs each fuzz target for a while. What it finds is in `fuzz/artifacts`; see `fuzz/README.md`.
-/// A short run tries much the same every time, so that it finds what a change has broken; new
-/// ground is for the long ones.
+/// Runs each fuzz target for some time. Inputs that fail are in `fuzz/artifacts`; see `fuzz/README.md`. A
+/// short run always has the same seed, so that it finds what a change has broken. The long runs search
+/// for new inputs.
 fn fuzz(cache: &Cache, long: bool) -> Result<bool> {
     let (seconds, seed) = if long { (300, 0) } else { (20, 1) };
     let mut passed = true;

@@ -1,4 +1,4 @@
-//! The operator's end of the callbacks: an HTTPS server that believes nothing it can't verify.
+//! The operator's receiver of callbacks: an HTTPS server that accepts only callbacks that it can verify.
 
 mod message;
 mod server;

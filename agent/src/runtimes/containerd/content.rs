@@ -1,13 +1,14 @@
-//! Writes large blobs directly into containerd's content store, a directory with a file for each blob that is
-//! named by its digest.
+//! Writes large blobs directly into containerd's content store, a directory with one file for each blob,
+//! whose name is the digest.
 //!
-//! An imported blob passes through `ctr`, gRPC and containerd, and each of them copies and hashes it. If the
-//! store already has a file with the blob's digest, containerd adds the blob to the namespace without receiving
-//! its bytes (containerd, `content_sharing_policy = "shared"`, the default). With any other policy, or if the file
-//! has been removed by then, `ctr` sends the bytes, so the result is the same.
+//! An imported blob is sent through `ctr`, gRPC and containerd, and each of them copies and hashes it. If
+//! the store already has a file with the blob's digest, containerd adds the blob to the namespace without
+//! receiving its bytes (containerd, `content_sharing_policy = "shared"`, the default). With any other
+//! policy, or if the file has been removed meanwhile, `ctr` sends the bytes, so the result is the same.
 //!
-//! A power cut or a crash must not leave half a blob under its digest, because containerd wouldn't check it. So
-//! the agent writes to a file without a name, verifies and syncs it, and only then gives it its name.
+//! A power cut or a crash must not leave an incomplete blob under its digest, because containerd would
+//! not check the blob. So the agent writes to a file without a name, verifies and syncs the file, and
+//! only then gives it its name.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, Permissions};
@@ -26,19 +27,19 @@ use super::super::{LOAD, RuntimeError};
 use super::ctr;
 use crate::system::{Input, Root, Running, attended};
 
-/// From which size on the agent writes a blob itself, in bytes. Each such blob needs a run of `ctr`, which takes
-/// longer than sending a smaller one.
+/// The size in bytes from which on the agent writes a blob itself. Each such blob requires a run of
+/// `ctr`, which takes longer than sending a smaller blob.
 const LARGE: u64 = 1 << 20;
-/// After how many bytes the file is synced, so that the last sync of a large blob is short.
+/// The number of bytes after which the file is synced, so that the last sync of a large blob is short.
 const SYNC: u64 = 32 << 20;
-/// Keeps a blob, and what its labels refer to, from containerd's garbage collector (containerd,
-/// docs/garbage-collection.md, "Garbage Collection Labels").
+/// The label that protects a blob, and the blobs to which its labels refer, from containerd's garbage
+/// collector (containerd, docs/garbage-collection.md, "Garbage Collection Labels").
 const GC_ROOT: &str = "containerd.io/gc.root=nkd";
 const GC_ROOT_FILTER: &str = r#"labels."containerd.io/gc.root"==nkd"#;
 const GC_REFERENCE: &str = "containerd.io/gc.ref.content";
 
-/// The content store of a running containerd. As long as this lives, the blobs it is made for are
-/// kept, though no image has them yet.
+/// The content store of a running containerd. As long as this value exists, containerd keeps the blobs
+/// for which it was created, although no image refers to them yet.
 #[derive(Debug)]
 pub(crate) struct ContentStore {
     machine: Root,
@@ -49,7 +50,7 @@ pub(crate) struct ContentStore {
     ingesting: Vec<(Digest, Running)>,
 }
 
-/// A blob that has no name yet, and is gone when this is.
+/// A file with a blob that has no name yet. It is deleted when this value is dropped.
 #[derive(Debug)]
 struct Coming {
     file: File,
@@ -57,8 +58,8 @@ struct Coming {
 }
 
 impl ContentStore {
-    /// The store, to be filled with the large ones of these blobs. `None` if there are none, or if
-    /// it isn't a directory that this process can write to.
+    /// The store for the large blobs among these. `None` if there are no large blobs, or if the store is
+    /// not a directory in which this process can write.
     pub(super) fn open(machine: &Root, blobs: &[Blob]) -> Option<Self> {
         let mut seen = HashSet::new();
         let mut is_new = |blob: &&Blob| Self::takes(blob) && seen.insert(blob.digest);
@@ -82,13 +83,15 @@ impl ContentStore {
             store.create()?;
             Ok(store)
         });
-        let why = |error: &RuntimeError| log::info!("large layers are sent to containerd: {error}");
+        let why = |error: &RuntimeError| {
+            log::info!("sending large layers to containerd instead of writing them: {error}");
+        };
         opened.inspect_err(why).ok()
     }
 
-    /// Makes the garbage collector's root. containerd has made the directory by then, if this is
-    /// its first blob. Until it has its label it may itself be collected, which happens right after
-    /// containerd's start, so a failure is worth another try.
+    /// Creates the root for the garbage collector. containerd then also creates the directory, if this is
+    /// its first blob. The garbage collector may remove the root before it has its label, which can
+    /// happen right after containerd's start. So the agent tries again after a failure.
     fn keep(&self, list: &str, blobs: &[&Blob]) -> Result<(), RuntimeError> {
         let root = Blob {
             digest: self.root,
@@ -108,19 +111,19 @@ impl ContentStore {
         Ok(labelled?)
     }
 
-    /// Whether a blob is to be given here.
+    /// Whether a blob belongs into the store.
     pub(crate) fn takes(blob: &Blob) -> bool {
         blob.size >= LARGE
     }
 
-    /// A blob comes.
+    /// Begins a blob.
     pub(crate) fn begin(&mut self) -> Result<(), RuntimeError> {
         let file = self.create()?;
         self.coming = Some(Coming { file, unsynced: 0 });
         Ok(())
     }
 
-    /// A file without a name.
+    /// Creates a file without a name.
     fn create(&self) -> Result<File, RuntimeError> {
         OpenOptions::new()
             .read(true)
@@ -130,7 +133,7 @@ impl ContentStore {
             .map_err(|error| self.failed(error))
     }
 
-    /// Bytes of it.
+    /// Adds bytes to the blob.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<(), RuntimeError> {
         let Some(coming) = &mut self.coming else {
             return Ok(());
@@ -139,10 +142,11 @@ impl ContentStore {
         written.map_err(|error| self.failed(error))
     }
 
-    /// The blob is whole, and its digest is right.
+    /// Ends the blob, which is complete and has the right digest.
     pub(crate) fn end(&mut self, blob: Blob) -> Result<(), RuntimeError> {
         let coming = self.coming.take();
-        let coming = coming.ok_or_else(|| RuntimeError::Internal(anyhow!("no blob is coming")))?;
+        let coming =
+            coming.ok_or_else(|| RuntimeError::Internal(anyhow!("no blob is expected")))?;
         let file = self.name(coming.file, blob);
         let file = file.map_err(|error| self.failed(error))?;
         let running = self.ingest(file, blob)?;
@@ -150,7 +154,7 @@ impl ContentStore {
         Ok(())
     }
 
-    /// The blobs that containerd has taken since the last call.
+    /// The blobs that containerd has registered since the last call.
     pub(crate) fn poll(&mut self) -> Result<Vec<Digest>, RuntimeError> {
         let mut there = Vec::new();
         for (digest, running) in &mut self.ingesting {
@@ -162,7 +166,7 @@ impl ContentStore {
         Ok(there)
     }
 
-    /// Makes containerd take a blob.
+    /// Makes containerd register a blob.
     fn ingest(&self, file: File, blob: Blob) -> Result<Running, RuntimeError> {
         let digest = blob.digest.to_string();
         let ingest = ctr(&self.machine).args(["content", "ingest"]);
@@ -175,7 +179,7 @@ impl ContentStore {
         Ok(running)
     }
 
-    /// Gives a file its name, as containerd would: not before its bytes are on the disk.
+    /// Gives a file its name after its bytes are on the disk, as containerd does.
     fn name(&self, mut file: File, blob: Blob) -> io::Result<File> {
         file.set_permissions(Permissions::from_mode(0o444))?;
         attended(|| file.sync_all())?;
@@ -214,7 +218,7 @@ impl Coming {
 }
 
 impl Drop for ContentStore {
-    /// containerd's garbage collector removes the blobs that no image has taken.
+    /// Removes the root. containerd's garbage collector then removes the blobs to which no image refers.
     fn drop(&mut self) {
         self.ingesting.clear();
         if let Err(error) = forget(&self.machine, &[self.root.to_string()]) {
@@ -223,7 +227,7 @@ impl Drop for ContentStore {
     }
 }
 
-/// Lets go what an earlier load has kept that was cut off.
+/// Removes the root of an earlier load that was interrupted.
 pub(super) fn forget_cut_off_loads(machine: &Root) -> Result<(), RuntimeError> {
     // All content is a line for each layer of each image, with its labels.
     let list = ["content", "list", "--quiet", GC_ROOT_FILTER];
@@ -262,7 +266,7 @@ fn directory(machine: &Root) -> Result<PathBuf, RuntimeError> {
     Ok(machine.path(root).join("blobs/sha256"))
 }
 
-/// A file in memory.
+/// Creates a file in memory.
 fn in_memory(text: &str) -> io::Result<File> {
     let mut file = File::from(memfd_create("gc-root", MFdFlags::MFD_CLOEXEC)?);
     file.write_all(text.as_bytes())?;

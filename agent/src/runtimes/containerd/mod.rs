@@ -17,15 +17,15 @@ pub(crate) use content::ContentStore;
 
 /// The namespace that CRI uses.
 const NAMESPACE: &str = "k8s.io";
-/// The file with containerd's own id. containerd writes it without syncing it, and answers no request while it
-/// is empty (containerd, `services/introspection`). If the file is missing, containerd makes another id.
+/// The file with containerd's own id. containerd does not sync this file, and answers no request if it is
+/// empty (containerd, `services/introspection`). If the file is missing, containerd creates another id.
 const ID: &str = "/var/lib/containerd/io.containerd.grpc.v1.introspection/uuid";
 
-/// The label that keeps an image from garbage collection (containerd, CRI plugin, "Image
-/// pinning").
+/// The label that protects an image from garbage collection (containerd, CRI plugin, "Image pinning").
 const PINNED: &str = "io.cri-containerd.pinned=pinned";
-/// Leases that expire, as those of imports do (containerd, docs/garbage-collection.md, "Garbage Collection
-/// Labels"). The CRI plugin of containerd 2 has one for each pod, which doesn't.
+/// The filter for leases with an expiry time, which the leases of imports have (containerd,
+/// docs/garbage-collection.md, "Garbage Collection Labels"). The CRI plugin of containerd 2 has a lease
+/// without an expiry time for each pod.
 const EXPIRE: &str = r#"labels."containerd.io/gc.expire""#;
 
 pub(super) struct Containerd;
@@ -107,8 +107,8 @@ impl ContainerdImages {
     }
 }
 
-/// Whether the CRI plugin has made a name by itself, for an image that has another: by its id, or by
-/// its digest in a repository.
+/// Whether a name was created by the CRI plugin in addition to an image's own name: the id of the image,
+/// or its digest in a repository.
 fn is_made_by_cri(name: &str) -> bool {
     name.starts_with("sha256:") || name.contains("@sha256:")
 }
@@ -136,9 +136,10 @@ impl ImageStore for ContainerdImages {
         ContentStore::open(&self.root, blobs)
     }
 
-    /// An import that was cut off leaves half-written blobs, held by its lease for a day and named
-    /// as in its archive, such as `layer.tar`. containerd would go on writing them from another
-    /// archive with the same names, and fail for good. Without their lease they are collected.
+    /// An interrupted import leaves incomplete blobs with the names of its archive, such as `layer.tar`,
+    /// which its lease keeps for a day. An import of another archive with the same names would continue
+    /// these blobs, and then every import would fail. Without the lease, the garbage collector removes
+    /// them.
     fn forget_cut_off_loads(&self) -> Result<(), RuntimeError> {
         content::forget_cut_off_loads(&self.root)?;
         let leases = ["leases", "list", "--quiet", EXPIRE];
@@ -165,7 +166,7 @@ impl ImageStore for ContainerdImages {
         Ok(())
     }
 
-    /// Through CRI: with the mirrors, credentials and proxy that the runtime's own pulls have.
+    /// Pulls through CRI, so that the mirrors, credentials and proxy of the runtime are used.
     fn pull(&self, name: &str) -> Option<Command> {
         cri::pull(&self.root, Runtime::Containerd, name)
     }
@@ -179,7 +180,7 @@ impl ImageStore for ContainerdImages {
         self.remove_all(&[name])
     }
 
-    /// What was unpacked stays for as long as the image has any name.
+    /// Removes all names of the image, because its unpacked files stay as long as it has any name.
     fn discard(&self, name: &str) -> Result<(), RuntimeError> {
         let images = self.list()?;
         let digest = images.iter().find(|(listed, _)| listed == name);

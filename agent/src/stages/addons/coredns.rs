@@ -1,8 +1,8 @@
 //! `CoreDNS` on nodes without a name server.
 //!
-//! kubeadm has `CoreDNS` forward names outside of the cluster to the servers in the `/etc/resolv.conf` of its
-//! pod, which are those of the pod's node. Where there are none, as is usual in closed networks, `CoreDNS`
-//! doesn't start (`no nameservers found`), and the cluster has no DNS at all.
+//! kubeadm configures `CoreDNS` to forward names outside of the cluster to the servers in the
+//! `/etc/resolv.conf` of its pod, which are those of the pod's node. If there are none, which is usual in
+//! closed networks, `CoreDNS` does not start (`no nameservers found`), and the cluster has no DNS at all.
 
 use nkd_contract::Cause;
 use serde_json::json;
@@ -11,20 +11,20 @@ use super::super::{Fault, Node, OrFault as _};
 use super::{Applied, kubectl};
 use crate::system::CommandError;
 
-/// What kubeadm writes, in all versions from 1.20 on (`CoreDNSConfigMap`).
+/// The text that kubeadm writes, in all versions from 1.20 on (`CoreDNSConfigMap`).
 const FORWARD: &str = "forward . /etc/resolv.conf {\n";
-/// The same with a further server, which is asked after all others (`policy sequential`). Nothing listens on
-/// that port in the pod, so the question fails at once and doesn't leave the pod.
+/// The same text with a further server, which is queried after all others (`policy sequential`). Nothing
+/// listens on its port in the pod, so the query fails at once and does not leave the pod.
 const FORWARD_OR_FAIL: &str =
     "forward . /etc/resolv.conf 127.0.0.1:9 {\n       policy sequential\n";
-/// The name of the change in the record of what was applied.
+/// The name of this change in the record of applied manifests.
 const NAME: &str = "configmaps/coredns";
 
-/// Changes kubeadm's Corefile so that `CoreDNS` also runs on nodes without a name server. Any other Corefile
-/// is left as it is.
+/// Changes kubeadm's Corefile so that `CoreDNS` also runs on nodes without a name server. Does not change
+/// any other Corefile.
 ///
 /// # Errors
-/// The API can't be asked or refuses the change.
+/// The API does not answer, or refuses the change.
 pub(super) fn tolerate_no_name_server(
     node: &mut Node<'_>,
     applied: &mut Applied<'_>,

@@ -1,5 +1,5 @@
-//! `addons`: the init node applies the plan's manifests. Each is applied until that has succeeded once;
-//! after that, what it has made belongs to the people and controllers of the cluster.
+//! `addons`: the init node applies the plan's manifests. It applies each manifest until that has
+//! succeeded once. After that, only people and controllers of the cluster change the objects.
 
 mod applied;
 mod coredns;
@@ -15,11 +15,11 @@ use crate::system::{Command, CommandError};
 pub(super) use applied::Applied;
 
 const APPLY: Duration = Duration::from_secs(120);
-/// The owner of the fields that server-side apply sets, as the API server records it.
+/// The field manager of server-side apply, which the API server records as the owner of the fields.
 const FIELD_MANAGER: &str = "nkd-agent";
-/// How the API server refuses an annotation of more than 256 KiB, such as the one in which `kubectl apply`
-/// keeps what it has applied (`ValidateAnnotations` in Kubernetes' `apimachinery`). The rest of the message
-/// differs between versions.
+/// The beginning of the API server's message when it refuses an annotation of more than 256 KiB, such as
+/// the one in which `kubectl apply` stores an object (`ValidateAnnotations` in Kubernetes'
+/// `apimachinery`). The rest of the message differs between versions.
 const ANNOTATION_TOO_LONG: &str = "metadata.annotations: Too long";
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
@@ -36,7 +36,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
             .with_context(|| manifest.clone())
             .or_fault(Cause::AddonsApply)?;
         if applied.has(manifest, &contents) {
-            node.progress(format!("{manifest} has been applied already"), None);
+            node.progress(format!("{manifest} has already been applied"), None);
             continue;
         }
         let progress = Progress::new(done, total, Unit::Manifests);
@@ -48,7 +48,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Applies a manifest client-side, as people do, or on the server if one of its objects is too large for
+/// Applies a manifest client-side, as people do, or server-side if one of its objects is too large for
 /// that.
 fn apply(node: &Node<'_>, manifest: &str) -> Result<(), CommandError> {
     let mut too_long = false;
@@ -68,7 +68,7 @@ fn apply(node: &Node<'_>, manifest: &str) -> Result<(), CommandError> {
         .run()
 }
 
-/// kubectl as the cluster's administrator.
+/// kubectl with the credentials of the cluster's administrator.
 fn kubectl(node: &Node<'_>) -> Command {
     let kubectl = node.root.command("kubectl");
     kubectl.args(["--kubeconfig", ADMIN_CONFIG]).timeout(APPLY)

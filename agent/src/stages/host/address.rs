@@ -1,4 +1,4 @@
-//! The node's own addresses: kubelet registers with them, and the cluster was compiled for them.
+//! The node's addresses. kubelet registers with them, and the cluster was compiled for them.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::super::{Fault, Node, OrFault as _};
 /// How long one attempt waits.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Waits for the addresses: a DHCP server may be slower than `network-online.target`.
+/// Waits for the addresses, because a DHCP server may be slower than `network-online.target`.
 pub(super) fn wait(node: &mut Node<'_>) -> Result<(), Fault> {
     node.poll(WINDOW, |node| {
         let has = all()
@@ -27,7 +27,7 @@ pub(super) fn wait(node: &mut Node<'_>) -> Result<(), Fault> {
             return Ok(());
         }
         let message = format!(
-            "this machine doesn't have {}; it has {}",
+            "this machine does not have the address {}; it has {}",
             missing.join(", "),
             listed(&has)
         );

@@ -1,10 +1,11 @@
-//! The version of cgroups, which the kernel's command line decides, and kubelet's.
+//! The cgroups version of the machine, which the kernel's command line sets, and the versions that
+//! kubelet supports.
 
 use nkd_contract::Cause;
 
 use super::super::{Fault, Node};
 
-/// Only the unified hierarchy has it at its root (cgroups(7)).
+/// A file that only the unified hierarchy has at its root (cgroups(7)).
 const VERSION_2: &str = "/sys/fs/cgroup/cgroup.controllers";
 
 pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {

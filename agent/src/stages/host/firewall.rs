@@ -1,6 +1,6 @@
-//! Opens Kubernetes' ports in firewalld, if it runs: now, and in its configuration for later boots. The ports
-//! are set twice instead of once with a reload, because a reload would remove the rules that the runtime and
-//! kube-proxy have added.
+//! If firewalld runs, opens Kubernetes' ports in the running firewalld, and in its configuration for
+//! later boots. It does not set the ports once and reload firewalld, because a reload would remove the
+//! rules that the runtime and kube-proxy have added.
 
 use nkd_contract::Cause;
 
@@ -50,7 +50,7 @@ fn firewall<S: AsRef<std::ffi::OsStr>>(node: &Node<'_>, words: &[S]) -> Result<(
     command.run()
 }
 
-/// The zone of the interface that has the node's address; without it firewalld takes its default.
+/// The zone of the interface with the node's address. Without one, firewalld uses its default zone.
 fn zone(node: &Node<'_>) -> Option<String> {
     let interface = address::interface_of(*node.plan.machine.addresses.first()?)?;
     let asked = format!("--get-zone-of-interface={interface}");

@@ -1,4 +1,4 @@
-//! kubelet takes its Node's name and certificate from the hostname.
+//! Sets the hostname, from which kubelet gets the names of its Node object and certificate.
 
 use std::fs;
 use std::io;

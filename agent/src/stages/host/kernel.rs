@@ -1,4 +1,4 @@
-//! Kernel modules and sysctls. Files of the OS configuration set them on later boots.
+//! Kernel modules and sysctls. Files of the OS configuration load and set them on later boots.
 
 use std::fs;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use nkd_contract::Cause;
 
 use super::super::{Fault, Node, OrFault as _};
 
-/// Kernel modules by a file that is there when they are.
+/// Kernel modules, each with a file that exists if the module is loaded.
 const MODULES: [(&str, &str); 2] = [
     (
         "br_netfilter",
@@ -17,14 +17,14 @@ const MODULES: [(&str, &str); 2] = [
     ("overlay", "/sys/module/overlay"),
 ];
 
-/// Settings without which no pod is reached (Kubernetes, "Container runtimes", "Network
+/// Settings without which pods are not reachable (Kubernetes, "Container runtimes", "Network
 /// configuration").
 const SYSCTLS: [(&str, &str); 3] = [
     ("net/ipv4/ip_forward", "1"),
     ("net/bridge/bridge-nf-call-iptables", "1"),
     ("net/bridge/bridge-nf-call-ip6tables", "1"),
 ];
-/// What nodes with an IPv6 address need besides; kubeadm's preflight looks at the second.
+/// Further settings for nodes with an IPv6 address. kubeadm's preflight checks the second one.
 const IPV6_SYSCTLS: [(&str, &str); 2] = [
     ("net/ipv6/conf/all/forwarding", "1"),
     ("net/ipv6/conf/default/forwarding", "1"),
@@ -55,7 +55,7 @@ fn load(node: &Node<'_>, module: &str, sign: &str) -> Result<(), Fault> {
         .or_fault(Cause::HostKernel)
 }
 
-/// A file system that is built in has no directory below `/sys/module`.
+/// A file system that is built into the kernel has no directory below `/sys/module`.
 fn is_file_system(node: &Node<'_>, name: &str) -> bool {
     fs::read_to_string(node.root.path("/proc/filesystems")).is_ok_and(|text| {
         text.lines()

@@ -1,5 +1,6 @@
-//! `host`: the machine is as kubelet needs it, one file for each concern. The stage sets what it can and
-//! reports the rest. `SELinux` keeps its mode, because nothing here needs another.
+//! `host`: the machine meets the requirements of kubelet. Each requirement has one file. The stage
+//! corrects what it can, and reports the rest. It does not change the mode of `SELinux`, because no
+//! requirement needs another one.
 
 mod address;
 mod cgroups;
@@ -18,7 +19,8 @@ use super::{Fault, Node};
 
 type Check = fn(&Node<'_>) -> Result<(), Fault>;
 
-/// Checks of what doesn't change by waiting. All of them run, so that one report shows all that is wrong.
+/// Checks of what does not change while the agent waits. All of them run, so that one report shows all
+/// problems.
 const CHECKS: [Check; 7] = [
     programs::check,
     cgroups::check,
@@ -40,7 +42,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     firewall::open(node)
 }
 
-/// All faults as one, with the cause of the first that won't pass by itself.
+/// All faults as one, with the cause of the first permanent one if there is any.
 fn together(mut faults: Vec<Fault>) -> Option<Fault> {
     let is_permanent = |fault: &Fault| fault.cause.class() == Class::Permanent;
     let first = faults.iter().position(is_permanent).unwrap_or(0);
@@ -51,7 +53,7 @@ fn together(mut faults: Vec<Fault>) -> Option<Fault> {
     if faults.is_empty() {
         return Some(first);
     }
-    let others = faults.iter().map(|fault| format!("; besides: {fault}"));
+    let others = faults.iter().map(|fault| format!("; also: {fault}"));
     let message = first.message() + &others.collect::<String>();
     Some(Fault::new(first.cause, message))
 }
@@ -69,10 +71,7 @@ mod tests {
         let small = Fault::new(Cause::HostTooSmall, "1 processor");
         let both = together(vec![swap(), small]).unwrap();
         assert_eq!(both.cause, Cause::HostTooSmall);
-        assert_eq!(
-            both.message(),
-            "1 processor; besides: swap is on [host.swap]"
-        );
+        assert_eq!(both.message(), "1 processor; also: swap is on [host.swap]");
         assert_eq!(together(vec![swap()]), Some(swap()));
     }
 }

@@ -1,4 +1,4 @@
-//! The ports that Kubernetes needs are free.
+//! Checks that the ports that Kubernetes needs are free.
 
 use std::fs;
 
@@ -6,8 +6,8 @@ use nkd_contract::{Cause, Stage};
 
 use super::super::{Fault, Node, kubeadm};
 
-/// Checks that no other program listens there, and names the one that does, which kubeadm's own check doesn't.
-/// Once kubeadm has begun, Kubernetes itself listens there.
+/// Checks that no other program listens on these ports. Unlike kubeadm's check, it names the program.
+/// After kubeadm has begun, nothing is checked, because Kubernetes itself listens there.
 pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
     if node.was_due(Stage::Kubeadm) || kubeadm::has_begun(node) {
         return Ok(());
@@ -18,7 +18,7 @@ pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
         .filter(|listener| needed.contains(&listener.port))
         .map(|listener| {
             format!(
-                "port {} is taken by {}",
+                "port {} is already used by {}",
                 listener.port,
                 holder(node, &listener)
             )
@@ -32,7 +32,7 @@ pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
 
 struct Listener {
     port: u16,
-    /// The inode of its socket.
+    /// The inode of the socket.
     inode: String,
 }
 
@@ -61,7 +61,7 @@ fn listener(row: &str) -> Option<Listener> {
     })
 }
 
-/// The program, its process and its unit, as far as they are known.
+/// The program, its process and its unit, as far as they can be found.
 fn holder(node: &Node<'_>, listener: &Listener) -> String {
     let wanted = format!("socket:[{}]", listener.inode);
     let processes = fs::read_dir(node.root.path("/proc"));
@@ -84,7 +84,7 @@ fn holder(node: &Node<'_>, listener: &Listener) -> String {
     "an unknown program".to_owned()
 }
 
-/// The systemd unit in a process' list of control groups.
+/// The systemd unit in the list of a process's control groups.
 fn unit(cgroups: &str) -> String {
     let units = cgroups.lines().filter_map(|line| line.rsplit('/').next());
     let mut units = units.filter(|name| name.ends_with(".service"));

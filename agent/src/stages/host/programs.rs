@@ -1,4 +1,4 @@
-//! The programs of the OS image.
+//! Checks that the OS image has all programs.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -7,9 +7,9 @@ use nkd_contract::{Cause, Role};
 use super::super::{Fault, Node};
 use crate::runtimes;
 
-/// The programs that the agent runs itself have to be on its search path, and those that systemd runs at
-/// the paths that their units name. kubelet on the search path is of no use when its unit names another
-/// path: kubeadm would start the unit and wait for minutes for a kubelet that never runs.
+/// The programs that the agent runs itself must be on its search path, and those that systemd runs must
+/// have the paths in their units. If the unit of kubelet has another path than the program, kubeadm would
+/// start the unit and wait for minutes for a kubelet that never runs.
 pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
     let client = runtimes::of(node.plan.runtime).client_program();
     let mut wanted = vec!["systemctl", "kubeadm", client];
@@ -34,10 +34,10 @@ pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
     Err(Fault::new(Cause::HostProgram, message))
 }
 
-/// What the image lacks to start a unit; `None` where it has everything.
+/// What the OS image lacks to start a unit, or `None` if it has everything.
 ///
 /// # Errors
-/// systemd can't be asked.
+/// systemd does not answer.
 fn lacking(node: &Node<'_>, unit: &str) -> Result<Option<String>, Fault> {
     let answer = node
         .root
@@ -64,7 +64,7 @@ fn program_of(line: &str) -> Option<&str> {
     Some(path)
 }
 
-/// Whether a file can be executed. A name without a path is one that systemd looks for itself.
+/// Whether a file can be executed. systemd searches for a name without a path itself.
 fn is_program(node: &Node<'_>, path: &str) -> bool {
     if !path.starts_with('/') {
         return node.root.program(path).is_some();

@@ -1,4 +1,4 @@
-//! The endpoint's name, by which kubelet and kubeadm reach the API from now on.
+//! Resolves the endpoint's name, which kubelet and kubeadm use from now on.
 
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::super::{Fault, Node};
 /// How long one attempt waits.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Waits until the name can be resolved; an address needs nothing.
+/// Waits until the name can be resolved. Does nothing if the endpoint is an address.
 pub(super) fn wait(node: &mut Node<'_>) -> Result<(), Fault> {
     let endpoint = node.plan.endpoint.as_str();
     let (host, _) = endpoint.rsplit_once(':').unwrap_or((endpoint, ""));
@@ -25,11 +25,11 @@ pub(super) fn wait(node: &mut Node<'_>) -> Result<(), Fault> {
         let first = addresses.next();
         first
             .map(drop)
-            .ok_or_else(|| unresolved(host, anyhow!("it has no address")))
+            .ok_or_else(|| unresolved(host, anyhow!("the name has no address")))
     })
 }
 
 fn unresolved(host: &str, error: impl Into<anyhow::Error>) -> Fault {
-    let context = format!("the endpoint's name {host} can't be resolved");
+    let context = format!("cannot resolve the endpoint's name {host}");
     Fault::of(Cause::HostResolution, error).context(context)
 }

@@ -1,4 +1,4 @@
-//! Processors, memory and disk.
+//! Checks the processors, the memory and the disk space.
 
 use std::fs;
 use std::os::linux::fs::MetadataExt as _;
@@ -33,13 +33,13 @@ pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
     disk(node)
 }
 
-/// The number of processors that are online; `None` if it can't be read.
+/// The number of processors that are online, or `None` if it cannot be read.
 fn cpus(node: &Node<'_>) -> Option<u64> {
     let online = fs::read_to_string(node.root.path("/sys/devices/system/cpu/online")).ok()?;
     count(online.trim())
 }
 
-/// How many numbers a list of ranges has, such as `0-3,8`.
+/// The number of values in a list of ranges, such as `0-3,8`.
 fn count(ranges: &str) -> Option<u64> {
     let range = |range: &str| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
@@ -49,7 +49,7 @@ fn count(ranges: &str) -> Option<u64> {
     ranges.split(',').map(range).sum()
 }
 
-/// The whole memory in MiB, counted as kubeadm does; `None` if it can't be read.
+/// The total memory in MiB, counted as kubeadm does, or `None` if it cannot be read.
 fn memory(node: &Node<'_>) -> Option<u64> {
     let table = fs::read_to_string(node.root.path("/proc/meminfo")).ok()?;
     let total = table
@@ -59,7 +59,7 @@ fn memory(node: &Node<'_>) -> Option<u64> {
     Some(kibibytes.parse::<u64>().ok()? / 1024)
 }
 
-/// Checks the free space, until images or an earlier attempt of kubeadm's use it.
+/// Checks the free space, unless images or an earlier attempt of kubeadm already use it.
 fn disk(node: &Node<'_>) -> Result<(), Fault> {
     let wanted = node.plan.machine.min_disk;
     if node.was_due(Stage::Images) || kubeadm::has_begun(node) {
@@ -87,7 +87,7 @@ fn disk(node: &Node<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The path, or the nearest directory above it that is there.
+/// The path, or the nearest directory above it that exists.
 fn nearest(path: &Path) -> PathBuf {
     let there = path.ancestors().find(|ancestor| ancestor.exists());
     there.unwrap_or(Path::new("/")).to_owned()

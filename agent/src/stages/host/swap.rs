@@ -6,8 +6,8 @@ use nkd_contract::Cause;
 
 use super::super::{Fault, Node};
 
-/// Whatever brings swap back on a later boot, when the agent no longer runs, is pulled in by this:
-/// fstab, GPT partitions and zram alike (`systemd.special(7)`).
+/// The target through which fstab, GPT partitions and zram all turn swap on at a later boot, when the
+/// agent no longer runs (`systemd.special(7)`).
 const TARGET: &str = "swap.target";
 
 pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
@@ -27,7 +27,7 @@ pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
     Err(Fault::new(Cause::HostSwap, message))
 }
 
-/// Name and size of every swap area in use.
+/// The name and the size of each swap area in use.
 fn areas(node: &Node<'_>) -> Vec<String> {
     let table = fs::read_to_string(node.root.path("/proc/swaps")).unwrap_or_default();
     // The first line is the heading: filename, type, size in KiB, …

@@ -1,5 +1,5 @@
-//! A bundle's images on their way into the runtime: each batch through a program of its own, so
-//! that the runtime unpacks one while the next is read.
+//! Loads the images of a bundle into the runtime in batches. Each batch uses a program of its own, so
+//! that the runtime unpacks one batch while the next is read.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -14,27 +14,27 @@ use super::{Fault, import_failed};
 use crate::runtimes::{ContentStore, ImageStore, Load};
 use crate::system::alive;
 
-/// How many batches the runtime works on at once. More batches are no faster, and each needs the memory of a
-/// program.
+/// The number of batches that the runtime works on at once. More batches are not faster, and each needs
+/// the memory of a program.
 const AT_ONCE: usize = 3;
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Images that a program loads together.
+/// A batch: the images that one program loads together.
 struct Batch {
     images: Vec<Image>,
-    /// The files of its tar that are still to come, by their blobs.
+    /// The remaining files of its tar, by their blobs.
     paths: HashMap<Digest, String>,
-    /// What the runtime gets otherwise: from another batch, or in its content store.
+    /// The blobs that the runtime gets from another batch, or in its content store.
     elsewhere: HashSet<Digest>,
     step: BatchStep,
 }
 
 enum BatchStep {
-    /// Nothing of it has come.
+    /// None of its files has been read.
     Waiting,
-    /// Its files are coming.
+    /// Some of its files have been read.
     Coming(Load),
-    /// The runtime has all of it to work on.
+    /// The runtime has all of its files, and works on them.
     Whole(Load),
     /// The runtime has its images.
     Done,
@@ -44,17 +44,18 @@ enum BatchStep {
 pub(super) struct Batches<'a> {
     store: &'a dyn ImageStore,
     all: Vec<Batch>,
-    /// The batch that a blob goes to.
+    /// The batch to which the current blob belongs.
     owners: HashMap<Digest, usize>,
-    /// Where large blobs go instead. Kept until the runtime has everything.
+    /// The content store for large blobs. It is kept until the runtime has all images.
     content: Option<ContentStore>,
     /// The blobs that the runtime has.
     there: HashSet<Digest>,
 }
 
 impl<'a> Batches<'a> {
-    /// Divides images of a bundle. Where the runtime keeps blobs, each image goes alone and waits
-    /// for the blobs that it has in common with others; elsewhere those go together.
+    /// Divides the images of a bundle into batches. If the runtime keeps blobs, each image is a batch,
+    /// which waits for the blobs that it has in common with others. Otherwise, images with common blobs
+    /// are in one batch.
     pub(super) fn new(store: &'a dyn ImageStore, contents: &Contents, wanted: &[&str]) -> Self {
         let is_wanted = |image: &&Image| wanted.contains(&image.name.as_str());
         let images: Vec<_> = contents.images.iter().filter(is_wanted).cloned().collect();
@@ -103,7 +104,7 @@ impl<'a> Batches<'a> {
         self.owners.keys().copied().collect()
     }
 
-    /// A blob comes.
+    /// Begins a blob.
     pub(super) fn begin(&mut self, blob: Blob) -> Result<(), Fault> {
         if let Some(content) = self.content_of(blob) {
             return content.begin().map_err(import_failed);
@@ -130,7 +131,7 @@ impl<'a> Batches<'a> {
         Ok(())
     }
 
-    /// Bytes of a blob.
+    /// Adds bytes to the blob.
     pub(super) fn feed(&mut self, blob: Blob, bytes: &[u8]) -> Result<(), Fault> {
         if let Some(content) = self.content_of(blob) {
             return content.feed(bytes).map_err(import_failed);
@@ -141,7 +142,7 @@ impl<'a> Batches<'a> {
         }
     }
 
-    /// A blob has ended, and its digest is right.
+    /// Ends the blob, whose digest is right.
     pub(super) fn end(&mut self, blob: Blob) -> Result<(), Fault> {
         if let Some(content) = self.content_of(blob) {
             content.end(blob).map_err(import_failed)?;
@@ -167,14 +168,15 @@ impl<'a> Batches<'a> {
         }
     }
 
-    /// How many the runtime works on.
+    /// The number of batches that the runtime works on.
     fn working(&self) -> usize {
         let whole = |batch: &&Batch| matches!(batch.step, BatchStep::Whole(_));
         self.all.iter().filter(whole).count()
     }
 
-    /// Checks how far the runtime is, and completes the batches whose blobs are all there. A runtime makes no
-    /// image of a tar without an end, so no image gets its name before all its blobs are verified.
+    /// Checks the progress of the runtime, and ends the tars of batches whose blobs are all verified. A
+    /// runtime creates no image from a tar without an end, so no image gets its name before all its blobs
+    /// are verified.
     pub(super) fn look(&mut self) -> Result<(), Fault> {
         if let Some(content) = &mut self.content {
             self.there.extend(content.poll().map_err(import_failed)?);
@@ -195,7 +197,7 @@ impl<'a> Batches<'a> {
         Ok(())
     }
 
-    /// Waits until the runtime has everything.
+    /// Waits until the runtime has all images.
     pub(super) fn finish(mut self) -> Result<(), Fault> {
         while !self
             .all
@@ -256,7 +258,7 @@ fn tar_header(path: &str, size: u64) -> Result<[u8; 512], Fault> {
         .or_fault(Cause::AgentInternal)
 }
 
-/// Fewer zeros than a block of a tar has.
+/// Padding: fewer zeros than a tar block has.
 fn nothing(count: u64) -> &'static [u8] {
     let count = usize::try_from(count).unwrap_or(0);
     END.get(..count).unwrap_or(&END)

@@ -1,4 +1,5 @@
-//! Images from bundles: read once, verified as they pass, and given to the runtime.
+//! Loads images from bundles. Each bundle is read once, verified while it is read, and passed to the
+//! runtime.
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -15,9 +16,9 @@ use super::{Fault, Node, import_failed, listed, missing, pull, source, worst};
 use crate::runtimes::{ImageStore, clear_spool};
 use crate::system::{TICK, alive, attended};
 
-/// How many pieces of a bundle wait for the runtime at most; the reader makes them 128 KiB.
+/// The maximum number of pieces of a bundle that wait for the runtime. A piece has 128 KiB.
 const PIECES: usize = 16;
-/// Progress is announced for each so many percent, and at most once a second.
+/// The percentage after which progress is announced, at most once per second.
 const STEP: u64 = 5;
 
 pub(super) fn load<'a>(
@@ -54,7 +55,7 @@ pub(super) fn load<'a>(
     }))
 }
 
-/// Tries the sources of a bundle in their order.
+/// Tries the sources of a bundle in order.
 fn from_sources(
     node: &mut Node<'_>,
     store: &dyn ImageStore,
@@ -117,8 +118,8 @@ fn from_source(
     verify(store, lacking, &wanted).and(loaded)
 }
 
-/// What of a bundle is needed. It is for this machine, and its images are those that the plan
-/// pins, or nothing of it is touched.
+/// The blobs of a bundle that are needed. Nothing is loaded unless the bundle is for the architecture of
+/// this machine, and its images have the digests in the plan.
 fn wanted<'a>(
     store: &dyn ImageStore,
     contents: &Contents,
@@ -144,7 +145,7 @@ fn wanted<'a>(
         let digest = store.digest(bundled).to_string();
         if let Some(pinned) = image.digest.as_ref().filter(|pinned| **pinned != digest) {
             let message = format!(
-                "{} has the digest {digest} in the bundle, but the plan pins {pinned}",
+                "{} has the digest {digest} in the bundle, but {pinned} in the plan",
                 image.name
             );
             return Err(Fault::new(Cause::ImagesDigest, message));
@@ -154,7 +155,7 @@ fn wanted<'a>(
     Ok(wanted)
 }
 
-/// Images name architectures in Go's words.
+/// The architecture by its name in Go, which images use.
 fn is_for_this_machine(architecture: &str) -> bool {
     let here = match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -167,17 +168,17 @@ fn is_for_this_machine(architecture: &str) -> bool {
 
 /// A message of the thread that reads the bundle.
 enum Piece {
-    /// A blob comes.
+    /// A blob begins.
     Begin(Blob),
-    /// Bytes of it, and how far the bundle is read.
+    /// Bytes of the blob, and the position in the bundle.
     Bytes(Blob, Vec<u8>, u64),
-    /// The blob was whole, and its digest is right.
+    /// The blob is complete, and its digest is right.
     End(Blob),
-    /// There is nothing more that is needed, or nothing more that can be read.
+    /// The reader has ended: all needed blobs were read, or an error occurred.
     Over(Result<(), Error>),
 }
 
-/// The receiver of the pieces has ended.
+/// The error if the receiver of the pieces has ended.
 struct ReceiverGone;
 
 enum Stop {
@@ -236,7 +237,7 @@ fn read_blobs(
     Ok(())
 }
 
-/// Gives the runtime what was read. A fault drops the batches, and what they had begun.
+/// Passes the data to the runtime. After a fault, the batches are dropped, with all incomplete images.
 fn take(
     node: &mut Node<'_>,
     bundle: &Bundle,
@@ -277,16 +278,15 @@ fn verify(store: &dyn ImageStore, lacking: &[&Image], wanted: &[&str]) -> Result
         {
             store.remove(&image.name).map_err(import_failed)?;
             let name = &image.name;
-            let message = format!(
-                "{name} has the digest {digest} in the runtime, but the plan pins {pinned}"
-            );
+            let message =
+                format!("{name} has the digest {digest} in the runtime, but {pinned} in the plan");
             return Err(Fault::new(Cause::ImagesDigest, message));
         }
     }
     Ok(())
 }
 
-/// Announces how far a bundle is.
+/// Announces the progress of a bundle.
 struct ProgressReport<'a> {
     bundle: &'a Bundle,
     percent: u64,
@@ -317,7 +317,7 @@ impl<'a> ProgressReport<'a> {
     }
 }
 
-/// What is wrong with a bundle, as a cause.
+/// The cause for an error of a bundle.
 fn fault(error: Error) -> Fault {
     let cause = match &error {
         Error::Io(error) if error.kind() == ErrorKind::InvalidData => Cause::ImagesDigest,

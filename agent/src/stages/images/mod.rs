@@ -1,5 +1,5 @@
-//! `images`: every image the plan names is in the runtime, is the one the plan pins, and is left
-//! there by the kubelet's garbage collector.
+//! `images`: the runtime has every image in the plan, with the digest in the plan, and kubelet's garbage
+//! collector does not remove it.
 
 mod archives;
 mod batch;
@@ -48,14 +48,15 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     unsynced::settle(node, store)
 }
 
-/// Removes the images that an attempt at `kubeadm` pulled before the power was cut; when no container
-/// has them any more.
+/// Removes the images that an attempt at `kubeadm` pulled before a power cut, when no container uses them
+/// any more.
 pub(super) fn discard_unsynced(node: &mut Node<'_>) -> Result<(), Fault> {
     let store = store_of(node);
     unsynced::discard(node, store.as_ref())
 }
 
-/// Crosses out the images that kubeadm has pulled; after a sync.
+/// Removes the images that kubeadm has pulled from the record of unsynced images. Must be called after a
+/// sync.
 pub(super) fn settle_unsynced(node: &Node<'_>) -> Result<(), Fault> {
     let store = store_of(node);
     unsynced::settle(node, store.as_ref())
@@ -65,7 +66,7 @@ fn store_of(node: &Node<'_>) -> Box<dyn ImageStore> {
     runtimes::of(node.plan.runtime).images(node.root)
 }
 
-/// Which of the plan's images the runtime has, each with the digest that the runtime reports.
+/// The images of the plan that the runtime has, each with the digest that the runtime reports.
 fn present(node: &Node<'_>, store: &dyn ImageStore) -> Result<BTreeMap<String, String>, Fault> {
     let required = node.plan.images.required.iter();
     let names: Vec<_> = required.map(|image| image.name.as_str()).collect();
@@ -75,7 +76,7 @@ fn present(node: &Node<'_>, store: &dyn ImageStore) -> Result<BTreeMap<String, S
     store.present(&names).map_err(import_failed)
 }
 
-/// The plan's images that the runtime doesn't have, or under whose name it has another.
+/// The images of the plan that the runtime does not have, or that have another digest there.
 fn missing<'a>(node: &Node<'a>, store: &dyn ImageStore) -> Result<Vec<&'a Image>, Fault> {
     let present = present(node, store)?;
     let lacks = |image: &&Image| !is_there(image, &present);
@@ -87,14 +88,14 @@ fn is_there(image: &Image, present: &BTreeMap<String, String>) -> bool {
     present.is_some_and(|present| image.digest.as_ref().is_none_or(|pinned| pinned == present))
 }
 
-/// The names, for a message.
+/// The names, for messages.
 fn listed(images: &[&Image]) -> String {
     let names: Vec<_> = images.iter().map(|image| image.name.as_str()).collect();
     names.join(", ")
 }
 
-/// The fault that decides what happens next: a transient one if there is any, and among those one that is more
-/// than an absent source. The message has all of them.
+/// The fault that determines what happens next: a transient one if there is any, and preferably not a
+/// missing source. Its message contains all faults.
 fn worst(faults: &[Fault]) -> Option<Fault> {
     let rank = |fault: &Fault| {
         let passes = fault.cause.class() == Class::Transient;
@@ -105,12 +106,12 @@ fn worst(faults: &[Fault]) -> Option<Fault> {
     Some(Fault::new(cause, messages.join("; ")))
 }
 
-/// The fault of a runtime that doesn't take images.
+/// The fault of a runtime that does not accept images.
 fn import_failed(error: RuntimeError) -> Fault {
     runtime_failed(Cause::ImagesImport, error)
 }
 
-/// The fault of a runtime, with this cause unless its disk is full or the fault isn't the runtime's.
+/// The fault of a runtime with this cause, unless the disk is full or the error is one of the agent.
 fn runtime_failed(cause: Cause, error: RuntimeError) -> Fault {
     let cause = if error.is_disk_full() {
         Cause::ImagesDisk

@@ -1,4 +1,4 @@
-//! Images from registries, several at a time.
+//! Pulls images from registries, several at a time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use super::{Fault, Node, runtime_failed};
 use crate::runtimes::ImageStore;
 use crate::system::{Input, Running, alive};
 
-/// How many are pulled at once, as many as containerd fetches layers of one image at once
-/// (containerd, `max_concurrent_downloads`).
+/// The number of images that are pulled at once: the same as the number of layers that containerd fetches
+/// at once (containerd, `max_concurrent_downloads`).
 const AT_ONCE: usize = 3;
-/// How long one image may take.
+/// The time limit for one image.
 const PULL: Duration = Duration::from_secs(30 * 60);
 const LOOK: Duration = Duration::from_millis(50);
 

@@ -1,10 +1,10 @@
 //! A record of the images that a power cut would damage.
 //!
-//! A runtime records an image as unpacked before the files of its layers are on the disk. After a power cut, the
-//! runtime still lists the image, but the programs in it are empty, and the runtime never unpacks it again. So
-//! the agent records the images that are about to be loaded, and deletes the record after it has synced the file
-//! systems. If the record still exists on another boot, the agent removes those images and loads them again. It
-//! leaves images alone that others have loaded.
+//! A runtime records an image as unpacked before the files of its layers are on the disk. After a power
+//! cut, the runtime still lists the image, but the programs in it are empty, and the runtime never
+//! unpacks it again. So the agent records the images that are about to be loaded, and deletes the record
+//! after it has synced the file systems. If the record still exists on another boot, the agent removes
+//! these images and loads them again. It does not touch images that others have loaded.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,13 +20,13 @@ use crate::system::{Root, boot_id};
 /// `/var/lib/nkd/unsynced.json`.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Unsynced {
-    /// The boot on which their loading began.
+    /// The boot on which the agent began to load them.
     boot: String,
     images: BTreeSet<String>,
 }
 
-/// Writes down the images that are about to be loaded. Those of an earlier boot that are yet to be
-/// removed keep their boot, and so have these removed as well.
+/// Records the images that are about to be loaded. If images of an earlier boot have not been removed
+/// yet, the record keeps that boot, so that the new images are removed with them.
 pub(super) fn begin(node: &Node<'_>, images: &[&Image]) -> Result<(), Fault> {
     let mut unsynced = load(node.root)?;
     if unsynced.images.is_empty() {
@@ -37,8 +37,8 @@ pub(super) fn begin(node: &Node<'_>, images: &[&Image]) -> Result<(), Fault> {
     save(node.root, &unsynced)
 }
 
-/// Crosses out the images that are in the runtime, after the file systems were synced. Others may
-/// still be pulled by kubeadm or kubelet.
+/// Removes the images that are in the runtime from the record, after the file systems were synced.
+/// kubeadm or kubelet may still pull the others.
 pub(super) fn settle(node: &Node<'_>, store: &dyn ImageStore) -> Result<(), Fault> {
     let mut unsynced = load(node.root)?;
     if unsynced.images.is_empty() || unsynced.boot != boot_id() {
@@ -51,8 +51,8 @@ pub(super) fn settle(node: &Node<'_>, store: &dyn ImageStore) -> Result<(), Faul
     save(node.root, &unsynced)
 }
 
-/// Removes the images that were not synced before the last power cut. Idempotent, as they are crossed
-/// out last.
+/// Removes the images that were not synced before the last power cut. This can be repeated, because they
+/// are removed from the record last.
 pub(super) fn discard(node: &mut Node<'_>, store: &dyn ImageStore) -> Result<(), Fault> {
     let unsynced = load(node.root)?;
     if unsynced.images.is_empty() || unsynced.boot == boot_id() {
@@ -66,7 +66,7 @@ pub(super) fn discard(node: &mut Node<'_>, store: &dyn ImageStore) -> Result<(),
     }
     if !present.is_empty() {
         let message = format!(
-            "unpacking {} images again that may be damaged by a power cut",
+            "loading {} images again, because a power cut may have damaged them",
             present.len()
         );
         node.progress(message, None);
@@ -74,7 +74,8 @@ pub(super) fn discard(node: &mut Node<'_>, store: &dyn ImageStore) -> Result<(),
     save(node.root, &Unsynced::default())
 }
 
-/// A file that can't be read is one that was never used: it is replaced as a whole.
+/// Reads the record. A record that cannot be read was never used, because it is always replaced as a
+/// whole.
 fn load(root: &Root) -> Result<Unsynced, Fault> {
     let json = read_if_exists(&root.path(paths::UNSYNCED)).map_err(fault)?;
     let unsynced = json.map(|json| serde_json::from_slice(&json));

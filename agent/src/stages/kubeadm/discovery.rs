@@ -1,4 +1,4 @@
-//! The kubeconfig by which kubeadm discovers the cluster that a node joins.
+//! The kubeconfig with which kubeadm discovers the cluster that a node joins.
 
 use std::fs;
 
@@ -12,15 +12,15 @@ use super::{Fault, Node};
 use crate::stages::OrFault as _;
 use crate::system::files::write_atomic;
 
-/// The bootstrap token; a person who has replaced it may have ended it with a newline.
+/// The bootstrap token. A person who has replaced it may have added a newline at its end.
 pub(in crate::stages) fn token(node: &Node<'_>) -> Option<String> {
     let text = fs::read_to_string(node.root.path(paths::TOKEN)).ok()?;
     Some(text.trim().to_owned()).filter(|token| !token.is_empty())
 }
 
-/// Writes the cluster's endpoint and authority, as the `ConfigMap` `cluster-info` has them, and the
-/// bootstrap token. kubeadm joins with the credentials of this file, unless its configuration has
-/// others (kubeadm, `discovery.For`).
+/// Writes the endpoint and the authority of the cluster, as in the `ConfigMap` `cluster-info`, and the
+/// bootstrap token. kubeadm joins with the credentials in this file, unless its configuration has others
+/// (kubeadm, `discovery.For`).
 pub(super) fn write(node: &Node<'_>) -> Result<(), Fault> {
     let user = token(node).map_or_else(|| json!({}), |token| json!({ "token": token }));
     let config = json!({

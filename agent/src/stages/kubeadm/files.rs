@@ -1,8 +1,8 @@
-//! The files that kubeadm and kubelet write, and what a power cut leaves of them.
+//! The files that kubeadm and kubelet write, and their state after a power cut.
 //!
-//! Neither syncs them. A file that was written in the last half minute before a power cut may exist
-//! without its contents: it is empty, or full of zero bytes. Such a file is called torn here. kubeadm and
-//! kubelet treat it as an invalid file of the administrator's, and fail.
+//! kubeadm and kubelet do not sync these files. A file that was written in the last half minute before a
+//! power cut may exist without its contents: it is empty, or full of zero bytes. Such a file is called
+//! *torn* here. kubeadm and kubelet treat it as an invalid file of the administrator, and fail.
 
 use std::fs;
 use std::path::Path;
@@ -14,14 +14,15 @@ use super::super::Node;
 use super::super::api::KUBELET_CREDENTIALS;
 use crate::system::files::{remove, write_atomic};
 
-/// A mark that kubeadm has finished here; it contains the certificate authority of the cluster. A node with this
-/// mark is never reset again, even if the agent has lost its state or the cluster is slow to come up.
+/// A marker that kubeadm has finished on this node. It contains the certificate authority of the cluster.
+/// A node with this marker is never reset again, even if the agent has lost its state or the cluster is
+/// slow to come up.
 pub(crate) const MEMBER: &str = "/etc/kubernetes/nkd-member.crt";
-/// A mark that this node's etcd was started only to restore the quorum of the cluster's etcd. The node has not
-/// joined by that: the agent has to remove it from etcd, reset it and join it.
+/// A marker that this node's etcd was started only to restore the quorum of the cluster's etcd. The node
+/// has not joined yet: the agent has to remove it from etcd, reset it and let it join.
 pub(super) const QUORUM_REPAIR: &str = "/etc/kubernetes/nkd-quorum-repair";
-/// A mark that files of an earlier `kubeadm init` were torn. They may have shown that nodes have joined, so etcd's
-/// data are never deleted.
+/// A marker that files of an earlier `kubeadm init` were torn. These files may have shown that nodes have
+/// joined, so etcd's data are never deleted.
 pub(super) const INIT_REPAIR: &str = "/etc/kubernetes/nkd-init-repair";
 
 /// The administrator's kubeconfig. `kubeadm init` writes it before the control plane comes up.
@@ -29,8 +30,8 @@ pub(crate) const ADMIN_CONFIG: &str = "/etc/kubernetes/admin.conf";
 pub(super) const KUBELET_CONFIG: &str = "/etc/kubernetes/kubelet.conf";
 pub(super) const KUBELET_BOOTSTRAP_CONFIG: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
 const KUBELET_SETTINGS: &str = "/var/lib/kubelet/config.yaml";
-/// The kubelet settings of this node alone. Where its feature gate `NodeLocalCRISocket` is on, kubeadm
-/// writes the CRI socket here, before it starts kubelet, and not into the Node object.
+/// The settings of kubelet on this node. If its feature gate `NodeLocalCRISocket` is on, kubeadm writes
+/// the CRI socket into this file before it starts kubelet, and not into the Node object.
 pub(super) const INSTANCE_SETTINGS: &str = "/var/lib/kubelet/instance-config.yaml";
 /// The flags with which kubelet's unit starts it. kubeadm never leaves this file empty.
 pub(super) const KUBELET_FLAGS: &str = "/var/lib/kubelet/kubeadm-flags.env";
@@ -39,14 +40,14 @@ pub(super) const ETCD_DATA: &str = "/var/lib/etcd/member";
 pub(super) const ETCD_LOG: &str = "/var/lib/etcd/member/wal";
 pub(super) const ETCD_MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
 
-/// What a control plane comes up from by itself, besides etcd's manifest.
+/// The files from which a control plane comes up by itself, in addition to etcd's manifest.
 const CONTROL_PLANE: [&str; 4] = [
     ADMIN_CONFIG,
     "/etc/kubernetes/manifests/kube-apiserver.yaml",
     "/etc/kubernetes/manifests/kube-controller-manager.yaml",
     "/etc/kubernetes/manifests/kube-scheduler.yaml",
 ];
-/// What else kubeadm and kubelet can't go on with when it is torn.
+/// Other files with which kubeadm and kubelet cannot continue if they are torn.
 const OTHERS: [&str; 10] = [
     KUBELET_CONFIG,
     KUBELET_SETTINGS,
@@ -59,7 +60,8 @@ const OTHERS: [&str; 10] = [
     KUBELET_FLAGS,
     "/var/lib/kubelet/pki/kubelet-server-current.pem",
 ];
-/// Certificates with their keys, by the path without `.crt` and `.key`. kubeadm stops at half a pair.
+/// Certificates with their keys, by the path without `.crt` and `.key`. kubeadm fails if one file of a
+/// pair is missing.
 const PAIRS: [&str; 8] = [
     "/etc/kubernetes/pki/apiserver",
     "/etc/kubernetes/pki/apiserver-kubelet-client",
@@ -70,7 +72,7 @@ const PAIRS: [&str; 8] = [
     "/etc/kubernetes/pki/etcd/healthcheck-client",
     "/var/lib/kubelet/pki/kubelet",
 ];
-/// Whatever kubeadm writes before its end, and the agent for it.
+/// All files that kubeadm, and the agent for kubeadm, write before kubeadm ends.
 const TRACES: [&str; 6] = [
     KUBELET_CONFIG,
     KUBELET_BOOTSTRAP_CONFIG,
@@ -91,16 +93,16 @@ pub(super) fn is_torn(node: &Node<'_>, path: &str) -> bool {
     fs::symlink_metadata(node.root.path(path)).is_ok() && !is_whole(node, path)
 }
 
-/// Whether kubeadm was done here, for this cluster. A person's own `kubeadm reset` takes kubelet's file
-/// away, and without its contents there is no node.
+/// Whether kubeadm has finished on this node, for this cluster. If a person runs `kubeadm reset`, the
+/// kubeconfig of kubelet is removed. Without its contents, there is no node.
 pub(super) fn is_member(node: &Node<'_>) -> bool {
     let authority = fs::read(node.root.path(MEMBER));
     authority.is_ok_and(|pem| pem == node.plan.certificate_authority.as_bytes())
         && is_whole(node, KUBELET_CONFIG)
 }
 
-/// Whether an earlier attempt has left anything at which kubeadm would fail. kubeadm reuses whole certificates and
-/// kubeconfigs, but fails at torn ones and at half a pair.
+/// Whether an earlier attempt has left files at which kubeadm would fail. kubeadm uses complete
+/// certificates and kubeconfigs again, but fails at torn ones and at incomplete pairs.
 pub(super) fn has_traces(node: &Node<'_>) -> bool {
     let own_etcd = node.plan.runs_etcd.then_some(ETCD_DATA);
     TRACES
@@ -112,8 +114,8 @@ pub(super) fn has_traces(node: &Node<'_>) -> bool {
         || PAIRS.into_iter().any(|pair| is_half_there(node, pair))
 }
 
-/// Whether a worker has the cluster's authority. kubeadm writes it before it asks whether the node's name is
-/// free, and then stops at it the next time.
+/// Whether a worker has the cluster's authority. kubeadm writes it before it checks whether the node's
+/// name is free, and fails at it the next time.
 fn has_workers_authority(node: &Node<'_>) -> bool {
     let authority = fs::read_to_string(node.root.path(AUTHORITY)).unwrap_or_default();
     node.plan.role == Role::JoinWorker
@@ -121,14 +123,14 @@ fn has_workers_authority(node: &Node<'_>) -> bool {
         && !authority.is_empty()
 }
 
-/// Whether one file of a pair that kubeadm makes itself is there without the other.
+/// Whether one file of a pair that kubeadm makes itself exists without the other.
 fn is_half_there(node: &Node<'_>, pair: &str) -> bool {
     let halves = halves(pair);
     let there = halves.iter().filter(|half| exists(node, half)).count();
     there == 1 && !is_delivered(node, &halves[0])
 }
 
-/// Whether kubeadm's etcd has data here.
+/// Whether kubeadm's etcd has data on this node.
 pub(super) fn has_etcd_data(node: &Node<'_>) -> bool {
     node.plan.runs_etcd && exists(node, ETCD_DATA)
 }
@@ -143,7 +145,7 @@ fn control_plane(node: &Node<'_>) -> impl Iterator<Item = &'static str> {
     CONTROL_PLANE.into_iter().chain(etcd)
 }
 
-/// Whether a control plane can come up from the files that are here.
+/// Whether a control plane can come up from the files on this node.
 pub(super) fn control_plane_is_whole(node: &Node<'_>) -> bool {
     control_plane(node).all(|path| is_whole(node, path))
 }
@@ -161,23 +163,23 @@ fn kubeadms() -> impl Iterator<Item = &'static str> {
     CONTROL_PLANE.into_iter().chain([ETCD_MANIFEST])
 }
 
-/// Whether kubelet can run from the files that are here.
+/// Whether kubelet can run with the files on this node.
 pub(super) fn kubelet_is_whole(node: &Node<'_>) -> bool {
     is_whole(node, KUBELET_CONFIG) && is_whole(node, KUBELET_SETTINGS) && !lacks_credentials(node)
 }
 
-/// Whether kubelet's kubeconfig names the file with its credentials, as it does once it has got them from
-/// the cluster, but these are gone.
+/// Whether kubelet's kubeconfig names the file with its credentials, which kubelet has got from the
+/// cluster, but this file is missing.
 fn lacks_credentials(node: &Node<'_>) -> bool {
     let config = fs::read_to_string(node.root.path(KUBELET_CONFIG)).unwrap_or_default();
     config.contains(KUBELET_CREDENTIALS) && !is_whole(node, KUBELET_CREDENTIALS)
 }
 
-/// Removes torn files of kubeadm and kubelet, so that both write them again; and with them files that are of no
-/// use without them: the other half of a pair, and a kubeconfig whose credentials are missing.
+/// Removes torn files of kubeadm and kubelet, so that both write them again. Also removes files that are
+/// useless without them: the other file of a pair, and a kubeconfig whose credentials are missing.
 ///
 /// # Errors
-/// A file can't be removed or written; the error names it.
+/// A file cannot be removed or written. The error names the file.
 pub(super) fn remove_torn(node: &Node<'_>) -> anyhow::Result<()> {
     if lacks_credentials(node) {
         remove_named(node, KUBELET_CONFIG)?;
@@ -194,11 +196,11 @@ fn halves(pair: &str) -> [String; 2] {
     ["crt", "key"].map(|kind| format!("{pair}.{kind}"))
 }
 
-/// Removes torn certificates and keys that kubeadm makes itself, and what is left of a pair that lacks
-/// its other half. What was delivered stays: it is copied again.
+/// Removes torn certificates and keys that kubeadm makes itself, and files of incomplete pairs. Delivered
+/// files stay, because they are copied again.
 ///
 /// # Errors
-/// A file can't be removed or written; the error names it.
+/// A file cannot be removed or written. The error names the file.
 pub(super) fn remove_torn_pairs(node: &Node<'_>) -> anyhow::Result<()> {
     for pair in PAIRS {
         let halves = halves(pair);
@@ -218,18 +220,18 @@ fn is_delivered(node: &Node<'_>, path: &str) -> bool {
     name.is_ok_and(|name| node.root.path(paths::PKI).join(name).exists())
 }
 
-/// Removes a file, if it is there.
+/// Removes a file, if it exists.
 ///
 /// # Errors
-/// A file can't be removed or written; the error names it.
+/// A file cannot be removed or written. The error names the file.
 pub(super) fn remove_named(node: &Node<'_>, path: &str) -> anyhow::Result<()> {
     remove(&node.root.path(path)).with_context(|| path.to_owned())
 }
 
-/// Writes a mark that is there after a power cut.
+/// Writes a marker that survives a power cut.
 ///
 /// # Errors
-/// A file can't be removed or written; the error names it.
+/// A file cannot be removed or written. The error names the file.
 pub(super) fn mark(node: &Node<'_>, path: &str) -> anyhow::Result<()> {
     write_atomic(&node.root.path(path), b"", 0o600).with_context(|| path.to_owned())
 }

@@ -1,4 +1,4 @@
-//! The node that makes the cluster.
+//! The init node: runs `kubeadm init`.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use super::{Api, Fault, Node, control_plane_runs, etcd, kubeadm, own_api, ports,
 use crate::stages::OrFault as _;
 use crate::stages::api::ApiError;
 
-/// What the preflight of a second `kubeadm init` finds where the first one was cut off.
+/// The preflight checks that fail in a second `kubeadm init` if the first one was interrupted.
 const ALREADY_THERE: &str = "FileAvailable--etc-kubernetes-manifests-kube-apiserver.yaml,\
     FileAvailable--etc-kubernetes-manifests-kube-controller-manager.yaml,\
     FileAvailable--etc-kubernetes-manifests-kube-scheduler.yaml,\
@@ -40,8 +40,8 @@ fn already_there(plan: &Plan) -> String {
     format!("{ALREADY_THERE}{}", ports.concat())
 }
 
-/// Whether kubeadm is to go on with what an earlier attempt has made. Otherwise there is nothing left
-/// of that when this returns.
+/// Whether kubeadm continues with the files of an earlier attempt. If not, these files are removed when
+/// this returns.
 fn goes_on(node: &mut Node<'_>) -> Result<bool, Fault> {
     if control_plane_runs(node) {
         let message =
@@ -60,18 +60,18 @@ fn goes_on(node: &mut Node<'_>) -> Result<bool, Fault> {
     Ok(false)
 }
 
-/// Whether etcd has data here, but a power cut has torn files that the control plane needs. One of them may be
-/// kubelet's kubeconfig, which would show that nodes may have joined. No node has joined an etcd whose log is
-/// blank.
+/// Whether etcd has data on this node, but a power cut has torn files that the control plane needs. One
+/// of them may be kubelet's kubeconfig, which would show whether nodes may have joined. If etcd's log is
+/// blank, no node has joined.
 fn needs_repair(node: &Node<'_>) -> bool {
     files::has_etcd_data(node)
         && !etcd::is_blank(&node.root.path(ETCD_LOG))
         && (files::is_anything_torn(node) || files::exists(node, INIT_REPAIR))
 }
 
-/// Removes the torn files, so that `kubeadm init` writes them again and keeps etcd's data: all its phases can be
-/// repeated. A mark makes all later attempts repair too, because the new files don't show any more whether nodes
-/// have joined.
+/// Removes the torn files, so that `kubeadm init` writes them again and keeps etcd's data; all its phases
+/// can be repeated. Because of a marker, all later attempts repair too: the new files no longer show
+/// whether nodes have joined.
 fn repair(node: &mut Node<'_>) -> Result<(), Fault> {
     let message = "a power cut has emptied files of an earlier attempt; kubeadm writes them again and \
                    keeps etcd's data";
@@ -81,8 +81,8 @@ fn repair(node: &mut Node<'_>) -> Result<(), Fault> {
         .or_fault(Cause::KubeadmFailed)
 }
 
-/// Refuses to make the cluster a second time: while another control plane serves it, and once nodes may have
-/// joined the one that was made here.
+/// Refuses to create the cluster a second time, while another control plane serves it, or after nodes may
+/// have joined the cluster that was created here.
 fn may_begin(node: &Node<'_>) -> Result<(), Fault> {
     let plan = node.plan;
     let answers = |endpoint: &str| {

@@ -1,4 +1,4 @@
-//! A node that joins the cluster.
+//! A joining node: runs `kubeadm join`.
 
 use std::time::Duration;
 
@@ -16,18 +16,18 @@ use crate::runtimes;
 use crate::stages::OrFault as _;
 use crate::stages::api::{self, ApiError};
 
-/// How long an API server may take to learn of a token that another one has stored.
+/// How long it may take until an API server accepts a token that another one has stored.
 const TOKEN: Duration = Duration::from_secs(15);
 /// The label that `kubeadm join --control-plane` sets when its etcd has joined.
 const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
-/// The annotation by which later runs of kubeadm know a node's CRI socket (kubeadm,
+/// The annotation from which later runs of kubeadm read a node's CRI socket (kubeadm,
 /// `constants.AnnotationKubeadmCRISocket`).
 const CRI_SOCKET: &str = "kubeadm.alpha.kubernetes.io/cri-socket";
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     let traces = files::has_traces(node);
     if traces && is_done(node)? {
-        node.progress("the node has joined already", None);
+        node.progress("the node has already joined", None);
         return finish_worker(node);
     }
     if is_stacked(node) {
@@ -49,10 +49,10 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     joined
 }
 
-/// Does what `kubeadm join` does on a worker after kubelet has its credentials, for a join that was cut
-/// off in between: the node's CRI socket goes into its Node object, which `kubeadm upgrade node` can't do
-/// without, and kubelet's bootstrap token is removed from the disk. A second join would be refused for as long
-/// as the node is Ready, and a reset would end the pods that already run here.
+/// Finishes the join of a worker that was interrupted after kubelet had got its credentials. Like
+/// `kubeadm join`, it writes the node's CRI socket into the Node object, which `kubeadm upgrade node`
+/// requires, and removes kubelet's bootstrap token from the disk. kubeadm would refuse a second join
+/// while the node is Ready, and a reset would end the pods that already run on it.
 fn finish_worker(node: &mut Node<'_>) -> Result<(), Fault> {
     if node.plan.role != Role::JoinWorker {
         // Its label comes after all that.
@@ -92,7 +92,7 @@ fn annotate_cri_socket(node: &mut Node<'_>) -> Result<(), Fault> {
     })
 }
 
-/// A node's CRI socket as kubeadm of its version writes it: from 1.24 on with a scheme.
+/// A node's CRI socket, in the form that kubeadm of its version writes: from 1.24 on with a scheme.
 fn annotated_socket(plan: &Plan) -> String {
     if plan.kubernetes_minor() < 24 {
         plan.runtime.cri_endpoint(false)
@@ -101,13 +101,13 @@ fn annotated_socket(plan: &Plan) -> String {
     }
 }
 
-/// Whether kubeadm runs an etcd here that joins those of other control planes.
+/// Whether kubeadm runs an etcd on this node that joins etcd on other control planes.
 pub(super) fn is_stacked(node: &Node<'_>) -> bool {
     node.plan.role == Role::JoinControlPlane && node.plan.runs_etcd
 }
 
-/// Whether the node has joined. If the API can't answer because etcd waits for this node, the agent restores
-/// etcd's quorum first.
+/// Whether the node has joined. If the API does not answer because the quorum of etcd is missing because
+/// of this node, the agent restores the quorum first.
 fn is_done(node: &mut Node<'_>) -> Result<bool, Fault> {
     match has_joined(node) {
         Err(fault) if is_stacked(node) && fault.cause != Cause::KubeadmControlPlane => {
@@ -121,8 +121,8 @@ fn is_done(node: &mut Node<'_>) -> Result<bool, Fault> {
     }
 }
 
-/// kubeadm would ask with an unknown token again and again for five minutes, and then report another
-/// error.
+/// Checks the token. With an unknown token, kubeadm would send requests for five minutes, and then report
+/// another error.
 fn token_is_known(node: &mut Node<'_>) -> Result<(), Fault> {
     let Some(token) = discovery::token(node) else {
         return Ok(());
@@ -140,8 +140,8 @@ fn token_is_known(node: &mut Node<'_>) -> Result<(), Fault> {
     })
 }
 
-/// As kubeadm will look itself, but before this node's name is taken off etcd's members. The kubelet of
-/// an attempt that was cut off may have made this machine a Ready node.
+/// Checks that the node's name is free, as kubeadm does, but before the member with this name is removed
+/// from etcd. After an interrupted attempt, the Ready Node object may be the one of this machine.
 pub(super) fn name_is_free(node: &Node<'_>) -> Result<(), Fault> {
     let name = &node.plan.node;
     let token = discovery::token(node);
@@ -155,13 +155,13 @@ pub(super) fn name_is_free(node: &Node<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether this node is a member of the cluster. The agent asks the cluster itself, with the credentials of the
-/// node's kubelet. Without credentials, or with settings that a power cut has torn, kubelet can't run, and the
-/// node counts as no member.
+/// Whether this node is a member of the cluster. The agent asks the cluster, with the credentials of
+/// kubelet. Without credentials, or if a power cut has torn its settings, kubelet cannot run, and the
+/// node does not count as a member.
 ///
 /// # Errors
-/// The cluster can't be asked, or the node is one of its control planes and doesn't come up. Nothing
-/// may be thrown away then.
+/// The cluster does not answer, or the node is one of its control planes and does not come up.
+/// Nothing may be deleted then.
 fn has_joined(node: &mut Node<'_>) -> Result<bool, Fault> {
     let endpoint = &node.plan.endpoint;
     if files::exists(node, QUORUM_REPAIR)
@@ -189,9 +189,9 @@ fn has_joined(node: &mut Node<'_>) -> Result<bool, Fault> {
     }
 }
 
-/// Whether a node that is labelled a control plane is one. It isn't where etcd doesn't list it as a member
-/// that has started, or its data are gone: then the label is of an earlier life of the machine. Nor can
-/// it be one again where a power cut has torn its files.
+/// Whether a node with the label of a control plane is one. If etcd does not list it as a started member,
+/// or if its data are missing, the label is from an earlier installation of the machine. If a power cut
+/// has torn its files, the node cannot be a control plane again either.
 fn labelled_has_joined(node: &mut Node<'_>) -> Result<bool, Fault> {
     if files::control_plane_is_whole(node) && own_api_answers(node).is_ok() {
         return Ok(true);

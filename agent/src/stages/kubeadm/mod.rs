@@ -1,9 +1,10 @@
 //! `kubeadm`: `kubeadm init` or `kubeadm join`, repeated until it succeeds.
 //!
-//! kubeadm can't resume: a second run fails at the files of the first. So each attempt begins with what is on the
-//! disk. A node that has finished, marked by a file, is never touched again. A node that may have joined is asked
-//! for in the cluster first. A control plane that still comes up is kept, because other nodes may have joined it.
-//! Only what provably belongs to a failed attempt is reset, and while the cluster can't be asked, nothing is.
+//! kubeadm cannot resume: a second run fails at the files of the first. So each attempt first examines
+//! the files on the disk. A node that has finished has a marker, and is never changed again. If a node
+//! may have joined, the agent first asks the cluster. A control plane that still comes up is kept,
+//! because other nodes may have joined it. The agent resets only what certainly belongs to a failed
+//! attempt, and resets nothing while the cluster does not answer.
 
 mod discovery;
 mod etcd;
@@ -32,11 +33,12 @@ pub(super) use discovery::token;
 pub(super) use etcd::EtcdCauses;
 pub(crate) use files::{ADMIN_CONFIG, MEMBER};
 
-/// A healthy `kubeadm init` takes less than a minute; on slow disks it takes many.
+/// The time limit for kubeadm. `kubeadm init` usually takes less than a minute, but several minutes on
+/// slow disks.
 const KUBEADM: Duration = Duration::from_secs(15 * 60);
 const RESET: Duration = Duration::from_secs(5 * 60);
-/// How long the static pods of an earlier attempt may take to come up again: as long as kubeadm
-/// itself waits for them (`timeoutForControlPlane`).
+/// The time limit for the static pods of an earlier attempt to come up again: as long as kubeadm itself
+/// waits for them (`timeoutForControlPlane`).
 const CONTROL_PLANE: Duration = Duration::from_secs(4 * 60);
 
 const API_CAUSES: ApiCauses = ApiCauses {
@@ -76,13 +78,13 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         .or_fault(Cause::KubeadmFailed)
 }
 
-/// Whether kubeadm has ever begun here, whatever the agent remembers.
+/// Whether kubeadm has ever begun on this node, whatever the agent's state is.
 pub(super) fn has_begun(node: &Node<'_>) -> bool {
     files::is_member(node) || files::has_traces(node)
 }
 
-/// Gives etcd its quorum back where it waits for this node alone, so that the cluster's API can come up;
-/// whether there was anything to do.
+/// Restores the quorum of etcd if it is missing because of this node only, so that the cluster's API can
+/// come up. Returns whether it was restored.
 ///
 /// # Errors
 /// etcd still has no leader.
@@ -90,8 +92,8 @@ pub(super) fn repair_quorum(node: &mut Node<'_>, causes: EtcdCauses) -> Result<b
     Ok(join::is_stacked(node) && etcd::repair_quorum(node, causes)?)
 }
 
-/// Whether the control plane of an earlier attempt works on this machine itself, whichever machine the endpoint
-/// leads to. Nodes may have joined it, so the agent waits for it to come up.
+/// Whether the control plane of an earlier attempt works on this machine itself, to whichever machine the
+/// endpoint leads. Nodes may have joined it, so the agent waits until it comes up.
 fn control_plane_runs(node: &mut Node<'_>) -> bool {
     if !files::control_plane_is_whole(node) {
         return false;
@@ -116,7 +118,7 @@ fn own_api_answers(node: &Node<'_>) -> Result<(), Fault> {
         .map_err(|error| error.fault(&API_CAUSES, &endpoint, "/readyz"))
 }
 
-/// kubelet runs static pods without an API.
+/// Starts kubelet, which runs static pods without an API.
 fn start_kubelet(node: &Node<'_>) {
     let start = node.root.command("systemctl");
     if let Err(error) = start.args(["start", "kubelet.service"]).run() {
@@ -124,7 +126,7 @@ fn start_kubelet(node: &Node<'_>) {
     }
 }
 
-/// Where this machine's own API server listens.
+/// The address and port of this machine's own API server.
 fn own_api(plan: &Plan) -> String {
     let port = plan.machine.api_port();
     let address = plan.machine.addresses.first();
@@ -136,11 +138,11 @@ fn own_api(plan: &Plan) -> String {
 
 /// Removes what an earlier attempt has left.
 ///
-/// kubeadm's own phase for etcd is always skipped. Where kubeadm doesn't run etcd, the phase would still empty
-/// `/var/lib/etcd`, which belongs to another program. Where kubeadm runs etcd, the phase removes the member
-/// without checking the result, and deletes the data in any case. On a control plane that joins, the agent has
-/// already removed the member and checked that it is gone. On the init node there is no other member, and the
-/// phase could only wait for an API that may be down.
+/// kubeadm's own phase for etcd is always skipped. If kubeadm does not run etcd, the phase would still
+/// empty `/var/lib/etcd`, which belongs to another program. If kubeadm runs etcd, the phase removes the
+/// member without checking the result, and deletes the data in any case. On a joining control plane, the
+/// agent has already removed the member and checked that it is gone. On the init node there is no other
+/// member, and the phase could only wait for an API that may be down.
 fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
     node.progress("cleaning up after an earlier attempt", None);
     let socket = runtimes::of(node.plan.runtime).cri_socket();
@@ -168,8 +170,8 @@ fn reset(node: &mut Node<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// kubeadm must find the cluster's own authorities, or it would make others, and kubelet the static
-/// pods that carry the endpoint.
+/// Copies the delivered files for kubeadm and kubelet. Without the cluster's own authorities, kubeadm
+/// would create others. kubelet needs the static pods of nkd, such as kube-vip.
 fn restore(node: &Node<'_>) -> Result<(), Fault> {
     restore_pki(node)?;
     copy_delivered(node, paths::MANIFESTS, paths::KUBERNETES_MANIFESTS)
@@ -198,12 +200,13 @@ fn kubeadm(node: &Node<'_>, arguments: &[&str]) -> Result<(), Fault> {
         .map_err(fault_of)
 }
 
-/// This stage looks after the images that kubeadm pulls by the means of the stage `images`.
+/// The fault of handling the images that kubeadm has pulled, for which this stage uses code of the stage
+/// `images`.
 fn images_failed(fault: Fault) -> Fault {
     fault.reported_by(Stage::Kubeadm, Cause::KubeadmImages)
 }
 
-/// The fault of kubeadm, with its own error lines if its last lines have any.
+/// The fault of a failed kubeadm, with the error lines among its last lines if there are any.
 fn fault_of(error: CommandError) -> Fault {
     let cause = cause_of(&error);
     let errors: Vec<_> = error
@@ -218,7 +221,7 @@ fn fault_of(error: CommandError) -> Fault {
     Fault::new(cause, errors.join(" | "))
 }
 
-/// The cause of a failure, by kubeadm's last lines.
+/// The cause of a failure, from the last lines of kubeadm.
 fn cause_of(error: &CommandError) -> Cause {
     let has_words = |words: &str| error.tail().iter().any(|line| line.contains(words));
     if matches!(error, CommandError::TimedOut { .. }) {

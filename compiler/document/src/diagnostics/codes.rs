@@ -1,14 +1,19 @@
 macro_rules! codes {
     ($($variant:ident $code:literal $title:literal $help:literal;)*) => {
-        /// The kind of a fault. One table has the code, the title and the help text of each. A code
-        /// never changes its meaning, and a code that is no longer used is never given to another
-        /// kind.
+        /// The kind of an error. One table has the code, the title and the help text of each kind. A
+        /// code never changes its meaning, and a code that is no longer used is never used again for
+        /// another kind.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Code {
             $(#[doc = $title] $variant,)*
         }
 
         impl Code {
+            /// The code with a text, such as `NKD0313`.
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|code| code.code() == text)
+            }
+
             /// All codes, ascending.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
@@ -17,7 +22,7 @@ macro_rules! codes {
                 match self { $(Self::$variant => $code,)* }
             }
 
-            /// The kind of fault, as a sentence.
+            /// The kind of error, as a sentence.
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title,)* }
             }
@@ -52,7 +57,7 @@ codes! {
     ApiVersion "NKD0101" "The file is not a cluster file that this version of nkd can read."
         "begin the file with `apiVersion: nkd.openeuler.org/v1alpha1` and `kind: Cluster`";
     Version "NKD0102" "The Kubernetes version is malformed or not supported."
-        "write a version with three numbers, such as v1.31.2; nkd supports Kubernetes 1.20 to 1.36";
+        "write a version with three numbers, such as v1.31.2";
     Name "NKD0103" "A name is not a valid DNS name."
         "use lower-case letters, digits and `-`, at most 63 characters; names of nodes may also contain `.`";
     Endpoint "NKD0104" "The endpoint is not a host and a port."
@@ -64,7 +69,7 @@ codes! {
     Address "NKD0107" "A value is not an IP address."
         "write one IPv4 or IPv6 address, such as 10.0.0.11";
     DuplicateName "NKD0108" "Two nodes have the same name."
-        "give each node a different name: it is the hostname and the name in Kubernetes";
+        "give each node a different name; the name is the hostname and the name in Kubernetes";
     DuplicateAddress "NKD0109" "Two nodes have the same address."
         "give each node a different address";
     NoControlPlane "NKD0110" "No node is a control plane."
@@ -75,7 +80,7 @@ codes! {
     Image "NKD0113" "A value is not the name of an image or of an image repository."
         "write a registry and a path, and for an image also a tag, such as registry.k8s.io/pause:3.10";
     Label "NKD0114" "A node cannot have a label or taint like this."
-        "follow Kubernetes' rules for labels and taints; set labels that kubelet may not set itself with kubectl later";
+        "follow Kubernetes' rules for labels and taints; if kubelet may not set a label, set that label later with kubectl";
     Url "NKD0115" "A value is not an http or https URL."
         "write a URL such as https://nkd.example.org/report";
     NodePath "NKD0116" "A value is not an absolute path on the node."
@@ -85,7 +90,7 @@ codes! {
     Manifest "NKD0118" "Two manifests have the same file name."
         "rename one of the two files";
     Certificate "NKD0119" "A CA file is not a file of PEM certificates."
-        "give a file that contains only `-----BEGIN CERTIFICATE-----` blocks, and no private key";
+        "use a file that contains only `-----BEGIN CERTIFICATE-----` blocks, and no private key";
     Family "NKD0120" "Addresses and networks have different IP versions."
         "use the same IP versions in the same order for nodes, pods and services; the networks in `spec.kubernetes.networking` default to IPv4";
     ServiceSize "NKD0121" "Kubernetes does not support a service network of this size."
@@ -144,26 +149,31 @@ codes! {
         "check the file with `kubectl apply --dry-run=client -f FILE`";
     // The user's certificate authorities and keys.
     Pem "NKD0150" "A file does not contain the expected PEM certificates or PEM key."
-        "give a `certFile` with only `-----BEGIN CERTIFICATE-----` blocks, and a `keyFile` with one `-----BEGIN PRIVATE KEY-----` (or RSA, or EC) block";
+        "set `certFile` to a file with only `-----BEGIN CERTIFICATE-----` blocks, and `keyFile` to a file with one `-----BEGIN PRIVATE KEY-----` (or RSA, or EC) block";
     EncryptedKey "NKD0151" "A private key is encrypted."
-        "decrypt it into a file that only you may read: `openssl pkey -in FILE -out FILE2`";
+        "decrypt the key into a file that only you can read: `openssl pkey -in FILE -out FILE2`";
     KeyKind "NKD0152" "A private key has an algorithm or a size that is not supported."
         "use RSA with 2048 to 8192 bits, or EC on P-256 or P-384; before Kubernetes 1.26, use RSA for service accounts";
     KeyMismatch "NKD0153" "A private key does not belong to its certificate."
-        "give the private key of the first certificate in `certFile`";
+        "use the private key of the first certificate in `certFile`";
     NotAuthority "NKD0154" "A certificate may not be used as a certificate authority."
-        "issue it with `basicConstraints=critical,CA:TRUE` and `keyUsage=critical,keyCertSign,cRLSign`";
+        "issue the certificate with `basicConstraints=critical,CA:TRUE` and `keyUsage=critical,keyCertSign,cRLSign`";
     AuthorityDates "NKD0155" "A certificate authority is not valid now, or not for long enough."
         "have the certificate issued again with the same key, and check this machine's clock";
     Chain "NKD0156" "The certificates in a file are not a chain that ends in a root."
-        "put the authority's own certificate first, then the issuer of each one, and a self-signed root last";
+        "put the authority's own certificate first, then the certificate of each issuer, and a self-signed root last";
     SharedAuthority "NKD0157" "Two authorities use the same certificate or key, or an authority is not used."
-        "use separate keys for Kubernetes, etcd and the front proxy: otherwise certificates for one are accepted by the others";
+        "use separate keys for Kubernetes, etcd and the front proxy; if they share a key, each accepts certificates for the others";
     TrustAnchor "NKD0158" "The agent cannot verify a server with the certificates in a CA file."
         "give the certificate of the authority that signed the server's certificate, with a key that is EC on P-256 or P-384, Ed25519, or RSA (not RSA-PSS) with 2048 to 8192 bits; a self-signed certificate of the server itself must be valid and have `basicConstraints=critical,CA:FALSE`";
     // SELinux.
     Selinux "NKD0160" "SELinux cannot separate containers with these settings."
-        "remove `os.selinux`: then the container runtime's default applies";
+        "remove `os.selinux`, so that the default of the container runtime applies";
+    // The Kubernetes release.
+    NewerKubernetes "NKD0170" "The Kubernetes version is newer than the releases that nkd has data for."
+        "use a version of nkd that has data for this release, or check the configuration of the nodes";
+    KubernetesImages "NKD0171" "The list of Kubernetes' images is missing, incomplete or for another version."
+        "list the output of `kubeadm config images list` in `spec.kubernetes.images`";
     // kubeadm overlay documents.
     OverlayKind "NKD0201" "A document is not part of kubeadm's configuration in this version, or not read on this node."
         "see kubeadm's configuration reference for this Kubernetes version";
@@ -179,7 +189,7 @@ codes! {
         "write the name that kubeadm prints in brackets when the check fails, such as `Swap` for [ERROR Swap]";
     // The user's Ignition configs.
     IgnitionInvalid "NKD0301" "A file is not an Ignition config that nkd can read."
-        "give an Ignition config (JSON) of version 3.0.0 to 3.5.0";
+        "use an Ignition config (JSON) of version 3.0.0 to 3.5.0";
     IgnitionCollision "NKD0302" "An Ignition config sets something that nkd sets."
         "remove it from the config, or name it in `os.override`; to change units of nkd, use drop-ins";
     IgnitionReference "NKD0303" "An Ignition config refers to another config."
@@ -189,9 +199,9 @@ codes! {
     IgnitionVersion "NKD0305" "A field does not exist in this version of the config, or in the version that nodes get."
         "use a later version of the config, or remove the field";
     IgnitionIdle "NKD0306" "Ignition would ignore this."
-        "complete it or remove it; see Ignition's configuration reference";
+        "complete this setting or remove it; see Ignition's configuration reference";
     Needed "NKD0307" "The user's configuration breaks something that a node needs."
-        "remove this: a node would not work with it";
+        "change or remove this setting: the node would not work with it";
     // Butane.
     ButaneVersion "NKD0311" "The file is not a Butane config of a variant and version that nkd can read."
         "use `variant: nestos` with `version: 1.0.0`, or `variant: fcos` with a version from 1.0.0 to 1.5.0";
@@ -200,39 +210,41 @@ codes! {
     DecimalMode "NKD0313" "A file mode was probably meant to be octal."
         "write file modes in octal with a leading zero, such as 0644";
     LocalFile "NKD0314" "A local file of a Butane config cannot be used."
-        "use files below one directory: the Butane file's own directory in a cluster file, or the directory of `-d`";
+        "use only files below the directory of the Butane file, or with `nkd butane` below the directory of `-d`";
     Override "NKD0315" "An entry of `os.override` has no effect."
         "name a file, unit, drop-in (UNIT.d/NAME) or user that both nkd and your own config set";
     // Secrets and output.
     SecretsInvalid "NKD0401" "The secrets file cannot be used."
-        "give the secrets file that an earlier `nkd compile` wrote, or omit it to have new secrets generated";
+        "use the secrets file that an earlier `nkd compile` wrote, or omit it to have new secrets generated";
     SecretsMismatch "NKD0402" "The secrets file belongs to another cluster, or to other settings."
         "compile into another directory, or with another secrets file, to have new secrets generated";
     ForeignOutput "NKD0403" "The output directory was not made by nkd."
-        "give a path that does not exist yet, or an earlier output of nkd";
+        "use a path that does not exist yet, or an earlier output of nkd";
     UnknownNode "NKD0404" "A node does not exist."
         "use a name from `spec.nodes`";
     TooLarge "NKD0405" "A node's config is too large for its carrier."
-        "make its large parts smaller, or use `--url` for a small config that downloads the large one and checks its hash";
-    UnknownPath "NKD0406" "nkd did not compile anything for a path on the node."
+        "make the large parts of the config smaller, or use `--url`: the machine then gets a small config that downloads this one and checks its hash";
+    UnknownPath "NKD0406" "nkd has written no file or unit with this path for the node."
         "run `nkd explain OUT NODE` for a list of all paths";
     SecretsReadable "NKD0407" "Other users can read the secrets file."
-        "run `chmod 600` on it; if other users had access to it, have new secrets generated";
+        "run `chmod 600` on the file; if other users could read it, have new secrets generated";
     NotRotatable "NKD0408" "A secret cannot be changed while nodes run with it."
-        "to replace it, compile into another directory with new secrets and install all nodes again";
+        "to replace the secret, compile into another directory with new secrets and install all nodes again";
     SecretsExpired "NKD0409" "An authority in the secrets file has expired, or expires before the bootstrap tokens."
-        "compile into another directory to have new secrets generated, and install all nodes again: nodes cannot join with the old ones";
+        "compile into another directory to have new secrets generated, and install all nodes again; nodes cannot join with the old secrets";
+    Diskless "NKD0410" "A node that runs from memory cannot do what its config asks for."
+        "set `installDisk`, so that the machine installs the OS, or remove it for this node";
     // Image bundles.
     BundleUnusable "NKD0501" "A file is not an image bundle that can be used."
         "make a bundle with `nkd bundle create`, or check this one with `nkd bundle verify`";
     BundleIncomplete "NKD0502" "An image that the cluster runs is not in any bundle."
         "fetch the image (`nkd images CLUSTER.yaml --commands` prints how) and create the bundle again";
     BundleInput "NKD0503" "An image archive cannot be put into a bundle."
-        "give archives as skopeo, docker or podman write them, OCI image layouts, or directories of those";
+        "use archives from skopeo, docker, podman or ctr, OCI image layouts, or directories of these";
     BundleLarge "NKD0504" "An image does not fit into one part of a bundle."
         "use a larger size with `--split`";
     BundleFetch "NKD0505" "An image cannot be fetched."
-        "install skopeo and configure its access to the registry, for a password with `skopeo login`: `--pull` fetches with it";
+        "install skopeo, which `--pull` runs, and configure its access to the registry; for a registry with a password, run `skopeo login`";
 }
 
 #[cfg(test)]

@@ -94,9 +94,19 @@ struct Remark {
     message: String,
 }
 
+/// What becomes of warnings.
+#[derive(Debug, Clone, Default)]
+pub struct WarningPolicy {
+    /// Codes of warnings that are dropped.
+    pub allowed: Vec<Code>,
+    /// Whether all other warnings are errors.
+    pub are_errors: bool,
+}
+
 /// The files of a run, and the errors, warnings and notes about them.
 #[derive(Default)]
 pub struct Diagnostics {
+    policy: WarningPolicy,
     sources: Vec<Source>,
     errors: Vec<Diagnostic>,
     remarks: Vec<Remark>,
@@ -106,6 +116,19 @@ impl Diagnostics {
     /// No files and no errors.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// No files and no errors, with a policy for warnings.
+    pub fn with_policy(policy: WarningPolicy) -> Self {
+        Self {
+            policy,
+            ..Self::default()
+        }
+    }
+
+    /// Forgets all files, errors, warnings and notes.
+    pub fn clear(&mut self) {
+        *self = Self::with_policy(std::mem::take(&mut self.policy));
     }
 
     /// Reports an error at a position.
@@ -157,6 +180,13 @@ impl Diagnostics {
 
     /// Reports a warning: what is allowed but most likely not intended.
     pub fn warn(&mut self, code: Code, span: Span, message: impl AsRef<str>) {
+        if self.policy.allowed.contains(&code) {
+            return;
+        }
+        if self.policy.are_errors {
+            self.report(code, span, message);
+            return;
+        }
         self.remarks.push(Remark {
             place: Some((code, span)),
             message: mask(message.as_ref()),

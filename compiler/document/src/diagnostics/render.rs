@@ -23,12 +23,36 @@ impl Diagnostics {
             "help": help.unwrap_or_else(|| error.code.help()),
         });
         if let Some(span) = error.span {
-            let (line, column) = self.position(span);
-            json["file"] = self.path(span.source).display().to_string().into();
-            json["line"] = line.into();
-            json["column"] = column.into();
+            self.add_place(span, &mut json);
         }
         json
+    }
+
+    fn add_place(&self, span: Span, to: &mut Value) {
+        let (line, column) = self.position(span);
+        to["file"] = self.path(span.source).display().to_string().into();
+        to["line"] = line.into();
+        to["column"] = column.into();
+    }
+
+    /// Adds `warnings` and `notes` to a JSON object, if there are any.
+    pub fn add_remarks(&self, to: &mut Value) {
+        let (mut warnings, mut notes) = (Vec::new(), Vec::new());
+        for remark in &self.remarks {
+            let Some((code, span)) = remark.place else {
+                notes.push(remark.message.as_str());
+                continue;
+            };
+            let mut warning = json!({"code": code.code(), "message": remark.message});
+            self.add_place(span, &mut warning);
+            warnings.push(warning);
+        }
+        if !warnings.is_empty() {
+            to["warnings"] = warnings.into();
+        }
+        if !notes.is_empty() {
+            to["notes"] = notes.into();
+        }
     }
 
     /// The errors in the order of their positions. Checks report them in another order.
@@ -46,11 +70,6 @@ impl Diagnostics {
         let line = before.rfind('\n').map_or(0, |newline| newline + 1);
         let column = before[line..].chars().count() + 1;
         (before.matches('\n').count() + 1, column)
-    }
-
-    /// The messages of warnings and notes, in the order in which they were reported.
-    pub fn remarks(&self) -> impl Iterator<Item = &str> {
-        self.remarks.iter().map(|remark| remark.message.as_str())
     }
 
     /// Warnings and notes as the user reads them, one in a line.

@@ -8,7 +8,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, IntoDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::{Entry, Node, Value};
+use super::node::{Entry, Node, Value};
 use crate::diagnostics::{SourceId, Span, Spanned};
 
 /// The name by which [`Spanned`] asks the deserializer for a place.

@@ -7,7 +7,7 @@ use serde_saphyr::granit_parser::ErrorKind;
 use serde_saphyr::localizer::ExternalMessageSource;
 
 use super::parse::VALUES;
-use crate::{Code, Diagnostics, Span};
+use crate::{Code, Diagnostics, Reported, Span};
 
 /// Help for files that exceed a limit of the reader.
 const SMALLER: &str = "split the file, or write it with less nesting and fewer aliases";
@@ -15,7 +15,7 @@ const SMALLER: &str = "split the file, or write it with less nesting and fewer a
 const FINITE: &str = "write a finite number, or put the value in quotes to make it text";
 
 /// Reports the error of the YAML library at a place.
-pub fn report(error: &Error, span: Span, diagnostics: &mut Diagnostics) {
+pub fn report(error: &Error, span: Span, diagnostics: &mut Diagnostics) -> Reported {
     let (code, message) = match error {
         Error::DuplicateMappingKey { key, .. } => {
             let message = match key {
@@ -29,7 +29,7 @@ pub fn report(error: &Error, span: Span, diagnostics: &mut Diagnostics) {
     match help(error) {
         Some(help) => diagnostics.report_with_help(code, span, message, help),
         None => diagnostics.report(code, span, message),
-    };
+    }
 }
 
 fn reason(error: &Error) -> String {
@@ -62,9 +62,9 @@ fn limit(breach: &BudgetBreach) -> String {
             format!("more than {VALUES} values")
         }
         BudgetBreach::Documents { .. } => "more than 1,024 documents".to_owned(),
-        BudgetBreach::Aliases { .. } | BudgetBreach::AliasAnchorRatio { .. } => {
-            "too many aliases".to_owned()
-        }
+        BudgetBreach::Aliases { .. }
+        | BudgetBreach::AliasAnchorRatio { .. }
+        | BudgetBreach::RecordedAnchorEvents { .. } => "too many aliases".to_owned(),
         _ => "the text exceeds a limit of the YAML reader".to_owned(),
     }
 }
@@ -154,7 +154,7 @@ mod tests {
     fn message(text: &str) -> String {
         let mut diagnostics = Diagnostics::new();
         let source = diagnostics.add(Path::new("a.yaml"), text.to_owned());
-        assert!(documents(source, &mut diagnostics).is_empty(), "{text:.80}");
+        assert!(documents(source, &mut diagnostics).is_err(), "{text:.80}");
         let message = &diagnostics.to_json()[0]["message"];
         message.as_str().unwrap().to_owned()
     }

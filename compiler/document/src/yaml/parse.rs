@@ -3,21 +3,25 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
-use super::{Entry, Node, Value, explain};
-use crate::{Code, Diagnostics, SourceId, Span};
+use super::explain;
+use super::node::{Entry, Node, Value};
+use crate::{Code, Diagnostics, Reported, SourceId, Span};
 
 /// The most values of a text: a cluster of 10,000 nodes with labels and interfaces has 300,000. Each takes some 200
 /// bytes of memory.
 pub const VALUES: usize = 1_000_000;
 
-/// The documents of a YAML source. A source that is not valid YAML is reported and has none.
-pub fn documents(source: SourceId, diagnostics: &mut Diagnostics) -> Vec<Node> {
+/// The documents of a YAML source.
+///
+/// # Errors
+/// When it is not valid YAML.
+pub fn documents(source: SourceId, diagnostics: &mut Diagnostics) -> Result<Vec<Node>, Reported> {
     let text = diagnostics.text(source);
     if let Some(at) = text.find(|c: char| c.is_control() && !"\n\r\t".contains(c)) {
         let message = "the file contains a control character";
         let help = "remove it, or write it as an escape in double quotes, such as \"\\x07\"";
-        diagnostics.report_with_help(Code::Syntax, Span::new(source, at..at + 1), message, help);
-        return Vec::new();
+        let span = Span::new(source, at..at + 1);
+        return Err(diagnostics.report_with_help(Code::Syntax, span, message, help));
     }
     // YAML 1.1 readers, such as Butane, read `0644` as octal, and YAML 1.2 readers as 644. Such a number
     // is kept as text here, and interpreted where the meaning of the key is known.
@@ -26,7 +30,7 @@ pub fn documents(source: SourceId, diagnostics: &mut Diagnostics) -> Vec<Node> {
         budget: serde_saphyr::budget! { max_nodes: VALUES, max_events: 3 * VALUES },
     };
     match serde_saphyr::from_multiple_with_options::<Spanned<Tree>>(text, options) {
-        Ok(trees) => trees.into_iter().map(|tree| node(tree, source)).collect(),
+        Ok(trees) => Ok(trees.into_iter().map(|tree| node(tree, source)).collect()),
         Err(error) => {
             let span = error
                 .location()
@@ -44,8 +48,7 @@ pub fn documents(source: SourceId, diagnostics: &mut Diagnostics) -> Vec<Node> {
                         byte(span.offset())..byte(span.offset() + span.len()),
                     )
                 });
-            explain::report(error.without_snippet(), span, diagnostics);
-            Vec::new()
+            Err(explain::report(error.without_snippet(), span, diagnostics))
         }
     }
 }
@@ -168,7 +171,10 @@ mod tests {
     fn parse(text: &str) -> (Vec<Node>, Diagnostics) {
         let mut diagnostics = Diagnostics::new();
         let source = diagnostics.add(Path::new("a.yaml"), text.to_owned());
-        (documents(source, &mut diagnostics), diagnostics)
+        (
+            documents(source, &mut diagnostics).unwrap_or_default(),
+            diagnostics,
+        )
     }
 
     #[test]

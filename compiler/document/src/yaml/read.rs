@@ -8,33 +8,40 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
-use super::{Entry, Node, Value};
-use crate::{Code, Diagnostics, Span};
+use super::node::{Entry, Node, Value};
+use crate::{Code, Diagnostics, Reported, Span};
+
+const WHOLE: &str = "a whole number that is not negative";
 
 /// Reads a document. Keys that are unknown, missing, of the wrong type or outside of their range are
 /// reported. A key whose value is wrong is read as absent, so that the checks after this see all the rest.
 /// Where a default is, it has the place of its mapping.
+///
+/// # Errors
+/// When nothing can be read, because the document or a value that is always needed is wrong.
 pub fn read<T: DeserializeOwned + JsonSchema>(
     document: &Node,
     diagnostics: &mut Diagnostics,
-) -> Option<T> {
+) -> Result<T, Reported> {
+    let before = diagnostics.len();
     let schema = SchemaGenerator::default().into_root_schema_for::<T>();
     let schema = schema.as_value();
     let mut comparison = Comparison {
         definitions: &schema["$defs"],
         diagnostics,
     };
-    let fitting = comparison.value(document, schema, "")?;
-    match T::deserialize(&fitting) {
-        Ok(value) => Some(value),
-        // A required value was wrong, which has been reported.
-        Err(_) if !diagnostics.is_empty() => None,
-        Err(error) => {
-            debug_assert!(false, "the schema accepts what the type refuses: {error}");
-            diagnostics.report(Code::WrongType, document.span, error.to_string());
-            None
+    let fitting = comparison.value(document, schema, "");
+    let read = match &fitting {
+        Some(fitting) => T::deserialize(fitting).map_err(|error| error.to_string()),
+        None => Err("the document has the wrong type".to_owned()),
+    };
+    read.map_err(|problem| {
+        if let Err(reported) = diagnostics.as_result_since(before) {
+            return reported;
         }
-    }
+        debug_assert!(false, "the schema accepts what the type refuses: {problem}");
+        diagnostics.report(Code::WrongType, document.span, problem)
+    })
 }
 
 /// The words a schema allows, if it is one of words.
@@ -216,7 +223,7 @@ impl Comparison<'_> {
                 .report(Code::ApiVersion, node.span, message);
             return None;
         }
-        let message = format!("`{text}` is not possible here");
+        let message = format!("`{path}` does not allow the value `{text}`");
         let help = suggest(text, words.iter().copied());
         self.diagnostics
             .report_with_help(Code::Choice, node.span, message, help);
@@ -242,14 +249,18 @@ impl Comparison<'_> {
             "object" => "a mapping",
             "array" => "a list",
             "string" => "text",
-            "integer" => "a whole number from 0 on",
+            "integer" => WHOLE,
             other => other,
         };
         let name = match path {
             "" => "the document".to_owned(),
             path => format!("`{path}`"),
         };
-        let message = format!("{name} must be {wanted}, but this is {}", node.kind());
+        let message = match node.value {
+            // A negative number or a fraction.
+            Value::Number(_) if wanted == WHOLE => format!("{name} must be {wanted}"),
+            _ => format!("{name} must be {wanted}, but this is {}", node.kind()),
+        };
         match node.value {
             Value::Bool(_) | Value::Number(_) if wanted == "text" => {
                 let help = "put it in quotes to make it text";
@@ -270,7 +281,7 @@ fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// The properties that a mapping always has.
+/// The properties that a mapping must have.
 fn required<'a>(
     schema: &'a Json,
     properties: &'a Map<String, Json>,
@@ -283,13 +294,13 @@ fn required<'a>(
     names.filter_map(|name| properties.get_key_value(name.as_str()?))
 }
 
-/// A default of the schema, which is text.
+/// A default of the schema, as text.
 fn text(default: &Json, span: Span) -> Node {
     let value = Value::Text(default.as_str().unwrap_or_default().to_owned());
     Node { span, value }
 }
 
-/// What a mistyped word may have meant.
+/// The help for an unknown word: the known word that is most similar to it, or else all known words.
 pub fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     let distance =
         |other: &str| strsim::damerau_levenshtein(&word.to_lowercase(), &other.to_lowercase());
@@ -300,7 +311,10 @@ pub fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> 
         }
         _ => {
             let quoted: Vec<_> = known.map(|word| format!("`{word}`")).collect();
-            format!("use one of {}", quoted.join(", "))
+            match quoted.as_slice() {
+                [only] => format!("use {only}"),
+                _ => format!("use one of {}", quoted.join(", ")),
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
-use super::{Both, Pairs};
+use super::de::{Both, Pairs};
 use crate::Spanned;
 
 impl<T: JsonSchema> JsonSchema for Spanned<T> {

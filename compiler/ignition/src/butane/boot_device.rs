@@ -10,13 +10,13 @@ use nkd_document::{Code, Diagnostics, Span};
 const BIOS: (&str, u32, &str) = ("bios", 1, "21686148-6449-6E6F-744E-656564454649");
 const PREP: (&str, u32, &str) = ("prep", 4, "9E1A2D38-C612-4316-AA26-8B49521E5A8B");
 const ESP: (&str, u32, &str) = ("esp", 127, "C12A7328-F81F-11D2-BA4B-00A0C93EC93B");
-/// Keeps the numbers of the partitions after it as they are in the image.
+/// A partition that keeps the number of each later partition as in the image.
 const RESERVED: (&str, u32, &str) = ("reserved", 1, "8DA63339-0007-60C0-C436-083AC8230908");
 const BOOT_MIB: u32 = 384;
 
 const LAYOUTS: [&str; 3] = ["aarch64", "ppc64le", "x86_64"];
 
-/// A config with what the sugar stands for.
+/// The config with `boot_device` replaced by the disks, arrays and filesystems that it stands for.
 pub fn rendered(boot_device: &Entry, to: &mut Diagnostics) -> Option<Node> {
     let (all, sugar) = (boot_device.key_span, &boot_device.node);
     let layout = text(sugar, "layout").unwrap_or("x86_64");
@@ -98,7 +98,7 @@ fn mirror(
     filesystems.push(filesystem(span, "/dev/md/md-boot", "ext4", "boot"));
 }
 
-/// One disk of the mirror with the image's four partitions.
+/// One disk of the mirror, with the four partitions of the image.
 fn disk(device: &Node, layout: &str, index: usize) -> Node {
     let span = device.span;
     let (first, second) = match layout {
@@ -159,7 +159,8 @@ fn encryption(luks: &Entry, mirrored: bool) -> Node {
     tree::node(span, entries)
 }
 
-/// Partitions that have a label of the image's, but not the number: they would be new ones.
+/// Partitions that have the label of a partition in the image, but another number. Ignition would create
+/// a second partition with that label.
 pub fn warnings(config: &Node) -> Vec<Warning> {
     const NUMBERS: [(&str, i64); 5] = [
         ("BIOS-BOOT", 1),

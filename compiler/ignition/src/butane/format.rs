@@ -1,13 +1,13 @@
-use super::Version;
 use super::sugar;
+use super::version::Version;
 use crate::read::{Format, lacks};
 use crate::spec::{Field, Kind, Object};
 use nkd_document::Diagnostics;
 use nkd_document::yaml::{Node, Value};
 
-/// Butane's way to write Ignition's fields.
+/// The names and values of Ignition's fields in Butane.
 pub struct Butane {
-    /// The version the document is of.
+    /// The variant and version of the document.
     pub version: Version,
 }
 
@@ -73,7 +73,8 @@ impl Format for Butane {
     }
 }
 
-/// Numbers that YAML 1.1 knows, but not 1.2: octal ones that begin with a zero, and `_` among digits.
+/// Numbers that only YAML 1.1 has: octal numbers that begin with a zero, and numbers with `_` between
+/// digits.
 fn whole(text: &str) -> Option<u32> {
     let digits = text.replace('_', "");
     match digits.strip_prefix('0') {

@@ -3,7 +3,7 @@ use crate::tree::{self, entry, list, pair, text};
 use nkd_document::yaml::{Entry, Node};
 use nkd_document::{Code, Diagnostics};
 
-/// A config with GRUB's users: GRUB reads `user.cfg` from the boot filesystem.
+/// The config with the GRUB users in a file: GRUB reads `user.cfg` from the boot filesystem.
 pub fn rendered(grub: &Entry, to: &mut Diagnostics) -> Option<Node> {
     let users = list(&grub.node, &["users"]);
     for key in ["name", "password_hash"] {

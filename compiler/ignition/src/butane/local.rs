@@ -3,7 +3,7 @@ use std::path::{Component, Path, PathBuf};
 use nkd_document::input;
 use nkd_document::{Code, Diagnostics, Span};
 
-/// The directory that local files are read from, and nothing outside of it.
+/// The directory of local files. Files outside of it cannot be read.
 pub struct LocalFiles<'a> {
     directory: Option<&'a Path>,
 }
@@ -23,7 +23,7 @@ impl<'a> LocalFiles<'a> {
         }
     }
 
-    /// A path below the directory; links out of it don't help.
+    /// The path of a file below the directory. A link that leads out of the directory is an error.
     pub fn path(&self, name: &str, asked_at: Span, to: &mut Diagnostics) -> Option<PathBuf> {
         let Some(directory) = self.directory else {
             let message = "no directory for local files is set";
@@ -77,7 +77,8 @@ fn escapes(name: &str) -> String {
     format!("`{name}` is outside the directory of local files")
 }
 
-/// The path in its simplest form, unless it leads upwards. A full path is one from the directory.
+/// The path in its shortest form, or `None` if it leads out of the directory. An absolute path starts at
+/// the directory.
 fn below(name: &str) -> Option<PathBuf> {
     let mut path = PathBuf::new();
     for component in Path::new(name).components() {

@@ -1,6 +1,6 @@
-//! The Butane front end: Butane's YAML in, Ignition's config out. Its specification is Butane's
-//! documentation of the variants `fcos` and `nestos`; each key's place goes with what is made of
-//! it, so that whatever is wrong with the result is shown where it was written.
+//! Translates Butane configs into Ignition configs, as Butane's documentation of the variants `fcos` and
+//! `nestos` specifies. Each generated value keeps the position of the key that led to it, so that an
+//! error in the result is shown where the user wrote it.
 
 mod boot_device;
 mod format;
@@ -22,18 +22,18 @@ use nkd_document::yaml::{self, Node, Value};
 use nkd_document::{Code, Diagnostics, Reported, SourceId, Span};
 pub use version::Version;
 
-/// What came out.
+/// The result of a translation.
 pub struct Translation {
-    /// An Ignition config.
+    /// The Ignition config.
     pub config: Node,
-    /// The version it was written in.
+    /// The variant and version of the Butane config.
     pub version: Version,
-    /// What Butane knows to be allowed but most likely not meant.
+    /// The warnings that Butane would print.
     warnings: Vec<Warning>,
 }
 
 impl Translation {
-    /// What is most likely not meant, where an Ignition of version 3.`minor`.0 reads the config.
+    /// All warnings, if Ignition 3.`minor`.0 reads the config.
     pub fn warnings(&self, minor: u8) -> Vec<Warning> {
         let mut warnings = self.warnings.clone();
         let places: Vec<Span> = warnings.iter().map(|warning| warning.span).collect();
@@ -44,10 +44,10 @@ impl Translation {
     }
 }
 
-/// Translates a source; local files are read from below a directory.
+/// Translates a source. Local files are read from a directory and the directories below it.
 ///
 /// # Errors
-/// When anything is wrong with it.
+/// The source has an error.
 pub fn translate(
     source: SourceId,
     directory: Option<&Path>,
@@ -72,11 +72,10 @@ pub fn translate(
     })
 }
 
-/// The one document of a source.
+/// The only document of a source.
 fn document(source: SourceId, to: &mut Diagnostics) -> Result<Node, Reported> {
     const BEGINNING: &str = "begin the file with `variant: nestos` and `version: 1.0.0`";
-    let before = to.len();
-    let mut documents = yaml::documents(source, to);
+    let mut documents = yaml::documents(source, to)?;
     documents.retain(|document| document.value != Value::Null);
     if let Some(second) = documents.get(1) {
         let message = "a Butane config must be one document, but a second one begins here";
@@ -84,14 +83,13 @@ fn document(source: SourceId, to: &mut Diagnostics) -> Result<Node, Reported> {
         return Err(to.report_with_help(Code::Documents, second.span, message, help));
     }
     let Some(document) = documents.pop() else {
-        to.as_result_since(before)?;
         let span = Span::new(source, 0..0);
         return Err(to.report_with_help(Code::Empty, span, "the file is empty", BEGINNING));
     };
     Ok(document)
 }
 
-/// Puts Ignition's own fields in the place of what only Butane has.
+/// Replaces the fields that only Butane has with fields of Ignition.
 fn desugar(
     mut config: Node,
     version: Version,

@@ -3,7 +3,7 @@ use crate::tree::{entry, list, whole};
 use nkd_document::Code;
 use nkd_document::yaml::Node;
 
-/// Modes that would be usual ones had they been written in octal.
+/// Decimal modes that would be common modes if they were octal.
 pub fn warnings(config: &Node) -> Vec<Warning> {
     let kinds = [("files", false), ("directories", true)];
     let decimal = kinds.into_iter().flat_map(|(kind, is_directory)| {
@@ -15,15 +15,15 @@ pub fn warnings(config: &Node) -> Vec<Warning> {
             strange.then(|| Warning {
                 code: Code::DecimalMode,
                 span: entry(node, "mode").map_or(node.span, |entry| entry.node.span),
-                message: format!("mode {mode} is decimal; it is 0{mode:o} in octal"),
+                message: format!("mode {mode} is a decimal number, which is 0{mode:o} in octal"),
             })
         })
     });
     decimal.collect()
 }
 
-/// Whether a mode is one that people give: nobody has more rights than those nearer to the file,
-/// who may write may read, and executing goes with reading.
+/// Whether a mode is a common one: the group has no more rights than the owner, and others no more than
+/// the group; and everyone who may write or execute may also read.
 fn is_usual(mode: i64, is_directory: bool) -> bool {
     if mode == 0 {
         return true;

@@ -1,10 +1,10 @@
-use super::Version;
+use super::version::Version;
 use crate::tree::{self, entry, is_true, list, pair, text};
 use nkd_document::yaml::{Node, Value};
 use nkd_document::{Code, Diagnostics};
 
-/// Takes the sugar out of a config and gives another, with the mount and swap units of those
-/// filesystems that asked for one.
+/// Removes `with_mount_unit` from a config, and returns a config with the mount and swap units of the
+/// filesystems that have this key.
 pub fn rendered(config: &mut Node, version: Version, to: &mut Diagnostics) -> Option<Node> {
     let mut units = Vec::new();
     for filesystem in list(config, &["storage", "filesystems"]) {
@@ -15,8 +15,8 @@ pub fn rendered(config: &mut Node, version: Version, to: &mut Diagnostics) -> Op
             continue;
         };
         let Some((name, contents)) = unit(config, filesystem, version) else {
-            let message = "a mount unit needs the filesystem's `format`, and unless it is swap \
-                           its `path`";
+            let message = "a mount unit requires the filesystem's `format` and, unless the format is \
+                           swap, its `path`";
             to.report(Code::ButaneConflict, asked.key_span, message);
             continue;
         };

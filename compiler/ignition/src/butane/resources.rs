@@ -1,14 +1,14 @@
 //! Contents that are written in the document or in a local file.
 
-use super::Version;
 use super::local::LocalFiles;
+use super::version::Version;
 use crate::spec::{CONFIG, Item, Kind, Object};
 use crate::tree::{self, entry, pair, text};
 use crate::{encode, encode_as_is, plain};
 use nkd_document::yaml::{Entry, Node, Value};
 use nkd_document::{Code, Diagnostics, Span};
 
-/// Puts data URLs, units' texts and keys in the place of `inline`, `local` and `…_local`.
+/// Replaces `inline`, `local` and `…_local` with data URLs, with the texts of units and with keys.
 pub fn resolve(config: &mut Node, version: Version, local: &LocalFiles<'_>, to: &mut Diagnostics) {
     Resolver { version, local, to }.object(config, &CONFIG);
 }
@@ -104,7 +104,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// What is written, or what the file that is named holds.
+    /// The inline text, or the content of the local file.
     fn content(&mut self, inline: Option<Entry>, local: Option<Entry>) -> Option<(Vec<u8>, Span)> {
         if let Some(inline) = inline {
             let text = inline.node.as_text()?;

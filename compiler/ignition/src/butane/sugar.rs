@@ -1,8 +1,9 @@
-//! What Butane has beyond Ignition. `since` is the minor number of `fcos` here.
+//! The fields that Butane has in addition to those of Ignition. Here `since` is the minor version of
+//! `fcos`.
 
 use crate::spec::{Field, Object, TANG, boolean, object, objects, text, texts, whole};
 
-/// The fields Butane adds to one of Ignition's objects.
+/// The fields that Butane adds to an object of Ignition.
 pub fn fields(of: &Object) -> &'static [Field] {
     static CONFIG: [Field; 4] = [
         text("variant"),
@@ -28,7 +29,7 @@ pub fn fields(of: &Object) -> &'static [Field] {
     }
 }
 
-/// Whether all of an object is Butane's.
+/// Whether an object exists only in Butane.
 pub fn is_sugar(of: &Object) -> bool {
     [
         &BOOT_DEVICE,

@@ -10,8 +10,8 @@ use crate::{encode, encode_as_is};
 use nkd_document::yaml::{Node, Value};
 use nkd_document::{Code, Diagnostics, Span};
 
-/// Puts the files and links of trees into a config. Those that are in it already get their
-/// content from the tree and keep all else.
+/// Adds the files and links of trees to a config. If the config already has an entry for a path, the
+/// entry gets its content from the tree and keeps all its other fields.
 pub fn embed(config: &mut Node, trees: &Node, files: &LocalFiles<'_>, to: &mut Diagnostics) {
     for tree in trees.items() {
         let Some(local) = entry(tree, "local") else {
@@ -35,8 +35,8 @@ pub fn embed(config: &mut Node, trees: &Node, files: &LocalFiles<'_>, to: &mut D
     }
 }
 
-/// A full path without what could be left out, to which `/` and a name can be added. Any other stays
-/// as it is, to be refused.
+/// An absolute path in its shortest form, to which `/` and a name can be added. Any other path is
+/// returned unchanged, and refused later.
 fn simplest(path: &str) -> String {
     if !path.starts_with('/') {
         return path.to_owned();
@@ -133,7 +133,8 @@ impl Walk<'_> {
         }
     }
 
-    /// The item of a path, made if there is none; nothing if the path is taken by another kind.
+    /// The entry for a path, which is created if there is none; `None` if another kind of entry has this
+    /// path.
     fn node(&mut self, kind: &str, path: &str) -> Option<&mut Node> {
         let place = self.place;
         let is_it = |node: &Node| text(node, "path") == Some(path);

@@ -9,9 +9,9 @@ pub struct Version {
     pub variant: &'static str,
     /// `version`
     pub version: &'static str,
-    /// Which of `fcos` 1.x has the same fields.
+    /// The minor version of `fcos` that has the same fields.
     pub minor: u8,
-    /// The Ignition version it gives: 3.x.
+    /// The minor version of the Ignition config that it produces.
     pub ignition: u8,
     /// Where the version is written.
     pub span: Span,
@@ -29,7 +29,7 @@ const VERSIONS: [(&str, &str, u8, u8); 7] = [
 ];
 
 impl Version {
-    /// The version a document says it is of.
+    /// The variant and version that a document states.
     pub(super) fn of(document: &Node, to: &mut Diagnostics) -> Result<Self, Reported> {
         let (wanted, variant_span) = text_of(document, "variant", to)?;
         let (version, span) = text_of(document, "version", to)?;

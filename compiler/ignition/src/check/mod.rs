@@ -1,6 +1,6 @@
-//! What Ignition would refuse at boot, found now: its own rules about values and about what may
-//! stand together, and a few more where it would only fail later. The place of what is wrong comes
-//! with the tree, so that something generated is shown where it was asked for.
+//! Checks a config for what Ignition would refuse at boot: the rules of Ignition about values and about
+//! their combination, and a few more rules where Ignition would fail later. The positions are those of
+//! the tree, so that an error in a generated value is shown at the key that led to it.
 
 mod resource;
 mod storage;
@@ -17,24 +17,24 @@ use nkd_document::{Code, Diagnostics, Span};
 /// Where Ignition writes units.
 pub const UNITS: &str = "/etc/systemd/system";
 
-/// Something that is most likely not meant.
+/// A warning: something that is allowed but probably not intended.
 #[derive(Clone)]
 pub struct Warning {
-    /// What kind of thing.
+    /// The code.
     pub code: Code,
-    /// Where.
+    /// The position.
     pub span: Span,
-    /// What.
+    /// The message.
     pub message: String,
 }
 
-/// Checks a config whose keys and types are right, by the rules of version 3.`minor`.0.
+/// Checks a config whose keys and types are valid, by the rules of version 3.`minor`.0.
 pub fn config(node: &Node, minor: u8, to: &mut Diagnostics) {
     Checker { minor, to }.object(node, &CONFIG);
     no_path_below_a_link(node, to);
 }
 
-/// What Ignition of a version would pass over.
+/// The parts that Ignition 3.`minor`.0 would ignore.
 pub fn warnings(config: &Node, minor: u8) -> Vec<Warning> {
     let warning = |span, message| Warning {
         code: Code::IgnitionIdle,
@@ -46,8 +46,8 @@ pub fn warnings(config: &Node, minor: u8) -> Vec<Warning> {
         for node in list(config, &["storage", kind]) {
             let special = whole(node, "mode").is_some_and(|mode| (0o1000..0o10000).contains(&mode));
             if let Some(mode) = entry(node, "mode").filter(|_| special && minor < 4) {
-                let message = "setuid, setgid and sticky bits need Ignition 3.4.0, an older one \
-                               leaves them out";
+                let message = "setuid, setgid and sticky bits require Ignition 3.4.0; older \
+                               versions ignore them";
                 warnings.push(warning(mode.node.span, message.to_owned()));
             }
         }
@@ -121,7 +121,7 @@ impl Checker<'_> {
         self.to.report(Code::IgnitionRefused, span, message);
     }
 
-    /// Refuses a key's value unless it is good; an absent one is.
+    /// Reports an error unless the value of a key is valid or absent.
     fn each(&mut self, node: &Node, name: &str, good: impl Fn(&str) -> bool, what: &str) {
         if let Some(entry) = entry(node, name)
             && let Some(text) = entry.node.as_text()
@@ -189,7 +189,7 @@ impl Checker<'_> {
         }
     }
 
-    /// A full path, written in the one simplest way.
+    /// Checks that a value is an absolute path in its shortest form.
     fn path(&mut self, node: &Node, name: &str) {
         self.each(
             node,
@@ -210,7 +210,8 @@ impl Checker<'_> {
     }
 }
 
-/// Ignition writes through links nowhere: what is below one can't be written.
+/// Reports paths below a symbolic link. Ignition does not follow links when it writes, so it cannot write
+/// these paths.
 fn no_path_below_a_link(config: &Node, to: &mut Diagnostics) {
     let paths = |kind| list(config, &["storage", kind]).iter();
     let links: HashSet<&str> = paths("links")
@@ -232,7 +233,7 @@ fn no_path_below_a_link(config: &Node, to: &mut Diagnostics) {
     }
 }
 
-/// Where the key of a list's item is.
+/// The position of the key of a list item.
 fn named(node: &Node, item: Item) -> Span {
     let Item::Object(object) = item else {
         return node.span;
@@ -245,7 +246,7 @@ fn named(node: &Node, item: Item) -> Span {
     found.map_or(node.span, |entry| entry.node.span)
 }
 
-/// Keys may be long, and data URLs hold secrets.
+/// A short form for messages: values may be long, and data URLs may contain secrets.
 fn short(text: &str) -> &str {
     match text.char_indices().nth(60) {
         _ if text.starts_with("data:") => "data:…",
@@ -254,7 +255,7 @@ fn short(text: &str) -> &str {
     }
 }
 
-/// Whether a path is full, has nothing in it that could be left out, and is one that can be opened.
+/// Whether a path is absolute, in its shortest form, and without zero bytes.
 pub fn is_clean(path: &str) -> bool {
     path == "/"
         || path.strip_prefix('/').is_some_and(|rest| {

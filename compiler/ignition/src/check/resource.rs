@@ -1,4 +1,4 @@
-//! What is fetched, and what is taken for it.
+//! Checks resources: their URLs, hashes, compression and HTTP headers.
 
 use base16ct::lower::encode_string as hex;
 use sha2::{Digest as _, Sha256, Sha512};

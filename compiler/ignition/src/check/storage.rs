@@ -1,4 +1,4 @@
-//! Disks and what is made on them.
+//! Checks disks, partitions, arrays and filesystems.
 
 use std::collections::HashMap;
 
@@ -188,7 +188,7 @@ impl Checker<'_> {
     }
 }
 
-/// A pin of which nothing is said.
+/// A custom Clevis pin without settings.
 fn is_empty(pin: &Node) -> bool {
     let has_text = |name: &&str| text(pin, name).is_some_and(|text| !text.is_empty());
     !["pin", "config"].iter().any(has_text) && !is_true(pin, "needsNetwork")
@@ -202,8 +202,8 @@ fn is_gone(partition: &Node) -> bool {
     entry(partition, "shouldExist").is_some_and(|entry| entry.node.value == Value::Bool(false))
 }
 
-/// Partitions that begin before another one, which begins no later, ends. Those that aren't told
-/// where to begin and how large to be get what is free.
+/// The partitions that overlap an earlier one. Partitions without a start or a size are not checked,
+/// because they get free space.
 fn overlapping(partitions: &[Node]) -> Vec<&Node> {
     let place = |partition| {
         let start = whole(partition, "startMiB").filter(|start| *start != 0)?;
@@ -224,7 +224,7 @@ fn overlapping(partitions: &[Node]) -> Vec<&Node> {
     overlapping
 }
 
-/// How long labels of filesystems can be (`mkfs` of each).
+/// The longest label of each filesystem format (see its `mkfs`).
 fn label_length(format: &str) -> usize {
     match format {
         "ext4" => 16,

@@ -1,4 +1,5 @@
-//! Units: Ignition reads their text before it writes them, and refuses what it can't read.
+//! Checks units. Ignition parses their text before it writes them, and refuses a text that it cannot
+//! parse.
 
 use super::Checker;
 use crate::tree::{entry, list, text};
@@ -23,7 +24,7 @@ impl Checker<'_> {
     }
 }
 
-/// Whether a unit has a text, but nothing that says what enabling it is.
+/// Whether a unit has a text without an `[Install]` section.
 pub(super) fn can_not_be_enabled(unit: &Node) -> bool {
     let Some(own) = text(unit, "contents").filter(|text| !text.is_empty()) else {
         return false;
@@ -39,7 +40,7 @@ fn is_file_name(name: &str) -> bool {
     !name.is_empty() && !name.contains('/')
 }
 
-/// systemd's types of units (systemd.unit).
+/// The unit types of systemd (systemd.unit(5)).
 fn is_unit(name: &str) -> bool {
     const TYPES: [&str; 11] = [
         "service",
@@ -58,8 +59,8 @@ fn is_unit(name: &str) -> bool {
     is_file_name(name) && stem.is_some_and(|(stem, kind)| !stem.is_empty() && TYPES.contains(&kind))
 }
 
-/// The sections of a text's options, one for each, read as Ignition does: what is before the first
-/// section doesn't count, and a `\` lets a value go on in the next line.
+/// The section of each option in a text, parsed as Ignition does: text before the first section is
+/// ignored, and with a `\` at the end of a line the value continues on the next line.
 fn options(text: &str) -> Result<Vec<&str>, &'static str> {
     let mut sections = Vec::new();
     let mut section = None;
@@ -92,12 +93,12 @@ fn options(text: &str) -> Result<Vec<&str>, &'static str> {
     }
 }
 
-/// The first line and what is after it.
+/// The first line, and the text after it.
 fn line(text: &str) -> (&str, &str) {
     text.split_once('\n').unwrap_or((text, ""))
 }
 
-/// What is after a line and those it goes on in.
+/// The text after a line and its continuation lines.
 fn after_continued(text: &str, goes_on: impl Fn(&str) -> bool) -> &str {
     let mut rest = text;
     loop {

@@ -1,12 +1,12 @@
-//! The URLs Ignition fetches (RFC 3986, and RFC 2397 for data), as strictly as its parsers take
-//! them. One that can't be fetched stops a machine in its initramfs.
+//! Checks the URLs that Ignition fetches (RFC 3986, and RFC 2397 for data), as strictly as Ignition's
+//! parsers. A URL that cannot be fetched stops the machine in its initramfs.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::data_url::has_good_escapes;
 
-/// Whether Ignition of a version fetches this. `gs` came with 3.2.0, `arn` with 3.4.0.
+/// Whether Ignition 3.`minor`.0 can fetch a URL. `gs` was added in 3.2.0, `arn` in 3.4.0.
 pub fn is_source(url: &str, minor: u8) -> bool {
     match scheme(url).as_deref() {
         Some("data") => is_data(url),
@@ -32,7 +32,7 @@ fn scheme(url: &str) -> Option<String> {
     good.then(|| scheme.to_ascii_lowercase())
 }
 
-/// Whether there is a host after the scheme, and nothing that can't be read before and after it.
+/// Whether there is a host after the scheme, and the parts before and after the host are valid.
 fn has_host(url: &str) -> bool {
     let Some((_, rest)) = url.split_once("://") else {
         return false;
@@ -61,7 +61,7 @@ fn has_host(url: &str) -> bool {
         && has_good_escapes(path)
 }
 
-/// An object of S3 can be asked for by its version, which is then not empty.
+/// The query of an S3 URL can name a version of the object, which must not be empty.
 fn has_version(url: &str) -> bool {
     let query = url.split_once('?').map_or("", |parts| parts.1);
     let mut parameters = query.split('&');

@@ -7,14 +7,14 @@ use super::Fault;
 use crate::stages::OrFault as _;
 use crate::system::{CommandError, Root};
 
-/// A disk that is mounted for as long as this lives.
+/// A disk that is mounted as long as this value exists.
 #[derive(Debug)]
 pub(in super::super) struct Medium {
     root: Root,
 }
 
 impl Medium {
-    /// Mounts the disk whose file system has a label, to be read only.
+    /// Mounts the disk whose file system has this label, read-only.
     pub(super) fn mount(root: &Root, label: &str) -> Result<Self, Fault> {
         let device = root
             .command("blkid")
@@ -47,7 +47,7 @@ impl Medium {
         Ok(medium)
     }
 
-    /// Lazily: a disk that was pulled out can't be let go otherwise.
+    /// Unmounts lazily, because a disk that was unplugged cannot be unmounted otherwise.
     fn unmount(&self) {
         let path = self.root.path(paths::MEDIUM);
         let unmount = self.root.command("umount").args(["--lazy", "--quiet"]);

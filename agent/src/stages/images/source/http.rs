@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use nkd_bundle::Source;
 use nkd_contract::{Bundle, Cause, Urls};
+use ureq::http::Uri;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use ureq::tls::TlsConfig;
 use ureq::{Agent, Body, BodyReader};
@@ -12,29 +13,29 @@ use super::Fault;
 use crate::stages::OrFault as _;
 use crate::system::{Backoff, tls};
 
-/// How long a connection may take.
+/// The time limit for connecting.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long a server may be silent.
+/// The time limit for a server that sends nothing.
 const SILENCE: Duration = Duration::from_secs(30);
-/// The longest wait between two tries.
+/// The longest delay between two attempts.
 const WAIT: Duration = Duration::from_secs(10);
-/// How many tries in a row may bring not a byte, for each server.
+/// The number of consecutive attempts without a single byte, for each server, after which reading fails.
 const TRIES: usize = 4;
 
-/// A file that is read from servers. Where one ends too early, the next continues.
+/// A file that is read from servers. If one server ends the answer too early, the next one continues.
 pub(super) struct Download {
     agent: Agent,
-    urls: Vec<String>,
-    /// Which one is asked.
+    urls: Vec<Uri>,
+    /// The index of the current server.
     current: usize,
     size: u64,
     at: u64,
     body: Option<BodyReader<'static>>,
-    /// Tries in a row that brought nothing.
+    /// The number of consecutive attempts without a byte.
     vain: usize,
-    /// What the last of them failed for.
+    /// The fault of the last attempt.
     last: Option<Fault>,
-    /// Of servers that have another file.
+    /// The faults of servers that have another file.
     others: Vec<Fault>,
     backoff: Backoff,
 }
@@ -54,13 +55,11 @@ impl Download {
             .build()
             .new_agent();
         let file = &bundle.file;
+        let urls = urls.urls.iter().map(|url| format!("{url}/{file}").parse());
+        let urls = urls.collect::<Result<_, _>>();
         let mut download = Self {
             agent,
-            urls: urls
-                .urls
-                .iter()
-                .map(|url| format!("{url}/{file}"))
-                .collect(),
+            urls: urls.or_fault(Cause::PlanInvalid)?,
             current: 0,
             size: bundle.size,
             at: 0,
@@ -79,15 +78,13 @@ impl Download {
         Ok(download)
     }
 
-    /// Where it is, for a person; whatever password may be in an URL stays out.
+    /// The place of the file, for people. Passwords in URLs are left out.
     pub(super) fn place(&self) -> String {
-        self.urls
-            .get(self.current)
-            .map_or_else(String::new, |url| public(url))
+        self.urls.get(self.current).map_or_else(String::new, public)
     }
 
-    /// Switches to the next server, after a pause if all were asked. Fails after too many tries in a row without
-    /// a byte.
+    /// Switches to the next server, with a pause after all servers were tried. Fails after too many
+    /// consecutive attempts without a byte.
     fn go_on(&mut self, fault: Fault) -> Result<(), Fault> {
         let fault = fault.context(self.place());
         log::warn!("{fault}");
@@ -152,7 +149,7 @@ impl Download {
             206 => range_start(header(CONTENT_RANGE))
                 .filter(|from| *from == self.at)
                 .ok_or_else(|| {
-                    unreachable("the server sends another range than the agent asked for")
+                    unreachable("the server sent another range than the requested one")
                 })?,
             _ => return Err(unreachable(format!("the server answers {status}"))),
         };
@@ -174,7 +171,7 @@ fn unreachable(why: impl Into<String>) -> Fault {
     Fault::new(Cause::ImagesSource, why)
 }
 
-/// `bytes 100-199/200`
+/// Parses the header `Content-Range`, such as `bytes 100-199/200`.
 fn range_start(header: &str) -> Option<u64> {
     header
         .strip_prefix("bytes ")?
@@ -184,12 +181,12 @@ fn range_start(header: &str) -> Option<u64> {
         .ok()
 }
 
-/// An URL without user and password.
-fn public(url: &str) -> String {
-    match (url.split_once("://"), url.split_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
-        _ => url.to_owned(),
-    }
+/// A URL without user and password.
+fn public(url: &Uri) -> String {
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let scheme = url.scheme_str().unwrap_or_default();
+    format!("{scheme}://{host}{}", url.path())
 }
 
 impl Read for Download {
@@ -217,7 +214,7 @@ impl Read for Download {
 }
 
 impl Source for Download {
-    /// What is left out needn't be sent, if it is worth a question.
+    /// Skips bytes. If there are many, they are not requested from the server.
     fn skip(&mut self, bytes: u64) -> io::Result<()> {
         const WORTH: u64 = 4 << 20;
         if bytes < WORTH {

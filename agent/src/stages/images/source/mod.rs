@@ -1,4 +1,4 @@
-//! Where bundles are read from.
+//! The sources of bundles.
 
 mod disk;
 mod http;
@@ -14,13 +14,13 @@ use super::{Fault, Node};
 use crate::system::attended;
 use disk::Medium;
 
-/// A bundle's file.
+/// The file of a bundle.
 pub(super) struct Opened {
-    /// Its bytes.
+    /// The bytes of the file.
     pub(super) source: Box<dyn Source + Send>,
-    /// Where it is, for a person.
+    /// The place of the file, for people.
     pub(super) place: String,
-    /// The disk it is on, to be let go after the file.
+    /// The disk of the file, which is unmounted after the file is closed.
     pub(super) medium: Option<Medium>,
 }
 
@@ -72,7 +72,7 @@ fn file(node: &Node<'_>, path: &str, bundle: &Bundle) -> Result<Box<dyn Source +
     Ok(Box::new(file))
 }
 
-/// A file of another length isn't the plan's bundle.
+/// Checks the size of the file. A file of another size is not the bundle of the plan.
 fn is_as_long(size: u64, wanted: u64) -> Result<(), Fault> {
     let cause = match size.cmp(&wanted) {
         Ordering::Equal => return Ok(()),

@@ -1,4 +1,4 @@
-//! The configuration of those phases of kubeadm that run without a cluster.
+//! The configuration for phases of kubeadm that run without a cluster.
 
 use nkd_contract::{Plan, paths};
 use serde_json::{Value, json};
@@ -7,17 +7,18 @@ use super::gateway::Member;
 use super::peer_url;
 use crate::runtimes;
 
-/// kubeadm's oldest API whose `extraArgs` are a list of names and values.
+/// The oldest API version of kubeadm in which `extraArgs` is a list of names and values.
 const LISTED_ARGUMENTS: &str = "kubeadm.k8s.io/v1beta4";
 
-/// What kubeadm needs to sign a certificate. Version, address and CRI socket are given, because kubeadm would
-/// otherwise look for the newest version on the internet, for an address, and for the only CRI socket, of which
-/// nodes with Docker have two.
+/// The configuration with which kubeadm signs a certificate. It contains the version, the address and the
+/// CRI socket. Otherwise kubeadm would look up the newest version on the internet, choose an address, and
+/// search for a single CRI socket, although nodes with Docker have two.
 pub(super) fn of_client(plan: &Plan) -> String {
     yaml(&[init(plan), cluster(plan)])
 }
 
-/// What kubeadm needs to run this node's etcd as the member that it is, and a kubelet for that.
+/// The configuration with which kubeadm runs this node's etcd as its existing member, with a kubelet for
+/// it.
 pub(super) fn of_member(plan: &Plan, members: &[Member]) -> String {
     let mut cluster = cluster(plan);
     let mut etcd = json!({"extraArgs": arguments(plan, members)});
@@ -64,7 +65,8 @@ fn init(plan: &Plan) -> Value {
     init
 }
 
-/// It has no endpoint: kubelet would make this machine a node of the cluster, and is to run etcd alone.
+/// The configuration of a kubelet that only runs etcd. It has no endpoint, because kubelet would
+/// otherwise make this machine a node of the cluster.
 fn cluster(plan: &Plan) -> Value {
     json!({
         "apiVersion": api_version(plan),
@@ -74,7 +76,8 @@ fn cluster(plan: &Plan) -> Value {
     })
 }
 
-/// What the machine demands of a kubelet. The cluster's own configuration can't be had without its API.
+/// The settings that kubelet needs on this machine. The cluster's own configuration cannot be read
+/// without its API.
 fn kubelet(plan: &Plan) -> Value {
     let minor = plan.kubernetes_minor();
     let driver = runtimes::of(plan.runtime).cgroup_driver(minor);
@@ -92,7 +95,7 @@ fn kubelet(plan: &Plan) -> Value {
     kubelet
 }
 
-/// What makes etcd join its cluster instead of making one.
+/// The arguments that make etcd join the existing cluster instead of creating one.
 fn arguments(plan: &Plan, members: &[Member]) -> Value {
     let addresses = plan.machine.addresses.iter();
     let own_url = addresses.map(|address| peer_url(*address)).next();

@@ -1,4 +1,5 @@
-//! A client of etcd's JSON gateway (etcd, "gRPC gateway") and of its list of members for peers.
+//! A client of etcd's JSON gateway (etcd, "gRPC gateway"), and of the list of members that etcd serves to
+//! its peers.
 
 use anyhow::bail;
 use serde::Deserialize;
@@ -24,10 +25,10 @@ struct Members {
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Member {
-    /// A number of 64 bits, as text.
+    /// A 64-bit number as text.
     #[serde(rename = "ID")]
     pub(super) id: String,
-    /// Empty until it has started.
+    /// The member's name, which is empty until it has started.
     #[serde(default)]
     pub(super) name: String,
     #[serde(rename = "peerURLs", default)]
@@ -51,7 +52,7 @@ struct Peer {
 
 #[derive(Deserialize)]
 struct EtcdStatus {
-    /// A member's number as text; the gateway leaves out what is 0.
+    /// A member's number as text. The gateway omits fields with the value 0.
     #[serde(default)]
     leader: Option<String>,
 }
@@ -73,16 +74,16 @@ impl<'a> Etcd<'a> {
             .is_some_and(|leader| !leader.is_empty() && leader != "0"))
     }
 
-    /// The members that the cluster has agreed on, or those in this etcd's own list, which needs no quorum. etcd
-    /// 3.4 doesn't support the choice and always returns its own list.
+    /// The members on which the cluster has agreed, or those in this etcd's own list, which requires no
+    /// quorum. etcd 3.4 does not support this choice, and always returns its own list.
     pub(super) fn members(&self, linearizable: bool) -> anyhow::Result<Vec<Member>> {
         let question = json!({ "linearizable": linearizable });
         let answer: Members = self.ask("cluster/member/list", &question)?;
         Ok(answer.members)
     }
 
-    /// The members in this etcd's own list, by its port for peers. After a start, etcd only serves that port
-    /// until it has a leader (etcd, `embed.StartEtcd`).
+    /// The members in this etcd's own list, from its port for peers. After a start, etcd only serves this
+    /// port until it has a leader (etcd, `embed.StartEtcd`).
     pub(super) fn members_for_peers(&self) -> anyhow::Result<Vec<Member>> {
         alive();
         let url = format!("https://{}:{ETCD_PEERS}/members", self.host);
@@ -106,7 +107,7 @@ impl<'a> Etcd<'a> {
             .map(drop)
     }
 
-    /// An answer that isn't 200 has etcd's reason in it.
+    /// An answer with another status than 200 contains the reason.
     fn ask<T: DeserializeOwned>(&self, what: &str, question: &Value) -> anyhow::Result<T> {
         // The caller may ask several servers in a row that don't answer.
         alive();

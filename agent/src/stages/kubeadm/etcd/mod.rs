@@ -1,9 +1,10 @@
 //! The members of etcd, as the other control planes list them.
 //!
-//! etcd goes on counting a member whose join was cut off, or whose machine lost its disk. It has the
-//! name and address of the node that is to join now, and each that never comes back costs quorum. So
-//! the agent removes that member first, and checks that it is gone, before it deletes anything on this node.
-//! kubeadm's reset would only warn if it can't remove the member, and would delete the data in any case.
+//! A member whose join was interrupted, or whose machine lost its disk, still counts in etcd. Such a
+//! member has the name and address of the node that joins now, and each member that never comes back
+//! reduces the chance of a quorum. So the agent first removes this member, and checks that it is gone,
+//! before it deletes anything on this node. `kubeadm reset` would only print a warning if it cannot
+//! remove the member, and would delete the data in any case.
 
 mod config;
 mod gateway;
@@ -28,29 +29,30 @@ use gateway::{Etcd, Member};
 
 pub(super) use wal::is_blank;
 
-/// Signed by kubeadm; the joining control plane needs it anyway.
+/// The client certificate, which kubeadm signs. A joining control plane needs it anyway.
 const CLIENT: &str = "etcd/healthcheck-client";
 const CLIENT_PHASE: [&str; 4] = ["init", "phase", "certs", "etcd-healthcheck-client"];
 const CLIENT_CONFIG: &str = "/run/nkd/etcd-client.yaml";
-/// How long etcd may refuse to remove a member. It does so for five seconds after a member has come up,
-/// since it counts none as healthy before (etcd, `HealthInterval`).
+/// How long etcd may refuse to remove a member. It refuses for five seconds after a member has come up,
+/// because before that it counts no member as healthy (etcd, `HealthInterval`).
 const REMOVAL: Duration = Duration::from_secs(30);
 
-/// The causes with which a stage reports what is wrong with etcd.
+/// The causes with which a stage reports problems of etcd.
 #[derive(Clone, Copy)]
 pub(in crate::stages) struct EtcdCauses {
-    /// Whether this node is a member can't be learned, or can't be changed.
+    /// It cannot be determined whether this node is a member, or the member cannot be removed.
     pub(in crate::stages) members: Cause,
     /// etcd has no leader.
     pub(in crate::stages) quorum: Cause,
 }
 
-/// Removes the member that this node was before, and checks that it is gone. Only then may its data be deleted
-/// and the node join again. If etcd's quorum waits for this node, it is restored first.
+/// Removes the member that this node was before, and checks that it is gone. Only then may the data be
+/// deleted and the node join again. If the quorum of etcd is missing because of this node, the quorum is
+/// restored first.
 ///
 /// # Errors
-/// No etcd lists its members, though this node may be one; or the member can't be removed. Nothing may be deleted
-/// then.
+/// No etcd returns a list of its members, although this node may be one, or the member cannot be
+/// removed. Nothing may be deleted then.
 pub(super) fn leave(node: &mut Node<'_>, traces: bool) -> Result<(), Fault> {
     let client = client(node)?;
     let mut survey = Survey::of(node, &client);
@@ -77,8 +79,8 @@ pub(super) fn leave(node: &mut Node<'_>, traces: bool) -> Result<(), Fault> {
     remove(node, &view.etcd)
 }
 
-/// Restores etcd's quorum by starting this node's etcd, if etcd waits for this node only; returns whether it
-/// did.
+/// Restores the quorum of etcd by starting this node's etcd, if the quorum is missing because of this
+/// node only. Returns whether it was restored.
 pub(super) fn repair_quorum(node: &mut Node<'_>, causes: EtcdCauses) -> Result<bool, Fault> {
     let client = client(node)?;
     let survey = Survey::of(node, &client);
@@ -89,10 +91,10 @@ pub(super) fn repair_quorum(node: &mut Node<'_>, causes: EtcdCauses) -> Result<b
     Ok(is_possible)
 }
 
-/// Whether etcd has this node as a member that has started.
+/// Whether this node is a member of etcd that has started.
 ///
 /// # Errors
-/// No etcd lists its members.
+/// No etcd returns a list of its members.
 pub(super) fn is_started_member(node: &Node<'_>) -> Result<bool, Fault> {
     let client = client(node)?;
     let survey = Survey::of(node, &client);
@@ -105,7 +107,7 @@ fn remove(node: &mut Node<'_>, etcd: &Etcd<'_>) -> Result<(), Fault> {
     let mut removed = Vec::new();
     let gone = node.poll(REMOVAL, |node| {
         let refused = |error: anyhow::Error| {
-            let context = format!("{} doesn't remove this node", etcd.url);
+            let context = format!("{} does not remove this node's member", etcd.url);
             Fault::of(Cause::KubeadmEtcd, error).context(context)
         };
         let members = etcd.members(true).map_err(refused)?;
@@ -119,7 +121,7 @@ fn remove(node: &mut Node<'_>, etcd: &Etcd<'_>) -> Result<(), Fault> {
         }
         let members = etcd.members(true).map_err(refused)?;
         if members.iter().any(|member| is_self(node, member)) {
-            return Err(refused(anyhow!("it still lists the member")));
+            return Err(refused(anyhow!("etcd still lists the member")));
         }
         Ok(())
     });
@@ -130,10 +132,10 @@ fn remove(node: &mut Node<'_>, etcd: &Etcd<'_>) -> Result<(), Fault> {
     gone
 }
 
-/// The answers of the etcds of the other control planes.
+/// The answers of etcd on the other control planes.
 struct Survey<'a> {
     views: Vec<View<'a>>,
-    /// Those that don't answer, and why.
+    /// The control planes without an answer, with the reasons.
     silent: Vec<String>,
 }
 
@@ -160,7 +162,7 @@ impl<'a> Survey<'a> {
         Self { views, silent }
     }
 
-    /// The answers of an etcd that has a leader, or else of one that answers at all.
+    /// The answers of an etcd that has a leader, or else of any etcd that answers.
     fn best(&self) -> Option<&View<'a>> {
         let with_leader = self.views.iter().find(|view| view.has_leader);
         with_leader.or_else(|| self.views.first())
@@ -168,7 +170,7 @@ impl<'a> Survey<'a> {
 
     fn silence(&self, causes: EtcdCauses) -> Fault {
         let silent = self.silent.join(", ");
-        let message = format!("no etcd lists its members: {silent}");
+        let message = format!("no etcd returned a list of its members: {silent}");
         Fault::new(causes.members, message)
     }
 }
@@ -190,13 +192,13 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The members that are this node.
+    /// The members that stand for this node.
     fn selves(&self, node: &Node<'_>) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|member| is_self(node, member))
     }
 }
 
-/// By its name, or by its address where it never started.
+/// Compares by name, or by address if the member has never started.
 fn is_self(node: &Node<'_>, member: &Member) -> bool {
     member.name == node.plan.node || is_at_own_address(node, member)
 }
@@ -242,7 +244,7 @@ fn client(node: &Node<'_>) -> Result<Agent, Fault> {
     api::client(&authority, api::credentials(pem.as_bytes())).or_fault(Cause::KubeadmEtcd)
 }
 
-/// Runs a phase of kubeadm's with a configuration of its own.
+/// Runs a phase of kubeadm with a configuration of its own.
 fn phase(node: &Node<'_>, phase: &[&str], path: &str, config: &str) -> Result<(), Fault> {
     write_atomic(&node.root.path(path), config.as_bytes(), 0o600)
         .with_context(|| path.to_owned())

@@ -1,15 +1,15 @@
-//! Restores the quorum of an etcd that waits for this node.
+//! Restores a quorum of etcd that is missing because of this node.
 //!
-//! A full member counts for the quorum from the moment it is added, before its etcd has started. When
-//! the join of a second control plane is cut off in between, the first one's etcd has no leader any
-//! more: the API is down, and the member can't be removed either. The same happens when a second
-//! control plane's machine loses its disk. Then the only way on is that this node comes up as that
-//! member. Once etcd has a leader again, the member is removed as any other of an earlier attempt.
+//! A full member counts for the quorum from the moment when it is added, before its etcd has started. If
+//! the join of a second control plane is interrupted at that moment, etcd on the first one has no leader:
+//! the API is down, and the member cannot be removed. The same happens if the machine of a second control
+//! plane loses its disk. The only solution is that this node comes up as this member. When etcd has a
+//! leader again, the agent removes the member like any other one of an earlier attempt.
 //!
-//! That is safe with exactly two voting members: nothing was ever agreed on that isn't in the log of the
-//! other one, whatever this node's etcd has seen and lost. With three or more it isn't: the one that
-//! answers may lack what this node's etcd and a third one have agreed on. So with those the agent
-//! waits for the third.
+//! This is safe with exactly two voting members: everything that was ever committed is in the log of the
+//! other member, whatever this node's etcd has lost. With three or more members it is not safe: the one
+//! that answers may lack entries that this node's etcd and a third member have committed. In this case
+//! the agent waits for another member.
 
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ use super::{
 use crate::stages::OrFault as _;
 
 const CONFIG: &str = "/run/nkd/etcd-member.yaml";
-/// Each can be repeated. kubelet runs before there is a manifest, so that etcd is started at once.
+/// The phases of kubeadm. Each can be repeated. kubelet runs before there is a manifest, so that it
+/// starts etcd at once.
 const PHASES: [&[&str]; 7] = [
     &["init", "phase", "certs", "etcd-server"],
     &["init", "phase", "certs", "etcd-peer"],
@@ -37,8 +38,8 @@ const PHASES: [&[&str]; 7] = [
 /// How long etcd may take to come up and to have a leader.
 const LEADER: Duration = Duration::from_secs(4 * 60);
 
-/// Whether etcd has lost its quorum and gets it back when this node's etcd comes up, without a risk for
-/// what it has agreed on.
+/// Whether etcd has lost its quorum, and gets it back when this node's etcd comes up, without a risk for
+/// committed data.
 pub(super) fn is_possible(node: &Node<'_>, survey: &Survey<'_>) -> bool {
     let waits_for_this_node = |view: &View<'_>| {
         let voters: Vec<_> = voters(&view.members).collect();
@@ -52,7 +53,7 @@ fn voters(members: &[Member]) -> impl Iterator<Item = &Member> {
     members.iter().filter(|member| !member.is_learner)
 }
 
-/// Starts this node's etcd as the member that it is and waits until there is a leader.
+/// Starts this node's etcd as its existing member, and waits until there is a leader.
 pub(super) fn run(
     node: &mut Node<'_>,
     client: &Agent,
@@ -87,8 +88,8 @@ pub(super) fn run(
     })
 }
 
-/// Starts this node's etcd. All steps can be repeated, also over what a cut-off attempt has left. The mark
-/// comes first: what is started here is not the etcd of a node that has joined.
+/// Starts this node's etcd. All steps can be repeated, also after an interrupted attempt. The marker is
+/// written first, because this etcd does not mean that the node has joined.
 fn start(node: &Node<'_>, members: &[Member]) -> Result<(), Fault> {
     // kubelet waits for an API while its credentials in an earlier file aren't whole.
     files::mark(node, QUORUM_REPAIR)

@@ -4,26 +4,27 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 
-/// The kinds of records (etcd, `wal.go`): what is written when the log is created, and what raft writes.
+/// The kinds of records (etcd, `wal.go`). Raft writes entries and states. The others are written when the
+/// log is created.
 const METADATA: u8 = 1;
 const ENTRY: u8 = 2;
 const STATE: u8 = 3;
 const CHECKSUM: u8 = 4;
 const SNAPSHOT: u8 = 5;
 
-/// How much of a record's header is its length in bytes. The byte above it counts the padding, which is
-/// marked by that byte's first bit (etcd, `encoder.go`, `encodeFrameSize`).
+/// The part of a record's header that is its length in bytes. The byte above it is the size of the
+/// padding, and its first bit shows whether there is any (etcd, `encoder.go`, `encodeFrameSize`).
 const LENGTH: u64 = (1 << 56) - 1;
 const PADDED: u64 = 1 << 63;
 const PADDING: u64 = 0b111;
 /// The protobuf tag of a record's first field, its kind, which is a number below 128.
 const KIND: u8 = 0x08;
 
-/// Whether a log was created and nothing was ever written to it. Such a log is left when power fails
-/// right after etcd's first start. etcd then starts as a member and waits for a leader that can't exist. But
-/// it has acknowledged nothing to any client or peer, so it can be deleted.
+/// Whether a log was created and nothing was ever written to it. A power cut right after etcd's first
+/// start leaves such a log. etcd then starts as a member and waits for a leader that cannot exist. But
+/// etcd has acknowledged nothing to any client or peer, so the log can be deleted.
 ///
-/// A log that can't be read, or that isn't as etcd writes it, is not called blank.
+/// A log that cannot be read, or that is not in etcd's format, does not count as blank.
 pub(in super::super) fn is_blank(directory: &Path) -> bool {
     let Ok(entries) = fs::read_dir(directory) else {
         return false;
@@ -50,8 +51,8 @@ fn holds_nothing(file: File) -> io::Result<bool> {
     }
 }
 
-/// The kind of the next record. `None` where there is none: at the end of the file, or where the space
-/// begins that etcd has set aside.
+/// The kind of the next record. `None` at the end of the file, or at the beginning of the space that etcd
+/// has reserved.
 fn next_kind(file: &mut BufReader<File>) -> io::Result<Option<u8>> {
     let mut header = [0; 8];
     match file.read_exact(&mut header) {

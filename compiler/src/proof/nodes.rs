@@ -1,0 +1,149 @@
+//! What the compiled configs say, read again.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, ensure};
+use nkd_contract::{Plan, Role, paths};
+use serde_json::Value;
+
+use nkd_document::yaml;
+use nkd_model::KubernetesImages;
+
+/// A node as its Ignition config says it is.
+pub(super) struct DecodedNode {
+    pub plan: Plan,
+    pub files: BTreeMap<String, String>,
+    /// Files that others than root may read.
+    pub readable: HashSet<String>,
+    /// What the user has a part in.
+    pub of_user: HashSet<String>,
+    pub kubeadm: Vec<Value>,
+}
+
+impl DecodedNode {
+    /// What nkd alone has written; keys the user brings for something else are not the cluster's.
+    pub fn own_files(&self) -> impl Iterator<Item = (&String, &String)> {
+        let files = self.files.iter();
+        files.filter(|(path, _)| !self.of_user.contains(*path))
+    }
+}
+
+/// The cluster as its configs say it is.
+pub(super) struct DecodedCluster {
+    pub nodes: Vec<DecodedNode>,
+    pub kubeconfig: Value,
+    /// What the cluster file or the release determines; no config has it.
+    pub kubernetes_images: KubernetesImages,
+}
+
+pub(super) fn read(ignition: &str, of_user: HashSet<String>) -> Result<DecodedNode> {
+    let (_, warnings) = ignition_config::Config::parse_str(ignition)?;
+    ensure!(warnings.is_empty(), "Ignition would warn: {warnings:?}");
+    let config: Value = serde_json::from_str(ignition)?;
+    let mut files = BTreeMap::new();
+    let mut readable = HashSet::new();
+    for file in config["storage"]["files"].as_array().into_iter().flatten() {
+        let path = file["path"].as_str().context("a file without path")?;
+        let contents = &file["contents"];
+        let source = contents["source"].as_str().unwrap_or_default();
+        let compression = contents["compression"].as_str().unwrap_or_default();
+        let bytes = nkd_ignition::decode(source, compression).unwrap_or_default();
+        // What is fetched or isn't text is the user's: no rule is about its content.
+        let text = String::from_utf8(bytes).unwrap_or_default();
+        // Without a mode Ignition makes it 0644.
+        if file["mode"].as_u64().unwrap_or(0o644) & 0o077 != 0 {
+            readable.insert(path.to_owned());
+        }
+        let earlier = files.insert(path.to_owned(), text);
+        ensure!(earlier.is_none(), "duplicate path {path}");
+    }
+    let file = |path: &str| files.get(path).with_context(|| format!("no {path}"));
+    let plan = Plan::parse(file(paths::PLAN)?.as_bytes())?;
+    let kubeadm = yaml::fragment(file(paths::KUBEADM)?)?;
+    Ok(DecodedNode {
+        plan,
+        files,
+        readable,
+        of_user,
+        kubeadm,
+    })
+}
+
+pub(super) fn first_document(text: &str) -> Result<Value> {
+    yaml::fragment(text)?
+        .into_iter()
+        .next()
+        .context("an empty document")
+}
+
+impl DecodedNode {
+    pub fn document(&self, kind: &str) -> Result<&Value> {
+        let mut documents = self.kubeadm.iter();
+        let document = documents.find(|document| document["kind"] == kind);
+        document.with_context(|| format!("{} has no {kind}", self.plan.node))
+    }
+
+    pub fn is_init(&self) -> bool {
+        self.plan.role == Role::Init
+    }
+
+    /// The cluster's endpoint without its port.
+    pub fn endpoint_host(&self) -> Result<&str> {
+        let host = self.plan.endpoint.rsplit_once(':');
+        let (host, _) = host.context("endpoint without port")?;
+        Ok(host.trim_matches(['[', ']']))
+    }
+
+    /// The static pods that are delivered.
+    pub fn manifests(&self) -> Result<Vec<Value>> {
+        let all = self.files.iter();
+        all.filter(|(path, _)| path.starts_with(paths::MANIFESTS))
+            .map(|(_, text)| first_document(text))
+            .collect()
+    }
+
+    /// What this node's own kubeadm is told to do.
+    pub fn configuration(&self) -> Result<&Value> {
+        self.document(if self.is_init() {
+            "InitConfiguration"
+        } else {
+            "JoinConfiguration"
+        })
+    }
+
+    pub fn registration(&self) -> Result<&Value> {
+        Ok(&self.configuration()?["nodeRegistration"])
+    }
+
+    /// An argument of kubelet, in both of the forms arguments have.
+    pub fn kubelet_arg(&self, name: &str) -> Result<Option<&str>> {
+        let args = &self.registration()?["kubeletExtraArgs"];
+        let mut listed = args.as_array().into_iter().flatten();
+        let arg = listed.find(|arg| arg["name"] == name);
+        let value = arg.map_or(&args[name], |arg| &arg["value"]);
+        Ok(value.as_str())
+    }
+
+    /// The addresses kubelet is told to use.
+    pub fn addresses(&self) -> Result<Vec<IpAddr>> {
+        let node_ip = self.kubelet_arg("node-ip")?;
+        let node_ip = node_ip.with_context(|| format!("{} has no node-ip", self.plan.node))?;
+        let parsed = node_ip.split(',').map(str::parse);
+        Ok(parsed.collect::<Result<_, _>>()?)
+    }
+}
+
+impl DecodedCluster {
+    pub fn init(&self) -> Result<&DecodedNode> {
+        self.nodes
+            .iter()
+            .find(|node| node.is_init())
+            .context("no init node")
+    }
+
+    pub fn control_planes(&self) -> impl Iterator<Item = &DecodedNode> {
+        let nodes = self.nodes.iter();
+        nodes.filter(|node| node.plan.role != Role::JoinWorker)
+    }
+}
