@@ -288,3 +288,76 @@ fn a_password_in_the_url_of_a_server_is_not_echoed() {
     assert_eq!(run.status, Some(1), "{}", run.stderr);
     assert!(!run.stderr.contains("swordfish"), "{}", run.stderr);
 }
+
+/// The value of a name in the test vector of `docs/callbacks.md`.
+fn vector(name: &str) -> &'static str {
+    let document = include_str!("../../docs/callbacks.md");
+    let mut lines = document.lines().map(str::trim_start);
+    let start = format!("{name}: ");
+    lines.find_map(|line| line.strip_prefix(&*start)).unwrap()
+}
+
+#[test]
+fn the_documented_test_vector_is_what_nkd_derives_from_a_secrets_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let mut secrets = secrets(at, "s.json");
+    assert_eq!(secrets["cluster"], vector("CLUSTER"));
+    secrets["callbackSeed"] = vector("callbackSeed").into();
+    fs::write(at.join("s.json"), secrets.to_string()).unwrap();
+    let (node, key) = (vector("NODE"), vector("key"));
+    let run = nkd(at, &["secrets", "callback-keys", "s.json", node]);
+    assert_eq!(run.stdout, format!("{node}  {key}\n"), "{}", run.stderr);
+    // The node's name is part of the derivation.
+    let run = nkd(at, &["secrets", "callback-keys", "s.json", "w1"]);
+    assert!(run.status == Some(0) && !run.stdout.contains(key));
+    let run = nkd(at, &["secrets", "callback-keys", "s.json"]);
+    assert_eq!(run.status, Some(3), "{}", run.stdout);
+    assert!(run.stderr.contains("NKD0404"), "{}", run.stderr);
+}
+
+#[test]
+fn callback_keys_of_an_output_are_those_that_its_nodes_sign_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let out = common::full(at);
+    let keys = |arguments: &[&str]| nkd(at, &[&["secrets", "callback-keys"], arguments].concat());
+    let before = keys(&["out"]);
+    assert_eq!(before.status, Some(0), "{}", before.stderr);
+    for line in before.stdout.lines() {
+        let (node, key) = line.split_once("  ").unwrap();
+        let config = common::ignition(&out, node);
+        let report = common::file(&config, nkd_contract::paths::REPORT).unwrap();
+        let report: Value = serde_json::from_str(&report).unwrap();
+        assert_eq!(report["signingKey"], key.trim_start());
+    }
+    let nodes = fs::read_dir(out.join("nodes")).unwrap().count();
+    assert_eq!(before.stdout.lines().count(), nodes);
+
+    let rotated = nkd(
+        at,
+        &["secrets", "rotate", "out/secrets.json", "callback-seed"],
+    );
+    assert_eq!(rotated.status, Some(0), "{}", rotated.stderr);
+    assert_eq!(keys(&["out"]).stdout, before.stdout);
+    let one = keys(&["out", "cp1", "--format", "json"]);
+    let one: Value = serde_json::from_str(&one.stdout).unwrap();
+    assert_eq!(one["nodes"].as_array().unwrap().len(), 1);
+    assert_eq!(one["nodes"][0]["name"], "cp1");
+    assert!(
+        before
+            .stdout
+            .contains(one["nodes"][0]["key"].as_str().unwrap())
+    );
+    assert!(keys(&["out", "nobody"]).stderr.contains("NKD0404"));
+}
+
+#[test]
+fn an_output_whose_nodes_send_no_callbacks_has_no_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    compile(&demo(), &at.join("out"), &[]);
+    let run = nkd(at, &["secrets", "callback-keys", "out"]);
+    assert_eq!((run.status, run.stdout.as_str()), (Some(3), ""));
+    assert!(run.stderr.contains("`spec.report`"), "{}", run.stderr);
+}

@@ -44,6 +44,7 @@ mod network;
 mod node;
 pub mod overlay;
 pub mod programs;
+pub mod receivers;
 pub mod registry;
 pub mod requirements;
 pub mod scenario;

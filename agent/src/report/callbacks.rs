@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use log::Level;
 use nkd_contract::{Event, ReportTarget, paths};
 
 use super::LONGEST_DELAY;
@@ -19,7 +20,12 @@ use crate::system::{Backoff, Root, TICK};
 /// The credential that holds the [`ReportTarget`].
 const CREDENTIAL: &str = "report.json";
 
-/// Sends the events of the log to the target in order, each one until it is accepted or refused.
+/// How long an event that the receiver refuses is sent again. Long enough for the node's clock to be set,
+/// and for a person to give the receiver the right key; but later events wait for it.
+const REFUSALS: Duration = Duration::from_secs(3600);
+
+/// Sends the event log to the target, in order, each event until it is accepted or was refused for
+/// [`REFUSALS`].
 #[derive(Debug)]
 pub(super) struct Callbacks {
     /// `None` if no callbacks are configured, or if none can be sent.
@@ -61,7 +67,7 @@ impl Callbacks {
                     continue;
                 };
                 if cursor.wants(&event) {
-                    let done = deliver(delivery, &event, pulse);
+                    let done = deliver(delivery, &event, REFUSALS, pulse);
                     if let Err(error) = cursor.done(&event, done) {
                         log::warn!("writing {}: {error}", paths::DELIVERED);
                     }
@@ -71,37 +77,52 @@ impl Callbacks {
     }
 }
 
-/// Sends an event until it is accepted or refused.
-fn deliver(delivery: &Delivery, event: &Event, pulse: &Pulse) -> Done {
+/// Sends an event until it is done with, each time with the current time and a new signature. An event that
+/// the receiver has refused for so long without any other answer is given up.
+fn deliver(delivery: &Delivery, event: &Event, refusals: Duration, pulse: &Pulse) -> Done {
     let mut backoff = Backoff::new(LONGEST_DELAY);
+    let mut refused_since = None;
     loop {
         pulse.beat();
-        match delivery.send(event) {
+        let (level, reason, retry_after) = match delivery.send(event) {
             Sent::Accepted => return Done::Delivered,
             Sent::Gone => {
                 log::warn!("the receiver is gone (410): no more callbacks are sent");
                 return Done::Gone;
             }
-            Sent::Refused { status, answer } => {
-                log::warn!(
-                    "the receiver refused event {}: {status} {answer}",
-                    event.sequence
-                );
-                return Done::Refused(status);
+            Sent::Refused {
+                status,
+                answer,
+                retry_after,
+            } => {
+                let since = *refused_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= refusals {
+                    log::error!(
+                        "event {} is lost for the receiver, which refused it for {} s: {status} {answer}",
+                        event.sequence,
+                        since.elapsed().as_secs(),
+                    );
+                    return Done::Refused(status);
+                }
+                let reason = format!("the receiver refused it: {status} {answer}");
+                (Level::Warn, reason, retry_after)
             }
             Sent::Later {
                 reason,
                 retry_after,
             } => {
-                let wait = backoff.next(retry_after);
-                log::info!(
-                    "event {} could not be sent: {reason}; trying again in {} s",
-                    event.sequence,
-                    wait.as_secs(),
-                );
-                sleep(wait, pulse);
+                refused_since = None;
+                (Level::Info, reason, retry_after)
             }
-        }
+        };
+        let wait = backoff.next(retry_after);
+        log::log!(
+            level,
+            "event {} could not be sent: {reason}; trying again in {} s",
+            event.sequence,
+            wait.as_secs(),
+        );
+        sleep(wait, pulse);
     }
 }
 
@@ -134,7 +155,14 @@ fn target(directory: Option<OsString>) -> anyhow::Result<Option<ReportTarget>> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use nkd_contract::Kind;
+
     use super::*;
+    use crate::events::tests::event;
 
     fn target_of(json: &str) -> anyhow::Result<Option<ReportTarget>> {
         let directory = tempfile::tempdir().unwrap();
@@ -154,5 +182,53 @@ mod tests {
     fn an_error_in_the_target_does_not_show_its_key() {
         let error = target_of(r#""whsec_c2VjcmV0""#).unwrap_err();
         assert_eq!(format!("{error:#}"), "report.json is malformed at line 1");
+    }
+
+    /// A receiver that gives these answers, one on each connection, and its target.
+    fn receiver(statuses: &'static [u16]) -> ReportTarget {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for status in statuses {
+                let mut stream = listener.accept().unwrap().0;
+                let mut request = [0; 4096];
+                let mut length = 0;
+                while !request[..length].ends_with(b"}}") {
+                    length += stream.read(&mut request[length..]).unwrap();
+                }
+                let head = "content-length: 0\r\nconnection: close";
+                write!(stream, "HTTP/1.1 {status} Status\r\n{head}\r\n\r\n").unwrap();
+            }
+        });
+        ReportTarget {
+            url,
+            certificate_authority: None,
+            signing_key: "whsec_dGhlIHNpZ25pbmcga2V5IG9mIHRoZSBub2Rl".to_owned(),
+        }
+    }
+
+    fn delivered(statuses: &'static [u16], refusals: Duration) -> Done {
+        let delivery = Delivery::new(&receiver(statuses)).unwrap();
+        let pulse = Pulse::new("callbacks");
+        deliver(&delivery, &event(1, Kind::Progress), refusals, &pulse)
+    }
+
+    #[test]
+    fn an_event_is_given_up_when_it_was_refused_for_so_long_and_never_for_another_reason() {
+        let long = Duration::from_secs(60);
+        assert_eq!(delivered(&[401, 204], long), Done::Delivered);
+        assert_eq!(delivered(&[401, 204], Duration::ZERO), Done::Refused(401));
+        let none = Duration::ZERO;
+        assert_eq!(delivered(&[503, 503, 204], none), Done::Delivered);
+        assert_eq!(delivered(&[503, 400, 204], none), Done::Refused(400));
+    }
+
+    #[test]
+    fn a_receiver_that_is_unsure_starts_the_time_of_refusals_again() {
+        let limit = Duration::from_millis(1);
+        assert_eq!(
+            delivered(&[403, 503, 403, 503, 204], limit),
+            Done::Delivered
+        );
     }
 }

@@ -1,12 +1,16 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use nkd_contract::callback::{
     CloudEvent, ID_HEADER, SIGNATURE_HEADER, SigningKey, TIMESTAMP_HEADER,
 };
 use nkd_contract::{Event, ReportTarget, Timestamp};
+use percent_encoding::percent_decode_str;
 use ureq::config::Config;
-use ureq::http::{Response, StatusCode, Uri, header::RETRY_AFTER};
+use ureq::http::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use ureq::http::{Response, StatusCode, Uri};
 use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
 
@@ -26,6 +30,7 @@ const EXCERPT: usize = 200;
 pub(super) struct Delivery {
     agent: Agent,
     url: Uri,
+    authorization: Option<HeaderValue>,
     key: SigningKey,
 }
 
@@ -41,12 +46,15 @@ pub(super) enum Sent {
         /// The time for which the receiver has asked (`Retry-After`).
         retry_after: Option<Duration>,
     },
-    /// The receiver has refused this event.
+    /// The receiver refuses the event as it was sent now. That may be about the event, or about the
+    /// signature's time or key.
     Refused {
         /// The HTTP status.
         status: u16,
         /// The beginning of the answer.
         answer: String,
+        /// How long the receiver wants to be left alone.
+        retry_after: Option<Duration>,
     },
     /// The receiver refuses all further events (410).
     Gone,
@@ -77,6 +85,7 @@ impl Delivery {
             .build();
         Ok(Self {
             agent: config.new_agent(),
+            authorization: authorization(&url),
             url,
             key,
         })
@@ -95,12 +104,15 @@ impl Delivery {
             return Sent::Refused {
                 status: 0,
                 answer: "the event cannot be written as JSON".to_owned(),
+                retry_after: None,
             };
         };
         let timestamp = Timestamp::now().unix();
-        let response = self
-            .agent
-            .post(&self.url)
+        let mut request = self.agent.post(&self.url);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let response = request
             .content_type(CloudEvent::CONTENT_TYPE)
             .header(ID_HEADER, &event.id)
             .header(TIMESTAMP_HEADER, timestamp.to_string())
@@ -114,6 +126,20 @@ impl Delivery {
             },
         }
     }
+}
+
+/// The user and the password of a URL for HTTP's Basic authentication. They are percent-encoded in the URL
+/// (RFC 3986, 3.2.1), but not in the header (RFC 7617), and ureq sends them as they are.
+fn authorization(url: &Uri) -> Option<HeaderValue> {
+    let (userinfo, _) = url.authority()?.as_str().rsplit_once('@')?;
+    let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+    let mut credentials: Vec<u8> = percent_decode_str(user).collect();
+    credentials.push(b':');
+    credentials.extend(percent_decode_str(password));
+    let header = format!("Basic {}", STANDARD.encode(credentials));
+    let mut value = HeaderValue::from_str(&header).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// The outcome that an answer stands for.
@@ -141,6 +167,7 @@ fn judge(mut response: Response<Body>) -> Sent {
         Sent::Refused {
             status: status.as_u16(),
             answer: excerpt(&answer),
+            retry_after,
         }
     }
 }

@@ -207,16 +207,37 @@ pub struct Authority {
 
 impl Authority {
     pub fn new() -> Self {
+        Self::with_key(&Self::parameters(), KeyPair::generate().unwrap())
+    }
+
+    /// The parameters of an authority's certificate.
+    pub fn parameters() -> CertificateParams {
         let mut parameters = CertificateParams::new(Vec::new()).unwrap();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca_key = KeyPair::generate().unwrap();
+        parameters
+    }
+
+    /// An authority with a key and parameters of the test's choice.
+    pub fn with_key(parameters: &CertificateParams, ca_key: KeyPair) -> Self {
         let pem = parameters.self_signed(&ca_key).unwrap().pem();
-        let issuer = Issuer::new(parameters, ca_key);
+        let issuer = Issuer::from_params(parameters, ca_key);
         let key = KeyPair::generate().unwrap();
         let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
         let certificate = leaf.signed_by(&key, &issuer).unwrap();
         Self {
             pem,
+            certificate: certificate.der().clone(),
+            key,
+        }
+    }
+
+    /// A server that is its own authority. The reporter's tests alone need it.
+    #[allow(dead_code)]
+    pub fn of_itself(parameters: &CertificateParams) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        Self {
+            pem: certificate.pem(),
             certificate: certificate.der().clone(),
             key,
         }

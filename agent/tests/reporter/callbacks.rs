@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use nkd_contract::{Event, Kind, ReportTarget, Timestamp, paths};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::json;
 use sha2::Sha256;
 
@@ -79,6 +80,25 @@ fn an_event_is_posted_as_a_signed_cloud_event_over_tls_with_the_plans_ca() {
 }
 
 #[test]
+fn the_user_and_password_of_the_url_are_sent_percent_decoded() {
+    let receiver = Receiver::start(&[]);
+    for (userinfo, credentials) in [
+        ("me:p%40ss%3Aw%2Frd%25", "me:p@ss:w/rd%"),
+        ("m%C3%A9", "m\u{e9}:"),
+        (":token", ":token"),
+    ] {
+        let machine = Machine::reporting_to(&ReportTarget {
+            url: format!("http://{userinfo}@{}/hook", receiver.address),
+            ..receiver.target()
+        });
+        machine.log(&events(1..=1));
+        let _reporter = machine.report_without_bus();
+        let expected = format!("Basic {}", STANDARD.encode(credentials));
+        assert_eq!(receiver.next().header("authorization"), expected);
+    }
+}
+
+#[test]
 fn an_event_of_a_later_worker_is_sent_as_it_was_written() {
     let receiver = Receiver::start(&[]);
     let machine = Machine::reporting_to(&receiver.target());
@@ -111,6 +131,45 @@ fn a_receiver_with_a_certificate_of_another_ca_gets_nothing() {
     );
     assert!(reporter.is_running());
     assert!(receiver.is_idle());
+}
+
+/// Whether a node sends an event to a server that its authority vouches for.
+fn is_trusted(authority: &Authority) -> bool {
+    let any = "127.0.0.1:0".parse().unwrap();
+    let receiver = Receiver::listen(any, &[], Some(authority));
+    let machine = Machine::reporting_to(&ReportTarget {
+        url: format!("https://{}/hook", receiver.address),
+        certificate_authority: Some(authority.pem.clone()),
+        signing_key: KEY.into(),
+    });
+    machine.log(&events(1..=1));
+    let reporter = machine.report_without_bus();
+    wait_until("an event or an error", || {
+        machine.cursor() == 1 || reporter.journal().contains("event 1 could not be sent: ")
+    });
+    machine.cursor() == 1
+}
+
+#[test]
+fn of_the_certificates_in_a_ca_file_the_ones_that_nkd_refuses_verify_no_server() {
+    let mut expired = Authority::parameters();
+    expired.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    let p521 = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512).unwrap();
+    let p256 = KeyPair::generate().unwrap();
+    assert!(!is_trusted(&Authority::with_key(
+        &Authority::parameters(),
+        p521
+    )));
+    // rustls uses only the name and the key of an authority.
+    assert!(is_trusted(&Authority::with_key(&expired, p256)));
+
+    let mut server = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    assert!(is_trusted(&Authority::of_itself(&server)));
+    server.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    assert!(!is_trusted(&Authority::of_itself(&server)));
+    server.is_ca = IsCa::NoCa;
+    server.not_after = expired.not_after;
+    assert!(!is_trusted(&Authority::of_itself(&server)));
 }
 
 #[test]
@@ -223,33 +282,28 @@ fn an_event_whose_answer_never_came_is_sent_again_after_a_kill() {
 }
 
 #[test]
-fn a_refused_event_is_recorded_and_the_next_one_sent() {
+fn a_refused_event_is_sent_again_with_a_new_time_and_signature_and_later_ones_wait() {
     let receiver = Receiver::start(&[
-        Answer::Status(400),
+        Answer::With(401, "Retry-After: 1"),
         Answer::With(302, "Location: /elsewhere"),
         Answer::Status(204),
     ]);
     let machine = Machine::reporting_to(&receiver.target());
-    machine.log(&events(1..=3));
+    machine.log(&events(1..=2));
     let reporter = machine.report_without_bus();
-    assert_eq!(receiver.sequences(3), [1, 2, 3]);
-    wait_until("the cursor is written", || machine.cursor() == 3);
-    assert!(receiver.is_idle());
-    assert!(
-        reporter
-            .journal()
-            .contains("the receiver refused event 1: 400 sorry")
-    );
-
+    let requests: Vec<_> = (0..4).map(|_| receiver.next()).collect();
+    let sequences: Vec<_> = requests.iter().map(Request::sequence).collect();
+    assert_eq!(sequences, [1, 1, 1, 2]);
+    assert!(requests.iter().all(is_signed));
+    assert_eq!(requests[0].body, requests[1].body);
+    for header in ["webhook-timestamp", "webhook-signature"] {
+        assert_ne!(requests[0].header(header), requests[1].header(header));
+    }
+    reporter.wait_for_line("event 1 could not be sent: the receiver refused it: 401 sorry");
+    wait_until("the cursor is written", || machine.cursor() == 2);
     let delivered = std::fs::read(machine.path(paths::DELIVERED)).unwrap();
     let delivered: serde_json::Value = serde_json::from_slice(&delivered).unwrap();
-    assert_eq!(
-        delivered["refused"],
-        json!([
-            { "sequence": 1, "id": event(1, Kind::Progress).id, "status": 400 },
-            { "sequence": 2, "id": event(2, Kind::Progress).id, "status": 302 },
-        ])
-    );
+    assert_eq!(delivered["refused"], json!([]));
 }
 
 #[test]

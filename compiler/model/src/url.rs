@@ -42,6 +42,12 @@ impl HttpUrl {
         }
     }
 
+    /// The host: a name or an IP address, without brackets.
+    pub fn host(&self) -> &str {
+        let host = self.authority().map_or("", |authority| authority.host());
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+
     /// `host` or `host:port`.
     pub fn host_and_port(&self) -> &str {
         let authority = self.authority().map_or("", |authority| authority.as_str());
@@ -87,6 +93,9 @@ mod tests {
                 "{text}"
             );
             assert_eq!(url.as_str(), text);
+            let host = url.host();
+            let bracketed = format!("[{host}]");
+            assert!(host_and_port.starts_with(host) || host_and_port.starts_with(&bracketed));
         }
         for text in [
             "ftp://a",

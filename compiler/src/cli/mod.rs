@@ -3,6 +3,7 @@
 mod answer;
 mod bundle;
 mod butane;
+mod callback_keys;
 mod carriers;
 mod compile;
 mod diff;

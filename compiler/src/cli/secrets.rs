@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::answer::Answer;
+use super::callback_keys::callback_keys;
 use super::rotate::{self, What};
 use super::table::table;
 use crate::cluster_file;
@@ -42,6 +43,15 @@ enum Command {
         /// The secrets file
         file: PathBuf,
     },
+    /// Print the keys that verify the callbacks of nodes: these are secrets
+    CallbackKeys {
+        /// An output of `nkd compile`, or a secrets file
+        #[arg(value_name = "OUT|SECRETS")]
+        from: PathBuf,
+        /// The nodes; without any, all nodes of the output. A secrets file needs at least one
+        #[arg(value_name = "NODE")]
+        nodes: Vec<String>,
+    },
     /// Replace secrets that can be changed while nodes run, and print the consequences
     Rotate {
         /// The secrets file
@@ -63,6 +73,7 @@ impl Secrets {
                 Ok(Answer::nothing())
             }
             Command::Show { file } => Ok(show(&secrets_file::read(file, to)?)),
+            Command::CallbackKeys { from, nodes } => callback_keys(from, nodes, to),
             Command::Rotate { file, what } => rotate::rotate(file, what, to),
         }
     }

@@ -154,7 +154,7 @@ fn source(file: Spanned<Source>, files: &Files<'_>, to: &mut Diagnostics) -> Opt
         (None, Some(label), None) => disk(label, to),
         (None, None, Some(urls)) => {
             let certificate_authority = match &file.ca_file {
-                Some(name) => Some(files.certificates(name, to)?),
+                Some(name) => Some(files.trusted(name, None, to)?),
                 None => None,
             };
             if urls.is_empty() {

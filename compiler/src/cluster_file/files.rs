@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use nkd_contract::Timestamp;
+
 use super::checks::Text;
 use crate::config::user;
 use crate::images::manifest;
-use crate::pki::own::Chain;
+use crate::pki::anchor;
+use crate::pki::own::{Chain, Problem};
 use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, SourceId};
 use nkd_model::{Manifest, Overlay, Own, Secret};
@@ -78,9 +81,28 @@ impl Files<'_> {
 
     /// PEM certificates, without the text around them.
     pub fn certificates(&self, name: &Text, to: &mut Diagnostics) -> Option<String> {
+        Some(self.chain(name, to)?.to_pem())
+    }
+
+    /// PEM certificates by which the agent verifies servers, or this server alone.
+    pub fn trusted(
+        &self,
+        name: &Text,
+        server: Option<&str>,
+        to: &mut Diagnostics,
+    ) -> Option<String> {
+        let chain = self.chain(name, to)?;
+        let problems = anchor::problems(&chain, server, Timestamp::now());
+        for Problem { code, message } in &problems {
+            to.report(*code, name.span, format!("`{}` {message}", name.value));
+        }
+        problems.is_empty().then(|| chain.to_pem())
+    }
+
+    fn chain(&self, name: &Text, to: &mut Diagnostics) -> Option<Chain> {
         let source = self.read(name, to)?;
         if let Ok(chain) = Chain::read(to.text(source)) {
-            return Some(chain.to_pem());
+            return Some(chain);
         }
         let message = format!(
             "`{}` is not a file that contains only PEM certificates",

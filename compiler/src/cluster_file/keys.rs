@@ -199,6 +199,7 @@ pub struct Report {
     /// The receiver's http or https URL.
     #[schemars(required)]
     pub url: Option<Text>,
-    /// A file of PEM certificates. The nodes trust them for this receiver.
+    /// A file of PEM certificates. The nodes trust them for this receiver if their keys are EC on P-256 or
+    /// P-384, Ed25519, or RSA with 2048 to 8192 bits.
     pub ca_file: Option<Text>,
 }

@@ -20,7 +20,7 @@ use crate::kubeadm::overlay;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::lines::Lines;
 use nkd_model::version::Version;
-use nkd_model::{Cluster, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens};
+use nkd_model::{Cluster, HttpUrl, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens};
 
 /// Runs all checks, and returns the cluster if there are no errors.
 pub fn validate(
@@ -281,13 +281,14 @@ fn level(
 }
 
 fn report(file: keys::Report, files: &Files<'_>, to: &mut Diagnostics) -> Option<Report> {
+    let url = file.url.and_then(|url| checks::url(&url, to));
+    let server = url.as_ref().map(HttpUrl::host);
     let certificate_authority = match &file.ca_file {
-        Some(name) => Some(files.certificates(name, to)?),
+        Some(name) => Some(files.trusted(name, server, to)?),
         None => None,
     };
-    let url = checks::url(&file.url?, to)?;
     Some(Report {
-        url: url.as_str().to_owned(),
+        url: url?.as_str().to_owned(),
         certificate_authority,
     })
 }

@@ -1,5 +1,6 @@
 //! Keys, certificates and what is derived from them.
 
+pub(crate) mod anchor;
 mod authority;
 mod generate;
 pub(crate) mod kubeconfig;

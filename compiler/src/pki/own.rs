@@ -125,7 +125,7 @@ impl Chain {
         Ok(chain)
     }
 
-    fn certificates(&self) -> impl Iterator<Item = X509Certificate<'_>> {
+    pub(super) fn certificates(&self) -> impl Iterator<Item = X509Certificate<'_>> {
         let whole = |der| X509Certificate::from_der(der).ok();
         let whole = move |der| whole(der).filter(|(rest, _)| rest.is_empty());
         self.0.iter().filter_map(move |der| Some(whole(der)?.1))
@@ -255,16 +255,22 @@ fn may_sign(certificate: &X509Certificate<'_>, below: usize) -> Option<(Code, St
 }
 
 fn dates(certificate: &X509Certificate<'_>, now: Timestamp) -> Option<(Code, String)> {
-    let validity = certificate.validity();
-    let now = i64::try_from(now.unix()).unwrap_or(i64::MAX);
-    let problem = if validity.not_after.timestamp() < now {
-        format!("expired at {}", moment(validity.not_after))
-    } else if validity.not_before.timestamp() > now {
-        format!("is not valid before {}", moment(validity.not_before))
-    } else {
-        return None;
-    };
+    let start = certificate.validity().not_before;
+    let problem = expiry(certificate, now).or_else(|| {
+        let early = start.timestamp() > seconds(now);
+        early.then(|| format!("is not valid before {}", moment(start)))
+    })?;
     Some((Code::AuthorityDates, problem))
+}
+
+/// When a certificate has expired, if it has.
+pub(super) fn expiry(certificate: &X509Certificate<'_>, now: Timestamp) -> Option<String> {
+    let end = certificate.validity().not_after;
+    (end.timestamp() < seconds(now)).then(|| format!("expired at {}", moment(end)))
+}
+
+fn seconds(time: Timestamp) -> i64 {
+    i64::try_from(time.unix()).unwrap_or(i64::MAX)
 }
 
 fn moment(time: ASN1Time) -> Timestamp {
@@ -279,7 +285,7 @@ fn is_issued_by(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>)
 }
 
 /// A name, in a form for one line of text.
-fn name(name: &X509Name<'_>) -> String {
+pub(super) fn name(name: &X509Name<'_>) -> String {
     let text = name.to_string().replace(char::is_control, "?");
     let mut shown = String::new();
     let _ = write!(shown, "`{}`", text.chars().take(100).collect::<String>());

@@ -12,6 +12,7 @@ use testbed::emulator::Emulator;
 use testbed::image::OsImage;
 use testbed::kubernetes::{self, Kubernetes};
 use testbed::programs::{Programs, workspace};
+use testbed::receivers::Language;
 use testbed::requirements::{self, Purpose};
 use testbed::{aarch64, tools};
 
@@ -64,7 +65,7 @@ fn selftest(options: &Options) -> Result<()> {
         let verdict = if *passed { "passed" } else { "FAILED" };
         eprintln!("selftest: {name}: {verdict}");
     }
-    let not_run = not_run(options);
+    let not_run = not_run(options, &cache);
     for (number, (what, why)) in (1..).zip(&not_run) {
         let all = not_run.len();
         eprintln!("selftest: not run, {number} of {all}: {what}: {why}");
@@ -78,7 +79,7 @@ fn selftest(options: &Options) -> Result<()> {
 }
 
 /// The tests that this run skips, with the reasons.
-fn not_run(options: &Options) -> Vec<(&'static str, &'static str)> {
+fn not_run(options: &Options, cache: &Cache) -> Vec<(&'static str, &'static str)> {
     let mut not_run = vec![(
         "known vulnerabilities of dependencies",
         "the advisory database is not in a package; run `cargo deny check advisories`",
@@ -90,6 +91,10 @@ fn not_run(options: &Options) -> Vec<(&'static str, &'static str)> {
     if let Some(why) = aarch64::hindrance() {
         not_run.push(("the agent for aarch64, in qemu-user", why));
     }
+    let without_libraries = Language::ALL
+        .into_iter()
+        .filter(|language| language.libraries(cache).is_err());
+    not_run.extend(without_libraries.map(Language::not_run));
     if !options.long {
         not_run.push(("the long scenarios", "run with --long"));
     }

@@ -1,0 +1,67 @@
+"""Receives callbacks of nodes: receiver.py KEYS.json PORT
+
+KEYS.json is the output of `nkd secrets callback-keys OUT --format json`.
+"""
+
+import json
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from standardwebhooks import Webhook, WebhookVerificationError
+
+# No event is nearly as large.
+LARGEST = 1 << 20
+
+
+class Receiver:
+    def __init__(self, keys):
+        self.webhooks = {node["name"]: Webhook(node["key"]) for node in keys["nodes"]}
+        self.seen = set()
+
+    def receive(self, headers, body):
+        """Returns the HTTP status for a callback."""
+        try:
+            # Only the choice of the key depends on this name, so it need not be true yet.
+            node = json.loads(body)["data"]["node"]
+            webhook = self.webhooks.get(node)
+        except (ValueError, KeyError, TypeError):
+            return 400
+        if webhook is None:
+            return 503
+        try:
+            event = webhook.verify(body, headers)
+        except WebhookVerificationError:
+            # The key or a clock may be wrong for now. The node sends the event again with a new signature.
+            return 503
+        if event["id"] not in self.seen:
+            self.handle(event["data"])
+            self.seen.add(event["id"])
+        return 204
+
+    def handle(self, event):
+        needs_a_person = event["kind"] == "failed" and "retryAfter" not in event
+        note = " (a person is needed)" if needs_a_person else ""
+        print(f"{event['node']}: {event['kind']}: {event['message']}{note}", flush=True)
+
+
+def handler(receiver):
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            length = int(self.headers.get("content-length", 0))
+            if length > LARGEST:
+                status = 413
+            else:
+                status = receiver.receive(dict(self.headers), self.rfile.read(length))
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    return Handler
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1], encoding="utf-8") as file:
+        receiver = Receiver(json.load(file))
+    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), handler(receiver)).serve_forever()
