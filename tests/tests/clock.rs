@@ -37,7 +37,7 @@ fn a_clock_in_1970_is_set_to_when_the_cluster_was_made_and_later_to_the_latest_t
     ];
     let files = files.each_ref().map(|(at, file)| (*at, file.as_path()));
     let script = format!(
-        "date -u +%s; nkd-agent install; date -u +%s; cat {}\n\
+        "echo; date -u +%s; nkd-agent install; date -u +%s; cat {}\n\
          boot() {{ date -u -s @$1 >/dev/null; nkd-agent clock; date -u +%s; }}\n\
          mkdir -p /var/lib/etcd/member/snap /var/lib/kubelet/pki\n\
          touch -d @{etcd_wrote} /var/lib/etcd/member/snap/db\n\
@@ -56,7 +56,7 @@ fn a_clock_in_1970_is_set_to_when_the_cluster_was_made_and_later_to_the_latest_t
 
     let seconds: Vec<u64> = console
         .lines()
-        .filter_map(|line| line.rsplit('J').next()?.trim().parse().ok())
+        .filter_map(|line| line.trim().parse().ok())
         .collect();
     let [before, after, booted @ ..] = &seconds[..] else {
         panic!("{seconds:?}");

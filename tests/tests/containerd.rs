@@ -158,7 +158,8 @@ fn containerd_2_loads_a_bundle_again_after_a_power_cut_and_knows_the_mirrors() {
     await_event(&machine, seen.len(), PATIENCE, done).unwrap();
     let told = events(&machine);
     let again = told.iter().skip(seen.len()).any(|event| {
-        is(event, Kind::Progress, Stage::Images) && event.message.starts_with("unpacking")
+        is(event, Kind::Progress, Stage::Images)
+            && event.message.contains("again, because a power cut")
     });
     assert!(again, "{told:?}");
 

@@ -64,11 +64,12 @@ pub(super) fn discard(node: &mut Node<'_>, store: &dyn ImageStore) -> Result<(),
     for name in present.keys() {
         store.discard(name).map_err(import_failed)?;
     }
-    if !present.is_empty() {
-        let message = format!(
-            "loading {} images again, because a power cut may have damaged them",
-            present.len()
-        );
+    let message = match present.len() {
+        0 => String::new(),
+        1 => "loading an image again, because a power cut may have damaged it".to_owned(),
+        count => format!("loading {count} images again, because a power cut may have damaged them"),
+    };
+    if !message.is_empty() {
         node.progress(message, None);
     }
     save(node.root, &Unsynced::default())
