@@ -64,13 +64,17 @@ pub(super) fn discard(node: &mut Node<'_>, store: &dyn ImageStore) -> Result<(),
     for name in present.keys() {
         store.discard(name).map_err(import_failed)?;
     }
-    let message = match present.len() {
-        0 => String::new(),
-        1 => "loading an image again, because a power cut may have damaged it".to_owned(),
-        count => format!("loading {count} images again, because a power cut may have damaged them"),
-    };
-    if !message.is_empty() {
-        node.progress(message, None);
+    match present.len() {
+        0 => {}
+        1 => node.progress(
+            "loading an image again, because a power cut may have damaged it",
+            None,
+        ),
+        count => {
+            let message =
+                format!("loading {count} images again, because a power cut may have damaged them");
+            node.progress(message, None);
+        }
     }
     save(node.root, &Unsynced::default())
 }

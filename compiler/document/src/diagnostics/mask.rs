@@ -110,39 +110,28 @@ fn in_one_line(line: &str) -> (usize, usize) {
     blocks.fold(secret, std::cmp::Ord::min)
 }
 
-/// The range of the value on a line whose key contains one of some words; empty if there is none.
+/// The range of the first value on a line whose key contains one of some words; empty if there is none.
 fn value_after(line: &str, words: &[&str]) -> (usize, usize) {
-    let none = (line.len(), line.len());
     // Changes ASCII letters only, so that positions stay the same.
     let lower = line.to_ascii_lowercase();
-    if let Some(at) = lower.find(NOT_SECRET) {
-        let at = at + NOT_SECRET.len();
-        let (from, to) = value_after(&line[at..], words);
-        return (at + from, at + to);
+    let found = words.iter().flat_map(|word| lower.match_indices(word));
+    let values = found.filter_map(|(word, _)| value_of_key(line, &lower, word));
+    (values.min().unwrap_or(line.len()), line.len())
+}
+
+/// Where the value begins on a line whose key has a word at a position; nothing if the word is not in a key.
+fn value_of_key(line: &str, lower: &str, word: usize) -> Option<usize> {
+    let key = &line[word..word + line[word..].find(':')?];
+    let is_key = |c: char| c.is_ascii_alphanumeric() || "-_\"'".contains(c);
+    let whole_key = lower[..word + key.len()].trim_end_matches(['"', '\'']);
+    if !key.chars().all(is_key) || whole_key.ends_with(NOT_SECRET) {
+        return None;
     }
-    let Some(word) = words.iter().filter_map(|word| lower.find(word)).min() else {
-        return none;
-    };
-    let Some(colon) = line[word..].find(':') else {
-        return none;
-    };
-    // The word is part of a key only if nothing else is between it and the colon.
-    let key = &line[word..word + colon];
-    if !key
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "-_\"'".contains(c))
-    {
-        return none;
-    }
-    let after = word + colon + 1;
+    let after = &line[word + key.len() + 1..];
     // Without a space or quotes it is no mapping, but the tag of an image, say.
-    let is_mapping =
-        key.ends_with(['"', '\'']) || !line[after..].starts_with(|c: char| !c.is_whitespace());
-    if !is_mapping {
-        return none;
-    }
-    let blank = line[after..].len() - line[after..].trim_start().len();
-    (after + blank, line.len())
+    let is_mapping = key.ends_with(['"', '\'']) || !after.starts_with(|c: char| !c.is_whitespace());
+    let blank = after.len() - after.trim_start().len();
+    is_mapping.then_some(word + key.len() + 1 + blank)
 }
 
 /// Masks kubeadm's bootstrap tokens, `[a-z0-9]{6}.[a-z0-9]{16}`, anywhere in a line.
@@ -240,6 +229,14 @@ mod tests {
             (
                 "bootstrapTokens: [{token: abc}]",
                 "bootstrapTokens: [{token: *****",
+            ),
+            (
+                "{password: abc, bootstrapTokens: []}",
+                "{password: *************************",
+            ),
+            (
+                "{image: a.example.org/token:v1, password: abc}",
+                "{image: a.example.org/token:v1, password: ****",
             ),
             (
                 "no bundle contains a.example.org/secrets-store/token:v1.2",
