@@ -189,68 +189,71 @@ fn mask_data_urls(line: &str) -> String {
 mod tests {
     use super::mask;
 
+    /// Texts, and what is shown of them.
+    const CASES: [(&str, &str); 19] = [
+        ("token: abc\n", "token: ***\n"),
+        ("  certificateKey: \"äb\"\n", "  certificateKey: *****\n"),
+        (
+            "use abcdef.0123456789abcdef now",
+            "use *********************** now",
+        ),
+        ("https://me:pw@host/x", "https://*****@host/x"),
+        (
+            "[http://a, \"http://b:c@d\", http://e@f]",
+            "[http://a, \"http://***@d\", http://*@f]",
+        ),
+        ("http_headers: [a]\nvalue: b", "http_headers: ***\nvalue: b"),
+        (
+            "  http_headers:\n  - name: A\n    value: b\n  source: c\n  value: d",
+            "  http_headers:\n  - name: A\n    value: *\n  source: c\n  value: d",
+        ),
+        (
+            "\"httpHeaders\": [\n {\"name\": \"A\", \"value\": \"b\"}\n]",
+            "\"httpHeaders\": [\n {\"name\": \"A\", \"value\": ****\n]",
+        ),
+        ("\"source\": \"data:,a%20b\"", "\"source\": \"data:*******"),
+        ("\"token\":\"abc\"", "\"token\":*****"),
+        (
+            "luks:\n- key_file:\n    inline: abc\n  name: a\ninline: b",
+            "luks:\n- key_file:\n    inline: ***\n  name: a\ninline: b",
+        ),
+        (
+            "- {name: a, key_file: {inline: abc}}",
+            "- {name: a, key_file: {inline: *****",
+        ),
+        (
+            "bootstrapTokens: {ttl: 12h}\nkeyFile: etcd.key",
+            "bootstrapTokens: {ttl: 12h}\nkeyFile: etcd.key",
+        ),
+        (
+            "bootstrapTokens: [{token: abc}]",
+            "bootstrapTokens: [{token: *****",
+        ),
+        (
+            "{password: abc, bootstrapTokens: []}",
+            "{password: *************************",
+        ),
+        (
+            "{image: a.example.org/token:v1, password: abc}",
+            "{image: a.example.org/token:v1, password: ****",
+        ),
+        (
+            "no bundle contains a.example.org/secrets-store/token:v1.2",
+            "no bundle contains a.example.org/secrets-store/token:v1.2",
+        ),
+        (
+            "name: token-maker\nrole: worker",
+            "name: token-maker\nrole: worker",
+        ),
+        (
+            "-----BEGIN PRIVATE KEY-----\nMIG\n-----END PRIVATE KEY-----\n",
+            "***************************\n***\n*************************\n",
+        ),
+    ];
+
     #[test]
     fn secrets_are_masked_and_every_byte_keeps_its_place() {
-        for (text, masked) in [
-            ("token: abc\n", "token: ***\n"),
-            ("  certificateKey: \"äb\"\n", "  certificateKey: *****\n"),
-            (
-                "use abcdef.0123456789abcdef now",
-                "use *********************** now",
-            ),
-            ("https://me:pw@host/x", "https://*****@host/x"),
-            (
-                "[http://a, \"http://b:c@d\", http://e@f]",
-                "[http://a, \"http://***@d\", http://*@f]",
-            ),
-            ("http_headers: [a]\nvalue: b", "http_headers: ***\nvalue: b"),
-            (
-                "  http_headers:\n  - name: A\n    value: b\n  source: c\n  value: d",
-                "  http_headers:\n  - name: A\n    value: *\n  source: c\n  value: d",
-            ),
-            (
-                "\"httpHeaders\": [\n {\"name\": \"A\", \"value\": \"b\"}\n]",
-                "\"httpHeaders\": [\n {\"name\": \"A\", \"value\": ****\n]",
-            ),
-            ("\"source\": \"data:,a%20b\"", "\"source\": \"data:*******"),
-            ("\"token\":\"abc\"", "\"token\":*****"),
-            (
-                "luks:\n- key_file:\n    inline: abc\n  name: a\ninline: b",
-                "luks:\n- key_file:\n    inline: ***\n  name: a\ninline: b",
-            ),
-            (
-                "- {name: a, key_file: {inline: abc}}",
-                "- {name: a, key_file: {inline: *****",
-            ),
-            (
-                "bootstrapTokens: {ttl: 12h}\nkeyFile: etcd.key",
-                "bootstrapTokens: {ttl: 12h}\nkeyFile: etcd.key",
-            ),
-            (
-                "bootstrapTokens: [{token: abc}]",
-                "bootstrapTokens: [{token: *****",
-            ),
-            (
-                "{password: abc, bootstrapTokens: []}",
-                "{password: *************************",
-            ),
-            (
-                "{image: a.example.org/token:v1, password: abc}",
-                "{image: a.example.org/token:v1, password: ****",
-            ),
-            (
-                "no bundle contains a.example.org/secrets-store/token:v1.2",
-                "no bundle contains a.example.org/secrets-store/token:v1.2",
-            ),
-            (
-                "name: token-maker\nrole: worker",
-                "name: token-maker\nrole: worker",
-            ),
-            (
-                "-----BEGIN PRIVATE KEY-----\nMIG\n-----END PRIVATE KEY-----\n",
-                "***************************\n***\n*************************\n",
-            ),
-        ] {
+        for (text, masked) in CASES {
             assert_eq!(mask(text), masked);
             assert_eq!(mask(text).len(), text.len());
         }
