@@ -15,8 +15,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use rustix::fs::{CWD, RenameFlags, rename, renameat_with};
+use rustix::io::Errno;
 
 use crate::compiled::Compiled;
 use crate::failure::Failure;
@@ -155,21 +155,14 @@ fn create(target: &Path, files: &[(String, String)]) -> Result<Written> {
 
 /// Moves a new output to its place. False if somebody else's is there.
 fn put(fresh: &Path, target: &Path) -> Result<bool> {
-    let done = renameat2(
-        AT_FDCWD,
-        fresh,
-        AT_FDCWD,
-        target,
-        RenameFlags::RENAME_NOREPLACE,
-    );
-    let done = match done {
+    // nix has renameat2 only for glibc, and nkd is also built for musl.
+    let done = match renameat_with(CWD, fresh, CWD, target, RenameFlags::NOREPLACE) {
         // A plain rename replaces nothing but an empty directory.
-        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => fs::rename(fresh, target)
-            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default())),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => rename(fresh, target),
         done => done,
     };
     match done {
-        Err(Errno::EEXIST | Errno::ENOTEMPTY) => Ok(false),
+        Err(Errno::EXIST | Errno::NOTEMPTY) => Ok(false),
         done => Ok(done.map(|()| true)?),
     }
 }

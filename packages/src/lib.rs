@@ -1,0 +1,24 @@
+//! The packages of nkd and of nkd-agent.
+//!
+//! [`Product::install`] makes the installed tree of a program, as it lies on a machine. Every package
+//! of the program has the files of this tree, and its bytes: see [`dist::all`].
+
+mod architecture;
+mod archive;
+pub mod command;
+mod deb;
+pub mod dist;
+mod nestos;
+mod product;
+mod release;
+mod rpm;
+mod sbom;
+mod sums;
+mod sysext;
+pub mod tools;
+mod tree;
+
+pub use architecture::Architecture;
+pub use product::{Builder, Product};
+pub use release::Release;
+pub use tree::Tree;

@@ -1,0 +1,177 @@
+//! The two programs, and what is installed with each.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use serde_json::Value;
+
+use crate::tools::{self, Tools};
+use crate::{Architecture, Release, Tree, command};
+
+/// A program with its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Product {
+    /// `nkd-agent`, which is a part of OS images.
+    #[value(name = "nkd-agent")]
+    Agent,
+    /// `nkd`, which runs on the operator's machine.
+    Nkd,
+}
+
+/// How cargo builds the programs.
+#[derive(Debug, Clone, Copy)]
+pub enum Builder<'a> {
+    /// With cargo-auditable: the program has a list of its dependencies.
+    Auditable(&'a Tools),
+    /// With cargo alone, and without network. Builders of distributions do this.
+    Frozen,
+}
+
+impl Product {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Agent, Self::Nkd];
+
+    /// The name of the program and of its packages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Agent => "nkd-agent",
+            Self::Nkd => "nkd",
+        }
+    }
+
+    /// The profile in Cargo.toml with which it is built.
+    fn profile(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Nkd => "dist",
+        }
+    }
+
+    /// Builds the program and installs it into a directory, which stands for the root of a machine.
+    ///
+    /// # Errors
+    /// The program cannot be built, or the directory cannot be written.
+    pub fn install(
+        self,
+        architecture: Architecture,
+        release: &Release,
+        builder: Builder<'_>,
+        root: &Path,
+    ) -> Result<Tree> {
+        let program = self.build(architecture, release, builder)?;
+        let tree = Tree::at(root)?;
+        let name = self.name();
+        tree.copy(&program, &format!("usr/bin/{name}"), 0o755)?;
+        let workspace = release.workspace();
+        let license = format!("usr/share/licenses/{name}/LICENSE");
+        tree.copy(&workspace.join("LICENSE"), &license, 0o644)?;
+        match self {
+            Self::Agent => tree.copy_all(&Tree::at(&workspace.join("systemd"))?, "")?,
+            Self::Nkd => operators_files(release, &tree)?,
+        }
+        tree.finish(release.time())?;
+        Ok(tree)
+    }
+
+    /// Builds the program and returns its path.
+    fn build(
+        self,
+        architecture: Architecture,
+        release: &Release,
+        builder: Builder<'_>,
+    ) -> Result<PathBuf> {
+        let mut command = match builder {
+            Builder::Auditable(tools) => {
+                let mut command = tools.command(tools::AUDITABLE)?;
+                command.args(["auditable", "build", "--locked"]);
+                command
+            }
+            Builder::Frozen => {
+                let mut command = tools::cargo();
+                command.args(["build", "--frozen"]);
+                command
+            }
+        };
+        command
+            .args(["--package", self.name(), "--profile", self.profile()])
+            .args(["--target", architecture.target()])
+            .env("CARGO_ENCODED_RUSTFLAGS", remapped_paths()?.join("\u{1f}"));
+        built(&mut command, self.name(), release.workspace())
+    }
+}
+
+/// Runs a build by cargo and returns the path of the program, as cargo reports it.
+fn built(command: &mut Command, program: &str, workspace: &Path) -> Result<PathBuf> {
+    let messages = command::check(
+        command
+            .args(["--quiet", "--message-format=json-render-diagnostics"])
+            .current_dir(workspace),
+    )?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find(|message| message["target"]["name"] == program && message["executable"].is_string())
+        .and_then(|message| Some(PathBuf::from(message["executable"].as_str()?)))
+        .with_context(|| format!("cargo built no {program}"))
+}
+
+/// Options of rustc that replace the paths of this machine in the messages of panics. The paths of
+/// the workspace's own crates are relative to it.
+fn remapped_paths() -> Result<Vec<String>> {
+    let home = env::var_os("CARGO_HOME").map_or_else(
+        || env::home_dir().map(|home| home.join(".cargo")),
+        |home| Some(PathBuf::from(home)),
+    );
+    let sources = home.context("HOME is not set")?.join("registry/src");
+    let mut options = Vec::new();
+    // Each source of crates has a directory, whose name depends on its address.
+    for directory in fs::read_dir(&sources).into_iter().flatten() {
+        let path = directory?.path();
+        options.push(format!("--remap-path-prefix={}=crates", path.display()));
+    }
+    Ok(options)
+}
+
+/// What the operator gets beside the program: manual pages, completions, documentation and examples.
+fn operators_files(release: &Release, tree: &Tree) -> Result<()> {
+    // The program that was built may be of another architecture, so this is one of this machine.
+    let mut command = tools::cargo();
+    command.args(["build", "--locked", "--package", "nkd"]);
+    let nkd = built(&mut command, "nkd", release.workspace())?;
+    let pages = tempfile::tempdir()?;
+    command::check(Command::new(&nkd).arg("man").arg(pages.path()))?;
+    for entry in Tree::at(pages.path())?.entries()? {
+        let page = fs::read(pages.path().join(&entry.path))?;
+        let path = format!("usr/share/man/man1/{}.gz", entry.path.display());
+        tree.write(&path, gzip(&page)?, 0o644)?;
+    }
+    for (shell, path) in [
+        ("bash", "usr/share/bash-completion/completions/nkd"),
+        ("fish", "usr/share/fish/vendor_completions.d/nkd.fish"),
+        ("zsh", "usr/share/zsh/site-functions/_nkd"),
+    ] {
+        let script = command::check(Command::new(&nkd).args(["completions", shell]))?;
+        tree.write(path, script, 0o644)?;
+    }
+    let documentation = "usr/share/doc/nkd";
+    for file in ["README.md", "CHANGELOG.md"] {
+        let path = release.workspace().join(file);
+        tree.copy(&path, &format!("{documentation}/{file}"), 0o644)?;
+    }
+    for directory in ["docs", "examples"] {
+        let from = Tree::at(&release.workspace().join(directory))?;
+        tree.copy_all(&from, &format!("{documentation}/{directory}"))?;
+    }
+    Ok(())
+}
+
+/// Compresses a manual page, without a name and a time.
+fn gzip(page: &[u8]) -> Result<Vec<u8>> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(page)?;
+    Ok(encoder.finish()?)
+}
