@@ -19,6 +19,6 @@ pub mod tools;
 mod tree;
 
 pub use architecture::Architecture;
-pub use product::{Builder, Product};
+pub use product::{Builder, Product, nkd_for_this_machine};
 pub use release::Release;
 pub use tree::Tree;

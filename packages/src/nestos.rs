@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::tree::Kind;
 use crate::{Release, Tree, archive};
 
 /// The name of the overlay. Layers are merged in the order of their names.
@@ -31,11 +32,11 @@ pub(crate) fn build(agent: &Tree, release: &Release, target: &Path) -> Result<()
 /// The modes of files, which the assembler otherwise takes from its copy of the directory. It reads
 /// them in decimal: `=MODE PATH`.
 fn statoverride(agent: &Tree) -> Result<String> {
-    let mut lines = String::from("# Modes of files, in decimal: 493 is 0755, 420 is 0644.\n");
+    let mut lines = vec!["# Modes of files, in decimal: 493 is 0755, 420 is 0644.".to_owned()];
     for entry in agent.entries()? {
-        if matches!(entry.kind, crate::tree::Kind::File { .. }) {
-            lines += &format!("={} /{}\n", entry.mode(), entry.path.display());
+        if matches!(entry.kind, Kind::File { .. }) {
+            lines.push(format!("={} /{}", entry.mode(), entry.path.display()));
         }
     }
-    Ok(lines)
+    Ok(lines.join("\n") + "\n")
 }

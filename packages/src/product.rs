@@ -83,6 +83,7 @@ impl Product {
         release: &Release,
         builder: Builder<'_>,
     ) -> Result<PathBuf> {
+        add_target(architecture.target())?;
         let mut command = match builder {
             Builder::Auditable(tools) => {
                 let mut command = tools.command(tools::AUDITABLE)?;
@@ -103,6 +104,17 @@ impl Product {
     }
 }
 
+/// Builds nkd for the machine that this program runs on, for use on it, and returns its path.
+///
+/// # Errors
+/// It cannot be built.
+pub fn nkd_for_this_machine(release: &Release) -> Result<PathBuf> {
+    let mut command = tools::cargo();
+    // With the features that the workspace has as a whole, as its tests build it.
+    command.args(["build", "--locked", "--workspace", "--bin=nkd"]);
+    built(&mut command, "nkd", release.workspace())
+}
+
 /// Runs a build by cargo and returns the path of the program, as cargo reports it.
 fn built(command: &mut Command, program: &str, workspace: &Path) -> Result<PathBuf> {
     let messages = command::check(
@@ -116,6 +128,18 @@ fn built(command: &mut Command, program: &str, workspace: &Path) -> Result<PathB
         .find(|message| message["target"]["name"] == program && message["executable"].is_string())
         .and_then(|message| Some(PathBuf::from(message["executable"].as_str()?)))
         .with_context(|| format!("cargo built no {program}"))
+}
+
+/// Adds the standard library for a target, if rustup manages the toolchain and lacks it.
+fn add_target(target: &str) -> Result<()> {
+    let Ok(installed) = command::run("rustup", ["target", "list", "--installed"]) else {
+        return Ok(());
+    };
+    if !installed.lines().any(|found| found == target) {
+        eprintln!("adding the Rust target {target}");
+        command::run("rustup", ["target", "add", target])?;
+    }
+    Ok(())
 }
 
 /// Options of rustc that replace the paths of this machine in the messages of panics. The paths of
@@ -137,10 +161,8 @@ fn remapped_paths() -> Result<Vec<String>> {
 
 /// What the operator gets beside the program: manual pages, completions, documentation and examples.
 fn operators_files(release: &Release, tree: &Tree) -> Result<()> {
-    // The program that was built may be of another architecture, so this is one of this machine.
-    let mut command = tools::cargo();
-    command.args(["build", "--locked", "--package", "nkd"]);
-    let nkd = built(&mut command, "nkd", release.workspace())?;
+    // The program that was built may be of another architecture.
+    let nkd = nkd_for_this_machine(release)?;
     let pages = tempfile::tempdir()?;
     command::check(Command::new(&nkd).arg("man").arg(pages.path()))?;
     for entry in Tree::at(pages.path())?.entries()? {

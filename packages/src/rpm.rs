@@ -98,7 +98,7 @@ fn rpmbuild(release: &Release, work: &Path, directory: &Path) -> Command {
         format!("_sourcedir {work}"),
         format!("_rpmdir {}", directory.display()),
         format!("_srcrpmdir {}", directory.display()),
-        "_rpmfilename %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm".to_owned(),
+        "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm".to_owned(),
         "_buildhost localhost".to_owned(),
         "use_source_date_epoch_as_buildtime 1".to_owned(),
         "clamp_mtime_to_source_date_epoch 1".to_owned(),

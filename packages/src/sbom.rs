@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::tools::{AUDITABLE2CDX, Tools};
 use crate::{Product, Release, Tree, command};
 
-/// Writes the SBOM of a program in an installed tree, as CycloneDX.
+/// Writes the SBOM of a program in an installed tree, in the format of `CycloneDX`.
 pub(crate) fn write(product: Product, tree: &Tree, tools: &Tools, file: &Path) -> Result<()> {
     let program = tree.root().join("usr/bin").join(product.name());
     let printed = command::check(tools.command(AUDITABLE2CDX)?.arg(&program))?;

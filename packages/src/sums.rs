@@ -19,13 +19,13 @@ pub(crate) fn write(directory: &Path) -> Result<()> {
         }
     }
     names.sort();
-    let mut lines = String::new();
+    let mut lines = Vec::new();
     for name in names {
         let path = directory.join(&name);
         let contents =
             fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let hash = base16ct::lower::encode_string(&Sha256::digest(contents));
-        lines += &format!("{hash}  {name}\n");
+        lines.push(format!("{hash}  {name}\n"));
     }
-    fs::write(directory.join(NAME), lines).with_context(|| format!("cannot write {NAME}"))
+    fs::write(directory.join(NAME), lines.concat()).with_context(|| format!("cannot write {NAME}"))
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
+use packages::tools;
 
 use crate::cache::Cache;
 use crate::programs::workspace;
-use crate::tools;
 
 /// The agent's other target.
 const TARGET: &str = "aarch64-unknown-linux-musl";
@@ -35,7 +35,7 @@ pub fn hindrance() -> Option<&'static str> {
 
 /// The command that builds and runs them.
 pub fn tests(cache: &Cache) -> Result<Command> {
-    let mut command = tools::nextest(cache)?;
+    let mut command = tools::Tools::at(cache.directory()).command(tools::NEXTEST)?;
     command
         .args(["nextest", "run", "--profile", PROFILE, "--target", TARGET])
         .args(["--no-fail-fast", "--package", "nkd-contract"])

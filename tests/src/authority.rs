@@ -9,7 +9,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::command;
+use packages::command;
 
 /// A certificate authority, and a server with a certificate of it.
 pub(crate) struct Authority {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
-use crate::command::tail;
+use packages::command::tail;
 
 const PRELUDE: &str = include_str!("../recipes/common.sh");
 

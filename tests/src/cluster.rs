@@ -9,13 +9,14 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
 use crate::callbacks::CallbackReceiver;
+use crate::ignition;
 use crate::image::OsImage;
 use crate::kubernetes::Kubernetes;
 use crate::lab::Lab;
 use crate::machine::Machine;
 use crate::overlay::{self, Node};
 use crate::programs::Programs;
-use crate::{command, ignition};
+use packages::command;
 
 /// A cluster file that fits a lab, before it is compiled.
 #[derive(Debug)]

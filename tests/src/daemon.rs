@@ -10,7 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::lab::Lab;
-use crate::{cgroup, command, network, teardown};
+use crate::{cgroup, network, teardown};
+use packages::command;
 
 /// Puts itself into cgroups, and becomes the program in the lab's network.
 const START: &str = r#"

@@ -11,7 +11,8 @@ use anyhow::{Context, Result, ensure};
 use nix::mount::{MsFlags, mount};
 
 use crate::image::OsImage;
-use crate::{command, teardown};
+use crate::teardown;
+use packages::command;
 
 /// Directories that must not be on overlayfs, because containers' own overlayfs is in them.
 const PLAIN: &[&str] = &["var/lib/containerd", "var/lib/docker"];

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::cache::{Cache, Recipe};
-use crate::command;
+use packages::command;
 
 /// How long a computer may run. A boot takes ten seconds.
 const SECONDS: &str = "180";

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::command;
+use packages::command;
 
 /// The engine, which a real machine has in its initramfs only.
 const ENGINE: &str = "/usr/lib/dracut/modules.d/30ignition/ignition";

@@ -11,9 +11,10 @@ use crate::cache::Cache;
 use crate::containerd::ContainerdSeries;
 use crate::disk::FileSystem;
 use crate::kubernetes::Kubernetes;
+use crate::node;
 use crate::programs::Programs;
 use crate::teardown::Scope;
-use crate::{command, node};
+use packages::command;
 
 /// An OS image, as overlayfs layers.
 #[derive(Debug, Clone)]
@@ -32,10 +33,7 @@ impl OsImage {
     pub fn build(cache: &Cache, kubernetes: &Kubernetes, programs: &Programs) -> Result<Self> {
         let image = Self::without_product(cache, kubernetes)?;
         let layer = image.layer.directory();
-        let agent = layer.join("root/usr/bin/nkd-agent");
-        fs::copy(&programs.agent, &agent)
-            .with_context(|| format!("can't copy {}", programs.agent.display()))?;
-        let tree = [&programs.systemd.join("."), &layer.join("root")];
+        let tree = [&programs.agent_tree().join("."), &layer.join("root")];
         command::run(
             "cp",
             ["--recursive", "--no-dereference", "--preserve=mode,links"]

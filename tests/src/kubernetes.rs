@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::cache::{Cache, Recipe};
-use crate::{command, node};
+use crate::node;
+use packages::command;
 
 /// The environment variable with the directory of a release to test instead of the built-in one.
 pub const DIRECTORY: &str = "NKD_TESTBED_KUBERNETES";

@@ -9,7 +9,6 @@ use anyhow::{Context, Result};
 use crate::balancer::Balancer;
 use crate::cache::Cache;
 use crate::callbacks::CallbackReceiver;
-use crate::command;
 use crate::image::OsImage;
 use crate::impostor::{Guise, Impostor};
 use crate::machine::Machine;
@@ -17,6 +16,7 @@ use crate::registry::{Login, Registry};
 use crate::stick::Stick;
 use crate::teardown::Scope;
 use crate::web::WebServer;
+use packages::command;
 
 /// A network namespace with a bridge, cut off from all other networks. It is gone when the lab and
 /// its machines are dropped.

@@ -28,7 +28,6 @@ pub mod cache;
 pub mod callbacks;
 mod cgroup;
 pub mod cluster;
-mod command;
 pub mod containerd;
 mod daemon;
 mod disk;
@@ -50,7 +49,6 @@ pub mod requirements;
 pub mod scenario;
 pub mod stick;
 mod teardown;
-pub mod tools;
 pub mod usage;
 pub mod web;
 

@@ -15,7 +15,8 @@ use crate::disk::Stalled;
 use crate::image::OsImage;
 use crate::stick::Stick;
 use crate::teardown::Scope;
-use crate::{cgroup, command, disk, ignition};
+use crate::{cgroup, disk, ignition};
+use packages::command;
 
 /// Puts itself into the machine's cgroups, hides the host's `/run/systemd` from nspawn so that
 /// nothing is left there, lets go of the disks of all other machines of all labs, and becomes nspawn in

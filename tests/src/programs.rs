@@ -1,44 +1,51 @@
 //! The product's programs, built from this workspace.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use serde_json::Value;
+use anyhow::Result;
+use packages::tools::Tools;
+use packages::{Architecture, Builder, Product, Release, Tree};
+use tempfile::TempDir;
 
-use crate::{command, tools};
-
-const AGENT_TARGET: &str = "x86_64-unknown-linux-musl";
+use crate::cache::Cache;
 
 /// What an operator and an OS image get of the product.
 #[derive(Debug, Clone)]
 pub struct Programs {
     /// `nkd`, the operator's.
     pub nkd: PathBuf,
-    /// `nkd-agent`, static, as it is baked into images.
+    /// `nkd-agent`, static, as its packages have it.
     pub agent: PathBuf,
-    /// The tree that is laid into images as it is.
-    pub systemd: PathBuf,
+    tree: Tree,
+    // Removed with the last of the clones.
+    _directory: Arc<TempDir>,
 }
 
 impl Programs {
     /// Builds them, in the target directory that cargo is told to use.
     pub fn build() -> Result<Self> {
-        if !command::run("rustup", ["target", "list", "--installed"])?.contains(AGENT_TARGET) {
-            eprintln!("testbed: adding the Rust target {AGENT_TARGET}");
-            command::run("rustup", ["target", "add", AGENT_TARGET])?;
-        }
-        let agent = [
-            "--package=nkd-agent",
-            "--profile=agent",
-            "--target",
-            AGENT_TARGET,
-        ];
+        let release = Release::with_changes()?;
+        let tools = Tools::at(Cache::open()?.directory());
+        let directory = Arc::new(tempfile::tempdir()?);
+        eprintln!("testbed: building nkd and nkd-agent");
+        let tree = Product::Agent.install(
+            Architecture::X86_64,
+            &release,
+            Builder::Auditable(&tools),
+            directory.path(),
+        )?;
         Ok(Self {
-            // As the tests build it: with the features the workspace has as a whole.
-            nkd: build("nkd", &["--workspace", "--bin=nkd"])?,
-            agent: build("nkd-agent", &agent)?,
-            systemd: workspace().join("systemd"),
+            nkd: packages::nkd_for_this_machine(&release)?,
+            agent: tree.root().join("usr/bin/nkd-agent"),
+            tree,
+            _directory: directory,
         })
+    }
+
+    /// What is installed with the agent: an image gets it as it is.
+    pub fn agent_tree(&self) -> &Path {
+        self.tree.root()
     }
 }
 
@@ -46,25 +53,4 @@ impl Programs {
 pub fn workspace() -> &'static Path {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().unwrap_or(tests)
-}
-
-/// Builds one program and returns its path, as cargo tells it.
-fn build(program: &str, arguments: &[&str]) -> Result<PathBuf> {
-    eprintln!("testbed: building {program}");
-    let messages = command::check(
-        tools::cargo()
-            .args([
-                "build",
-                "--quiet",
-                "--message-format=json-render-diagnostics",
-            ])
-            .args(arguments)
-            .current_dir(workspace()),
-    )?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find(|message| message["target"]["name"] == program && message["executable"].is_string())
-        .and_then(|message| Some(PathBuf::from(message["executable"].as_str()?)))
-        .with_context(|| format!("cargo built no {program}"))
 }

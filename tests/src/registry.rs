@@ -9,9 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::authority;
 use crate::daemon::Daemon;
 use crate::lab::Lab;
-use crate::{authority, command};
+use packages::command;
 
 /// What its images' names begin with.
 const PROJECT: &str = "k8s";

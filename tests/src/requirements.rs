@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::command;
+use packages::command;
 
 /// What is to be done on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,12 @@ const TESTS: Packages = &[
     ("/usr/bin/g++", "g++"),
     ("/usr/bin/python3", "python3"),
     ("/usr/bin/faketime", "faketime"),
+    ("/usr/bin/rpmbuild", "rpm"),
+    ("/usr/bin/rpmlint", "rpmlint"),
+    ("/usr/bin/mksquashfs", "squashfs-tools"),
+    ("/usr/bin/zstd", "zstd"),
+    ("/usr/bin/buildah", "buildah"),
+    ("/bin/busybox", "busybox-static"),
 ];
 
 const AARCH64: Packages = &[

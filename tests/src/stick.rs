@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::image::link;
-use crate::{command, teardown};
+use crate::teardown;
+use packages::command;
 
 const IMAGE: &str = "image";
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -18,7 +18,8 @@ use nix::mount::{MntFlags, umount2};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::cache::Cache;
-use crate::{cgroup, command};
+use crate::cgroup;
+use packages::command;
 
 const PREFIX: &str = "nkd-lab-";
 

@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use packages::tools::{self, Tools};
+use testbed::aarch64;
 use testbed::cache::Cache;
 use testbed::emulator::Emulator;
 use testbed::image::OsImage;
@@ -14,7 +16,6 @@ use testbed::kubernetes::{self, Kubernetes};
 use testbed::programs::{Programs, workspace};
 use testbed::receivers::Language;
 use testbed::requirements::{self, Purpose};
-use testbed::{aarch64, tools};
 
 /// Runs all tests: unit, golden, command line, contract, and real clusters in the testbed.
 ///
@@ -115,7 +116,7 @@ fn prepare(cache: &Cache, kubernetes: Option<&Path>) -> Result<()> {
 }
 
 fn tests(cache: &Cache, options: &Options) -> Result<bool> {
-    let mut command = tools::nextest(cache)?;
+    let mut command = Tools::at(cache.directory()).command(tools::NEXTEST)?;
     command
         .args(["nextest", "run", "--workspace", "--no-fail-fast"])
         .args([
@@ -123,6 +124,7 @@ fn tests(cache: &Cache, options: &Options) -> Result<bool> {
             if options.long { "all" } else { "default" },
         ])
         .args(&options.tests)
+        .env("NKD_TOOLS", cache.directory())
         .current_dir(workspace());
     if let Some(directory) = &options.kubernetes {
         command.env(kubernetes::DIRECTORY, directory.canonicalize()?);
@@ -131,7 +133,8 @@ fn tests(cache: &Cache, options: &Options) -> Result<bool> {
 }
 
 fn deny(cache: &Cache) -> Result<bool> {
-    run(tools::deny(cache)?
+    run(Tools::at(cache.directory())
+        .command(tools::DENY)?
         .args([
             "--log-level",
             "error",
@@ -145,7 +148,8 @@ fn deny(cache: &Cache) -> Result<bool> {
 
 /// Checks the bans on dependencies for the agent, which is the only root of this graph.
 fn deny_agent(cache: &Cache) -> Result<bool> {
-    run(tools::deny(cache)?
+    run(Tools::at(cache.directory())
+        .command(tools::DENY)?
         .args(["--log-level", "error"])
         .args(["--manifest-path", "agent/Cargo.toml"])
         .args(["--config", "agent/deny.toml", "check", "bans"])
@@ -172,7 +176,8 @@ fn fuzz(cache: &Cache, long: bool) -> Result<bool> {
             "-verbosity=0".to_owned(),
             "-print_final_stats=1".to_owned(),
         ];
-        passed &= run(tools::fuzz(cache)?
+        passed &= run(Tools::at(cache.directory())
+            .command(tools::FUZZ)?
             // Without a sanitizer nothing of the unstable compiler is needed.
             .args(["fuzz", "run", "--sanitizer", "none", "--target-dir"])
             .arg(cache.directory().join("fuzz-target"))
