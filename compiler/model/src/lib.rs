@@ -24,7 +24,7 @@ use serde::Deserialize;
 pub use bundle::Bundle;
 pub use host::{HostsEntry, OsSettings, Own, Proxy, User};
 pub use images::KubernetesImages;
-pub use nodes::{Interface, Node, NodeRole, Pool, Taint};
+pub use nodes::{Interface, Link, Node, NodeRole, Pool, Route, Taint};
 pub use runtime::{Access, DOCKER_HUB, Mirror, Registry, server, server_host};
 pub use secret::{KeyPair, Secret};
 pub use url::HttpUrl;

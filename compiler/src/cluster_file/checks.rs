@@ -317,17 +317,8 @@ pub fn plain_mac(text: &str) -> String {
 
 /// The MAC address of one interface.
 pub fn mac(text: &Text, to: &mut Diagnostics) -> Option<String> {
-    let lower = plain_mac(&text.value);
-    let octets: Option<Vec<u8>> = lower
-        .split(':')
-        .map(|part| (part.len() == 2).then(|| u8::from_str_radix(part, 16).ok())?)
-        .collect();
-    let one_machine = |octets: &Vec<u8>| {
-        let group = octets.first().is_some_and(|first| first & 1 == 1);
-        octets.len() == 6 && !group && octets.iter().any(|octet| *octet != 0)
-    };
-    if octets.as_ref().is_some_and(one_machine) {
-        return Some(lower);
+    if is_mac(&text.value) {
+        return Some(plain_mac(&text.value));
     }
     let message = format!(
         "`{}` is not the MAC address of a network interface",
@@ -335,6 +326,18 @@ pub fn mac(text: &Text, to: &mut Diagnostics) -> Option<String> {
     );
     to.report(Code::Mac, text.span, message);
     None
+}
+
+/// Whether a text is a MAC address that one interface can have.
+pub fn is_mac(text: &str) -> bool {
+    let octets: Option<Vec<u8>> = plain_mac(text)
+        .split(':')
+        .map(|part| (part.len() == 2).then(|| u8::from_str_radix(part, 16).ok())?)
+        .collect();
+    octets.is_some_and(|octets| {
+        let group = octets.first().is_some_and(|first| first & 1 == 1);
+        octets.len() == 6 && !group && octets.iter().any(|octet| *octet != 0)
+    })
 }
 
 /// A block device.
@@ -352,20 +355,23 @@ pub fn disk(text: Text, to: &mut Diagnostics) -> Option<String> {
     None
 }
 
-/// The name of a network interface that the kernel accepts (`dev_valid_name`).
+/// The name of a network interface.
 pub fn interface(text: &Text, to: &mut Diagnostics) -> Option<String> {
-    let good = (1..16).contains(&text.value.len())
-        && ![".", "..", "lo"].contains(&text.value.as_str())
-        && text
-            .value
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "._-@".contains(c));
-    if good {
+    if is_interface(&text.value) {
         return Some(text.value.clone());
     }
     let message = format!("`{}` is not a valid interface name", text.value);
     to.report(Code::Interface, text.span, message);
     None
+}
+
+/// Whether the kernel accepts a text as the name of a network interface (`dev_valid_name`).
+pub fn is_interface(text: &str) -> bool {
+    (1..16).contains(&text.len())
+        && ![".", "..", "lo"].contains(&text)
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-@".contains(c))
 }
 
 fn is_dns_label(text: &str) -> bool {

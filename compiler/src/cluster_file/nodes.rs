@@ -6,7 +6,7 @@ use super::files::Files;
 use super::host::{Os, OsLevel};
 use super::interfaces::Interface;
 use super::kubelet::Kubelet;
-use super::{checks, host, interfaces, kubelet};
+use super::{checks, host, interfaces, kubelet, links};
 use nkd_document::yaml::{Both, Pairs};
 use nkd_document::{Code, Diagnostics, Spanned};
 use nkd_model::{self as model, NodeRole, Overlay};
@@ -234,7 +234,9 @@ fn node(
     let own_address = file.address.as_ref();
     let addresses = own_address.and_then(|text| checks::addresses(text, to));
     let mac = file.mac.and_then(|text| checks::mac(&text, to));
-    let interfaces = interfaces::interfaces(file.interfaces, own_address, to);
+    let (links, members) = links::links(&file.interfaces, to);
+    let mut interfaces = interfaces::interfaces(file.interfaces, links, own_address, to);
+    interfaces.extend(members);
     let own = settings(shared, files, to);
     let pool = pool_index.and_then(|index| level.pools.get(index));
     let pool_os = pool
