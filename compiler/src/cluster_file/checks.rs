@@ -180,17 +180,44 @@ pub fn image_repository(text: &Text, to: &mut Diagnostics) {
 
 /// `registry/path:tag`
 pub fn image(text: &Text, to: &mut Diagnostics) {
-    let tagged = text.value.rsplit_once(':').is_some_and(|(path, tag)| {
-        let tag_chars = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        is_image_path(path) && path.contains('/') && !tag.is_empty() && tag.chars().all(tag_chars)
-    });
-    if !tagged {
+    if !is_tagged(&text.value) {
         to.report(
             Code::Image,
             text.span,
             format!("`{}` is not an image name with a tag", text.value),
         );
     }
+}
+
+/// `registry/path:tag`, `registry/path@sha256:DIGEST` or both together.
+pub fn image_or_digest(text: &Text, to: &mut Diagnostics) {
+    let good = match text.value.split_once("@sha256:") {
+        Some((name, digest)) => {
+            is_sha256(digest) && (is_tagged(name) || (is_image_path(name) && name.contains('/')))
+        }
+        None => is_tagged(&text.value),
+    };
+    if !good {
+        let message = format!(
+            "`{}` is not an image name with a tag or a digest",
+            text.value
+        );
+        let help =
+            "write a registry, a path and a tag, or @sha256: and a digest instead of the tag";
+        to.report_with_help(Code::Image, text.span, message, help);
+    }
+}
+
+fn is_tagged(name: &str) -> bool {
+    name.rsplit_once(':').is_some_and(|(path, tag)| {
+        let tag_chars = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        is_image_path(path) && path.contains('/') && !tag.is_empty() && tag.chars().all(tag_chars)
+    })
+}
+
+fn is_sha256(digest: &str) -> bool {
+    let is_hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    digest.len() == 64 && digest.chars().all(is_hexadecimal)
 }
 
 fn is_image_path(path: &str) -> bool {
@@ -280,13 +307,8 @@ pub fn port(text: &Text, to: &mut Diagnostics) {
 pub fn pinned_image(text: Text, to: &mut Diagnostics) -> Option<String> {
     let pinned = text.value.split_once("@sha256:");
     let good = pinned.is_some_and(|(path, digest)| {
-        let is_hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
         let last = path.rsplit('/').next().unwrap_or_default();
-        is_image_path(path)
-            && path.contains('/')
-            && !last.contains(':')
-            && digest.len() == 64
-            && digest.chars().all(is_hexadecimal)
+        is_image_path(path) && path.contains('/') && !last.contains(':') && is_sha256(digest)
     });
     if good {
         return Some(text.value);

@@ -8,7 +8,7 @@ use super::registries;
 use crate::config::{Config, PRIVATE, PUBLIC};
 use crate::fragments;
 use nkd_model::version::Version;
-use nkd_model::{Cluster, Registry, server, server_host};
+use nkd_model::{Cluster, Insecure, Registry, server, server_host};
 
 /// The configuration file that nkd writes.
 pub const CONFIG: &str = "/etc/containerd/config.toml";
@@ -69,22 +69,27 @@ const fn takes_version_1(kubernetes: Version) -> bool {
 /// The settings of one registry and its mirrors.
 fn hosts(config: &mut Config, registry: &Registry) {
     let directory = format!("{REGISTRIES}/{}", registry.host);
-    let mut hosts = format!("server = \"{}\"\n", server(&registry.host));
+    // Without this line, the server is the registry in the image's name.
+    let own_url = server(&registry.host, registry.access.insecure);
+    let mut hosts = own_url
+        .as_ref()
+        .map_or_else(String::new, |url| format!("server = \"{url}\"\n"));
     let mirrors = registry.mirrors.iter().map(|mirror| {
         let has_path = !mirror.path().is_empty();
         (mirror.api(), has_path, &mirror.access, "pull\", \"resolve")
     });
     // The registry itself comes last, and only if it is reached in a way of its own.
     let configured = Some(&registry.access).filter(|access| !access.is_plain());
-    let itself = configured.map(|access| {
-        let url = server(&registry.host);
-        (url, false, access, "pull\", \"resolve\", \"push")
-    });
+    let itself = configured.zip(own_url);
+    let itself = itself.map(|(access, url)| (url, false, access, "pull\", \"resolve\", \"push"));
     for (index, (url, has_path, access, can)) in mirrors.chain(itself).enumerate() {
         let _ = write!(hosts, "\n[host.\"{url}\"]\n  capabilities = [\"{can}\"]\n");
         if has_path {
             // The whole path is given; without it containerd adds one of its own.
             hosts.push_str("  override_path = true\n");
+        }
+        if access.insecure == Some(Insecure::UnverifiedTls) {
+            hosts.push_str("  skip_verify = true\n");
         }
         if let Some(authority) = &access.certificate_authority {
             let path = format!("{directory}/ca-{index}.crt");
@@ -99,6 +104,7 @@ fn hosts(config: &mut Config, registry: &Registry) {
             let _ = writeln!(hosts, "    authorization = \"Basic {credentials}\"");
         }
     }
+    let hosts = hosts.trim_start();
     config
         .file(format!("{directory}/hosts.toml"), PRIVATE, hosts)
         .from("runtime.registries");

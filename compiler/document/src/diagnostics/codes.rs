@@ -141,6 +141,8 @@ codes! {
         "set `endpoints` to https URLs, such as https://10.200.0.31:2379, and `caFile`, `certFile` and `keyFile` to PEM files";
     Airgap "NKD0144" "The images cannot be loaded without a registry with these settings."
         "set `images` to a directory on the nodes; or set `bundles` to files made by `nkd bundle create`, and `sources` to a list of entries with one of `directory`, `disk` and `urls`";
+    InsecureRegistry "NKD0145" "The connection to a registry is not protected."
+        "use https and set `caFile` to the certificate of the registry's authority";
     ReleaseImage "NKD0147" "An OS image is not identified by its digest."
         "write REPOSITORY@sha256:DIGEST; `skopeo inspect docker://REPOSITORY:TAG` prints the digest";
     Port "NKD0148" "A value is not a port that a firewall can open."
