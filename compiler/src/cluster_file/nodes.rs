@@ -53,7 +53,9 @@ pub struct NodeKeys {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
-    /// Labels that the nodes set on themselves.
+    /// Labels that the nodes set on themselves. kubelet may not set `node-role.kubernetes.io/worker` and most
+    /// other labels of kubernetes.io; an administrator sets these with `kubectl label` when the nodes have
+    /// joined.
     #[serde(default)]
     pub labels: Pairs,
     /// Taints that the nodes set on themselves. Without this key, control planes have kubeadm's default
@@ -300,7 +302,12 @@ fn label(key: &Spanned<String>, value: &Spanned<String>, to: &mut Diagnostics) {
             "kubelet may not set the label `{}` on its own node",
             key.value
         );
-        to.report(Code::Label, key.span, message);
+        to.report_with_help(
+            Code::Label,
+            key.span,
+            message,
+            instead(&key.value, &value.value),
+        );
     }
     if !checks::is_label_value(&value.value) {
         to.report(
@@ -308,6 +315,18 @@ fn label(key: &Spanned<String>, value: &Spanned<String>, to: &mut Diagnostics) {
             value.span,
             format!("`{}` is not a valid label value", value.value),
         );
+    }
+}
+
+/// What to do instead of a label that kubelet may not set.
+fn instead(key: &str, value: &str) -> String {
+    match key {
+        "node-role.kubernetes.io/control-plane" | "node-role.kubernetes.io/master" => {
+            "remove it: kubeadm sets the labels of control planes".to_owned()
+        }
+        _ => format!(
+            "remove it; when the node has joined, run `kubectl --kubeconfig OUT/kubeconfig label node NODE {key}={value}`"
+        ),
     }
 }
 
