@@ -100,15 +100,6 @@ pub enum Insecure {
     UnverifiedTls,
 }
 
-impl Access {
-    /// Whether nothing is set.
-    pub fn is_plain(&self) -> bool {
-        self.certificate_authority.is_none()
-            && self.credentials.is_none()
-            && self.insecure.is_none()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Access, Mirror};
