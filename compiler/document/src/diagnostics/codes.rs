@@ -213,6 +213,13 @@ codes! {
         "use only files below the directory of the Butane file, or with `nkd butane` below the directory of `-d`";
     Override "NKD0315" "An entry of `os.override` has no effect."
         "name a file, unit, drop-in (UNIT.d/NAME) or user that both nkd and your own config set";
+    // What nodes would do with a valid config of the user.
+    KubeadmFile "NKD0320" "The user's configuration has a file that kubeadm writes itself."
+        "remove it from the config";
+    EtcdDirectory "NKD0321" "The directory of etcd's data would not be empty when kubeadm starts."
+        "leave /var/lib/etcd empty, or mount an xfs file system there";
+    NoDisk "NKD0322" "The user's configuration writes to a place that nodes cannot write, or that is empty after the boot."
+        "use a path below /etc or /var";
     // Secrets and output.
     SecretsInvalid "NKD0401" "The secrets file cannot be used."
         "use the secrets file that an earlier `nkd compile` wrote, or omit it to have new secrets generated";
