@@ -204,7 +204,7 @@ codes! {
         "change or remove this setting: the node would not work with it";
     // Butane.
     ButaneVersion "NKD0311" "The file is not a Butane config of a variant and version that nkd can read."
-        "use `variant: nestos` with `version: 1.0.0`, or `variant: fcos` with a version from 1.0.0 to 1.5.0";
+        "use `variant: nestos` with `version: 1.0.0`, or `variant: fcos` with a version from 1.0.0 to 1.6.0";
     ButaneConflict "NKD0312" "Keys of a Butane config contradict each other, or one needs another."
         "see Butane's reference for this version";
     DecimalMode "NKD0313" "A file mode was probably meant to be octal."
