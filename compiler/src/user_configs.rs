@@ -119,7 +119,7 @@ impl<'a> UserConfigs<'a> {
             runs_etcd: self.cluster.runs_etcd(node),
             ignored_checks: &own.ignored_checks,
         };
-        for found in places.check(&merged) {
+        for found in places.check(merged) {
             if !self.misplaced.contains(&found) {
                 report_misplaced(&found, to);
                 self.misplaced.push(found);

@@ -198,11 +198,9 @@ fn ignored_checks(cluster: &Cluster, node: &Node) -> Vec<&'static str> {
         // A join requires that this directory is empty.
         checks.push("DirAvailable--etc-kubernetes-manifests");
     }
-    if is_control_plane {
-        if runtime::only_kubelet_authenticates(cluster) {
-            // kubeadm pulls without credentials; kubelet pulls the same images later, with them.
-            checks.push("ImagePull");
-        }
+    if is_control_plane && runtime::only_kubelet_authenticates(cluster) {
+        // kubeadm pulls without credentials; kubelet pulls the same images later, with them.
+        checks.push("ImagePull");
     }
     checks
 }

@@ -220,6 +220,8 @@ codes! {
         "leave /var/lib/etcd empty, or mount an xfs file system there";
     NoDisk "NKD0322" "The user's configuration writes to a place that nodes cannot write, or that is empty after the boot."
         "use a path below /etc or /var";
+    NameConstraints "NKD0323" "The name constraints of an authority do not permit the names in certificates of the cluster."
+        "have the authority issued again without `nameConstraints`, or with constraints that permit all names and addresses of the control planes and of the API server";
     // Secrets and output.
     SecretsInvalid "NKD0401" "The secrets file cannot be used."
         "use the secrets file that an earlier `nkd compile` wrote, or omit it to have new secrets generated";
