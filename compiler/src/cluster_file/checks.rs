@@ -236,26 +236,30 @@ pub fn node_path(text: Text, to: &mut Diagnostics) -> Option<String> {
 /// A duration of at least a day, and at most what a certificate allows.
 pub fn duration(text: &Text, to: &mut Diagnostics) -> Option<Duration> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    let parsed = humantime::parse_duration(&text.value).ok();
-    let good = parsed.filter(|time| (DAY..=DAY * 36525).contains(time));
-    if good.is_none() {
-        let message = format!("`{}` is not a duration between 24h and 100y", text.value);
-        to.report(Code::Duration, text.span, message);
-    }
-    good
+    const LONGEST: Duration = Duration::from_secs(36525 * DAY.as_secs());
+    let problem = match humantime::parse_duration(&text.value) {
+        Ok(time) if time < DAY => "is too short; it must be at least 24h",
+        Ok(time) if time > LONGEST => "is too long; it must be at most 100y",
+        Ok(time) => return Some(time),
+        Err(_) => "is not a duration",
+    };
+    let message = format!("`{}` {problem}", text.value);
+    to.report(Code::Duration, text.span, message);
+    None
 }
 
 /// The budget of a stage in seconds, at most a day.
 pub fn budget(text: &Text, to: &mut Diagnostics) -> Option<u64> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    let parsed = humantime::parse_duration(&text.value).ok();
-    let good = parsed.filter(|time| *time <= DAY);
-    if good.is_none() {
-        let message = format!("`{}` is not a duration of at most 24h", text.value);
-        let help = "write a number and a unit, such as 90s, 30m or 2h";
-        to.report_with_help(Code::Duration, text.span, message, help);
-    }
-    good.map(|time| time.as_secs())
+    let problem = match humantime::parse_duration(&text.value) {
+        Ok(time) if time > DAY => "is too long; it must be at most 24h",
+        Ok(time) => return Some(time.as_secs()),
+        Err(_) => "is not a duration",
+    };
+    let message = format!("`{}` {problem}", text.value);
+    let help = "write a number and a unit, such as 90s, 30m or 2h";
+    to.report_with_help(Code::Duration, text.span, message, help);
+    None
 }
 
 /// `8472/udp` or `4240-4250/tcp`

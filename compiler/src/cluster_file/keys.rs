@@ -166,7 +166,7 @@ pub struct BootstrapTokens {
     pub each: TokenOwner,
     /// How long nodes can join after the cluster's first boot, such as 7d; at least 1d.
     // Longer than kubeadm's 24h: machines are racked and powered on over days.
-    #[schemars(extend("default" = "7d"))]
+    #[schemars(extend("default" = "7d", "examples" = ["7d"]))]
     pub ttl: Text,
 }
 
