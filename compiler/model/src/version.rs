@@ -31,6 +31,13 @@ impl KubeadmApi {
             Self::V1Beta4 => "kubeadm.k8s.io/v1beta4",
         }
     }
+
+    /// The versions in which overlays may be written if nodes read this one: itself, and v1beta3 for v1beta4, because
+    /// kubeadm 1.31 to 1.35 reads both.
+    pub fn overlays(self) -> impl Iterator<Item = Self> {
+        let older = (self == Self::V1Beta4).then_some(Self::V1Beta3);
+        [self].into_iter().chain(older)
+    }
 }
 
 impl Version {

@@ -178,19 +178,42 @@ pub fn image_repository(text: &Text, to: &mut Diagnostics) {
     }
 }
 
-/// `registry/path:tag`
+/// `registry/path:tag`, `registry/path@sha256:DIGEST`, or both a tag and a digest, which takes precedence.
 pub fn image(text: &Text, to: &mut Diagnostics) {
-    let tagged = text.value.rsplit_once(':').is_some_and(|(path, tag)| {
+    let good = match text.value.split_once("@sha256:") {
+        Some((name, digest)) => is_sha256(digest) && (is_untagged(name) || is_tagged(name)),
+        None => is_tagged(&text.value),
+    };
+    if !good {
+        let message = format!("`{}` is not an image name with a tag or a digest", text.value);
+        to.report(Code::Image, text.span, message);
+    }
+}
+
+/// `registry/path:tag`
+pub fn tagged_image(text: &Text, to: &mut Diagnostics) {
+    if !is_tagged(&text.value) {
+        let message = format!("`{}` is not an image name with a tag", text.value);
+        to.report(Code::Image, text.span, message);
+    }
+}
+
+fn is_tagged(name: &str) -> bool {
+    name.rsplit_once(':').is_some_and(|(path, tag)| {
         let tag_chars = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         is_image_path(path) && path.contains('/') && !tag.is_empty() && tag.chars().all(tag_chars)
-    });
-    if !tagged {
-        to.report(
-            Code::Image,
-            text.span,
-            format!("`{}` is not an image name with a tag", text.value),
-        );
-    }
+    })
+}
+
+fn is_untagged(name: &str) -> bool {
+    let last = name.rsplit('/').next().unwrap_or_default();
+    is_image_path(name) && name.contains('/') && !last.contains(':')
+}
+
+/// The hexadecimal digits of a SHA-256 digest.
+fn is_sha256(digest: &str) -> bool {
+    let is_hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    digest.len() == 64 && digest.chars().all(is_hexadecimal)
 }
 
 fn is_image_path(path: &str) -> bool {
@@ -203,13 +226,25 @@ fn is_image_path(path: &str) -> bool {
     path.split('/').all(part)
 }
 
-/// An `http` or `https` URL whose host is an address or a DNS name.
+/// An `http` or `https` URL whose host is an address or a name. The URL stays as it is written.
 pub fn url(text: &Text, to: &mut Diagnostics) -> Option<HttpUrl> {
-    let url = HttpUrl::parse(&text.value).filter(|url| url.host_name().is_none_or(is_host));
-    if url.is_none() {
+    let Some(url) = HttpUrl::parse(&text.value) else {
         to.report(Code::Url, text.span, "this is not an http or https URL");
+        return None;
+    };
+    if let Some(host) = url.host_name().filter(|host| !is_url_host(host)) {
+        let message = format!("`{host}` in this URL is not a host name or IP address");
+        let help = "use letters, digits, `-` and `_`, with `.` between the parts of the name";
+        to.report_with_help(Code::Url, text.span, message, help);
+        return None;
     }
-    url
+    Some(url)
+}
+
+/// A host of a URL, which resolvers look up without case. Some local names have `_`.
+fn is_url_host(host: &str) -> bool {
+    // A letter, so that `_` may also begin or end a part.
+    is_host(&host.to_ascii_lowercase().replace('_', "x"))
 }
 
 fn is_port(text: &str) -> bool {
@@ -283,15 +318,7 @@ pub fn port(text: &Text, to: &mut Diagnostics) {
 /// library accepts no tag together with a digest (containers/image, `docker.ParseReference`).
 pub fn pinned_image(text: Text, to: &mut Diagnostics) -> Option<String> {
     let pinned = text.value.split_once("@sha256:");
-    let good = pinned.is_some_and(|(path, digest)| {
-        let is_hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-        let last = path.rsplit('/').next().unwrap_or_default();
-        is_image_path(path)
-            && path.contains('/')
-            && !last.contains(':')
-            && digest.len() == 64
-            && digest.chars().all(is_hexadecimal)
-    });
+    let good = pinned.is_some_and(|(path, digest)| is_untagged(path) && is_sha256(digest));
     if good {
         return Some(text.value);
     }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::kubeadm::names::OWNED_ARGS;
+use crate::kubeadm::owned::OWNED_ARGS;
 use nkd_document::yaml::Pairs;
 use nkd_document::{Code, Diagnostics, Spanned};
 

@@ -310,6 +310,11 @@ impl Seen {
 fn mirror_url(text: &Spanned<String>, to: &mut Diagnostics) -> Option<HttpUrl> {
     let directory = text.value.trim_end_matches('/').to_owned();
     let url = checks::url(&Spanned::new(directory, text.span), to)?;
+    if url.host().contains('_') {
+        let message = "the host of a mirror must not contain `_`, because image names cannot contain such a host";
+        to.report(Code::Registry, text.span, message);
+        return None;
+    }
     if !url.is_plain() || url.path().contains('@') {
         to.report(
             Code::Registry,

@@ -17,6 +17,7 @@ use super::{
     addressing, airgap, checks, endpoint, etcd, host, networks, nodes, patches, release, runtime,
 };
 use crate::kubeadm::overlay;
+use crate::kubeadm::owned::Settings;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::lines::Lines;
 use nkd_model::version::Version;
@@ -52,8 +53,18 @@ pub fn validate(
     let (pki, own_keys) = pki(spec.pki, version, external, &files, to);
     let tokens = tokens(&kubernetes.bootstrap_tokens, to);
     let overlays = files.overlays(&kubernetes.kubeadm, to);
-    all_overlays(&overlays, &level.pools, &nodes, external, version, to);
     let networking = kubernetes.networking;
+    let settings = version.map(|version| Settings {
+        name: name.as_deref(),
+        version,
+        endpoint: endpoint.as_ref(),
+        image_repository: kubernetes.image_repository.as_ref().map(|text| &*text.value),
+        pod_subnet: &networking.pod_subnet.value,
+        service_subnet: &networking.service_subnet.value,
+        dns_domain: &networking.dns_domain.value,
+        runtime,
+    });
+    all_overlays(&overlays, &level.pools, &nodes, external, settings, to);
     if let Some((pods, _)) = &networks {
         pods_fit_nodes(pods, &overlays, nodes.len(), &networking.pod_subnet, to);
     }
@@ -110,18 +121,19 @@ fn all_overlays(
     pools: &[nodes::Checked],
     nodes: &[Option<Node>],
     external_etcd: bool,
-    version: Option<Version>,
+    settings: Option<Settings<'_>>,
     to: &mut Diagnostics,
 ) {
-    let Some(version) = version else {
+    let Some(settings) = settings else {
         return;
     };
+    let version = settings.version;
     own_overlays(pools, nodes, version, to);
     patches::check(nodes, pools, cluster, version, to);
     let of_pools = pools.iter().flat_map(|pool| &pool.overlays);
     let of_nodes = nodes.iter().flatten().flat_map(|node| &node.overlays);
     let all: Vec<_> = cluster.iter().chain(of_pools).chain(of_nodes).collect();
-    overlay::check(all.iter().copied(), version, to);
+    overlay::check(all.iter().copied(), &settings, to);
     if external_etcd {
         overlay::check_no_local_etcd(all.into_iter(), to);
     } else {

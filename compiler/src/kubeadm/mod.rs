@@ -1,10 +1,12 @@
 //! kubeadm's documents: nkd's own templates in their newest form, converted down to what the
 //! cluster's Kubernetes takes, with the user's overlay documents on top.
 
+mod args;
 mod convert;
 mod image_gc;
-pub mod names;
+mod names;
 pub mod overlay;
+pub mod owned;
 mod schema;
 mod unknown;
 
@@ -144,7 +146,7 @@ fn template(text: &str, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
     let values = [
         ("address", &*node.address.to_string()),
         ("addresses", &node.node_ip()),
-        ("cgroupDriver", runtime::cgroup_driver(cluster)),
+        ("cgroupDriver", runtime::cgroup_driver(cluster.runtime, cluster.version)),
         ("cluster", &cluster.name),
         ("criSocket", &cri_socket),
         ("discovery", paths::DISCOVERY),
@@ -178,8 +180,9 @@ fn joined(networks: &[IpNet]) -> String {
 }
 
 fn finish(mut documents: Vec<Value>, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
-    convert::down(&mut documents, cluster.version.kubeadm_api())?;
-    overlay::apply(&mut documents, cluster.overlays_of(node));
+    let api = cluster.version.kubeadm_api();
+    convert::down(&mut documents, api)?;
+    overlay::apply(&mut documents, cluster.overlays_of(node), api);
     for document in &mut documents {
         ignore_preflight(document, &ignored_checks(cluster, node));
     }

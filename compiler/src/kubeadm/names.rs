@@ -4,7 +4,7 @@
 use super::unknown;
 use crate::releases;
 use nkd_document::yaml::{self, Node, Value};
-use nkd_document::{Code, Diagnostics, Span};
+use nkd_document::{Code, Diagnostics};
 use nkd_model::version::Version;
 
 /// Phases without which there is no node.
@@ -26,37 +26,6 @@ const NEEDED_PHASES: [&str; 11] = [
 /// join.
 const ETCD_PHASES: [&str; 2] = ["etcd/local", "control-plane-join/etcd"];
 
-/// Arguments of the control plane that nkd sets from the cluster file, and the one for the directory of etcd's data.
-/// With what to use instead.
-const OWNED_COMPONENT_ARGS: [(&str, &str, &str); 9] = [
-    ("apiServer", "advertise-address", "the node's `address`"),
-    (
-        "apiServer",
-        "etcd-servers",
-        "`spec.kubernetes.etcd.external`",
-    ),
-    // The probes that kubeadm gives it are sent by kubelet without credentials.
-    ("apiServer", "anonymous-auth", ""),
-    ("apiServer", "secure-port", "`spec.kubernetes.endpoint`"),
-    (
-        "apiServer",
-        "service-cluster-ip-range",
-        "`spec.kubernetes.networking.serviceSubnet`",
-    ),
-    ("controllerManager", "allocate-node-cidrs", ""),
-    (
-        "controllerManager",
-        "cluster-cidr",
-        "`spec.kubernetes.networking.podSubnet`",
-    ),
-    (
-        "controllerManager",
-        "service-cluster-ip-range",
-        "`spec.kubernetes.networking.serviceSubnet`",
-    ),
-    ("etcd.local", "data-dir", ""),
-];
-
 /// Where the components have arguments.
 const ARGS: [&[&str]; 5] = [
     &["apiServer"],
@@ -66,34 +35,12 @@ const ARGS: [&[&str]; 5] = [
     &["nodeRegistration"],
 ];
 
-/// Arguments of kubelet that hold nodes and cluster together, and what to use instead.
-pub const OWNED_ARGS: [(&str, &str); 13] = [
-    ("bootstrap-kubeconfig", ""),
-    // Where the agent finds kubelet's credentials.
-    ("cert-dir", ""),
-    ("cgroup-driver", ""),
-    (
-        "config",
-        "a KubeletConfiguration in `spec.kubernetes.kubeadm`",
-    ),
-    ("container-runtime", "`spec.runtime`"),
-    ("container-runtime-endpoint", "`spec.runtime`"),
-    ("hostname-override", "the node's `name`"),
-    ("kubeconfig", ""),
-    ("node-ip", "the node's `address`"),
-    ("node-labels", "the node's `labels`"),
-    ("pod-infra-container-image", "`spec.runtime.sandboxImage`"),
-    ("rotate-certificates", ""),
-    ("volume-plugin-dir", ""),
-];
-
-/// Reports the names that kubeadm does not have, and the arguments that nkd sets.
+/// Reports the names that kubeadm does not have, and arguments without a name or value.
 pub(super) fn check(kind: &str, document: &Node, version: Version, to: &mut Diagnostics) {
     check_phases(kind, document, version, to);
     check_component_args(document, to);
     if let Some(registration) = document.get("nodeRegistration") {
         check_preflight_checks(registration, version, to);
-        check_kubelet_args(registration, to);
     }
 }
 
@@ -130,15 +77,6 @@ fn check_component_args(document: &Node, to: &mut Diagnostics) {
             whole_args(args, to);
         }
     }
-    for (component, name, instead) in OWNED_COMPONENT_ARGS {
-        let mut path = component.split('.').chain(["extraArgs"]);
-        let args = path.try_fold(document, |node, key| node.get(key));
-        let named = args.map(arg_names).into_iter().flatten();
-        for (_, span) in named.filter(|(arg, _)| *arg == name) {
-            let what = format!("the argument `{name}` of {component}");
-            owned(&what, instead, span, to);
-        }
-    }
 }
 
 fn check_preflight_checks(registration: &Node, version: Version, to: &mut Diagnostics) {
@@ -155,17 +93,6 @@ fn check_preflight_checks(registration: &Node, version: Version, to: &mut Diagno
             let help = yaml::suggest(text, checks.iter().chain(prefixes).map(String::as_str));
             let code = Code::OverlayPreflight;
             unknown::report(version, code, check.span, &message, &help, to);
-        }
-    }
-}
-
-fn check_kubelet_args(registration: &Node, to: &mut Diagnostics) {
-    let Some(args) = registration.get("kubeletExtraArgs") else {
-        return;
-    };
-    for (name, span) in arg_names(args) {
-        if let Some((_, instead)) = OWNED_ARGS.iter().find(|(owned, _)| *owned == name) {
-            owned(&format!("kubelet's argument `{name}`"), instead, span, to);
         }
     }
 }
@@ -203,32 +130,6 @@ fn whole_args(args: &Node, to: &mut Diagnostics) {
             let message = "an argument must have a `name` and a `value` (which may be empty)";
             to.report(Code::OverlayType, item.span, message);
         }
-    }
-}
-
-/// Names in both of the forms arguments have.
-fn arg_names(args: &Node) -> Vec<(&str, Span)> {
-    match &args.value {
-        Value::Map(entries) => entries
-            .iter()
-            .map(|entry| (entry.key.as_str(), entry.key_span))
-            .collect(),
-        Value::List(items) => items
-            .iter()
-            .filter_map(|item| item.get("name"))
-            .filter_map(|name| Some((name.as_text()?, name.span)))
-            .collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn owned(what: &str, instead: &str, span: Span, to: &mut Diagnostics) {
-    let message = format!("nkd sets {what}");
-    if instead.is_empty() {
-        to.report(Code::OverlayOwned, span, message);
-    } else {
-        let help = format!("remove it and use {instead} in the cluster file");
-        to.report_with_help(Code::OverlayOwned, span, message, help);
     }
 }
 

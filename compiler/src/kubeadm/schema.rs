@@ -8,14 +8,22 @@ use nkd_document::yaml::{self, Entry, Node, Value};
 use nkd_document::{Code, Diagnostics};
 use nkd_model::version::{KubeadmApi, Version};
 
-/// Reports the fields of a document that the version does not have or that are of another type.
-pub fn check(kind: &str, document: &Node, version: Version, to: &mut Diagnostics) {
-    let checker = Checker { version };
+/// Reports the fields of a document that the version does not have or that are of another type. `api` is the version
+/// of kubeadm's API that the document is written in, if it is one of kubeadm's.
+pub fn check(
+    kind: &str,
+    document: &Node,
+    version: Version,
+    api: Option<KubeadmApi>,
+    to: &mut Diagnostics,
+) {
+    let checker = Checker { version, api };
     checker.object(kind, document, "", to);
 }
 
 struct Checker {
     version: Version,
+    api: Option<KubeadmApi>,
 }
 
 impl Checker {
@@ -86,7 +94,7 @@ impl Checker {
             (Type::Boolean, _) => wrong_type(node, path, "a boolean", to),
             (Type::Number, _) => wrong_type(node, path, "a number", to),
             (Type::Integer, _) => wrong_type(node, path, "a whole number", to),
-            (Type::Arguments, _) if self.version.kubeadm_api() < KubeadmApi::V1Beta4 => {
+            (Type::Arguments, _) if self.api < Some(KubeadmApi::V1Beta4) => {
                 self.map(&Type::Text, node, path, to);
             }
             (Type::Arguments, _) => self.list(&Type::Object("Arg".to_owned()), node, path, to),

@@ -78,7 +78,7 @@ codes! {
     Choice "NKD0112" "A value is not one of the values that the key allows."
         "use one of the allowed values";
     Image "NKD0113" "A value is not the name of an image or of an image repository."
-        "write a registry and a path, and for an image also a tag, such as registry.k8s.io/pause:3.10";
+        "write a registry and a path, and for an image also a tag or a digest, such as registry.k8s.io/pause:3.10";
     Label "NKD0114" "A node cannot have a label or taint like this."
         "follow Kubernetes' rules for labels and taints; if kubelet may not set a label, set that label later with kubectl";
     Url "NKD0115" "A value is not an http or https URL."
