@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::config::needs::{Needs, Violation};
 use crate::config::{Collision, Config, SPEC_MINOR};
+use crate::kubeadm::files::{self, Written};
 use crate::origin::{self, Origin};
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_ignition::{check, tree};
@@ -16,6 +17,7 @@ pub struct UserConfigs<'a> {
     reported: Vec<Collision>,
     needed: Vec<Violation>,
     effective: Vec<&'a Spanned<String>>,
+    named_files: Vec<Span>,
 }
 
 impl<'a> UserConfigs<'a> {
@@ -26,6 +28,7 @@ impl<'a> UserConfigs<'a> {
             reported: Vec::new(),
             needed: Vec::new(),
             effective: Vec::new(),
+            named_files: Vec::new(),
         }
     }
 
@@ -96,6 +99,16 @@ impl<'a> UserConfigs<'a> {
             }
         }
         tree::to_json(&merged)
+    }
+
+    /// Reports files that an overlay names, but that a node does not have.
+    pub fn check_named_files(&mut self, node: &'a Node, to: &mut Diagnostics) {
+        let configs = Self::configs(self.cluster, node);
+        let paths = configs.iter().flat_map(|config| config.paths());
+        let written = Written {
+            paths: paths.map(|path| path.path).collect(),
+        };
+        files::check(self.cluster, node, &written, &mut self.named_files, to);
     }
 
     /// Reports overrides that have had no effect on any node, because they are probably misspelled.

@@ -111,6 +111,17 @@ impl Version {
         self.minor >= 35
     }
 
+    /// Whether kube-proxy has the mode nftables only with its feature gate (kube-proxy 1.29 and 1.30; on by default
+    /// from 1.31).
+    pub const fn has_nftables_off(self) -> bool {
+        matches!(self.minor, 29 | 30)
+    }
+
+    /// Whether kube-proxy's mode ipvs is deprecated (KEP 5495, in 1.35).
+    pub const fn deprecates_ipvs(self) -> bool {
+        self.minor >= 35
+    }
+
     /// Whether kubeadm's configuration can name a directory of patches (`patches.directory`, v1beta3).
     pub fn takes_patches(self) -> bool {
         self.kubeadm_api() >= KubeadmApi::V1Beta3

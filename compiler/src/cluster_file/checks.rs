@@ -185,7 +185,10 @@ pub fn image(text: &Text, to: &mut Diagnostics) {
         None => is_tagged(&text.value),
     };
     if !good {
-        let message = format!("`{}` is not an image name with a tag or a digest", text.value);
+        let message = format!(
+            "`{}` is not an image name with a tag or a digest",
+            text.value
+        );
         to.report(Code::Image, text.span, message);
     }
 }

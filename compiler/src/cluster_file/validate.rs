@@ -16,8 +16,8 @@ use super::nodes::is_control_plane;
 use super::{
     addressing, airgap, checks, endpoint, etcd, host, networks, nodes, patches, release, runtime,
 };
-use crate::kubeadm::overlay;
 use crate::kubeadm::owned::Settings;
+use crate::kubeadm::{overlay, rules};
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::lines::Lines;
 use nkd_model::version::Version;
@@ -58,7 +58,10 @@ pub fn validate(
         name: name.as_deref(),
         version,
         endpoint: endpoint.as_ref(),
-        image_repository: kubernetes.image_repository.as_ref().map(|text| &*text.value),
+        image_repository: kubernetes
+            .image_repository
+            .as_ref()
+            .map(|text| &*text.value),
         pod_subnet: &networking.pod_subnet.value,
         service_subnet: &networking.service_subnet.value,
         dns_domain: &networking.dns_domain.value,
@@ -99,6 +102,7 @@ pub fn validate(
         pools: nodes::into_pools(pool_names, level.pools),
         nodes: nodes.into_iter().collect::<Option<_>>()?,
         lines,
+        span,
     })
 }
 
@@ -129,6 +133,7 @@ fn all_overlays(
     };
     let version = settings.version;
     own_overlays(pools, nodes, version, to);
+    kubelet_rules(cluster, pools, nodes, to);
     patches::check(nodes, pools, cluster, version, to);
     let of_pools = pools.iter().flat_map(|pool| &pool.overlays);
     let of_nodes = nodes.iter().flatten().flat_map(|node| &node.overlays);
@@ -138,6 +143,23 @@ fn all_overlays(
         overlay::check_no_local_etcd(all.into_iter(), to);
     } else {
         overlay::check_local_etcd(all.into_iter(), to);
+    }
+}
+
+/// The rules about several fields of kubelet's configuration, as each node has them.
+fn kubelet_rules(
+    cluster: &[Overlay],
+    pools: &[nodes::Checked],
+    nodes: &[Option<Node>],
+    to: &mut Diagnostics,
+) {
+    let mut reported = Vec::new();
+    for node in nodes.iter().flatten() {
+        let pool = node.pool.and_then(|pool| pools.get(pool));
+        let of_pool = pool.into_iter().flat_map(|pool| &pool.overlays);
+        let overlays = cluster.iter().chain(of_pool).chain(&node.overlays);
+        let of_kubelet: Vec<_> = overlays.filter(|overlay| overlay.is_of_kubelet()).collect();
+        rules::check_kubelet(&of_kubelet, &mut reported, to);
     }
 }
 

@@ -28,8 +28,7 @@ impl Closure {
             .init_node()
             .context("the cluster has no control plane")?;
         let documents = kubeadm::init_draft(cluster, init)?;
-        let configured =
-            Configured::of(&documents, cluster.version, &cluster.kubernetes_images);
+        let configured = Configured::of(&documents, cluster.version, &cluster.kubernetes_images);
         let manifests = cluster.manifests.iter();
         let of_manifests: BTreeSet<_> = manifests.flat_map(|manifest| &manifest.images).collect();
         let everywhere: Vec<_> = [&cluster.sandbox_image]

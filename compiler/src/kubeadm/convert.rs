@@ -76,7 +76,9 @@ pub fn up(document: &mut Value, api: KubeadmApi) {
         if let Some(args) = document.pointer_mut(pointer)
             && let Some(map) = args.as_object()
         {
-            let args_of_map = map.iter().map(|(name, value)| json!({"name": name, "value": value}));
+            let args_of_map = map
+                .iter()
+                .map(|(name, value)| json!({"name": name, "value": value}));
             *args = args_of_map.collect();
         }
     }

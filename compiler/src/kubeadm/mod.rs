@@ -3,12 +3,16 @@
 
 mod args;
 mod convert;
+pub mod files;
+pub mod formats;
 mod image_gc;
 mod names;
 pub mod overlay;
 pub mod owned;
+pub mod rules;
 mod schema;
 mod unknown;
+mod volumes;
 
 use anyhow::{Result, bail};
 use ipnet::IpNet;
@@ -146,7 +150,10 @@ fn template(text: &str, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
     let values = [
         ("address", &*node.address.to_string()),
         ("addresses", &node.node_ip()),
-        ("cgroupDriver", runtime::cgroup_driver(cluster.runtime, cluster.version)),
+        (
+            "cgroupDriver",
+            runtime::cgroup_driver(cluster.runtime, cluster.version),
+        ),
         ("cluster", &cluster.name),
         ("criSocket", &cri_socket),
         ("discovery", paths::DISCOVERY),

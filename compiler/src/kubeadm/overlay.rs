@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::owned::{self, Settings};
-use super::{convert, names, schema};
+use super::{convert, names, rules, schema, volumes};
 use crate::releases;
 use nkd_document::yaml::Node;
 use nkd_document::{Code, Diagnostics};
@@ -153,7 +153,28 @@ fn check_document(document: &Node, settings: &Settings<'_>, to: &mut Diagnostics
     }
     schema::check(kind, document, version, api, to);
     names::check(kind, document, version, to);
+    match kind {
+        "ClusterConfiguration" => volumes::check(document, to),
+        "KubeProxyConfiguration" => rules::check_proxy(document, version, to),
+        _ => check_patches(document, to),
+    }
     owned::check(kind, document, settings, to);
+}
+
+/// Reports a directory of patches that kubeadm would look for in its own working directory.
+fn check_patches(document: &Node, to: &mut Diagnostics) {
+    let directory = document
+        .get("patches")
+        .and_then(|patches| patches.get("directory"));
+    let is_relative = |directory: &&Node| {
+        let path = directory.as_text();
+        path.is_some_and(|path| !path.is_empty() && !path.starts_with('/'))
+    };
+    if let Some(directory) = directory.filter(is_relative) {
+        let message = "`patches.directory` is not an absolute path";
+        let help = "write the path of a directory on the node, which begins with `/`";
+        to.report_with_help(Code::OverlayValue, directory.span, message, help);
+    }
 }
 
 /// Merges the overlay documents onto those of one node. One that has no counterpart is added
@@ -224,4 +245,3 @@ fn are_args(list: &[Value]) -> bool {
     };
     list.iter().all(is_arg)
 }
-

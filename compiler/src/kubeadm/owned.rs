@@ -225,11 +225,16 @@ pub(super) fn check(kind: &str, document: &Node, settings: &Settings<'_>, to: &m
     let values = settings.values();
     let values = &values[kind];
     for (path, instead) in OWNED {
-        let Some(field) = path.strip_prefix(kind).and_then(|rest| rest.strip_prefix('.')) else {
+        let Some(field) = path
+            .strip_prefix(kind)
+            .and_then(|rest| rest.strip_prefix('.'))
+        else {
             continue;
         };
         let names = field.split('.');
-        let node = names.clone().try_fold(document, |node, name| node.get(name));
+        let node = names
+            .clone()
+            .try_fold(document, |node, name| node.get(name));
         let own = names.fold(values, |value, name| &value[name]);
         if let Some(node) = node.filter(|node| !is_repeated(&node.to_json(), own)) {
             owned(&format!("`{field}`"), instead, node.span, to);

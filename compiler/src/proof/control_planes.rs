@@ -88,7 +88,11 @@ pub(super) fn etcd_as_planned(cluster: &DecodedCluster) -> Result<()> {
         let expected = if runs && !node.is_init() {
             let version = Version::parse(&plan.kubernetes_version);
             let version = version.map_err(|problem| anyhow!(problem))?;
-            let configured = Configured::of(&cluster.init()?.kubeadm, version, &cluster.kubernetes_images);
+            let configured = Configured::of(
+                &cluster.init()?.kubeadm,
+                version,
+                &cluster.kubernetes_images,
+            );
             let join = node.document("JoinConfiguration")?;
             let api = join["apiVersion"].as_str();
             Some(Kubeadm {

@@ -174,6 +174,13 @@ codes! {
         "use a version of nkd that has data for this release, or check the configuration of the nodes";
     KubernetesImages "NKD0171" "The list of Kubernetes' images is missing, incomplete or for another version."
         "list the output of `kubeadm config images list` in `spec.kubernetes.images`";
+    UnknownPatch "NKD0180" "No Kubernetes release line has had so many patch releases."
+        "check the version";
+    // Clusters that compile, but probably do not work as intended.
+    NoNetwork "NKD0181" "No network add-on is configured."
+        "list the manifests of a network add-on in `spec.network.manifests`";
+    TwoControlPlanes "NKD0182" "A cluster has two control planes, which tolerate no failure."
+        "use one, three or five control planes, or an external etcd";
     // kubeadm overlay documents.
     OverlayKind "NKD0201" "A document is not part of kubeadm's configuration in this version, or not read on this node."
         "see kubeadm's configuration reference for this Kubernetes version";
@@ -187,6 +194,20 @@ codes! {
         "see `kubeadm init phase --help` and `kubeadm join phase --help` for the list";
     OverlayPreflight "NKD0206" "A kubeadm preflight check does not exist."
         "write the name that kubeadm prints in brackets when the check fails, such as `Swap` for [ERROR Swap]";
+    OverlayValue "NKD0207" "A value of a kubeadm, kubelet or kube-proxy field is out of range, malformed, or contradicts another."
+        "see the reference of this configuration for the Kubernetes version";
+    OverlayVolume "NKD0208" "An extra volume of a control plane component is not valid."
+        "give each volume a different name and mount path, and absolute paths";
+    OverlayFile "NKD0209" "An argument of a control plane component names a file that is not in the component's pod."
+        "mount the file's directory with `extraVolumes` of the component";
+    OverlayMissing "NKD0210" "kubeadm or a control plane component reads a file that no config writes on the node."
+        "write the file with `os.butane` or `os.ignition`, or use `--allow NKD0210` if the OS image or a hook has it";
+    OverlayGate "NKD0211" "A feature gate does not exist in this version, or is malformed."
+        "see the feature gates of this Kubernetes version";
+    OverlaySkipped "NKD0212" "A kubeadm phase is skipped that makes files which a node needs."
+        "remove it, or use `--allow NKD0212` if a hook or your own config makes the files";
+    Deprecated "NKD0213" "Kubernetes will remove a setting."
+        "use what replaces it";
     // The user's Ignition configs.
     IgnitionInvalid "NKD0301" "A file is not an Ignition config that nkd can read."
         "use an Ignition config (JSON) of version 3.0.0 to 3.5.0";
