@@ -71,7 +71,7 @@ const ODD: [(&str, &str, &str); 13] = [
         "kubeadm: [overlay.yaml]",
         "",
         "{apiVersion: kubeadm.k8s.io/v1beta3, kind: ClusterConfiguration, \
-          apiServer: {extraArgs: {v: \"4\"}}",
+          apiServer: {extraArgs: {v: \"4\"}}}",
     ),
     // The values that nkd sets.
     (
@@ -79,19 +79,20 @@ const ODD: [(&str, &str, &str); 13] = [
         "",
         "{apiVersion: kubeadm.k8s.io/v1beta4, kind: ClusterConfiguration, clusterName: odd, \
           kubernetesVersion: v1.31.2, networking: {podSubnet: 10.244.0.0/16, dnsDomain: null}, \
-          controllerManager: {extraArgs: [{name: cluster-cidr, value: 10.244.0.0/16}]}",
+          controllerManager: {extraArgs: [{name: cluster-cidr, value: 10.244.0.0/16}]}}",
     ),
     (
         "kubeadm: [overlay.yaml]",
         "",
-        "{apiVersion: kubelet.config.k8s.io/v1beta1, kind: KubeletConfiguration, cgroupDriver: systemd, \
-          clusterDomain: cluster.local, staticPodPath: /etc/kubernetes/manifests}",
+        "{apiVersion: kubelet.config.k8s.io/v1beta1, kind: KubeletConfiguration, \
+          cgroupDriver: systemd, clusterDomain: cluster.local, \
+          staticPodPath: /etc/kubernetes/manifests, containerLogMaxSize: \"-1\"}",
     ),
     (
         "kubeadm: [overlay.yaml]",
         "",
         "{apiVersion: kubeadm.k8s.io/v1beta4, kind: ClusterConfiguration, \
-          controllerManager: {extraArgs: [{name: allocate-node-cidrs, value: \"false\"}]}",
+          controllerManager: {extraArgs: [{name: allocate-node-cidrs, value: \"false\"}]}}",
     ),
     // The network add-on takes the place of kube-proxy.
     (

@@ -28,8 +28,8 @@ pub struct RuntimeKeys {
     /// cri-dockerd. From 1.26 on, isulad must be 2.1.5 or later.
     #[schemars(extend("default" = "containerd"))]
     pub name: Spanned<RuntimeName>,
-    /// The image of the sandbox container of each pod. By default the one that belongs to the Kubernetes
-    /// version.
+    /// The image of the sandbox container of each pod, with a tag or a digest. By default the one that belongs
+    /// to the Kubernetes version.
     pub sandbox_image: Option<Text>,
     /// Registries that need a mirror, a certificate authority or a password.
     #[serde(default)]

@@ -134,6 +134,7 @@ fn all_overlays(
     let version = settings.version;
     own_overlays(pools, nodes, version, to);
     kubelet_rules(cluster, pools, nodes, to);
+    rules::check_proxy(cluster, version, to);
     patches::check(nodes, pools, cluster, version, to);
     let of_pools = pools.iter().flat_map(|pool| &pool.overlays);
     let of_nodes = nodes.iter().flatten().flat_map(|node| &node.overlays);
@@ -229,9 +230,11 @@ fn pki(
 
 fn budgets(budgets: &Budgets, to: &mut Diagnostics) -> Option<BTreeMap<Stage, u64>> {
     let written = budgets.by_stage();
-    written
+    // All are checked before one that is wrong makes the result `None`.
+    let checked: Vec<_> = written
         .map(|(stage, text)| Some((stage, checks::budget(text, to)?)))
-        .collect()
+        .collect();
+    checked.into_iter().collect()
 }
 
 fn unique<'a>(texts: impl Iterator<Item = &'a Text>, code: Code, what: &str, to: &mut Diagnostics) {

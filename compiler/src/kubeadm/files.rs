@@ -1,7 +1,8 @@
 //! Files on a node that kubeadm or a component of the control plane reads because an overlay names them.
 
 use super::args::{self, Arg};
-use super::{PATCHES, STATIC_PODS};
+use super::owned::ETCD_DATA;
+use super::patches::{PATCHES, STATIC_PODS, patches_static_pods};
 use nkd_document::yaml::Node;
 use nkd_document::{Code, Diagnostics, Span};
 use nkd_model::{self as model, Cluster, NodeRole, Overlay};
@@ -75,7 +76,7 @@ const COMPONENTS: [Component; 4] = [
     Component {
         field: &["etcd", "local"],
         pod: "etcd",
-        mounted: &["/etc/kubernetes/pki/etcd", super::overlay::ETCD_DATA],
+        mounted: &["/etc/kubernetes/pki/etcd", ETCD_DATA],
     },
 ];
 
@@ -92,6 +93,9 @@ const CERTIFICATES: [&str; 7] = [
 
 /// The directory of the OS image, of which nkd sees nothing.
 const OF_IMAGE: &str = "/usr";
+
+/// What to do about a file or directory that no config writes.
+const WAY_OUT: &str = "add it with `os.butane` or `os.ignition`, or use `--allow NKD0210` if the OS image or a hook provides it";
 
 /// What the user's configs write on a node.
 pub struct Written<'a> {
@@ -140,7 +144,7 @@ pub fn check(
         && once(directory.span)
     {
         let message = format!(
-            "no config writes patches into {path} on {}, and kubeadm fails if this directory does not exist",
+            "no config writes patches into {path} on {}: {WAY_OUT}",
             node.name
         );
         to.warn(Code::OverlayMissing, directory.span, message);
@@ -157,7 +161,7 @@ pub fn check(
             match host_path(&overlays, component, file) {
                 Mounted::Own(host) if !written.may_have(&host) && once(value.span) => {
                     let message = format!(
-                        "`{}` of {} needs the file {host}, which no config writes on {}",
+                        "`{}` of {} needs the file {host}, which no config writes on {}: {WAY_OUT}",
                         arg.name, component.pod, node.name
                     );
                     to.warn(Code::OverlayMissing, value.span, message);
@@ -183,20 +187,19 @@ pub fn check(
 /// Whether nkd itself writes the directory.
 fn is_made(cluster: &Cluster, node: &model::Node, path: &str) -> bool {
     let has_patches =
-        super::patches_static_pods(node) || cluster.kubelet_overlays_of(node).next().is_some();
+        patches_static_pods(node) || cluster.kubelet_overlays_of(node).next().is_some();
     path == PATCHES && has_patches
 }
 
 impl Component {
+    /// How the pod gets a file.
     fn help(&self, file: &str) -> String {
         match self.field {
-            [field] => {
-                let directory = file.rsplit_once('/').map_or("", |(directory, _)| directory);
-                format!(
-                    "add {{name: files, hostPath: {directory}, mountPath: {directory}, readOnly: true}} to \
-                     `{field}.extraVolumes`"
-                )
-            }
+            _ if !file.starts_with('/') => "write an absolute path".to_owned(),
+            [field] => format!(
+                "add {{name: NAME, hostPath: {file}, mountPath: {file}, readOnly: true, pathType: File}} to \
+                 `{field}.extraVolumes`"
+            ),
             _ => format!("put the file into {}", self.mounted[0]),
         }
     }

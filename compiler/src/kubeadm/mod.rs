@@ -9,6 +9,7 @@ mod image_gc;
 mod names;
 pub mod overlay;
 pub mod owned;
+mod patches;
 pub mod rules;
 mod schema;
 mod unknown;
@@ -19,6 +20,8 @@ use ipnet::IpNet;
 use nkd_contract::{Runtime, paths};
 use serde_json::{Value, json};
 
+pub use patches::{KUBELET_PATCH, PATCHES, STATIC_PODS, patches_static_pods};
+
 use crate::fragments;
 use crate::pki::Secrets;
 use crate::runtime::{self, docker};
@@ -28,20 +31,6 @@ use nkd_model::{Cluster, Node, NodeRole, Taint};
 /// Where kubelet and the controller manager look for flexvolume plugins; their default is under
 /// /usr.
 const VOLUME_PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
-
-/// The static pods that kubeadm makes on every control plane, as patches name them. etcd's comes on top where
-/// kubeadm runs it.
-pub const STATIC_PODS: [&str; 3] = [
-    "kube-apiserver",
-    "kube-controller-manager",
-    "kube-scheduler",
-];
-
-/// Where kubeadm takes patches from, if nkd has any for it.
-pub const PATCHES: &str = "/etc/nkd/patches";
-
-/// The patch of kubelet's configuration, as kubeadm names its targets and kinds of patches.
-pub const KUBELET_PATCH: &str = "kubeletconfiguration+merge.yaml";
 
 /// The documents for the init node, with all tokens there are.
 pub fn init(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Vec<Value>> {
@@ -241,11 +230,6 @@ fn take_patches(document: &mut Value, cluster: &Cluster, node: &Node) {
     if patches_static_pods(node) || cluster.kubelet_overlays_of(node).next().is_some() {
         document["patches"] = json!({"directory": PATCHES});
     }
-}
-
-/// Whether kubeadm is to patch the static pods it makes on a node.
-pub fn patches_static_pods(node: &Node) -> bool {
-    node.role == NodeRole::ControlPlane && node.os.container_separation.is_some()
 }
 
 /// The patch of a node's copy of the kubelet configuration that all nodes share (RFC 7396). A key without a

@@ -3,17 +3,13 @@
 
 use serde_json::Value;
 
-use super::owned::{self, Settings};
-use super::{convert, names, rules, schema, volumes};
+use super::owned::{self, ETCD_DATA, Settings};
+use super::{convert, names, schema, volumes};
 use crate::releases;
 use nkd_document::yaml::Node;
 use nkd_document::{Code, Diagnostics};
 use nkd_model::Overlay;
 use nkd_model::version::{KubeadmApi, Version};
-
-/// Where kubeadm's etcd has its data by default, in kubeadm's `v1beta4.DefaultEtcdDataDir`. The agent
-/// expects them there.
-pub const ETCD_DATA: &str = "/var/lib/etcd";
 
 /// Kinds that may be in an overlay, by API group.
 const KUBEADM_KINDS: [&str; 3] = [
@@ -109,11 +105,11 @@ pub fn check_local_etcd<'a>(overlays: impl Iterator<Item = &'a Overlay>, to: &mu
     }
 }
 
-/// Whether the user divides the pods' network otherwise than kubeadm does by itself.
+/// Whether the user divides the pods' network otherwise than kubeadm does by itself, or leaves it to the network add-on.
 pub fn sets_node_mask(overlays: &[Overlay]) -> bool {
     overlays.iter().any(|overlay| {
         let args = overlay.document.to_json()["controllerManager"]["extraArgs"].to_string();
-        args.contains("\"node-cidr-mask-size")
+        args.contains("\"node-cidr-mask-size") || args.contains("\"allocate-node-cidrs\"")
     })
 }
 
@@ -153,11 +149,8 @@ fn check_document(document: &Node, settings: &Settings<'_>, to: &mut Diagnostics
     }
     schema::check(kind, document, version, api, to);
     names::check(kind, document, version, to);
-    match kind {
-        "ClusterConfiguration" => volumes::check(document, to),
-        "KubeProxyConfiguration" => rules::check_proxy(document, version, to),
-        _ => check_patches(document, to),
-    }
+    volumes::check(document, to);
+    check_patches(document, to);
     owned::check(kind, document, settings, to);
 }
 

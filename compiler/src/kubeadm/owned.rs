@@ -10,6 +10,10 @@ use nkd_document::{Code, Diagnostics, Span};
 use nkd_model::Endpoint;
 use nkd_model::version::Version;
 
+/// Where kubeadm's etcd has its data by default, in kubeadm's `v1beta4.DefaultEtcdDataDir`. The agent
+/// expects them there.
+pub const ETCD_DATA: &str = "/var/lib/etcd";
+
 /// Fields that nkd fills: changing them would break what it proves. With what to use instead.
 const OWNED: [(&str, &str); 26] = [
     ("InitConfiguration.bootstrapTokens", ""),
@@ -194,7 +198,7 @@ impl Settings<'_> {
                     "cluster-cidr": pods,
                     "service-cluster-ip-range": services,
                 }},
-                "etcd": {"local": {"extraArgs": {"data-dir": super::overlay::ETCD_DATA}}},
+                "etcd": {"local": {"extraArgs": {"data-dir": ETCD_DATA}}},
             },
             "KubeletConfiguration": {
                 "cgroupDriver": runtime::cgroup_driver(self.runtime, self.version),
@@ -248,7 +252,7 @@ pub(super) fn check(kind: &str, document: &Node, settings: &Settings<'_>, to: &m
         for arg in written.filter(|arg| arg.name == name && (own.is_none() || arg.text() != own)) {
             let what = format!("the argument `{name}` of {component}");
             if name == ANONYMOUS {
-                let message = format!("{what} cannot be changed");
+                let message = format!("{what} must be true");
                 to.report_with_help(Code::OverlayOwned, arg.span, message, NEEDS_ANONYMOUS);
             } else {
                 owned(&what, instead, arg.span, to);

@@ -213,24 +213,30 @@ fn report(span: Span, message: &str, help: &str, reported: &mut Vec<Span>, to: &
     }
 }
 
-/// Reports a mode of kube-proxy that needs a feature gate, and warns about one that is deprecated.
-pub(super) fn check_proxy(document: &Node, version: Version, to: &mut Diagnostics) {
-    let Some(mode) = document.get("mode") else {
-        return;
-    };
-    let gate = document.to_json()["featureGates"]["NFTablesProxyMode"].as_bool();
-    match mode.as_text() {
-        Some("nftables") if version.has_nftables_off() && gate != Some(true) => {
-            let message =
-                "before Kubernetes 1.31, `mode: nftables` needs the feature gate NFTablesProxyMode";
-            let help = "add `featureGates: {NFTablesProxyMode: true}`, or use `mode: iptables`";
-            to.report_with_help(Code::OverlayValue, mode.span, message, help);
+/// Reports modes of kube-proxy that need a feature gate, and warns about one that is deprecated.
+pub fn check_proxy(overlays: &[Overlay], version: Version, to: &mut Diagnostics) {
+    let documents = overlays.iter().map(|overlay| &overlay.document);
+    let of_proxy = documents.filter(|document| {
+        let kind = document.get("kind").and_then(Node::as_text);
+        kind == Some("KubeProxyConfiguration")
+    });
+    let gates = of_proxy.clone().filter_map(|document| {
+        let gates = document.get("featureGates")?.to_json();
+        gates["NFTablesProxyMode"].as_bool()
+    });
+    let has_gate = gates.last() == Some(true);
+    for mode in of_proxy.filter_map(|document| document.get("mode")) {
+        match mode.as_text() {
+            Some("nftables") if version.has_nftables_off() && !has_gate => {
+                let message = "before Kubernetes 1.31, `mode: nftables` needs the feature gate NFTablesProxyMode";
+                let help = "add `featureGates: {NFTablesProxyMode: true}`, or use `mode: iptables`";
+                to.report_with_help(Code::OverlayValue, mode.span, message, help);
+            }
+            Some("ipvs") if version.deprecates_ipvs() => {
+                let message = "`mode: ipvs` of kube-proxy is deprecated from Kubernetes 1.35 on; use nftables";
+                to.warn(Code::Deprecated, mode.span, message);
+            }
+            _ => {}
         }
-        Some("ipvs") if version.deprecates_ipvs() => {
-            let message =
-                "`mode: ipvs` of kube-proxy is deprecated from Kubernetes 1.35 on; use nftables";
-            to.warn(Code::Deprecated, mode.span, message);
-        }
-        _ => {}
     }
 }

@@ -277,8 +277,9 @@ fn instead(node: &Node, wanted: &str, schema: &Json) -> String {
     if node.as_text().is_some_and(is_plain) {
         return "remove the quotes".to_owned();
     }
+    // Only durations have examples.
     if let Some(example) = schema["examples"][0].as_str() {
-        return format!("write text such as {example}");
+        return format!("write a number and a unit, such as {example}");
     }
     if let Some(words) = words(schema) {
         return suggest("", words.into_iter());
