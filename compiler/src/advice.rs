@@ -1,7 +1,7 @@
 //! Warnings about a cluster that compiles, but probably does not work as intended.
 
 use nkd_document::{Code, Diagnostics};
-use nkd_model::Cluster;
+use nkd_model::{Cluster, UserConfig};
 
 /// Directories in which the user's own configs can have a network add-on, or a hook that applies one.
 const ADDON_DIRECTORIES: [&str; 2] = ["/etc/cni/", "/etc/nkd/hooks/"];
@@ -12,7 +12,7 @@ pub fn warn(cluster: &Cluster, to: &mut Diagnostics) {
     let mut paths = cluster
         .all_own()
         .flat_map(|own| &own.configs)
-        .flat_map(|config| config.paths());
+        .flat_map(UserConfig::paths);
     let is_addon = |path: &str| {
         let mut directories = ADDON_DIRECTORIES.iter();
         directories.any(|directory| path.starts_with(directory))

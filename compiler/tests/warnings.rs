@@ -38,11 +38,10 @@ fn warnings(
         "apiVersion: nkd.openeuler.org/v1alpha1\nkind: Cluster\nmetadata: {{name: a}}\nspec:\n  \
          kubernetes: {{version: v1.31.2, endpoint: \"api.example.org:6443\", {kubernetes}}}\n  {spec}\n  nodes:\n"
     );
-    for number in 1..=control_planes {
-        text += &format!(
-            "  - {{name: cp{number}, role: control-plane, address: 10.200.0.1{number}}}\n"
-        );
-    }
+    let node = |number| {
+        format!("  - {{name: cp{number}, role: control-plane, address: 10.200.0.1{number}}}\n")
+    };
+    text.extend((1..=control_planes).map(node));
     fs::write(directory.path().join("cluster.yaml"), text).unwrap();
     let run = run(directory.path(), arguments);
     let codes = run.split("warning[").skip(1);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use ipnet::IpNet;
-use nkd_contract::Stage;
+use nkd_contract::{Runtime, Stage};
 
 use super::authorities;
 use super::budgets::Budgets;
@@ -21,7 +21,9 @@ use crate::kubeadm::{overlay, rules};
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::lines::Lines;
 use nkd_model::version::Version;
-use nkd_model::{Cluster, HttpUrl, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens};
+use nkd_model::{
+    Cluster, Endpoint, HttpUrl, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens,
+};
 
 /// Runs all checks, and returns the cluster if there are no errors.
 pub fn validate(
@@ -37,9 +39,8 @@ pub fn validate(
     let (endpoint, kube_vip) = endpoint::endpoint(&spec, span, to);
     plain_texts(&spec, to);
     nodes_together(&spec, span, to);
-    let kubernetes = spec.kubernetes;
-    let label = |name| checks::dns_label(name, "the cluster name", to);
-    let name = metadata.name.and_then(label);
+    let mut kubernetes = spec.kubernetes;
+    let name = cluster_name(metadata, to);
     let release = release::release(&kubernetes, to);
     let version = release.as_ref().map(|release| release.version);
     let members = nodes::members(&spec.nodes, &spec.pools);
@@ -47,30 +48,17 @@ pub fn validate(
     let nodes = nodes::nodes(spec.nodes, members, &level, &files, to);
     let (runtime, sandbox_image, registries) = runtime::runtime(spec.runtime, version, &files, to);
     let external = kubernetes.etcd.external.is_some();
-    let external_etcd = etcd::external(kubernetes.etcd.external, &files, to);
+    let external_etcd = etcd::external(kubernetes.etcd.external.take(), &files, to);
     let images_from = airgap::images(spec.airgap, &files, to);
     let report = spec.report.map(|report| self::report(report, &files, to));
     let (pki, own_keys) = pki(spec.pki, version, external, &files, to);
     let tokens = tokens(&kubernetes.bootstrap_tokens, to);
     let overlays = files.overlays(&kubernetes.kubeadm, to);
-    let networking = kubernetes.networking;
-    let settings = version.map(|version| Settings {
-        name: name.as_deref(),
-        version,
-        endpoint: endpoint.as_ref(),
-        image_repository: kubernetes
-            .image_repository
-            .as_ref()
-            .map(|text| &*text.value),
-        pod_subnet: &networking.pod_subnet.value,
-        service_subnet: &networking.service_subnet.value,
-        dns_domain: &networking.dns_domain.value,
-        runtime,
-    });
+    let (named, at) = (name.as_deref(), endpoint.as_ref());
+    let settings = settings(version, &kubernetes, named, at, runtime);
     all_overlays(&overlays, &level.pools, &nodes, external, settings, to);
-    if let Some((pods, _)) = &networks {
-        pods_fit_nodes(pods, &overlays, nodes.len(), &networking.pod_subnet, to);
-    }
+    let networking = kubernetes.networking;
+    pods_fit_nodes(networks.as_ref(), &overlays, nodes.len(), &networking, to);
     let budgets = budgets(&spec.budgets, to);
     let manifests = files.manifests(&spec.network.manifests, to);
     let (pod_subnets, service_subnets) = networks.filter(|_| to.is_empty())?;
@@ -106,16 +94,44 @@ pub fn validate(
     })
 }
 
+fn cluster_name(metadata: keys::Metadata, to: &mut Diagnostics) -> Option<String> {
+    checks::dns_label(metadata.name?, "the cluster name", to)
+}
+
+/// What nkd sets in the documents of kubeadm, which overlays may only repeat.
+fn settings<'a>(
+    version: Option<Version>,
+    kubernetes: &'a keys::Kubernetes,
+    name: Option<&'a str>,
+    endpoint: Option<&'a Endpoint>,
+    runtime: Runtime,
+) -> Option<Settings<'a>> {
+    let networking = &kubernetes.networking;
+    let repository = kubernetes.image_repository.as_ref();
+    Some(Settings {
+        name,
+        version: version?,
+        endpoint,
+        image_repository: repository.map(|text| text.value.as_str()),
+        pod_subnet: &networking.pod_subnet.value,
+        service_subnet: &networking.service_subnet.value,
+        dns_domain: &networking.dns_domain.value,
+        runtime,
+    })
+}
+
 /// Reports pod networks that kubeadm cannot divide among the nodes, unless the user divides them.
 fn pods_fit_nodes(
-    pods: &[IpNet],
+    networks: Option<&(Vec<IpNet>, Vec<IpNet>)>,
     overlays: &[Overlay],
     nodes: usize,
-    text: &Text,
+    networking: &keys::Networking,
     to: &mut Diagnostics,
 ) {
-    if !overlay::sets_node_mask(overlays) {
-        networks::pods_fit_nodes(pods, nodes, text, to);
+    if let Some((pods, _)) = networks
+        && !overlay::sets_node_mask(overlays)
+    {
+        networks::pods_fit_nodes(pods, nodes, &networking.pod_subnet, to);
     }
 }
 

@@ -165,7 +165,9 @@ fn check_component_args(document: &Node, to: &mut Diagnostics) {
         });
         if let Some(args) = args {
             whole_args(args, to);
-            args::all(args).iter().for_each(|arg| check_arg(arg, to));
+            for arg in args::all(args) {
+                check_arg(&arg, to);
+            }
         }
     }
 }

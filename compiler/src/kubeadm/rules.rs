@@ -220,11 +220,11 @@ pub fn check_proxy(overlays: &[Overlay], version: Version, to: &mut Diagnostics)
         let kind = document.get("kind").and_then(Node::as_text);
         kind == Some("KubeProxyConfiguration")
     });
-    let gates = of_proxy.clone().filter_map(|document| {
+    let mut gates = of_proxy.clone().filter_map(|document| {
         let gates = document.get("featureGates")?.to_json();
         gates["NFTablesProxyMode"].as_bool()
     });
-    let has_gate = gates.last() == Some(true);
+    let has_gate = gates.next_back() == Some(true);
     for mode in of_proxy.filter_map(|document| document.get("mode")) {
         match mode.as_text() {
             Some("nftables") if version.has_nftables_off() && !has_gate => {

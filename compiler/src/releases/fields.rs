@@ -160,10 +160,10 @@ fn limits<T: std::str::FromStr>(
             .parse()
             .map_err(|_| format!("`{text}` is not a number")),
     };
-    let (first, last) = text
+    let (from, to) = text
         .split_once(between)
         .ok_or_else(|| format!("`{text}` is not a range"))?;
-    Ok((number(first, least)?, number(last, most)?))
+    Ok((number(from, least)?, number(to, most)?))
 }
 
 impl TryFrom<String> for Type {
