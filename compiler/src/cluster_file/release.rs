@@ -117,7 +117,7 @@ fn check_images(kubernetes: &Kubernetes, version: Version, to: &mut Diagnostics)
     let written = kubernetes.image_repository.as_ref();
     let repository = written.map_or(default, |text| text.value.as_str());
     for image in listed {
-        checks::tagged_image(image, to);
+        checks::image(image, to);
         let name = name_and_tag(&image.value).map(|(name, _)| name);
         let Some(component) = name.filter(|name| COMPONENTS.contains(name)) else {
             continue;

@@ -16,6 +16,7 @@ use super::nodes::is_control_plane;
 use super::{
     addressing, airgap, checks, endpoint, etcd, host, networks, nodes, patches, release, runtime,
 };
+use crate::image_name;
 use crate::kubeadm::owned::Settings;
 use crate::kubeadm::{overlay, rules};
 use nkd_document::{Code, Diagnostics, Span, Spanned};
@@ -57,8 +58,7 @@ pub fn validate(
     let (named, at) = (name.as_deref(), endpoint.as_ref());
     let settings = settings(version, &kubernetes, named, at, runtime);
     all_overlays(&overlays, &level.pools, &nodes, external, settings, to);
-    let networking = kubernetes.networking;
-    pods_fit_nodes(networks.as_ref(), &overlays, nodes.len(), &networking, to);
+    pods_fit_nodes(networks.as_ref(), &overlays, nodes.len(), &kubernetes, to);
     let budgets = budgets(&spec.budgets, to);
     let manifests = files.manifests(&spec.network.manifests, to);
     let (pod_subnets, service_subnets) = networks.filter(|_| to.is_empty())?;
@@ -70,7 +70,7 @@ pub fn validate(
         kubernetes_images: release?.images,
         pod_subnets,
         service_subnets,
-        dns_domain: networking.dns_domain.value,
+        dns_domain: kubernetes.networking.dns_domain.value,
         cert_sans: host::without_spans(kubernetes.api_server.cert_sans),
         kube_vip,
         external_etcd,
@@ -80,6 +80,7 @@ pub fn validate(
         sandbox_image,
         registries,
         manifests,
+        extra_images: full_names(&spec.extra_images),
         network_ports: host::without_spans(spec.network.ports),
         budgets: budgets?,
         images_from: images_from?,
@@ -120,18 +121,23 @@ fn settings<'a>(
     })
 }
 
+fn full_names(images: &[Text]) -> Vec<String> {
+    let images = images.iter();
+    images.map(|name| image_name::full(&name.value)).collect()
+}
+
 /// Reports pod networks that kubeadm cannot divide among the nodes, unless the user divides them.
 fn pods_fit_nodes(
     networks: Option<&(Vec<IpNet>, Vec<IpNet>)>,
     overlays: &[Overlay],
     nodes: usize,
-    networking: &keys::Networking,
+    kubernetes: &keys::Kubernetes,
     to: &mut Diagnostics,
 ) {
     if let Some((pods, _)) = networks
         && !overlay::sets_node_mask(overlays)
     {
-        networks::pods_fit_nodes(pods, nodes, &networking.pod_subnet, to);
+        networks::pods_fit_nodes(pods, nodes, &kubernetes.networking.pod_subnet, to);
     }
 }
 
@@ -214,7 +220,7 @@ fn plain_texts(spec: &keys::Spec, to: &mut Diagnostics) {
         checks::image_repository(repository, to);
     }
     if let Some(image) = &spec.runtime.sandbox_image {
-        checks::image(image, to);
+        checks::image_or_digest(image, to);
     }
     checks::dns_name(&kubernetes.networking.dns_domain, "the DNS domain", to);
     for san in &kubernetes.api_server.cert_sans {
@@ -222,6 +228,9 @@ fn plain_texts(spec: &keys::Spec, to: &mut Diagnostics) {
     }
     for port in &spec.network.ports {
         checks::port(port, to);
+    }
+    for image in &spec.extra_images {
+        checks::image_or_digest(image, to);
     }
 }
 

@@ -16,6 +16,7 @@ use nkd_contract::{Role, paths};
 use serde_json::{Value, json};
 
 use crate::compiled::Compiled;
+use crate::config::places;
 use crate::images::{self, Configured};
 use crate::parallel;
 use nkd_document::Diagnostics;
@@ -250,10 +251,7 @@ fn secrets_private(cluster: &DecodedCluster) -> Result<()> {
 /// No file is delivered that kubeadm writes itself, because its preflight checks would fail.
 fn kubernetes_pki_untouched(cluster: &DecodedCluster) -> Result<()> {
     for path in cluster.nodes.iter().flat_map(|node| node.files.keys()) {
-        ensure!(
-            !Path::new(path).starts_with(paths::KUBERNETES_PKI),
-            "{path} is delivered"
-        );
+        ensure!(!places::is_pki(path), "{path} is delivered");
     }
     Ok(())
 }

@@ -108,7 +108,7 @@ codes! {
     DuplicatePool "NKD0127" "Two pools have the same name."
         "give each pool a different name";
     Number "NKD0128" "A number is out of range."
-        "use 1 to 10000 for maxPods, 1280 to 65535 for mtu";
+        "write a number in this range";
     Quantity "NKD0129" "A resource reservation is not valid."
         "write a quantity such as 500m, 2 or 1Gi, and put it in quotes if it is a number";
     KubeletArg "NKD0130" "An argument of kubelet is not valid, or is set by nkd."
@@ -141,6 +141,8 @@ codes! {
         "set `endpoints` to https URLs, such as https://10.200.0.31:2379, and `caFile`, `certFile` and `keyFile` to PEM files";
     Airgap "NKD0144" "The images cannot be loaded without a registry with these settings."
         "set `images` to a directory on the nodes; or set `bundles` to files made by `nkd bundle create`, and `sources` to a list of entries with one of `directory`, `disk` and `urls`";
+    InsecureRegistry "NKD0145" "The connection to a registry is not protected."
+        "use https and set `caFile` to the certificate of the registry's authority";
     ReleaseImage "NKD0147" "An OS image is not identified by its digest."
         "write REPOSITORY@sha256:DIGEST; `skopeo inspect docker://REPOSITORY:TAG` prints the digest";
     Port "NKD0148" "A value is not a port that a firewall can open."
@@ -174,6 +176,17 @@ codes! {
         "use a version of nkd that has data for this release, or check the configuration of the nodes";
     KubernetesImages "NKD0171" "The list of Kubernetes' images is missing, incomplete or for another version."
         "list the output of `kubeadm config images list` in `spec.kubernetes.images`";
+    // Bonds, VLANs and routes.
+    Bond "NKD0172" "A bond of network interfaces is not valid."
+        "set `mode`, and list Ethernet interfaces in `members`, each by its name or its MAC address and in one bond only";
+    Vlan "NKD0173" "A VLAN is not valid."
+        "set `parent` to the name of another item of `interfaces`, and `id` to a number that no other VLAN of this parent has";
+    Route "NKD0174" "A static route is not valid."
+        "write a `destination` such as 10.1.0.0/16, and a `gateway` that the interface reaches directly";
+    VirtualName "NKD0175" "An Ethernet interface has a name that virtual interfaces usually have."
+        "add `bond` or `vlan` to make it a bond or a VLAN; configure other virtual interfaces, such as bridges, in your own configs";
+    Mtu "NKD0176" "A VLAN has a larger MTU than its parent."
+        "set the same or a larger `mtu` on the parent";
     UnknownPatch "NKD0180" "No Kubernetes release line has had so many patch releases."
         "check the version";
     // Clusters that compile, but probably do not work as intended.
@@ -225,7 +238,7 @@ codes! {
         "change or remove this setting: the node would not work with it";
     // Butane.
     ButaneVersion "NKD0311" "The file is not a Butane config of a variant and version that nkd can read."
-        "use `variant: nestos` with `version: 1.0.0`, or `variant: fcos` with a version from 1.0.0 to 1.5.0";
+        "use `variant: nestos` with `version: 1.0.0`, or `variant: fcos` with a version from 1.0.0 to 1.6.0";
     ButaneConflict "NKD0312" "Keys of a Butane config contradict each other, or one needs another."
         "see Butane's reference for this version";
     DecimalMode "NKD0313" "A file mode was probably meant to be octal."
@@ -234,6 +247,15 @@ codes! {
         "use only files below the directory of the Butane file, or with `nkd butane` below the directory of `-d`";
     Override "NKD0315" "An entry of `os.override` has no effect."
         "name a file, unit, drop-in (UNIT.d/NAME) or user that both nkd and your own config set";
+    // What nodes would do with a valid config of the user.
+    KubeadmFile "NKD0320" "The user's configuration has a file that kubeadm writes itself."
+        "remove it from the config";
+    EtcdDirectory "NKD0321" "The directory of etcd's data would not be empty when kubeadm starts."
+        "leave /var/lib/etcd empty, or mount an xfs file system there";
+    NoDisk "NKD0322" "The user's configuration writes to a place that nodes cannot write, or that is empty after the boot."
+        "use a path below /etc or /var";
+    NameConstraints "NKD0323" "The name constraints of an authority do not permit the names in certificates of the cluster."
+        "have the authority issued again without `nameConstraints`, or with constraints that permit all names and addresses of the control planes and of the API server";
     // Secrets and output.
     SecretsInvalid "NKD0401" "The secrets file cannot be used."
         "use the secrets file that an earlier `nkd compile` wrote, or omit it to have new secrets generated";
