@@ -299,7 +299,6 @@ fn plan_agrees_with_kubeadm(cluster: &DecodedCluster) -> Result<()> {
 /// Each plan has all images that its role runs, and all images in the cluster's manifests.
 fn images_complete(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
-    let configuration = init.document("ClusterConfiguration")?;
     let addons = init.plan.addons.iter();
     let manifests = addons.filter_map(|addon| init.files.get(addon));
     let of_manifests: HashSet<_> = manifests
@@ -308,7 +307,7 @@ fn images_complete(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let version = Version::parse(&node.plan.kubernetes_version);
         let version = version.map_err(|problem| anyhow!(problem))?;
-        let configured = Configured::of(configuration, version, &cluster.kubernetes_images);
+        let configured = Configured::of(&init.kubeadm, version, &cluster.kubernetes_images);
         let mut needed = match node.plan.role {
             Role::JoinWorker => configured.worker(),
             Role::Init | Role::JoinControlPlane => configured.control_plane(),
