@@ -57,7 +57,7 @@ fn assert_same(found: &Contents, expected: &Contents) {
     };
     assert_eq!(
         [lacks(found, expected), lacks(expected, found)],
-        [vec![], vec![]]
+        [Vec::<PathBuf>::new(), Vec::new()]
     );
 }
 
