@@ -6,6 +6,7 @@ mod image_gc;
 pub mod names;
 pub mod overlay;
 mod schema;
+pub mod tokens;
 mod unknown;
 
 use anyhow::{Result, bail};
@@ -41,7 +42,8 @@ pub const KUBELET_PATCH: &str = "kubeletconfiguration+merge.yaml";
 pub fn init(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Vec<Value>> {
     let mut documents = init_draft(cluster, node)?;
     let init = document(&mut documents, "InitConfiguration")?;
-    init["bootstrapTokens"] = bootstrap_tokens(&init["bootstrapTokens"][0], cluster, secrets)?;
+    let scopes = tokens::all_scopes(cluster);
+    init["bootstrapTokens"] = tokens::filled(&init["bootstrapTokens"][0], &scopes, secrets)?.into();
     Ok(documents)
 }
 
@@ -114,26 +116,6 @@ pub fn cert_sans(cluster: &Cluster) -> Vec<String> {
     let mut seen = std::collections::HashSet::new();
     sans.retain(|san| seen.insert(san.clone()));
     sans
-}
-
-/// One for each scope that nodes join by. Without any node to join there is one all the same, or
-/// kubeadm would make its own.
-fn bootstrap_tokens(like: &Value, cluster: &Cluster, secrets: &Secrets) -> Result<Value> {
-    let joining = cluster.nodes.iter().filter(|node| !cluster.is_init(node));
-    let mut scopes: Vec<String> = joining.map(|node| cluster.token_scope(node)).collect();
-    if scopes.is_empty() {
-        scopes.extend(cluster.init_node().map(|node| cluster.token_scope(node)));
-    }
-    let mut seen = std::collections::HashSet::new();
-    scopes.retain(|scope| seen.insert(scope.clone()));
-    let tokens = scopes.iter().map(|scope| {
-        let secret = secrets.token(scope)?;
-        let mut token = like.clone();
-        let values = [("scope", scope.as_str()), ("token", secret.expose())];
-        fragments::fill_document(&mut token, &values)?;
-        Ok(token)
-    });
-    tokens.collect()
 }
 
 fn template(text: &str, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
