@@ -118,7 +118,8 @@ impl ClusterFile {
         Ok(bundle)
     }
 
-    fn write(&self) -> Result<PathBuf> {
+    /// Writes it, with the files that it names, and returns its path.
+    pub fn write(&self) -> Result<PathBuf> {
         self.add_user_ignition(&self.nodes()?)?;
         // JSON is YAML.
         let file = self.directory.join("testbed.yaml");
