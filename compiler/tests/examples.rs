@@ -110,7 +110,7 @@ fn every_example_compiles() {
         if name == "cilium" {
             let kubeadm = file(&ignition(&at.join("out"), "cp1"), paths::KUBEADM).unwrap();
             assert!(
-                kubeadm.contains("skipPhases:\n- addon/kube-proxy\n"),
+                kubeadm.contains("skipPhases:\n  - addon/kube-proxy\n"),
                 "{kubeadm}"
             );
         }

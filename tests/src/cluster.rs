@@ -216,6 +216,14 @@ impl Cluster {
         &self.out
     }
 
+    /// The same cluster, compiled into another directory beside the output.
+    pub fn in_output(&self, name: &str) -> Self {
+        Self {
+            out: self.out.with_file_name(name),
+            nodes: self.nodes.clone(),
+        }
+    }
+
     /// Its nodes, as in the cluster file.
     pub fn nodes(&self) -> &[ClusterNode] {
         &self.nodes

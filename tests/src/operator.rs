@@ -18,6 +18,7 @@ const PAGE: &str = "day-2.md";
 pub struct Operator<'a> {
     scenario: &'a Scenario,
     directory: &'a Path,
+    output: &'a str,
 }
 
 impl<'a> Operator<'a> {
@@ -32,17 +33,33 @@ impl<'a> Operator<'a> {
         Ok(Self {
             scenario,
             directory,
+            output: "out",
         })
+    }
+
+    /// The same operator, with the kubeconfig of another output.
+    pub fn with_output(self, output: &'a str) -> Self {
+        Self { output, ..self }
+    }
+
+    /// The commands of the page's block of this name.
+    pub fn block(&self, name: &str) -> Result<String> {
+        manual::commands(PAGE, name)
+    }
+
+    /// Copies a file from the operator's directory into a directory of a machine.
+    pub fn copy(&self, file: &str, machine: &Machine, directory: &str) -> Result<()> {
+        machine.add(&self.directory.join(file), directory)
     }
 
     /// Runs the commands of the page's block of this name where the operator compiles.
     pub fn run(&self, block: &str) -> Result<String> {
-        self.shell(&manual::commands(PAGE, block)?)
+        self.shell(&self.block(block)?)
     }
 
     /// Runs the commands of the page's block of this name on a machine.
     pub fn run_on(&self, machine: &Machine, block: &str) -> Result<String> {
-        let text = manual::commands(PAGE, block)?;
+        let text = self.block(block)?;
         println!("{}# {text}", machine.name());
         machine.check(["bash", "-euo", "pipefail", "-c", &text])
     }
@@ -69,7 +86,7 @@ impl<'a> Operator<'a> {
                 .args(["-euo", "pipefail", "-c", text])
                 .current_dir(self.directory)
                 .env("PATH", env::join_paths(path.collect::<Vec<PathBuf>>())?)
-                .env("KUBECONFIG", self.directory.join("out/kubeconfig")),
+                .env("KUBECONFIG", self.directory.join(self.output).join("kubeconfig")),
         )?;
         println!("{output}");
         Ok(output)

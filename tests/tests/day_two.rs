@@ -120,6 +120,7 @@ fn certificates_of_a_control_plane_are_renewed() {
     let listed = operator.run_on(&machine, "check-certificates").unwrap();
     assert!(listed.contains("apiserver-etcd-client"), "{listed}");
     operator.run_on(&machine, "renew-certificates").unwrap();
+    operator.run_on(&machine, "restart-control-plane").unwrap();
     machine
         .wait_for("the renewed certificate", PATIENCE, || {
             operator.shell("kubectl get --raw /readyz")?;
@@ -128,6 +129,80 @@ fn certificates_of_a_control_plane_are_renewed() {
         .unwrap();
     // What the control plane's programs do with their own certificates.
     let _worker = ready(&scenario, &cluster, "w1");
+}
+
+#[test]
+#[ignore = "long: a cluster of its own, whose control plane restarts three times"]
+fn the_authority_of_kubernetes_is_rotated() {
+    let mut scenario = Scenario::new().unwrap();
+    let cluster = scenario.compile().unwrap();
+    let machines = ["cp1", "w1"].map(|node| ready(&scenario, &cluster, node));
+    let [control_plane, _] = &machines;
+    let operator = Operator::new(&scenario, &cluster).unwrap();
+    operator.run("keep-secrets").unwrap();
+    scenario.file.add_node("w2", "worker").unwrap();
+    let kept = |name: &str| {
+        let [certificate, key] = ["crt", "key"].map(|end| format!("keep/{name}.{end}"));
+        json!({ "certFile": certificate, "keyFile": key })
+    };
+    scenario.file.document["spec"]["pki"] = json!({
+        "authorities": { "etcd": kept("etcd"), "frontProxy": kept("front-proxy") },
+        "serviceAccount": { "keyFile": "keep/sa.key" },
+    });
+    let operator = Operator::new(&scenario, &cluster).unwrap();
+    operator.run("new-authority").unwrap();
+
+    for machine in &machines {
+        operator.copy("new-ca.crt", machine, "/root").unwrap();
+        operator.run_on(machine, "trust-both").unwrap();
+    }
+    operator.copy("new-ca.key", control_plane, "/root").unwrap();
+    operator.run_on(control_plane, "restart-with-both").unwrap();
+    wait_for_api(&operator, control_plane);
+    operator.run("restart-workloads").unwrap();
+
+    operator.run_on(control_plane, "issue-from-new").unwrap();
+    for machine in &machines {
+        let name = machine.name();
+        let issue = operator.block("issue-kubelet").unwrap();
+        operator.shell(&issue.replace("w1", name)).unwrap();
+        let issued = format!("kubelet-{name}.pem");
+        operator.copy(&issued, machine, "/root").unwrap();
+        let to_root = format!("mv /root/{issued} /root/kubelet.pem");
+        machine.check(["sh", "-c", &to_root]).unwrap();
+        operator.run_on(machine, "exchange-kubelet").unwrap();
+    }
+    for machine in &machines {
+        operator.run_on(machine, "trust-new").unwrap();
+    }
+    operator
+        .run_on(control_plane, "restart-control-plane")
+        .unwrap();
+    let operator = operator.with_output("out-new");
+    wait_for_api(&operator, control_plane);
+    operator.run("use-new").unwrap();
+    let cluster = cluster.in_output("out-new");
+    let _added = ready(&scenario, &cluster, "w2");
+    control_plane
+        .wait_for("all nodes to be Ready", PATIENCE, || {
+            let nodes = operator.shell("kubectl get nodes --no-headers")?;
+            Ok(nodes.matches(" Ready ").count() == 3)
+        })
+        .unwrap();
+    for machine in &machines {
+        let issuer = "openssl verify -CAfile /etc/kubernetes/pki/ca.crt \
+                      /var/lib/kubelet/pki/kubelet-client-current.pem";
+        machine.check(["sh", "-c", issuer]).unwrap();
+    }
+}
+
+/// Waits until the API server answers after a restart.
+fn wait_for_api(operator: &Operator<'_>, control_plane: &Machine) {
+    control_plane
+        .wait_for("the API server", PATIENCE, || {
+            Ok(operator.shell("kubectl get --raw /readyz")? == "ok")
+        })
+        .unwrap();
 }
 
 /// The nodes of the cluster file.
