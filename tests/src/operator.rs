@@ -86,7 +86,10 @@ impl<'a> Operator<'a> {
                 .args(["-euo", "pipefail", "-c", text])
                 .current_dir(self.directory)
                 .env("PATH", env::join_paths(path.collect::<Vec<PathBuf>>())?)
-                .env("KUBECONFIG", self.directory.join(self.output).join("kubeconfig")),
+                .env(
+                    "KUBECONFIG",
+                    self.directory.join(self.output).join("kubeconfig"),
+                ),
         )?;
         println!("{output}");
         Ok(output)

@@ -172,23 +172,20 @@ fn the_authority_of_kubernetes_is_rotated() {
         machine.check(["sh", "-c", &to_root]).unwrap();
         operator.run_on(machine, "exchange-kubelet").unwrap();
     }
+    let operator = operator.with_output("out-new");
+    wait_for_nodes(&operator, control_plane, 2);
     for machine in &machines {
         operator.run_on(machine, "trust-new").unwrap();
     }
+    wait_for_nodes(&operator, control_plane, 2);
     operator
         .run_on(control_plane, "restart-control-plane")
         .unwrap();
-    let operator = operator.with_output("out-new");
-    wait_for_api(&operator, control_plane);
+    wait_for_nodes(&operator, control_plane, 2);
     operator.run("use-new").unwrap();
     let cluster = cluster.in_output("out-new");
     let _added = ready(&scenario, &cluster, "w2");
-    control_plane
-        .wait_for("all nodes to be Ready", PATIENCE, || {
-            let nodes = operator.shell("kubectl get nodes --no-headers")?;
-            Ok(nodes.matches(" Ready ").count() == 3)
-        })
-        .unwrap();
+    wait_for_nodes(&operator, control_plane, 3);
     for machine in &machines {
         let issuer = "openssl verify -CAfile /etc/kubernetes/pki/ca.crt \
                       /var/lib/kubelet/pki/kubelet-client-current.pem";
@@ -201,6 +198,16 @@ fn wait_for_api(operator: &Operator<'_>, control_plane: &Machine) {
     control_plane
         .wait_for("the API server", PATIENCE, || {
             Ok(operator.shell("kubectl get --raw /readyz")? == "ok")
+        })
+        .unwrap();
+}
+
+/// Waits until so many nodes are Ready, after something was restarted.
+fn wait_for_nodes(operator: &Operator<'_>, control_plane: &Machine, count: usize) {
+    control_plane
+        .wait_for("the nodes to be Ready", PATIENCE, || {
+            let nodes = operator.shell("kubectl get nodes --no-headers")?;
+            Ok(nodes.matches(" Ready ").count() == count)
         })
         .unwrap();
 }

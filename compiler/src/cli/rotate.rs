@@ -30,7 +30,8 @@ pub enum What {
     CallbackSeed,
     /// Not possible: all control planes must have the same key
     ServiceAccount,
-    /// Not possible: installed nodes trust only the current authority
+    /// Not possible in the secrets file alone: installed nodes trust only the current authority (see
+    /// docs/day-2.md)
     Kubernetes,
     /// Not possible: etcd members trust only the current authority
     Etcd,
@@ -49,7 +50,7 @@ impl What {
                  keys would reject tokens that another one issued",
             ),
             Self::Kubernetes => Err(
-                "the Kubernetes authority cannot be rotated: installed nodes trust only the current one, \
+                "nkd cannot rotate the Kubernetes authority alone: installed nodes trust only the current one, \
                  so new nodes could not join",
             ),
             Self::Etcd => Err(
