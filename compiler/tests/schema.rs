@@ -46,7 +46,8 @@ fn the_schema_and_the_documentation_are_current() {
 
 #[test]
 fn examples_and_test_clusters_fit_the_schema() {
-    let clusters = ["external", "full", "ha"].map(|name| tests().join("clusters").join(name));
+    let clusters =
+        ["external", "full", "ha", "network"].map(|name| tests().join("clusters").join(name));
     let examples = std::fs::read_dir(root().join("../examples")).unwrap();
     let examples = examples.map(|entry| entry.unwrap().path());
     let paths = clusters

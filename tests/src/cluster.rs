@@ -242,6 +242,7 @@ impl Cluster {
     }
 
     /// The same cluster, compiled into another directory beside the output.
+    #[must_use]
     pub fn in_output(&self, name: &str) -> Self {
         Self {
             out: self.out.with_file_name(name),

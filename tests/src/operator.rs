@@ -38,6 +38,7 @@ impl<'a> Operator<'a> {
     }
 
     /// The same operator, with the kubeconfig of another output.
+    #[must_use]
     pub fn with_output(self, output: &'a str) -> Self {
         Self { output, ..self }
     }

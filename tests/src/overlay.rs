@@ -90,27 +90,30 @@ pub fn file(path: &str, mode: u32, contents: &str) -> Value {
 fn network(node: &Node) -> String {
     let Node { address, nodes } = node;
     let number = number_of(address);
-    let mut text = format!(
+    let interface = format!(
         // Nobody advertises routes in a lab, and waiting for that takes twelve seconds.
         "[Match]\nName=host0\n\n[Network]\nIPv6AcceptRA=no\nAddress=10.200.0.{number}/24\nGateway={}\n",
         Lab::GATEWAY
     );
-    if has_ipv6(address) {
-        let gateway = Lab::GATEWAY_IPV6;
-        text += &format!("Address=fd00:200::{number}/64\nGateway={gateway}\n");
-    }
-    for peer in nodes.iter().filter(|peer| *peer != address) {
-        for pods in pods_of(peer) {
-            let number = number_of(peer);
-            let gateway = if has_ipv6(&pods) {
-                format!("fd00:200::{number}")
-            } else {
-                format!("10.200.0.{number}")
-            };
-            text += &format!("\n[Route]\nDestination={pods}\nGateway={gateway}\n");
-        }
-    }
-    text
+    let gateway = Lab::GATEWAY_IPV6;
+    let ipv6 = format!("Address=fd00:200::{number}/64\nGateway={gateway}\n");
+    let peers = nodes.iter().filter(|peer| *peer != address);
+    let routes = peers.flat_map(|peer| pods_of(peer).into_iter().map(|pods| route(&pods, peer)));
+    std::iter::once(interface)
+        .chain(has_ipv6(address).then_some(ipv6))
+        .chain(routes)
+        .collect()
+}
+
+/// The route to a peer's pods, by the peer's address of the same IP version.
+fn route(pods: &str, peer: &str) -> String {
+    let network = if has_ipv6(pods) {
+        "fd00:200::"
+    } else {
+        "10.200.0."
+    };
+    let number = number_of(peer);
+    format!("\n[Route]\nDestination={pods}\nGateway={network}{number}\n")
 }
 
 fn pod_network(node: &Node) -> String {

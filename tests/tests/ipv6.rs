@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 #[test]
 fn machines_with_ipv4_and_ipv6_become_a_cluster_with_ipv6() {
     let mut scenario = Scenario::new().unwrap();
-    let version = scenario.kubernetes.version().trim_start_matches("v");
+    let version = scenario.kubernetes.version().trim_start_matches('v');
     let minor: u32 = version.split('.').nth(1).unwrap().parse().unwrap();
     scenario.file.use_ipv6(minor >= 21).unwrap();
     let proxy = "http://10.200.0.1:3128";

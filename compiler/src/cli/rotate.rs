@@ -112,7 +112,9 @@ impl Rotate {
         let old = tokens::secret_names(&scopes, &secrets)?;
         for part in &parts {
             if *part == Part::Token && !self.choice().is_empty() {
-                scopes.iter().for_each(|scope| secrets.rotate_token(scope));
+                for scope in &scopes {
+                    secrets.rotate_token(scope);
+                }
             } else {
                 secrets.rotate(*part)?;
             }

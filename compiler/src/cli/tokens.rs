@@ -121,12 +121,9 @@ pub(super) fn commands(
         Some(directory) if output::is_output(directory) => word(&directory.display().to_string()),
         _ => format!("OUT --secrets {file}"),
     };
-    let mut chosen = String::new();
-    for (option, names) in [("pool", choice.pools), ("node", choice.nodes)] {
-        for name in names {
-            chosen += &format!(" --{option} {name}");
-        }
-    }
+    let pools = choice.pools.iter().map(|name| format!(" --pool {name}"));
+    let nodes = choice.nodes.iter().map(|name| format!(" --node {name}"));
+    let chosen: String = pools.chain(nodes).collect();
     [
         format!("nkd compile {cluster_file} -o {out}"),
         format!(
