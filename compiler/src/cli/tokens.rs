@@ -9,7 +9,7 @@ use nkd_contract::Timestamp;
 use super::answer::Answer;
 use crate::cluster_file;
 use crate::failure::Failure;
-use crate::kubeadm::tokens;
+use crate::kubeadm::{self, tokens};
 use crate::output;
 use crate::pki::Secrets;
 use crate::secrets_file;
@@ -48,7 +48,7 @@ impl Tokens {
         let now = Timestamp::now();
         secrets_file::report_ends(&secrets, cluster.tokens.ttl, now, to);
         to.as_result()?;
-        let manifest = tokens::manifest(&cluster, &scopes, &secrets, now)?;
+        let manifest = kubeadm::token_secrets(&cluster, &scopes, &secrets, now)?;
         Ok(Answer::document(manifest))
     }
 }

@@ -9,9 +9,9 @@ mod schema;
 pub mod tokens;
 mod unknown;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use ipnet::IpNet;
-use nkd_contract::{Runtime, paths};
+use nkd_contract::{Runtime, Timestamp, paths};
 use serde_json::{Value, json};
 
 use crate::fragments;
@@ -96,6 +96,23 @@ pub fn join(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
     }
     take_patches(join, cluster, node);
     finish(documents, cluster, node)
+}
+
+/// The tokens of these scopes as Secrets, valid from `now` on for the time in the cluster file. `kubeadm init`
+/// creates the same Secrets.
+pub fn token_secrets(
+    cluster: &Cluster,
+    scopes: &[String],
+    secrets: &Secrets,
+    now: Timestamp,
+) -> Result<String> {
+    let init = cluster.init_node().context("no init node")?;
+    let mut documents = template(fragments::KUBEADM_INIT, cluster, init)?;
+    let like = &document(&mut documents, "InitConfiguration")?["bootstrapTokens"][0];
+    let expiration = Timestamp::from_unix(now.unix() + cluster.tokens.ttl.as_secs());
+    let tokens = tokens::filled(like, scopes, secrets)?;
+    let secrets = tokens.iter().map(|token| tokens::secret(token, expiration));
+    Ok(to_yaml(&secrets.collect::<Result<Vec<_>>>()?))
 }
 
 /// Documents as one YAML file.

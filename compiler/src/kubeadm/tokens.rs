@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result};
 use nkd_contract::Timestamp;
 use serde_json::{Value, json};
 
-use super::{document, template, to_yaml};
 use crate::fragments;
 use crate::pki::Secrets;
 use nkd_model::{Cluster, Node};
@@ -39,26 +38,6 @@ pub fn secret_name(scope: &str, secrets: &Secrets) -> Result<String> {
     Ok(format!("bootstrap-token-{id}"))
 }
 
-/// The tokens of these scopes as Secrets, valid from `now` on for the time in the cluster file. `kubeadm init`
-/// creates the same Secrets.
-pub fn manifest(
-    cluster: &Cluster,
-    scopes: &[String],
-    secrets: &Secrets,
-    now: Timestamp,
-) -> Result<String> {
-    let init = cluster.init_node().context("no init node")?;
-    let mut documents = template(fragments::KUBEADM_INIT, cluster, init)?;
-    let like = &document(&mut documents, "InitConfiguration")?["bootstrapTokens"][0];
-    let expiration = Timestamp::from_unix(now.unix() + cluster.tokens.ttl.as_secs());
-    let tokens = filled(like, scopes, secrets)?;
-    let secrets: Vec<_> = tokens
-        .iter()
-        .map(|token| secret(token, expiration))
-        .collect::<Result<_>>()?;
-    Ok(to_yaml(&secrets))
-}
-
 /// The token of each scope, in the form of `like`.
 pub(super) fn filled(like: &Value, scopes: &[String], secrets: &Secrets) -> Result<Vec<Value>> {
     let fill = |scope: &String| {
@@ -72,7 +51,7 @@ pub(super) fn filled(like: &Value, scopes: &[String], secrets: &Secrets) -> Resu
 }
 
 /// A token of kubeadm's configuration as the Secret that kubeadm makes of it.
-fn secret(token: &Value, expiration: Timestamp) -> Result<Value> {
+pub(super) fn secret(token: &Value, expiration: Timestamp) -> Result<Value> {
     let (id, secret) = halves(token["token"].as_str().unwrap_or_default())?;
     let mut data = json!({
         "token-id": id,
