@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use nkd_contract::Timestamp;
 use serde_json::Value;
 
+use crate::advice;
 use crate::cluster_file;
 use crate::compiled::{Compiled, CompiledNode};
 use crate::config::Config;
@@ -19,6 +20,7 @@ use crate::pki::{Secrets, kubeconfig};
 use crate::proof;
 use crate::secrets_file;
 use crate::user_configs::UserConfigs;
+use nkd_document::input;
 use nkd_document::{Code, Diagnostics, Reported, Span};
 use nkd_model::{Cluster, Node};
 
@@ -51,6 +53,8 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<C
     let inputs = read(request, now, diagnostics)?;
     let compiled = assemble(request, inputs, now, diagnostics)?;
     proof::prove(&compiled).context("internal error: the compiled files contradict each other")?;
+    advice::warn(&compiled.cluster, diagnostics);
+    diagnostics.as_result()?;
     Ok(compiled)
 }
 
@@ -106,7 +110,7 @@ fn assemble(
         secrets,
         kubeconfig,
         nodes,
-        cluster_file: relative(request.cluster_file, request.cluster_file),
+        cluster_file: relative(request.cluster_file, input::shown(request.cluster_file)),
         keys,
         inputs: files,
     })
@@ -138,6 +142,7 @@ fn merged(
             Part::Whole(text) => text,
             Part::Own(own, json) => user_configs.merge(&own, json, node, to).to_string() + "\n",
         };
+        user_configs.check_named_files(node, to);
         let places = user_configs.places(node);
         nodes.push(CompiledNode {
             name: node.name.clone(),
@@ -198,7 +203,7 @@ fn files_read(cluster_file: &Path, diagnostics: &Diagnostics) -> Vec<(String, St
 }
 
 fn relative(cluster_file: &Path, path: &Path) -> String {
-    let directory = cluster_file.parent().unwrap_or(Path::new(""));
+    let directory = input::directory(cluster_file);
     let path = path.strip_prefix(directory).unwrap_or(path);
     path.display().to_string()
 }

@@ -17,7 +17,7 @@ use nkd_document::Diagnostics;
 /// `nkd bundle create` or for an image directory on the nodes.
 #[derive(Args)]
 pub struct Images {
-    /// The cluster file
+    /// The cluster file; `-` is standard input
     #[arg(value_name = "CLUSTER.yaml")]
     cluster_file: PathBuf,
     /// Print skopeo commands that fetch the images into the directory `images`

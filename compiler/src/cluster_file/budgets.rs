@@ -58,6 +58,7 @@ impl JsonSchema for Budgets {
                 "description": meaning(stage),
                 "type": ["string", "null"],
                 "default": default,
+                "examples": ["30m"],
             });
             (stage.name().to_owned(), value)
         };

@@ -1,19 +1,29 @@
 //! kubeadm's documents: nkd's own templates in their newest form, converted down to what the
 //! cluster's Kubernetes takes, with the user's overlay documents on top.
 
+mod args;
 mod convert;
+pub mod files;
+pub mod formats;
 mod image_gc;
-pub mod names;
+mod names;
 pub mod overlay;
+pub mod owned;
+mod patches;
+pub mod rules;
 mod schema;
 pub mod tokens;
 mod unknown;
+mod volumes;
 
 use anyhow::{Context as _, Result, bail};
 use ipnet::IpNet;
 use nkd_contract::{Runtime, Timestamp, paths};
 use serde_json::{Value, json};
 
+pub use patches::{KUBELET_PATCH, PATCHES, STATIC_PODS, patches_static_pods};
+
+use crate::config::kept;
 use crate::fragments;
 use crate::pki::Secrets;
 use crate::runtime::{self, docker};
@@ -23,20 +33,6 @@ use nkd_model::{Cluster, Node, NodeRole, Taint};
 /// Where kubelet and the controller manager look for flexvolume plugins; their default is under
 /// /usr.
 const VOLUME_PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
-
-/// The static pods that kubeadm makes on every control plane, as patches name them. etcd's comes on top where
-/// kubeadm runs it.
-pub const STATIC_PODS: [&str; 3] = [
-    "kube-apiserver",
-    "kube-controller-manager",
-    "kube-scheduler",
-];
-
-/// Where kubeadm takes patches from, if nkd has any for it.
-pub const PATCHES: &str = "/etc/nkd/patches";
-
-/// The patch of kubelet's configuration, as kubeadm names its targets and kinds of patches.
-pub const KUBELET_PATCH: &str = "kubeletconfiguration+merge.yaml";
 
 /// The documents for the init node, with all tokens there are.
 pub fn init(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Vec<Value>> {
@@ -143,7 +139,10 @@ fn template(text: &str, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
     let values = [
         ("address", &*node.address.to_string()),
         ("addresses", &node.node_ip()),
-        ("cgroupDriver", runtime::cgroup_driver(cluster)),
+        (
+            "cgroupDriver",
+            runtime::cgroup_driver(cluster.runtime, cluster.version),
+        ),
         ("cluster", &cluster.name),
         ("criSocket", &cri_socket),
         ("discovery", paths::DISCOVERY),
@@ -177,8 +176,9 @@ fn joined(networks: &[IpNet]) -> String {
 }
 
 fn finish(mut documents: Vec<Value>, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
-    convert::down(&mut documents, cluster.version.kubeadm_api())?;
-    overlay::apply(&mut documents, cluster.overlays_of(node));
+    let api = cluster.version.kubeadm_api();
+    convert::down(&mut documents, api)?;
+    overlay::apply(&mut documents, cluster.overlays_of(node), api);
     for document in &mut documents {
         ignore_preflight(document, &ignored_checks(cluster, node));
     }
@@ -188,17 +188,32 @@ fn finish(mut documents: Vec<Value>, cluster: &Cluster, node: &Node) -> Result<V
 /// The checks of kubeadm's that would fail for what nkd does on purpose.
 fn ignored_checks(cluster: &Cluster, node: &Node) -> Vec<&'static str> {
     let mut checks = Vec::new();
-    if node.role == NodeRole::ControlPlane {
-        if cluster.kube_vip.is_some() && !cluster.is_init(node) {
-            // A join wants this directory empty, and kube-vip's pod is in it.
-            checks.push("DirAvailable--etc-kubernetes-manifests");
-        }
-        if runtime::only_kubelet_authenticates(cluster) {
-            // kubeadm pulls without credentials; kubelet pulls the same images later, with them.
-            checks.push("ImagePull");
-        }
+    let is_control_plane = node.role == NodeRole::ControlPlane;
+    let mut own = cluster.own_of(node).flat_map(|own| &own.configs);
+    let has_static_pods =
+        is_control_plane && cluster.kube_vip.is_some() || own.any(kept::has_static_pods);
+    if has_static_pods && !cluster.is_init(node) {
+        // A join requires that this directory is empty.
+        checks.push("DirAvailable--etc-kubernetes-manifests");
+    }
+    if is_control_plane && runtime::only_kubelet_authenticates(cluster) {
+        // kubeadm pulls without credentials; kubelet pulls the same images later, with them.
+        checks.push("ImagePull");
     }
     checks
+}
+
+/// The preflight checks that kubeadm ignores, in lower case.
+pub fn ignored_preflight(documents: &[Value]) -> Vec<String> {
+    let registrations = documents
+        .iter()
+        .map(|document| &document["nodeRegistration"]);
+    let checks = registrations
+        .filter_map(|registration| registration["ignorePreflightErrors"].as_array())
+        .flatten();
+    checks
+        .filter_map(|check| Some(check.as_str()?.to_ascii_lowercase()))
+        .collect()
 }
 
 /// Adds to the checks the user ignores.
@@ -230,11 +245,6 @@ fn take_patches(document: &mut Value, cluster: &Cluster, node: &Node) {
     if patches_static_pods(node) || cluster.kubelet_overlays_of(node).next().is_some() {
         document["patches"] = json!({"directory": PATCHES});
     }
-}
-
-/// Whether kubeadm is to patch the static pods it makes on a node.
-pub fn patches_static_pods(node: &Node) -> bool {
-    node.role == NodeRole::ControlPlane && node.os.container_separation.is_some()
 }
 
 /// The patch of a node's copy of the kubelet configuration that all nodes share (RFC 7396). A key without a

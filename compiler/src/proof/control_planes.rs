@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::nodes::{DecodedCluster, DecodedNode};
 use crate::images::Configured;
-use crate::kubeadm::overlay;
+use crate::kubeadm::owned;
 use nkd_model::version::Version;
 
 fn pki(node: &DecodedNode) -> BTreeMap<&str, &str> {
-    let files = node.files.iter();
+    let files = node.own_files();
     let pki = files.filter(|(path, _)| path.starts_with(paths::PKI));
     pki.map(|(path, text)| (path.as_str(), text.as_str()))
         .collect()
@@ -74,7 +74,7 @@ pub(super) fn etcd_as_planned(cluster: &DecodedCluster) -> Result<()> {
     let etcd = &configuration["etcd"];
     let data = etcd["local"]["dataDir"].as_str().unwrap_or_default();
     ensure!(
-        ["", overlay::ETCD_DATA].contains(&data),
+        ["", owned::ETCD_DATA].contains(&data),
         "the data directory of etcd is {data}"
     );
     for node in &cluster.nodes {
@@ -88,7 +88,11 @@ pub(super) fn etcd_as_planned(cluster: &DecodedCluster) -> Result<()> {
         let expected = if runs && !node.is_init() {
             let version = Version::parse(&plan.kubernetes_version);
             let version = version.map_err(|problem| anyhow!(problem))?;
-            let configured = Configured::of(configuration, version, &cluster.kubernetes_images);
+            let configured = Configured::of(
+                &cluster.init()?.kubeadm,
+                version,
+                &cluster.kubernetes_images,
+            );
             let join = node.document("JoinConfiguration")?;
             let api = join["apiVersion"].as_str();
             Some(Kubeadm {

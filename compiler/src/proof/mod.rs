@@ -16,6 +16,7 @@ use nkd_contract::{Role, paths};
 use serde_json::{Value, json};
 
 use crate::compiled::Compiled;
+use crate::config::places;
 use crate::images::{self, Configured};
 use crate::parallel;
 use nkd_document::Diagnostics;
@@ -250,10 +251,7 @@ fn secrets_private(cluster: &DecodedCluster) -> Result<()> {
 /// No file is delivered that kubeadm writes itself, because its preflight checks would fail.
 fn kubernetes_pki_untouched(cluster: &DecodedCluster) -> Result<()> {
     for path in cluster.nodes.iter().flat_map(|node| node.files.keys()) {
-        ensure!(
-            !Path::new(path).starts_with(paths::KUBERNETES_PKI),
-            "{path} is delivered"
-        );
+        ensure!(!places::is_pki(path), "{path} is delivered");
     }
     Ok(())
 }
@@ -301,7 +299,6 @@ fn plan_agrees_with_kubeadm(cluster: &DecodedCluster) -> Result<()> {
 /// Each plan has all images that its role runs, and all images in the cluster's manifests.
 fn images_complete(cluster: &DecodedCluster) -> Result<()> {
     let init = cluster.init()?;
-    let configuration = init.document("ClusterConfiguration")?;
     let addons = init.plan.addons.iter();
     let manifests = addons.filter_map(|addon| init.files.get(addon));
     let of_manifests: HashSet<_> = manifests
@@ -310,7 +307,7 @@ fn images_complete(cluster: &DecodedCluster) -> Result<()> {
     for node in &cluster.nodes {
         let version = Version::parse(&node.plan.kubernetes_version);
         let version = version.map_err(|problem| anyhow!(problem))?;
-        let configured = Configured::of(configuration, version, &cluster.kubernetes_images);
+        let configured = Configured::of(&init.kubeadm, version, &cluster.kubernetes_images);
         let mut needed = match node.plan.role {
             Role::JoinWorker => configured.worker(),
             Role::Init | Role::JoinControlPlane => configured.control_plane(),
