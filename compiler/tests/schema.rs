@@ -5,7 +5,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{demo, fixtures, nkd, tests};
+use common::{fixtures, nkd, tests};
 use jsonschema::Validator;
 use nkd::cluster_file::{manual, schema};
 use nkd_document::Diagnostics;
@@ -46,13 +46,15 @@ fn the_schema_and_the_documentation_are_current() {
 
 #[test]
 fn examples_and_test_clusters_fit_the_schema() {
-    let examples =
+    let clusters =
         ["external", "full", "ha", "network"].map(|name| tests().join("clusters").join(name));
-    let examples = examples
+    let examples = std::fs::read_dir(root().join("../examples")).unwrap();
+    let examples = examples.map(|entry| entry.unwrap().path());
+    let paths = clusters
         .into_iter()
+        .chain(examples)
         .map(|directory| directory.join("cluster.yaml"));
-    let ha = root().join("../examples/ha/cluster.yaml");
-    for path in examples.chain([demo(), ha]) {
+    for path in paths.filter(|path| path.exists()) {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(accepts(&text), "{}", path.display());
     }
