@@ -68,10 +68,10 @@ impl Lock {
 /// The lock file's text; `kept` are files of an earlier output that stay.
 pub(super) fn text(
     compiled: &Compiled,
-    outputs: &[(String, String)],
+    outputs: &[(String, &str)],
     kept: &BTreeMap<String, String>,
 ) -> Result<String> {
-    let mut outputs = digests(outputs);
+    let mut outputs = digests(outputs.iter().map(|(name, text)| (name, *text)));
     let kept = kept.iter();
     outputs.extend(kept.map(|(name, digest)| (name.clone(), json!(digest))));
     let nodes = || compiled.nodes.iter();
@@ -92,16 +92,14 @@ pub(super) fn text(
         "lines": lines(compiled),
         "pools": pools,
         "nodeConfigs": configs,
-        "inputs": digests(&compiled.inputs),
+        "inputs": digests(compiled.inputs.iter().map(|(name, text)| (name, &**text))),
         "outputs": outputs,
     });
     Ok(serde_json::to_string_pretty(&lock)? + "\n")
 }
 
-fn digests(files: &[(String, String)]) -> Map<String, Value> {
-    let digests = files
-        .iter()
-        .map(|(name, text)| (name.clone(), json!(digest(text))));
+fn digests<'a>(files: impl Iterator<Item = (&'a String, &'a str)>) -> Map<String, Value> {
+    let digests = files.map(|(name, text)| (name.clone(), json!(digest(text))));
     digests.collect()
 }
 

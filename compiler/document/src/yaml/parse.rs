@@ -23,13 +23,7 @@ pub fn documents(source: SourceId, diagnostics: &mut Diagnostics) -> Result<Vec<
         let span = Span::new(source, at..at + 1);
         return Err(diagnostics.report_with_help(Code::Syntax, span, message, help));
     }
-    // YAML 1.1 readers, such as Butane, read `0644` as octal, and YAML 1.2 readers as 644. Such a number
-    // is kept as text here, and interpreted where the meaning of the key is known.
-    let options = serde_saphyr::options! {
-        leading_zero_numbers_as_strings: true,
-        budget: serde_saphyr::budget! { max_nodes: VALUES, max_events: 3 * VALUES },
-    };
-    match serde_saphyr::from_multiple_with_options::<Spanned<Tree>>(text, options) {
+    match serde_saphyr::from_multiple_with_options::<Spanned<Tree>>(text, options()) {
         Ok(trees) => Ok(trees.into_iter().map(|tree| node(tree, source)).collect()),
         Err(error) => {
             let span = error
@@ -50,6 +44,15 @@ pub fn documents(source: SourceId, diagnostics: &mut Diagnostics) -> Result<Vec<
                 });
             Err(explain::report(error.without_snippet(), span, diagnostics))
         }
+    }
+}
+
+/// YAML 1.1 readers, such as Butane, read `0644` as octal, and YAML 1.2 readers as 644. Such a number is kept as
+/// text here, and interpreted where the meaning of the key is known.
+pub(super) fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        leading_zero_numbers_as_strings: true,
+        budget: serde_saphyr::budget! { max_nodes: VALUES, max_events: 3 * VALUES },
     }
 }
 
