@@ -51,7 +51,8 @@ pub fn read_without_bundles(
     diagnostics: &mut Diagnostics,
 ) -> Result<Cluster, Failure> {
     let (mut written, lines) = written(path, diagnostics)?;
-    written.value.spec.airgap = None;
+    let airgap = written.value.spec.airgap.take();
+    written.value.spec.airgap = airgap.filter(|airgap| airgap.value.bundles.is_none());
     checked(path, written, lines, diagnostics)
 }
 
