@@ -38,7 +38,7 @@ pub struct Request<'a> {
 struct Inputs {
     cluster: Cluster,
     secrets: Secrets,
-    /// The files read for the cluster, by their path relative to the cluster file's directory.
+    /// The files read for the cluster, by their path relative to the cluster file's directory, and their digests.
     files: Vec<(String, String)>,
 }
 
@@ -194,11 +194,11 @@ fn wanted_nodes_exist(cluster: &Cluster, wanted: &[String], to: &mut Diagnostics
     }
 }
 
-/// The files of which the lock file has digests: the digest of a password would let anyone guess it.
+/// The digests of the files that were read, except passwords: the digest of a password would let anyone guess it.
 fn files_read(cluster_file: &Path, diagnostics: &Diagnostics) -> Vec<(String, String)> {
     diagnostics
         .files()
-        .map(|(path, text)| (relative(cluster_file, path), text.to_owned()))
+        .map(|(path, text)| (relative(cluster_file, path), output::digest(text)))
         .collect()
 }
 

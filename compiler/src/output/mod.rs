@@ -24,6 +24,7 @@ use files::{KUBECONFIG, LOCK, NODES, SECRETS};
 use nkd_document::{Code, Diagnostics};
 use staging::Staging;
 
+pub(crate) use files::digest;
 pub use held::Held;
 pub(crate) use lock::Lock;
 pub(crate) use read::{read_lock, read_node, read_nodes};

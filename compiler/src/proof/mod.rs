@@ -5,7 +5,7 @@ mod control_planes;
 mod nodes;
 mod runtime;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -16,7 +16,8 @@ use nkd_contract::{Role, paths};
 use serde_json::{Value, json};
 
 use crate::compiled::Compiled;
-use crate::images::{self, Configured};
+use crate::images::Configured;
+use crate::images::manifest::Object;
 use crate::parallel;
 use nkd_document::Diagnostics;
 use nkd_document::yaml;
@@ -448,12 +449,10 @@ fn addon_images(control_planes: &[DecodedNode]) -> HashSet<String> {
 }
 
 /// The images in a manifest.
-fn images_named_by(manifest: &str) -> HashSet<String> {
+fn images_named_by(manifest: &str) -> BTreeSet<String> {
     let mut scratch = Diagnostics::new();
     let source = scratch.add(Path::new(""), manifest.to_owned());
-    let documents = yaml::documents(source, &mut scratch).unwrap_or_default();
-    documents
-        .iter()
-        .flat_map(images::manifest::images)
-        .collect()
+    let objects = yaml::values::<Object>(source, &mut scratch).unwrap_or_default();
+    let images = objects.into_iter().flat_map(|(object, _)| object.images);
+    images.collect()
 }

@@ -11,7 +11,7 @@ mod schema;
 pub use de::{Both, Pairs};
 pub use emit::to_yaml;
 pub use node::{Entry, Node, Value};
-pub use parse::documents;
+pub use parse::{documents, values};
 pub use read::{read, suggest, without_null, words};
 
 use anyhow::{Context as _, Result};
