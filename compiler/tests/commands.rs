@@ -59,8 +59,8 @@ fn explain_shows_text_but_no_secret() {
     let out = out.to_str().unwrap();
     let shown = succeeds(&["explain", out, "cp1", "/etc/sysctl.d/90-kubernetes.conf"]);
     assert!(shown.contains("net.ipv4.ip_forward"), "{shown}");
-    let hidden = succeeds(&["explain", out, "cp1", "/etc/nkd/kubeadm.yaml"]);
-    assert_eq!(hidden.lines().count(), 2, "{hidden}");
+    let hidden = succeeds(&["explain", out, "cp1", "/etc/nkd/pki/ca.key"]);
+    assert_eq!(hidden.lines().count(), 4, "{hidden}");
 }
 
 #[test]
