@@ -154,11 +154,11 @@ pub(crate) fn has_good_escapes(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
     use proptest::prelude::*;
 
     use super::{
-        Engine as _, Fault, LIMIT, STANDARD, base64_length, decode, encode, plain, plain_length,
-        unpack,
+        Fault, LIMIT, STANDARD, base64_length, decode, encode, plain, plain_length, unpack,
     };
 
     #[test]
