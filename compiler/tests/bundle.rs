@@ -97,6 +97,41 @@ fn pod(site: &Site, images: &[&str]) {
 }
 
 #[test]
+fn extra_images_are_listed_bundled_and_proved_to_be_there() {
+    let (site, mut images) = ready();
+    site.create(&["images", "-o", "earlier.tar"]);
+    let extra = "registry.example.org/operator/agent:v1";
+    let key = format!("  extraImages: [{extra}, operator/cache:v2]\n");
+    site.cluster("v1.31.2", &key);
+    let listed = site.nkd(&["images", "cluster.yaml"]).stdout;
+    let names_of_extra = [extra, "docker.io/operator/cache:v2"];
+    for name in names_of_extra {
+        assert!(listed.lines().any(|line| line == name), "{listed}");
+    }
+    let stderr = site.refused(&["images", "-o", "bundle.tar"]);
+    assert!(
+        stderr.contains(&format!("no archive contains {extra}")),
+        "{stderr}"
+    );
+    let closed = |bundle: &str| {
+        let airgap = format!("{key}  airgap: {{bundles: [{bundle}]}}\n");
+        site.cluster("v1.31.2", &airgap);
+        site.nkd(&["compile", "cluster.yaml", "-o", "out"])
+    };
+    let run = closed("earlier.tar");
+    assert_eq!(run.status, Some(3));
+    assert_eq!(run.stderr.matches("NKD0502").count(), 2, "{}", run.stderr);
+
+    let more: Vec<_> = names_of_extra.into_iter().map(image).collect();
+    Layout::of(&site.path("more"), &more);
+    images.extend(more);
+    site.create(&["images", "more", "-o", "bundle.tar"]);
+    assert_eq!(site.listed("bundle.tar"), names(&images));
+    let run = closed("bundle.tar");
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
+}
+
+#[test]
 fn a_layer_that_images_share_is_in_the_bundle_once() {
     let (site, images) = ready();
     site.create(&["images", "-o", "bundle.tar"]);

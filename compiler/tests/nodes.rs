@@ -41,6 +41,11 @@ fn where_selinux_separates_containers_the_control_planes_pods_reach_the_host() {
     on_record("selinux", "v1.28.7", "v1beta3", &["cp1", "cp2", "w1"]);
 }
 
+#[test]
+fn bonds_vlans_and_routes_are_connections_of_network_manager() {
+    on_record("network", "v1.31.2", "v1beta4", &["cp1", "w1"]);
+}
+
 /// Whether a runtime separates containers on a node of a cluster, by its own words.
 fn separates(runtime: &str, version: &str, selinux: &str) -> [bool; 2] {
     let directory = tempfile::tempdir().unwrap();

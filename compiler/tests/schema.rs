@@ -46,7 +46,8 @@ fn the_schema_and_the_documentation_are_current() {
 
 #[test]
 fn examples_and_test_clusters_fit_the_schema() {
-    let examples = ["external", "full", "ha"].map(|name| tests().join("clusters").join(name));
+    let examples =
+        ["external", "full", "ha", "network"].map(|name| tests().join("clusters").join(name));
     let examples = examples
         .into_iter()
         .map(|directory| directory.join("cluster.yaml"));

@@ -50,6 +50,12 @@ const TESTS: Packages = &[
     ("/usr/bin/g++", "g++"),
     ("/usr/bin/python3", "python3"),
     ("/usr/bin/faketime", "faketime"),
+    ("/usr/lib/python3/dist-packages/gi", "python3-gi"),
+    // The library of NetworkManager without its daemon, which would change the machine's network.
+    (
+        "/usr/lib/x86_64-linux-gnu/girepository-1.0/NM-1.0.typelib",
+        "gir1.2-nm-1.0",
+    ),
 ];
 
 const AARCH64: Packages = &[

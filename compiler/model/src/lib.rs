@@ -24,8 +24,10 @@ use serde::Deserialize;
 pub use bundle::Bundle;
 pub use host::{HostsEntry, OsSettings, Own, Proxy, User};
 pub use images::KubernetesImages;
-pub use nodes::{Interface, Node, NodeRole, Pool, Taint};
-pub use runtime::{Access, DOCKER_HUB, Mirror, Registry, server, server_host};
+pub use nodes::{Interface, Link, Node, NodeRole, Pool, Route, Taint};
+pub use runtime::{
+    Access, DOCKER_HUB, Insecure, Mirror, OTHER_REGISTRIES, Registry, server, server_host,
+};
 pub use secret::{KeyPair, Secret};
 pub use url::HttpUrl;
 pub use user_config::{UserConfig, UserPath, UserUnit};
@@ -76,6 +78,8 @@ pub struct Cluster {
     pub registries: Vec<Registry>,
     /// Manifests that the init node applies, in order.
     pub manifests: Vec<Manifest>,
+    /// The full names of images that nothing else in the cluster file names.
+    pub extra_images: Vec<String>,
     /// Ports of the network add-on, as `8472/udp`.
     pub network_ports: Vec<String>,
     /// The budgets of stages in seconds, where they differ from the defaults.

@@ -73,18 +73,56 @@ pub struct Pool {
 pub struct Interface {
     /// The interface's name.
     pub name: String,
-    /// The interface's MAC address, in lower case with `:`.
-    pub mac: Option<String>,
-    /// The interface's addresses with their prefix lengths. If there are none, the interface uses DHCP.
+    /// What the interface is.
+    pub link: Link,
+    /// Whether the interface gets its addresses by DHCP.
+    pub dhcp: bool,
+    /// The interface's addresses with their prefix lengths; none with DHCP.
     pub addresses: Vec<IpNet>,
     /// The default gateways, at most one of each IP version.
     pub gateways: Vec<IpAddr>,
+    /// Static routes.
+    pub routes: Vec<Route>,
     /// DNS servers.
     pub dns: Vec<IpAddr>,
     /// The domains in which the node looks up names without a dot.
     pub search_domains: Vec<String>,
     /// The size of the largest packet, in bytes.
     pub mtu: Option<u64>,
+}
+
+/// What a network interface is.
+pub enum Link {
+    /// An Ethernet interface of the machine.
+    Ethernet {
+        /// The MAC address by which the node finds the interface, in lower case with `:`. Without it, the
+        /// node finds the interface by its name.
+        mac: Option<String>,
+        /// The name of the bond that the interface is a member of.
+        bond: Option<String>,
+    },
+    /// A bond.
+    Bond {
+        /// The options of the kernel's bonding driver, including `mode`.
+        options: Vec<(String, String)>,
+    },
+    /// A VLAN.
+    Vlan {
+        /// The VLAN's number.
+        id: u64,
+        /// The name of the interface that carries the VLAN.
+        parent: String,
+    },
+}
+
+/// A static route of a network interface.
+pub struct Route {
+    /// The network that the route leads to.
+    pub destination: IpNet,
+    /// The next hop. Without it, the network is directly at the interface.
+    pub gateway: Option<IpAddr>,
+    /// The route's metric; of several routes to a network, the one with the smallest metric is used.
+    pub metric: Option<u64>,
 }
 
 /// Roles of nodes

@@ -1,7 +1,13 @@
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use crate::{HttpUrl, Secret};
 
 /// The name of Docker Hub in image names.
 pub const DOCKER_HUB: &str = "docker.io";
+
+/// The host that stands for all registries that are not listed, as in containerd's configuration.
+pub const OTHER_REGISTRIES: &str = "_default";
 
 /// The host that serves a registry, by the registry's name: Docker's is elsewhere than its images' names say.
 pub fn server_host(registry: &str) -> &str {
@@ -11,9 +17,13 @@ pub fn server_host(registry: &str) -> &str {
     }
 }
 
-/// The URL of a registry by its name.
-pub fn server(registry: &str) -> String {
-    format!("https://{}", server_host(registry))
+/// The URL of a registry by its name; none for [`OTHER_REGISTRIES`].
+pub fn server(registry: &str, insecure: Option<Insecure>) -> Option<String> {
+    let scheme = match insecure {
+        Some(Insecure::PlainHttp) => "http",
+        Some(Insecure::UnverifiedTls) | None => "https",
+    };
+    (registry != OTHER_REGISTRIES).then(|| format!("{scheme}://{}", server_host(registry)))
 }
 
 /// An image registry that needs a mirror, a certificate authority or credentials.
@@ -76,13 +86,18 @@ pub struct Access {
     pub certificate_authority: Option<String>,
     /// User and password, as in HTTP Basic authentication.
     pub credentials: Option<Secret>,
+    /// How the runtime connects without verifying the server. With `None`, it verifies the server.
+    pub insecure: Option<Insecure>,
 }
 
-impl Access {
-    /// Whether neither a certificate authority nor credentials are set.
-    pub fn is_plain(&self) -> bool {
-        self.certificate_authority.is_none() && self.credentials.is_none()
-    }
+/// Connections to registries that do not verify the server
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Insecure {
+    /// The server has no TLS.
+    PlainHttp,
+    /// The runtime does not verify the server's certificate.
+    UnverifiedTls,
 }
 
 #[cfg(test)]

@@ -128,11 +128,12 @@ fn note_missing_name_servers(cluster: &Cluster, to: &mut Diagnostics) {
     }
 }
 
-/// Whether an interface has addresses, but no name server of the IP version of any of them.
+/// Whether an interface does not use DHCP, and has no name server of the IP version of any of its
+/// addresses.
 fn lacks_name_server(interface: &Interface) -> bool {
     let is_reached = |server: &IpAddr| {
         let mut addresses = interface.addresses.iter();
         addresses.any(|address| address.addr().is_ipv4() == server.is_ipv4())
     };
-    !interface.addresses.is_empty() && !interface.dns.iter().any(is_reached)
+    !interface.dhcp && !interface.dns.iter().any(is_reached)
 }

@@ -70,15 +70,30 @@ fn others_addresses(
     }
 }
 
-/// Checks that no two nodes or interfaces have the same MAC address. `mac` and an interface of the same
-/// node may have the same one. Another check compares the `mac` keys of all nodes.
+/// The MAC addresses of a node's interfaces, and of the members of its bonds that have no items of their
+/// own. No two interfaces may have the same one, but `mac` of the node and an interface of it may. Another
+/// check compares the `mac` keys of all nodes.
 fn own_macs(node: &Node) -> impl Iterator<Item = &Text> {
-    let interfaces = node.own.interfaces.iter();
-    interfaces.filter_map(|interface| interface.mac.as_ref())
+    let interfaces = &node.own.interfaces;
+    let of_items = interfaces
+        .iter()
+        .filter_map(|interface| interface.mac.as_ref());
+    let bonds = interfaces
+        .iter()
+        .filter_map(|interface| interface.bond.as_ref());
+    let members = bonds.flat_map(|bond| &bond.members);
+    let is_further = move |member: &&Text| {
+        let mut macs = interfaces
+            .iter()
+            .filter_map(|interface| interface.mac.as_ref());
+        let mac = checks::plain_mac(&member.value);
+        checks::is_mac(&mac) && macs.all(|other| checks::plain_mac(&other.value) != mac)
+    };
+    of_items.chain(members.filter(is_further))
 }
 
 fn parsed(interface: &Interface) -> impl Iterator<Item = (&Text, IpNet)> {
-    let texts = interface.addresses.iter();
+    let texts = interface.addresses.iter().flatten();
     texts.filter_map(|text| Some((text, text.value.parse().ok()?)))
 }
 

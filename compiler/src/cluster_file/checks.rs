@@ -180,17 +180,44 @@ pub fn image_repository(text: &Text, to: &mut Diagnostics) {
 
 /// `registry/path:tag`
 pub fn image(text: &Text, to: &mut Diagnostics) {
-    let tagged = text.value.rsplit_once(':').is_some_and(|(path, tag)| {
-        let tag_chars = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        is_image_path(path) && path.contains('/') && !tag.is_empty() && tag.chars().all(tag_chars)
-    });
-    if !tagged {
+    if !is_tagged(&text.value) {
         to.report(
             Code::Image,
             text.span,
             format!("`{}` is not an image name with a tag", text.value),
         );
     }
+}
+
+/// `registry/path:tag`, `registry/path@sha256:DIGEST` or both together.
+pub fn image_or_digest(text: &Text, to: &mut Diagnostics) {
+    let good = match text.value.split_once("@sha256:") {
+        Some((name, digest)) => {
+            is_sha256(digest) && (is_tagged(name) || (is_image_path(name) && name.contains('/')))
+        }
+        None => is_tagged(&text.value),
+    };
+    if !good {
+        let message = format!(
+            "`{}` is not an image name with a tag or a digest",
+            text.value
+        );
+        let help =
+            "write a registry, a path and a tag, or @sha256: and a digest instead of the tag";
+        to.report_with_help(Code::Image, text.span, message, help);
+    }
+}
+
+fn is_tagged(name: &str) -> bool {
+    name.rsplit_once(':').is_some_and(|(path, tag)| {
+        let tag_chars = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        is_image_path(path) && path.contains('/') && !tag.is_empty() && tag.chars().all(tag_chars)
+    })
+}
+
+fn is_sha256(digest: &str) -> bool {
+    let is_hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    digest.len() == 64 && digest.chars().all(is_hexadecimal)
 }
 
 fn is_image_path(path: &str) -> bool {
@@ -280,13 +307,8 @@ pub fn port(text: &Text, to: &mut Diagnostics) {
 pub fn pinned_image(text: Text, to: &mut Diagnostics) -> Option<String> {
     let pinned = text.value.split_once("@sha256:");
     let good = pinned.is_some_and(|(path, digest)| {
-        let is_hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
         let last = path.rsplit('/').next().unwrap_or_default();
-        is_image_path(path)
-            && path.contains('/')
-            && !last.contains(':')
-            && digest.len() == 64
-            && digest.chars().all(is_hexadecimal)
+        is_image_path(path) && path.contains('/') && !last.contains(':') && is_sha256(digest)
     });
     if good {
         return Some(text.value);
@@ -317,17 +339,8 @@ pub fn plain_mac(text: &str) -> String {
 
 /// The MAC address of one interface.
 pub fn mac(text: &Text, to: &mut Diagnostics) -> Option<String> {
-    let lower = plain_mac(&text.value);
-    let octets: Option<Vec<u8>> = lower
-        .split(':')
-        .map(|part| (part.len() == 2).then(|| u8::from_str_radix(part, 16).ok())?)
-        .collect();
-    let one_machine = |octets: &Vec<u8>| {
-        let group = octets.first().is_some_and(|first| first & 1 == 1);
-        octets.len() == 6 && !group && octets.iter().any(|octet| *octet != 0)
-    };
-    if octets.as_ref().is_some_and(one_machine) {
-        return Some(lower);
+    if is_mac(&text.value) {
+        return Some(plain_mac(&text.value));
     }
     let message = format!(
         "`{}` is not the MAC address of a network interface",
@@ -335,6 +348,18 @@ pub fn mac(text: &Text, to: &mut Diagnostics) -> Option<String> {
     );
     to.report(Code::Mac, text.span, message);
     None
+}
+
+/// Whether a text is a MAC address that one interface can have.
+pub fn is_mac(text: &str) -> bool {
+    let octets: Option<Vec<u8>> = plain_mac(text)
+        .split(':')
+        .map(|part| (part.len() == 2).then(|| u8::from_str_radix(part, 16).ok())?)
+        .collect();
+    octets.is_some_and(|octets| {
+        let group = octets.first().is_some_and(|first| first & 1 == 1);
+        octets.len() == 6 && !group && octets.iter().any(|octet| *octet != 0)
+    })
 }
 
 /// A block device.
@@ -352,20 +377,23 @@ pub fn disk(text: Text, to: &mut Diagnostics) -> Option<String> {
     None
 }
 
-/// The name of a network interface that the kernel accepts (`dev_valid_name`).
+/// The name of a network interface.
 pub fn interface(text: &Text, to: &mut Diagnostics) -> Option<String> {
-    let good = (1..16).contains(&text.value.len())
-        && ![".", "..", "lo"].contains(&text.value.as_str())
-        && text
-            .value
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "._-@".contains(c));
-    if good {
+    if is_interface(&text.value) {
         return Some(text.value.clone());
     }
     let message = format!("`{}` is not a valid interface name", text.value);
     to.report(Code::Interface, text.span, message);
     None
+}
+
+/// Whether the kernel accepts a text as the name of a network interface (`dev_valid_name`).
+pub fn is_interface(text: &str) -> bool {
+    (1..16).contains(&text.len())
+        && ![".", "..", "lo"].contains(&text)
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-@".contains(c))
 }
 
 fn is_dns_label(text: &str) -> bool {

@@ -6,8 +6,10 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::bonding::Mode;
 use super::checks;
 use super::checks::Text;
+use nkd_document::yaml::Pairs;
 use nkd_document::{Code, Diagnostics, Spanned};
 use nkd_model as model;
 
@@ -21,31 +23,82 @@ pub struct Interface {
     /// The interface's MAC address. With this key, the node finds the interface by its MAC address instead
     /// of its name.
     pub mac: Option<Text>,
+    /// Makes the interface a bond of Ethernet interfaces.
+    pub bond: Option<Bond>,
+    /// Makes the interface a VLAN.
+    pub vlan: Option<Vlan>,
     /// The interface's addresses with the prefix length, such as 10.200.0.12/24. Without this key, the
-    /// interface uses DHCP.
-    #[serde(default)]
-    pub addresses: Vec<Text>,
+    /// interface uses DHCP. With an empty list, it has no addresses, as the parent of VLANs often does.
+    /// Members of bonds never have addresses.
+    pub addresses: Option<Vec<Text>>,
     /// The default gateways, at most one of each IP version.
     #[serde(default)]
     pub gateways: Vec<Text>,
+    /// Static routes.
+    #[serde(default)]
+    pub routes: Vec<Route>,
     /// DNS servers.
     #[serde(default)]
     pub dns: Vec<Text>,
     /// The domains in which the node looks up names without a dot. Pods also use them.
     #[serde(default)]
     pub search_domains: Vec<Text>,
-    /// The size of the largest packet, in bytes.
+    /// The size of the largest packet, in bytes. A VLAN cannot have a larger one than its parent.
     // From the kernel's smallest for IPv6 to the largest there is.
     #[schemars(range(min = 1280, max = 65_535))]
     pub mtu: Option<Spanned<u64>>,
 }
 
-/// Checks the interfaces. `node` is the node's `address`.
+/// `bond` of an interface
+#[derive(Deserialize, JsonSchema)]
+pub struct Bond {
+    /// How the bond distributes packets among its members.
+    #[schemars(required)]
+    pub mode: Option<Spanned<Mode>>,
+    /// The Ethernet interfaces that form the bond, at least one, each by its name or its MAC address. They
+    /// need no items of their own in `interfaces`.
+    #[serde(default)]
+    pub members: Vec<Text>,
+    /// Further options of the kernel's bonding driver, such as `lacp_rate` and `xmit_hash_policy`. If
+    /// neither `miimon` nor `arp_interval` is set, `miimon` is 100.
+    #[serde(default)]
+    pub options: Pairs,
+}
+
+/// `vlan` of an interface
+#[derive(Deserialize, JsonSchema)]
+pub struct Vlan {
+    /// The VLAN's number.
+    #[schemars(required, range(min = 1, max = 4094))]
+    pub id: Option<Spanned<u64>>,
+    /// The name of the interface that carries the VLAN, which has an item of its own in `interfaces`. It can
+    /// be an Ethernet interface, a bond or another VLAN.
+    #[schemars(required)]
+    pub parent: Option<Text>,
+}
+
+/// An item of an interface's `routes`
+#[derive(Deserialize, JsonSchema)]
+pub struct Route {
+    /// The network that the route leads to, such as 10.1.0.0/16.
+    #[schemars(required)]
+    pub destination: Option<Text>,
+    /// The address of the router. Without this key, the network is directly at the interface.
+    pub gateway: Option<Text>,
+    /// The route's metric. Of several routes to a network, the one with the smallest metric is used.
+    #[schemars(range(min = 0, max = 4_294_967_295_u64))]
+    pub metric: Option<Spanned<u64>>,
+}
+
+/// Checks the interfaces. `links` has the checked link of each of them, and `node` is the node's
+/// `address`.
 pub fn interfaces(
     file: Vec<Interface>,
+    links: Vec<Option<model::Link>>,
     node: Option<&Text>,
     to: &mut Diagnostics,
 ) -> Vec<model::Interface> {
+    let before = to.len();
     let mut names = std::collections::HashSet::new();
     for name in file.iter().filter_map(|interface| interface.name.as_ref()) {
         if !names.insert(name.value.clone()) {
@@ -53,14 +106,16 @@ pub fn interfaces(
             to.report(Code::Interface, name.span, message);
         }
     }
-    let interfaces: Vec<_> = file
-        .into_iter()
-        .filter_map(|written| interface(written, to))
+    let are_valid = links.iter().all(Option::is_some);
+    let interfaces = file.into_iter().zip(links);
+    let interfaces: Vec<_> = interfaces
+        .filter_map(|(written, link)| interface(written, link, to))
         .collect();
     // With DHCP on an interface nobody knows yet what it gets.
-    let mut all = interfaces.iter();
-    let all_static = all.all(|interface| !interface.addresses.is_empty());
+    let all_static = interfaces.iter().all(|interface| !interface.dhcp);
     if let Some(node) = node
+        && are_valid
+        && to.len() == before
         && !interfaces.is_empty()
         && all_static
         && let Some(address) = checks::parsed_addresses(node)
@@ -76,24 +131,36 @@ fn addresses(interfaces: &[model::Interface]) -> impl Iterator<Item = &IpNet> {
     interfaces.iter().flat_map(|interface| &interface.addresses)
 }
 
-fn interface(file: Interface, to: &mut Diagnostics) -> Option<model::Interface> {
-    let texts = file.addresses.iter();
+fn interface(
+    file: Interface,
+    link: Option<model::Link>,
+    to: &mut Diagnostics,
+) -> Option<model::Interface> {
+    let is_member = matches!(link, Some(model::Link::Ethernet { bond: Some(_), .. }));
+    let dhcp = file.addresses.is_none() && !is_member;
+    let texts = file.addresses.iter().flatten();
     let addresses: Vec<_> = texts.filter_map(|text| with_prefix(text, to)).collect();
-    let texts = file.gateways.iter();
+    // Those of a member were reported already.
+    let texts = file.gateways.iter().filter(|_| !is_member);
     let gateways: Vec<_> = texts
         .filter_map(|text| gateway(text, &addresses, to))
+        .collect();
+    let routes = file.routes.into_iter().filter(|_| !is_member);
+    let routes: Vec<_> = routes
+        .filter_map(|written| route(written, &addresses, dhcp, to))
         .collect();
     let texts = file.dns.iter();
     let dns = texts.filter_map(|text| checks::address(text, to)).collect();
     for domain in &file.search_domains {
         checks::dns_name(domain, "the search domain", to);
     }
-    let mac = file.mac.and_then(|text| checks::mac(&text, to));
     Some(model::Interface {
         name: checks::interface(&file.name?, to)?,
-        mac,
+        link: link?,
+        dhcp,
         addresses,
         gateways,
+        routes,
         dns,
         search_domains: file
             .search_domains
@@ -124,10 +191,66 @@ fn with_prefix(text: &Text, to: &mut Diagnostics) -> Option<IpNet> {
 
 fn gateway(text: &Text, addresses: &[IpNet], to: &mut Diagnostics) -> Option<IpAddr> {
     let address = checks::address(text, to)?;
-    let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
-    if !link_local && !addresses.iter().any(|net| net.contains(&address)) {
+    if !is_direct(&address, addresses) {
         let message = format!("the gateway {address} is not in any network of the interface");
         to.report(Code::Addressing, text.span, message);
     }
     Some(address)
+}
+
+/// Whether an interface with these addresses reaches an address without a router. Each interface with an
+/// IPv6 address also has a link-local one. `NetworkManager` rejects a connection with a gateway whose IP
+/// version none of the addresses has.
+fn is_direct(address: &IpAddr, addresses: &[IpNet]) -> bool {
+    match address {
+        IpAddr::V6(link_local) if link_local.is_unicast_link_local() => {
+            addresses.iter().any(|net| net.addr().is_ipv6())
+        }
+        _ => addresses.iter().any(|net| net.contains(address)),
+    }
+}
+
+fn route(
+    file: Route,
+    addresses: &[IpNet],
+    dhcp: bool,
+    to: &mut Diagnostics,
+) -> Option<model::Route> {
+    let text = file.destination?;
+    let destination = checks::cidr(&text, to)?;
+    let is_ipv4 = destination.addr().is_ipv4();
+    let mut own = addresses.iter();
+    if !dhcp && !own.any(|address| address.addr().is_ipv4() == is_ipv4) {
+        let version = if is_ipv4 { "IPv4" } else { "IPv6" };
+        let message =
+            format!("the interface has no {version} address for a route to {destination}");
+        let help = format!("add an {version} address to `addresses`, or remove the route");
+        to.report_with_help(Code::Route, text.span, message, help);
+        return None;
+    }
+    let gateway = match &file.gateway {
+        Some(written) => Some((checks::address(written, to)?, written.span)),
+        None => None,
+    };
+    if let Some((gateway, span)) = gateway {
+        let problem = if gateway.is_ipv4() != is_ipv4 {
+            Some("has another IP version than the destination")
+        } else if !dhcp && !is_direct(&gateway, addresses) {
+            Some("is not in any network of the interface")
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            to.report(
+                Code::Route,
+                span,
+                format!("the gateway {gateway} {problem}"),
+            );
+        }
+    }
+    Some(model::Route {
+        destination,
+        gateway: gateway.map(|(gateway, _)| gateway),
+        metric: file.metric.map(|metric| metric.value),
+    })
 }

@@ -46,6 +46,7 @@ pub struct Metadata {
 
 /// `spec`
 #[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Spec {
     /// Kubernetes itself.
     pub kubernetes: Kubernetes,
@@ -55,6 +56,10 @@ pub struct Spec {
     /// The network add-on of the cluster.
     #[serde(default)]
     pub network: Network,
+    /// Images that neither Kubernetes nor `network.manifests` names, such as those of workloads that an operator
+    /// creates. They are in `nkd images`, in bundles and in the plan of every node.
+    #[serde(default)]
+    pub extra_images: Vec<Text>,
     /// Images that do not come from registries.
     pub airgap: Option<Spanned<Airgap>>,
     /// The receiver to which the nodes report the progress of the installation.

@@ -4,6 +4,7 @@
 mod addressing;
 mod airgap;
 mod authorities;
+mod bonding;
 mod budgets;
 mod checks;
 mod defaults;
@@ -14,6 +15,7 @@ mod host;
 mod interfaces;
 pub mod keys;
 mod kubelet;
+mod links;
 pub mod manual;
 mod networks;
 mod nodes;

@@ -6,7 +6,7 @@ use super::files::Files;
 use super::host::{Os, OsLevel};
 use super::interfaces::Interface;
 use super::kubelet::Kubelet;
-use super::{checks, host, interfaces, kubelet};
+use super::{checks, host, interfaces, kubelet, links};
 use nkd_document::yaml::{Both, Pairs};
 use nkd_document::{Code, Diagnostics, Spanned};
 use nkd_model::{self as model, NodeRole, Overlay};
@@ -53,7 +53,9 @@ pub struct NodeKeys {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
-    /// Labels that the nodes set on themselves.
+    /// Labels that the nodes set on themselves. kubelet may not set `node-role.kubernetes.io/worker` and most
+    /// other labels of kubernetes.io; an administrator sets these with `kubectl label` when the nodes have
+    /// joined.
     #[serde(default)]
     pub labels: Pairs,
     /// Taints that the nodes set on themselves. Without this key, control planes have kubeadm's default
@@ -234,7 +236,9 @@ fn node(
     let own_address = file.address.as_ref();
     let addresses = own_address.and_then(|text| checks::addresses(text, to));
     let mac = file.mac.and_then(|text| checks::mac(&text, to));
-    let interfaces = interfaces::interfaces(file.interfaces, own_address, to);
+    let (links, members) = links::links(&file.interfaces, to);
+    let mut interfaces = interfaces::interfaces(file.interfaces, links, own_address, to);
+    interfaces.extend(members);
     let own = settings(shared, files, to);
     let pool = pool_index.and_then(|index| level.pools.get(index));
     let pool_os = pool
@@ -298,7 +302,12 @@ fn label(key: &Spanned<String>, value: &Spanned<String>, to: &mut Diagnostics) {
             "kubelet may not set the label `{}` on its own node",
             key.value
         );
-        to.report(Code::Label, key.span, message);
+        to.report_with_help(
+            Code::Label,
+            key.span,
+            message,
+            instead(&key.value, &value.value),
+        );
     }
     if !checks::is_label_value(&value.value) {
         to.report(
@@ -306,6 +315,18 @@ fn label(key: &Spanned<String>, value: &Spanned<String>, to: &mut Diagnostics) {
             value.span,
             format!("`{}` is not a valid label value", value.value),
         );
+    }
+}
+
+/// What to do instead of a label that kubelet may not set.
+fn instead(key: &str, value: &str) -> String {
+    match key {
+        "node-role.kubernetes.io/control-plane" | "node-role.kubernetes.io/master" => {
+            "remove it: kubeadm sets the labels of control planes".to_owned()
+        }
+        _ => format!(
+            "remove it; when the node has joined, run `kubectl --kubeconfig OUT/kubeconfig label node NODE {key}={value}`"
+        ),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::runtime::{mirrors_only_docker_hub, pulls_sandbox_itself};
 use nkd_document::yaml::Both;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::version::Version;
-use nkd_model::{self as model, DOCKER_HUB, HttpUrl, Secret, server};
+use nkd_model::{self as model, DOCKER_HUB, HttpUrl, Insecure, OTHER_REGISTRIES, Secret, server};
 
 /// `spec.runtime`
 #[derive(Deserialize, JsonSchema)]
@@ -57,7 +57,9 @@ pub type Registry = Both<RegistryKeys, Access>;
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "Registry")]
 pub struct RegistryKeys {
-    /// HOST or HOST:PORT, as at the beginning of image names.
+    /// HOST or HOST:PORT, as at the beginning of image names. With containerd, `_default` stands for all
+    /// registries that are not in this list; it can only have `mirrors`. Such a mirror gets the name of the
+    /// registry in the query `ns` of the URL.
     #[schemars(required)]
     pub host: Option<Text>,
     /// Mirrors that the runtime tries before the registry, in this order.
@@ -87,6 +89,11 @@ pub struct Access {
     pub ca_file: Option<Text>,
     /// The user who pulls images.
     pub auth: Option<Auth>,
+    /// Permits a connection on which the runtime cannot verify the server, so that others in the network can
+    /// replace images: `plain-http` for a registry without TLS (for a mirror, write the URL with http), and
+    /// `unverified-tls` for a certificate that is not verified. CRI-O and Docker permit both with either value.
+    /// iSulad does not support `unverified-tls`.
+    pub insecure: Option<Spanned<Insecure>>,
 }
 
 /// `auth` of a registry or mirror
@@ -164,7 +171,8 @@ fn registries(
     let mut registries = Vec::new();
     for registry in file {
         let host = registry.own.host.as_ref();
-        let own_url = host.map(|host| server(&host.value));
+        let insecure = registry.shared.insecure.as_ref();
+        let own_url = host.and_then(|host| server(&host.value, insecure.map(|value| value.value)));
         let mut urls: HashSet<String> = own_url.into_iter().collect();
         let mirrors = registry.own.mirrors.into_iter().filter_map(|mirror| {
             let access = access(&mirror.shared, files, to);
@@ -182,27 +190,26 @@ fn registries(
             let made = model::Mirror { url, access };
             seen.mirror(host?, &made, span, to);
             seen.access(made.host(), &made.access, &mirror.shared, to);
+            insecure_mirror(&made, &mirror.shared, span, to);
             if let Some(auth) = &mirror.shared.auth {
                 seen.mirror_auth(auth, span, to);
             }
             Some(made)
         });
-        let mirrors = mirrors.collect();
+        let mirrors: Vec<_> = mirrors.collect();
         let access = access(&registry.shared, files, to);
         let Some(host) = registry.own.host else {
             continue;
         };
-        if !checks::is_registry_host(&host.value) {
-            let message = format!("`{}` is not a valid registry host", host.value);
-            to.report(Code::Registry, host.span, message);
-        } else if registries
+        let is_duplicate = registries
             .iter()
-            .any(|other: &model::Registry| other.host == host.value)
-        {
-            let message = format!("duplicate registry `{}`", host.value);
-            to.report(Code::Registry, host.span, message);
+            .any(|other: &model::Registry| other.host == host.value);
+        if host.value == OTHER_REGISTRIES {
+            seen.other_registries(&host, &registry.shared, &mirrors, to);
         }
+        check_host(&host, is_duplicate, to);
         seen.access(&host.value, &access, &registry.shared, to);
+        seen.insecure_hub(&host.value, &registry.shared, to);
         registries.push(model::Registry {
             host: host.value,
             access,
@@ -210,6 +217,16 @@ fn registries(
         });
     }
     registries
+}
+
+fn check_host(host: &Text, is_duplicate: bool, to: &mut Diagnostics) {
+    if host.value != OTHER_REGISTRIES && !checks::is_registry_host(&host.value) {
+        let message = format!("`{}` is not a valid registry host", host.value);
+        to.report(Code::Registry, host.span, message);
+    } else if is_duplicate {
+        let message = format!("duplicate registry `{}`", host.value);
+        to.report(Code::Registry, host.span, message);
+    }
 }
 
 /// Reports settings that the configuration of a runtime does not support.
@@ -290,6 +307,7 @@ impl Seen {
                 "list the file in `spec.os.trust`",
             );
         }
+        self.insecure(host, written, to);
         let (Some(credentials), Some(auth)) = (&access.credentials, &written.auth) else {
             return;
         };
@@ -303,6 +321,86 @@ impl Seen {
             let help = "use the same credentials for each `auth` of this host";
             to.report_with_help(Code::Auth, username.span, message, help);
         }
+    }
+}
+
+impl Seen {
+    /// `_default`, whose settings containerd uses for every registry without settings of its own.
+    fn other_registries(
+        &self,
+        host: &Spanned<String>,
+        written: &Access,
+        mirrors: &[model::Mirror],
+        to: &mut Diagnostics,
+    ) {
+        let has_more =
+            written.ca_file.is_some() || written.auth.is_some() || written.insecure.is_some();
+        if has_more || mirrors.is_empty() {
+            let message = format!("`{OTHER_REGISTRIES}` can only have `mirrors`, at least one");
+            let help = "set `caFile`, `auth` and `insecure` on each mirror, or on a registry with its own `host`";
+            to.report_with_help(Code::Registry, host.span, message, help);
+        }
+        // The other runtimes support mirrors of Docker Hub alone, which was reported.
+        if self.runtime == Runtime::Crio {
+            let message = "crio does not support mirrors for all registries";
+            let help = "list each registry with its own `host`, or use containerd";
+            to.report_with_help(Code::Registry, host.span, message, help);
+        }
+    }
+
+    /// Warns about a connection that is not verified, and reports one that the runtime does not support.
+    fn insecure(&self, host: &str, written: &Access, to: &mut Diagnostics) {
+        let Some(insecure) = &written.insecure else {
+            return;
+        };
+        if let Some(file) = &written.ca_file {
+            let message = "`caFile` has no effect together with `insecure`";
+            to.report_with_help(Code::Registry, file.span, message, "remove one of the two");
+        }
+        if self.runtime == Runtime::Isulad && insecure.value == Insecure::UnverifiedTls {
+            let message = "isulad cannot turn off the verification of a single registry";
+            let help = "set `caFile` to the registry's own certificate or its authority";
+            to.report_with_help(Code::Registry, insecure.span, message, help);
+            return;
+        }
+        let password = match written.auth {
+            Some(_) => " and read its password",
+            None => "",
+        };
+        let message = format!(
+            "the runtime does not verify {host}, so others in the network can replace its images{password}"
+        );
+        to.warn(Code::InsecureRegistry, insecure.span, message);
+    }
+
+    /// Docker Hub itself, whose settings some runtimes do not read.
+    fn insecure_hub(&self, host: &str, written: &Access, to: &mut Diagnostics) {
+        if let (Some(name), Some(insecure)) = (self.knows_docker_hub_alone(), &written.insecure)
+            && host == DOCKER_HUB
+        {
+            let message = format!("{name} does not support `insecure` for {DOCKER_HUB}");
+            let help = "set `insecure` on a mirror, or use containerd or crio";
+            to.report_with_help(Code::Registry, insecure.span, message, help);
+        }
+    }
+}
+
+/// Checks that a mirror's `insecure` fits its URL, and warns about a password that everybody can read.
+fn insecure_mirror(mirror: &model::Mirror, written: &Access, url: Span, to: &mut Diagnostics) {
+    if let Some(insecure) = &written.insecure {
+        let help = match (insecure.value, mirror.url.is_https()) {
+            (Insecure::UnverifiedTls, true) => return,
+            (Insecure::PlainHttp, true) => "remove it, and write the URL with http",
+            (_, false) => "remove it: the scheme of the URL is http",
+        };
+        let message = "the `insecure` of a mirror can only be `unverified-tls`, with an https URL";
+        to.report_with_help(Code::Registry, insecure.span, message, help);
+    } else if !mirror.url.is_https() && written.auth.is_some() {
+        let message = format!(
+            "others in the network can read the password for {}: the URL is not https",
+            mirror.host()
+        );
+        to.warn(Code::InsecureRegistry, url, message);
     }
 }
 
@@ -325,6 +423,7 @@ fn access(file: &Access, files: &Files<'_>, to: &mut Diagnostics) -> model::Acce
     let auth = file.auth.as_ref();
     let ca_file = file.ca_file.as_ref();
     model::Access {
+        insecure: file.insecure.as_ref().map(|insecure| insecure.value),
         certificate_authority: ca_file.and_then(|name| files.certificates(name, to)),
         credentials: auth.and_then(|auth| credentials(auth, files, to)),
     }

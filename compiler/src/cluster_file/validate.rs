@@ -16,6 +16,7 @@ use super::nodes::is_control_plane;
 use super::{
     addressing, airgap, checks, endpoint, etcd, host, networks, nodes, patches, release, runtime,
 };
+use crate::image_name;
 use crate::kubeadm::overlay;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::lines::Lines;
@@ -54,9 +55,8 @@ pub fn validate(
     let overlays = files.overlays(&kubernetes.kubeadm, to);
     all_overlays(&overlays, &level.pools, &nodes, external, version, to);
     let networking = kubernetes.networking;
-    if let Some((pods, _)) = &networks {
-        pods_fit_nodes(pods, &overlays, nodes.len(), &networking.pod_subnet, to);
-    }
+    let pods = networks.as_ref().map_or(&[][..], |(pods, _)| pods);
+    pods_fit_nodes(pods, &overlays, nodes.len(), &networking.pod_subnet, to);
     let budgets = budgets(&spec.budgets, to);
     let manifests = files.manifests(&spec.network.manifests, to);
     let (pod_subnets, service_subnets) = networks.filter(|_| to.is_empty())?;
@@ -78,6 +78,7 @@ pub fn validate(
         sandbox_image,
         registries,
         manifests,
+        extra_images: full_names(&spec.extra_images),
         network_ports: host::without_spans(spec.network.ports),
         budgets: budgets?,
         images_from: images_from?,
@@ -89,6 +90,11 @@ pub fn validate(
         nodes: nodes.into_iter().collect::<Option<_>>()?,
         lines,
     })
+}
+
+fn full_names(images: &[Text]) -> Vec<String> {
+    let images = images.iter();
+    images.map(|name| image_name::full(&name.value)).collect()
 }
 
 /// Reports pod networks that kubeadm cannot divide among the nodes, unless the user divides them.
@@ -171,6 +177,9 @@ fn plain_texts(spec: &keys::Spec, to: &mut Diagnostics) {
     }
     for port in &spec.network.ports {
         checks::port(port, to);
+    }
+    for image in &spec.extra_images {
+        checks::image_or_digest(image, to);
     }
 }
 

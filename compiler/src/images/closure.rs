@@ -22,8 +22,8 @@ pub struct Closure {
 
 impl Closure {
     /// What a cluster's nodes run: the images of its Kubernetes version as its kubeadm is
-    /// configured, the one of pod sandboxes, kube-vip's, and those of the manifests, which may
-    /// land on any node.
+    /// configured, the one of pod sandboxes, kube-vip's, and those of the manifests and the
+    /// extra images, which may land on any node.
     pub fn of(cluster: &Cluster) -> Result<Self> {
         let init = cluster
             .init_node()
@@ -42,6 +42,7 @@ impl Closure {
         let everywhere: Vec<_> = [&cluster.sandbox_image]
             .into_iter()
             .chain(of_manifests)
+            .chain(&cluster.extra_images)
             .collect();
         let kube_vip = cluster.kube_vip.iter().map(|kube_vip| &kube_vip.image);
         let pause = configured::pause(&cluster.kubernetes_images, &cluster.image_repository);

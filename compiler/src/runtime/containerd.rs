@@ -8,7 +8,7 @@ use super::registries;
 use crate::config::{Config, PRIVATE, PUBLIC};
 use crate::fragments;
 use nkd_model::version::Version;
-use nkd_model::{Cluster, Registry, server, server_host};
+use nkd_model::{Access, Cluster, Insecure, Registry, server, server_host};
 
 /// The configuration file that nkd writes.
 pub const CONFIG: &str = "/etc/containerd/config.toml";
@@ -66,40 +66,66 @@ const fn takes_version_1(kubernetes: Version) -> bool {
     kubernetes.minor < 36
 }
 
-/// The settings of one registry and its mirrors.
+/// The settings of one registry and its mirrors. Those at the top, before the mirrors, are of the registry
+/// itself, which containerd tries last.
 fn hosts(config: &mut Config, registry: &Registry) {
     let directory = format!("{REGISTRIES}/{}", registry.host);
-    let mut hosts = format!("server = \"{}\"\n", server(&registry.host));
-    let mirrors = registry.mirrors.iter().map(|mirror| {
-        let has_path = !mirror.path().is_empty();
-        (mirror.api(), has_path, &mirror.access, "pull\", \"resolve")
-    });
-    // The registry itself comes last, and only if it is reached in a way of its own.
-    let configured = Some(&registry.access).filter(|access| !access.is_plain());
-    let itself = configured.map(|access| {
-        let url = server(&registry.host);
-        (url, false, access, "pull\", \"resolve\", \"push")
-    });
-    for (index, (url, has_path, access, can)) in mirrors.chain(itself).enumerate() {
-        let _ = write!(hosts, "\n[host.\"{url}\"]\n  capabilities = [\"{can}\"]\n");
-        if has_path {
+    let mut hosts = String::new();
+    // Without this line, the server is the registry in the image's name.
+    if let Some(url) = server(&registry.host, registry.access.insecure) {
+        let _ = writeln!(hosts, "server = \"{url}\"");
+    }
+    let itself = (registry.mirrors.len(), &registry.access);
+    hosts.push_str(&access(config, &directory, itself, "", ""));
+    for (index, mirror) in registry.mirrors.iter().enumerate() {
+        let url = mirror.api();
+        let table = format!("host.\"{url}\".");
+        let _ = write!(
+            hosts,
+            "\n[host.\"{url}\"]\n  capabilities = [\"pull\", \"resolve\"]\n"
+        );
+        if !mirror.path().is_empty() {
             // The whole path is given; without it containerd adds one of its own.
             hosts.push_str("  override_path = true\n");
         }
-        if let Some(authority) = &access.certificate_authority {
-            let path = format!("{directory}/ca-{index}.crt");
-            let _ = writeln!(hosts, "  ca = \"{path}\"");
-            config
-                .file(path, PUBLIC, authority)
-                .from("runtime.registries");
-        }
-        if let Some(credentials) = &access.credentials {
-            let credentials = credentials.expose();
-            let _ = writeln!(hosts, "  [host.\"{url}\".header]");
-            let _ = writeln!(hosts, "    authorization = \"Basic {credentials}\"");
-        }
+        hosts.push_str(&access(
+            config,
+            &directory,
+            (index, &mirror.access),
+            &table,
+            "  ",
+        ));
     }
+    let hosts = hosts.trim_start();
     config
         .file(format!("{directory}/hosts.toml"), PRIVATE, hosts)
         .from("runtime.registries");
+}
+
+/// How containerd reaches a registry or a mirror, and the file of its authority. `table` is the beginning of
+/// the name of its tables.
+fn access(
+    config: &mut Config,
+    directory: &str,
+    (index, access): (usize, &Access),
+    table: &str,
+    indent: &str,
+) -> String {
+    let mut text = String::new();
+    if access.insecure == Some(Insecure::UnverifiedTls) {
+        let _ = writeln!(text, "{indent}skip_verify = true");
+    }
+    if let Some(authority) = &access.certificate_authority {
+        let path = format!("{directory}/ca-{index}.crt");
+        let _ = writeln!(text, "{indent}ca = \"{path}\"");
+        config
+            .file(path, PUBLIC, authority)
+            .from("runtime.registries");
+    }
+    if let Some(credentials) = &access.credentials {
+        let credentials = credentials.expose();
+        let _ = writeln!(text, "{indent}[{table}header]");
+        let _ = writeln!(text, "{indent}  authorization = \"Basic {credentials}\"");
+    }
+    text
 }

@@ -51,29 +51,11 @@ pub(super) fn files(
         let selinux = fragments::CRIO_SELINUX;
         config.file(SELINUX, PUBLIC, selinux).from("os.selinux");
     }
-    let mut mirrors = fragments::CRIO_REGISTRIES.to_owned();
-    let registries = cluster.registries.iter();
-    for registry in registries.filter(|registry| !registry.mirrors.is_empty()) {
-        let host = &registry.host;
-        let _ = write!(
-            mirrors,
-            "\n[[registry]]\nprefix = \"{host}\"\nlocation = \"{host}\"\n"
-        );
-        for mirror in &registry.mirrors {
-            // One without a location is refused for CRI-O.
-            let location = mirror.location().unwrap_or_default();
-            let _ = write!(
-                mirrors,
-                "[[registry.mirror]]\nlocation = \"{location}\"\ninsecure = {}\n",
-                !mirror.url.is_https()
-            );
-        }
-    }
     config
         .file(
             "/etc/containers/registries.conf.d/90-nkd.conf",
             PUBLIC,
-            mirrors,
+            registries_conf(cluster),
         )
         .from("runtime.registries");
     registries::certificates(config, cluster, "/etc/containers/certs.d");
@@ -82,4 +64,32 @@ pub(super) fn files(
         .file(CREDENTIALS, PRIVATE, credentials)
         .from("runtime.registries");
     Ok(())
+}
+
+/// The mirrors, and the registries that CRI-O does not have to verify.
+fn registries_conf(cluster: &Cluster) -> String {
+    let mut text = fragments::CRIO_REGISTRIES.to_owned();
+    for registry in &cluster.registries {
+        let (host, insecure) = (&registry.host, registry.access.insecure.is_some());
+        if registry.mirrors.is_empty() && !insecure {
+            continue;
+        }
+        let _ = write!(
+            text,
+            "\n[[registry]]\nprefix = \"{host}\"\nlocation = \"{host}\"\n"
+        );
+        if insecure {
+            text.push_str("insecure = true\n");
+        }
+        for mirror in &registry.mirrors {
+            // One without a location is refused for CRI-O.
+            let location = mirror.location().unwrap_or_default();
+            let _ = write!(
+                text,
+                "[[registry.mirror]]\nlocation = \"{location}\"\ninsecure = {}\n",
+                !mirror.url.is_https() || mirror.access.insecure.is_some()
+            );
+        }
+    }
+    text
 }

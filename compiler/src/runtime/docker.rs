@@ -24,6 +24,10 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> R
     if !mirrors.is_empty() {
         daemon["registry-mirrors"] = json!(mirrors);
     }
+    let insecure = registries::insecure(cluster);
+    if !insecure.is_empty() {
+        daemon["insecure-registries"] = json!(insecure);
+    }
     if separate {
         daemon["selinux-enabled"] = json!(true);
     }

@@ -45,6 +45,11 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster, separate: bool) -> R
         daemon["systemd-cgroup"] = json!(true);
         daemon["default-runtime"] = json!("runc");
     }
+    // iSulad then tries HTTP after HTTPS. It can turn off verification only for all registries at once.
+    let insecure = registries::insecure(cluster);
+    if !insecure.is_empty() {
+        daemon["insecure-registries"] = json!(insecure);
+    }
     if separate {
         daemon["selinux-enabled"] = json!(true);
     }

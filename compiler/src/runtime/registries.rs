@@ -1,6 +1,6 @@
 //! The settings of registries that several runtimes have in common.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
 use anyhow::Result;
@@ -30,6 +30,12 @@ fn hosts(cluster: &Cluster) -> impl Iterator<Item = (&str, &Access)> {
         let of_mirrors = mirrors.map(|mirror| (mirror.host(), &mirror.access));
         iter::once((&*registry.host, &registry.access)).chain(of_mirrors)
     })
+}
+
+/// The registries and mirrors that the runtime does not have to verify.
+pub(super) fn insecure(cluster: &Cluster) -> BTreeSet<&str> {
+    let insecure = hosts(cluster).filter(|(_, access)| access.insecure.is_some());
+    insecure.map(|(host, _)| host).collect()
 }
 
 /// Adds a directory for each registry, with the authorities that the runtime trusts for it.

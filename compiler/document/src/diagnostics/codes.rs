@@ -108,7 +108,7 @@ codes! {
     DuplicatePool "NKD0127" "Two pools have the same name."
         "give each pool a different name";
     Number "NKD0128" "A number is out of range."
-        "use 1 to 10000 for maxPods, 1280 to 65535 for mtu";
+        "write a number in this range";
     Quantity "NKD0129" "A resource reservation is not valid."
         "write a quantity such as 500m, 2 or 1Gi, and put it in quotes if it is a number";
     KubeletArg "NKD0130" "An argument of kubelet is not valid, or is set by nkd."
@@ -141,6 +141,8 @@ codes! {
         "set `endpoints` to https URLs, such as https://10.200.0.31:2379, and `caFile`, `certFile` and `keyFile` to PEM files";
     Airgap "NKD0144" "The images cannot be loaded without a registry with these settings."
         "set `images` to a directory on the nodes; or set `bundles` to files made by `nkd bundle create`, and `sources` to a list of entries with one of `directory`, `disk` and `urls`";
+    InsecureRegistry "NKD0145" "The connection to a registry is not protected."
+        "use https and set `caFile` to the certificate of the registry's authority";
     ReleaseImage "NKD0147" "An OS image is not identified by its digest."
         "write REPOSITORY@sha256:DIGEST; `skopeo inspect docker://REPOSITORY:TAG` prints the digest";
     Port "NKD0148" "A value is not a port that a firewall can open."
@@ -174,6 +176,17 @@ codes! {
         "use a version of nkd that has data for this release, or check the configuration of the nodes";
     KubernetesImages "NKD0171" "The list of Kubernetes' images is missing, incomplete or for another version."
         "list the output of `kubeadm config images list` in `spec.kubernetes.images`";
+    // Bonds, VLANs and routes.
+    Bond "NKD0172" "A bond of network interfaces is not valid."
+        "set `mode`, and list Ethernet interfaces in `members`, each by its name or its MAC address and in one bond only";
+    Vlan "NKD0173" "A VLAN is not valid."
+        "set `parent` to the name of another item of `interfaces`, and `id` to a number that no other VLAN of this parent has";
+    Route "NKD0174" "A static route is not valid."
+        "write a `destination` such as 10.1.0.0/16, and a `gateway` that the interface reaches directly";
+    VirtualName "NKD0175" "An Ethernet interface has a name that virtual interfaces usually have."
+        "add `bond` or `vlan` to make it a bond or a VLAN; configure other virtual interfaces, such as bridges, in your own configs";
+    Mtu "NKD0176" "A VLAN has a larger MTU than its parent."
+        "set the same or a larger `mtu` on the parent";
     // kubeadm overlay documents.
     OverlayKind "NKD0201" "A document is not part of kubeadm's configuration in this version, or not read on this node."
         "see kubeadm's configuration reference for this Kubernetes version";
