@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::checks::Text;
 use super::files::Files;
+use super::patterns;
 use crate::pki::own::{Chain, PrivateKey, Problem};
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::version::Version;
@@ -20,6 +21,7 @@ pub struct Pki {
     pub algorithm: Algorithm,
     /// How long the certificate authorities are valid, such as 365d; from 1d to 100y.
     #[schemars(extend("default" = "10y"))]
+    #[schemars(regex(pattern = patterns::DURATION))]
     pub validity: Text,
     /// Existing certificate authorities. nkd makes the others.
     #[serde(default)]

@@ -20,6 +20,7 @@ pub mod manual;
 mod networks;
 mod nodes;
 mod patches;
+mod patterns;
 mod release;
 mod runtime;
 pub mod schema;
