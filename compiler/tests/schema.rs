@@ -213,11 +213,11 @@ const VALUES: [(&str, &[&str]); 42] = [
         &["v", "image-gc-high-threshold"],
     ),
     (
-        "node.interfaces: [{name: $, gateways: [], addresses: [10.0.0.2/24]}]",
+        "node.interfaces: [{name: $, gateways: [], addresses: [10.0.0.1/24]}]",
         &["eth0", "br-0.7"],
     ),
     (
-        "node.interfaces: [{name: eth0, dns: [$], addresses: [10.0.0.2/24]}]",
+        "node.interfaces: [{name: eth0, dns: [$], addresses: [10.0.0.1/24]}]",
         &["10.0.0.53", "fd00::53"],
     ),
 ];

@@ -33,15 +33,15 @@ impl Object {
     /// Keeps what matters of the value of a key.
     fn take(&mut self, key: &str, mut value: Self) {
         self.images.append(&mut value.images);
-        let named: fn(&Self) -> Option<&str> = match key {
+        let image: fn(&Self) -> Option<&str> = match key {
             key if CONTAINERS.contains(&key) => |item| item.image.as_ref()?.text.as_deref(),
             // A volume that is an image (Kubernetes 1.31, `ImageVolume`).
             "volumes" => |item| item.image.as_ref()?.reference.as_ref()?.text.as_deref(),
             _ => |_| None,
         };
-        let names = value.items.iter().filter_map(named).map(str::trim);
-        let full = names.filter(|name| !name.is_empty()).map(image_name::full);
-        self.images.extend(full);
+        let images = value.items.iter().filter_map(image).map(str::trim);
+        let written = images.filter(|name| !name.is_empty());
+        self.images.extend(written.map(image_name::full));
         match key {
             "image" => self.image = Some(Box::new(value)),
             "reference" => self.reference = Some(Box::new(value)),
