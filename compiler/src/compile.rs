@@ -19,6 +19,7 @@ use crate::pki::{Secrets, kubeconfig};
 use crate::proof;
 use crate::secrets_file;
 use crate::user_configs::UserConfigs;
+use nkd_document::input;
 use nkd_document::{Code, Diagnostics, Reported, Span};
 use nkd_model::{Cluster, Node};
 
@@ -105,7 +106,7 @@ fn assemble(
         secrets,
         kubeconfig,
         nodes,
-        cluster_file: relative(request.cluster_file, request.cluster_file),
+        cluster_file: relative(request.cluster_file, input::shown(request.cluster_file)),
         keys,
         inputs: files,
     })
@@ -203,7 +204,7 @@ fn files_read(cluster_file: &Path, diagnostics: &Diagnostics) -> Vec<(String, St
 }
 
 fn relative(cluster_file: &Path, path: &Path) -> String {
-    let directory = cluster_file.parent().unwrap_or(Path::new(""));
+    let directory = input::directory(cluster_file);
     let path = path.strip_prefix(directory).unwrap_or(path);
     path.display().to_string()
 }

@@ -2,19 +2,23 @@
 
 use serde_json::Value;
 
+use crate::config::kept;
 use crate::config::needs::{Needs, Violation};
+use crate::config::places::{Misplaced, Places};
 use crate::config::{Collision, Config, SPEC_MINOR};
 use crate::origin::{self, Origin};
+use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_ignition::{check, tree};
 use nkd_model::UserConfig;
-use nkd_model::{Cluster, Node};
+use nkd_model::{Cluster, Node, NodeRole};
 
 /// The user's configs of a cluster, and the state of their checks.
 pub struct UserConfigs<'a> {
     cluster: &'a Cluster,
     reported: Vec<Collision>,
     needed: Vec<Violation>,
+    misplaced: Vec<Misplaced>,
     effective: Vec<&'a Spanned<String>>,
 }
 
@@ -25,6 +29,7 @@ impl<'a> UserConfigs<'a> {
             cluster,
             reported: Vec::new(),
             needed: Vec::new(),
+            misplaced: Vec::new(),
             effective: Vec::new(),
         }
     }
@@ -36,7 +41,10 @@ impl<'a> UserConfigs<'a> {
     /// The places in the user's configs that led to files on a node, by path.
     pub fn places(&self, node: &'a Node) -> impl Iterator<Item = (String, Span)> {
         let configs = Self::configs(self.cluster, node).into_iter();
-        configs.flat_map(UserConfig::places)
+        configs.flat_map(UserConfig::places).flat_map(|(id, span)| {
+            let copy = kept::copy(&id).map(|copy| (copy, span));
+            [(id, span)].into_iter().chain(copy)
+        })
     }
 
     /// Whether a node has no configs of the user.
@@ -81,6 +89,7 @@ impl<'a> UserConfigs<'a> {
         if to.is_empty() {
             check::config(&merged, SPEC_MINOR, to);
         }
+        self.check_places(own, node, &merged, to);
         if !self.reported.is_empty() {
             return tree::to_json(&merged);
         }
@@ -98,6 +107,26 @@ impl<'a> UserConfigs<'a> {
         tree::to_json(&merged)
     }
 
+    fn check_places(
+        &mut self,
+        own: &Config,
+        node: &Node,
+        merged: &yaml::Node,
+        to: &mut Diagnostics,
+    ) {
+        let places = Places {
+            is_control_plane: node.role == NodeRole::ControlPlane,
+            runs_etcd: self.cluster.runs_etcd(node),
+            ignored_checks: &own.ignored_checks,
+        };
+        for found in places.check(merged) {
+            if !self.misplaced.contains(&found) {
+                report_misplaced(&found, to);
+                self.misplaced.push(found);
+            }
+        }
+    }
+
     /// Reports overrides that have had no effect on any node, because they are probably misspelled.
     pub fn report_idle_overrides(&self, to: &mut Diagnostics) {
         for name in self.cluster.all_own().flat_map(|own| &own.overrides) {
@@ -110,6 +139,13 @@ impl<'a> UserConfigs<'a> {
                 to.report(Code::Override, name.span, message);
             }
         }
+    }
+}
+
+fn report_misplaced(found: &Misplaced, to: &mut Diagnostics) {
+    match found.help {
+        Some(help) => drop(to.report_with_help(found.code, found.span, &found.message, help)),
+        None => to.warn(found.code, found.span, &found.message),
     }
 }
 

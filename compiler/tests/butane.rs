@@ -11,7 +11,7 @@ use nkd_ignition::spec::{CONFIG, Item, Kind, Object};
 use serde_json::Value;
 
 /// The newest spec a Butane config of a variant nkd reads is translated to.
-const NEWEST: u8 = 4;
+const NEWEST: u8 = 5;
 
 fn directories(kind: &str) -> Vec<PathBuf> {
     let all = std::fs::read_dir(tests().join("butane").join(kind)).unwrap();
@@ -39,8 +39,9 @@ fn every_case_gives_the_config_on_record_and_ignition_takes_it() {
         let (_, unknown) = ignition_config::Config::parse_str(&run.stdout).unwrap();
         assert!(unknown.is_empty(), "{}: {unknown:?}", case.display());
         let config: Value = serde_json::from_str(&run.stdout).unwrap();
-        // Debian's Ignition doesn't know 3.4.0 yet.
-        if config["ignition"]["version"] != "3.4.0" {
+        // Debian's Ignition has no version after 3.3.0 yet.
+        let version = config["ignition"]["version"].as_str().unwrap();
+        if version <= "3.3.0" {
             let file = scratch.path().join("config.ign");
             std::fs::write(&file, &run.stdout).unwrap();
             let arguments = [file.to_str().unwrap()];

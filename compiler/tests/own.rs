@@ -47,7 +47,7 @@ fn compiled(directory: &Path, overrides: &str, more: &str) -> std::path::PathBuf
     );
     put(
         "fast.bu",
-        "variant: fcos\nversion: 1.5.0\nstorage:\n  files:\n    - path: /etc/motd\n\
+        "variant: fcos\nversion: 1.6.0\nstorage:\n  files:\n    - path: /etc/motd\n\
          \x20     contents: {inline: fast}\n",
     );
     put(
@@ -146,4 +146,60 @@ fn keys_the_user_brings_for_something_else_are_no_business_of_the_proof() {
         let key = file(&ignition(&out, node), "/etc/kubernetes/webhook/client.key");
         assert_eq!(key.unwrap(), "-----BEGIN PRIVATE KEY-----\n");
     }
+}
+
+#[test]
+fn files_beside_those_of_kubeadm_survive_a_reset() {
+    let directory = tempfile::tempdir().unwrap();
+    let more = "
+    - {path: /etc/kubernetes/pki/oidc-ca.crt, mode: 0600, contents: {inline: oidc}}
+    - {path: /etc/kubernetes/manifests/own.yaml, contents: {inline: not even YAML}}
+";
+    let out = compiled(directory.path(), "", more);
+    for (node, is_ignored) in [("cp1", false), ("w1", true)] {
+        let config = ignition(&out, node);
+        for (path, text) in [
+            ("/etc/kubernetes/pki/oidc-ca.crt", "oidc"),
+            ("/etc/nkd/pki/oidc-ca.crt", "oidc"),
+            ("/etc/kubernetes/manifests/own.yaml", "not even YAML"),
+            ("/etc/nkd/manifests/own.yaml", "not even YAML"),
+        ] {
+            assert_eq!(file(&config, path).unwrap(), text, "{path} on {node}");
+        }
+        // A join requires that the directory is empty.
+        let kubeadm = file(&config, "/etc/nkd/kubeadm.yaml").unwrap();
+        let check = "DirAvailable--etc-kubernetes-manifests";
+        assert_eq!(kubeadm.contains(check), is_ignored, "{node}");
+    }
+}
+
+#[test]
+fn etcd_may_have_a_disk_with_lost_and_found_if_kubeadm_ignores_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    put(
+        "all.bu",
+        "variant: nestos\nversion: 1.0.0\nstorage:\n  filesystems:\n\
+         \x20   - {device: /dev/vdb, path: /var/lib/etcd, format: ext4, with_mount_unit: true}\n",
+    );
+    put(
+        "ignore.yaml",
+        "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\nnodeRegistration:\n\
+         \x20 ignorePreflightErrors: [DirAvailable--var-lib-etcd]\n",
+    );
+    let kubernetes = "kubernetes: {version: v1.31.2, kubeadm: [ignore.yaml]}";
+    let cluster = CLUSTER
+        .replace("kubernetes: {version: v1.31.2}", kubernetes)
+        .replace(", ignition: [all.ign], OVERRIDE", "")
+        .replace("fast.bu", "all.bu")
+        .replace(", os: {butane: [own/w1.bu]}", "");
+    put("cluster.yaml", &cluster);
+    let run = nkd(directory.path(), &["validate", "cluster.yaml"]);
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
+    put(
+        "cluster.yaml",
+        &cluster.replace(", kubeadm: [ignore.yaml]", ""),
+    );
+    let run = nkd(directory.path(), &["validate", "cluster.yaml"]);
+    assert!(run.stderr.contains("NKD0321"), "{}", run.stderr);
 }

@@ -466,7 +466,10 @@ fn what_is_secret_is_roots_alone() {
 fn nothing_is_delivered_where_kubeadm_writes() {
     breaks("kubernetes-pki-untouched", |cluster| {
         let ignition = &mut cluster.nodes[1].ignition;
-        *ignition = ignition.replace("/etc/sysctl.d/90-", "/etc/kubernetes/pki/");
+        *ignition = ignition.replace(
+            "/etc/sysctl.d/90-kubernetes.conf",
+            "/etc/kubernetes/pki/ca.crt",
+        );
     });
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{demo, nkd, program};
+use common::{demo, nkd};
 
 /// Runs `nkd validate` with half a minute and a gigabyte.
 fn validate(path: &Path) -> (Option<i32>, String) {
@@ -43,14 +43,66 @@ fn windows_line_ends_and_byte_order_marks_make_no_difference() {
 }
 
 #[test]
-fn pipes_directories_and_devices_are_no_cluster_files() {
+fn directories_and_endless_devices_are_no_cluster_files() {
     let directory = tempfile::tempdir().unwrap();
     refused(directory.path(), "NKD0001");
-    refused(Path::new("/dev/zero"), "NKD0001");
-    let pipe = directory.path().join("pipe");
-    let made = program("/usr/bin/mkfifo", "coreutils", &[pipe.to_str().unwrap()]);
-    assert_eq!(made.status, Some(0));
-    refused(&pipe, "NKD0001");
+    refused(Path::new("/dev/zero"), "larger than 16 MiB");
+}
+
+/// Runs a script of bash in a directory with a cluster file and a manifest that it names.
+fn run_with_pipes(script: &str) -> (Option<i32>, String, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(demo()).unwrap();
+    let more = "spec:\n  network: {manifests: [own.yaml]}\n";
+    let text = text.replace("spec:\n", more);
+    fs::write(directory.path().join("cluster.yaml"), text).unwrap();
+    let manifest = "apiVersion: v1\nkind: Namespace\nmetadata: {name: own}\n";
+    fs::write(directory.path().join("own.yaml"), manifest).unwrap();
+    let output = Command::new("/bin/bash")
+        .args(["-c", script, env!("CARGO_BIN_EXE_nkd")])
+        .current_dir(directory.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), stderr, directory)
+}
+
+#[test]
+fn cluster_files_may_be_pipes_and_name_files_of_the_working_directory() {
+    for script in [
+        "cat cluster.yaml | $0 validate -",
+        "$0 validate - < cluster.yaml",
+        "cat cluster.yaml | $0 validate /dev/stdin",
+        "$0 validate <(cat cluster.yaml)",
+        "cat cluster.yaml | $0 images - --format json",
+        "mkfifo pipe; cat cluster.yaml > pipe & $0 validate pipe",
+        // Also the files that it names.
+        "mv own.yaml other.yaml; sed -i s,own.yaml,/dev/stdin, cluster.yaml; cat other.yaml | $0 validate cluster.yaml",
+    ] {
+        let (status, stderr, _) = run_with_pipes(script);
+        assert_eq!(status, Some(0), "{script}: {stderr}");
+    }
+}
+
+#[test]
+fn errors_in_standard_input_have_positions_and_its_output_names_it() {
+    let (status, stderr, _) =
+        run_with_pipes("sed s,own.yaml,gone.yaml, cluster.yaml | $0 validate -");
+    assert_eq!(status, Some(3));
+    assert!(stderr.contains("standard input:"), "{stderr}");
+    let (status, stderr, directory) =
+        run_with_pipes("cat cluster.yaml | $0 compile - -o out && $0 explain out cp1");
+    assert_eq!(status, Some(0), "{stderr}");
+    let lock = fs::read_to_string(directory.path().join("out/cluster.lock")).unwrap();
+    assert!(
+        lock.contains(r#""clusterFile": "standard input""#),
+        "{lock}"
+    );
+    let (_, stderr, _) = run_with_pipes(
+        "$0 compile cluster.yaml -o out > /dev/null && cat cluster.yaml | $0 compile - -o out > /dev/null",
+    );
+    assert_eq!(stderr, "");
 }
 
 #[test]

@@ -271,7 +271,7 @@ fn good_values_fit_the_schema() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// A good value with a change at one or two positions may still be good. Then it fits the schema.
     #[test]

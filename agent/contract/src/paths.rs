@@ -8,11 +8,12 @@ pub const KUBEADM: &str = "/etc/nkd/kubeadm.yaml";
 /// The bootstrap token of a joining node; root only. The delivered file contains nothing else,
 /// not even a newline. A person who replaces the token may end it with a newline.
 pub const TOKEN: &str = "/etc/nkd/token";
-/// The delivered PKI of a control plane, with the layout of `/etc/kubernetes/pki`; root only. It is kept
-/// here because `kubeadm reset` empties `/etc/kubernetes/pki`.
+/// The delivered PKI of a control plane, with the layout of `/etc/kubernetes/pki`; root only. On every
+/// node it may contain copies of other files that the user has in `/etc/kubernetes/pki`. It is kept here
+/// because `kubeadm reset` empties `/etc/kubernetes/pki`.
 pub const PKI: &str = "/etc/nkd/pki";
-/// The delivered static pods of a control plane. They are kept here because `kubeadm reset` empties
-/// `/etc/kubernetes/manifests`.
+/// The delivered static pods of a control plane, and on every node copies of the user's. They are kept
+/// here because `kubeadm reset` empties `/etc/kubernetes/manifests`.
 pub const MANIFESTS: &str = "/etc/nkd/manifests";
 /// The delivered [`ReportTarget`](crate::ReportTarget); root only.
 pub const REPORT: &str = "/etc/nkd/report.json";

@@ -381,7 +381,7 @@ static LUKS: Object = Object::keyed(
         boolean("wipeVolume"),
     ],
 );
-static CEX: Object = Object::plain("cex", &[boolean("enabled")]);
+pub(crate) static CEX: Object = Object::plain("cex", &[boolean("enabled")]);
 static CLEVIS: Object = Object::plain(
     "clevis",
     &[

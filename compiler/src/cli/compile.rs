@@ -27,7 +27,7 @@ use crate::carrier::few;
 /// nkd keeps files in OUT that it did not write.
 #[derive(Args)]
 pub struct Compile {
-    /// The cluster file
+    /// The cluster file; `-` is standard input
     #[arg(value_name = "CLUSTER.yaml")]
     cluster_file: PathBuf,
     /// The output directory

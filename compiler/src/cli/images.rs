@@ -19,7 +19,7 @@ use nkd_model::{Cluster, ImagesFrom};
 /// `nkd bundle create`, or for the nodes if the cluster file has `airgap.images`.
 #[derive(Args)]
 pub struct Images {
-    /// The cluster file
+    /// The cluster file; `-` is standard input
     #[arg(value_name = "CLUSTER.yaml")]
     cluster_file: PathBuf,
     /// Print a shell script that fetches the images with skopeo into the directory `images`

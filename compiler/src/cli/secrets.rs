@@ -31,7 +31,7 @@ pub struct Secrets {
 enum Command {
     /// Create secrets for a cluster that is compiled later
     New {
-        /// The cluster file
+        /// The cluster file; `-` is standard input
         #[arg(value_name = "CLUSTER.yaml")]
         cluster_file: PathBuf,
         /// The file to write; it must not exist yet

@@ -15,7 +15,7 @@ use super::carriers::Carriers;
 /// Runs the same checks as `nkd compile`, with temporary secrets.
 #[derive(Args)]
 pub struct Validate {
-    /// The cluster file
+    /// The cluster file; `-` is standard input
     #[arg(value_name = "CLUSTER.yaml")]
     cluster_file: PathBuf,
     #[command(flatten)]

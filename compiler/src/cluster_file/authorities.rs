@@ -1,5 +1,8 @@
 //! `spec.pki.authorities` and `spec.pki.serviceAccount`: existing authorities and keys.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
 use nkd_contract::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -7,10 +10,12 @@ use serde::Deserialize;
 use super::checks::Text;
 use super::files::Files;
 use super::patterns;
+use crate::kubeadm;
+use crate::pki::constraints;
 use crate::pki::own::{Chain, PrivateKey, Problem};
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::version::Version;
-use nkd_model::{Algorithm, KeyPair, OwnKeys};
+use nkd_model::{Algorithm, Cluster, KeyPair, OwnKeys};
 
 /// `spec.pki`
 #[derive(Deserialize, JsonSchema)]
@@ -161,6 +166,52 @@ fn report<T>(result: Result<T, Vec<Problem>>, name: &Text, to: &mut Diagnostics)
         to.report(code, name.span, format!("`{}` {message}", name.value));
     }
     None
+}
+
+/// Reports authorities that cannot sign the certificates of a cluster.
+pub fn fit_names(cluster: &Cluster, to: &mut Diagnostics) {
+    let own = &cluster.own_keys;
+    for (authority, names) in [
+        (&own.kubernetes, api_names(cluster)),
+        (&own.etcd, etcd_names(cluster)),
+        (&own.front_proxy, Vec::new()),
+    ] {
+        if let Some(authority) = authority
+            && let Ok(chain) = Chain::read(&authority.value.public)
+            && let Some(Problem { code, message }) = constraints::problem(&chain, &names)
+        {
+            to.report(code, authority.span, format!("this authority {message}"));
+        }
+    }
+}
+
+/// The names in the certificates of API servers (kubeadm, `GetAPIServerAltNames`).
+fn api_names(cluster: &Cluster) -> Vec<String> {
+    let service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+    let mut names: Vec<String> = service.map(str::to_owned).into();
+    names.push(format!("kubernetes.default.svc.{}", cluster.dns_domain));
+    let first = cluster.service_subnets.first();
+    names.extend(first.map(|subnet| second_address(subnet).to_string()));
+    names.extend(cluster.control_planes().map(|node| node.name.clone()));
+    names.extend(kubeadm::cert_sans(cluster));
+    names
+}
+
+/// The names in the certificates of etcd (kubeadm, `GetEtcdAltNames` and `GetEtcdPeerAltNames`).
+fn etcd_names(cluster: &Cluster) -> Vec<String> {
+    let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+    for node in cluster.control_planes() {
+        names.extend([node.name.clone(), node.address.to_string()]);
+    }
+    names
+}
+
+/// The address of the API server's service: the one after the address of the network.
+fn second_address(subnet: &IpNet) -> IpAddr {
+    match subnet.network() {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() | 1).into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() | 1).into(),
+    }
 }
 
 /// Reports authorities that share a key. A certificate of one would be accepted wherever the other one is

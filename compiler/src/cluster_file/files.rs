@@ -9,11 +9,12 @@ use crate::config::user;
 use crate::images::manifest::Object;
 use crate::pki::anchor;
 use crate::pki::own::{Chain, Problem};
+use nkd_document::input;
 use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, SourceId, Span};
 use nkd_model::{Manifest, Overlay, Own, Secret};
 
-/// Reads files relative to the cluster file's directory.
+/// Reads files relative to the cluster file's directory (see [`input::directory`]).
 pub struct Files<'a> {
     /// The cluster file's directory.
     pub directory: &'a Path,
@@ -179,7 +180,7 @@ impl Files<'_> {
         for name in butane {
             let source = self.read(name, to);
             let path = self.path(name);
-            let read = |source| user::read_butane(source, path.parent(), to).ok();
+            let read = |source| user::read_butane(source, Some(input::directory(&path)), to).ok();
             configs.extend(source.and_then(read));
         }
         Own { configs, overrides }

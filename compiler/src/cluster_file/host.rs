@@ -9,6 +9,7 @@ use super::checks;
 use super::checks::Text;
 use super::files::Files;
 use super::patterns;
+use crate::config::accounts::{is_password_hash, is_ssh_key};
 use nkd_document::{Code, Diagnostics, Spanned};
 use nkd_model::{self as model, Own, Secret};
 
@@ -212,32 +213,6 @@ fn is_login_name(text: &str) -> bool {
         && text.chars().all(inner)
 }
 
-/// A line of `authorized_keys` without options (`sshd(8)`). The key data also contain the type.
-fn is_ssh_key(text: &str) -> bool {
-    use base64::Engine as _;
-    let mut words = text.split_whitespace();
-    let (Some(kind), Some(key)) = (words.next(), words.next()) else {
-        return false;
-    };
-    let Ok(bytes) = base64::engine::general_purpose::STANDARD.decode(key) else {
-        return false;
-    };
-    let length = bytes.first_chunk().copied().map(u32::from_be_bytes);
-    let named = length.and_then(|length| bytes.get(4..)?.get(..usize::try_from(length).ok()?));
-    !text.chars().any(char::is_control) && named == Some(kind.as_bytes())
-}
-
-/// A password hash as in `crypt(5)`: `$id$…`.
-fn is_password_hash(text: &str) -> bool {
-    let mut parts = text.split('$');
-    parts.next() == Some("")
-        && parts.clone().count() >= 3
-        && parts.all(|part| !part.is_empty())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_graphic() && !":\\".contains(c))
-}
-
 /// One argument of the kernel's command line.
 fn kernel_argument(text: Text, to: &mut Diagnostics) -> Option<String> {
     let good = !text.value.is_empty() && text.value.chars().all(|c| c.is_ascii_graphic());
@@ -293,28 +268,4 @@ fn entry(file: HostsEntry, to: &mut Diagnostics) -> Option<model::HostsEntry> {
         address: checks::address(&address, to)?,
         names: without_spans(names),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{is_password_hash, is_ssh_key};
-
-    #[test]
-    fn ssh_keys_say_what_they_are() {
-        let key = "AAAAC3NzaC1lZDI1NTE5AAAAIDqaDOJ0ZkQ1R9mSBUTL6bTrvmPTQbUIy0K5bMNpNzyi";
-        assert!(is_ssh_key(&format!("ssh-ed25519 {key} ops@example.org")));
-        for bad in ["", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-ed25519 ?"] {
-            assert!(!is_ssh_key(bad), "{bad}");
-        }
-        assert!(!is_ssh_key(&format!("ssh-rsa {key}")));
-    }
-
-    #[test]
-    fn passwords_are_hashes() {
-        assert!(is_password_hash("$6$salt$hash./A0"));
-        assert!(is_password_hash("$y$j9T$salt$hash"));
-        for bad in ["", "hunter2", "$6$", "$6$salt", "$6$a:b$c"] {
-            assert!(!is_password_hash(bad), "{bad}");
-        }
-    }
 }

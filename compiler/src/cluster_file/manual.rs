@@ -18,7 +18,9 @@ file as you write. To use it, start the file with this line:
 
     # yaml-language-server: $schema=cluster.schema.json
 
-File names are relative to the cluster file. A key without a value is the same as an absent key.
+File names are relative to the cluster file. If the cluster file is standard input (`nkd validate -`) or a
+process substitution of a shell (`nkd validate <(…)`), they are relative to the working directory. The
+cluster file and the files that it names may be pipes; each may have at most 16 MiB. A key without a value is the same as an absent key.
 Write text that YAML reads as a number or a boolean, such as `1.31` or `yes`, in quotes. `nkd validate`
 and `nkd compile` also check what a schema cannot express, for example that networks do not overlap.
 ";

@@ -31,6 +31,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::failure::Failure;
+use nkd_document::input;
 use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, Reported, Span, Spanned};
 use nkd_model::Cluster;
@@ -66,9 +67,11 @@ fn checked(
     diagnostics: &mut Diagnostics,
 ) -> Result<Cluster, Failure> {
     defaults::fill(&mut written, diagnostics);
-    let directory = path.parent().unwrap_or(Path::new(""));
+    let directory = input::directory(path);
     let cluster = validate::validate(written, directory, lines, diagnostics);
-    if cluster.is_none() {
+    if let Some(cluster) = &cluster {
+        authorities::fit_names(cluster, diagnostics);
+    } else {
         diagnostics.as_result()?;
     }
     Ok(cluster.context("the cluster file was refused without a reason")?)

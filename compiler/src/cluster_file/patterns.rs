@@ -11,9 +11,10 @@ macro_rules! patterns {
     };
 }
 
+/// Networks can have leading zeros.
 macro_rules! octet {
     () => {
-        "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+        "0*(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
     };
 }
 
@@ -39,7 +40,7 @@ macro_rules! machine4 {
 
 macro_rules! network4 {
     () => {
-        concat!(machine4!(), "/[0-9]{1,2}")
+        concat!(machine4!(), "/[0-9]{1,3}")
     };
 }
 
@@ -125,7 +126,7 @@ patterns! {
     /// The addresses of a node, one of each IP version.
     ADDRESSES = machine4!(), "(,", ipv6!(), ")?|", ipv6!(), "(,", machine4!(), ")?";
     /// An address with a prefix length.
-    INTERFACE_ADDRESS = ipv4!(), "/[0-9]{1,2}|", network6!();
+    INTERFACE_ADDRESS = ipv4!(), "/[0-9]{1,3}|", network6!();
     /// A network.
     CIDR = network4!(), "|", network6!();
     /// The networks of pods or services, one of each IP version.

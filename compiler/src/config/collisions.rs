@@ -1,19 +1,22 @@
 //! Collisions between a user's config and nkd's part.
 
-use nkd_contract::{names, paths};
+use nkd_contract::names;
 
 use super::generated::{Config, Unit};
-use super::hooks;
+use super::places::is_pki;
+use super::{hooks, kept};
 use nkd_document::Span;
 use nkd_ignition::check::UNITS;
 use nkd_model::{UserConfig, UserPath};
 
-/// The directories in which only nkd, nkd-agent and kubeadm may write.
-const RESERVED: [&str; 4] = [
+/// The directories and files that only nkd and nkd-agent may write.
+const RESERVED: [&str; 6] = [
     "/etc/nkd",
     "/var/lib/nkd",
     "/var/lib/nkd-reporter",
-    paths::KUBERNETES_PKI,
+    "/etc/kubernetes/nkd-member.crt",
+    "/etc/kubernetes/nkd-quorum-repair",
+    "/etc/kubernetes/nkd-init-repair",
 ];
 
 /// The units of the agent, which are in the OS image.
@@ -67,7 +70,9 @@ impl Config {
 
     fn colliding_paths(&self, user: &UserConfig, overrides: &[&str], to: &mut Vec<Collision>) {
         to.extend(user.paths().filter_map(|path| {
-            let taken = self.paths().find(|mine| conflicts(mine, &path));
+            let copy = kept::copy(path.path).filter(|_| !is_pki(path.path));
+            let mut paths = self.paths();
+            let taken = paths.find(|mine| conflicts(mine, &path) || Some(mine) == copy.as_ref());
             let reserved = RESERVED.iter().find(|root| is_under(path.path, root));
             let is_shared = self.shared.is_some_and(|root| is_under(path.path, root));
             let reserved = reserved.filter(|_| !hooks::may_be_at(path.path) && !is_shared);
@@ -76,6 +81,7 @@ impl Config {
                 _ if RESERVED_UNITS.iter().any(|unit| unit_path(unit) == name) => {
                     format!("nkd manages `{name}`")
                 }
+                (Some(root), None) if *root == name => format!("nkd manages `{name}`"),
                 (Some(root), None) => format!("`{name}` is in `{root}`, which nkd manages"),
                 (None, Some(mine)) if overrides.contains(&mine.as_str()) => return None,
                 (_, Some(mine)) if mine == name => format!("nkd manages `{name}`"),
@@ -173,7 +179,7 @@ fn conflicts(mine: &str, user: &UserPath<'_>) -> bool {
     user.path == mine || (!user.is_directory && is_under(mine, user.path))
 }
 
-fn is_under(path: &str, root: &str) -> bool {
+pub(super) fn is_under(path: &str, root: &str) -> bool {
     path.strip_prefix(root)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -72,6 +72,8 @@ pub(crate) struct Config {
     pub disk: Option<String>,
     /// Whether kubelet was told to put up with swap.
     pub keep_swap: bool,
+    /// The preflight checks that kubeadm ignores, in lower case.
+    pub ignored_checks: Vec<String>,
     /// A directory of nkd's in which files of the user's own may be as well.
     pub shared: Option<&'static str>,
 }

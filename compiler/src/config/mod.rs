@@ -1,10 +1,13 @@
 //! One node's Ignition config: what nkd puts on it, and the user's own configs merged into it.
 
+pub(crate) mod accounts;
 mod collisions;
 mod generated;
 mod hooks;
+pub(crate) mod kept;
 pub(crate) mod needs;
 mod overridden;
+pub(crate) mod places;
 mod spec;
 pub mod user;
 
@@ -26,9 +29,10 @@ impl Config {
     pub fn merged(own: &Value, users: &[&UserConfig], overrides: &[&str]) -> Option<yaml::Node> {
         let own = tree::from_json(own, users.first()?.config.span);
         let (base, top) = overridden::split(own, overrides);
-        let merged = users
+        let mut merged = users
             .iter()
             .fold(base, |parent, user| merge::merge(&parent, &user.config));
+        kept::add_copies(&mut merged);
         Some(merge::merge(&merged, &top))
     }
 }

@@ -190,7 +190,7 @@ fn file(config: &yaml::Node, path: &str) -> Option<(String, Span)> {
 }
 
 /// A file's text, unless a part of it is fetched at boot.
-fn content(file: &yaml::Node) -> Option<String> {
+pub(super) fn content(file: &yaml::Node) -> Option<String> {
     parts(file).collect()
 }
 

@@ -10,6 +10,7 @@ use nkd_ignition::tree::{self, entry};
 use nkd_ignition::{butane, check, read as reading};
 use nkd_model::UserConfig;
 
+use super::accounts;
 use super::spec::{SPEC, SPEC_MINOR};
 
 /// Reads an Ignition config.
@@ -60,6 +61,7 @@ pub fn read_butane(
 /// Wraps a checked config, whose version is not newer than the one that nkd writes.
 fn checked(mut config: yaml::Node, to: &mut Diagnostics) -> UserConfig {
     refuse_references(&config, to);
+    accounts::check(&config, to);
     // Every field of an older version means the same in a newer one.
     if let Some(version) = tree::child_mut(&mut config, "ignition")
         .and_then(|ignition| tree::child_mut(ignition, "version"))

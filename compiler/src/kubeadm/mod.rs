@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use nkd_contract::{Runtime, paths};
 use serde_json::{Value, json};
 
+use crate::config::kept;
 use crate::fragments;
 use crate::pki::Secrets;
 use crate::runtime::{self, docker};
@@ -198,17 +199,32 @@ fn finish(mut documents: Vec<Value>, cluster: &Cluster, node: &Node) -> Result<V
 /// The checks of kubeadm's that would fail for what nkd does on purpose.
 fn ignored_checks(cluster: &Cluster, node: &Node) -> Vec<&'static str> {
     let mut checks = Vec::new();
-    if node.role == NodeRole::ControlPlane {
-        if cluster.kube_vip.is_some() && !cluster.is_init(node) {
-            // A join wants this directory empty, and kube-vip's pod is in it.
-            checks.push("DirAvailable--etc-kubernetes-manifests");
-        }
-        if runtime::only_kubelet_authenticates(cluster) {
-            // kubeadm pulls without credentials; kubelet pulls the same images later, with them.
-            checks.push("ImagePull");
-        }
+    let is_control_plane = node.role == NodeRole::ControlPlane;
+    let mut own = cluster.own_of(node).flat_map(|own| &own.configs);
+    let has_static_pods =
+        is_control_plane && cluster.kube_vip.is_some() || own.any(kept::has_static_pods);
+    if has_static_pods && !cluster.is_init(node) {
+        // A join requires that this directory is empty.
+        checks.push("DirAvailable--etc-kubernetes-manifests");
+    }
+    if is_control_plane && runtime::only_kubelet_authenticates(cluster) {
+        // kubeadm pulls without credentials; kubelet pulls the same images later, with them.
+        checks.push("ImagePull");
     }
     checks
+}
+
+/// The preflight checks that kubeadm ignores, in lower case.
+pub fn ignored_preflight(documents: &[Value]) -> Vec<String> {
+    let registrations = documents
+        .iter()
+        .map(|document| &document["nodeRegistration"]);
+    let checks = registrations
+        .filter_map(|registration| registration["ignorePreflightErrors"].as_array())
+        .flatten();
+    checks
+        .filter_map(|check| Some(check.as_str()?.to_ascii_lowercase()))
+        .collect()
 }
 
 /// Adds to the checks the user ignores.

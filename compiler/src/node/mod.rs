@@ -79,6 +79,7 @@ pub fn config(
     }
     host(&mut config, cluster, &plan, node)?;
     config.disk.clone_from(&node.install_disk);
+    config.ignored_checks = kubeadm::ignored_preflight(&documents);
     config.keep_swap = plan.machine.keep_swap;
     // On workers as well: what is for all nodes needs no pool of its own.
     let has_patches = node.os.container_separation.is_some()

@@ -2,6 +2,7 @@
 
 pub(crate) mod anchor;
 mod authority;
+pub(crate) mod constraints;
 mod generate;
 pub(crate) mod kubeconfig;
 pub(crate) mod own;

@@ -12,7 +12,7 @@ use crate::kubeadm::overlay;
 use nkd_model::version::Version;
 
 fn pki(node: &DecodedNode) -> BTreeMap<&str, &str> {
-    let files = node.files.iter();
+    let files = node.own_files();
     let pki = files.filter(|(path, _)| path.starts_with(paths::PKI));
     pki.map(|(path, text)| (path.as_str(), text.as_str()))
         .collect()

@@ -16,6 +16,7 @@ use nkd_contract::{Role, paths};
 use serde_json::{Value, json};
 
 use crate::compiled::Compiled;
+use crate::config::places;
 use crate::images::Configured;
 use crate::images::manifest::Object;
 use crate::parallel;
@@ -356,10 +357,7 @@ fn secrets_private(_: &DecodedCluster, node: &DecodedNode) -> Result<()> {
 /// No file is delivered that kubeadm writes itself, because its preflight checks would fail.
 fn kubernetes_pki_untouched(_: &DecodedCluster, node: &DecodedNode) -> Result<()> {
     for path in node.files.keys() {
-        ensure!(
-            !Path::new(path).starts_with(paths::KUBERNETES_PKI),
-            "{path} is delivered"
-        );
+        ensure!(!places::is_pki(path), "{path} is delivered");
     }
     Ok(())
 }

@@ -104,10 +104,10 @@ impl DecodedNode {
         Ok(host.trim_matches(['[', ']']))
     }
 
-    /// The static pods that are delivered.
+    /// The static pods of nkd that are delivered. Others are copies of the user's.
     pub fn manifests(&self) -> Result<Vec<Value>> {
-        let all = self.files.iter();
-        all.filter(|(path, _)| path.starts_with(paths::MANIFESTS))
+        self.own_files()
+            .filter(|(path, _)| path.starts_with(paths::MANIFESTS))
             .map(|(_, text)| first_document(text))
             .collect()
     }

@@ -217,7 +217,7 @@ codes! {
         "change or remove this setting: the node would not work with it";
     // Butane.
     ButaneVersion "NKD0311" "The file is not a Butane config of a variant and version that nkd can read."
-        "use `variant: nestos` with `version: 1.0.0`, or `variant: fcos` with a version from 1.0.0 to 1.5.0";
+        "use `variant: nestos` with `version: 1.0.0`, or `variant: fcos` with a version from 1.0.0 to 1.6.0";
     ButaneConflict "NKD0312" "Keys of a Butane config contradict each other, or one needs another."
         "see Butane's reference for this version";
     DecimalMode "NKD0313" "A file mode was probably meant to be octal."
@@ -226,6 +226,15 @@ codes! {
         "use only files below the directory of the Butane file, or with `nkd butane` below the directory of `-d`";
     Override "NKD0315" "An entry of `os.override` has no effect."
         "name a file, unit, drop-in (UNIT.d/NAME) or user that both nkd and your own config set";
+    // What nodes would do with a valid config of the user.
+    KubeadmFile "NKD0320" "The user's configuration has a file that kubeadm writes itself."
+        "remove it from the config";
+    EtcdDirectory "NKD0321" "The directory of etcd's data would not be empty when kubeadm starts."
+        "leave /var/lib/etcd empty, or mount an xfs file system there";
+    NoDisk "NKD0322" "The user's configuration writes to a place that nodes cannot write, or that is empty after the boot."
+        "use a path below /etc or /var";
+    NameConstraints "NKD0323" "The name constraints of an authority do not permit the names in certificates of the cluster."
+        "have the authority issued again without `nameConstraints`, or with constraints that permit all names and addresses of the control planes and of the API server";
     // Secrets and output.
     SecretsInvalid "NKD0401" "The secrets file cannot be used."
         "use the secrets file that an earlier `nkd compile` wrote, or omit it to have new secrets generated";

@@ -108,6 +108,8 @@ pub struct WarningPolicy {
 pub struct Diagnostics {
     policy: WarningPolicy,
     sources: Vec<Source>,
+    /// What was read from pipes, by path.
+    streams: Vec<(PathBuf, Vec<u8>)>,
     errors: Vec<Diagnostic>,
     remarks: Vec<Remark>,
 }
@@ -126,9 +128,12 @@ impl Diagnostics {
         }
     }
 
-    /// Forgets all files, errors, warnings and notes.
+    /// Forgets all files, errors, warnings and notes, but not what was read from pipes.
     pub fn clear(&mut self) {
-        *self = Self::with_policy(std::mem::take(&mut self.policy));
+        *self = Self {
+            streams: std::mem::take(&mut self.streams),
+            ..Self::with_policy(std::mem::take(&mut self.policy))
+        };
     }
 
     /// Reports an error at a position.
@@ -236,12 +241,34 @@ impl Diagnostics {
         self.errors.len()
     }
 
-    /// Reads a text file.
+    /// Reads a text file. Without `asked_at`, the command line names the file, and `-` is standard input.
+    /// A pipe that is read again has the same content.
     ///
     /// # Errors
     /// When it cannot be read; that is reported at `asked_at`, the position where the user named the file.
     pub fn read(&mut self, path: &Path, asked_at: Option<Span>) -> Result<SourceId, Reported> {
-        self.take(path, input::read(path), asked_at)
+        let earlier = self.streams.iter().find(|(known, _)| known == path);
+        if let Some((_, content)) = earlier {
+            let content = content.clone();
+            return self.take(path, Ok(content), asked_at);
+        }
+        let is_standard_input = asked_at.is_none() && path == Path::new(input::STANDARD_INPUT);
+        let content = if is_standard_input {
+            input::read_from(std::io::stdin())
+        } else {
+            input::read(path)
+        };
+        if let Ok(content) = &content
+            && (is_standard_input || input::is_stream(path))
+        {
+            self.streams.push((path.to_owned(), content.clone()));
+        }
+        let path = if is_standard_input {
+            input::shown(path)
+        } else {
+            path
+        };
+        self.take(path, content, asked_at)
     }
 
     /// Adds the content of a file that was read.

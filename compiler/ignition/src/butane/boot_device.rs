@@ -2,6 +2,7 @@
 //! OS image; sizes and types are those of Butane's documentation and of the Discoverable
 //! Partitions Specification.
 
+use super::version::Version;
 use crate::check::Warning;
 use crate::tree::{self, entry, is_true, list, pair, text, whole};
 use nkd_document::yaml::{Entry, Node};
@@ -15,23 +16,33 @@ const RESERVED: (&str, u32, &str) = ("reserved", 1, "8DA63339-0007-60C0-C436-083
 const BOOT_MIB: u32 = 384;
 
 const LAYOUTS: [&str; 3] = ["aarch64", "ppc64le", "x86_64"];
+/// The layouts since `fcos` 1.6.0. Each has what the device of the boot disk begins with, if it must be
+/// named, and the number of its root partition.
+const S390X: [(&str, Option<(&str, &str)>); 3] = [
+    ("s390x-eckd", Some(("/dev/dasd", "2"))),
+    ("s390x-virt", None),
+    ("s390x-zfcp", Some(("/dev/sd", "4"))),
+];
 
 /// The config with `boot_device` replaced by the disks, arrays and filesystems that it stands for.
-pub fn rendered(boot_device: &Entry, to: &mut Diagnostics) -> Option<Node> {
+pub fn rendered(boot_device: &Entry, version: Version, to: &mut Diagnostics) -> Option<Node> {
     let (all, sugar) = (boot_device.key_span, &boot_device.node);
     let layout = text(sugar, "layout").unwrap_or("x86_64");
-    let layout_is_known = LAYOUTS.contains(&layout);
-    if let Some(layout) = entry(sugar, "layout").filter(|_| !layout_is_known) {
-        let message = "`layout` must be `aarch64`, `ppc64le` or `x86_64`";
+    let devices = list(sugar, &["mirror", "devices"]);
+    if let Some(layout) = entry(sugar, "layout")
+        && let Some(message) = layout_problem(sugar, version)
+    {
         to.report(Code::ButaneConflict, layout.node.span, message);
     }
-    let devices = list(sugar, &["mirror", "devices"]);
     if let [device] = devices {
         let message = "a mirror needs at least two devices";
         to.report(Code::ButaneConflict, device.span, message);
     }
-    let luks = entry(sugar, "luks")
-        .filter(|luks| is_true(&luks.node, "tpm2") || !list(&luks.node, &["tang"]).is_empty());
+    let luks = entry(sugar, "luks").filter(|luks| {
+        is_true(&luks.node, "tpm2")
+            || !list(&luks.node, &["tang"]).is_empty()
+            || has_cex(&luks.node)
+    });
     if devices.is_empty() && luks.is_none() {
         return None;
     }
@@ -45,7 +56,7 @@ pub fn rendered(boot_device: &Entry, to: &mut Diagnostics) -> Option<Node> {
         storage.push(pair(
             luks.key_span,
             "luks",
-            vec![encryption(luks, mirrored)],
+            vec![encryption(luks, &root_partition(sugar, mirrored))],
         ));
     }
     let root = match (luks, mirrored) {
@@ -136,20 +147,68 @@ fn filesystem(span: Span, device: &str, format: &str, label: &str) -> Node {
     tree::node(span, entries)
 }
 
-fn encryption(luks: &Entry, mirrored: bool) -> Node {
-    let span = luks.key_span;
-    let device = if mirrored {
+/// Why a layout cannot be used.
+fn layout_problem(sugar: &Node, version: Version) -> Option<String> {
+    let layout = text(sugar, "layout").unwrap_or_default();
+    if LAYOUTS.contains(&layout) {
+        return None;
+    }
+    let s390x = S390X.iter().find(|known| known.0 == layout);
+    let Some((_, disk)) = s390x.filter(|_| version.minor >= 6) else {
+        let more = if version.minor < 6 {
+            ""
+        } else {
+            ", or `s390x-eckd`, `s390x-virt` or `s390x-zfcp`"
+        };
+        return Some(format!(
+            "`layout` must be `aarch64`, `ppc64le` or `x86_64`{more}"
+        ));
+    };
+    if !list(sugar, &["mirror", "devices"]).is_empty() {
+        return Some(format!("layout `{layout}` cannot be mirrored"));
+    }
+    let device = luks_device(sugar).unwrap_or_default();
+    let (start, _) = (*disk)?;
+    let is_disk = device.strip_prefix(start).is_some_and(|name| {
+        name.len() == 1 && name.starts_with(|letter: char| letter.is_ascii_lowercase())
+    });
+    (!is_disk).then(|| format!("layout `{layout}` requires a `luks.device` such as {start}a"))
+}
+
+fn luks_device(sugar: &Node) -> Option<&str> {
+    tree::at(sugar, &["luks", "device"])?.as_text()
+}
+
+/// The partition or array to encrypt.
+fn root_partition(sugar: &Node, mirrored: bool) -> String {
+    let layout = text(sugar, "layout").unwrap_or_default();
+    let disk = S390X.iter().find(|known| known.0 == layout);
+    if let Some((_, Some((_, number)))) = disk {
+        let device = luks_device(sugar).unwrap_or_default();
+        return format!("{device}{number}");
+    }
+    let partition = if mirrored {
         "/dev/md/md-root"
     } else {
         "/dev/disk/by-partlabel/root"
     };
+    partition.to_owned()
+}
+
+fn has_cex(luks: &Node) -> bool {
+    entry(luks, "cex").is_some_and(|cex| is_true(&cex.node, "enabled"))
+}
+
+fn encryption(luks: &Entry, device: &str) -> Node {
+    let span = luks.key_span;
     let own = |key: &str| entry(&luks.node, key).cloned();
-    let clevis: Vec<Entry> = ["tang", "threshold", "tpm2"]
-        .into_iter()
-        .filter_map(own)
-        .collect();
+    let clevis = || -> Vec<Entry> {
+        let keys = ["tang", "threshold", "tpm2"].into_iter();
+        keys.filter_map(own).collect()
+    };
+    let unlocking = own("cex").filter(|_| has_cex(&luks.node));
     let mut entries = vec![
-        pair(span, "clevis", clevis),
+        unlocking.unwrap_or_else(|| pair(span, "clevis", clevis())),
         pair(span, "device", device),
         pair(span, "label", "luks-root"),
         pair(span, "name", "root"),

@@ -110,7 +110,8 @@ fn desugar(
         tree::embed(&mut config, &trees.node, local, to);
     }
     // What the user says about generated things comes on top of them.
-    if let Some(rendered) = boot_device.and_then(|entry| boot_device::rendered(&entry, to)) {
+    if let Some(rendered) = boot_device.and_then(|entry| boot_device::rendered(&entry, version, to))
+    {
         config = merge::merge(&rendered, &config);
     }
     if let Some(rendered) = grub.and_then(|entry| grub::rendered(&entry, to)) {

@@ -14,6 +14,13 @@ pub fn rendered(config: &mut Node, version: Version, to: &mut Diagnostics) -> Op
         let Some(asked) = entry(filesystem, "with_mount_unit") else {
             continue;
         };
+        if let Some(path) = entry(filesystem, "path")
+            && version.minor >= 6
+            && !path.node.as_text().is_some_and(is_mount_point)
+        {
+            let message = "with a mount unit, `path` must be below /etc or /var";
+            to.report(Code::ButaneConflict, path.node.span, message);
+        }
         let Some((name, contents)) = unit(config, filesystem, version) else {
             let message = "a mount unit requires the filesystem's `format` and, unless the format is \
                            swap, its `path`";
@@ -39,6 +46,14 @@ pub fn rendered(config: &mut Node, version: Version, to: &mut Diagnostics) -> Op
     let span = units.first()?.span;
     let systemd = vec![pair(span, "units", units)];
     Some(tree::node(span, vec![pair(span, "systemd", systemd)]))
+}
+
+/// Whether `fcos` 1.6.0 and later allow a mount unit for a path.
+fn is_mount_point(path: &str) -> bool {
+    let mut roots = ["/etc", "/var"]
+        .into_iter()
+        .filter_map(|root| path.strip_prefix(root));
+    roots.any(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A unit's name and text, as Butane writes them.

@@ -1,7 +1,7 @@
 //! The fields that Butane has in addition to those of Ignition. Here `since` is the minor version of
 //! `fcos`.
 
-use crate::spec::{Field, Object, TANG, boolean, object, objects, text, texts, whole};
+use crate::spec::{CEX, Field, Object, TANG, boolean, object, objects, text, texts, whole};
 
 /// The fields that Butane adds to an object of Ignition.
 pub fn fields(of: &Object) -> &'static [Field] {
@@ -54,6 +54,8 @@ static BOOT_DEVICE: Object = Object::plain(
 static BOOT_LUKS: Object = Object::plain(
     "boot device's luks",
     &[
+        object("cex", &CEX).since(6),
+        text("device").since(6),
         boolean("discard").since(5),
         objects("tang", &TANG),
         whole("threshold"),

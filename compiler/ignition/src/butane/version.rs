@@ -18,7 +18,7 @@ pub struct Version {
 }
 
 /// Butane's "Configuration specifications"; `nestos` 1.0.0 is that of `fcos` 1.4.0.
-const VERSIONS: [(&str, &str, u8, u8); 7] = [
+const VERSIONS: [(&str, &str, u8, u8); 8] = [
     ("nestos", "1.0.0", 4, 3),
     ("fcos", "1.0.0", 0, 0),
     ("fcos", "1.1.0", 1, 1),
@@ -26,6 +26,7 @@ const VERSIONS: [(&str, &str, u8, u8); 7] = [
     ("fcos", "1.3.0", 3, 2),
     ("fcos", "1.4.0", 4, 3),
     ("fcos", "1.5.0", 5, 4),
+    ("fcos", "1.6.0", 6, 5),
 ];
 
 impl Version {

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::{Checker, is_clean, url};
-use crate::tree::{entry, is_true, list, text, whole};
-use nkd_document::yaml::{Node, Value};
+use crate::tree::{self, entry, is_true, list, text, whole};
+use nkd_document::yaml::{Entry, Node, Value};
 
 impl Checker<'_> {
     pub(super) fn disk(&mut self, node: &Node) {
@@ -151,6 +151,7 @@ impl Checker<'_> {
             "is not an absolute path in its shortest form",
         );
         self.needs(node, "device");
+        self.cex(node);
         let Some(clevis) = entry(node, "clevis").map(|entry| &entry.node) else {
             return;
         };
@@ -163,6 +164,24 @@ impl Checker<'_> {
             self.refuse(
                 custom.key_span,
                 "`custom` cannot be used together with other `clevis` settings",
+            );
+        }
+    }
+
+    /// A volume that is unlocked by a Crypto Express card is unlocked by nothing else.
+    fn cex(&mut self, luks: &Node) {
+        let Some(cex) = entry(luks, "cex").filter(|cex| is_true(&cex.node, "enabled")) else {
+            return;
+        };
+        let has_key = tree::at(luks, &["keyFile", "source"])
+            .and_then(Node::as_text)
+            .is_some_and(|source| !source.is_empty());
+        let is_object =
+            |entry: &Entry| matches!(&entry.node.value, Value::Map(fields) if !fields.is_empty());
+        if has_key || entry(luks, "clevis").is_some_and(is_object) {
+            self.refuse(
+                cex.key_span,
+                "`cex` cannot be used together with `clevis` or `keyFile`",
             );
         }
     }
