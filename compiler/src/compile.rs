@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use nkd_contract::Timestamp;
 use serde_json::Value;
 
+use crate::advice;
 use crate::cluster_file;
 use crate::compiled::{Compiled, CompiledNode};
 use crate::config::Config;
@@ -52,6 +53,8 @@ pub fn compile(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Result<C
     let inputs = read(request, now, diagnostics)?;
     let compiled = assemble(request, inputs, now, diagnostics)?;
     proof::prove(&compiled).context("internal error: the compiled files contradict each other")?;
+    advice::warn(&compiled.cluster, diagnostics);
+    diagnostics.as_result()?;
     Ok(compiled)
 }
 
@@ -143,6 +146,7 @@ fn nodes(
                 Part::Whole(text) => text,
                 Part::Own(own, json) => user_configs.merge(&own, json, node, to).to_string() + "\n",
             };
+            user_configs.check_named_files(node, to);
             let places = user_configs.places(node);
             nodes.push(CompiledNode {
                 name: node.name.clone(),

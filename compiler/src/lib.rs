@@ -6,6 +6,7 @@
 //! nodes against each other. [`carrier`] and [`output`] write the result. `docs/architecture.md` lists
 //! the order of the modules, and a test enforces it.
 
+mod advice;
 pub mod bundle;
 pub mod carrier;
 pub mod cli;

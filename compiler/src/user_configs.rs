@@ -6,6 +6,7 @@ use crate::config::kept;
 use crate::config::needs::{Needs, Violation};
 use crate::config::places::{Misplaced, Places};
 use crate::config::{Collision, Config, SPEC_MINOR};
+use crate::kubeadm::files::{self, Written};
 use crate::origin::{self, Origin};
 use nkd_document::yaml;
 use nkd_document::{Code, Diagnostics, Span, Spanned};
@@ -20,6 +21,7 @@ pub struct UserConfigs<'a> {
     needed: Vec<Violation>,
     misplaced: Vec<Misplaced>,
     effective: Vec<&'a Spanned<String>>,
+    named_files: Vec<Span>,
 }
 
 impl<'a> UserConfigs<'a> {
@@ -31,6 +33,7 @@ impl<'a> UserConfigs<'a> {
             needed: Vec::new(),
             misplaced: Vec::new(),
             effective: Vec::new(),
+            named_files: Vec::new(),
         }
     }
 
@@ -105,6 +108,16 @@ impl<'a> UserConfigs<'a> {
             }
         }
         tree::to_json(&merged)
+    }
+
+    /// Reports files that an overlay names, but that a node does not have.
+    pub fn check_named_files(&mut self, node: &'a Node, to: &mut Diagnostics) {
+        let configs = Self::configs(self.cluster, node);
+        let paths = configs.iter().flat_map(|config| config.paths());
+        let written = Written {
+            paths: paths.map(|path| path.path).collect(),
+        };
+        files::check(self.cluster, node, &written, &mut self.named_files, to);
     }
 
     fn check_places(

@@ -32,7 +32,7 @@ fn a_certificate_is_public_whatever_its_text_looks_like() {
 
 /// Odd, but nothing is wrong with it: what goes below `spec.kubernetes`, what below `spec`, and an
 /// overlay.
-const ODD: [(&str, &str, &str); 5] = [
+const ODD: [(&str, &str, &str); 13] = [
     ("imageRepository: mirrorgcrio", "", ""),
     (
         "",
@@ -55,6 +55,50 @@ const ODD: [(&str, &str, &str); 5] = [
         "",
         "{apiVersion: kubeadm.k8s.io/v1beta4, kind: InitConfiguration, \
           nodeRegistration: {kubeletExtraArgs: []}}",
+    ),
+    ("", "report: {url: \"http://My_Host.Example.org/x\"}", ""),
+    (
+        "",
+        "runtime: {sandboxImage: \"registry.k8s.io/pause:3.10@sha256:ee6521f290b2168b6e0935a181d4cff9be1ac3f505666ef0e3c98fae8199917a\"}",
+        "",
+    ),
+    (
+        "endpoint: 10.200.0.10:6443\n    kubeVip: {interface: eth0, image: \"ghcr.io/kube-vip/kube-vip@sha256:ee6521f290b2168b6e0935a181d4cff9be1ac3f505666ef0e3c98fae8199917a\"}",
+        "",
+        "",
+    ),
+    (
+        "kubeadm: [overlay.yaml]",
+        "",
+        "{apiVersion: kubeadm.k8s.io/v1beta3, kind: ClusterConfiguration, \
+          apiServer: {extraArgs: {v: \"4\"}}}",
+    ),
+    // The values that nkd sets.
+    (
+        "kubeadm: [overlay.yaml]",
+        "",
+        "{apiVersion: kubeadm.k8s.io/v1beta4, kind: ClusterConfiguration, clusterName: odd, \
+          kubernetesVersion: v1.31.2, networking: {podSubnet: 10.244.0.0/16, dnsDomain: null}, \
+          controllerManager: {extraArgs: [{name: cluster-cidr, value: 10.244.0.0/16}]}}",
+    ),
+    (
+        "kubeadm: [overlay.yaml]",
+        "",
+        "{apiVersion: kubelet.config.k8s.io/v1beta1, kind: KubeletConfiguration, \
+          cgroupDriver: systemd, clusterDomain: cluster.local, \
+          staticPodPath: /etc/kubernetes/manifests, containerLogMaxSize: \"-1\"}",
+    ),
+    (
+        "kubeadm: [overlay.yaml]",
+        "",
+        "{apiVersion: kubeadm.k8s.io/v1beta4, kind: ClusterConfiguration, \
+          controllerManager: {extraArgs: [{name: allocate-node-cidrs, value: \"false\"}]}}",
+    ),
+    // The network add-on takes the place of kube-proxy.
+    (
+        "kubeadm: [overlay.yaml]",
+        "",
+        "{apiVersion: kubeadm.k8s.io/v1beta4, kind: InitConfiguration, skipPhases: [addon/kube-proxy]}",
     ),
 ];
 

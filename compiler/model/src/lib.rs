@@ -100,6 +100,8 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     /// The lines of the keys in the cluster file.
     pub lines: Lines,
+    /// The place of the document in the cluster file.
+    pub span: Span,
 }
 
 impl Cluster {

@@ -31,6 +31,13 @@ impl KubeadmApi {
             Self::V1Beta4 => "kubeadm.k8s.io/v1beta4",
         }
     }
+
+    /// The versions in which overlays may be written if nodes read this one: itself, and v1beta3 for v1beta4, because
+    /// kubeadm 1.31 to 1.35 reads both.
+    pub fn overlays(self) -> impl Iterator<Item = Self> {
+        let older = (self == Self::V1Beta4).then_some(Self::V1Beta3);
+        [self].into_iter().chain(older)
+    }
 }
 
 impl Version {
@@ -101,6 +108,17 @@ impl Version {
 
     /// Whether kubelet refuses cgroups v1 unless `failCgroupV1` is false (kubelet 1.35).
     pub const fn refuses_cgroups_v1(self) -> bool {
+        self.minor >= 35
+    }
+
+    /// Whether kube-proxy has the mode nftables only with its feature gate (kube-proxy 1.29 and 1.30; on by default
+    /// from 1.31).
+    pub const fn has_nftables_off(self) -> bool {
+        matches!(self.minor, 29 | 30)
+    }
+
+    /// Whether kube-proxy's mode ipvs is deprecated (KEP 5495, in 1.35).
+    pub const fn deprecates_ipvs(self) -> bool {
         self.minor >= 35
     }
 

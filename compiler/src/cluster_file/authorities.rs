@@ -25,7 +25,7 @@ pub struct Pki {
     #[schemars(extend("default" = "ecdsa-p256"))]
     pub algorithm: Algorithm,
     /// How long the certificate authorities are valid, such as 365d; from 1d to 100y.
-    #[schemars(extend("default" = "10y"))]
+    #[schemars(extend("default" = "10y", "examples" = ["10y"]))]
     #[schemars(regex(pattern = patterns::DURATION))]
     pub validity: Text,
     /// Existing certificate authorities. nkd makes the others.

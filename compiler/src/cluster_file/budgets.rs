@@ -60,6 +60,7 @@ impl JsonSchema for Budgets {
                 "type": ["string", "null"],
                 "pattern": patterns::DURATION,
                 "default": default,
+                "examples": ["30m"],
             });
             (stage.name().to_owned(), value)
         };

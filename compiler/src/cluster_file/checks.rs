@@ -189,7 +189,7 @@ pub fn image(text: &Text, to: &mut Diagnostics) {
     }
 }
 
-/// `registry/path:tag`, `registry/path@sha256:DIGEST` or both together.
+/// `registry/path:tag`, `registry/path@sha256:DIGEST`, or both together, of which the digest takes precedence.
 pub fn image_or_digest(text: &Text, to: &mut Diagnostics) {
     let good = match text.value.split_once("@sha256:") {
         Some((name, digest)) => {
@@ -230,13 +230,25 @@ fn is_image_path(path: &str) -> bool {
     path.split('/').all(part)
 }
 
-/// An `http` or `https` URL whose host is an address or a DNS name.
+/// An `http` or `https` URL whose host is an address or a name. The URL stays as it is written.
 pub fn url(text: &Text, to: &mut Diagnostics) -> Option<HttpUrl> {
-    let url = HttpUrl::parse(&text.value).filter(|url| url.host_name().is_none_or(is_host));
-    if url.is_none() {
+    let Some(url) = HttpUrl::parse(&text.value) else {
         to.report(Code::Url, text.span, "this is not an http or https URL");
+        return None;
+    };
+    if let Some(host) = url.host_name().filter(|host| !is_url_host(host)) {
+        let message = format!("`{host}` in this URL is not a host name or IP address");
+        let help = "use letters, digits, `-` and `_`, with `.` between the parts of the name";
+        to.report_with_help(Code::Url, text.span, message, help);
+        return None;
     }
-    url
+    Some(url)
+}
+
+/// A host of a URL, which resolvers look up without case. Some local names have `_`.
+fn is_url_host(host: &str) -> bool {
+    // A letter, so that `_` may also begin or end a part.
+    is_host(&host.to_ascii_lowercase().replace('_', "x"))
 }
 
 /// A port, without a sign.
@@ -265,26 +277,30 @@ pub fn node_path(text: Text, to: &mut Diagnostics) -> Option<String> {
 /// A duration of at least a day, and at most what a certificate allows.
 pub fn duration(text: &Text, to: &mut Diagnostics) -> Option<Duration> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    let parsed = humantime::parse_duration(&text.value).ok();
-    let good = parsed.filter(|time| (DAY..=DAY * 36525).contains(time));
-    if good.is_none() {
-        let message = format!("`{}` is not a duration between 24h and 100y", text.value);
-        to.report(Code::Duration, text.span, message);
-    }
-    good
+    const LONGEST: Duration = Duration::from_secs(36525 * DAY.as_secs());
+    let problem = match humantime::parse_duration(&text.value) {
+        Ok(time) if time < DAY => "is too short; it must be at least 24h",
+        Ok(time) if time > LONGEST => "is too long; it must be at most 100y",
+        Ok(time) => return Some(time),
+        Err(_) => "is not a duration",
+    };
+    let message = format!("`{}` {problem}", text.value);
+    to.report(Code::Duration, text.span, message);
+    None
 }
 
 /// The budget of a stage in seconds, at most a day.
 pub fn budget(text: &Text, to: &mut Diagnostics) -> Option<u64> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    let parsed = humantime::parse_duration(&text.value).ok();
-    let good = parsed.filter(|time| *time <= DAY);
-    if good.is_none() {
-        let message = format!("`{}` is not a duration of at most 24h", text.value);
-        let help = "write a number and a unit, such as 90s, 30m or 2h";
-        to.report_with_help(Code::Duration, text.span, message, help);
-    }
-    good.map(|time| time.as_secs())
+    let problem = match humantime::parse_duration(&text.value) {
+        Ok(time) if time > DAY => "is too long; it must be at most 24h",
+        Ok(time) => return Some(time.as_secs()),
+        Err(_) => "is not a duration",
+    };
+    let message = format!("`{}` {problem}", text.value);
+    let help = "write a number and a unit, such as 90s, 30m or 2h";
+    to.report_with_help(Code::Duration, text.span, message, help);
+    None
 }
 
 /// `8472/udp` or `4240-4250/tcp`

@@ -78,7 +78,11 @@ fn inherit_role(node: &mut Node, pools: &[Pool], to: &mut Diagnostics) {
     let pool = pool_of(node, pools);
     if pool.is_none() {
         let message = format!("unknown pool `{}`", name.value);
-        let help = yaml::suggest(&name.value, names.iter().copied());
+        let help = if names.is_empty() {
+            "add the pool to `spec.pools`, or remove `pool`".to_owned()
+        } else {
+            yaml::suggest(&name.value, names.iter().copied())
+        };
         to.report_with_help(Code::UnknownPool, name.span, message, help);
     }
     let pools_role = pool.and_then(|pool| pools.get(pool)?.own.role.clone());

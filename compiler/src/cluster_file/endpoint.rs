@@ -36,7 +36,7 @@ pub fn endpoint(
             to.report(Code::VirtualAddress, text.span, message);
         }
         carried_by_nodes(spec, address, to);
-        checks::image(&kube_vip.image, to);
+        checks::image_or_digest(&kube_vip.image, to);
         let interface = checks::interface(kube_vip.interface.as_ref()?, to)?;
         Some(model::KubeVip {
             interface,

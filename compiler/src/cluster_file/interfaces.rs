@@ -161,7 +161,8 @@ fn interface(
         .filter_map(|written| route(written, &addresses, dhcp, to))
         .collect();
     let texts = file.dns.iter();
-    let dns = texts.filter_map(|text| checks::address(text, to)).collect();
+    let dns = texts.filter_map(|text| name_server(text, &addresses, to));
+    let dns = dns.collect();
     for domain in &file.search_domains {
         checks::dns_name(domain, "the search domain", to);
     }
@@ -198,6 +199,19 @@ fn with_prefix(text: &Text, to: &mut Diagnostics) -> Option<IpNet> {
         to.report(Code::Addressing, text.span, message);
     }
     good
+}
+
+/// The node does not use a name server of an IP version that the interface has no address of.
+fn name_server(text: &Text, addresses: &[IpNet], to: &mut Diagnostics) -> Option<IpAddr> {
+    let server = checks::address(text, to)?;
+    let is_reached = |address: &IpNet| address.addr().is_ipv4() == server.is_ipv4();
+    if !addresses.is_empty() && !addresses.iter().any(is_reached) {
+        let message =
+            format!("the interface has no address with the IP version of the name server {server}");
+        let help = "add an address of this IP version to the interface, or move the name server to another interface";
+        to.report_with_help(Code::Addressing, text.span, message, help);
+    }
+    Some(server)
 }
 
 fn gateway(text: &Text, addresses: &[IpNet], to: &mut Diagnostics) -> Option<IpAddr> {

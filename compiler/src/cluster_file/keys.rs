@@ -123,7 +123,8 @@ pub struct Kubernetes {
     /// The tokens with which nodes join.
     #[schemars(extend("default" = {}))]
     pub bootstrap_tokens: BootstrapTokens,
-    /// Files of kubeadm, kubelet and kube-proxy configuration, merged field by field into what nkd generates.
+    /// Files of kubeadm, kubelet and kube-proxy configuration, merged field by field into what nkd generates. With
+    /// Kubernetes 1.31 and later, kubeadm's documents may be `kubeadm.k8s.io/v1beta4` or v1beta3.
     #[serde(default)]
     pub kubeadm: Vec<Text>,
 }
@@ -162,9 +163,9 @@ pub struct KubeVip {
     #[schemars(required)]
     #[schemars(regex(pattern = patterns::INTERFACE))]
     pub interface: Option<Text>,
-    /// The image of kube-vip.
+    /// The image of kube-vip, with a tag or a digest.
     #[schemars(extend("default" = "ghcr.io/kube-vip/kube-vip:v0.8.9"))]
-    #[schemars(regex(pattern = patterns::IMAGE))]
+    #[schemars(regex(pattern = patterns::IMAGE_OR_DIGEST))]
     pub image: Text,
 }
 
@@ -185,7 +186,7 @@ pub struct BootstrapTokens {
     pub each: TokenOwner,
     /// How long nodes can join after the cluster's first boot, such as 7d; at least 1d.
     // Longer than kubeadm's 24h: machines are racked and powered on over days.
-    #[schemars(extend("default" = "7d"))]
+    #[schemars(extend("default" = "7d", "examples" = ["7d"]))]
     #[schemars(regex(pattern = patterns::DURATION))]
     pub ttl: Text,
 }
@@ -204,7 +205,7 @@ pub enum TokenOwner {
 #[derive(Default, Deserialize, JsonSchema)]
 pub struct Network {
     /// Manifests that the init node applies, in this order. Without a network add-on the nodes stay `NotReady`
-    /// until you apply one.
+    /// until you apply one, and nkd prints the warning NKD0181.
     #[serde(default)]
     pub manifests: Vec<Text>,
     /// The ports of the add-on, such as 8472/udp. If firewalld runs, the agent opens them.
@@ -217,7 +218,7 @@ pub struct Network {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// The receiver's http or https URL.
+    /// The receiver's http or https URL. Nodes use its host as you write it.
     #[schemars(required)]
     #[schemars(regex(pattern = patterns::URL))]
     pub url: Option<Text>,

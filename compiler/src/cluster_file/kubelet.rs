@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::patterns;
-use crate::kubeadm::names::OWNED_ARGS;
+use crate::kubeadm::formats::is_quantity;
+use crate::kubeadm::owned::OWNED_ARGS;
+use crate::kubeadm::rules::RESERVABLE;
 use nkd_document::yaml::Pairs;
 use nkd_document::{Code, Diagnostics, Spanned};
 
@@ -45,9 +47,6 @@ const HAVE_KEYS: [(&str, &str); 4] = [
     ("register-with-taints", "`taints`"),
     ("system-reserved", "`kubelet.systemReserved`"),
 ];
-
-/// The resources that kubelet can reserve (Kubernetes, "Reserve Compute Resources for System Daemons").
-const RESERVABLE: [&str; 4] = ["cpu", "memory", "ephemeral-storage", "pid"];
 
 /// Checks the settings.
 pub fn args(file: Kubelet, to: &mut Diagnostics) -> Vec<(String, String)> {
@@ -107,41 +106,5 @@ fn extra_arg(name: &Spanned<String>, to: &mut Diagnostics) {
     if name.value.starts_with('-') || name.value.is_empty() || !name.value.chars().all(is_word) {
         let message = format!("`{}` is not the name of a kubelet argument", name.value);
         to.report(Code::KubeletArg, name.span, message);
-    }
-}
-
-/// Whether a text is a quantity of Kubernetes that is not negative (apimachinery, `resource.Quantity`).
-fn is_quantity(text: &str) -> bool {
-    const SUFFIXES: [&str; 16] = [
-        "", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei",
-    ];
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
-    let (number, suffix) = text.split_at(end.unwrap_or(text.len()));
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let exponent = suffix.strip_prefix(['e', 'E']).is_some_and(|exponent| {
-        let unsigned = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-        !unsigned.is_empty() && digits(unsigned)
-    });
-    !whole.is_empty()
-        && digits(whole)
-        && digits(fraction)
-        && (SUFFIXES.contains(&suffix) || exponent)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_quantity;
-
-    #[test]
-    fn quantities_are_those_of_kubernetes() {
-        for good in ["0", "1", "500m", "1.5", "2Gi", "128Mi", "1e3", "1E-2", "1k"] {
-            assert!(is_quantity(good), "{good}");
-        }
-        for bad in [
-            "", "m", "-1", "1 Gi", "1gb", "1GB", "1..5", "1e", "two", "1.5.2",
-        ] {
-            assert!(!is_quantity(bad), "{bad}");
-        }
     }
 }

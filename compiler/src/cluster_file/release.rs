@@ -28,6 +28,9 @@ pub fn release(kubernetes: &Kubernetes, to: &mut Diagnostics) -> Option<Release>
     })
 }
 
+/// Patch releases above this number are probably a mistake. The last ones of 1.22, 1.23 and 1.24 have the number 17.
+const MOST_PATCHES: u32 = 20;
+
 fn supported_version(text: &Text, to: &mut Diagnostics) -> Option<Version> {
     let (oldest, newest) = (releases::oldest(), releases::newest());
     let parsed = match Version::parse(&text.value) {
@@ -52,6 +55,11 @@ fn supported_version(text: &Text, to: &mut Diagnostics) -> Option<Version> {
             version.minor
         );
         to.warn(Code::NewerKubernetes, text.span, message);
+    } else if version.patch > MOST_PATCHES {
+        let message = format!(
+            "Kubernetes {version} probably does not exist: no minor version has had more than 17 patch releases"
+        );
+        to.warn(Code::UnknownPatch, text.span, message);
     }
     Some(version)
 }

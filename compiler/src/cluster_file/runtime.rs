@@ -29,8 +29,8 @@ pub struct RuntimeKeys {
     /// cri-dockerd. From 1.26 on, isulad must be 2.1.5 or later.
     #[schemars(extend("default" = "containerd"))]
     pub name: Spanned<RuntimeName>,
-    /// The image of the sandbox container of each pod. By default the one that belongs to the Kubernetes
-    /// version.
+    /// The image of the sandbox container of each pod, with a tag or a digest. By default the one that belongs
+    /// to the Kubernetes version.
     pub sandbox_image: Option<Text>,
     /// Registries that need a mirror, a certificate authority or a password.
     #[serde(default)]
@@ -412,6 +412,11 @@ fn insecure_mirror(mirror: &model::Mirror, written: &Access, url: Span, to: &mut
 fn mirror_url(text: &Spanned<String>, to: &mut Diagnostics) -> Option<HttpUrl> {
     let directory = text.value.trim_end_matches('/').to_owned();
     let url = checks::url(&Spanned::new(directory, text.span), to)?;
+    if url.host().contains('_') {
+        let message = "the host of a mirror must not contain `_`, because image names cannot contain such a host";
+        to.report(Code::Registry, text.span, message);
+        return None;
+    }
     if !url.is_plain() || url.path().contains('@') {
         to.report(
             Code::Registry,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use ipnet::IpNet;
-use nkd_contract::Stage;
+use nkd_contract::{Runtime, Stage};
 
 use super::authorities;
 use super::budgets::Budgets;
@@ -17,11 +17,14 @@ use super::{
     addressing, airgap, checks, endpoint, etcd, host, networks, nodes, patches, release, runtime,
 };
 use crate::image_name;
-use crate::kubeadm::overlay;
+use crate::kubeadm::owned::Settings;
+use crate::kubeadm::{overlay, rules};
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::lines::Lines;
 use nkd_model::version::Version;
-use nkd_model::{Cluster, HttpUrl, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens};
+use nkd_model::{
+    Cluster, Endpoint, HttpUrl, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens,
+};
 
 /// Runs all checks, and returns the cluster if there are no errors.
 pub fn validate(
@@ -37,9 +40,8 @@ pub fn validate(
     let (endpoint, kube_vip) = endpoint::endpoint(&spec, span, to);
     plain_texts(&spec, to);
     nodes_together(&spec, span, to);
-    let kubernetes = spec.kubernetes;
-    let label = |name| checks::dns_label(name, "the cluster name", to);
-    let name = metadata.name.and_then(label);
+    let mut kubernetes = spec.kubernetes;
+    let name = cluster_name(metadata, to);
     let release = release::release(&kubernetes, to);
     let version = release.as_ref().map(|release| release.version);
     let members = nodes::members(&spec.nodes, &spec.pools);
@@ -47,16 +49,16 @@ pub fn validate(
     let nodes = nodes::nodes(spec.nodes, members, &level, &files, to);
     let (runtime, sandbox_image, registries) = runtime::runtime(spec.runtime, version, &files, to);
     let external = kubernetes.etcd.external.is_some();
-    let external_etcd = etcd::external(kubernetes.etcd.external, &files, to);
+    let external_etcd = etcd::external(kubernetes.etcd.external.take(), &files, to);
     let images_from = airgap::images(spec.airgap, &files, to);
     let report = spec.report.map(|report| self::report(report, &files, to));
     let (pki, own_keys) = pki(spec.pki, version, external, &files, to);
     let tokens = tokens(&kubernetes.bootstrap_tokens, to);
     let overlays = files.overlays(&kubernetes.kubeadm, to);
-    all_overlays(&overlays, &level.pools, &nodes, external, version, to);
-    let networking = kubernetes.networking;
-    let pods = networks.as_ref().map_or(&[][..], |(pods, _)| pods);
-    pods_fit_nodes(pods, &overlays, nodes.len(), &networking.pod_subnet, to);
+    let (named, at) = (name.as_deref(), endpoint.as_ref());
+    let settings = settings(version, &kubernetes, named, at, runtime);
+    all_overlays(&overlays, &level.pools, &nodes, external, settings, to);
+    pods_fit_nodes(networks.as_ref(), &overlays, nodes.len(), &kubernetes, to);
     let budgets = budgets(&spec.budgets, to);
     let manifests = files.manifests(&spec.network.manifests, to);
     let (pod_subnets, service_subnets) = networks.filter(|_| to.is_empty())?;
@@ -68,7 +70,7 @@ pub fn validate(
         kubernetes_images: release?.images,
         pod_subnets,
         service_subnets,
-        dns_domain: networking.dns_domain.value,
+        dns_domain: kubernetes.networking.dns_domain.value,
         cert_sans: host::without_spans(kubernetes.api_server.cert_sans),
         kube_vip,
         external_etcd,
@@ -89,6 +91,33 @@ pub fn validate(
         pools: nodes::into_pools(pool_names, level.pools),
         nodes: nodes.into_iter().collect::<Option<_>>()?,
         lines,
+        span,
+    })
+}
+
+fn cluster_name(metadata: keys::Metadata, to: &mut Diagnostics) -> Option<String> {
+    checks::dns_label(metadata.name?, "the cluster name", to)
+}
+
+/// What nkd sets in the documents of kubeadm, which overlays may only repeat.
+fn settings<'a>(
+    version: Option<Version>,
+    kubernetes: &'a keys::Kubernetes,
+    name: Option<&'a str>,
+    endpoint: Option<&'a Endpoint>,
+    runtime: Runtime,
+) -> Option<Settings<'a>> {
+    let networking = &kubernetes.networking;
+    let repository = kubernetes.image_repository.as_ref();
+    Some(Settings {
+        name,
+        version: version?,
+        endpoint,
+        image_repository: repository.map(|text| text.value.as_str()),
+        pod_subnet: &networking.pod_subnet.value,
+        service_subnet: &networking.service_subnet.value,
+        dns_domain: &networking.dns_domain.value,
+        runtime,
     })
 }
 
@@ -99,14 +128,16 @@ fn full_names(images: &[Text]) -> Vec<String> {
 
 /// Reports pod networks that kubeadm cannot divide among the nodes, unless the user divides them.
 fn pods_fit_nodes(
-    pods: &[IpNet],
+    networks: Option<&(Vec<IpNet>, Vec<IpNet>)>,
     overlays: &[Overlay],
     nodes: usize,
-    text: &Text,
+    kubernetes: &keys::Kubernetes,
     to: &mut Diagnostics,
 ) {
-    if !overlay::sets_node_mask(overlays) {
-        networks::pods_fit_nodes(pods, nodes, text, to);
+    if let Some((pods, _)) = networks
+        && !overlay::sets_node_mask(overlays)
+    {
+        networks::pods_fit_nodes(pods, nodes, &kubernetes.networking.pod_subnet, to);
     }
 }
 
@@ -116,22 +147,42 @@ fn all_overlays(
     pools: &[nodes::Checked],
     nodes: &[Option<Node>],
     external_etcd: bool,
-    version: Option<Version>,
+    settings: Option<Settings<'_>>,
     to: &mut Diagnostics,
 ) {
-    let Some(version) = version else {
+    let Some(settings) = settings else {
         return;
     };
+    let version = settings.version;
     own_overlays(pools, nodes, version, to);
+    kubelet_rules(cluster, pools, nodes, to);
+    rules::check_proxy(cluster, version, to);
     patches::check(nodes, pools, cluster, version, to);
     let of_pools = pools.iter().flat_map(|pool| &pool.overlays);
     let of_nodes = nodes.iter().flatten().flat_map(|node| &node.overlays);
     let all: Vec<_> = cluster.iter().chain(of_pools).chain(of_nodes).collect();
-    overlay::check(all.iter().copied(), version, to);
+    overlay::check(all.iter().copied(), &settings, to);
     if external_etcd {
         overlay::check_no_local_etcd(all.into_iter(), to);
     } else {
         overlay::check_local_etcd(all.into_iter(), to);
+    }
+}
+
+/// The rules about several fields of kubelet's configuration, as each node has them.
+fn kubelet_rules(
+    cluster: &[Overlay],
+    pools: &[nodes::Checked],
+    nodes: &[Option<Node>],
+    to: &mut Diagnostics,
+) {
+    let mut reported = Vec::new();
+    for node in nodes.iter().flatten() {
+        let pool = node.pool.and_then(|pool| pools.get(pool));
+        let of_pool = pool.into_iter().flat_map(|pool| &pool.overlays);
+        let overlays = cluster.iter().chain(of_pool).chain(&node.overlays);
+        let of_kubelet: Vec<_> = overlays.filter(|overlay| overlay.is_of_kubelet()).collect();
+        rules::check_kubelet(&of_kubelet, &mut reported, to);
     }
 }
 
@@ -169,7 +220,7 @@ fn plain_texts(spec: &keys::Spec, to: &mut Diagnostics) {
         checks::image_repository(repository, to);
     }
     if let Some(image) = &spec.runtime.sandbox_image {
-        checks::image(image, to);
+        checks::image_or_digest(image, to);
     }
     checks::dns_name(&kubernetes.networking.dns_domain, "the DNS domain", to);
     for san in &kubernetes.api_server.cert_sans {
@@ -204,9 +255,11 @@ fn pki(
 
 fn budgets(budgets: &Budgets, to: &mut Diagnostics) -> Option<BTreeMap<Stage, u64>> {
     let written = budgets.by_stage();
-    written
+    // All are checked before one that is wrong makes the result `None`.
+    let checked: Vec<_> = written
         .map(|(stage, text)| Some((stage, checks::budget(text, to)?)))
-        .collect()
+        .collect();
+    checked.into_iter().collect()
 }
 
 fn unique<'a>(texts: impl Iterator<Item = &'a Text>, code: Code, what: &str, to: &mut Diagnostics) {

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 
 use super::configured::{self, Configured};
 use crate::kubeadm;
@@ -29,14 +28,7 @@ impl Closure {
             .init_node()
             .context("the cluster has no control plane")?;
         let documents = kubeadm::init_draft(cluster, init)?;
-        let configuration = documents
-            .iter()
-            .find(|document| document["kind"] == "ClusterConfiguration");
-        let configured = Configured::of(
-            configuration.unwrap_or(&Value::Null),
-            cluster.version,
-            &cluster.kubernetes_images,
-        );
+        let configured = Configured::of(&documents, cluster.version, &cluster.kubernetes_images);
         let manifests = cluster.manifests.iter();
         let of_manifests: BTreeSet<_> = manifests.flat_map(|manifest| &manifest.images).collect();
         let everywhere: Vec<_> = [&cluster.sandbox_image]

@@ -36,6 +36,8 @@ pub struct Configured {
     dns: Override,
     etcd: Override,
     external_etcd: bool,
+    has_proxy: bool,
+    has_dns: bool,
 }
 
 /// What kubeadm's configuration has for one image.
@@ -60,8 +62,21 @@ fn text(value: &Value) -> Option<String> {
 }
 
 impl Configured {
-    /// Reads a `ClusterConfiguration`.
-    pub fn of(configuration: &Value, version: Version, images: &KubernetesImages) -> Self {
+    /// Reads the documents of the init node.
+    pub fn of(documents: &[Value], version: Version, images: &KubernetesImages) -> Self {
+        let document = |kind: &str| {
+            let mut documents = documents.iter();
+            documents
+                .find(|document| document["kind"] == kind)
+                .unwrap_or(&Value::Null)
+        };
+        let configuration = document("ClusterConfiguration");
+        let skipped = document("InitConfiguration")["skipPhases"].as_array();
+        let has_addon = |field: &str, phase: &str| {
+            let mut skipped = skipped.into_iter().flatten();
+            configuration[field]["disabled"] != true
+                && !skipped.any(|skipped| skipped == "addon" || skipped == phase)
+        };
         let repository = text(&configuration["imageRepository"]);
         Self {
             version,
@@ -70,6 +85,8 @@ impl Configured {
             dns: Override::of(&configuration["dns"]),
             etcd: Override::of(&configuration["etcd"]["local"]),
             external_etcd: configuration["etcd"]["external"].is_object(),
+            has_proxy: has_addon("proxy", "addon/kube-proxy"),
+            has_dns: has_addon("dns", "addon/coredns"),
         }
     }
 
@@ -113,11 +130,13 @@ impl Configured {
 
     /// What a node that joins as a worker runs, by full names.
     pub fn worker(&self) -> Vec<String> {
-        let mut images = vec![
-            self.component("kube-proxy"),
-            pause(&self.images, &self.repository),
-            self.coredns(),
-        ];
+        let mut images = vec![pause(&self.images, &self.repository)];
+        if self.has_proxy {
+            images.insert(0, self.component("kube-proxy"));
+        }
+        if self.has_dns {
+            images.push(self.coredns());
+        }
         images.extend_from_slice(&self.images.further);
         images
     }
@@ -146,7 +165,9 @@ mod tests {
 
     fn configured(configuration: &Value, minor: u32) -> Configured {
         let version = Version { minor, patch: 2 };
-        Configured::of(configuration, version, &releases::images(version))
+        let mut cluster = configuration.clone();
+        cluster["kind"] = json!("ClusterConfiguration");
+        Configured::of(&[cluster], version, &releases::images(version))
     }
 
     #[test]
@@ -160,6 +181,33 @@ mod tests {
                 "docker.io/other/dns/coredns:v1.11.3",
             ]
         );
+    }
+
+    #[test]
+    fn an_addon_that_kubeadm_does_not_install_has_no_image() {
+        let version = Version {
+            minor: 31,
+            patch: 2,
+        };
+        let worker = |init: Value, cluster: Value| {
+            let documents = [init, cluster];
+            Configured::of(&documents, version, &releases::images(version)).worker()
+        };
+        let skip = |phases: Value| json!({"kind": "InitConfiguration", "skipPhases": phases});
+        let pause = "registry.k8s.io/pause:3.10";
+        let dns = "registry.k8s.io/coredns/coredns:v1.11.3";
+        let cluster = json!({"kind": "ClusterConfiguration"});
+        assert_eq!(worker(skip(json!(["addon"])), cluster.clone()), [pause]);
+        assert_eq!(
+            worker(skip(json!(["addon/kube-proxy"])), cluster),
+            [pause, dns]
+        );
+        let disabled = json!({
+            "kind": "ClusterConfiguration",
+            "proxy": {"disabled": true},
+            "dns": {"disabled": true},
+        });
+        assert_eq!(worker(skip(json!([])), disabled), [pause]);
     }
 
     #[test]

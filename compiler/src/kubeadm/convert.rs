@@ -1,7 +1,7 @@
-//! From the newest API version down to an older one.
+//! From the newest API version down to an older one, and from v1beta3 up to v1beta4.
 
 use anyhow::{Result, bail};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use nkd_model::version::KubeadmApi;
 
@@ -64,6 +64,26 @@ pub fn down(documents: &mut [Value], api: KubeadmApi) -> Result<()> {
     Ok(())
 }
 
+/// Converts an overlay document to the version of kubeadm's API that nodes read. v1beta3 and v1beta4 differ in the form
+/// of arguments; fields that v1beta4 does not have were refused.
+pub fn up(document: &mut Value, api: KubeadmApi) {
+    let is_older = document["apiVersion"] == KubeadmApi::V1Beta3.api_version();
+    if !is_older || api != KubeadmApi::V1Beta4 {
+        return;
+    }
+    document["apiVersion"] = api.api_version().into();
+    for pointer in ARGS {
+        if let Some(args) = document.pointer_mut(pointer)
+            && let Some(map) = args.as_object()
+        {
+            let args_of_map = map
+                .iter()
+                .map(|(name, value)| json!({"name": name, "value": value}));
+            *args = args_of_map.collect();
+        }
+    }
+}
+
 fn args_to_map(list: &Value) -> Result<Value> {
     let mut map = Map::new();
     for arg in list.as_array().into_iter().flatten() {
@@ -103,7 +123,7 @@ fn move_timeouts(document: &mut Value) -> Result<Option<Value>> {
 mod tests {
     use serde_json::json;
 
-    use super::down;
+    use super::{down, up};
     use nkd_model::version::KubeadmApi;
 
     #[test]
@@ -132,6 +152,24 @@ mod tests {
                     "apiServer": {"timeoutForControlPlane": "9m"},
                 }),
             ]
+        );
+    }
+
+    #[test]
+    fn an_overlay_of_v1beta3_becomes_one_of_v1beta4() {
+        let mut document = json!({
+            "apiVersion": "kubeadm.k8s.io/v1beta3",
+            "kind": "ClusterConfiguration",
+            "apiServer": {"extraArgs": {"v": "4"}},
+        });
+        up(&mut document, KubeadmApi::V1Beta4);
+        assert_eq!(
+            document,
+            json!({
+                "apiVersion": "kubeadm.k8s.io/v1beta4",
+                "kind": "ClusterConfiguration",
+                "apiServer": {"extraArgs": [{"name": "v", "value": "4"}]},
+            })
         );
     }
 

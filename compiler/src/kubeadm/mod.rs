@@ -1,12 +1,19 @@
 //! kubeadm's documents: nkd's own templates in their newest form, converted down to what the
 //! cluster's Kubernetes takes, with the user's overlay documents on top.
 
+mod args;
 mod convert;
+pub mod files;
+pub mod formats;
 mod image_gc;
-pub mod names;
+mod names;
 pub mod overlay;
+pub mod owned;
+mod patches;
+pub mod rules;
 mod schema;
 mod unknown;
+mod volumes;
 
 use std::sync::LazyLock;
 
@@ -14,6 +21,8 @@ use anyhow::{Result, anyhow, bail};
 use ipnet::IpNet;
 use nkd_contract::{Runtime, paths};
 use serde_json::{Value, json};
+
+pub use patches::{KUBELET_PATCH, PATCHES, STATIC_PODS, patches_static_pods};
 
 use crate::config::kept;
 use crate::fragments;
@@ -25,20 +34,6 @@ use nkd_model::{Cluster, Node, NodeRole, Taint};
 /// Where kubelet and the controller manager look for flexvolume plugins; their default is under
 /// /usr.
 const VOLUME_PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
-
-/// The static pods that kubeadm makes on every control plane, as patches name them. etcd's comes on top where
-/// kubeadm runs it.
-pub const STATIC_PODS: [&str; 3] = [
-    "kube-apiserver",
-    "kube-controller-manager",
-    "kube-scheduler",
-];
-
-/// Where kubeadm takes patches from, if nkd has any for it.
-pub const PATCHES: &str = "/etc/nkd/patches";
-
-/// The patch of kubelet's configuration, as kubeadm names its targets and kinds of patches.
-pub const KUBELET_PATCH: &str = "kubeletconfiguration+merge.yaml";
 
 /// The documents for the init node, with all tokens there are.
 pub fn init(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Vec<Value>> {
@@ -154,7 +149,10 @@ fn template(template: &Template, cluster: &Cluster, node: &Node) -> Result<Vec<V
     let values = [
         ("address", &*node.address.to_string()),
         ("addresses", &node.node_ip()),
-        ("cgroupDriver", runtime::cgroup_driver(cluster)),
+        (
+            "cgroupDriver",
+            runtime::cgroup_driver(cluster.runtime, cluster.version),
+        ),
         ("cluster", &cluster.name),
         ("criSocket", &cri_socket),
         ("discovery", paths::DISCOVERY),
@@ -188,8 +186,9 @@ fn joined(networks: &[IpNet]) -> String {
 }
 
 fn finish(mut documents: Vec<Value>, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
-    convert::down(&mut documents, cluster.version.kubeadm_api())?;
-    overlay::apply(&mut documents, cluster.overlays_of(node));
+    let api = cluster.version.kubeadm_api();
+    convert::down(&mut documents, api)?;
+    overlay::apply(&mut documents, cluster.overlays_of(node), api);
     for document in &mut documents {
         ignore_preflight(document, &ignored_checks(cluster, node));
     }
@@ -256,11 +255,6 @@ fn take_patches(document: &mut Value, cluster: &Cluster, node: &Node) {
     if patches_static_pods(node) || cluster.kubelet_overlays_of(node).next().is_some() {
         document["patches"] = json!({"directory": PATCHES});
     }
-}
-
-/// Whether kubeadm is to patch the static pods it makes on a node.
-pub fn patches_static_pods(node: &Node) -> bool {
-    node.role == NodeRole::ControlPlane && node.os.container_separation.is_some()
 }
 
 /// The patch of a node's copy of the kubelet configuration that all nodes share (RFC 7396). A key without a

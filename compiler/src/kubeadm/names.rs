@@ -1,20 +1,23 @@
-//! Names in kubeadm's documents that are more than text: phases, preflight checks and arguments of
-//! kubelet.
+//! Names in kubeadm's documents that are more than text: phases, preflight checks, arguments and feature gates.
 
+use super::args::{self, Arg};
 use super::unknown;
 use crate::releases;
 use nkd_document::yaml::{self, Node, Value};
-use nkd_document::{Code, Diagnostics, Span};
+use nkd_document::{Code, Diagnostics};
 use nkd_model::version::Version;
 
 /// Phases without which there is no node.
-const NEEDED_PHASES: [&str; 11] = [
+const NEEDED_PHASES: [&str; 13] = [
     "certs",
     "kubeconfig",
     "etcd",
     "control-plane",
     "kubelet-start",
     "upload-config",
+    // A joining node reads both.
+    "upload-config/kubeadm",
+    "upload-config/kubelet",
     "bootstrap-token",
     "mark-control-plane",
     "control-plane-prepare",
@@ -26,35 +29,30 @@ const NEEDED_PHASES: [&str; 11] = [
 /// join.
 const ETCD_PHASES: [&str; 2] = ["etcd/local", "control-plane-join/etcd"];
 
-/// Arguments of the control plane that nkd sets from the cluster file, and the one for the directory of etcd's data.
-/// With what to use instead.
-const OWNED_COMPONENT_ARGS: [(&str, &str, &str); 9] = [
-    ("apiServer", "advertise-address", "the node's `address`"),
-    (
-        "apiServer",
-        "etcd-servers",
-        "`spec.kubernetes.etcd.external`",
-    ),
-    // The probes that kubeadm gives it are sent by kubelet without credentials.
-    ("apiServer", "anonymous-auth", ""),
-    ("apiServer", "secure-port", "`spec.kubernetes.endpoint`"),
-    (
-        "apiServer",
-        "service-cluster-ip-range",
-        "`spec.kubernetes.networking.serviceSubnet`",
-    ),
-    ("controllerManager", "allocate-node-cidrs", ""),
-    (
-        "controllerManager",
-        "cluster-cidr",
-        "`spec.kubernetes.networking.podSubnet`",
-    ),
-    (
-        "controllerManager",
-        "service-cluster-ip-range",
-        "`spec.kubernetes.networking.serviceSubnet`",
-    ),
-    ("etcd.local", "data-dir", ""),
+/// Phases that make files without which there is no node. A hook or a config of the user can make them instead.
+const FILE_PHASES: [&str; 14] = [
+    "certs/apiserver",
+    "certs/apiserver-kubelet-client",
+    "certs/front-proxy-client",
+    "kubeconfig/admin",
+    "kubeconfig/super-admin",
+    "kubeconfig/kubelet",
+    "kubeconfig/controller-manager",
+    "kubeconfig/scheduler",
+    "control-plane/apiserver",
+    "control-plane/controller-manager",
+    "control-plane/scheduler",
+    "control-plane-prepare/certs",
+    "control-plane-prepare/kubeconfig",
+    "control-plane-prepare/control-plane",
+];
+
+/// The same for the cluster's own etcd.
+const ETCD_FILE_PHASES: [&str; 4] = [
+    "certs/etcd-server",
+    "certs/etcd-peer",
+    "certs/etcd-healthcheck-client",
+    "certs/apiserver-etcd-client",
 ];
 
 /// Where the components have arguments.
@@ -66,34 +64,15 @@ const ARGS: [&[&str]; 5] = [
     &["nodeRegistration"],
 ];
 
-/// Arguments of kubelet that hold nodes and cluster together, and what to use instead.
-pub const OWNED_ARGS: [(&str, &str); 13] = [
-    ("bootstrap-kubeconfig", ""),
-    // Where the agent finds kubelet's credentials.
-    ("cert-dir", ""),
-    ("cgroup-driver", ""),
-    (
-        "config",
-        "a KubeletConfiguration in `spec.kubernetes.kubeadm`",
-    ),
-    ("container-runtime", "`spec.runtime`"),
-    ("container-runtime-endpoint", "`spec.runtime`"),
-    ("hostname-override", "the node's `name`"),
-    ("kubeconfig", ""),
-    ("node-ip", "the node's `address`"),
-    ("node-labels", "the node's `labels`"),
-    ("pod-infra-container-image", "`spec.runtime.sandboxImage`"),
-    ("rotate-certificates", ""),
-    ("volume-plugin-dir", ""),
-];
-
-/// Reports the names that kubeadm does not have, and the arguments that nkd sets.
+/// Reports the names that kubeadm does not have, and arguments without a name or value.
 pub(super) fn check(kind: &str, document: &Node, version: Version, to: &mut Diagnostics) {
     check_phases(kind, document, version, to);
     check_component_args(document, to);
+    if kind == "ClusterConfiguration" {
+        check_gates(document, version, to);
+    }
     if let Some(registration) = document.get("nodeRegistration") {
         check_preflight_checks(registration, version, to);
-        check_kubelet_args(registration, to);
     }
 }
 
@@ -112,9 +91,67 @@ fn check_phases(kind: &str, document: &Node, version: Version, to: &mut Diagnost
         } else if NEEDED_PHASES.contains(&text) {
             let message =
                 format!("the kubeadm phase `{text}` cannot be skipped: the node would not work");
-            let help = "skip a sub-phase instead; of the whole phases, only addon, preflight and upload-certs can be skipped";
+            let skippable = phases.iter().map(String::as_str);
+            let skippable = skippable.filter(|phase| !NEEDED_PHASES.contains(phase));
+            let skippable: Vec<_> = skippable.collect();
+            let help = format!(
+                "remove it; of the whole phases, only {} can be skipped",
+                skippable.join(", ")
+            );
             to.report_with_help(Code::OverlayPhase, phase.span, message, help);
+        } else if FILE_PHASES.contains(&text) {
+            warn_of_files(phase, text, to);
         }
+    }
+}
+
+fn warn_of_files(phase: &Node, text: &str, to: &mut Diagnostics) {
+    let message = format!(
+        "without the kubeadm phase `{text}`, the node only works if a hook or your own config makes the files of this \
+         phase"
+    );
+    to.warn(Code::OverlaySkipped, phase.span, message);
+}
+
+/// Reports feature gates that kubeadm of this version does not have, because kubeadm refuses them.
+fn check_gates(document: &Node, version: Version, to: &mut Diagnostics) {
+    let gates = &releases::names().feature_gates;
+    let is_in = |gate: &releases::Gate| (gate.since..=gate.until).contains(&version.minor);
+    let Some(Value::Map(entries)) = document.get("featureGates").map(|gates| &gates.value) else {
+        return;
+    };
+    for entry in entries {
+        let name = entry.key.as_str();
+        let message = match gates.get(name) {
+            Some(gate) if is_in(gate) => continue,
+            Some(gate) if version.minor < gate.since => format!(
+                "kubeadm has the feature gate `{name}` only from Kubernetes 1.{} on",
+                gate.since
+            ),
+            Some(gate) => format!(
+                "kubeadm has the feature gate `{name}` only up to Kubernetes 1.{}",
+                gate.until
+            ),
+            None => format!("kubeadm has no feature gate `{name}`"),
+        };
+        let known = gates.iter().filter(|(_, gate)| is_in(gate));
+        let known = known.map(|(name, _)| name.as_str());
+        let help = match gates.get(name) {
+            Some(_) => "remove it".to_owned(),
+            None => format!(
+                "{} (gates of Kubernetes' components belong into the argument `feature-gates`, those of kubelet into \
+                 a KubeletConfiguration)",
+                yaml::suggest(name, known)
+            ),
+        };
+        unknown::report(
+            version,
+            Code::OverlayGate,
+            entry.key_span,
+            &message,
+            &help,
+            to,
+        );
     }
 }
 
@@ -128,18 +165,41 @@ fn check_component_args(document: &Node, to: &mut Diagnostics) {
         });
         if let Some(args) = args {
             whole_args(args, to);
-        }
-    }
-    for (component, name, instead) in OWNED_COMPONENT_ARGS {
-        let mut path = component.split('.').chain(["extraArgs"]);
-        let args = path.try_fold(document, |node, key| node.get(key));
-        let named = args.map(arg_names).into_iter().flatten();
-        for (_, span) in named.filter(|(arg, _)| *arg == name) {
-            let what = format!("the argument `{name}` of {component}");
-            owned(&what, instead, span, to);
+            for arg in args::all(args) {
+                check_arg(&arg, to);
+            }
         }
     }
 }
+
+/// Reports a name with its dashes, and feature gates in a format that no component reads.
+fn check_arg(arg: &Arg<'_>, to: &mut Diagnostics) {
+    let Arg { name, span, .. } = *arg;
+    if name.starts_with('-') || name.contains(['=', ' ']) {
+        let message = format!("`{name}` is not the name of an argument");
+        let help = "write the name without dashes and without a value, such as `v`";
+        to.report_with_help(Code::OverlayValue, span, message, help);
+    }
+    let is_gate = |text: &str| {
+        let parts = text.split_once('=');
+        parts.is_some_and(|(gate, value)| {
+            !gate.trim().is_empty() && BOOLEANS.contains(&value.trim())
+        })
+    };
+    if name == "feature-gates"
+        && let (Some(node), Some(text)) = (arg.value, arg.text())
+        && !text.split(',').filter(|gate| !gate.is_empty()).all(is_gate)
+    {
+        let message = "`feature-gates` must be a list of NAME=true or NAME=false";
+        let help = "separate the gates by commas, such as `A=true,B=false`";
+        to.report_with_help(Code::OverlayGate, node.span, message, help);
+    }
+}
+
+/// The booleans in arguments (Go, `strconv.ParseBool`).
+const BOOLEANS: [&str; 12] = [
+    "1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False",
+];
 
 fn check_preflight_checks(registration: &Node, version: Version, to: &mut Diagnostics) {
     let names = releases::names();
@@ -159,18 +219,7 @@ fn check_preflight_checks(registration: &Node, version: Version, to: &mut Diagno
     }
 }
 
-fn check_kubelet_args(registration: &Node, to: &mut Diagnostics) {
-    let Some(args) = registration.get("kubeletExtraArgs") else {
-        return;
-    };
-    for (name, span) in arg_names(args) {
-        if let Some((_, instead)) = OWNED_ARGS.iter().find(|(owned, _)| *owned == name) {
-            owned(&format!("kubelet's argument `{name}`"), instead, span, to);
-        }
-    }
-}
-
-/// Reports skipped phases without which kubeadm runs no etcd; for clusters without an external etcd.
+/// Reports skipped phases without which there is no etcd; for clusters without an external etcd.
 pub(super) fn check_etcd_phases(document: &Node, to: &mut Diagnostics) {
     for (phase, text) in texts(document.get("skipPhases")) {
         if ETCD_PHASES.contains(&text) {
@@ -179,6 +228,8 @@ pub(super) fn check_etcd_phases(document: &Node, to: &mut Diagnostics) {
             );
             let help = "remove it; to use an existing etcd, set `spec.kubernetes.etcd.external`";
             to.report_with_help(Code::OverlayPhase, phase.span, message, help);
+        } else if ETCD_FILE_PHASES.contains(&text) {
+            warn_of_files(phase, text, to);
         }
     }
 }
@@ -206,42 +257,17 @@ fn whole_args(args: &Node, to: &mut Diagnostics) {
     }
 }
 
-/// Names in both of the forms arguments have.
-fn arg_names(args: &Node) -> Vec<(&str, Span)> {
-    match &args.value {
-        Value::Map(entries) => entries
-            .iter()
-            .map(|entry| (entry.key.as_str(), entry.key_span))
-            .collect(),
-        Value::List(items) => items
-            .iter()
-            .filter_map(|item| item.get("name"))
-            .filter_map(|name| Some((name.as_text()?, name.span)))
-            .collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn owned(what: &str, instead: &str, span: Span, to: &mut Diagnostics) {
-    let message = format!("nkd sets {what}");
-    if instead.is_empty() {
-        to.report(Code::OverlayOwned, span, message);
-    } else {
-        let help = format!("remove it and use {instead} in the cluster file");
-        to.report_with_help(Code::OverlayOwned, span, message, help);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{ETCD_PHASES, NEEDED_PHASES};
+    use super::{ETCD_FILE_PHASES, ETCD_PHASES, FILE_PHASES, NEEDED_PHASES};
     use crate::releases;
 
     #[test]
     fn every_phase_that_must_run_exists() {
         let names = releases::names();
         let phases: Vec<_> = names.init_phases.iter().chain(&names.join_phases).collect();
-        for phase in NEEDED_PHASES.iter().chain(&ETCD_PHASES) {
+        let needed = NEEDED_PHASES.iter().chain(&ETCD_PHASES);
+        for phase in needed.chain(&FILE_PHASES).chain(&ETCD_FILE_PHASES) {
             let first = phase.split('/').next().unwrap();
             assert!(phases.iter().any(|known| *known == first), "{phase}");
         }

@@ -3,16 +3,13 @@
 
 use serde_json::Value;
 
-use super::{names, schema};
+use super::owned::{self, ETCD_DATA, Settings};
+use super::{convert, names, schema, volumes};
 use crate::releases;
 use nkd_document::yaml::Node;
 use nkd_document::{Code, Diagnostics};
 use nkd_model::Overlay;
-use nkd_model::version::Version;
-
-/// Where kubeadm's etcd has its data by default, in kubeadm's `v1beta4.DefaultEtcdDataDir`. The agent
-/// expects them there.
-pub const ETCD_DATA: &str = "/var/lib/etcd";
+use nkd_model::version::{KubeadmApi, Version};
 
 /// Kinds that may be in an overlay, by API group.
 const KUBEADM_KINDS: [&str; 3] = [
@@ -23,89 +20,14 @@ const KUBEADM_KINDS: [&str; 3] = [
 const KUBELET: (&str, &str) = ("kubelet.config.k8s.io/v1beta1", "KubeletConfiguration");
 const KUBE_PROXY: (&str, &str) = ("kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration");
 
-/// Fields that nkd fills: changing them would break what it proves. With what to use instead.
-const OWNED: [(&str, &str); 26] = [
-    ("InitConfiguration.bootstrapTokens", ""),
-    ("InitConfiguration.certificateKey", ""),
-    (
-        "InitConfiguration.localAPIEndpoint",
-        "the node's `address` and `spec.kubernetes.endpoint`",
-    ),
-    (
-        "InitConfiguration.nodeRegistration.name",
-        "the node's `name`",
-    ),
-    (
-        "InitConfiguration.nodeRegistration.criSocket",
-        "`spec.runtime`",
-    ),
-    ("ClusterConfiguration.certificatesDir", ""),
-    ("ClusterConfiguration.clusterName", "`metadata.name`"),
-    (
-        "ClusterConfiguration.etcd.external",
-        "`spec.kubernetes.etcd.external`",
-    ),
-    (
-        "ClusterConfiguration.controlPlaneEndpoint",
-        "`spec.kubernetes.endpoint`",
-    ),
-    (
-        "ClusterConfiguration.imageRepository",
-        "`spec.kubernetes.imageRepository`",
-    ),
-    (
-        "ClusterConfiguration.kubernetesVersion",
-        "`spec.kubernetes.version`",
-    ),
-    (
-        "ClusterConfiguration.networking",
-        "`spec.kubernetes.networking`",
-    ),
-    (
-        "ClusterConfiguration.apiServer.certSANs",
-        "`spec.kubernetes.apiServer.certSANs`",
-    ),
-    ("InitConfiguration.dryRun", ""),
-    ("JoinConfiguration.caCertPath", ""),
-    (
-        "JoinConfiguration.controlPlane",
-        "the node's `role` and `address`",
-    ),
-    ("JoinConfiguration.dryRun", ""),
-    ("KubeletConfiguration.cgroupDriver", "`spec.runtime`"),
-    (
-        "KubeletConfiguration.clusterDomain",
-        "`spec.kubernetes.networking.dnsDomain`",
-    ),
-    ("KubeletConfiguration.rotateCertificates", ""),
-    ("KubeletConfiguration.staticPodPath", ""),
-    (
-        "KubeProxyConfiguration.clusterCIDR",
-        "`spec.kubernetes.networking.podSubnet`",
-    ),
-    (
-        "KubeletConfiguration.containerRuntimeEndpoint",
-        "`spec.runtime`",
-    ),
-    ("JoinConfiguration.discovery", ""),
-    (
-        "JoinConfiguration.nodeRegistration.name",
-        "the node's `name`",
-    ),
-    (
-        "JoinConfiguration.nodeRegistration.criSocket",
-        "`spec.runtime`",
-    ),
-];
-
 /// Reports everything in the overlay documents that this version's kubeadm would not accept.
 pub fn check<'a>(
     overlays: impl Iterator<Item = &'a Overlay>,
-    version: Version,
+    settings: &Settings<'_>,
     to: &mut Diagnostics,
 ) {
     for overlay in overlays {
-        check_document(&overlay.document, version, to);
+        check_document(&overlay.document, settings, to);
     }
 }
 
@@ -183,15 +105,16 @@ pub fn check_local_etcd<'a>(overlays: impl Iterator<Item = &'a Overlay>, to: &mu
     }
 }
 
-/// Whether the user divides the pods' network otherwise than kubeadm does by itself.
+/// Whether the user divides the pods' network otherwise than kubeadm does by itself, or leaves it to the network add-on.
 pub fn sets_node_mask(overlays: &[Overlay]) -> bool {
     overlays.iter().any(|overlay| {
         let args = overlay.document.to_json()["controllerManager"]["extraArgs"].to_string();
-        args.contains("\"node-cidr-mask-size")
+        args.contains("\"node-cidr-mask-size") || args.contains("\"allocate-node-cidrs\"")
     })
 }
 
-fn check_document(document: &Node, version: Version, to: &mut Diagnostics) {
+fn check_document(document: &Node, settings: &Settings<'_>, to: &mut Diagnostics) {
+    let version = settings.version;
     let text = |key: &str| document.get(key).and_then(Node::as_text);
     let (Some(api_version), Some(kind)) = (text("apiVersion"), text("kind")) else {
         let message = "this document has no `apiVersion` and `kind`";
@@ -199,7 +122,11 @@ fn check_document(document: &Node, version: Version, to: &mut Diagnostics) {
         return;
     };
     let kubeadm = version.kubeadm_api().api_version();
-    let known = (api_version == kubeadm && KUBEADM_KINDS.contains(&kind))
+    let api = version
+        .kubeadm_api()
+        .overlays()
+        .find(|api| api.api_version() == api_version);
+    let known = (api.is_some() && KUBEADM_KINDS.contains(&kind))
         || [KUBELET, KUBE_PROXY].contains(&(api_version, kind));
     if !known {
         let reader = if releases::is_newer(version) {
@@ -220,34 +147,41 @@ fn check_document(document: &Node, version: Version, to: &mut Diagnostics) {
         to.report_with_help(Code::OverlayKind, at, message, help);
         return;
     }
-    schema::check(kind, document, version, to);
+    schema::check(kind, document, version, api, to);
     names::check(kind, document, version, to);
-    for (path, instead) in OWNED {
-        let mut names = path.split('.');
-        if names.next() != Some(kind) {
-            continue;
-        }
-        if let Some(node) = names.try_fold(document, |node, name| node.get(name)) {
-            let field = path.split_once('.').map_or(path, |(_, field)| field);
-            let message = format!("nkd sets `{field}`");
-            if instead.is_empty() {
-                to.report(Code::OverlayOwned, node.span, message);
-            } else {
-                let help = format!("remove it and use {instead} in the cluster file");
-                to.report_with_help(Code::OverlayOwned, node.span, message, help);
-            }
-        }
+    volumes::check(document, to);
+    check_patches(document, to);
+    owned::check(kind, document, settings, to);
+}
+
+/// Reports a directory of patches that kubeadm would look for in its own working directory.
+fn check_patches(document: &Node, to: &mut Diagnostics) {
+    let directory = document
+        .get("patches")
+        .and_then(|patches| patches.get("directory"));
+    let is_relative = |directory: &&Node| {
+        let path = directory.as_text();
+        path.is_some_and(|path| !path.is_empty() && !path.starts_with('/'))
+    };
+    if let Some(directory) = directory.filter(is_relative) {
+        let message = "`patches.directory` is not an absolute path";
+        let help = "write the path of a directory on the node, which begins with `/`";
+        to.report_with_help(Code::OverlayValue, directory.span, message, help);
     }
 }
 
 /// Merges the overlay documents onto those of one node. One that has no counterpart is added
 /// where `kubeadm` would read it: all but `JoinConfiguration` on the init node.
-pub fn apply<'a>(documents: &mut Vec<Value>, overlays: impl Iterator<Item = &'a Overlay>) {
+pub fn apply<'a>(
+    documents: &mut Vec<Value>,
+    overlays: impl Iterator<Item = &'a Overlay>,
+    api: KubeadmApi,
+) {
     let joins = documents
         .iter()
         .any(|document| document["kind"] == "JoinConfiguration");
     for overlay in overlays {
-        let document = overlay.document.to_json();
+        let document = converted(overlay, api);
         if (document["kind"] == "JoinConfiguration") != joins {
             continue;
         }
@@ -259,6 +193,13 @@ pub fn apply<'a>(documents: &mut Vec<Value>, overlays: impl Iterator<Item = &'a 
             None => documents.push(document),
         }
     }
+}
+
+/// An overlay document in the version of kubeadm's API that the nodes read.
+fn converted(overlay: &Overlay, api: KubeadmApi) -> Value {
+    let mut document = overlay.to_json();
+    convert::up(&mut document, api);
+    document
 }
 
 /// Several overlays of one kind as one document. Without any of them there is none.
@@ -296,25 +237,4 @@ fn are_args(list: &[Value]) -> bool {
         })
     };
     list.iter().all(is_arg)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::OWNED;
-    use crate::releases::{self, Type};
-
-    #[test]
-    fn every_field_that_nkd_sets_exists() {
-        for (path, _) in OWNED {
-            let mut names = path.split('.');
-            let mut fields = names.next().and_then(releases::fields);
-            for name in names {
-                let field = fields.and_then(|fields| fields.get(name));
-                fields = match &field.unwrap_or_else(|| panic!("{path}")).kind {
-                    Type::Object(kind) => releases::fields(kind),
-                    _ => None,
-                };
-            }
-        }
-    }
 }

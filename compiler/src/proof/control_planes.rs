@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::nodes::{DecodedCluster, DecodedNode};
 use crate::images::Configured;
-use crate::kubeadm::overlay;
+use crate::kubeadm::owned;
 use nkd_model::version::Version;
 
 fn pki(node: &DecodedNode) -> BTreeMap<&str, &str> {
@@ -76,7 +76,7 @@ pub(super) fn etcd_as_planned(cluster: &DecodedCluster, node: &DecodedNode) -> R
     let etcd = &configuration["etcd"];
     let data = etcd["local"]["dataDir"].as_str().unwrap_or_default();
     ensure!(
-        ["", overlay::ETCD_DATA].contains(&data),
+        ["", owned::ETCD_DATA].contains(&data),
         "the data directory of etcd is {data}"
     );
     let plan = &node.plan;
@@ -89,7 +89,11 @@ pub(super) fn etcd_as_planned(cluster: &DecodedCluster, node: &DecodedNode) -> R
     let expected = if runs && !node.is_init() {
         let version = Version::parse(&plan.kubernetes_version);
         let version = version.map_err(|problem| anyhow!(problem))?;
-        let configured = Configured::of(configuration, version, &cluster.kubernetes_images);
+        let configured = Configured::of(
+            &cluster.init()?.kubeadm,
+            version,
+            &cluster.kubernetes_images,
+        );
         let join = node.document("JoinConfiguration")?;
         let api = join["apiVersion"].as_str();
         Some(Kubeadm {

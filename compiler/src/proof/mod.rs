@@ -407,10 +407,13 @@ fn plan_agrees_with_kubeadm(cluster: &DecodedCluster) -> Result<()> {
 
 /// The plan has all images that its role runs, and all images in the cluster's manifests.
 fn images_complete(cluster: &DecodedCluster, node: &DecodedNode) -> Result<()> {
-    let configuration = cluster.init()?.document("ClusterConfiguration")?;
     let version = Version::parse(&node.plan.kubernetes_version);
     let version = version.map_err(|problem| anyhow!(problem))?;
-    let configured = Configured::of(configuration, version, &cluster.kubernetes_images);
+    let configured = Configured::of(
+        &cluster.init()?.kubeadm,
+        version,
+        &cluster.kubernetes_images,
+    );
     let mut needed = match node.plan.role {
         Role::JoinWorker => configured.worker(),
         Role::Init | Role::JoinControlPlane => configured.control_plane(),

@@ -62,7 +62,8 @@ struct Limited {
     until: u32,
 }
 
-fn forever() -> u32 {
+/// The last minor version of what no release has removed.
+pub(super) fn forever() -> u32 {
     u32::MAX
 }
 
@@ -96,24 +97,73 @@ pub enum Type {
     Any,
     /// Text.
     Text,
-    /// Text or a number.
+    /// A quantity, as text or as a number.
     Quantity,
+    /// A quantity as text.
+    TextQuantity,
+    /// A quantity or a percentage, as text.
+    Threshold,
+    /// A duration as Go writes it.
+    Duration,
+    /// An IP address.
+    Address,
     /// A boolean.
     Boolean,
     /// A number.
     Number,
-    /// A whole number.
-    Integer,
+    /// A whole number from the first to the second.
+    Integer(i64, i64),
     /// Arguments of a component: a mapping before kubeadm's v1beta4, and then a list.
     Arguments,
     /// One of these words.
-    Words(Vec<String>),
+    Words(Vec<Word>),
     /// A list.
     List(Box<Self>),
     /// A mapping with any keys.
     Map(Box<Self>),
     /// A mapping with the fields of the type of this name.
     Object(String),
+}
+
+/// A word that a field allows.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The word.
+    pub text: String,
+    /// The first minor version that has it.
+    pub since: u32,
+    /// The last minor version that has it.
+    pub until: u32,
+}
+
+impl Word {
+    fn read(text: &str) -> Result<Self, String> {
+        let (text, versions) = text.split_once('@').unwrap_or((text, "-"));
+        let (since, until) = limits(versions, "-", (0, forever()))?;
+        Ok(Self {
+            text: text.to_owned(),
+            since,
+            until,
+        })
+    }
+}
+
+/// Two numbers with a text between them. An absent number is the default.
+fn limits<T: std::str::FromStr>(
+    text: &str,
+    between: &str,
+    (least, most): (T, T),
+) -> Result<(T, T), String> {
+    let number = |text: &str, default: T| match text {
+        "" => Ok(default),
+        text => text
+            .parse()
+            .map_err(|_| format!("`{text}` is not a number")),
+    };
+    let (from, to) = text
+        .split_once(between)
+        .ok_or_else(|| format!("`{text}` is not a range"))?;
+    Ok((number(from, least)?, number(to, most)?))
 }
 
 impl TryFrom<String> for Type {
@@ -127,16 +177,24 @@ impl TryFrom<String> for Type {
         if let Some(item) = text.strip_prefix("map:") {
             return inner(item).map(Self::Map);
         }
+        if let Some(range) = text.strip_prefix("int:") {
+            let (least, most) = limits(range, "..", (i64::MIN, i64::MAX))?;
+            return Ok(Self::Integer(least, most));
+        }
         Ok(match text.as_str() {
             "any" => Self::Any,
-            "string" | "duration" => Self::Text,
+            "string" => Self::Text,
+            "text-quantity" => Self::TextQuantity,
+            "threshold" => Self::Threshold,
+            "duration" => Self::Duration,
+            "ip" => Self::Address,
             "quantity" => Self::Quantity,
             "bool" => Self::Boolean,
             "number" => Self::Number,
-            "int" => Self::Integer,
+            "int" => Self::Integer(i64::MIN, i64::MAX),
             "args" => Self::Arguments,
             words if words.contains('|') => {
-                Self::Words(words.split('|').map(str::to_owned).collect())
+                Self::Words(words.split('|').map(Word::read).collect::<Result<_, _>>()?)
             }
             name if name.starts_with(|first: char| first.is_ascii_uppercase()) => {
                 Self::Object(text)
@@ -187,6 +245,8 @@ mod tests {
     fn a_type_that_does_not_exist_is_an_error() {
         assert!(Type::try_from("text".to_owned()).is_err());
         assert!(Type::try_from("list:text".to_owned()).is_err());
+        assert!(Type::try_from("int:1".to_owned()).is_err());
+        assert!(Type::try_from("a@x-|b".to_owned()).is_err());
         assert!(parse::<Fields>("types: {A: {b: {type: bool, sinse: 3}}}").is_err());
     }
 }

@@ -1,5 +1,5 @@
 //! What nkd has to know about each Kubernetes release: the tags of images, the fields of configuration, and kubeadm's
-//! phases and preflight checks. The data are in `compiler/releases`; docs/kubernetes-releases.md describes how to add
+//! phases, preflight checks and feature gates. The data are in `compiler/releases`; docs/kubernetes-releases.md describes how to add
 //! the next release. Nothing else depends on a list of releases.
 
 mod fields;
@@ -7,9 +7,9 @@ mod file;
 mod images;
 mod names;
 
-pub use fields::{Field, Type, fields};
+pub use fields::{Field, Type, Word, fields};
 pub use images::{images, is_newer, newest, oldest};
-pub use names::names;
+pub use names::{Gate, names};
 
 #[cfg(test)]
 mod tests {

@@ -1,14 +1,16 @@
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use super::fields::forever;
 use super::file::data;
 
 pub(super) const TEXT: &str = include_str!("../../releases/kubeadm-names.yaml");
 
 static NAMES: LazyLock<Names> = LazyLock::new(|| data(TEXT));
 
-/// Names in kubeadm's configuration that are more than text, of all releases together.
+/// Names in kubeadm's configuration that are more than text. Phases and checks are those of all releases together.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Names {
@@ -20,6 +22,20 @@ pub struct Names {
     pub preflight_checks: Vec<String>,
     /// What the names of further preflight checks begin with.
     pub preflight_check_prefixes: Vec<String>,
+    /// The feature gates of kubeadm, by their names.
+    pub feature_gates: BTreeMap<String, Gate>,
+}
+
+/// The minor versions that have a feature gate.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// The first one.
+    #[serde(default)]
+    pub since: u32,
+    /// The last one.
+    #[serde(default = "forever")]
+    pub until: u32,
 }
 
 /// The names.

@@ -13,6 +13,7 @@ use nkd_bundle::{Digest, Image};
 use nkd_contract::{Images, Runtime};
 
 use crate::config::Config;
+use nkd_model::version::Version;
 use nkd_model::{Cluster, Node};
 
 /// Adds the files of a node's runtime to its config; `images` are those of the node's plan.
@@ -53,9 +54,9 @@ pub const fn sandbox_file(runtime: Runtime) -> Option<&'static str> {
 }
 
 /// The cgroup driver of kubelet and the container runtime.
-pub const fn cgroup_driver(cluster: &Cluster) -> &'static str {
-    match cluster.runtime {
-        Runtime::Isulad => isulad::cgroup_driver(cluster.version),
+pub const fn cgroup_driver(runtime: Runtime, version: Version) -> &'static str {
+    match runtime {
+        Runtime::Isulad => isulad::cgroup_driver(version),
         Runtime::Containerd | Runtime::Crio | Runtime::Docker | Runtime::CriDockerd => "systemd",
     }
 }

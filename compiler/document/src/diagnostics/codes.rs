@@ -78,7 +78,7 @@ codes! {
     Choice "NKD0112" "A value is not one of the values that the key allows."
         "use one of the allowed values";
     Image "NKD0113" "A value is not the name of an image or of an image repository."
-        "write a registry and a path, and for an image also a tag, such as registry.k8s.io/pause:3.10";
+        "write a registry and a path, and for an image also a tag or a digest, such as registry.k8s.io/pause:3.10";
     Label "NKD0114" "A node cannot have a label or taint like this."
         "follow Kubernetes' rules for labels and taints; if kubelet may not set a label, set that label later with kubectl";
     Url "NKD0115" "A value is not an http or https URL."
@@ -187,6 +187,13 @@ codes! {
         "add `bond` or `vlan` to make it a bond or a VLAN; configure other virtual interfaces, such as bridges, in your own configs";
     Mtu "NKD0176" "A VLAN has a larger MTU than its parent."
         "set the same or a larger `mtu` on the parent";
+    UnknownPatch "NKD0180" "No Kubernetes release line has had so many patch releases."
+        "check the version";
+    // Clusters that compile, but probably do not work as intended.
+    NoNetwork "NKD0181" "No network add-on is configured."
+        "list the manifests of a network add-on in `spec.network.manifests`";
+    TwoControlPlanes "NKD0182" "A cluster has two control planes, which tolerate no failure."
+        "use one, three or five control planes, or an external etcd";
     // kubeadm overlay documents.
     OverlayKind "NKD0201" "A document is not part of kubeadm's configuration in this version, or not read on this node."
         "see kubeadm's configuration reference for this Kubernetes version";
@@ -200,6 +207,20 @@ codes! {
         "see `kubeadm init phase --help` and `kubeadm join phase --help` for the list";
     OverlayPreflight "NKD0206" "A kubeadm preflight check does not exist."
         "write the name that kubeadm prints in brackets when the check fails, such as `Swap` for [ERROR Swap]";
+    OverlayValue "NKD0207" "A value of a kubeadm, kubelet or kube-proxy field is out of range, malformed, or contradicts another."
+        "see the reference of this configuration for the Kubernetes version";
+    OverlayVolume "NKD0208" "An extra volume of a control plane component is not valid."
+        "give each volume a different name and mount path, and absolute paths";
+    OverlayFile "NKD0209" "An argument of a control plane component names a file that is not in the component's pod."
+        "mount the file's directory with `extraVolumes` of the component";
+    OverlayMissing "NKD0210" "kubeadm or a control plane component reads a file that no config writes on the node."
+        "write the file with `os.butane` or `os.ignition`, or use `--allow NKD0210` if the OS image or a hook has it";
+    OverlayGate "NKD0211" "A feature gate does not exist in this version, or is malformed."
+        "see the feature gates of this Kubernetes version";
+    OverlaySkipped "NKD0212" "A kubeadm phase is skipped that makes files which a node needs."
+        "remove it, or use `--allow NKD0212` if a hook or your own config makes the files";
+    Deprecated "NKD0213" "Kubernetes will remove a setting."
+        "use what replaces it";
     // The user's Ignition configs.
     IgnitionInvalid "NKD0301" "A file is not an Ignition config that nkd can read."
         "use an Ignition config (JSON) of version 3.0.0 to 3.5.0";

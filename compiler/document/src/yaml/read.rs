@@ -100,7 +100,7 @@ impl Comparison<'_> {
                 .in_range(number.as_u64()?, node, schema, path)
                 .then(|| node.value.clone())?,
             (kind, _) => {
-                self.wrong_type(node, path, kind);
+                self.wrong_type(node, path, kind, schema);
                 return None;
             }
         };
@@ -211,7 +211,7 @@ impl Comparison<'_> {
 
     fn word(&mut self, node: &Node, words: &[&str], schema: &Json, path: &str) -> Option<Node> {
         let Some(text) = node.as_text() else {
-            self.wrong_type(node, path, "string");
+            self.wrong_type(node, path, "string", schema);
             return None;
         };
         if words.contains(&text) {
@@ -244,7 +244,8 @@ impl Comparison<'_> {
         fits
     }
 
-    fn wrong_type(&mut self, node: &Node, path: &str, wanted: &str) {
+    fn wrong_type(&mut self, node: &Node, path: &str, wanted: &str, schema: &Json) {
+        let help = instead(node, wanted, schema);
         let wanted = match wanted {
             "object" => "a mapping",
             "array" => "a list",
@@ -261,17 +262,38 @@ impl Comparison<'_> {
             Value::Number(_) if wanted == WHOLE => format!("{name} must be {wanted}"),
             _ => format!("{name} must be {wanted}, but this is {}", node.kind()),
         };
-        match node.value {
-            Value::Bool(_) | Value::Number(_) if wanted == "text" => {
-                let help = "put it in quotes to make it text";
-                self.diagnostics
-                    .report_with_help(Code::WrongType, node.span, message, help);
-            }
-            _ => {
-                self.diagnostics.report(Code::WrongType, node.span, message);
-            }
-        }
+        self.diagnostics
+            .report_with_help(Code::WrongType, node.span, message, help);
     }
+}
+
+/// The help for a value of the wrong type: what to write instead.
+fn instead(node: &Node, wanted: &str, schema: &Json) -> String {
+    let is_plain = |text: &str| match wanted {
+        "integer" => text.parse::<u64>().is_ok(),
+        "boolean" => ["true", "false"].contains(&text),
+        _ => false,
+    };
+    if node.as_text().is_some_and(is_plain) {
+        return "remove the quotes".to_owned();
+    }
+    // Only durations have examples.
+    if let Some(example) = schema["examples"][0].as_str() {
+        return format!("write a number and a unit, such as {example}");
+    }
+    if let Some(words) = words(schema) {
+        return suggest("", words.into_iter());
+    }
+    let help = match (wanted, &node.value) {
+        ("object", _) => "write keys and their values, indented below this key",
+        ("array", _) => "write a list, with `- ` before each item",
+        ("string", Value::Bool(_) | Value::Number(_)) => "put it in quotes to make it text",
+        ("string", _) => "write one text",
+        ("integer", _) => "write a number without quotes, unit and fraction, such as 100",
+        ("boolean", _) => "write true or false",
+        _ => Code::WrongType.help(),
+    };
+    help.to_owned()
 }
 
 fn join(path: &str, key: &str) -> String {
@@ -312,6 +334,7 @@ pub fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> 
         _ => {
             let quoted: Vec<_> = known.map(|word| format!("`{word}`")).collect();
             match quoted.as_slice() {
+                [] => "remove it".to_owned(),
                 [only] => format!("use {only}"),
                 _ => format!("use one of {}", quoted.join(", ")),
             }
