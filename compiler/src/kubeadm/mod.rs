@@ -16,7 +16,9 @@ pub mod tokens;
 mod unknown;
 mod volumes;
 
-use anyhow::{Context as _, Result, bail};
+use std::sync::LazyLock;
+
+use anyhow::{Context as _, Result, anyhow, bail};
 use ipnet::IpNet;
 use nkd_contract::{Runtime, Timestamp, paths};
 use serde_json::{Value, json};
@@ -45,7 +47,7 @@ pub fn init(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Vec<Val
 
 /// The same with a place for a token, for those who need none.
 pub fn init_draft(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
-    let mut documents = template(fragments::KUBEADM_INIT, cluster, node)?;
+    let mut documents = template(&INIT, cluster, node)?;
     registration(
         document(&mut documents, "InitConfiguration")?,
         cluster,
@@ -79,7 +81,7 @@ pub fn init_draft(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
 /// The documents for any other node. They have no token: kubeadm takes it from the kubeconfig of its
 /// file discovery, which the agent writes.
 pub fn join(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
-    let mut documents = template(fragments::KUBEADM_JOIN, cluster, node)?;
+    let mut documents = template(&JOIN, cluster, node)?;
     let join = document(&mut documents, "JoinConfiguration")?;
     registration(join, cluster, node);
     if node.role == NodeRole::ControlPlane {
@@ -103,7 +105,7 @@ pub fn token_secrets(
     now: Timestamp,
 ) -> Result<String> {
     let init = cluster.init_node().context("no init node")?;
-    let mut documents = template(fragments::KUBEADM_INIT, cluster, init)?;
+    let mut documents = template(&INIT, cluster, init)?;
     let like = &document(&mut documents, "InitConfiguration")?["bootstrapTokens"][0];
     let expiration = Timestamp::from_unix(now.unix() + cluster.tokens.ttl.as_secs());
     let tokens = tokens::filled(like, scopes, secrets)?;
@@ -131,8 +133,15 @@ pub fn cert_sans(cluster: &Cluster) -> Vec<String> {
     sans
 }
 
-fn template(text: &str, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
-    let mut documents = yaml::fragment(text)?;
+/// A fragment that is parsed once for all nodes.
+type Template = LazyLock<Result<Vec<Value>>>;
+
+static INIT: Template = LazyLock::new(|| yaml::fragment(fragments::KUBEADM_INIT));
+static JOIN: Template = LazyLock::new(|| yaml::fragment(fragments::KUBEADM_JOIN));
+
+fn template(template: &Template, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
+    let parsed = template.as_ref().map_err(|error| anyhow!("{error:#}"))?;
+    let mut documents = parsed.clone();
     let cri_socket = cluster
         .runtime
         .cri_endpoint(cluster.version.cri_socket_has_scheme());
