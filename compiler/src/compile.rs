@@ -40,7 +40,7 @@ pub struct Request<'a> {
 struct Inputs {
     cluster: Cluster,
     secrets: Secrets,
-    /// The files read for the cluster, by their path relative to the cluster file's directory.
+    /// The files read for the cluster, by their path relative to the cluster file's directory, and their digests.
     files: Vec<(String, String)>,
 }
 
@@ -93,12 +93,11 @@ fn assemble(
     } = inputs;
     let closure = Closure::of(&cluster)?;
     let images = Planned::of(&cluster, &closure, to);
-    let drafts = parallel::map(&cluster.nodes, |node| {
+    let draft = |node: &Node| {
         let config = node::config(&cluster, &images, node, &secrets)?;
         anyhow::Ok(Draft::new(config, &cluster, node))
-    });
-    let drafts = drafts.into_iter().collect::<anyhow::Result<_>>()?;
-    let (nodes, keys) = merged(request, &cluster, drafts, to);
+    };
+    let (nodes, keys) = nodes(request, &cluster, draft, to)?;
     to.as_result()?;
     renew_admin(&mut secrets, now, to)?;
     let admin = secrets.admin(cluster.version.admin_group())?;
@@ -126,38 +125,44 @@ fn renew_admin(secrets: &mut Secrets, now: Timestamp, to: &mut Diagnostics) -> a
     Ok(())
 }
 
+/// The number of nodes whose drafts are in memory at the same time.
+const BATCH: usize = 512;
+
 /// The nodes with the user's configs merged into nkd's part, and the keys that ask for nkd's part.
-fn merged(
+fn nodes(
     request: &Request<'_>,
     cluster: &Cluster,
-    drafts: Vec<Draft>,
+    draft: impl Fn(&Node) -> anyhow::Result<Draft> + Sync,
     to: &mut Diagnostics,
-) -> (Vec<CompiledNode>, BTreeMap<String, &'static str>) {
-    let mut nodes = Vec::new();
+) -> anyhow::Result<(Vec<CompiledNode>, BTreeMap<String, &'static str>)> {
+    let mut nodes = Vec::with_capacity(cluster.nodes.len());
     let mut keys = BTreeMap::new();
     let mut user_configs = UserConfigs::new(cluster);
-    for (node, draft) in cluster.nodes.iter().zip(drafts) {
-        keys.extend(draft.keys);
-        let ignition = match draft.part {
-            Part::Whole(text) => text,
-            Part::Own(own, json) => user_configs.merge(&own, json, node, to).to_string() + "\n",
-        };
-        user_configs.check_named_files(node, to);
-        let places = user_configs.places(node);
-        nodes.push(CompiledNode {
-            name: node.name.clone(),
-            role: node.role.name(),
-            pool: cluster.pool_of(node).map(|pool| pool.name.clone()),
-            address: node.address.to_string(),
-            ignition,
-            places: places
-                .map(|(id, span)| (id, place(request.cluster_file, span, to)))
-                .collect(),
-            wanted: request.nodes.is_empty() || request.nodes.contains(&node.name),
-        });
+    for batch in cluster.nodes.chunks(BATCH) {
+        for (node, draft) in batch.iter().zip(parallel::map(batch, &draft)) {
+            let draft = draft?;
+            keys.extend(draft.keys);
+            let ignition = match draft.part {
+                Part::Whole(text) => text,
+                Part::Own(own, json) => user_configs.merge(&own, json, node, to).to_string() + "\n",
+            };
+            user_configs.check_named_files(node, to);
+            let places = user_configs.places(node);
+            nodes.push(CompiledNode {
+                name: node.name.clone(),
+                role: node.role.name(),
+                pool: cluster.pool_of(node).map(|pool| pool.name.clone()),
+                address: node.address.to_string(),
+                ignition,
+                places: places
+                    .map(|(id, span)| (id, place(request.cluster_file, span, to)))
+                    .collect(),
+                wanted: request.nodes.is_empty() || request.nodes.contains(&node.name),
+            });
+        }
     }
     user_configs.report_idle_overrides(to);
-    (nodes, keys)
+    Ok((nodes, keys))
 }
 
 /// nkd's part of a node's config. Encoding it is most of the work, and does not depend on other nodes.
@@ -194,11 +199,11 @@ fn wanted_nodes_exist(cluster: &Cluster, wanted: &[String], to: &mut Diagnostics
     }
 }
 
-/// The files of which the lock file has digests: the digest of a password would let anyone guess it.
+/// The digests of the files that were read, except passwords: the digest of a password would let anyone guess it.
 fn files_read(cluster_file: &Path, diagnostics: &Diagnostics) -> Vec<(String, String)> {
     diagnostics
         .files()
-        .map(|(path, text)| (relative(cluster_file, path), text.to_owned()))
+        .map(|(path, text)| (relative(cluster_file, path), output::digest(text)))
         .collect()
 }
 

@@ -23,7 +23,7 @@ pub struct Compiled {
     /// What nodes have from the cluster file, by its path there, and the key that asks for it, as
     /// `origin::of` takes it.
     pub keys: BTreeMap<String, &'static str>,
-    /// The input files by their path relative to the cluster file's directory, and their text.
+    /// The input files by their path relative to the cluster file's directory, and their digests.
     pub inputs: Vec<(String, String)>,
 }
 

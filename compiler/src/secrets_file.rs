@@ -94,7 +94,7 @@ pub fn report_ends(secrets: &Secrets, tokens: Duration, now: Timestamp, to: &mut
             let days = left.as_secs() / 86_400;
             to.note(format!(
                 "the authority in `{part}` of the secrets file expires in {days} days, at {end}. nkd cannot \
-                 renew an authority, so you must replace this cluster with a new one before then"
+                 renew it: replace the authority (\"Rotate an authority\" in docs/day-2.md) or the cluster before then"
             ));
         }
     }

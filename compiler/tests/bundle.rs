@@ -67,15 +67,14 @@ fn what_nkd_images_fetches_goes_in_as_it_is() {
     let commands = site.nkd(&["images", "cluster.yaml", "--commands"]).stdout;
     let for_arm = ["images", "cluster.yaml", "--commands", "--arch", "arm64"];
     let for_arm = site.nkd(&for_arm).stdout;
-    assert_eq!(commands.replace("arch amd64", "arch arm64"), for_arm);
+    assert_eq!(commands.replace("amd64", "arm64"), for_arm);
     // No registry is here: its place is taken by the layout with the same images.
     let layout = format!("oci:{}:", layout.path.display());
     let script = commands
         .replace("docker://", &layout)
         .replace("skopeo copy", "skopeo --insecure-policy copy --quiet")
-        .replace(" images", " fetched")
-        .replace("-archive:images/", "-archive:fetched/");
-    let script = format!("cd {} && set -e\n{script}", site.path("").display());
+        .replace("directory=images", "directory=fetched");
+    let script = format!("cd {}\n{script}", site.path("").display());
     let run = common::program("/bin/sh", "dash", &["-c", &script]);
     assert_eq!(run.status, Some(0), "{}{script}", run.stderr);
     site.create(&["fetched", "-o", "bundle.tar"]);

@@ -91,6 +91,67 @@ fn what_is_missing_is_fetched_from_a_registry() {
 }
 
 #[test]
+fn the_script_and_pulling_give_the_same_bundle() {
+    let site = Site::new();
+    let registry = Registry::new(&site);
+    let kubernetes = format!("v1.31.2, imageRepository: '{}/k8s'", registry.host);
+    site.cluster(&kubernetes, "");
+    let images = site.images();
+    let layout = Layout::of(&site.path("there"), &images);
+    for image in &images {
+        let from = format!("oci:{}:{}", layout.path.display(), image.name);
+        skopeo(&from, &format!("docker://{}", image.name));
+    }
+    let home = site.path("");
+    let create = |from, out| {
+        let arguments = [
+            "bundle",
+            "create",
+            "cluster.yaml",
+            from,
+            "-o",
+            out,
+            "--pull",
+        ];
+        let run = nkd_with(&home, "HOME", home.to_str().unwrap(), &arguments);
+        assert_eq!(run.status, Some(0), "{}", run.stderr);
+        run.stderr
+    };
+    fs::create_dir(site.path("empty")).unwrap();
+    create("empty", "pulled.tar");
+
+    let script = site.nkd(&["images", "cluster.yaml", "--commands"]).stdout;
+    fs::write(site.path("fetch.sh"), &script).unwrap();
+    let fetch = || {
+        let mut command = Command::new("/bin/sh");
+        let command = command
+            .arg("fetch.sh")
+            .current_dir(&home)
+            .env("HOME", &home);
+        let output = command.output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        (
+            output.status.success(),
+            stdout.matches(" is complete").count(),
+        )
+    };
+    assert_eq!(fetch(), (true, 0));
+    let stderr = create("images", "fetched.tar");
+    assert!(!stderr.contains("fetching "), "{stderr}");
+    let bytes = |name| fs::read(site.path(name)).unwrap();
+    assert_eq!(bytes("pulled.tar"), bytes("fetched.tar"));
+
+    // What is complete needs no registry; what is not is fetched again.
+    drop(registry);
+    assert_eq!(fetch(), (true, images.len()));
+    let archive = fs::read_dir(site.path("images")).unwrap();
+    let archive = archive.map(|entry| entry.unwrap().path());
+    let archive = archive.filter(|path| path.extension().is_some_and(|end| end == "tar"));
+    fs::write(archive.min().unwrap(), "truncated").unwrap();
+    assert_eq!(fetch(), (false, 0));
+}
+
+#[test]
 fn without_skopeo_pulling_says_so() {
     let site = Site::new();
     let arguments = ["bundle", "create", "cluster.yaml", "-o", "b.tar", "--pull"];

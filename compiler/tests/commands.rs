@@ -59,8 +59,8 @@ fn explain_shows_text_but_no_secret() {
     let out = out.to_str().unwrap();
     let shown = succeeds(&["explain", out, "cp1", "/etc/sysctl.d/90-kubernetes.conf"]);
     assert!(shown.contains("net.ipv4.ip_forward"), "{shown}");
-    let hidden = succeeds(&["explain", out, "cp1", "/etc/nkd/kubeadm.yaml"]);
-    assert_eq!(hidden.lines().count(), 2, "{hidden}");
+    let hidden = succeeds(&["explain", out, "cp1", "/etc/nkd/pki/ca.key"]);
+    assert_eq!(hidden.lines().count(), 4, "{hidden}");
 }
 
 #[test]
@@ -131,8 +131,15 @@ fn images_are_those_of_kubernetes_and_of_manifests() {
         images.lines().count()
     );
     let commands = succeeds(&["images", file, "--commands", "--arch", "arm64"]);
-    let line = "skopeo copy --override-os linux --override-arch arm64 'docker://docker.io/library/c:2' \
-                'docker-archive:images/docker.io_library_c_2.tar:docker.io/library/c:2'\n";
+    assert!(commands.contains("--override-arch arm64 "), "{commands}");
+    let line = "fetch 'docker.io/library/c:2' oci-archive 'docker.io_library_c_2.tar'\n";
+    assert!(commands.contains(line), "{commands}");
+    // The runtime reads these archives itself.
+    let text = fs::read_to_string(file).unwrap();
+    let directory = "  airgap: {images: /usr/share/nkd/images}\n  nodes:";
+    fs::write(file, text.replace("  nodes:", directory)).unwrap();
+    let commands = succeeds(&["images", file, "--commands"]);
+    let line = "fetch 'docker.io/library/c:2' docker-archive 'docker.io_library_c_2.tar'\n";
     assert!(commands.contains(line), "{commands}");
 }
 

@@ -195,7 +195,7 @@ fn all_that_ignition_makes_is_listed_with_the_line_that_asks_for_it() {
 }
 
 #[test]
-fn what_not_everyone_may_read_is_private_and_never_printed() {
+fn what_not_everyone_may_read_is_private_and_only_printed_on_demand() {
     let directory = tempfile::tempdir().unwrap();
     let out = compiled(directory.path(), "out", |text| text);
     let all = entries(&out, "w1");
@@ -213,11 +213,53 @@ fn what_not_everyone_may_read_is_private_and_never_printed() {
         let entry = &all[&(kind.to_owned(), path.to_owned())];
         assert_eq!(entry["secrecy"], secrecy, "{kind} {path}");
         let shown = succeeds(&["explain", &out, "w1", path]);
-        let has_text = shown.lines().any(|line| line == "F");
-        assert_eq!(has_text, path == "/etc/f", "{shown}");
+        let letter = path.trim_start_matches("/etc/").to_uppercase();
+        let has_text = |shown: &str| shown.lines().any(|line| line == letter);
+        assert_eq!(has_text(&shown), path == "/etc/f", "{shown}");
+        let is_hidden = kind == "file" && secrecy == "private";
+        assert_eq!(shown.contains("`--reveal` prints it"), is_hidden, "{shown}");
+        let revealed = succeeds(&["explain", &out, "w1", path, "--reveal"]);
+        assert_eq!(has_text(&revealed), kind == "file", "{revealed}");
         for secret in ["salt", "swordfish"] {
             assert!(!shown.contains(secret), "{shown}");
         }
+    }
+}
+
+#[test]
+fn what_nkd_generates_is_readable_but_for_its_secrets() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = compiled(directory.path(), "out", |text| {
+        let callbacks = "spec:\n  report: {url: 'https://me:pw@r.example.org'}\n";
+        text.replace("spec:\n", callbacks)
+    });
+    let token = succeeds(&["explain", &out, "w1", "/etc/nkd/token", "--reveal"]);
+    let token = token.lines().last().unwrap();
+    assert_eq!(token.len(), 23, "{token}");
+    for (node, path, text, secret) in [
+        (
+            "cp1",
+            "/etc/nkd/kubeadm.yaml",
+            "kind: InitConfiguration",
+            token,
+        ),
+        ("cp1", "/etc/nkd/kubeadm.yaml", "podSubnet: ", token),
+        ("w1", "/etc/nkd/kubeadm.yaml", "kind: JoinConfiguration", ""),
+        ("w1", "/etc/nkd/plan.json", "\"role\": \"join-worker\"", ""),
+        ("w1", "/etc/nkd/report.json", "\"url\": ", "me:pw"),
+        ("w1", "/etc/nkd/token", "`--reveal` prints it", token),
+        (
+            "cp1",
+            "/etc/nkd/pki/ca.key",
+            "`--reveal` prints it",
+            "BEGIN",
+        ),
+    ] {
+        let shown = succeeds(&["explain", &out, node, path]);
+        assert!(shown.contains(text), "{shown}");
+        assert!(secret.is_empty() || !shown.contains(secret), "{shown}");
+        let revealed = succeeds(&["explain", &out, node, path, "--reveal"]);
+        assert!(revealed.contains(secret), "{revealed}");
     }
 }
 

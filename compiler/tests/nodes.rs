@@ -293,19 +293,6 @@ fn etcd_takes_learners_wherever_kubeadm_can_be_told_to() {
     assert_eq!(external, json!({}));
 }
 
-#[test]
-fn every_example_compiles() {
-    for entry in std::fs::read_dir(tests().join("../../examples")).unwrap() {
-        let cluster_file = entry.unwrap().path().join("cluster.yaml");
-        if cluster_file.exists() {
-            let directory = tempfile::tempdir().unwrap();
-            let out = directory.path().join("out");
-            compile(&cluster_file, &out, &[]);
-            assert_ignition_takes(&out);
-        }
-    }
-}
-
 /// Compiles a cluster, `DIRECTORY` or `DIRECTORY/FILE`, for a version and holds some of its nodes
 /// against their record.
 fn on_record(cluster: &str, version: &str, api: &str, nodes: &[&str]) {

@@ -57,10 +57,13 @@ for name in $names; do
         coredns) static_program "$root/coredns" coredns.c; entrypoint=/coredns ;;
         etcd)
             private_apt "deb [signed-by=$keyring] $(debian_mirror) bookworm main"
-            apt-get -q download etcd-server
-            dpkg-deb -x etcd-server_*.deb etcd-server
-            install -s -m 755 etcd-server/usr/bin/etcd "$root/usr/local/bin/etcd"
-            # A Go program with cgo: needs libc and no more, as the node's `true` does.
+            for program in etcd:server etcdctl:client; do
+                package=etcd-${program#*:}
+                apt-get -q download "$package"
+                dpkg-deb -x "$package"_*.deb "$package"
+                install -s -m 755 "$package/usr/bin/${program%:*}" "$root/usr/local/bin/"
+            done
+            # Go programs with cgo: need libc and no more, as the node's `true` does.
             from_node "$root" /bin/true ;;
         kube-proxy)
             from_node "$root" /usr/sbin/conntrack /usr/bin/kmod /usr/sbin/xtables-nft-multi \

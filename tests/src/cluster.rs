@@ -78,6 +78,31 @@ impl ClusterFile {
         self.document["spec"]["kubernetes"]["endpoint"] = json!(endpoint);
     }
 
+    /// Gives the cluster IPv6 addresses, beside those of IPv4 or in their place.
+    pub fn use_ipv6(&mut self, beside_ipv4: bool) -> Result<()> {
+        let with = |ipv4: &str, ipv6: &str| {
+            if beside_ipv4 {
+                json!(format!("{ipv4},{ipv6}"))
+            } else {
+                json!(ipv6)
+            }
+        };
+        for node in nodes_of(&mut self.document)? {
+            let ipv4 = node["address"].as_str().unwrap_or_default().to_owned();
+            let number = ipv4.rsplit('.').next().unwrap_or_default();
+            node["address"] = with(&ipv4, &format!("fd00:200::{number}"));
+        }
+        let kubernetes = map(&mut self.document["spec"]["kubernetes"])?;
+        // The address of the only control plane.
+        kubernetes.remove("endpoint");
+        let networking = map(kubernetes.entry("networking").or_insert(json!({})))?;
+        let pods = with(overlay::POD_SUBNET, overlay::POD_SUBNET_IPV6);
+        networking.insert("podSubnet".into(), pods);
+        let services = with("10.96.0.0/16", "fd00:10:96::/112");
+        networking.insert("serviceSubnet".into(), services);
+        Ok(())
+    }
+
     /// Adds a node to those of the example.
     pub fn add_node(&mut self, name: &str, role: &str) -> Result<()> {
         let nodes = nodes_of(&mut self.document)?;
@@ -119,7 +144,8 @@ impl ClusterFile {
         Ok(bundle)
     }
 
-    fn write(&self) -> Result<PathBuf> {
+    /// Writes it, with the files that it names, and returns its path.
+    pub fn write(&self) -> Result<PathBuf> {
         self.add_user_ignition(&self.nodes()?)?;
         // JSON is YAML.
         let file = self.directory.join("testbed.yaml");
@@ -214,6 +240,15 @@ impl Cluster {
     /// What `nkd compile` has written.
     pub fn out(&self) -> &Path {
         &self.out
+    }
+
+    /// The same cluster, compiled into another directory beside the output.
+    #[must_use]
+    pub fn in_output(&self, name: &str) -> Self {
+        Self {
+            out: self.out.with_file_name(name),
+            nodes: self.nodes.clone(),
+        }
     }
 
     /// Its nodes, as in the cluster file.

@@ -29,6 +29,9 @@ impl Lab {
     /// The bridge's address: the machines' gateway, and the host as they see it.
     pub const GATEWAY: &str = "10.200.0.1";
 
+    /// The same in the lab's IPv6 network.
+    pub const GATEWAY_IPV6: &str = "fd00:200::1";
+
     /// A new, empty lab.
     pub fn new(cache: &Cache) -> Result<Self> {
         let lab = Self {
@@ -36,10 +39,12 @@ impl Lab {
         };
         command::run("ip", ["netns", "add", &lab.scope.name()])?;
         let address = format!("{}/24", Self::GATEWAY);
+        let ipv6 = format!("{}/64", Self::GATEWAY_IPV6);
         for step in [
             ["link", "set", "lo", "up"].as_slice(),
             &["link", "add", "br0", "type", "bridge"],
             &["address", "add", &address, "dev", "br0"],
+            &["address", "add", &ipv6, "dev", "br0", "nodad"],
             &["link", "set", "br0", "up"],
         ] {
             lab.ip(step)?;

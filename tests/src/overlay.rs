@@ -11,7 +11,7 @@ use crate::lab::Lab;
 /// A node, as far as the testbed cares.
 #[derive(Debug, Clone, Copy)]
 pub struct Node<'a> {
-    /// Its address in the lab's network, `10.200.0.0/24`.
+    /// Its address in the cluster file: in one of the lab's networks, or in both with a comma between them.
     pub address: &'a str,
     /// The addresses of all the cluster's nodes, for routes between pods; may be empty.
     pub nodes: &'a [&'a str],
@@ -19,6 +19,9 @@ pub struct Node<'a> {
 
 /// The range of all pods' addresses: a cluster's `podSubnet`.
 pub const POD_SUBNET: &str = "10.244.0.0/16";
+
+/// The same with IPv6.
+pub const POD_SUBNET_IPV6: &str = "fd00:10:244::/56";
 
 /// The Ignition file that makes a node fit for the testbed.
 pub fn user_ignition(node: &Node) -> Value {
@@ -83,38 +86,75 @@ pub fn file(path: &str, mode: u32, contents: &str) -> Value {
     })
 }
 
+/// Both addresses if the cluster has IPv6, also where the cluster itself uses only one of them.
 fn network(node: &Node) -> String {
     let Node { address, nodes } = node;
+    let number = number_of(address);
     let interface = format!(
         // Nobody advertises routes in a lab, and waiting for that takes twelve seconds.
-        "[Match]\nName=host0\n\n[Network]\nIPv6AcceptRA=no\nAddress={address}/24\nGateway={}\n",
+        "[Match]\nName=host0\n\n[Network]\nIPv6AcceptRA=no\nAddress=10.200.0.{number}/24\nGateway={}\n",
         Lab::GATEWAY
     );
+    let gateway = Lab::GATEWAY_IPV6;
+    let ipv6 = format!("Address=fd00:200::{number}/64\nGateway={gateway}\n");
     let peers = nodes.iter().filter(|peer| *peer != address);
-    let routes =
-        peers.map(|peer| format!("\n[Route]\nDestination={}\nGateway={peer}\n", pods_of(peer)));
-    std::iter::once(interface).chain(routes).collect()
+    let routes = peers.flat_map(|peer| pods_of(peer).into_iter().map(|pods| route(&pods, peer)));
+    std::iter::once(interface)
+        .chain(has_ipv6(address).then_some(ipv6))
+        .chain(routes)
+        .collect()
+}
+
+/// The route to a peer's pods, by the peer's address of the same IP version.
+fn route(pods: &str, peer: &str) -> String {
+    let network = if has_ipv6(pods) {
+        "fd00:200::"
+    } else {
+        "10.200.0."
+    };
+    let number = number_of(peer);
+    format!("\n[Route]\nDestination={pods}\nGateway={network}{number}\n")
 }
 
 fn pod_network(node: &Node) -> String {
+    let pods = pods_of(node.address);
+    let ranges: Vec<_> = pods
+        .iter()
+        .map(|pods| json!([{ "subnet": pods }]))
+        .collect();
+    let default = |pods: &String| if has_ipv6(pods) { "::/0" } else { "0.0.0.0/0" };
+    let routes = pods.iter().map(|pods| json!({ "dst": default(pods) }));
+    let routes: Vec<_> = routes.collect();
     let bridge = json!({
         "type": "bridge",
         "bridge": "cni0",
         "isGateway": true,
         "hairpinMode": true,
         "ipMasq": false,
-        "ipam": {
-            "type": "host-local",
-            "ranges": [[{ "subnet": pods_of(node.address) }]],
-            "routes": [{ "dst": "0.0.0.0/0" }],
-        },
+        "ipam": { "type": "host-local", "ranges": ranges, "routes": routes },
     });
     let ports = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
     json!({ "cniVersion": "0.4.0", "name": "testbed", "plugins": [bridge, ports] }).to_string()
 }
 
-/// A node's part of [`POD_SUBNET`], by its address's last number.
-fn pods_of(address: &str) -> String {
-    let number = address.rsplit('.').next().unwrap_or_default();
-    format!("10.244.{number}.0/24")
+/// A node's part of [`POD_SUBNET`], of [`POD_SUBNET_IPV6`] or of both, as its addresses are.
+fn pods_of(address: &str) -> Vec<String> {
+    let number = number_of(address);
+    let pods = |address: &str| {
+        if has_ipv6(address) {
+            format!("fd00:10:244:{number}::/64")
+        } else {
+            format!("10.244.{number}.0/24")
+        }
+    };
+    address.split(',').map(pods).collect()
+}
+
+/// The last number of a node's addresses, which is the same in both.
+fn number_of(address: &str) -> &str {
+    address.rsplit(['.', ':']).next().unwrap_or_default()
+}
+
+fn has_ipv6(address: &str) -> bool {
+    address.contains(':')
 }

@@ -169,7 +169,7 @@ causes! {
         "Wait for the init node. If nothing changes, run `nkd-agent status` on the init node.";
     GateToken "gate.token-unknown" Transient
         "The cluster's API does not accept this node's bootstrap token: `kubeadm init` has not created the token yet, or the token has expired. The node waits."
-        "Wait for the init node: `kubeadm init` creates the tokens last. If the cluster has been up for longer, create a token on a control plane with `kubeadm token create`, and write it to /etc/nkd/token on this node. While the node waits, it uses the new token within a minute.";
+        "Wait for the init node: `kubeadm init` creates the tokens last. If the cluster has been up for longer, give it the tokens again: run `nkd secrets tokens CLUSTER.yaml SECRETS` where the node was compiled, and pass the output to `kubectl apply -f -`. The node then continues by itself. If the token was rotated after the node was compiled, compile again, and provision the machine again or write the new token to /etc/nkd/token.";
     GateEtcdQuorum "gate.etcd-quorum" Transient
         "The cluster's API is down because etcd has lost its quorum. This node has not restored the quorum yet, and waits."
         "Read the reason in the message. Check that etcd runs on the other control planes, and run `journalctl -u nkd-agent.service` on this node.";
@@ -193,7 +193,7 @@ causes! {
         "Give the machine what kubeadm requires, or remove from the OS image what prevents the installation.";
     KubeadmToken "kubeadm.token-refused" Permanent
         "The cluster refuses this node's bootstrap token: the token has expired, or the cluster never had it."
-        "Create a token on a control plane with `kubeadm token create`, write it to /etc/nkd/token on this node, and run `nkd-agent retry`. Unless the cluster file sets another time, tokens are valid for a week after the cluster's first boot.";
+        "Give the cluster the tokens again: run `nkd secrets tokens CLUSTER.yaml SECRETS` where the node was compiled, and pass the output to `kubectl apply -f -`. Then run `nkd-agent retry` on this node. If the token was rotated after the node was compiled, compile again, and provision the machine again or write the new token to /etc/nkd/token. Unless the cluster file sets another time, tokens are valid for a week.";
     KubeadmNameTaken "kubeadm.name-taken" Transient
         "The cluster already has a Ready node with this node's name."
         "Find the other machine that has this node's Ignition file or hostname. If this machine has just been provisioned again, wait: the cluster needs about 40 seconds to notice that the old node is gone.";

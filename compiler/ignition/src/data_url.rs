@@ -37,22 +37,31 @@ const GZIP: &str = "gzip";
 /// text, base64, or gzip in base64.
 pub fn encode(content: impl AsRef<[u8]>) -> (String, &'static str) {
     let content = content.as_ref();
-    let plain = encode_as_is(content);
+    let shortest = plain_length(content).min(base64_length(content));
     match gzip(content) {
-        Some(zipped) if zipped.len() + GZIP.len() < plain.len() => (zipped, GZIP),
-        _ => (plain, ""),
+        Some(zipped) if zipped.len() + GZIP.len() < shortest => (zipped, GZIP),
+        _ => (encode_as_is(content), ""),
     }
 }
 
 /// The shortest data URL of a content without compression.
 pub fn encode_as_is(content: &[u8]) -> String {
-    let text = plain(content);
-    let base64 = format!("data:{BASE64},{}", STANDARD.encode(content));
-    if base64.len() < text.len() {
-        base64
+    if base64_length(content) < plain_length(content) {
+        format!("data:{BASE64},{}", STANDARD.encode(content))
     } else {
-        text
+        plain(content)
     }
+}
+
+/// The length of a data URL of percent-encoded text.
+fn plain_length(content: &[u8]) -> usize {
+    let encoded = percent_encode(content, RESERVED);
+    "data:,".len() + encoded.map(str::len).sum::<usize>()
+}
+
+/// The length of a data URL of base64.
+fn base64_length(content: &[u8]) -> usize {
+    "data:;base64,".len() + content.len().div_ceil(3) * 4
 }
 
 /// The data URL of a text that stays readable.
@@ -108,7 +117,8 @@ pub fn unpack(url: &str, compression: &str) -> Result<Vec<u8>, Fault> {
     if compression != GZIP {
         return Ok(bytes);
     }
-    let mut content = Vec::new();
+    // Text shrinks to a third or a quarter.
+    let mut content = Vec::with_capacity(4 * bytes.len());
     // One byte more shows that there is more.
     let mut unpacked = GzDecoder::new(bytes.as_slice()).take(LIMIT as u64 + 1);
     unpacked
@@ -144,9 +154,12 @@ pub(crate) fn has_good_escapes(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
     use proptest::prelude::*;
 
-    use super::{Fault, LIMIT, decode, encode, unpack};
+    use super::{
+        Fault, LIMIT, STANDARD, base64_length, decode, encode, plain, plain_length, unpack,
+    };
 
     #[test]
     fn the_shortest_of_three_encodings_is_taken() {
@@ -183,6 +196,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn lengths_are_those_of_the_urls(content: Vec<u8>) {
+            prop_assert_eq!(plain_length(&content), plain(&content).len());
+            let base64 = format!("data:;base64,{}", STANDARD.encode(&content));
+            prop_assert_eq!(base64_length(&content), base64.len());
+        }
+
         #[test]
         fn any_content_comes_back(content: Vec<u8>) {
             let (url, compression) = encode(&content);

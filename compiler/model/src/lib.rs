@@ -117,6 +117,11 @@ impl Cluster {
         self.control_planes().next()
     }
 
+    /// The nodes that join the cluster: all but the init node.
+    pub fn joining_nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| !self.is_init(node))
+    }
+
     /// The user's own configs of the cluster, of a node's pool and of the node, in the order in which
     /// they are merged.
     pub fn own_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Own> {

@@ -102,6 +102,11 @@ impl<'a> Gathered<'a> {
         let left_out = |path: &Path| parts::is_one(self.request.out, path);
         let place = path.display();
         match input::below(path, &left_out) {
+            Ok(paths) if paths.is_empty() && !self.request.pull => {
+                let message = format!("{place}: the directory contains no archive");
+                to.report_nowhere(Code::BundleInput, message);
+                Ok(())
+            }
             Ok(paths) => paths.iter().try_for_each(|path| self.input(path, to)),
             Err(error) => {
                 to.report_nowhere(Code::BundleInput, format!("{place}: {error:#}"));

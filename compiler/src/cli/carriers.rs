@@ -9,7 +9,7 @@ use crate::carrier::{self, Carried, Server, Target, few, pxe};
 use crate::compiled::{Compiled, CompiledNode};
 use crate::contents;
 use crate::failure::Failure;
-use crate::output::More;
+use crate::output::Files;
 use nkd_document::{Diagnostics, mask};
 use nkd_model::HttpUrl;
 
@@ -106,14 +106,14 @@ pub struct Loads {
 
 impl Loads {
     /// The files in the output.
-    pub(super) fn files(&self) -> More {
+    pub(super) fn files(&self) -> Files<'_> {
         let configs = self.carried.iter().map(|load| {
             let name = format!("{}/{}.ign", load.target.name(), load.node);
-            (name, load.text.clone())
+            (name, &*load.text)
         });
         let scripts = self.scripts.iter().map(|(name, text)| {
             let name = format!("{}/{name}", Target::Pxe.name());
-            (name, text.clone())
+            (name, &**text)
         });
         configs.chain(scripts).collect()
     }

@@ -1,12 +1,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use nkd_contract::paths;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::table::table;
 use crate::contents::{self, Entry};
 use crate::failure::Failure;
+use crate::kubeadm;
 use crate::origin::Origin;
 use crate::output::{self, Lock};
 use nkd_document::{Code, Diagnostics, mask};
@@ -15,7 +17,8 @@ use nkd_document::{Code, Diagnostics, mask};
 ///
 /// Lists every file, unit, user, disk, kernel argument and so on, with its size in bytes, its secrecy (`key`:
 /// contains a private key; `private`: not everyone on the node can read it; `public`), and the lines of your
-/// files that it comes from. With a PATH, also prints the text of that file, unless it is secret.
+/// files that it comes from. With a PATH, also prints the text of that file, with `*` in place of secrets. Of private
+/// files, that is the case for those that nkd generates for kubeadm and the agent; others need --reveal.
 #[derive(Args)]
 pub struct Explain {
     /// An output of `nkd compile`
@@ -24,6 +27,9 @@ pub struct Explain {
     node: String,
     /// A path on the node, or the name of a user, device or kernel argument; or the beginning of one
     path: Option<String>,
+    /// Print the text of private files too, with all secrets
+    #[arg(long, requires = "path")]
+    reveal: bool,
 }
 
 impl Explain {
@@ -41,9 +47,11 @@ impl Explain {
         }
         let rows: Vec<Row<'_>> = entries.iter().map(|entry| self.row(entry, &lock)).collect();
         let mut text = table(&as_table(&rows));
-        if let [one] = entries.as_slice()
-            && let Some(shown) = shown(one)
-        {
+        let one = match entries.as_slice() {
+            [one] => Some(one),
+            all => all.iter().find(|entry| entry.path == wanted),
+        };
+        if let Some(shown) = one.and_then(|one| self.shown(one, &lock)) {
             text = format!("{text}\n{shown}");
         }
         let entries: Vec<Value> = rows.iter().map(Row::to_json).collect();
@@ -51,6 +59,23 @@ impl Explain {
             text,
             json!({"node": self.node, "entries": entries}),
         ))
+    }
+
+    /// The text of an entry, or how to get it.
+    fn shown(&self, entry: &Entry, lock: &Lock) -> Option<String> {
+        let text = String::from_utf8(entry.content.clone()?).ok()?;
+        let is_readable = || {
+            let is_own = lock.own(&self.node, entry).is_some();
+            !is_own && READABLE.iter().any(|path| entry.path.starts_with(path))
+        };
+        let is_public = entry.secrecy() == contents::Secrecy::Public;
+        Some(if self.reveal {
+            text
+        } else if is_public || is_readable() {
+            mask(&text)
+        } else {
+            HIDDEN.to_owned()
+        })
     }
 
     fn row<'a>(&self, entry: &'a Entry, lock: &Lock) -> Row<'a> {
@@ -75,6 +100,18 @@ impl Explain {
         Row { entry, sources }
     }
 }
+
+/// What nkd generates for kubeadm and the agent. Only root can read it on the node, but masking finds every secret in it.
+const READABLE: [&str; 5] = [
+    paths::PLAN,
+    paths::KUBEADM,
+    paths::REPORT,
+    paths::MANIFESTS,
+    kubeadm::PATCHES,
+];
+
+const HIDDEN: &str =
+    "The text is not shown, because not everyone on the node can read it. `--reveal` prints it.\n";
 
 /// An entry and its origins.
 struct Row<'a> {
@@ -149,11 +186,4 @@ fn as_table(rows: &[Row<'_>]) -> Vec<Vec<String>> {
         ]
     }));
     table
-}
-
-/// The text of what anyone may read; what looks secret in it is masked all the same.
-fn shown(entry: &Entry) -> Option<String> {
-    let is_public = entry.secrecy() == contents::Secrecy::Public;
-    let text = String::from_utf8(entry.content.clone().filter(|_| is_public)?).ok()?;
-    Some(mask(&text))
 }

@@ -16,6 +16,7 @@ mod secrets;
 mod shell;
 mod shown;
 mod table;
+mod tokens;
 mod validate;
 
 use std::process::ExitCode;

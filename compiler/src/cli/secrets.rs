@@ -11,8 +11,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::answer::Answer;
 use super::callback_keys::callback_keys;
-use super::rotate::{self, What};
+use super::rotate::Rotate;
 use super::table::table;
+use super::tokens::Tokens;
 use crate::cluster_file;
 use crate::failure::Failure;
 use crate::pki::Secrets as Made;
@@ -52,15 +53,8 @@ enum Command {
         #[arg(value_name = "NODE")]
         nodes: Vec<String>,
     },
-    /// Replace secrets that can be changed while nodes run, and print the consequences
-    Rotate {
-        /// The secrets file
-        #[arg(value_name = "SECRETS")]
-        file: PathBuf,
-        /// The secrets to replace
-        #[arg(required = true, value_enum)]
-        what: Vec<What>,
-    },
+    Rotate(Rotate),
+    Tokens(Tokens),
 }
 
 impl Secrets {
@@ -74,7 +68,8 @@ impl Secrets {
             }
             Command::Show { file } => Ok(show(&secrets_file::read(file, to)?)),
             Command::CallbackKeys { from, nodes } => callback_keys(from, nodes, to),
-            Command::Rotate { file, what } => rotate::rotate(file, what, to),
+            Command::Rotate(rotate) => rotate.run(to),
+            Command::Tokens(tokens) => tokens.run(to),
         }
     }
 }

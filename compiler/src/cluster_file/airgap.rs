@@ -7,20 +7,32 @@ use serde::Deserialize;
 use super::checks;
 use super::checks::Text;
 use super::files::Files;
+use super::patterns;
 use nkd_document::{Code, Diagnostics, Spanned};
 use nkd_model::Bundle;
 use nkd_model::ImagesFrom;
 
 /// `spec.airgap`
 #[derive(Deserialize, JsonSchema)]
+#[schemars(extend(
+    "not" = {
+        "required": ["images", "bundles"],
+        "properties": {"images": {"type": "string"}, "bundles": {"type": "array"}},
+    },
+    "if" = {"not": {"properties": {"sources": {"type": "null"}, "fallback": {"type": "null"}}}},
+    "then" = {"required": ["bundles"], "properties": {"bundles": {"type": "array"}}},
+))]
 pub struct Airgap {
     /// A directory of image archives (*.tar) in the OS image, as an alternative to `bundles`.
+    #[schemars(regex(pattern = patterns::NODE_PATH))]
     pub images: Option<Text>,
     /// Files of image bundles, made by `nkd bundle create`. Nodes look for files with the same names in
     /// `sources`.
+    #[schemars(length(min = 1))]
     pub bundles: Option<Vec<Text>>,
     /// The places where nodes look for bundles, in this order. By default the directory
     /// /usr/lib/nkd/bundles.
+    #[schemars(length(min = 1))]
     pub sources: Option<Vec<Spanned<Source>>>,
     /// From where nodes get images that no source has. Without this key, nodes never pull images.
     pub fallback: Option<Fallback>,
@@ -37,14 +49,21 @@ pub enum Fallback {
 /// An item of `spec.airgap.sources`
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "BundleSource")]
+#[schemars(rename = "BundleSource", extend("oneOf" = [
+    {"required": ["directory"], "properties": {"directory": {"type": "string"}}},
+    {"required": ["disk"], "properties": {"disk": {"type": "string"}}},
+    {"required": ["urls"], "properties": {"urls": {"type": "array"}}},
+]))]
 pub struct Source {
     /// A directory on the node.
+    #[schemars(regex(pattern = patterns::NODE_PATH))]
     pub directory: Option<Text>,
     /// The label of a file system, on any disk. The bundles are in its top directory.
+    #[schemars(regex(pattern = patterns::DISK_LABEL))]
     pub disk: Option<Text>,
     /// http or https URLs of directories with the same files. If one fails, the agent continues with the
     /// next one.
+    #[schemars(length(min = 1), inner(regex(pattern = patterns::PLAIN_URL)))]
     pub urls: Option<Vec<Text>>,
     /// A file of PEM certificates. The nodes trust them for `urls`.
     pub ca_file: Option<Text>,

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::checks::Text;
 use super::files::Files;
+use super::patterns;
 use crate::kubeadm;
 use crate::pki::constraints;
 use crate::pki::own::{Chain, PrivateKey, Problem};
@@ -25,6 +26,7 @@ pub struct Pki {
     pub algorithm: Algorithm,
     /// How long the certificate authorities are valid, such as 365d; from 1d to 100y.
     #[schemars(extend("default" = "10y", "examples" = ["10y"]))]
+    #[schemars(regex(pattern = patterns::DURATION))]
     pub validity: Text,
     /// Existing certificate authorities. nkd makes the others.
     #[serde(default)]

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::checks::Text;
+use super::patterns;
 
 /// `spec.budgets`: a key for each stage.
 #[derive(Default, Deserialize)]
@@ -57,6 +58,7 @@ impl JsonSchema for Budgets {
             let value = json!({
                 "description": meaning(stage),
                 "type": ["string", "null"],
+                "pattern": patterns::DURATION,
                 "default": default,
                 "examples": ["30m"],
             });

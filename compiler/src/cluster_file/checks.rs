@@ -60,7 +60,7 @@ pub fn endpoint(text: &Text, to: &mut Diagnostics) -> Option<Endpoint> {
         let host = bare.unwrap_or(host);
         // Each machine would look for it on itself.
         let own = host == "localhost" || host.parse().is_ok_and(|address| !is_machines(&address));
-        let port: u16 = port.parse().ok().filter(|port| *port != 0)?;
+        let port = number(port)?;
         (good && !own).then(|| Endpoint {
             // One way to write each address: fd00::a and fd00:0::A are compared with others.
             host: host
@@ -251,8 +251,10 @@ fn is_url_host(host: &str) -> bool {
     is_host(&host.to_ascii_lowercase().replace('_', "x"))
 }
 
-fn is_port(text: &str) -> bool {
-    text.parse::<u16>().is_ok_and(|port| port != 0)
+/// A port, without a sign.
+fn number(text: &str) -> Option<u16> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|port| is_number && *port != 0)
 }
 
 /// An absolute path on a node.
@@ -305,8 +307,8 @@ pub fn budget(text: &Text, to: &mut Diagnostics) -> Option<u64> {
 pub fn port(text: &Text, to: &mut Diagnostics) {
     let is_range = |ports: &str| {
         let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
-        let (first, last) = (first.parse::<u16>(), last.parse::<u16>());
-        matches!((first, last), (Ok(first), Ok(last)) if first != 0 && first <= last)
+        let ports = number(first).zip(number(last));
+        ports.is_some_and(|(first, last)| first <= last)
     };
     let parts = text.value.split_once('/');
     let good = parts.is_some_and(|(ports, protocol)| {
@@ -345,7 +347,7 @@ pub fn plain_host(text: &Text, to: &mut Diagnostics) {
 /// `host` or `host:port`, as at the beginning of image names.
 pub fn is_registry_host(text: &str) -> bool {
     let (host, port) = text.rsplit_once(':').unwrap_or((text, "443"));
-    is_host(host) && is_port(port)
+    is_host(host) && number(port).is_some()
 }
 
 /// A MAC address in the notation of the model: in lower case, with `:`.
@@ -370,7 +372,10 @@ pub fn mac(text: &Text, to: &mut Diagnostics) -> Option<String> {
 pub fn is_mac(text: &str) -> bool {
     let octets: Option<Vec<u8>> = plain_mac(text)
         .split(':')
-        .map(|part| (part.len() == 2).then(|| u8::from_str_radix(part, 16).ok())?)
+        .map(|part| {
+            let is_octet = part.len() == 2 && !part.starts_with('+');
+            is_octet.then(|| u8::from_str_radix(part, 16).ok())?
+        })
         .collect();
     octets.is_some_and(|octets| {
         let group = octets.first().is_some_and(|first| first & 1 == 1);

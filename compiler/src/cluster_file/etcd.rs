@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::checks;
 use super::checks::Text;
 use super::files::Files;
+use super::patterns;
 use crate::pki::own::{Chain, PrivateKey};
 use nkd_document::{Code, Diagnostics, Spanned};
 use nkd_model as model;
@@ -16,6 +17,7 @@ use nkd_model as model;
 pub struct ExternalEtcd {
     /// The https URLs of the etcd members, at least one.
     #[serde(default)]
+    #[schemars(length(min = 1), inner(regex(pattern = patterns::HTTPS_URL)))]
     pub endpoints: Vec<Text>,
     /// A file of the PEM certificates of the authority that signs etcd's certificates.
     #[schemars(required)]

@@ -6,12 +6,12 @@ use nkd_contract::Timestamp;
 
 use super::checks::Text;
 use crate::config::user;
-use crate::images::manifest;
+use crate::images::manifest::Object;
 use crate::pki::anchor;
 use crate::pki::own::{Chain, Problem};
 use nkd_document::input;
 use nkd_document::yaml;
-use nkd_document::{Code, Diagnostics, SourceId};
+use nkd_document::{Code, Diagnostics, SourceId, Span};
 use nkd_model::{Manifest, Overlay, Own, Secret};
 
 /// Reads files relative to the cluster file's directory (see [`input::directory`]).
@@ -54,12 +54,12 @@ impl Files<'_> {
             let Some(source) = self.read(name, to) else {
                 continue;
             };
-            let documents = yaml::documents(source, to);
-            if let Ok(documents) = &documents {
-                objects(documents, name, to);
+            let read = yaml::values::<Object>(source, to);
+            if let Ok(objects) = &read {
+                check_objects(objects, name, to);
             }
-            let documents = documents.unwrap_or_default();
-            let images = documents.iter().flat_map(manifest::images).collect();
+            let objects = read.unwrap_or_default().into_iter();
+            let images = objects.flat_map(|(object, _)| object.images).collect();
             let path = self.path(name);
             let file = path.file_name().unwrap_or_default();
             let file = file.to_string_lossy().into_owned();
@@ -188,16 +188,13 @@ impl Files<'_> {
 }
 
 /// Checks that documents are Kubernetes objects, as kubectl does. Empty documents are ignored.
-fn objects(documents: &[yaml::Node], name: &Text, to: &mut Diagnostics) {
-    let written = documents.iter();
-    let written = written.filter(|document| document.value != yaml::Value::Null);
+fn check_objects(documents: &[(Object, Span)], name: &Text, to: &mut Diagnostics) {
     let mut none = true;
-    for document in written {
+    for (object, span) in documents.iter().filter(|(object, _)| !object.is_empty) {
         none = false;
-        let has = |key| document.get(key).and_then(yaml::Node::as_text).is_some();
-        if !has("apiVersion") || !has("kind") {
+        if !object.is_typed {
             let message = "this document has no `apiVersion` and `kind`";
-            to.report(Code::ManifestObject, document.span, message);
+            to.report(Code::ManifestObject, *span, message);
         }
     }
     if none {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::checks;
 use super::checks::Text;
 use super::files::Files;
+use super::patterns;
 use crate::config::accounts::{is_password_hash, is_ssh_key};
 use nkd_document::{Code, Diagnostics, Spanned};
 use nkd_model::{self as model, Own, Secret};
@@ -31,12 +32,15 @@ pub struct Os {
     pub users: Vec<User>,
     /// The OS image that the machine deploys and boots before the rest of the installation, as
     /// REPOSITORY@sha256:DIGEST. Requires rpm-ostree.
+    #[schemars(regex(pattern = patterns::PINNED_IMAGE))]
     pub release_image: Option<Text>,
     /// Kernel arguments, one per item.
     #[serde(default)]
+    #[schemars(inner(regex(pattern = patterns::KERNEL_ARGUMENT)))]
     pub kernel_arguments: Vec<Text>,
     /// Time servers.
     #[serde(default)]
+    #[schemars(inner(regex(pattern = patterns::PLAIN_HOST)))]
     pub ntp: Vec<Text>,
     /// The proxy of the container runtime and kubelet.
     pub proxy: Option<Proxy>,
@@ -67,14 +71,18 @@ pub enum Selinux {
 pub struct User {
     /// The login name.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::LOGIN_NAME))]
     pub name: Option<Text>,
     /// Public SSH keys, each as in its .pub file.
     #[serde(default)]
+    #[schemars(inner(regex(pattern = patterns::SSH_KEY)))]
     pub ssh_authorized_keys: Vec<Text>,
     /// The hash of a password, as `mkpasswd` prints it.
+    #[schemars(regex(pattern = patterns::PASSWORD_HASH))]
     pub password_hash: Option<Text>,
     /// Supplementary groups.
     #[serde(default)]
+    #[schemars(inner(regex(pattern = patterns::LOGIN_NAME)))]
     pub groups: Vec<Text>,
 }
 
@@ -83,12 +91,15 @@ pub struct User {
 #[serde(rename_all = "camelCase")]
 pub struct Proxy {
     /// The URL of the proxy for http.
+    #[schemars(regex(pattern = patterns::URL))]
     pub http: Option<Text>,
     /// The URL of the proxy for https.
+    #[schemars(regex(pattern = patterns::URL))]
     pub https: Option<Text>,
     /// Names, addresses and networks that are reached without the proxy. nkd adds the node itself, the endpoint,
     /// and the networks of pods and services.
     #[serde(default, rename = "noProxy")]
+    #[schemars(inner(regex(pattern = patterns::NO_PROXY)))]
     pub direct: Vec<Text>,
 }
 
@@ -98,9 +109,11 @@ pub struct Proxy {
 pub struct HostsEntry {
     /// The IP address.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::ADDRESS))]
     pub address: Option<Text>,
     /// The DNS names of the address, at least one.
     #[serde(default)]
+    #[schemars(length(min = 1), inner(regex(pattern = patterns::DNS_NAME)))]
     pub names: Vec<Text>,
 }
 

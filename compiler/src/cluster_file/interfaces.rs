@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::bonding::Mode;
 use super::checks;
 use super::checks::Text;
+use super::patterns;
 use nkd_document::yaml::Pairs;
 use nkd_document::{Code, Diagnostics, Spanned};
 use nkd_model as model;
@@ -19,9 +20,11 @@ use nkd_model as model;
 pub struct Interface {
     /// The interface's name, such as eth0.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::INTERFACE))]
     pub name: Option<Text>,
     /// The interface's MAC address. With this key, the node finds the interface by its MAC address instead
     /// of its name.
+    #[schemars(regex(pattern = patterns::MAC))]
     pub mac: Option<Text>,
     /// Makes the interface a bond of Ethernet interfaces.
     pub bond: Option<Bond>,
@@ -30,18 +33,22 @@ pub struct Interface {
     /// The interface's addresses with the prefix length, such as 10.200.0.12/24. Without this key, the
     /// interface uses DHCP. With an empty list, it has no addresses, as the parent of VLANs often does.
     /// Members of bonds never have addresses.
+    #[schemars(inner(regex(pattern = patterns::INTERFACE_ADDRESS)))]
     pub addresses: Option<Vec<Text>>,
     /// The default gateways, at most one of each IP version.
     #[serde(default)]
+    #[schemars(inner(regex(pattern = patterns::ADDRESS)))]
     pub gateways: Vec<Text>,
     /// Static routes.
     #[serde(default)]
     pub routes: Vec<Route>,
     /// DNS servers.
     #[serde(default)]
+    #[schemars(inner(regex(pattern = patterns::ADDRESS)))]
     pub dns: Vec<Text>,
     /// The domains in which the node looks up names without a dot. Pods also use them.
     #[serde(default)]
+    #[schemars(inner(regex(pattern = patterns::DNS_NAME)))]
     pub search_domains: Vec<Text>,
     /// The size of the largest packet, in bytes. A VLAN cannot have a larger one than its parent.
     // From the kernel's smallest for IPv6 to the largest there is.
@@ -58,6 +65,7 @@ pub struct Bond {
     /// The Ethernet interfaces that form the bond, at least one, each by its name or its MAC address. They
     /// need no items of their own in `interfaces`.
     #[serde(default)]
+    #[schemars(inner(regex(pattern = patterns::MEMBER)))]
     pub members: Vec<Text>,
     /// Further options of the kernel's bonding driver, such as `lacp_rate` and `xmit_hash_policy`. If
     /// neither `miimon` nor `arp_interval` is set, `miimon` is 100.
@@ -74,6 +82,7 @@ pub struct Vlan {
     /// The name of the interface that carries the VLAN, which has an item of its own in `interfaces`. It can
     /// be an Ethernet interface, a bond or another VLAN.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::INTERFACE))]
     pub parent: Option<Text>,
 }
 
@@ -82,8 +91,10 @@ pub struct Vlan {
 pub struct Route {
     /// The network that the route leads to, such as 10.1.0.0/16.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::CIDR))]
     pub destination: Option<Text>,
     /// The address of the router. Without this key, the network is directly at the interface.
+    #[schemars(regex(pattern = patterns::ADDRESS))]
     pub gateway: Option<Text>,
     /// The route's metric. Of several routes to a network, the one with the smallest metric is used.
     #[schemars(range(min = 0, max = 4_294_967_295_u64))]

@@ -17,6 +17,7 @@ use super::checks::Text;
 use super::etcd::ExternalEtcd;
 use super::host::Os;
 use super::nodes::{Node, Pool};
+use super::patterns;
 use super::runtime::RuntimeKeys;
 use nkd_document::Spanned;
 
@@ -41,6 +42,7 @@ pub struct Cluster {
 pub struct Metadata {
     /// The cluster's name, a DNS label.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::DNS_LABEL))]
     pub name: Option<Text>,
 }
 
@@ -59,6 +61,7 @@ pub struct Spec {
     /// Images that neither Kubernetes nor `network.manifests` names, such as those of workloads that an operator
     /// creates. They are in `nkd images`, in bundles and in the plan of every node.
     #[serde(default)]
+    #[schemars(inner(regex(pattern = patterns::IMAGE_OR_DIGEST)))]
     pub extra_images: Vec<Text>,
     /// Images that do not come from registries.
     pub airgap: Option<Spanned<Airgap>>,
@@ -79,6 +82,7 @@ pub struct Spec {
     pub pools: Vec<Pool>,
     /// The machines. At least one is a control plane. The first control plane initializes the cluster.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     pub nodes: Vec<Node>,
 }
 
@@ -89,17 +93,21 @@ pub struct Kubernetes {
     /// The Kubernetes version with all three numbers, such as v1.31.2. The OS image must have kubeadm and
     /// kubelet of this version.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::VERSION))]
     pub version: Option<Text>,
     /// The images of the version, as `kubeadm config images list --kubernetes-version VERSION` prints them. Required
     /// for a version that is newer than the data of nkd, and by default the images in this data. nkd takes the tags
     /// of pause, coredns and etcd from the list; `imageRepository` determines their registry and path.
     #[serde(default)]
+    #[schemars(inner(regex(pattern = patterns::IMAGE)))]
     pub images: Vec<Text>,
     /// HOST:PORT at which nodes and users reach the API. By default the address of the only control plane,
     /// with port 6443. Several control planes need a load balancer, or a virtual IP address, not assigned
     /// to any node, that kube-vip moves between control planes.
+    #[schemars(regex(pattern = patterns::ENDPOINT))]
     pub endpoint: Option<Text>,
     /// The registry and path of Kubernetes' images. By default those that kubeadm of this version uses.
+    #[schemars(regex(pattern = patterns::IMAGE_REPOSITORY))]
     pub image_repository: Option<Text>,
     /// The networks inside the cluster.
     #[schemars(extend("default" = {}))]
@@ -127,12 +135,15 @@ pub struct Kubernetes {
 pub struct Networking {
     /// The network of pods. In a dual-stack cluster two networks, separated by a comma.
     #[schemars(extend("default" = "10.244.0.0/16"))]
+    #[schemars(regex(pattern = patterns::SUBNETS))]
     pub pod_subnet: Text,
     /// The network of services. In a dual-stack cluster two networks, separated by a comma.
     #[schemars(extend("default" = "10.96.0.0/12"))]
+    #[schemars(regex(pattern = patterns::SUBNETS))]
     pub service_subnet: Text,
     /// The DNS domain of services.
     #[schemars(extend("default" = "cluster.local"))]
+    #[schemars(regex(pattern = patterns::DNS_NAME))]
     pub dns_domain: Text,
 }
 
@@ -141,6 +152,7 @@ pub struct Networking {
 pub struct ApiServer {
     /// Further DNS names and addresses at which the API is reached.
     #[serde(default, rename = "certSANs")]
+    #[schemars(inner(regex(pattern = patterns::CERTIFICATE_HOST)))]
     pub cert_sans: Vec<Text>,
 }
 
@@ -149,9 +161,11 @@ pub struct ApiServer {
 pub struct KubeVip {
     /// The network interface that gets the address.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::INTERFACE))]
     pub interface: Option<Text>,
     /// The image of kube-vip, with a tag or a digest.
     #[schemars(extend("default" = "ghcr.io/kube-vip/kube-vip:v0.8.9"))]
+    #[schemars(regex(pattern = patterns::IMAGE_OR_DIGEST))]
     pub image: Text,
 }
 
@@ -173,6 +187,7 @@ pub struct BootstrapTokens {
     /// How long nodes can join after the cluster's first boot, such as 7d; at least 1d.
     // Longer than kubeadm's 24h: machines are racked and powered on over days.
     #[schemars(extend("default" = "7d", "examples" = ["7d"]))]
+    #[schemars(regex(pattern = patterns::DURATION))]
     pub ttl: Text,
 }
 
@@ -195,6 +210,7 @@ pub struct Network {
     pub manifests: Vec<Text>,
     /// The ports of the add-on, such as 8472/udp. If firewalld runs, the agent opens them.
     #[serde(default)]
+    #[schemars(inner(regex(pattern = patterns::PORT)))]
     pub ports: Vec<Text>,
 }
 
@@ -204,6 +220,7 @@ pub struct Network {
 pub struct Report {
     /// The receiver's http or https URL. Nodes use its host as you write it.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::URL))]
     pub url: Option<Text>,
     /// A file of PEM certificates. The nodes trust them for this receiver if their keys are EC on P-256 or
     /// P-384, Ed25519, or RSA with 2048 to 8192 bits.

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::patterns;
 use crate::kubeadm::formats::is_quantity;
 use crate::kubeadm::owned::OWNED_ARGS;
 use crate::kubeadm::rules::RESERVABLE;
@@ -18,12 +19,24 @@ pub struct Kubelet {
     pub max_pods: Option<Spanned<u64>>,
     /// Resources reserved for the system: cpu, memory, ephemeral-storage and pid, each a quantity.
     #[serde(default)]
+    #[schemars(extend(
+        "propertyNames" = {"enum": RESERVABLE},
+        "additionalProperties" = {"type": "string", "pattern": patterns::QUANTITY},
+    ))]
     pub system_reserved: Pairs,
     /// Resources reserved for Kubernetes itself: cpu, memory, ephemeral-storage and pid, each a quantity.
     #[serde(default)]
+    #[schemars(extend(
+        "propertyNames" = {"enum": RESERVABLE},
+        "additionalProperties" = {"type": "string", "pattern": patterns::QUANTITY},
+    ))]
     pub kube_reserved: Pairs,
     /// Further arguments of kubelet, by their names without dashes.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = {
+        "pattern": patterns::KUBELET_ARGUMENT,
+        "not": {"enum": owned_args().map(|(name, _)| name).collect::<Vec<_>>()},
+    }))]
     pub extra_args: Pairs,
 }
 
@@ -73,8 +86,13 @@ fn resources(reserved: &[(Spanned<String>, Spanned<String>)], to: &mut Diagnosti
     all.join(",")
 }
 
+/// The arguments that cannot be in `extraArgs`, each with the key to use instead.
+fn owned_args() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    OWNED_ARGS.iter().chain(&HAVE_KEYS)
+}
+
 fn extra_arg(name: &Spanned<String>, to: &mut Diagnostics) {
-    let mut owned = OWNED_ARGS.iter().chain(&HAVE_KEYS);
+    let mut owned = owned_args();
     if let Some((_, instead)) = owned.find(|(owned, _)| *owned == name.value) {
         let message = format!("nkd sets kubelet's argument `{}`", name.value);
         let help = match *instead {

@@ -20,6 +20,7 @@ pub mod manual;
 mod networks;
 mod nodes;
 mod patches;
+mod patterns;
 mod release;
 mod runtime;
 pub mod schema;
@@ -54,7 +55,8 @@ pub fn read_without_bundles(
     diagnostics: &mut Diagnostics,
 ) -> Result<Cluster, Failure> {
     let (mut written, lines) = written(path, diagnostics)?;
-    written.value.spec.airgap = None;
+    let airgap = written.value.spec.airgap.take();
+    written.value.spec.airgap = airgap.filter(|airgap| airgap.value.bundles.is_none());
     checked(path, written, lines, diagnostics)
 }
 

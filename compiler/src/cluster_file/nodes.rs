@@ -6,6 +6,7 @@ use super::files::Files;
 use super::host::{Os, OsLevel};
 use super::interfaces::Interface;
 use super::kubelet::Kubelet;
+use super::patterns;
 use super::{checks, host, interfaces, kubelet, links};
 use nkd_document::yaml::{Both, Pairs};
 use nkd_document::{Code, Diagnostics, Spanned};
@@ -20,6 +21,7 @@ pub type Pool = Both<PoolKeys, Settings>;
 pub struct PoolKeys {
     /// The pool's name.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::DNS_LABEL))]
     pub name: Option<Text>,
     /// The role of its nodes in the cluster. A node's own role takes precedence.
     pub role: Option<Spanned<NodeRole>>,
@@ -34,6 +36,7 @@ pub type Node = Both<NodeKeys, Settings>;
 pub struct NodeKeys {
     /// The node's hostname and its name in Kubernetes, a DNS name.
     #[schemars(required)]
+    #[schemars(length(max = 63), regex(pattern = patterns::NODE_NAME))]
     pub name: Option<Text>,
     /// The pool that the node belongs to.
     pub pool: Option<Text>,
@@ -41,8 +44,10 @@ pub struct NodeKeys {
     pub role: Option<Spanned<NodeRole>>,
     /// The node's address. In a dual-stack cluster one of each IP version, separated by a comma.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::ADDRESSES))]
     pub address: Option<Text>,
     /// The MAC address of the interface from which the machine boots by PXE.
+    #[schemars(regex(pattern = patterns::MAC))]
     pub mac: Option<Text>,
     /// The node's network interfaces, if DHCP does not configure them.
     #[serde(default)]
@@ -57,6 +62,10 @@ pub struct Settings {
     /// other labels of kubernetes.io; an administrator sets these with `kubectl label` when the nodes have
     /// joined.
     #[serde(default)]
+    #[schemars(extend(
+        "propertyNames" = {"pattern": patterns::QUALIFIED_NAME},
+        "additionalProperties" = {"type": "string", "pattern": patterns::LABEL_VALUE},
+    ))]
     pub labels: Pairs,
     /// Taints that the nodes set on themselves. Without this key, control planes have kubeadm's default
     /// taint. With an empty list, nodes have no taints.
@@ -72,6 +81,7 @@ pub struct Settings {
     #[serde(default)]
     pub kubeadm: Vec<Text>,
     /// The disk to which an installer writes the OS, such as /dev/sda.
+    #[schemars(regex(pattern = patterns::DISK))]
     pub install_disk: Option<Text>,
     /// Settings of the operating system, in addition to those of all nodes.
     #[serde(default)]
@@ -83,8 +93,10 @@ pub struct Settings {
 pub struct Taint {
     /// The taint's key.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::QUALIFIED_NAME))]
     pub key: Option<Text>,
     /// The taint's value. By default none.
+    #[schemars(regex(pattern = patterns::LABEL_VALUE))]
     pub value: Option<Text>,
     /// The taint's effect.
     #[schemars(required)]

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::checks;
 use super::checks::Text;
 use super::files::Files;
+use super::patterns;
 use crate::image_name::full;
 use crate::runtime::{mirrors_only_docker_hub, pulls_sandbox_itself};
 use nkd_document::yaml::Both;
@@ -61,6 +62,7 @@ pub struct RegistryKeys {
     /// registries that are not in this list; it can only have `mirrors`. Such a mirror gets the name of the
     /// registry in the query `ns` of the URL.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::REGISTRY))]
     pub host: Option<Text>,
     /// Mirrors that the runtime tries before the registry, in this order.
     #[serde(default)]
@@ -78,6 +80,7 @@ pub struct MirrorKeys {
     /// `https://HOST/k8s`, the runtime pulls `registry.k8s.io/pause` as `HOST/k8s/pause`. A path that
     /// contains `/v2` is the path of the registry's API itself.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::PLAIN_URL))]
     pub url: Option<Text>,
 }
 
@@ -102,6 +105,7 @@ pub struct Access {
 pub struct Auth {
     /// The user's name.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::USER_NAME))]
     pub username: Option<Text>,
     /// A file that contains the password.
     #[schemars(required)]

@@ -1,5 +1,8 @@
 //! nkd's part of a node's config.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use nkd_ignition::encode;
 use serde_json::{Value, json};
 
@@ -150,9 +153,28 @@ impl Config {
     }
 }
 
+thread_local! {
+    /// The texts that were encoded last. Most files are the same on all nodes of a role, and compressing them
+    /// takes longer than everything else that is done for a node.
+    static ENCODED: RefCell<HashMap<String, Value>> = RefCell::default();
+}
+
+/// The number of texts that each thread remembers.
+const REMEMBERED: usize = 64;
+
 /// A text as a data URL. `compression` is always given, so that nothing can be inherited from
 /// another config's value for the same file.
 fn resource(text: &str) -> Value {
-    let (source, compression) = encode(text);
-    json!({"source": source, "compression": compression})
+    ENCODED.with_borrow_mut(|encoded| {
+        if let Some(resource) = encoded.get(text) {
+            return resource.clone();
+        }
+        let (source, compression) = encode(text);
+        let resource = json!({"source": source, "compression": compression});
+        if encoded.len() >= REMEMBERED {
+            encoded.clear();
+        }
+        encoded.insert(text.to_owned(), resource.clone());
+        resource
+    })
 }

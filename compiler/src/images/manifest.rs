@@ -1,57 +1,147 @@
-//! The images that manifests name.
+//! What nkd reads of manifests. Only that is kept in memory, because a manifest can have megabytes, and a tree of its
+//! values ten times as much.
 
 use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::image_name;
-use nkd_document::yaml::{Node, Value};
 
 /// A pod's lists of containers, in whatever kind of object the pod is described.
 const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
-/// The full names of the images of every pod that a document describes, itself or in a template
-/// of a workload or a list of them.
-pub fn images(document: &Node) -> BTreeSet<String> {
-    let mut images = BTreeSet::new();
-    collect(document, &mut images);
-    images
+/// A document of a manifest, or a part of one.
+#[derive(Default)]
+pub struct Object {
+    /// Whether nothing is written.
+    pub is_empty: bool,
+    /// Whether it has `apiVersion` and `kind`.
+    pub is_typed: bool,
+    /// The full names of the images of every pod that is described, itself or in a template of a workload or
+    /// a list of them.
+    pub images: BTreeSet<String>,
+    /// The value, if it is text.
+    text: Option<String>,
+    /// The values of two keys, and the items of a list that have the first one.
+    image: Option<Box<Self>>,
+    reference: Option<Box<Self>>,
+    items: Vec<Self>,
 }
 
-fn collect(node: &Node, into: &mut BTreeSet<String>) {
-    match &node.value {
-        Value::Map(entries) => {
-            for entry in entries {
-                let named = |item: &Node| match entry.key.as_str() {
-                    key if CONTAINERS.contains(&key) => text(item.get("image")),
-                    // A volume that is an image (Kubernetes 1.31, `ImageVolume`).
-                    "volumes" => text(item.get("image").and_then(|image| image.get("reference"))),
-                    _ => None,
-                };
-                into.extend(entry.node.items().iter().filter_map(named));
-                collect(&entry.node, into);
-            }
+impl Object {
+    /// Keeps what matters of the value of a key.
+    fn take(&mut self, key: &str, mut value: Self) {
+        self.images.append(&mut value.images);
+        let image: fn(&Self) -> Option<&str> = match key {
+            key if CONTAINERS.contains(&key) => |item| item.image.as_ref()?.text.as_deref(),
+            // A volume that is an image (Kubernetes 1.31, `ImageVolume`).
+            "volumes" => |item| item.image.as_ref()?.reference.as_ref()?.text.as_deref(),
+            _ => |_| None,
+        };
+        let images = value.items.iter().filter_map(image).map(str::trim);
+        let written = images.filter(|name| !name.is_empty());
+        self.images.extend(written.map(image_name::full));
+        match key {
+            "image" => self.image = Some(Box::new(value)),
+            "reference" => self.reference = Some(Box::new(value)),
+            _ => {}
         }
-        _ => node.items().iter().for_each(|item| collect(item, into)),
     }
 }
 
-fn text(image: Option<&Node>) -> Option<String> {
-    let name = image.and_then(Node::as_text)?.trim();
-    (!name.is_empty()).then(|| image_name::full(name))
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ObjectVisitor)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Object;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Object, E> {
+        Ok(Object {
+            is_empty: true,
+            ..Object::default()
+        })
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Object, E> {
+        self.visit_unit()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Object, D::Error> {
+        Object::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Object, E> {
+        Ok(Object::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Object, E> {
+        Ok(Object::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Object, E> {
+        Ok(Object::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Object, E> {
+        Ok(Object::default())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Object, E> {
+        Ok(Object {
+            text: Some(text.to_owned()),
+            ..Object::default()
+        })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Object, A::Error> {
+        let mut object = Object::default();
+        while let Some(mut item) = list.next_element::<Object>()? {
+            object.images.append(&mut item.images);
+            if item.image.is_some() {
+                object.items.push(item);
+            }
+        }
+        Ok(object)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+        let mut object = Object::default();
+        let mut typed = 0;
+        while let Some((key, value)) = map.next_entry::<String, Object>()? {
+            let is_type = ["apiVersion", "kind"].contains(&&*key) && value.text.is_some();
+            typed += u8::from(is_type);
+            object.take(&key, value);
+        }
+        object.is_typed = typed == 2;
+        Ok(object)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
+    use super::Object;
     use nkd_document::Diagnostics;
     use nkd_document::yaml;
 
     fn images(text: &str) -> Vec<String> {
         let mut diagnostics = Diagnostics::new();
         let source = diagnostics.add(Path::new("a.yaml"), text.to_owned());
-        let documents = yaml::documents(source, &mut diagnostics).unwrap_or_default();
+        let objects = yaml::values::<Object>(source, &mut diagnostics).unwrap_or_default();
         assert!(diagnostics.is_empty(), "{diagnostics}");
-        documents.iter().flat_map(super::images).collect()
+        let images = objects.into_iter().flat_map(|(object, _)| object.images);
+        images.collect()
     }
 
     #[test]
@@ -83,6 +173,7 @@ mod tests {
             "properties: {containers: {type: array, image: a}}",
             "spec: {containers: [{name: a}, {image: ''}]}",
             "data: {a.yaml: 'containers: [{image: a}]'}",
+            "spec: {containers: [{image: {reference: a}}], volumes: [{image: a, reference: b}]}",
         ] {
             assert!(images(other).is_empty(), "{other}");
         }

@@ -12,12 +12,15 @@ pub mod owned;
 mod patches;
 pub mod rules;
 mod schema;
+pub mod tokens;
 mod unknown;
 mod volumes;
 
-use anyhow::{Result, bail};
+use std::sync::LazyLock;
+
+use anyhow::{Context as _, Result, anyhow, bail};
 use ipnet::IpNet;
-use nkd_contract::{Runtime, paths};
+use nkd_contract::{Runtime, Timestamp, paths};
 use serde_json::{Value, json};
 
 pub use patches::{KUBELET_PATCH, PATCHES, STATIC_PODS, patches_static_pods};
@@ -37,13 +40,14 @@ const VOLUME_PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
 pub fn init(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Vec<Value>> {
     let mut documents = init_draft(cluster, node)?;
     let init = document(&mut documents, "InitConfiguration")?;
-    init["bootstrapTokens"] = bootstrap_tokens(&init["bootstrapTokens"][0], cluster, secrets)?;
+    let scopes = tokens::all_scopes(cluster);
+    init["bootstrapTokens"] = tokens::filled(&init["bootstrapTokens"][0], &scopes, secrets)?.into();
     Ok(documents)
 }
 
 /// The same with a place for a token, for those who need none.
 pub fn init_draft(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
-    let mut documents = template(fragments::KUBEADM_INIT, cluster, node)?;
+    let mut documents = template(&INIT, cluster, node)?;
     registration(
         document(&mut documents, "InitConfiguration")?,
         cluster,
@@ -77,7 +81,7 @@ pub fn init_draft(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
 /// The documents for any other node. They have no token: kubeadm takes it from the kubeconfig of its
 /// file discovery, which the agent writes.
 pub fn join(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
-    let mut documents = template(fragments::KUBEADM_JOIN, cluster, node)?;
+    let mut documents = template(&JOIN, cluster, node)?;
     let join = document(&mut documents, "JoinConfiguration")?;
     registration(join, cluster, node);
     if node.role == NodeRole::ControlPlane {
@@ -90,6 +94,23 @@ pub fn join(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
     }
     take_patches(join, cluster, node);
     finish(documents, cluster, node)
+}
+
+/// The tokens of these scopes as Secrets, valid from `now` on for the time in the cluster file. `kubeadm init`
+/// creates the same Secrets.
+pub fn token_secrets(
+    cluster: &Cluster,
+    scopes: &[String],
+    secrets: &Secrets,
+    now: Timestamp,
+) -> Result<String> {
+    let init = cluster.init_node().context("no init node")?;
+    let mut documents = template(&INIT, cluster, init)?;
+    let like = &document(&mut documents, "InitConfiguration")?["bootstrapTokens"][0];
+    let expiration = Timestamp::from_unix(now.unix() + cluster.tokens.ttl.as_secs());
+    let tokens = tokens::filled(like, scopes, secrets)?;
+    let secrets = tokens.iter().map(|token| tokens::secret(token, expiration));
+    Ok(to_yaml(&secrets.collect::<Result<Vec<_>>>()?))
 }
 
 /// Documents as one YAML file.
@@ -112,28 +133,15 @@ pub fn cert_sans(cluster: &Cluster) -> Vec<String> {
     sans
 }
 
-/// One for each scope that nodes join by. Without any node to join there is one all the same, or
-/// kubeadm would make its own.
-fn bootstrap_tokens(like: &Value, cluster: &Cluster, secrets: &Secrets) -> Result<Value> {
-    let joining = cluster.nodes.iter().filter(|node| !cluster.is_init(node));
-    let mut scopes: Vec<String> = joining.map(|node| cluster.token_scope(node)).collect();
-    if scopes.is_empty() {
-        scopes.extend(cluster.init_node().map(|node| cluster.token_scope(node)));
-    }
-    let mut seen = std::collections::HashSet::new();
-    scopes.retain(|scope| seen.insert(scope.clone()));
-    let tokens = scopes.iter().map(|scope| {
-        let secret = secrets.token(scope)?;
-        let mut token = like.clone();
-        let values = [("scope", scope.as_str()), ("token", secret.expose())];
-        fragments::fill_document(&mut token, &values)?;
-        Ok(token)
-    });
-    tokens.collect()
-}
+/// A fragment that is parsed once for all nodes.
+type Template = LazyLock<Result<Vec<Value>>>;
 
-fn template(text: &str, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
-    let mut documents = yaml::fragment(text)?;
+static INIT: Template = LazyLock::new(|| yaml::fragment(fragments::KUBEADM_INIT));
+static JOIN: Template = LazyLock::new(|| yaml::fragment(fragments::KUBEADM_JOIN));
+
+fn template(template: &Template, cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
+    let parsed = template.as_ref().map_err(|error| anyhow!("{error:#}"))?;
+    let mut documents = parsed.clone();
     let cri_socket = cluster
         .runtime
         .cri_endpoint(cluster.version.cri_socket_has_scheme());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use super::files::digest;
 use crate::compiled::Compiled;
@@ -68,12 +68,16 @@ impl Lock {
 /// The lock file's text; `kept` are files of an earlier output that stay.
 pub(super) fn text(
     compiled: &Compiled,
-    outputs: &[(String, String)],
+    outputs: &[(String, &str)],
     kept: &BTreeMap<String, String>,
 ) -> Result<String> {
-    let mut outputs = digests(outputs);
+    let written = outputs.iter();
+    let mut outputs: BTreeMap<&str, String> = written
+        .map(|(name, text)| (&**name, digest(text)))
+        .collect();
     let kept = kept.iter();
-    outputs.extend(kept.map(|(name, digest)| (name.clone(), json!(digest))));
+    outputs.extend(kept.map(|(name, digest)| (&**name, digest.clone())));
+    let inputs: BTreeMap<_, _> = compiled.inputs.iter().cloned().collect();
     let nodes = || compiled.nodes.iter();
     let configs: Map<_, _> = nodes()
         .filter(|node| !node.places.is_empty())
@@ -92,17 +96,10 @@ pub(super) fn text(
         "lines": lines(compiled),
         "pools": pools,
         "nodeConfigs": configs,
-        "inputs": digests(&compiled.inputs),
+        "inputs": inputs,
         "outputs": outputs,
     });
     Ok(serde_json::to_string_pretty(&lock)? + "\n")
-}
-
-fn digests(files: &[(String, String)]) -> Map<String, Value> {
-    let digests = files
-        .iter()
-        .map(|(name, text)| (name.clone(), json!(digest(text))));
-    digests.collect()
 }
 
 /// The lines of the keys that ask for anything on a node. Of large clusters that is a small part of all lines.

@@ -24,6 +24,7 @@ use files::{KUBECONFIG, LOCK, NODES, SECRETS};
 use nkd_document::{Code, Diagnostics};
 use staging::Staging;
 
+pub(crate) use files::digest;
 pub use held::Held;
 pub(crate) use lock::Lock;
 pub(crate) use read::{read_lock, read_node, read_nodes};
@@ -66,8 +67,8 @@ pub(crate) fn is_output(directory: &Path) -> bool {
     directory.join(LOCK).is_file()
 }
 
-/// Further files by their path in the output, such as carriers'.
-pub type More = Vec<(String, String)>;
+/// Files by their path in the output, and their text.
+pub type Files<'a> = Vec<(String, &'a str)>;
 
 /// What became of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,30 +89,29 @@ pub enum Written {
 pub fn write(
     held: &Held,
     compiled: &Compiled,
-    more: More,
+    more: Files<'_>,
     to: &mut Diagnostics,
 ) -> Result<Written, Failure> {
+    let secrets = compiled.secrets.to_json()?;
+    let mut fresh = compiled_files(compiled, &secrets, more);
     let Some(out) = held.directory() else {
-        let mut files = compiled_files(compiled, more)?;
-        files.push((
-            LOCK.to_owned(),
-            lock::text(compiled, &files, &BTreeMap::new())?,
-        ));
-        return Ok(create(held.path(), &files)?);
+        let lock = lock::text(compiled, &fresh, &BTreeMap::new())?;
+        fresh.push((LOCK.to_owned(), &lock));
+        return Ok(create(held.path(), &fresh)?);
     };
     let earlier = if is_output(out) {
         read::parse_lock(out, to)?.outputs
     } else {
         BTreeMap::new()
     };
-    let mut fresh = compiled_files(compiled, more)?;
     let names: BTreeSet<&str> = fresh.iter().map(|(name, _)| name.as_str()).collect();
     let (stale, kept): (BTreeMap<_, _>, BTreeMap<_, _>) = earlier
         .clone()
         .into_iter()
         .filter(|(name, _)| !names.contains(name.as_str()) && replace::stays_inside(name))
         .partition(|(name, _)| is_stale(name, compiled));
-    fresh.push((LOCK.to_owned(), lock::text(compiled, &fresh, &kept)?));
+    let lock = lock::text(compiled, &fresh, &kept)?;
+    fresh.push((LOCK.to_owned(), &lock));
     for name in foreign(out, &fresh, &earlier)? {
         let message = format!(
             "`{}` contains `{name}`, which nkd would replace but did not write",
@@ -126,7 +126,7 @@ pub fn write(
 }
 
 /// Makes an output where there is nothing yet.
-fn create(target: &Path, files: &[(String, String)]) -> Result<Written> {
+fn create(target: &Path, files: &[(String, &str)]) -> Result<Written> {
     let parent = match target.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
@@ -188,7 +188,7 @@ fn is_stale(name: &str, compiled: &Compiled) -> bool {
 /// What is where files shall go, and was not written by nkd.
 fn foreign(
     out: &Path,
-    fresh: &[(String, String)],
+    fresh: &[(String, &str)],
     earlier: &BTreeMap<String, String>,
 ) -> Result<BTreeSet<String>> {
     let device = fs::metadata(out)?.dev();
@@ -222,13 +222,13 @@ fn foreign(
 }
 
 /// All files but the lock file.
-fn compiled_files(compiled: &Compiled, more: More) -> Result<Vec<(String, String)>> {
+fn compiled_files<'a>(compiled: &'a Compiled, secrets: &'a str, more: Files<'a>) -> Files<'a> {
     let wanted = compiled.nodes.iter().filter(|node| node.wanted);
-    let mut files: Vec<_> = wanted
-        .map(|node| (format!("{NODES}/{}.ign", node.name), node.ignition.clone()))
+    let mut files: Files<'a> = wanted
+        .map(|node| (format!("{NODES}/{}.ign", node.name), &*node.ignition))
         .collect();
     files.extend(more);
-    files.push((KUBECONFIG.to_owned(), compiled.kubeconfig.clone()));
-    files.push((SECRETS.to_owned(), compiled.secrets.to_json()?));
-    Ok(files)
+    files.push((KUBECONFIG.to_owned(), &compiled.kubeconfig));
+    files.push((SECRETS.to_owned(), secrets));
+    files
 }

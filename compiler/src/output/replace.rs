@@ -34,7 +34,7 @@ struct Commit {
 /// Puts new files into an output, and removes stale ones that are still as nkd has written them.
 pub fn replace(
     out: &Path,
-    mut fresh: Vec<(String, String)>,
+    mut fresh: Vec<(String, &str)>,
     stale: BTreeMap<String, String>,
 ) -> Result<()> {
     fresh.retain(|(name, text)| !fs::read(out.join(name)).is_ok_and(|old| old == text.as_bytes()));
@@ -58,7 +58,7 @@ pub fn replace(
 }
 
 /// Writes files below a new directory, and waits until they are on the disk.
-pub fn write_all(directory: &Path, files: &[(String, String)]) -> Result<()> {
+pub fn write_all(directory: &Path, files: &[(String, &str)]) -> Result<()> {
     private_directory(directory)?;
     for (name, content) in files {
         let path = directory.join(name);

@@ -1,5 +1,7 @@
 //! Generates new secrets. All random numbers are from the operating system.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -52,6 +54,7 @@ impl Secrets {
                 None => service_account(cluster)?,
             },
             token_seed: seed()?,
+            token_rotations: BTreeMap::new(),
             callback_seed: seed()?,
         })
     }

@@ -23,12 +23,9 @@ impl Part {
     pub const fn consequence(self) -> &'static str {
         match self {
             Self::Token => {
-                "token: nodes that have joined are not affected. The running cluster does not accept the \
-                 new tokens yet. Before you boot nodes that were compiled with them, run `kubeadm init \
-                 phase bootstrap-token --config` on a control plane, with the newly compiled \
-                 kubeadm.yaml of the init node. The old tokens are valid until they expire or you remove \
-                 them with `kubeadm token delete`. After that, compile the files that contain them \
-                 again."
+                "token: nodes that have joined are not affected. Files of nodes that were compiled before \
+                 contain the old tokens: they are of no use once you delete these from the cluster. Compile \
+                 again, and give the cluster the new tokens."
             }
             Self::Admin => {
                 "admin: compile again to get the new kubeconfig; the files of the nodes do not change. \
@@ -69,7 +66,10 @@ impl Secrets {
     /// Replaces one part. Everything else stays unchanged, including the time of creation.
     pub fn rotate(&mut self, part: Part) -> Result<()> {
         match part {
-            Part::Token => self.token_seed = seed()?,
+            Part::Token => {
+                self.token_seed = seed()?;
+                self.token_rotations.clear();
+            }
             Part::Admin => {
                 let now = Timestamp::from_unix(Timestamp::now().unix());
                 self.admin = admins(&self.authorities.kubernetes, now)?;
@@ -77,5 +77,10 @@ impl Secrets {
             Part::CallbackSeed => self.callback_seed = seed()?,
         }
         Ok(())
+    }
+
+    /// Replaces the bootstrap token of one scope. The tokens of other scopes stay unchanged.
+    pub fn rotate_token(&mut self, scope: &str) {
+        *self.token_rotations.entry(scope.to_owned()).or_default() += 1;
     }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -36,6 +38,9 @@ pub struct Secrets {
     pub admin: Vec<Admin>,
     /// The seed of bootstrap tokens, in base64.
     pub token_seed: Secret,
+    /// How often the token of a scope has been rotated by itself since the seed was made.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub token_rotations: BTreeMap<String, u32>,
     /// The seed of the nodes' callback keys, in base64.
     pub callback_seed: Secret,
 }
@@ -141,9 +146,13 @@ impl Secrets {
         /// The ID and the secret of a token.
         const LETTERS: usize = 6 + 16;
         let mut letters = Zeroizing::new(String::with_capacity(LETTERS + 1));
+        let rotation = self.token_rotations.get(scope).map(u32::to_string);
         for block in 0_u32.. {
             let block = block.to_string();
-            let bytes = self.derived(&self.token_seed, &["nkd bootstrap token", scope, &block])?;
+            let mut parts = vec!["nkd bootstrap token", scope];
+            parts.extend(rotation.as_deref());
+            parts.push(&block);
+            let bytes = self.derived(&self.token_seed, &parts)?;
             // 252 is 7 * 36: above it, some letters would be likelier than others.
             let even = bytes.iter().filter(|byte| **byte < 252);
             let left = LETTERS - letters.len();

@@ -21,7 +21,7 @@ fn pki(node: &DecodedNode) -> BTreeMap<&str, &str> {
 /// All control planes have the same PKI, so that each accepts what another one has signed.
 pub(super) fn share_pki(cluster: &DecodedCluster) -> Result<()> {
     let expected = pki(cluster.init()?);
-    for node in cluster.control_planes() {
+    for node in &cluster.control_planes {
         let same = pki(node) == expected;
         ensure!(same, "{} has a different PKI", node.plan.node);
     }
@@ -31,9 +31,9 @@ pub(super) fn share_pki(cluster: &DecodedCluster) -> Result<()> {
 /// etcd accepts one new member at a time, so each control plane waits for all earlier ones. Each can also
 /// ask all others for the list of members.
 pub(super) fn in_order(cluster: &DecodedCluster) -> Result<()> {
-    let apis = cluster.control_planes().map(own_api);
+    let apis = cluster.control_planes.iter().map(own_api);
     let apis = apis.collect::<Result<Vec<_>>>()?;
-    for (index, node) in cluster.control_planes().enumerate() {
+    for (index, node) in cluster.control_planes.iter().enumerate() {
         let name = &node.plan.node;
         let (role, before, after) = if index == 0 {
             (Role::Init, &[][..], &[][..])
@@ -55,21 +55,23 @@ pub(super) fn in_order(cluster: &DecodedCluster) -> Result<()> {
             "the plan of {name} does not contain the control planes after it"
         );
     }
-    let worker = |node: &&DecodedNode| node.plan.role == Role::JoinWorker;
-    for DecodedNode { plan, .. } in cluster.nodes.iter().filter(worker) {
-        let waits = !plan.control_planes_before.is_empty() || !plan.control_planes_after.is_empty();
-        ensure!(
-            !waits,
-            "{} waits for control planes, but is not one",
-            plan.node
-        );
-    }
+    Ok(())
+}
+
+pub(super) fn worker_waits_for_none(_: &DecodedCluster, node: &DecodedNode) -> Result<()> {
+    let plan = &node.plan;
+    let waits = !plan.control_planes_before.is_empty() || !plan.control_planes_after.is_empty();
+    ensure!(
+        plan.role != Role::JoinWorker || !waits,
+        "{} waits for control planes, but is not one",
+        plan.node
+    );
     Ok(())
 }
 
 /// The plan, by which the agent decides whether to remove etcd's data, agrees with kubeadm's
 /// configuration.
-pub(super) fn etcd_as_planned(cluster: &DecodedCluster) -> Result<()> {
+pub(super) fn etcd_as_planned(cluster: &DecodedCluster, node: &DecodedNode) -> Result<()> {
     let configuration = cluster.init()?.document("ClusterConfiguration")?;
     let etcd = &configuration["etcd"];
     let data = etcd["local"]["dataDir"].as_str().unwrap_or_default();
@@ -77,39 +79,37 @@ pub(super) fn etcd_as_planned(cluster: &DecodedCluster) -> Result<()> {
         ["", owned::ETCD_DATA].contains(&data),
         "the data directory of etcd is {data}"
     );
-    for node in &cluster.nodes {
-        let plan = &node.plan;
-        let runs = plan.role != Role::JoinWorker && !etcd["external"].is_object();
-        ensure!(
-            plan.runs_etcd == runs,
-            "the kubeadm configuration and the plan of {} differ in whether it runs etcd",
-            plan.node
+    let plan = &node.plan;
+    let runs = plan.role != Role::JoinWorker && !etcd["external"].is_object();
+    ensure!(
+        plan.runs_etcd == runs,
+        "the kubeadm configuration and the plan of {} differ in whether it runs etcd",
+        plan.node
+    );
+    let expected = if runs && !node.is_init() {
+        let version = Version::parse(&plan.kubernetes_version);
+        let version = version.map_err(|problem| anyhow!(problem))?;
+        let configured = Configured::of(
+            &cluster.init()?.kubeadm,
+            version,
+            &cluster.kubernetes_images,
         );
-        let expected = if runs && !node.is_init() {
-            let version = Version::parse(&plan.kubernetes_version);
-            let version = version.map_err(|problem| anyhow!(problem))?;
-            let configured = Configured::of(
-                &cluster.init()?.kubeadm,
-                version,
-                &cluster.kubernetes_images,
-            );
-            let join = node.document("JoinConfiguration")?;
-            let api = join["apiVersion"].as_str();
-            Some(Kubeadm {
-                api_version: api.unwrap_or_default().to_owned(),
-                image_repository: configured.repository().to_owned(),
-                etcd_image: configured.etcd().unwrap_or_default(),
-                patches: join["patches"]["directory"].as_str().map(str::to_owned),
-            })
-        } else {
-            None
-        };
-        ensure!(
-            plan.kubeadm == expected,
-            "the plan of {} does not match the cluster's kubeadm configuration",
-            plan.node
-        );
-    }
+        let join = node.document("JoinConfiguration")?;
+        let api = join["apiVersion"].as_str();
+        Some(Kubeadm {
+            api_version: api.unwrap_or_default().to_owned(),
+            image_repository: configured.repository().to_owned(),
+            etcd_image: configured.etcd().unwrap_or_default(),
+            patches: join["patches"]["directory"].as_str().map(str::to_owned),
+        })
+    } else {
+        None
+    };
+    ensure!(
+        plan.kubeadm == expected,
+        "the plan of {} does not match the cluster's kubeadm configuration",
+        plan.node
+    );
     Ok(())
 }
 
@@ -141,7 +141,7 @@ pub(super) fn virtual_address(cluster: &DecodedCluster) -> Result<()> {
     let version = Version::parse(&init.plan.kubernetes_version);
     let version = version.map_err(|problem| anyhow!(problem))?;
     let expected = init.manifests()?.len();
-    for node in cluster.control_planes() {
+    for node in &cluster.control_planes {
         let name = &node.plan.node;
         let pods = node.manifests()?;
         ensure!(pods.len() == expected, "{name} has different static pods");

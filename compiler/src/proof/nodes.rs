@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use nkd_contract::{Plan, Role, paths};
 use serde_json::Value;
 
+use crate::compiled::CompiledNode;
 use nkd_document::yaml;
 use nkd_model::KubernetesImages;
 
@@ -29,18 +30,26 @@ impl DecodedNode {
     }
 }
 
-/// The cluster as its configs say it is.
+/// What distinguishes a node from all other nodes.
+pub(super) struct Identity {
+    pub name: String,
+    pub addresses: Vec<IpAddr>,
+}
+
+/// The cluster as the configs of its control planes say it is.
 pub(super) struct DecodedCluster {
-    pub nodes: Vec<DecodedNode>,
+    pub control_planes: Vec<DecodedNode>,
+    /// The images in the manifests that the init node applies.
+    pub addon_images: HashSet<String>,
     pub kubeconfig: Value,
     /// What the cluster file or the release determines; no config has it.
     pub kubernetes_images: KubernetesImages,
 }
 
-pub(super) fn read(ignition: &str, of_user: HashSet<String>) -> Result<DecodedNode> {
-    let (_, warnings) = ignition_config::Config::parse_str(ignition)?;
+pub(super) fn read(node: &CompiledNode) -> Result<DecodedNode> {
+    let (_, warnings) = ignition_config::Config::parse_str(&node.ignition)?;
     ensure!(warnings.is_empty(), "Ignition would warn: {warnings:?}");
-    let config: Value = serde_json::from_str(ignition)?;
+    let config: Value = serde_json::from_str(&node.ignition)?;
     let mut files = BTreeMap::new();
     let mut readable = HashSet::new();
     for file in config["storage"]["files"].as_array().into_iter().flatten() {
@@ -65,7 +74,7 @@ pub(super) fn read(ignition: &str, of_user: HashSet<String>) -> Result<DecodedNo
         plan,
         files,
         readable,
-        of_user,
+        of_user: node.places.keys().cloned().collect(),
         kubeadm,
     })
 }
@@ -136,14 +145,13 @@ impl DecodedNode {
 
 impl DecodedCluster {
     pub fn init(&self) -> Result<&DecodedNode> {
-        self.nodes
-            .iter()
-            .find(|node| node.is_init())
-            .context("no init node")
+        let mut nodes = self.control_planes.iter();
+        nodes.find(|node| node.is_init()).context("no init node")
     }
 
-    pub fn control_planes(&self) -> impl Iterator<Item = &DecodedNode> {
-        let nodes = self.nodes.iter();
-        nodes.filter(|node| node.plan.role != Role::JoinWorker)
+    /// The authority that signs on the init node.
+    pub fn authority(&self) -> Result<&str> {
+        let authority = self.init()?.files.get(&format!("{}/ca.crt", paths::PKI));
+        Ok(authority.context("no ca.crt")?)
     }
 }

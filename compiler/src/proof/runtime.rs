@@ -4,7 +4,7 @@
 //! that a mistake in the code that wrote them is detected.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use nkd_contract::{ImageSource, Runtime};
+use nkd_contract::{ImageSource, Role, Runtime};
 use serde_json::Value;
 
 use super::nodes::{DecodedCluster, DecodedNode};
@@ -15,70 +15,64 @@ use nkd_document::yaml;
 use nkd_model::version::Version;
 
 /// kubelet, kubeadm and the runtime use the same socket and the same cgroup driver.
-pub(super) fn agrees(cluster: &DecodedCluster) -> Result<()> {
+pub(super) fn agrees(cluster: &DecodedCluster, node: &DecodedNode) -> Result<()> {
     let init = cluster.init()?;
     let kubelet = &init.document("KubeletConfiguration")?["cgroupDriver"];
-    for node in &cluster.nodes {
-        let runtime = node.plan.runtime;
+    let runtime = node.plan.runtime;
+    ensure!(
+        runtime == init.plan.runtime,
+        "{} has {runtime}",
+        node.plan.node
+    );
+    let version = Version::parse(&node.plan.kubernetes_version);
+    let version = version.map_err(|problem| anyhow!(problem))?;
+    let endpoint = runtime.cri_endpoint(version.cri_socket_has_scheme());
+    ensure!(
+        node.registration()?["criSocket"] == endpoint,
+        "kubelet on {} does not use the socket {endpoint}",
+        node.plan.node
+    );
+    if let Some(driver) = cgroup_driver(node)? {
         ensure!(
-            runtime == init.plan.runtime,
-            "{} has {runtime}",
-            node.plan.node
+            *kubelet == driver,
+            "{runtime} uses the cgroup driver {driver}, but kubelet uses {kubelet}"
         );
-        let version = Version::parse(&node.plan.kubernetes_version);
-        let version = version.map_err(|problem| anyhow!(problem))?;
-        let endpoint = runtime.cri_endpoint(version.cri_socket_has_scheme());
-        ensure!(
-            node.registration()?["criSocket"] == endpoint,
-            "kubelet on {} does not use the socket {endpoint}",
-            node.plan.node
-        );
-        if let Some(driver) = cgroup_driver(node)? {
-            ensure!(
-                *kubelet == driver,
-                "{runtime} uses the cgroup driver {driver}, but kubelet uses {kubelet}"
-            );
-        }
     }
     Ok(())
 }
 
 /// The sandbox image is in the plan, so that the node has it before the first pod starts.
-pub(super) fn has_sandbox_image(cluster: &DecodedCluster) -> Result<()> {
-    for node in &cluster.nodes {
-        let Some(image) = sandbox_image(node)? else {
-            continue;
-        };
-        let mut required = node.plan.images.required.iter();
-        let planned = required.any(|required| required.name == image);
-        ensure!(
-            planned,
-            "the plan of {} does not contain {image}",
-            node.plan.node
-        );
-    }
+pub(super) fn has_sandbox_image(_: &DecodedCluster, node: &DecodedNode) -> Result<()> {
+    let Some(image) = sandbox_image(node)? else {
+        return Ok(());
+    };
+    let mut required = node.plan.images.required.iter();
+    let planned = required.any(|required| required.name == image);
+    ensure!(
+        planned,
+        "the plan of {} does not contain {image}",
+        node.plan.node
+    );
     Ok(())
 }
 
 /// If units use a proxy, they do not use it for the API or for the node's own addresses. Otherwise
 /// kubelet would connect to its own control plane through the proxy.
-pub(super) fn proxy_spares_node(cluster: &DecodedCluster) -> Result<()> {
-    for node in &cluster.nodes {
-        let mut spared = vec![node.endpoint_host()?.to_owned()];
-        spared.extend(node.addresses()?.iter().map(ToString::to_string));
-        for (path, text) in node
-            .own_files()
-            .filter(|(path, _)| path.ends_with(PROXY_DROPIN))
-        {
-            let direct = between(text, "NO_PROXY=", "\"").context("no NO_PROXY")?;
-            for host in &spared {
-                let is_spared = direct.split(',').any(|direct| direct == host);
-                ensure!(
-                    is_spared,
-                    "{path} on {} sends connections to {host} through the proxy",
-                    node.plan.node
-                );
-            }
+pub(super) fn proxy_spares_node(_: &DecodedCluster, node: &DecodedNode) -> Result<()> {
+    let mut spared = vec![node.endpoint_host()?.to_owned()];
+    spared.extend(node.addresses()?.iter().map(ToString::to_string));
+    for (path, text) in node
+        .own_files()
+        .filter(|(path, _)| path.ends_with(PROXY_DROPIN))
+    {
+        let direct = between(text, "NO_PROXY=", "\"").context("no NO_PROXY")?;
+        for host in &spared {
+            let is_spared = direct.split(',').any(|direct| direct == host);
+            ensure!(
+                is_spared,
+                "{path} on {} sends connections to {host} through the proxy",
+                node.plan.node
+            );
         }
     }
     Ok(())
@@ -86,69 +80,63 @@ pub(super) fn proxy_spares_node(cluster: &DecodedCluster) -> Result<()> {
 
 /// If nodes pull no images, kubelet's garbage collection does not remove the images of the plan, unless
 /// the user has configured it. With containerd, the pins exist only on the node, so they are not checked.
-pub(super) fn keeps_images(cluster: &DecodedCluster) -> Result<()> {
+pub(super) fn keeps_images(cluster: &DecodedCluster, node: &DecodedNode) -> Result<()> {
     let collects =
         &cluster.init()?.document("KubeletConfiguration")?["imageGCHighThresholdPercent"];
-    for node in &cluster.nodes {
-        let is_closed = match &node.plan.images.source {
-            ImageSource::Registry => false,
-            ImageSource::Directory(_) => true,
-            ImageSource::Bundles(bundles) => !bundles.registry,
-        };
-        if !is_closed || !collects.is_null() || node.plan.runtime == Runtime::Containerd {
-            continue;
-        }
-        let Some(pinned) = nkds_file(node, crio::PINNED)? else {
-            continue;
-        };
-        for image in &node.plan.images.required {
-            let is_pinned = pinned.contains(&format!("\"{}\"", image.name));
-            ensure!(is_pinned, "{} does not pin {}", node.plan.node, image.name);
-        }
+    let is_closed = match &node.plan.images.source {
+        ImageSource::Registry => false,
+        ImageSource::Directory(_) => true,
+        ImageSource::Bundles(bundles) => !bundles.registry,
+    };
+    if !is_closed || !collects.is_null() || node.plan.runtime == Runtime::Containerd {
+        return Ok(());
+    }
+    let Some(pinned) = nkds_file(node, crio::PINNED)? else {
+        return Ok(());
+    };
+    for image in &node.plan.images.required {
+        let is_pinned = pinned.contains(&format!("\"{}\"", image.name));
+        ensure!(is_pinned, "{} does not pin {}", node.plan.node, image.name);
     }
     Ok(())
 }
 
 /// kubeadm reads the patches that nkd delivers to a node.
-pub(super) fn takes_patches(cluster: &DecodedCluster) -> Result<()> {
-    for node in &cluster.nodes {
-        let name = &node.plan.node;
-        let mut patches = node
-            .own_files()
-            .map(|(path, _)| path)
-            .filter(|path| path.starts_with(PATCHES));
-        if let Some(patch) = patches.next() {
-            let directory = &node.configuration()?["patches"]["directory"];
-            ensure!(
-                *directory == PATCHES,
-                "kubeadm on {name} does not use the patch {patch}"
-            );
-        }
+pub(super) fn takes_patches(_: &DecodedCluster, node: &DecodedNode) -> Result<()> {
+    let name = &node.plan.node;
+    let mut patches = node
+        .own_files()
+        .map(|(path, _)| path)
+        .filter(|path| path.starts_with(PATCHES));
+    if let Some(patch) = patches.next() {
+        let directory = &node.configuration()?["patches"]["directory"];
+        ensure!(
+            *directory == PATCHES,
+            "kubeadm on {name} does not use the patch {patch}"
+        );
     }
     Ok(())
 }
 
 /// If SELinux separates containers, the containers of the control plane can access the files of the host.
-pub(super) fn separates_containers(cluster: &DecodedCluster) -> Result<()> {
-    for node in cluster.control_planes() {
-        if !separates(node)? {
-            continue;
-        }
-        let name = &node.plan.node;
-        let etcd = node.plan.runs_etcd.then_some("etcd");
-        for pod in STATIC_PODS.into_iter().chain(etcd) {
-            let file = format!("{PATCHES}/{pod}+strategic.yaml");
-            let text = node.files.get(&file);
-            let text = text.with_context(|| format!("{name} has no {file}"))?;
-            ensure!(reaches_host(&yaml::fragment(text)?), "{name}: {file}");
-        }
-        ensure!(
-            node.manifests()?
-                .iter()
-                .all(|pod| reaches_host(std::slice::from_ref(pod))),
-            "a static pod on {name} cannot read the files of the host"
-        );
+pub(super) fn separates_containers(_: &DecodedCluster, node: &DecodedNode) -> Result<()> {
+    if node.plan.role == Role::JoinWorker || !separates(node)? {
+        return Ok(());
     }
+    let name = &node.plan.node;
+    let etcd = node.plan.runs_etcd.then_some("etcd");
+    for pod in STATIC_PODS.into_iter().chain(etcd) {
+        let file = format!("{PATCHES}/{pod}+strategic.yaml");
+        let text = node.files.get(&file);
+        let text = text.with_context(|| format!("{name} has no {file}"))?;
+        ensure!(reaches_host(&yaml::fragment(text)?), "{name}: {file}");
+    }
+    ensure!(
+        node.manifests()?
+            .iter()
+            .all(|pod| reaches_host(std::slice::from_ref(pod))),
+        "a static pod on {name} cannot read the files of the host"
+    );
     Ok(())
 }
 

@@ -272,7 +272,7 @@ codes! {
     SecretsReadable "NKD0407" "Other users can read the secrets file."
         "run `chmod 600` on the file; if other users could read it, have new secrets generated";
     NotRotatable "NKD0408" "A secret cannot be changed while nodes run with it."
-        "to replace the secret, compile into another directory with new secrets and install all nodes again";
+        "to replace the Kubernetes authority step by step, follow \"Rotate an authority\" in docs/day-2.md; for the other secrets, compile into another directory with new secrets and install all nodes again";
     SecretsExpired "NKD0409" "An authority in the secrets file has expired, or expires before the bootstrap tokens."
         "compile into another directory to have new secrets generated, and install all nodes again; nodes cannot join with the old secrets";
     Diskless "NKD0410" "A node that runs from memory cannot do what its config asks for."

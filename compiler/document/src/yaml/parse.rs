@@ -1,6 +1,6 @@
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
 use super::explain;
@@ -16,6 +16,29 @@ pub const VALUES: usize = 1_000_000;
 /// # Errors
 /// When it is not valid YAML.
 pub fn documents(source: SourceId, diagnostics: &mut Diagnostics) -> Result<Vec<Node>, Reported> {
+    let trees = trees::<Tree>(source, diagnostics)?;
+    Ok(trees.into_iter().map(|tree| node(tree, source)).collect())
+}
+
+/// The documents of a YAML source, each read into a value of a type that has no positions, with the position of the
+/// document. The type decides what of the document is kept in memory.
+///
+/// # Errors
+/// When it is not valid YAML.
+pub fn values<T: DeserializeOwned>(
+    source: SourceId,
+    diagnostics: &mut Diagnostics,
+) -> Result<Vec<(T, Span)>, Reported> {
+    let trees = trees::<T>(source, diagnostics)?.into_iter();
+    Ok(trees
+        .map(|tree| (tree.value, span(tree.referenced, source)))
+        .collect())
+}
+
+fn trees<T: DeserializeOwned>(
+    source: SourceId,
+    diagnostics: &mut Diagnostics,
+) -> Result<Vec<Spanned<T>>, Reported> {
     let text = diagnostics.text(source);
     if let Some(at) = text.find(|c: char| c.is_control() && !"\n\r\t".contains(c)) {
         let message = "the file contains a control character";
@@ -23,33 +46,30 @@ pub fn documents(source: SourceId, diagnostics: &mut Diagnostics) -> Result<Vec<
         let span = Span::new(source, at..at + 1);
         return Err(diagnostics.report_with_help(Code::Syntax, span, message, help));
     }
-    // YAML 1.1 readers, such as Butane, read `0644` as octal, and YAML 1.2 readers as 644. Such a number
-    // is kept as text here, and interpreted where the meaning of the key is known.
-    let options = serde_saphyr::options! {
+    let error = match serde_saphyr::from_multiple_with_options(text, options()) {
+        Ok(trees) => return Ok(trees),
+        Err(error) => error,
+    };
+    // Positions in errors count characters, not bytes.
+    let byte = |character: u64| {
+        let character = usize::try_from(character).unwrap_or(usize::MAX);
+        let found = text.char_indices().nth(character);
+        found.map_or(text.len(), |(at, _)| at)
+    };
+    let range = error.location().map_or(0..0, |location| {
+        let span = location.span();
+        byte(span.offset())..byte(span.offset() + span.len())
+    });
+    let span = Span::new(source, range);
+    Err(explain::report(error.without_snippet(), span, diagnostics))
+}
+
+/// YAML 1.1 readers, such as Butane, read `0644` as octal, and YAML 1.2 readers as 644. Such a number is kept as
+/// text here, and interpreted where the meaning of the key is known.
+pub(super) fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
         leading_zero_numbers_as_strings: true,
         budget: serde_saphyr::budget! { max_nodes: VALUES, max_events: 3 * VALUES },
-    };
-    match serde_saphyr::from_multiple_with_options::<Spanned<Tree>>(text, options) {
-        Ok(trees) => Ok(trees.into_iter().map(|tree| node(tree, source)).collect()),
-        Err(error) => {
-            let span = error
-                .location()
-                .map_or(Span::new(source, 0..0), |location| {
-                    // Positions in errors count characters, not bytes.
-                    let byte = |character: u64| {
-                        let character = usize::try_from(character).unwrap_or(usize::MAX);
-                        text.char_indices()
-                            .nth(character)
-                            .map_or(text.len(), |(at, _)| at)
-                    };
-                    let span = location.span();
-                    Span::new(
-                        source,
-                        byte(span.offset())..byte(span.offset() + span.len()),
-                    )
-                });
-            Err(explain::report(error.without_snippet(), span, diagnostics))
-        }
     }
 }
 
