@@ -8,13 +8,19 @@ use tar::{EntryType, Header};
 
 use crate::tree::{Entry, Kind, Tree};
 
-/// The level of compression. Packages are made once and fetched often.
-const LEVEL: i32 = 19;
+/// How much time is spent on compression.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Effort {
+    /// For programs, which are packed once and fetched often.
+    High = 19,
+    /// For the sources of all crates, which would take minutes.
+    Low = 9,
+}
 
 /// Writes a tree as `tar.zst`. All files belong to root and have this time.
-pub(crate) fn tar_zst(tree: &Tree, time: u64, archive: &Path) -> Result<()> {
+pub(crate) fn tar_zst(tree: &Tree, time: u64, effort: Effort, archive: &Path) -> Result<()> {
     let write = || -> Result<()> {
-        let encoder = zstd::Encoder::new(File::create(archive)?, LEVEL)?;
+        let encoder = zstd::Encoder::new(File::create(archive)?, effort as i32)?;
         let mut builder = tar::Builder::new(encoder);
         for entry in tree.entries()? {
             append(&mut builder, tree, &entry, time)?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::archive::Effort;
 use crate::product::Builder;
 use crate::tools::Tools;
 use crate::{Architecture, Product, Release, Tree, archive, deb, nestos, rpm, sbom, sums, sysext};
@@ -40,7 +41,12 @@ pub fn all(
             directory.join(format!("{name}-{version}-{architecture}{what}"))
         };
         for (product, tree) in [(Product::Agent, &agent), (Product::Nkd, &nkd)] {
-            archive::tar_zst(tree, release.time(), &name(product, ".tar.zst"))?;
+            archive::tar_zst(
+                tree,
+                release.time(),
+                Effort::High,
+                &name(product, ".tar.zst"),
+            )?;
             sbom::write(product, tree, tools, &name(product, ".cdx.json"))?;
         }
         let overlay = name(Product::Agent, ".nestos-assembler.tar.zst");

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::archive::Effort;
 use crate::tree::Kind;
 use crate::{Release, Tree, archive};
 
@@ -26,7 +27,7 @@ pub(crate) fn build(agent: &Tree, release: &Release, target: &Path) -> Result<()
     let manifest = fs::read(&manifest).with_context(|| format!("{}", manifest.display()))?;
     tree.write("manifests/nkd.yaml", manifest, 0o644)?;
     tree.finish(release.time())?;
-    archive::tar_zst(&tree, release.time(), target)
+    archive::tar_zst(&tree, release.time(), Effort::High, target)
 }
 
 /// The modes of files, which the assembler otherwise takes from its copy of the directory. It reads

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::archive::Effort;
 use crate::{Architecture, Release, Tree, archive, command, tools};
 
 /// The release number of the packages.
@@ -48,9 +49,9 @@ pub(crate) fn build_source(release: &Release, directory: &Path) -> Result<()> {
     tar::Archive::new(fs::File::open(&tar)?).unpack(&unpacked)?;
     let target = |part: &str| work.path().join(format!("{name}{part}.tar.zst"));
     sources.finish(release.time())?;
-    archive::tar_zst(&sources, release.time(), &target(""))?;
+    archive::tar_zst(&sources, release.time(), Effort::Low, &target(""))?;
     let vendored = vendor(release, work.path())?;
-    archive::tar_zst(&vendored, release.time(), &target("-vendor"))?;
+    archive::tar_zst(&vendored, release.time(), Effort::Low, &target("-vendor"))?;
     let mut rpmbuild = rpmbuild(release, work.path(), directory);
     command::check(rpmbuild.arg("-bs").arg(spec)).map(drop)
 }
