@@ -306,7 +306,7 @@ const COMMANDS: [&str; 23] = [
     "compile cluster.yaml -o out --secrets open.json",
     "compile cluster.yaml -o out --secrets ca.key",
     "explain out cp1",
-    "explain out cp1 /etc/nkd/pki/ca.key",
+    "explain out cp1 /etc/nkd/pki/etcd/ca.key",
     "explain out cp1 /etc/nkd/kubeadm.yaml",
     "diff out out",
     "secrets show s.json",
@@ -328,7 +328,7 @@ fn no_command_shows_a_secret_whether_it_succeeds_or_not() {
     cluster(
         at,
         "v1.31.2",
-        "{authorities: {kubernetes: {certFile: chain.crt, keyFile: ca.key}}}",
+        "{authorities: {etcd: {certFile: chain.crt, keyFile: ca.key}}}",
     );
     let own = fs::read_to_string(at.join("ca.key")).unwrap();
     let mut runs = vec![nkd(at, &["secrets", "new", "cluster.yaml", "-o", "s.json"])];
