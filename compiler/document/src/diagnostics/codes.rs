@@ -168,6 +168,8 @@ codes! {
         "use separate keys for Kubernetes, etcd and the front proxy; if they share a key, each accepts certificates for the others";
     TrustAnchor "NKD0158" "The agent cannot verify a server with the certificates in a CA file."
         "give the certificate of the authority that signed the server's certificate, with a key that is EC on P-256 or P-384, Ed25519, or RSA (not RSA-PSS) with 2048 to 8192 bits; a self-signed certificate of the server itself must be valid and have `basicConstraints=critical,CA:FALSE`";
+    SigningChain "NKD0159" "The authority of Kubernetes has an issuer."
+        "use a self-signed authority for Kubernetes, or let nkd make it; the authorities of etcd and of the front proxy may be below your root";
     // SELinux.
     Selinux "NKD0160" "SELinux cannot separate containers with these settings."
         "remove `os.selinux`, so that the default of the container runtime applies";
