@@ -219,7 +219,8 @@ fn api_names(cluster: &Cluster) -> Vec<String> {
 fn etcd_names(cluster: &Cluster) -> Vec<String> {
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
     for node in cluster.control_planes() {
-        names.extend([node.name.clone(), node.address.to_string()]);
+        names.push(node.name.clone());
+        names.extend(node.address.map(|address| address.to_string()));
     }
     names
 }

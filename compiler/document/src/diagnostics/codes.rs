@@ -174,6 +174,8 @@ codes! {
     Selinux "NKD0160" "SELinux cannot separate containers with these settings."
         "remove `os.selinux`, so that the default of the container runtime applies";
     // The Kubernetes release.
+    OpenPool "NKD0161" "An open pool cannot be used in this way."
+        "list the machines in `spec.nodes`";
     NewerKubernetes "NKD0170" "The Kubernetes version is newer than the releases that nkd has data for."
         "use a version of nkd that has data for this release, or check the configuration of the nodes";
     KubernetesImages "NKD0171" "The list of Kubernetes' images is missing, incomplete or for another version."
@@ -266,7 +268,7 @@ codes! {
     ForeignOutput "NKD0403" "The output directory was not made by nkd."
         "use a path that does not exist yet, or an earlier output of nkd";
     UnknownNode "NKD0404" "A node does not exist."
-        "use a name from `spec.nodes`";
+        "use a name from `spec.nodes`, or the name of an open pool";
     TooLarge "NKD0405" "A node's config is too large for its carrier."
         "make the large parts of the config smaller, or use `--url`: the machine then gets a small config that downloads this one and checks its hash";
     UnknownPath "NKD0406" "nkd has written no file or unit with this path for the node."
