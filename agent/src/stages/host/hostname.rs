@@ -19,7 +19,6 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 /// The longest value of a label, because the name is also that of `kubernetes.io/hostname`.
 const LONGEST_NAME: usize = 63;
-const LONGEST_LABEL: usize = 63;
 
 /// Hostnames of machines that nobody has named: the kernel's, and those that OS images fall back to.
 const UNNAMED: [&str; 6] = [
@@ -97,13 +96,10 @@ fn usable(hostname: &str, root: &Root) -> Result<String, String> {
     Ok(name)
 }
 
-/// A DNS label (RFC 1123).
+/// A DNS label (RFC 1123), apart from its length: no part of a name is longer than [`LONGEST_NAME`].
 fn is_label(text: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=LONGEST_LABEL).contains(&text.len())
-        && text.bytes().all(is_inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
+    !text.is_empty() && text.bytes().all(is_inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 /// Whether every machine with this OS has the hostname by default (os-release(5), `DEFAULT_HOSTNAME`).
