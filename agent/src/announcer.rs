@@ -96,6 +96,14 @@ impl Announcer {
         self.plan = Some((plan.clone(), digest.to_owned()));
     }
 
+    /// Puts the name that the node has got into all further events.
+    pub(crate) fn rename(&mut self, node: &str) {
+        if let Some((plan, _)) = &mut self.plan {
+            journal::set_field("NKD_NODE", node);
+            node.clone_into(&mut plan.node);
+        }
+    }
+
     /// The next events of the log, which are not written yet.
     pub(crate) fn events(&self, news: impl IntoIterator<Item = News>) -> Vec<Event> {
         (self.log.last() + 1..)
@@ -113,7 +121,11 @@ impl Announcer {
             time: Timestamp::now(),
             boot: self.boot.clone(),
             cluster: plan.map(|(plan, _)| plan.cluster.clone()),
-            node: plan.map_or_else(|| self.hostname.clone(), |(plan, _)| plan.node.clone()),
+            node: plan
+                .map(|(plan, _)| plan.node.clone())
+                .filter(|node| !node.is_empty())
+                .unwrap_or_else(|| self.hostname.clone()),
+            pool: plan.and_then(|(plan, _)| plan.pool.clone()),
             role: plan.map(|(plan, _)| plan.role.into()),
             plan: plan.map(|(_, digest)| digest.clone()),
             kind: news.kind.into(),
@@ -167,6 +179,7 @@ pub(crate) fn tell_of_lost_state(root: &Root, error: &anyhow::Error) {
             boot: system::boot_id(),
             cluster: None,
             node: hostname.to_string_lossy().into_owned(),
+            pool: None,
             role: None,
             plan: None,
             kind: Kind::AttemptFailed.into(),

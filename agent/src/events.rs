@@ -281,6 +281,7 @@ pub(crate) mod tests {
             boot: "boot".into(),
             cluster: Some("demo".into()),
             node: "cp1".into(),
+            pool: None,
             role: Some(nkd_contract::Role::Init.into()),
             plan: Some("0".repeat(64)),
             kind: kind.into(),

@@ -30,6 +30,7 @@ fn retry(history: &[Kind]) -> (Output, String) {
             boot: "boot".into(),
             cluster: Some("demo".into()),
             node: "cp1".into(),
+            pool: None,
             role: Some(Role::Init.into()),
             plan: None,
             kind: (*kind).into(),

@@ -74,6 +74,7 @@ fn event(sequence: u64, kind: Kind) -> Event {
         boot: "f0b0".into(),
         cluster: Some("demo".into()),
         node: "cp1".into(),
+        pool: None,
         role: Some(Role::Init.into()),
         plan: Some("5".repeat(64)),
         kind: kind.into(),

@@ -71,7 +71,7 @@ fn read(request: &Request<'_>, now: Timestamp, to: &mut Diagnostics) -> Result<I
     if let Some(earlier) = earlier {
         keep_earlier(&earlier, &secrets, to);
     }
-    secrets_file::report_ends(&secrets, cluster.tokens.ttl, now, to);
+    secrets_file::report_ends(&secrets, cluster.longest_token_ttl(), now, to);
     Ok(Inputs {
         cluster,
         secrets,
@@ -152,7 +152,7 @@ fn nodes(
                 name: node.name.clone(),
                 role: node.role.name(),
                 pool: cluster.pool_of(node).map(|pool| pool.name.clone()),
-                address: node.address.to_string(),
+                address: node.address.map(|address| address.to_string()),
                 ignition,
                 places: places
                     .map(|(id, span)| (id, place(request.cluster_file, span, to)))

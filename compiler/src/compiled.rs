@@ -27,16 +27,16 @@ pub struct Compiled {
     pub inputs: Vec<(String, String)>,
 }
 
-/// The file of one node.
+/// The file of one node, or of all machines of an open pool.
 pub struct CompiledNode {
-    /// The node's name.
+    /// The node's name, or that of the open pool.
     pub name: String,
     /// Its role in the cluster file.
     pub role: &'static str,
     /// Its pool, if it is in one.
     pub pool: Option<String>,
-    /// Its address.
-    pub address: String,
+    /// Its address. `None` for an open pool.
+    pub address: Option<String>,
     /// Its Ignition config.
     pub ignition: String,
     /// The places in the user's configs that led to entries on the node, by the id there: file and line.

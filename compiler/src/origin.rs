@@ -15,14 +15,15 @@ pub struct Origin {
 }
 
 /// The origins of what `key` asks for on a node, the innermost first. `key` is relative to where it may be
-/// written: the node's entry, its pool's, and `spec`. An empty key is the node's entry itself.
+/// written: the node's entry, its pool's, and `spec`. An empty key is the node's entry itself, or that of the open
+/// pool.
 pub fn of(key: &str, node: &str, pool: Option<&str>, lines: &Lines) -> Vec<Origin> {
     let entry = level("nodes", node);
-    let levels = match key {
-        "" => vec![entry],
-        _ => [Some(entry), pool.map(|pool| level("pools", pool))]
-            .into_iter()
-            .flatten()
+    let entries = [Some(entry), pool.map(|pool| level("pools", pool))];
+    let entries = entries.into_iter().flatten();
+    let levels: Vec<String> = match key {
+        "" => entries.collect(),
+        _ => entries
             .chain(["spec".to_owned()])
             .map(|level| format!("{level}.{key}"))
             .collect(),

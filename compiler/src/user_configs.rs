@@ -97,7 +97,7 @@ impl<'a> UserConfigs<'a> {
             return tree::to_json(&merged);
         }
         let needs = Needs {
-            node: &node.name,
+            node: if node.is_open() { "" } else { &node.name },
             runtime: cluster.runtime.units(),
             takes_swap: own.keep_swap,
         };

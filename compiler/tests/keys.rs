@@ -165,7 +165,7 @@ fn an_authority_below_a_root_works_in_the_right_order_only() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     chain(at, 4000);
-    let pki = "{authorities: {kubernetes: {certFile: chain.crt, keyFile: ca.key}}}";
+    let pki = "{authorities: {etcd: {certFile: chain.crt, keyFile: ca.key}}}";
     cluster(at, "v1.31.2", pki);
     join(at, ["ca.crt", "root.crt"]);
     compiles_and_verifies(at);
@@ -177,9 +177,15 @@ fn an_authority_below_a_root_works_in_the_right_order_only() {
     fs::copy(at.join("ca.crt"), at.join("chain.crt")).unwrap();
     let run = nkd(at, &["validate", "cluster.yaml"]);
     assert!(run.stderr.contains("not self-signed"), "{}", run.stderr);
-    // Long enough for a cluster that is there, too short for a new administrator.
-    chain(at, 100);
+    // The controller manager would not start with both certificates.
+    let pki = "{authorities: {kubernetes: {certFile: chain.crt, keyFile: ca.key}}}";
+    cluster(at, "v1.31.2", pki);
     join(at, ["ca.crt", "root.crt"]);
+    let run = nkd(at, &["validate", "cluster.yaml"]);
+    assert!(run.stderr.contains("NKD0159"), "{}", run.stderr);
+    // Long enough for a cluster that is there, too short for a new administrator.
+    let short = "req -x509 -new -key ca.key -out chain.crt -days 100 -subj /CN=ca";
+    openssl(at, &format!("{short} {CA}"));
     let run = nkd(at, &["secrets", "new", "cluster.yaml", "-o", "new.json"]);
     assert!(run.stderr.contains("NKD0155"), "{}", run.stderr);
     assert!(!at.join("new.json").exists());
@@ -300,7 +306,7 @@ const COMMANDS: [&str; 23] = [
     "compile cluster.yaml -o out --secrets open.json",
     "compile cluster.yaml -o out --secrets ca.key",
     "explain out cp1",
-    "explain out cp1 /etc/nkd/pki/ca.key",
+    "explain out cp1 /etc/nkd/pki/etcd/ca.key",
     "explain out cp1 /etc/nkd/kubeadm.yaml",
     "diff out out",
     "secrets show s.json",
@@ -322,7 +328,7 @@ fn no_command_shows_a_secret_whether_it_succeeds_or_not() {
     cluster(
         at,
         "v1.31.2",
-        "{authorities: {kubernetes: {certFile: chain.crt, keyFile: ca.key}}}",
+        "{authorities: {etcd: {certFile: chain.crt, keyFile: ca.key}}}",
     );
     let own = fs::read_to_string(at.join("ca.key")).unwrap();
     let mut runs = vec![nkd(at, &["secrets", "new", "cluster.yaml", "-o", "s.json"])];

@@ -32,6 +32,13 @@ fn control_planes_join_one_after_another_behind_one_address() {
 }
 
 #[test]
+fn an_open_pool_has_one_config_without_a_name_or_an_address() {
+    for (version, api) in VERSIONS {
+        on_record("pools", version, api, &["cp1", "cloud"]);
+    }
+}
+
+#[test]
 fn two_ip_versions_and_an_etcd_of_others_are_as_kubeadm_wants_them() {
     on_record("external", "v1.31.2", "v1beta4", &["cp1", "w1"]);
 }

@@ -50,7 +50,14 @@ fn everybody_trusts_the_same_authority() {
 }
 
 /// Rule, node, file, what stands there, and what instead breaks the rule.
-const BROKEN: [(&str, usize, &str, &str, &str); 14] = [
+const BROKEN: [(&str, usize, &str, &str, &str); 15] = [
+    (
+        "open-pools-nameless",
+        1,
+        PLAN,
+        "\"schema\": 1,",
+        "\"schema\": 1, \"requires\": [\"open-pool\"],",
+    ),
     (
         "images-complete",
         1,

@@ -112,6 +112,15 @@ impl ClusterFile {
         Ok(())
     }
 
+    /// Adds an open pool. [`Cluster::pool_machine`] makes its machines.
+    pub fn add_open_pool(&mut self, name: &str) -> Result<()> {
+        let user = user_ignition_of(name);
+        self.add(&user, &overlay::pool_ignition().to_string())?;
+        let pool = json!({ "name": name, "open": true, "os": { "ignition": [user] } });
+        list(map(&mut self.document["spec"])?, "pools")?.push(pool);
+        Ok(())
+    }
+
     /// Puts a file beside the cluster file, which can name it without a directory.
     pub fn add(&self, name: &str, text: &str) -> Result<()> {
         fs::write(self.directory.join(name), text).with_context(|| format!("can't write {name}"))
@@ -269,6 +278,29 @@ impl Cluster {
     /// The machine of a node, not yet started.
     pub fn machine(&self, lab: &Lab, image: &OsImage, node: &str) -> Result<Machine> {
         lab.machine(image, node, &self.ignition(node))
+    }
+
+    /// A machine of an open pool, not yet started, with an address of the lab. The testbed writes the network
+    /// configuration that a platform would give it.
+    pub fn pool_machine(
+        &self,
+        lab: &Lab,
+        image: &OsImage,
+        pool: &str,
+        (name, address): (&str, &str),
+    ) -> Result<Machine> {
+        let machine = lab.machine(image, name, &self.ignition(pool))?;
+        let nodes: Vec<_> = self.nodes.iter().map(|node| &*node.address).collect();
+        let node = Node {
+            address,
+            nodes: &nodes,
+        };
+        for (path, text) in overlay::own_files(&node) {
+            let place = machine.root().join(path.trim_start_matches('/'));
+            fs::create_dir_all(place.parent().unwrap_or(&place))?;
+            machine.write(path, &text)?;
+        }
+        Ok(machine)
     }
 
     /// The machines of all nodes, not yet started, in the cluster file's order.

@@ -25,15 +25,42 @@ pub const POD_SUBNET_IPV6: &str = "fd00:10:244::/56";
 
 /// The Ignition file that makes a node fit for the testbed.
 pub fn user_ignition(node: &Node) -> Value {
+    ignition(&own_files(node))
+}
+
+/// The Ignition file that makes the machines of an open pool fit for the testbed. [`own_files`] are still
+/// missing.
+pub fn pool_ignition() -> Value {
+    ignition(&[])
+}
+
+/// The files that differ from machine to machine: path and text.
+pub fn own_files(node: &Node) -> [(&'static str, String); 2] {
+    [
+        ("/etc/systemd/network/10-host0.network", network(node)),
+        ("/etc/cni/net.d/10-testbed.conflist", pod_network(node)),
+    ]
+}
+
+fn ignition(own_files: &[(&str, String)]) -> Value {
+    let mut files = vec![
+        file(
+            "/etc/nkd-testbed/prepare",
+            0o755,
+            include_str!("../overlay/prepare"),
+        ),
+        file(
+            "/etc/nkd-testbed/bin/runc",
+            0o755,
+            include_str!("../overlay/runc"),
+        ),
+    ];
+    let own_files = own_files.iter();
+    files.extend(own_files.map(|(path, text)| file(path, 0o644, text)));
     json!({
         "ignition": { "version": "3.3.0" },
         "storage": {
-            "files": [
-                file("/etc/nkd-testbed/prepare", 0o755, include_str!("../overlay/prepare")),
-                file("/etc/nkd-testbed/bin/runc", 0o755, include_str!("../overlay/runc")),
-                file("/etc/systemd/network/10-host0.network", 0o644, &network(node)),
-                file("/etc/cni/net.d/10-testbed.conflist", 0o644, &pod_network(node)),
-            ],
+            "files": files,
             // Debian's directory of CNI plugins is not everybody's.
             "links": [{ "path": "/opt/cni/bin", "target": "/usr/lib/cni" }],
         },

@@ -98,6 +98,18 @@ impl Scenario {
         self.file.compile(&self.programs)
     }
 
+    /// A machine of an open pool, not yet started, whose callbacks are believed.
+    pub fn pool_machine(
+        &self,
+        cluster: &Cluster,
+        pool: &str,
+        name_and_address: (&str, &str),
+    ) -> Result<Machine> {
+        let machine = cluster.pool_machine(&self.lab, &self.image, pool, name_and_address)?;
+        self.callbacks.trust_machine_as(&machine, pool)?;
+        Ok(machine)
+    }
+
     /// The machine of a node, not yet started, whose callbacks are believed.
     pub fn machine(&self, cluster: &Cluster, node: &str) -> Result<Machine> {
         let machine = cluster.machine(&self.lab, &self.image, node)?;

@@ -75,8 +75,8 @@ fn only_what_a_trusted_key_signed_is_received() {
     assert_eq!(
         callbacks.refused(),
         [
-            "there is no key of node cp1",
-            "webhook-signature has no signature of node cp1"
+            "there is no key of cp1",
+            "webhook-signature has no signature of cp1"
         ]
     );
 

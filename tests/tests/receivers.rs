@@ -96,7 +96,10 @@ fn event(id: &str, node: &str) -> Event {
 
 fn accepts_what_nodes_sign(command: &mut Command, directory: &Path) {
     let keys = directory.join("keys.json");
-    let nodes = json!({ "nodes": [{ "name": "cp1", "key": KEY }] });
+    let nodes = json!({ "nodes": [
+        { "name": "cp1", "key": KEY },
+        { "name": "cloud", "key": OTHER_KEY },
+    ] });
     fs::write(&keys, nodes.to_string()).unwrap();
     let receiver = Receiver::start(command, &keys);
     let now = Timestamp::now().unix();
@@ -111,8 +114,16 @@ fn accepts_what_nodes_sign(command: &mut Command, directory: &Path) {
     );
     assert_eq!(receiver.send(&first, KEY, now), 204);
     assert_eq!(receiver.send(&first, KEY, now), 204, "a repetition");
+    let mut of_pool = event("2", "cp1");
+    of_pool.pool = Some("cloud".to_owned());
+    assert_eq!(receiver.send(&of_pool, KEY, now), 503, "a pool's event");
+    assert_eq!(receiver.send(&of_pool, OTHER_KEY, now), 204);
     let printed = receiver.stop();
-    assert_eq!(printed, "cp1: failed: h\u{e9}llo (a person is needed)\n");
+    assert_eq!(
+        printed,
+        "cp1: failed: h\u{e9}llo (a person is needed)\n\
+         cloud/cp1: failed: h\u{e9}llo (a person is needed)\n"
+    );
 }
 
 #[test]

@@ -98,6 +98,9 @@ causes! {
     HostHostname "host.hostname" Transient
         "The hostname is not the node's name, and nkd-agent could not set it."
         "Find out what else sets the hostname, such as DHCP or cloud-init, and turn that off.";
+    HostNameMissing "host.name-missing" Transient
+        "The node's name is this machine's hostname, because the machine is of an open pool, and the machine has no hostname that a node can have."
+        "Find out why the platform sets no hostname: look at the metadata of the cloud, at `journalctl -b -u NetworkManager` and at the DHCP server. Or set one yourself with `hostnamectl set-hostname`. While the node waits, it uses the new hostname within a minute.";
     HostKernel "host.kernel" Permanent
         "The kernel lacks a module or a setting that Kubernetes needs."
         "Use an OS image whose kernel has br_netfilter, overlay and IP forwarding.";
@@ -196,7 +199,7 @@ causes! {
         "Give the cluster the tokens again: run `nkd secrets tokens CLUSTER.yaml SECRETS` where the node was compiled, and pass the output to `kubectl apply -f -`. Then run `nkd-agent retry` on this node. If the token was rotated after the node was compiled, compile again, and provision the machine again or write the new token to /etc/nkd/token. Unless the cluster file sets another time, tokens are valid for a week.";
     KubeadmNameTaken "kubeadm.name-taken" Transient
         "The cluster already has a Ready node with this node's name."
-        "Find the other machine that has this node's Ignition file or hostname. If this machine has just been provisioned again, wait: the cluster needs about 40 seconds to notice that the old node is gone.";
+        "Find the other machine that has this node's Ignition file or hostname. If this machine has just been provisioned again, wait: the cluster needs about 40 seconds to notice that the old node is gone. In an open pool, the platform must give each machine another hostname. A machine keeps its first hostname: to change it, run `hostnamectl set-hostname`, delete /var/lib/nkd/name, and reboot.";
     KubeadmClusterExists "kubeadm.cluster-exists" Transient
         "Another control plane already serves the cluster. This machine is the init node but has no data of the cluster. It waits, and does not create a second cluster."
         "To let this machine join again, put another control plane first in the cluster file, compile, and provision this machine with its new file. To create the cluster anew, switch off the other control planes.";

@@ -25,8 +25,12 @@ pub struct Event {
     /// Name of the cluster; absent while no plan could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
-    /// Name of the node in its plan; the machine's hostname while no plan could be read.
+    /// Name of the node in its plan; the machine's hostname while no plan could be read, and on a machine of an
+    /// open pool until the node has a name.
     pub node: String,
+    /// The open pool whose machines all have this plan. They all sign with the key of the pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     /// The node's role; absent while no plan could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Word<Role>>,
@@ -55,6 +59,14 @@ pub struct Event {
     /// Fields of a later release.
     #[serde(flatten)]
     pub unknown_fields: Map<String, Value>,
+}
+
+impl Event {
+    /// The name under which `nkd secrets callback-keys` lists the key that signs the event: the open pool, or
+    /// else the node.
+    pub fn signer(&self) -> &str {
+        self.pool.as_deref().unwrap_or(&self.node)
+    }
 }
 
 /// The kind of an event.

@@ -24,8 +24,8 @@ mod word;
 pub use cause::{Cause, Class};
 pub use event::{Event, Kind, Progress, Unit};
 pub use plan::{
-    Bundle, BundleSource, Bundles, FEATURES, Image, ImageSource, Images, Kubeadm, Machine, Plan,
-    PlanError, Role, SCHEMA, Urls,
+    Bundle, BundleSource, Bundles, FEATURES, Image, ImageSource, Images, Kubeadm, Machine,
+    OPEN_POOL, Plan, PlanError, Role, SCHEMA, Urls,
 };
 pub use report::{ReportTarget, SIGNING_KEY_PREFIX};
 pub use runtime::Runtime;

@@ -24,6 +24,8 @@ pub const ADDONS: &str = "/etc/nkd/addons";
 
 /// The worker's state machine; root only.
 pub const STATE: &str = "/var/lib/nkd/state.json";
+/// The name of a node whose plan is for an open pool, once its machine has one. Everybody may read it.
+pub const NAME: &str = "/var/lib/nkd/name";
 /// The event log, one [`Event`](crate::Event) per line. It contains no secrets, and everybody may read it.
 pub const EVENTS: &str = "/var/lib/nkd/events.jsonl";
 /// Exists once the node has been Ready.

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -12,7 +13,10 @@ use crate::{Runtime, Stage, Timestamp};
 pub const SCHEMA: u32 = 1;
 
 /// The features that a plan may require of this build ([`Plan::requires`]).
-pub const FEATURES: &[&str] = &[];
+pub const FEATURES: &[&str] = &[OPEN_POOL];
+
+/// The feature of a plan with a [`pool`](Plan::pool).
+pub const OPEN_POOL: &str = "open-pool";
 
 /// `/etc/nkd/plan.json`: everything the agent's worker needs to know about its node.
 ///
@@ -34,8 +38,14 @@ pub struct Plan {
     pub requires: Vec<String>,
     /// Name of the cluster.
     pub cluster: String,
-    /// Name of the node; becomes its hostname and the name of its Node object.
+    /// Name of the node; becomes its hostname and the name of its Node object. Absent if the plan has a
+    /// [`pool`](Self::pool).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub node: String,
+    /// The open pool whose machines all have this plan. Each machine takes its node's name from its hostname,
+    /// which its platform sets, and keeps it in [`paths::NAME`](crate::paths::NAME). Requires [`OPEN_POOL`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     /// What the node is to do.
     pub role: Role,
     /// The moment at which certificates and tokens were made. A clock that is earlier is wrong.
@@ -353,7 +363,11 @@ impl Plan {
         if let Some(feature) = requires.find(|feature| !FEATURES.contains(&feature.as_str())) {
             return Err(PlanError::Requires { feature });
         }
-        Ok(serde_json::from_slice(json)?)
+        let plan: Self = serde_json::from_slice(json)?;
+        if plan.node.is_empty() && plan.pool.is_none() {
+            return Err(serde_json::Error::missing_field("node").into());
+        }
+        Ok(plan)
     }
 
     /// The SHA-256 of a plan's file, in hexadecimal. It identifies a plan in events and logs.

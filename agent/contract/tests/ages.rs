@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use nkd_contract::{Plan, ReportTarget, Role, Stage};
+use nkd_contract::{OPEN_POOL, Plan, ReportTarget, Role, Stage};
 use serde_json::{Value, json};
 
 fn frozen(name: &str) -> Value {
@@ -36,6 +36,7 @@ fn every_plan_that_was_ever_written_means_what_it_meant() {
         ("plan-init.json", Role::Init),
         ("plan-join-control-plane.json", Role::JoinControlPlane),
         ("plan-join-worker.json", Role::JoinWorker),
+        ("plan-open-pool.json", Role::JoinWorker),
     ] {
         let written = frozen(name);
         let plan = read(&written);
@@ -50,6 +51,7 @@ fn an_older_agent_ignores_what_a_newer_plan_has_besides() {
         "plan-init.json",
         "plan-join-control-plane.json",
         "plan-join-worker.json",
+        "plan-open-pool.json",
     ] {
         let written = frozen(name);
         let mut newer = written.clone();
@@ -66,6 +68,21 @@ fn an_older_agent_ignores_what_a_newer_plan_has_besides() {
     }
     let plan = read(&frozen("plan-init.json"));
     assert_eq!(plan.budgets.get(&Stage::Clock), Some(&30));
+}
+
+/// An agent without the feature would give all machines of the pool the same empty name.
+#[test]
+fn a_plan_without_a_name_is_that_of_an_open_pool_which_older_agents_refuse() {
+    let written = frozen("plan-open-pool.json");
+    assert_eq!(read(&written).requires, [OPEN_POOL]);
+    assert_eq!(read(&written).pool.as_deref(), Some("workers"));
+    let mut nameless = written;
+    nameless.as_object_mut().unwrap().remove("pool");
+    let error = Plan::parse(nameless.to_string().as_bytes()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot read the plan: missing field `node`"
+    );
 }
 
 #[test]

@@ -50,6 +50,16 @@ fn read(event: &Value) -> Event {
     serde_json::from_str(&event.to_string()).unwrap()
 }
 
+/// All machines of an open pool sign with the key of the pool.
+#[test]
+fn an_event_of_an_open_pool_names_the_pool_as_its_signer() {
+    let written: Value = serde_json::from_str(&frozen("event-open-pool.json")).unwrap();
+    let event = read(&written);
+    assert_eq!(serde_json::to_value(&event).unwrap(), written);
+    assert_eq!((&*event.node, event.signer()), ("worker-7", "workers"));
+    assert_eq!(read(&events()[1]).signer(), "cp1");
+}
+
 #[test]
 fn every_event_that_was_ever_written_is_read_and_written_alike() {
     for written in events() {
@@ -216,7 +226,7 @@ fn what_the_nodes_key_has_not_signed_is_refused() {
     let error = whole.verify(|_| Some(other)).unwrap_err();
     assert!(matches!(error, Refusal::Signature(_)), "{error}");
     let error = whole.verify(|_| None::<SigningKey>).unwrap_err();
-    assert_eq!(error.to_string(), "there is no key of node cp1");
+    assert_eq!(error.to_string(), "there is no key of cp1");
     let error = refused(Received {
         content_type: "application/json",
         ..whole

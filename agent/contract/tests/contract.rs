@@ -14,6 +14,7 @@ fn event(sequence: u64, kind: Kind, attempt: u32, cause: Option<Cause>) -> Event
         boot: "boot".into(),
         cluster: Some("demo".into()),
         node: "cp-1".into(),
+        pool: None,
         role: None,
         plan: None,
         kind: kind.into(),

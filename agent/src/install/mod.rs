@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use nkd_contract::{Cause, Kind, Plan, PlanError, paths};
 
 use crate::announcer::{self, Announcer, News};
-use crate::stages::{Fault, StageList};
+use crate::stages::{Fault, StageList, name};
 use crate::system::files::keep_reserve;
 use crate::system::{self, Root};
 use state::WorkerState;
@@ -51,10 +51,11 @@ fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let boot = system::boot_id();
     let mut announcer = Announcer::open(root, boot.clone()).context(paths::EVENTS)?;
-    let (plan, digest) = match read_plan(root) {
+    let (mut plan, digest) = match read_plan(root) {
         Ok(read) => read,
         Err(fault) => return stop(&mut announcer, &fault),
     };
+    name::fill_in(&mut plan, root);
     announcer.adopt(&plan, &digest);
     keep_reserve(&root.path(paths::STATE));
     let saved = WorkerState::load(root, stages).context(paths::STATE)?;
@@ -76,7 +77,7 @@ fn begin(root: &Root, stages: StageList) -> anyhow::Result<Outcome> {
         }
     }
     let news = restart(&plan, stages, &mut state, boot);
-    let mut worker = Worker::new(root, &plan, stages, announcer, state);
+    let mut worker = Worker::new(root, plan, stages, announcer, state);
     worker.work(news)
 }
 
@@ -110,7 +111,11 @@ fn beginning(plan: &Plan, state: &WorkerState, boot: &str) -> String {
     match state.step {
         _ if state.events.is_empty() => {
             let role = plan.role.name();
-            format!("installing {} as {role} of {}", plan.node, plan.cluster)
+            let machine = match &plan.pool {
+                Some(pool) if plan.node.is_empty() => format!("a machine of the pool {pool}"),
+                _ => plan.node.clone(),
+            };
+            format!("installing {machine} as {role} of {}", plan.cluster)
         }
         Step::Failed { stage } | Step::Exhausted { stage, .. } => {
             format!("retrying stage {stage}, which had failed")

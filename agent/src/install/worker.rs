@@ -9,7 +9,7 @@ use super::state::WorkerState;
 use super::step::{Change, Failure, Step};
 use super::{Outcome, ready};
 use crate::announcer::{Announcer, News};
-use crate::stages::{self, Fault, Node, StageList, can_report};
+use crate::stages::{self, Fault, Node, StageList, can_report, name};
 use crate::system::files::give_up_reserve;
 use crate::system::{self, Root};
 
@@ -20,7 +20,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 pub(super) struct Worker<'a> {
     root: &'a Root,
-    plan: &'a Plan,
+    plan: Plan,
     stages: StageList,
     announcer: Announcer,
     state: WorkerState,
@@ -41,7 +41,7 @@ struct Ended {
 impl<'a> Worker<'a> {
     pub(super) fn new(
         root: &'a Root,
-        plan: &'a Plan,
+        plan: Plan,
         stages: StageList,
         announcer: Announcer,
         state: WorkerState,
@@ -133,7 +133,7 @@ impl<'a> Worker<'a> {
         let begun = Instant::now();
         let mut node = Node {
             root: self.root,
-            plan: self.plan,
+            plan: &self.plan,
             stages: self.stages,
             stage,
             attempt,
@@ -142,17 +142,27 @@ impl<'a> Worker<'a> {
             advanced: false,
             announcer: &mut self.announcer,
         };
-        let result = stages::run(&mut node).and_then(|()| stages::sync(self.root, self.plan));
+        let result = stages::run(&mut node).and_then(|()| stages::sync(self.root, &self.plan));
         if let Err(fault) = &result {
             debug_assert!(can_report(stage, fault.cause), "{stage}: {fault}");
         }
         self.state.left = node.left;
-        Ended {
+        let ended = Ended {
             stage,
             attempt,
             took: begun.elapsed(),
             advanced: node.advanced,
             result,
+        };
+        self.take_name();
+        ended
+    }
+
+    /// Takes the name that the stage `host` may have given the node of an open pool.
+    fn take_name(&mut self) {
+        if self.plan.node.is_empty() {
+            name::fill_in(&mut self.plan, self.root);
+            self.announcer.rename(&self.plan.node);
         }
     }
 
@@ -162,7 +172,7 @@ impl<'a> Worker<'a> {
         let message = format!("done in {:.1} s", ended.took.as_secs_f32());
         let done = News::of(Kind::StageDone, ended.stage, ended.attempt, message);
         let ready = (self.state.step == Step::Ready).then(|| {
-            let Plan { node, cluster, .. } = self.plan;
+            let Plan { node, cluster, .. } = &self.plan;
             News::new(Kind::Ready, format!("{node} is a Ready node of {cluster}"))
         });
         self.save(first.into_iter().chain([done]).chain(ready))

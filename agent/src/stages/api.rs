@@ -143,17 +143,23 @@ impl Api {
 
 /// The Ready condition of a Node object: `Ok` if it is true, or else the reason.
 pub(super) fn readiness(node: &Value) -> Result<(), String> {
-    let conditions = node["status"]["conditions"].as_array();
-    let ready = conditions
-        .into_iter()
-        .flatten()
-        .find(|condition| condition["type"] == "Ready")
-        .ok_or("kubelet has not reported its condition yet")?;
+    let ready = ready_condition(node).ok_or("kubelet has not reported its condition yet")?;
     if ready["status"] == "True" {
         return Ok(());
     }
     let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
     Err(format!("{}: {}", text("reason"), text("message")))
+}
+
+fn ready_condition(node: &Value) -> Option<&Value> {
+    let mut conditions = node["status"]["conditions"].as_array()?.iter();
+    conditions.find(|condition| condition["type"] == "Ready")
+}
+
+/// Whether a kubelet reports the condition of a Node object. 40 seconds after its last report, the controller
+/// manager sets the condition to `Unknown`.
+pub(super) fn is_reported(node: &Value) -> bool {
+    ready_condition(node).is_some_and(|ready| ready["status"] != "Unknown")
 }
 
 /// Whether a Node object was last updated by the kubelet of this machine, since its last boot.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use nkd_contract::{Cause, paths};
 
-use super::{Fault, Node, OrFault as _};
+use super::{Fault, Node, OrFault as _, name};
 use crate::system::journal;
 
 /// The time limit for one hook.
@@ -61,7 +61,7 @@ fn execute(node: &mut Node<'_>, hook: &str) -> Result<(), Fault> {
     node.root
         .executable(&format!("{}/{hook}", paths::HOOKS))
         .env("NKD_CLUSTER", &plan.cluster)
-        .env("NKD_NODE", &plan.node)
+        .env("NKD_NODE", name::of(plan, node.root))
         .env("NKD_ROLE", plan.role.name())
         .env("NKD_STAGE", node.stage.name())
         .env("NKD_ATTEMPT", node.attempt.to_string())

@@ -11,6 +11,7 @@ mod host;
 mod images;
 mod kubeadm;
 mod list;
+pub(crate) mod name;
 mod pivot;
 mod ready;
 mod runtime;

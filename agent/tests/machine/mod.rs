@@ -136,6 +136,7 @@ impl Machine {
             requires: Vec::new(),
             cluster: "demo".into(),
             node: nix::unistd::gethostname().unwrap().into_string().unwrap(),
+            pool: None,
             role: Role::Init,
             clock_floor: Timestamp::from_unix(1_700_000_000),
             kubernetes_version: "v1.20.2".into(),

@@ -18,6 +18,7 @@ mod joined;
 mod lock;
 #[path = "../machine/mod.rs"]
 mod machine;
+mod open_pool;
 mod pivot;
 mod power_cut;
 mod ready;

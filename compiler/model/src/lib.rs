@@ -96,7 +96,7 @@ pub struct Cluster {
     pub own_keys: OwnKeys,
     /// The pools of nodes.
     pub pools: Vec<Pool>,
-    /// The nodes; at least one is a control plane.
+    /// The nodes, at least one of which is a control plane, and then the open pools.
     pub nodes: Vec<Node>,
     /// The lines of the keys in the cluster file.
     pub lines: Lines,
@@ -160,10 +160,25 @@ impl Cluster {
     /// The nodes that share a node's bootstrap token, in words.
     pub fn token_scope(&self, node: &Node) -> String {
         match self.pool_of(node) {
-            _ if self.tokens.of_each_node => format!("node {}", node.name),
-            Some(pool) => format!("pool {}", pool.name),
+            _ if self.tokens.of_each_node && !node.is_open() => format!("node {}", node.name),
+            Some(pool) => pool.token_scope(),
             None => "nodes without a pool".to_owned(),
         }
+    }
+
+    /// How long the bootstrap token of some nodes is valid after the cluster was created. `scope` is as
+    /// [`token_scope`](Self::token_scope) returns it.
+    pub fn token_ttl(&self, scope: &str) -> Duration {
+        let mut pools = self.pools.iter();
+        let pool = pools.find(|pool| pool.token_scope() == scope);
+        pool.and_then(|pool| pool.token_ttl)
+            .unwrap_or(self.tokens.ttl)
+    }
+
+    /// How long the last bootstrap token is valid.
+    pub fn longest_token_ttl(&self) -> Duration {
+        let of_pools = self.pools.iter().filter_map(|pool| pool.token_ttl);
+        of_pools.fold(self.tokens.ttl, Duration::max)
     }
 
     /// A node's pool.
@@ -185,14 +200,10 @@ impl Cluster {
     /// The port of the API server on a control plane itself: that of the endpoint, unless the endpoint is
     /// a load balancer.
     pub fn bind_port(&self) -> u16 {
+        let host = &self.endpoint.host;
         let own = self.control_planes().any(|node| {
-            let second = node.second_address.map(|address| address.to_string());
-            [
-                Some(node.address.to_string()),
-                second,
-                Some(node.name.clone()),
-            ]
-            .contains(&Some(self.endpoint.host.clone()))
+            let mut addresses = node.each_address();
+            node.name == *host || addresses.any(|own| own.to_string() == *host)
         });
         if own || self.kube_vip.is_some() {
             self.endpoint.port

@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -6,16 +7,17 @@ use serde::Deserialize;
 
 use super::{Endpoint, OsSettings, Overlay, Own};
 
-/// A node.
+/// A node, or all machines of an open pool, which have one config.
 pub struct Node {
-    /// The node's name, a DNS name. It is the hostname and the name in Kubernetes.
+    /// The node's name, a DNS name. It is the hostname and the name in Kubernetes. For an open pool, it is the
+    /// name of the pool, and each machine gets the name of its node from its platform.
     pub name: String,
     /// The node's role in the cluster.
     pub role: NodeRole,
     /// The node's pool, as an index into the cluster's pools.
     pub pool: Option<usize>,
-    /// The node's address.
-    pub address: IpAddr,
+    /// The node's address. `None` for an open pool, whose machines get their addresses from their platform.
+    pub address: Option<IpAddr>,
     /// The node's address of the other IP version, in a dual-stack cluster.
     pub second_address: Option<IpAddr>,
     /// The MAC address of the interface from which the node boots, in lower case with `:`.
@@ -39,23 +41,26 @@ pub struct Node {
 }
 
 impl Node {
-    /// The node's addresses, in the form of kubelet's `--node-ip`.
+    /// Whether this is an open pool.
+    pub fn is_open(&self) -> bool {
+        self.address.is_none()
+    }
+
+    /// The node's addresses, in the form of kubelet's `--node-ip`. Empty for an open pool.
     pub fn node_ip(&self) -> String {
-        match self.second_address {
-            Some(second) => format!("{},{second}", self.address),
-            None => self.address.to_string(),
-        }
+        let addresses: Vec<_> = self.each_address().map(|own| own.to_string()).collect();
+        addresses.join(",")
     }
 
-    /// The node's address and, in a dual-stack cluster, its second address.
+    /// The node's address and, in a dual-stack cluster, its second address. None for an open pool.
     pub fn each_address(&self) -> impl Iterator<Item = IpAddr> {
-        [self.address].into_iter().chain(self.second_address)
+        self.address.into_iter().chain(self.second_address)
     }
 
-    /// The address and port of the node's own API server, if the node is a control plane.
-    pub fn api(&self, port: u16) -> Endpoint {
-        let host = self.address.to_string();
-        Endpoint { host, port }
+    /// The address and port of the API server on a control plane.
+    pub fn api(&self, port: u16) -> Option<Endpoint> {
+        let host = self.address?.to_string();
+        Some(Endpoint { host, port })
     }
 }
 
@@ -63,10 +68,19 @@ impl Node {
 pub struct Pool {
     /// The pool's name.
     pub name: String,
+    /// How long the bootstrap token that its nodes share is valid, if not as long as other tokens.
+    pub token_ttl: Option<Duration>,
     /// kubeadm overlay documents.
     pub overlays: Vec<Overlay>,
     /// The user's own configs.
     pub own: Own,
+}
+
+impl Pool {
+    /// The nodes that share the pool's bootstrap token, in words.
+    pub fn token_scope(&self) -> String {
+        format!("pool {}", self.name)
+    }
 }
 
 /// A network interface.

@@ -21,12 +21,13 @@ sleep 30
 goto start
 ";
 
-/// Reports what Ignition and the agent cannot do on nodes that run from memory: their kernel and their OS are those of
-/// the live image, whatever the config asks for.
+/// Reports open pools, and what Ignition and the agent cannot do on nodes that run from memory: their kernel and
+/// their OS are those of the live image, whatever the config asks for.
 ///
 /// # Errors
 /// When a compiled config is not JSON.
 pub fn check(compiled: &Compiled, to: &mut Diagnostics) -> Result<()> {
+    report_open_pools(compiled, to);
     let (mut arguments, mut images) = (Vec::new(), Vec::new());
     let nodes = compiled.nodes.iter().zip(&compiled.cluster.nodes);
     for (node, written) in
@@ -52,6 +53,23 @@ pub fn check(compiled: &Compiled, to: &mut Diagnostics) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A machine finds its script by its MAC address or its host name, and nkd has neither of a machine in an open
+/// pool.
+fn report_open_pools(compiled: &Compiled, to: &mut Diagnostics) {
+    let nodes = compiled.nodes.iter();
+    let open = nodes.filter(|node| node.wanted && node.address.is_none());
+    let open: Vec<_> = open.map(|node| node.name.as_str()).collect();
+    if !open.is_empty() {
+        let message = format!(
+            "pxe cannot boot the machines of an open pool ({}), because nkd has neither their MAC addresses nor \
+             their host names",
+            few(&open)
+        );
+        let help = "list the machines in `spec.nodes`, or write the files of all other nodes with `--node NAME`";
+        to.report_with_help_nowhere(Code::OpenPool, message, help);
+    }
 }
 
 /// All scripts: name and text.

@@ -96,6 +96,9 @@ impl Carriers {
 /// How many nodes the table lists. A table of a thousand nodes would hide what follows it.
 pub(super) const LISTED: usize = 20;
 
+/// What the table has in place of the address of an open pool.
+const OPEN: &str = "(open pool)";
+
 /// The files for the carriers.
 pub struct Loads {
     url: String,
@@ -134,7 +137,7 @@ impl Loads {
             let mut row = vec![
                 node.name.clone(),
                 node.role.to_owned(),
-                node.address.clone(),
+                node.address.clone().unwrap_or_else(|| OPEN.to_owned()),
                 bytes,
             ];
             for load in carried.next().into_iter().flatten() {
@@ -166,6 +169,7 @@ impl Loads {
                 "name": node.name,
                 "role": node.role,
                 "address": node.address,
+                "openPool": node.address.is_none(),
                 "bytes": node.ignition.len(),
                 "carriers": loads.collect::<Vec<_>>(),
             })

@@ -20,8 +20,8 @@ use crate::carrier::few;
 
 /// Compile a cluster file into a directory of Ignition files
 ///
-/// Writes nodes/NAME.ign for each machine, kubeconfig for the administrator, secrets.json and
-/// cluster.lock into OUT, and a directory for each carrier given with --target. The files contain the
+/// Writes nodes/NAME.ign for each machine, nodes/POOL.ign for each open pool, kubeconfig for the administrator,
+/// secrets.json and cluster.lock into OUT, and a directory for each carrier given with --target. The files contain the
 /// cluster's private keys, so only you can read them. If OUT is an earlier output, nkd uses its secrets
 /// again, so that new machines can join the existing cluster, and replaces or removes its other files.
 /// nkd keeps files in OUT that it did not write.
@@ -36,7 +36,7 @@ pub struct Compile {
     /// Use this secrets file instead of OUT/secrets.json or new secrets
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
-    /// Write only the files of this node, and keep those of other nodes; can be repeated
+    /// Write only the files of this node or open pool, and keep those of others; can be repeated
     #[arg(long = "node", value_name = "NAME")]
     nodes: Vec<String>,
     #[command(flatten)]
@@ -84,6 +84,7 @@ impl Compile {
             Written::Overtaken => Ok(None),
             Written::Done => {
                 note_missing_name_servers(&compiled.cluster, diagnostics);
+                note_single_addresses(&compiled.cluster, diagnostics);
                 let out = self.out.display().to_string();
                 Ok(Some(summarize(&compiled, &loads, &out)?))
             }
@@ -104,6 +105,18 @@ fn summarize(compiled: &Compiled, loads: &Loads, out: &str) -> Result<Answer> {
         writeln!(text, "{line}")?;
     }
     writeln!(text, "Boot each machine with {out}/nodes/NODE.ign.")?;
+    let cluster = &compiled.cluster;
+    let nodes = compiled.nodes.iter().zip(&cluster.nodes);
+    for (_, pool) in nodes.filter(|(node, written)| node.wanted && written.is_open()) {
+        let days = cluster.token_ttl(&cluster.token_scope(pool)).as_secs() / 86_400;
+        writeln!(
+            text,
+            "Boot any number of machines of the open pool {name} with {out}/nodes/{name}.ign. The platform must \
+             give each of them another hostname. They can join for {days} days after the cluster's first boot \
+             (`bootstrapTokens.ttl`).",
+            name = pool.name
+        )?;
+    }
     writeln!(
         text,
         "Then: kubectl --kubeconfig {out}/kubeconfig get nodes"
@@ -124,6 +137,34 @@ fn note_missing_name_servers(cluster: &Cluster, to: &mut Diagnostics) {
             "no name server on {nodes}: all interfaces are static and none sets `dns`. Pods there can \
              only resolve names inside the cluster, unless the OS image or one of your own files sets a \
              name server"
+        ));
+    }
+}
+
+/// The argument of kubelet with which a cloud sets the addresses of a node.
+const CLOUD_PROVIDER: &str = "cloud-provider";
+
+/// Notes the open pools of a dual-stack cluster whose nodes register with one address.
+fn note_single_addresses(cluster: &Cluster, to: &mut Diagnostics) {
+    let has_one = |node: &&Node| {
+        let mut args = node.kubelet_args.iter();
+        node.is_open() && !args.any(|(name, _)| name == CLOUD_PROVIDER)
+    };
+    let pools = cluster.nodes.iter().filter(has_one);
+    let pools: Vec<_> = pools.map(|pool| pool.name.as_str()).collect();
+    if let [first, _] = &cluster.service_subnets[..]
+        && !pools.is_empty()
+    {
+        let version = if first.addr().is_ipv4() {
+            "IPv4"
+        } else {
+            "IPv6"
+        };
+        to.note(format!(
+            "the nodes of the open pool {} register with their {version} address only, because nkd does not have \
+             their addresses. Pods have addresses of both IP versions, except those in the network of the host. \
+             For both, use a cloud provider (`kubelet.extraArgs: {{{CLOUD_PROVIDER}: external}}`)",
+            few(&pools)
         ));
     }
 }

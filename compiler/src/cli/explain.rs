@@ -23,7 +23,7 @@ use nkd_document::{Code, Diagnostics, mask};
 pub struct Explain {
     /// An output of `nkd compile`
     out: PathBuf,
-    /// The name of the node
+    /// The name of the node or open pool
     node: String,
     /// A path on the node, or the name of a user, device or kernel argument; or the beginning of one
     path: Option<String>,

@@ -49,7 +49,7 @@ enum Command {
         /// An output of `nkd compile`, or a secrets file
         #[arg(value_name = "OUT|SECRETS")]
         from: PathBuf,
-        /// The nodes; without any, all nodes of the output. A secrets file needs at least one
+        /// The nodes and open pools; without any, all of the output. A secrets file needs at least one
         #[arg(value_name = "NODE")]
         nodes: Vec<String>,
     },

@@ -46,7 +46,7 @@ impl Tokens {
         };
         let scopes = choice.scopes(&cluster, to)?;
         let now = Timestamp::now();
-        secrets_file::report_ends(&secrets, cluster.tokens.ttl, now, to);
+        secrets_file::report_ends(&secrets, cluster.longest_token_ttl(), now, to);
         to.as_result()?;
         let manifest = kubeadm::token_secrets(&cluster, &scopes, &secrets, now)?;
         Ok(Answer::document(manifest))

@@ -32,10 +32,23 @@ impl Validate {
         };
         let compiled = compile::compile(&request, diagnostics)?;
         self.carriers.carry(&compiled, diagnostics)?;
-        let (name, nodes) = (&compiled.cluster.name, compiled.nodes.len());
+        let name = &compiled.cluster.name;
+        let open = compiled.nodes.iter().filter(|node| node.address.is_none());
+        let open = open.count();
+        let nodes = compiled.nodes.len() - open;
         let version = compiled.cluster.version.to_string();
-        let text = format!("{name}: {nodes} nodes, Kubernetes {version}: valid\n");
-        let json = json!({"cluster": name, "nodes": nodes, "kubernetesVersion": version});
+        let pools = match open {
+            0 => String::new(),
+            1 => ", 1 open pool".to_owned(),
+            open => format!(", {open} open pools"),
+        };
+        let text = format!("{name}: {nodes} nodes{pools}, Kubernetes {version}: valid\n");
+        let json = json!({
+            "cluster": name,
+            "nodes": nodes,
+            "openPools": open,
+            "kubernetesVersion": version,
+        });
         Ok(Answer::new(text, json))
     }
 }

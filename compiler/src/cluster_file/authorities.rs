@@ -90,6 +90,9 @@ pub fn own_keys(
     let kubernetes = authority(kubernetes);
     let etcd = authority(etcd);
     let front_proxy = authority(front_proxy);
+    if let Some(authority) = &kubernetes {
+        signs_alone(authority, to);
+    }
     let key_file = file.service_account.and_then(|account| account.key_file);
     let service_account = key_file.and_then(|name| service_account_key(&name, version, files, to));
     let own = OwnKeys {
@@ -127,6 +130,21 @@ fn authority(
         return None;
     }
     Some(Spanned::new(chain.with(key), certificate?.span))
+}
+
+/// kubeadm gives `ca.crt` to the controller manager to sign with, which does not start if this file has several
+/// certificates.
+fn signs_alone(kubernetes: &Spanned<KeyPair>, to: &mut Diagnostics) {
+    let Ok(chain) = Chain::read(&kubernetes.value.public) else {
+        return;
+    };
+    let count = chain.count();
+    if count > 1 {
+        let message = format!(
+            "the controller manager signs with a file of one certificate, but the authority of Kubernetes has {count}"
+        );
+        to.report(Code::SigningChain, kubernetes.span, message);
+    }
 }
 
 fn private_key<'a>(
@@ -201,7 +219,8 @@ fn api_names(cluster: &Cluster) -> Vec<String> {
 fn etcd_names(cluster: &Cluster) -> Vec<String> {
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
     for node in cluster.control_planes() {
-        names.extend([node.name.clone(), node.address.to_string()]);
+        names.push(node.name.clone());
+        names.extend(node.address.map(|address| address.to_string()));
     }
     names
 }

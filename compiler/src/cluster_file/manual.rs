@@ -118,6 +118,7 @@ fn takes(property: &Value, definitions: &Value) -> String {
     let (items, _) = without_null(&value["items"], definitions);
     match () {
         () if value.get("additionalProperties").is_some() => "mapping of text".into(),
+        () if is(value, "boolean") => "`true` or `false`".into(),
         () if is(value, "object") => "mapping".into(),
         () if is(items, "object") => "list of mappings".into(),
         () if is(value, "array") => "list of text".into(),

@@ -19,6 +19,7 @@ mod links;
 pub mod manual;
 mod networks;
 mod nodes;
+mod open_pools;
 mod patches;
 mod patterns;
 mod release;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -10,13 +12,14 @@ use super::patterns;
 use super::{checks, host, interfaces, kubelet, links};
 use nkd_document::yaml::{Both, Pairs};
 use nkd_document::{Code, Diagnostics, Spanned};
-use nkd_model::{self as model, NodeRole, Overlay};
+use nkd_model::{self as model, NodeRole, Overlay, Own};
 
 /// An item of `spec.pools`
 pub type Pool = Both<PoolKeys, Settings>;
 
 /// An item of `spec.pools`
 #[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 #[schemars(rename = "Pool")]
 pub struct PoolKeys {
     /// The pool's name.
@@ -25,6 +28,30 @@ pub struct PoolKeys {
     pub name: Option<Text>,
     /// The role of its nodes in the cluster. A node's own role takes precedence.
     pub role: Option<Spanned<NodeRole>>,
+    /// With `true`, nkd also writes one file, `nodes/POOL.ign`, for any number of workers that are not in
+    /// `spec.nodes`, such as the machines of an autoscaling group. Each machine gets its addresses and its
+    /// hostname, which becomes the name of its node, from its platform. See [pools.md](pools.md).
+    pub open: Option<Spanned<bool>>,
+    /// The token with which the nodes of this pool join.
+    #[serde(default)]
+    pub bootstrap_tokens: PoolTokens,
+}
+
+/// `bootstrapTokens` of an item of `spec.pools`
+#[derive(Default, Deserialize, JsonSchema)]
+#[schemars(rename = "PoolBootstrapTokens")]
+pub struct PoolTokens {
+    /// How long the token that the nodes of this pool share is valid after the cluster's first boot, such as
+    /// 365d; at least 1d. By default `spec.kubernetes.bootstrapTokens.ttl`. Tokens of single nodes
+    /// (`spec.kubernetes.bootstrapTokens.each`) do not have this time.
+    pub ttl: Option<Text>,
+}
+
+impl PoolKeys {
+    /// Whether the pool is open.
+    pub fn is_open(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.value)
+    }
 }
 
 /// An item of `spec.nodes`
@@ -149,6 +176,10 @@ pub struct Level {
     pub os: OsLevel,
     /// `spec.pools`
     pub pools: Vec<Checked>,
+    /// The pools' own keys.
+    pub names: Vec<Named>,
+    /// The open pools: the name of each, and its index.
+    pub open: Vec<(String, usize)>,
 }
 
 /// The checked settings of a pool or a node.
@@ -162,12 +193,46 @@ pub struct Checked {
     pub overlays: Vec<Overlay>,
 }
 
+impl Checked {
+    /// The open pool with these settings.
+    pub fn open_pool(&self, name: String, index: usize, os: &OsLevel) -> model::Node {
+        model::Node {
+            name,
+            role: NodeRole::Worker,
+            pool: Some(index),
+            address: None,
+            second_address: None,
+            mac: None,
+            interfaces: Vec::new(),
+            labels: self.labels.clone(),
+            taints: self.taints.clone(),
+            kubelet_args: self.kubelet_args.clone(),
+            install_disk: self.install_disk.clone(),
+            os: self.os.settings.clone().within(&os.settings),
+            overlays: Vec::new(),
+            own: Own {
+                configs: Vec::new(),
+                overrides: Vec::new(),
+            },
+        }
+    }
+}
+
+/// What is left of a pool's own keys.
+pub struct Named {
+    /// The pool's name.
+    pub name: String,
+    /// `bootstrapTokens.ttl`
+    pub token_ttl: Option<Duration>,
+}
+
 /// The settings of the pools that are not copied into their nodes.
-pub fn into_pools(names: Vec<String>, settings: Vec<Checked>) -> Vec<model::Pool> {
+pub fn into_pools(names: Vec<Named>, settings: Vec<Checked>) -> Vec<model::Pool> {
     let pools = names.into_iter().zip(settings);
     pools
-        .map(|(name, checked)| model::Pool {
-            name,
+        .map(|(named, checked)| model::Pool {
+            name: named.name,
+            token_ttl: named.token_ttl,
             overlays: checked.overlays,
             own: checked.os.own,
         })
@@ -191,7 +256,7 @@ pub fn settings(file: Settings, files: &Files<'_>, to: &mut Diagnostics) -> Chec
     }
 }
 
-/// Checks every node.
+/// Checks every node. The open pools follow the nodes.
 pub fn nodes(
     file: Vec<Node>,
     members: Vec<Option<usize>>,
@@ -200,9 +265,12 @@ pub fn nodes(
     to: &mut Diagnostics,
 ) -> Vec<Option<model::Node>> {
     let nodes = file.into_iter().zip(members);
-    nodes
-        .map(|(file, pool)| node(file, pool, level, files, to))
-        .collect()
+    let nodes = nodes.map(|(file, pool)| node(file, pool, level, files, to));
+    let open = level.open.iter().map(|(name, index)| {
+        let pool = level.pools.get(*index)?;
+        Some(pool.open_pool(name.clone(), *index, &level.os))
+    });
+    nodes.chain(open).collect()
 }
 
 /// Whether a node is a control plane, as far as its keys are valid.
@@ -261,7 +329,7 @@ fn node(
         name: name?,
         role: file.role?.value,
         pool: pool_index,
-        address: addresses?.0,
+        address: Some(addresses?.0),
         second_address: addresses?.1,
         mac,
         interfaces,

@@ -14,7 +14,8 @@ use super::files::Files;
 use super::keys::{self, TokenOwner};
 use super::nodes::is_control_plane;
 use super::{
-    addressing, airgap, checks, endpoint, etcd, host, networks, nodes, patches, release, runtime,
+    addressing, airgap, checks, endpoint, etcd, host, networks, nodes, open_pools, patches,
+    release, runtime,
 };
 use crate::image_name;
 use crate::kubeadm::owned::Settings;
@@ -45,7 +46,7 @@ pub fn validate(
     let release = release::release(&kubernetes, to);
     let version = release.as_ref().map(|release| release.version);
     let members = nodes::members(&spec.nodes, &spec.pools);
-    let (pool_names, level) = level(spec.os, spec.pools, &files, to);
+    let level = level(spec.os, spec.pools, &files, to);
     let nodes = nodes::nodes(spec.nodes, members, &level, &files, to);
     let (runtime, sandbox_image, registries) = runtime::runtime(spec.runtime, version, &files, to);
     let external = kubernetes.etcd.external.is_some();
@@ -88,7 +89,7 @@ pub fn validate(
         own: level.os.own,
         pki: pki?,
         own_keys,
-        pools: nodes::into_pools(pool_names, level.pools),
+        pools: nodes::into_pools(level.names, level.pools),
         nodes: nodes.into_iter().collect::<Option<_>>()?,
         lines,
         span,
@@ -299,6 +300,7 @@ fn nodes_together(spec: &keys::Spec, span: Span, to: &mut Diagnostics) {
         to.report(Code::NoControlPlane, span, message);
     }
     addressing::interfaces(spec, to);
+    open_pools::check(spec, to);
 }
 
 fn tokens(tokens: &keys::BootstrapTokens, to: &mut Diagnostics) -> Option<Tokens> {
@@ -309,11 +311,16 @@ fn tokens(tokens: &keys::BootstrapTokens, to: &mut Diagnostics) -> Option<Tokens
     })
 }
 
-/// Checks that the names of pools are different.
-fn pool_names(file: &[nodes::Pool], to: &mut Diagnostics) -> Vec<String> {
+/// The keys of the pools themselves. Checks that their names are different.
+fn pool_names(file: &[nodes::Pool], to: &mut Diagnostics) -> Vec<nodes::Named> {
     let mut seen = HashSet::new();
     let mut names = Vec::new();
-    for name in file.iter().filter_map(|pool| pool.own.name.clone()) {
+    for pool in file {
+        let ttl = pool.own.bootstrap_tokens.ttl.as_ref();
+        let token_ttl = ttl.and_then(|ttl| checks::duration(ttl, to));
+        let Some(name) = pool.own.name.clone() else {
+            continue;
+        };
         let span = name.span;
         let Some(name) = checks::dns_label(name, "the pool name", to) else {
             continue;
@@ -322,24 +329,30 @@ fn pool_names(file: &[nodes::Pool], to: &mut Diagnostics) -> Vec<String> {
             let message = format!("duplicate pool name `{name}`");
             to.report(Code::DuplicatePool, span, message);
         }
-        names.push(name);
+        names.push(nodes::Named { name, token_ttl });
     }
     names
 }
 
-/// The settings of nodes outside of their own entries, and the names of the pools.
+/// The settings of nodes outside of their own entries.
 fn level(
     os: host::Os,
     pools: Vec<nodes::Pool>,
     files: &Files<'_>,
     to: &mut Diagnostics,
-) -> (Vec<String>, nodes::Level) {
+) -> nodes::Level {
     let os = host::os(os, files, to);
     let names = pool_names(&pools, to);
+    let open = open_pools::of(&pools);
     let settings = pools.into_iter().map(|pool| pool.shared);
     let pools = settings.map(|settings| nodes::settings(settings, files, to));
     let pools = pools.collect();
-    (names, nodes::Level { os, pools })
+    nodes::Level {
+        os,
+        pools,
+        names,
+        open,
+    }
 }
 
 fn report(file: keys::Report, files: &Files<'_>, to: &mut Diagnostics) -> Option<Report> {

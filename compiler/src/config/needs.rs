@@ -26,7 +26,7 @@ const SWAP: &str = "kubelet does not start while swap is enabled, unless a Kubel
 
 /// The needs of one node.
 pub struct Needs<'a> {
-    /// The node's name.
+    /// The node's name. Empty for an open pool, because each of its machines has another name.
     pub node: &'a str,
     /// The container runtime's units.
     pub runtime: &'a [&'a str],

@@ -36,12 +36,16 @@ use nkd_model::{Cluster, Node, NodeRole, Taint};
 /// /usr.
 const VOLUME_PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
 
+/// The argument of kubelet with the node's addresses.
+pub const NODE_IP: &str = "node-ip";
+
 /// The documents for the init node, with all tokens there are.
 pub fn init(cluster: &Cluster, node: &Node, secrets: &Secrets) -> Result<Vec<Value>> {
     let mut documents = init_draft(cluster, node)?;
     let init = document(&mut documents, "InitConfiguration")?;
     let scopes = tokens::all_scopes(cluster);
-    init["bootstrapTokens"] = tokens::filled(&init["bootstrapTokens"][0], &scopes, secrets)?.into();
+    let like = &init["bootstrapTokens"][0];
+    init["bootstrapTokens"] = tokens::filled(like, cluster, &scopes, secrets)?.into();
     Ok(documents)
 }
 
@@ -84,11 +88,14 @@ pub fn join(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
     let mut documents = template(&JOIN, cluster, node)?;
     let join = document(&mut documents, "JoinConfiguration")?;
     registration(join, cluster, node);
+    if node.is_open() {
+        leave_to_platform(join, cluster);
+    }
     if node.role == NodeRole::ControlPlane {
         // The PKI is delivered, so there is nothing to download and no `certificateKey`, whose
         // Secret kubeadm deletes after two hours.
         join["controlPlane"] = json!({"localAPIEndpoint": {
-            "advertiseAddress": node.address.to_string(),
+            "advertiseAddress": node.address,
             "bindPort": cluster.bind_port(),
         }});
     }
@@ -107,9 +114,11 @@ pub fn token_secrets(
     let init = cluster.init_node().context("no init node")?;
     let mut documents = template(&INIT, cluster, init)?;
     let like = &document(&mut documents, "InitConfiguration")?["bootstrapTokens"][0];
-    let expiration = Timestamp::from_unix(now.unix() + cluster.tokens.ttl.as_secs());
-    let tokens = tokens::filled(like, scopes, secrets)?;
-    let secrets = tokens.iter().map(|token| tokens::secret(token, expiration));
+    let tokens = tokens::filled(like, cluster, scopes, secrets)?;
+    let secrets = tokens.iter().zip(scopes).map(|(token, scope)| {
+        let valid = cluster.token_ttl(scope).as_secs();
+        tokens::secret(token, Timestamp::from_unix(now.unix() + valid))
+    });
     Ok(to_yaml(&secrets.collect::<Result<Vec<_>>>()?))
 }
 
@@ -145,8 +154,9 @@ fn template(template: &Template, cluster: &Cluster, node: &Node) -> Result<Vec<V
     let cri_socket = cluster
         .runtime
         .cri_endpoint(cluster.version.cri_socket_has_scheme());
+    let address = node.address.map(|address| address.to_string());
     let values = [
-        ("address", &*node.address.to_string()),
+        ("address", &*address.unwrap_or_default()),
         ("addresses", &node.node_ip()),
         (
             "cgroupDriver",
@@ -163,7 +173,7 @@ fn template(template: &Template, cluster: &Cluster, node: &Node) -> Result<Vec<V
         ("serviceSubnet", &joined(&cluster.service_subnets)),
         ("scope", "${scope}"),
         ("token", "${token}"),
-        ("tokenTtl", &go_duration(cluster.tokens.ttl)),
+        ("tokenTtl", "${tokenTtl}"),
         ("version", &cluster.version.to_string()),
         ("volumePlugins", VOLUME_PLUGINS),
     ];
@@ -171,12 +181,6 @@ fn template(template: &Template, cluster: &Cluster, node: &Node) -> Result<Vec<V
         fragments::fill_document(document, &values)?;
     }
     Ok(documents)
-}
-
-/// As Go writes and reads it.
-fn go_duration(duration: std::time::Duration) -> String {
-    let seconds = duration.as_secs();
-    format!("{}h{}m{}s", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 fn joined(networks: &[IpNet]) -> String {
@@ -307,6 +311,26 @@ fn registration(document: &mut Value, cluster: &Cluster, node: &Node) {
     }
     if let Some(taints) = &node.taints {
         registration["taints"] = taints.iter().map(taint).collect();
+    }
+}
+
+/// Removes the name and the addresses of the node, which differ on each machine of an open pool. kubelet then
+/// finds its address itself. It prefers IPv4, unless `node-ip` is the unspecified address of IPv6.
+fn leave_to_platform(join: &mut Value, cluster: &Cluster) {
+    let registration = &mut join["nodeRegistration"];
+    if let Some(registration) = registration.as_object_mut() {
+        registration.remove("name");
+    }
+    let mut services = cluster.service_subnets.iter();
+    let prefers_ipv6 = services
+        .next()
+        .is_some_and(|network| network.addr().is_ipv6());
+    let Some(args) = registration["kubeletExtraArgs"].as_array_mut() else {
+        return;
+    };
+    args.retain(|arg| arg["name"] != NODE_IP);
+    if prefers_ipv6 {
+        args.push(json!({"name": NODE_IP, "value": "::"}));
     }
 }
 

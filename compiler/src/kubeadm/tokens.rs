@@ -1,6 +1,7 @@
 //! Bootstrap tokens: in the configuration of the init node, and as Secrets for a cluster that already runs.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nkd_contract::Timestamp;
@@ -39,15 +40,30 @@ pub fn secret_name(scope: &str, secrets: &Secrets) -> Result<String> {
 }
 
 /// The token of each scope, in the form of `like`.
-pub(super) fn filled(like: &Value, scopes: &[String], secrets: &Secrets) -> Result<Vec<Value>> {
+pub(super) fn filled(
+    like: &Value,
+    cluster: &Cluster,
+    scopes: &[String],
+    secrets: &Secrets,
+) -> Result<Vec<Value>> {
     let fill = |scope: &String| {
         let secret = secrets.token(scope)?;
         let mut token = like.clone();
-        let values = [("scope", scope.as_str()), ("token", secret.expose())];
+        let values = [
+            ("scope", scope.as_str()),
+            ("token", secret.expose()),
+            ("tokenTtl", &go_duration(cluster.token_ttl(scope))),
+        ];
         fragments::fill_document(&mut token, &values)?;
         Ok(token)
     };
     scopes.iter().map(fill).collect()
+}
+
+/// As Go writes and reads it.
+fn go_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    format!("{}h{}m{}s", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 /// A token of kubeadm's configuration as the Secret that kubeadm makes of it.

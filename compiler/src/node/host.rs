@@ -16,12 +16,14 @@ const ANCHORS: &str = "/etc/pki/ca-trust/source/anchors";
 pub const PROXY_DROPIN: &str = "20-nkd-proxy.conf";
 
 /// Adds all files except those for the proxy.
-pub(super) fn files(config: &mut Config, node: &Node) -> Result<()> {
+pub(super) fn files(config: &mut Config, cluster: &Cluster, node: &Node) -> Result<()> {
     let os = &node.os;
     config.users = os.users.iter().map(user).collect();
     config.kernel_arguments.clone_from(&os.kernel_arguments);
     let mut sysctl = fragments::SYSCTL.to_owned();
-    if node.address.is_ipv6() || node.second_address.is_some() {
+    // The nodes and the services of a cluster have the same IP versions.
+    let mut services = cluster.service_subnets.iter();
+    if services.any(|network| network.addr().is_ipv6()) {
         sysctl.push_str(fragments::SYSCTL_IPV6);
     }
     config.file("/etc/sysctl.d/90-kubernetes.conf", PUBLIC, sysctl);

@@ -5,7 +5,7 @@ mod machine;
 mod network;
 
 use anyhow::Result;
-use nkd_contract::{Plan, ReportTarget, Role, SCHEMA, paths};
+use nkd_contract::{OPEN_POOL, Plan, ReportTarget, Role, SCHEMA, paths};
 use serde_json::Value;
 
 use crate::config::{Config, Directory, PRIVATE, PUBLIC, Unit};
@@ -90,7 +90,7 @@ pub fn config(
 
 /// Adds the unit of kubelet, and the configuration of the runtime and of the operating system.
 fn host(config: &mut Config, cluster: &Cluster, plan: &Plan, node: &Node) -> Result<()> {
-    host::files(config, node)?;
+    host::files(config, cluster, node)?;
     network::connections(config, &node.interfaces);
     runtime::files(config, cluster, node, &plan.images)?;
     if let Some(proxy) = &node.os.proxy {
@@ -221,11 +221,11 @@ fn other_control_planes(cluster: &Cluster, node: &Node) -> (Vec<String>, Vec<Str
     if role(cluster, node) != Role::JoinControlPlane {
         return (Vec::new(), Vec::new());
     }
-    let api = |node: &Node| node.api(cluster.bind_port()).to_string();
+    let api = |node: &Node| Some(node.api(cluster.bind_port())?.to_string());
     let mut all = cluster.control_planes();
     let before = all.by_ref().take_while(|earlier| earlier.name != node.name);
-    let before = before.map(api).collect();
-    (before, all.map(api).collect())
+    let before = before.filter_map(api).collect();
+    (before, all.filter_map(api).collect())
 }
 
 /// The number of nodes that join in a second when a large cluster is powered on at once. The controller
@@ -253,11 +253,17 @@ fn plan(
     let addons = cluster.manifests.iter().enumerate().map(addon);
     let (control_planes_before, control_planes_after) = other_control_planes(cluster, node);
     let joins_etcd = role == Role::JoinControlPlane;
+    let (name, pool) = if node.is_open() {
+        (None, Some(node.name.clone()))
+    } else {
+        (Some(node.name.clone()), None)
+    };
     Plan {
         schema: SCHEMA,
-        requires: Vec::new(),
+        requires: pool.iter().map(|_| OPEN_POOL.to_owned()).collect(),
         cluster: cluster.name.clone(),
-        node: node.name.clone(),
+        node: name.unwrap_or_default(),
+        pool,
         role,
         clock_floor: secrets.created,
         kubernetes_version: cluster.version.to_string(),

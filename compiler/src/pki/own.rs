@@ -125,6 +125,11 @@ impl Chain {
         Ok(chain)
     }
 
+    /// The number of certificates.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn certificates(&self) -> impl Iterator<Item = X509Certificate<'_>> {
         let whole = |der| X509Certificate::from_der(der).ok();
         let whole = move |der| whole(der).filter(|(rest, _)| rest.is_empty());

@@ -23,7 +23,7 @@ pub(super) fn share_pki(cluster: &DecodedCluster) -> Result<()> {
     let expected = pki(cluster.init()?);
     for node in &cluster.control_planes {
         let same = pki(node) == expected;
-        ensure!(same, "{} has a different PKI", node.plan.node);
+        ensure!(same, "{} has a different PKI", node.name);
     }
     Ok(())
 }
@@ -34,7 +34,7 @@ pub(super) fn in_order(cluster: &DecodedCluster) -> Result<()> {
     let apis = cluster.control_planes.iter().map(own_api);
     let apis = apis.collect::<Result<Vec<_>>>()?;
     for (index, node) in cluster.control_planes.iter().enumerate() {
-        let name = &node.plan.node;
+        let name = &node.name;
         let (role, before, after) = if index == 0 {
             (Role::Init, &[][..], &[][..])
         } else {
@@ -64,7 +64,7 @@ pub(super) fn worker_waits_for_none(_: &DecodedCluster, node: &DecodedNode) -> R
     ensure!(
         plan.role != Role::JoinWorker || !waits,
         "{} waits for control planes, but is not one",
-        plan.node
+        node.name
     );
     Ok(())
 }
@@ -84,7 +84,7 @@ pub(super) fn etcd_as_planned(cluster: &DecodedCluster, node: &DecodedNode) -> R
     ensure!(
         plan.runs_etcd == runs,
         "the kubeadm configuration and the plan of {} differ in whether it runs etcd",
-        plan.node
+        node.name
     );
     let expected = if runs && !node.is_init() {
         let version = Version::parse(&plan.kubernetes_version);
@@ -108,7 +108,7 @@ pub(super) fn etcd_as_planned(cluster: &DecodedCluster, node: &DecodedNode) -> R
     ensure!(
         plan.kubeadm == expected,
         "the plan of {} does not match the cluster's kubeadm configuration",
-        plan.node
+        node.name
     );
     Ok(())
 }
@@ -121,7 +121,7 @@ fn own_api(node: &DecodedNode) -> Result<String> {
     };
     let mut documents = node.kubeadm.iter();
     let local = documents.find_map(|document| document.pointer(kind));
-    api(local.with_context(|| format!("{} has no API server address", node.plan.node))?)
+    api(local.with_context(|| format!("{} has no API server address", node.name))?)
 }
 
 fn api(local: &Value) -> Result<String> {
@@ -142,7 +142,7 @@ pub(super) fn virtual_address(cluster: &DecodedCluster) -> Result<()> {
     let version = version.map_err(|problem| anyhow!(problem))?;
     let expected = init.manifests()?.len();
     for node in &cluster.control_planes {
-        let name = &node.plan.node;
+        let name = &node.name;
         let pods = node.manifests()?;
         ensure!(pods.len() == expected, "{name} has different static pods");
         for pod in pods {

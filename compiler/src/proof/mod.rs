@@ -3,6 +3,7 @@
 
 mod control_planes;
 mod nodes;
+mod open_pools;
 mod runtime;
 
 use std::collections::{BTreeSet, HashSet};
@@ -53,7 +54,7 @@ enum Rule {
 }
 
 /// Every rule, with its name. A rule with two parts has two rows.
-const RULES: [(&str, Rule); 26] = [
+const RULES: [(&str, Rule); 27] = [
     ("one-init-node", Rule::Cluster(one_init_node)),
     ("unique-names-and-addresses", Rule::Identities(unique)),
     ("one-authority", Rule::Cluster(kubeconfig_trusts_authority)),
@@ -106,6 +107,7 @@ const RULES: [(&str, Rule); 26] = [
         "containers-separated",
         Rule::Node(runtime::separates_containers),
     ),
+    ("open-pools-nameless", Rule::Node(open_pools::nameless)),
     ("plans-read-whole", Rule::Node(plans_read_whole)),
 ];
 
@@ -162,7 +164,7 @@ fn check(cluster: &DecodedCluster, node: &DecodedNode) -> Checked {
         });
     Checked {
         identity: Identity {
-            name: node.plan.node.clone(),
+            name: node.name.clone(),
             // A node without addresses breaks other rules.
             addresses: node.addresses().unwrap_or_default(),
         },
@@ -193,7 +195,7 @@ fn first_failure(cluster: &DecodedCluster, checked: Vec<Checked>) -> Result<()> 
 
 /// No plan has a key that no agent reads, because every agent would ignore it.
 fn plans_read_whole(_: &DecodedCluster, node: &DecodedNode) -> Result<()> {
-    let name = &node.plan.node;
+    let name = &node.name;
     let written = node.files.get(paths::PLAN);
     let written = written.with_context(|| format!("{name} has no plan"))?;
     let written: Value = serde_json::from_str(written)?;
@@ -259,7 +261,7 @@ fn token_known(cluster: &DecodedCluster, node: &DecodedNode) -> Result<()> {
         return Ok(());
     }
     let known = &cluster.init()?.document("InitConfiguration")?["bootstrapTokens"];
-    let name = &node.plan.node;
+    let name = &node.name;
     let token = node.files.get(paths::TOKEN);
     let token = token.with_context(|| format!("{name} has no token"))?;
     let is_known = known
@@ -322,7 +324,7 @@ fn outside_networks(cluster: &DecodedCluster, node: &DecodedNode) -> Result<()> 
     let networks = networks(cluster)?;
     for address in node.addresses()? {
         let within = networks.iter().find(|network| network.contains(&address));
-        ensure!(within.is_none(), "{} is inside {within:?}", node.plan.node);
+        ensure!(within.is_none(), "{} is inside {within:?}", node.name);
     }
     Ok(())
 }
@@ -333,7 +335,7 @@ fn no_keys_on_workers(_: &DecodedCluster, node: &DecodedNode) -> Result<()> {
     }
     for (path, content) in node.own_files() {
         let key = PRIVATE_KEY.iter().any(|sign| content.contains(sign));
-        ensure!(!key, "{} has a key in {path}", node.plan.node);
+        ensure!(!key, "{} has a key in {path}", node.name);
     }
     Ok(())
 }
@@ -348,7 +350,7 @@ fn secrets_private(_: &DecodedCluster, node: &DecodedNode) -> Result<()> {
         ensure!(
             !secret,
             "{path} on {} is readable by other users",
-            node.plan.node
+            node.name
         );
     }
     Ok(())
@@ -366,9 +368,9 @@ fn kubernetes_pki_untouched(_: &DecodedCluster, node: &DecodedNode) -> Result<()
 fn plan_agrees_with_cluster(cluster: &DecodedCluster, node: &DecodedNode) -> Result<()> {
     let (init, plan) = (&cluster.init()?.plan, &node.plan);
     ensure!(
-        node.registration()?["name"] == plan.node,
+        node.is_open() || node.registration()?["name"] == plan.node,
         "{} has a different name",
-        plan.node
+        node.name
     );
     let same = plan.cluster == init.cluster
         && plan.kubernetes_version == init.kubernetes_version
@@ -377,13 +379,13 @@ fn plan_agrees_with_cluster(cluster: &DecodedCluster, node: &DecodedNode) -> Res
     ensure!(
         same,
         "{} has a different plan than {}",
-        plan.node,
+        node.name,
         init.node
     );
     ensure!(
         plan.machine.addresses == node.addresses()?,
         "{} and its kubelet have different addresses",
-        plan.node
+        node.name
     );
     for addon in &plan.addons {
         ensure!(node.files.contains_key(addon), "{addon} is not delivered");
@@ -432,7 +434,7 @@ fn images_complete(cluster: &DecodedCluster, node: &DecodedNode) -> Result<()> {
         ensure!(
             planned.contains(image),
             "the plan of {} does not contain {image}",
-            node.plan.node
+            node.name
         );
     }
     Ok(())

@@ -8,11 +8,14 @@ use nkd_contract::{Plan, Role, paths};
 use serde_json::Value;
 
 use crate::compiled::CompiledNode;
+use crate::kubeadm::NODE_IP;
 use nkd_document::yaml;
 use nkd_model::KubernetesImages;
 
-/// A node as its Ignition config says it is.
+/// A node as its Ignition config says it is, or an open pool.
 pub(super) struct DecodedNode {
+    /// The name of the node, or of the open pool.
+    pub name: String,
     pub plan: Plan,
     pub files: BTreeMap<String, String>,
     /// Files that others than root may read.
@@ -70,7 +73,9 @@ pub(super) fn read(node: &CompiledNode) -> Result<DecodedNode> {
     let file = |path: &str| files.get(path).with_context(|| format!("no {path}"));
     let plan = Plan::parse(file(paths::PLAN)?.as_bytes())?;
     let kubeadm = yaml::fragment(file(paths::KUBEADM)?)?;
+    let name = plan.pool.as_ref().unwrap_or(&plan.node).clone();
     Ok(DecodedNode {
+        name,
         plan,
         files,
         readable,
@@ -90,11 +95,16 @@ impl DecodedNode {
     pub fn document(&self, kind: &str) -> Result<&Value> {
         let mut documents = self.kubeadm.iter();
         let document = documents.find(|document| document["kind"] == kind);
-        document.with_context(|| format!("{} has no {kind}", self.plan.node))
+        document.with_context(|| format!("{} has no {kind}", self.name))
     }
 
     pub fn is_init(&self) -> bool {
         self.plan.role == Role::Init
+    }
+
+    /// Whether this is an open pool.
+    pub fn is_open(&self) -> bool {
+        self.plan.pool.is_some()
     }
 
     /// The cluster's endpoint without its port.
@@ -134,10 +144,13 @@ impl DecodedNode {
         Ok(value.as_str())
     }
 
-    /// The addresses kubelet is told to use.
+    /// The addresses kubelet is told to use. On the machines of an open pool it finds them itself.
     pub fn addresses(&self) -> Result<Vec<IpAddr>> {
-        let node_ip = self.kubelet_arg("node-ip")?;
-        let node_ip = node_ip.with_context(|| format!("{} has no node-ip", self.plan.node))?;
+        if self.is_open() {
+            return Ok(Vec::new());
+        }
+        let node_ip = self.kubelet_arg(NODE_IP)?;
+        let node_ip = node_ip.with_context(|| format!("{} has no {NODE_IP}", self.name))?;
         let parsed = node_ip.split(',').map(str::parse);
         Ok(parsed.collect::<Result<_, _>>()?)
     }

@@ -19,18 +19,14 @@ pub(super) fn agrees(cluster: &DecodedCluster, node: &DecodedNode) -> Result<()>
     let init = cluster.init()?;
     let kubelet = &init.document("KubeletConfiguration")?["cgroupDriver"];
     let runtime = node.plan.runtime;
-    ensure!(
-        runtime == init.plan.runtime,
-        "{} has {runtime}",
-        node.plan.node
-    );
+    ensure!(runtime == init.plan.runtime, "{} has {runtime}", node.name);
     let version = Version::parse(&node.plan.kubernetes_version);
     let version = version.map_err(|problem| anyhow!(problem))?;
     let endpoint = runtime.cri_endpoint(version.cri_socket_has_scheme());
     ensure!(
         node.registration()?["criSocket"] == endpoint,
         "kubelet on {} does not use the socket {endpoint}",
-        node.plan.node
+        node.name
     );
     if let Some(driver) = cgroup_driver(node)? {
         ensure!(
@@ -51,7 +47,7 @@ pub(super) fn has_sandbox_image(_: &DecodedCluster, node: &DecodedNode) -> Resul
     ensure!(
         planned,
         "the plan of {} does not contain {image}",
-        node.plan.node
+        node.name
     );
     Ok(())
 }
@@ -71,7 +67,7 @@ pub(super) fn proxy_spares_node(_: &DecodedCluster, node: &DecodedNode) -> Resul
             ensure!(
                 is_spared,
                 "{path} on {} sends connections to {host} through the proxy",
-                node.plan.node
+                node.name
             );
         }
     }
@@ -96,14 +92,14 @@ pub(super) fn keeps_images(cluster: &DecodedCluster, node: &DecodedNode) -> Resu
     };
     for image in &node.plan.images.required {
         let is_pinned = pinned.contains(&format!("\"{}\"", image.name));
-        ensure!(is_pinned, "{} does not pin {}", node.plan.node, image.name);
+        ensure!(is_pinned, "{} does not pin {}", node.name, image.name);
     }
     Ok(())
 }
 
 /// kubeadm reads the patches that nkd delivers to a node.
 pub(super) fn takes_patches(_: &DecodedCluster, node: &DecodedNode) -> Result<()> {
-    let name = &node.plan.node;
+    let name = &node.name;
     let mut patches = node
         .own_files()
         .map(|(path, _)| path)
@@ -123,7 +119,7 @@ pub(super) fn separates_containers(_: &DecodedCluster, node: &DecodedNode) -> Re
     if node.plan.role == Role::JoinWorker || !separates(node)? {
         return Ok(());
     }
-    let name = &node.plan.node;
+    let name = &node.name;
     let etcd = node.plan.runs_etcd.then_some("etcd");
     for pod in STATIC_PODS.into_iter().chain(etcd) {
         let file = format!("{PATCHES}/{pod}+strategic.yaml");

@@ -15,12 +15,22 @@ const { nodes } = JSON.parse(readFileSync(keys, "utf8"));
 const webhooks = new Map(nodes.map(({ name, key }) => [name, new Webhook(key)]));
 const seen = new Set();
 
+// Returns the name of the key: all machines of an open pool sign with the key of the pool.
+function signer(event) {
+  return event.pool ?? event.node;
+}
+
+// Returns the node. A machine of an open pool can claim any name, so the name is one within the pool.
+function name(event) {
+  return event.pool === undefined ? event.node : `${event.pool}/${event.node}`;
+}
+
 // Returns the HTTP status for a callback.
 function receive(headers, body) {
   let webhook;
   try {
     // Only the choice of the key depends on this name, so it need not be true yet.
-    webhook = webhooks.get(JSON.parse(body).data.node);
+    webhook = webhooks.get(signer(JSON.parse(body).data));
   } catch {
     return 400;
   }
@@ -43,7 +53,7 @@ function receive(headers, body) {
 function handle(event) {
   const needsAPerson = event.kind === "failed" && event.retryAfter === undefined;
   const note = needsAPerson ? " (a person is needed)" : "";
-  console.log(`${event.node}: ${event.kind}: ${event.message}${note}`);
+  console.log(`${name(event)}: ${event.kind}: ${event.message}${note}`);
 }
 
 const server = createServer(async (request, response) => {

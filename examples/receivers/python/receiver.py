@@ -13,6 +13,16 @@ from standardwebhooks import Webhook, WebhookVerificationError
 LARGEST = 1 << 20
 
 
+def signer(event):
+    """Returns the name of the key: all machines of an open pool sign with the key of the pool."""
+    return event.get("pool") or event["node"]
+
+
+def name(event):
+    """Returns the node. A machine of an open pool can claim any name, so the name is one within the pool."""
+    return f"{event['pool']}/{event['node']}" if "pool" in event else event["node"]
+
+
 class Receiver:
     def __init__(self, keys):
         self.webhooks = {node["name"]: Webhook(node["key"]) for node in keys["nodes"]}
@@ -22,9 +32,8 @@ class Receiver:
         """Returns the HTTP status for a callback."""
         try:
             # Only the choice of the key depends on this name, so it need not be true yet.
-            node = json.loads(body)["data"]["node"]
-            webhook = self.webhooks.get(node)
-        except (ValueError, KeyError, TypeError):
+            webhook = self.webhooks.get(signer(json.loads(body)["data"]))
+        except (ValueError, KeyError, TypeError, AttributeError):
             return 400
         if webhook is None:
             return 503
@@ -41,7 +50,7 @@ class Receiver:
     def handle(self, event):
         needs_a_person = event["kind"] == "failed" and "retryAfter" not in event
         note = " (a person is needed)" if needs_a_person else ""
-        print(f"{event['node']}: {event['kind']}: {event['message']}{note}", flush=True)
+        print(f"{name(event)}: {event['kind']}: {event['message']}{note}", flush=True)
 
 
 def handler(receiver):

@@ -30,7 +30,7 @@ impl Message {
             signature: self.header(SIGNATURE_HEADER)?,
             body: &self.body,
         };
-        let key_of = |event: &Event| keys.get(&event.node)?.parse::<SigningKey>().ok();
+        let key_of = |event: &Event| keys.get(event.signer())?.parse::<SigningKey>().ok();
         let event = received.verify(key_of)?;
         ensure!(
             received.is_recent(now, TOLERANCE)?,

@@ -101,10 +101,15 @@ impl CallbackReceiver {
 
     /// Trusts a machine with the key that Ignition delivered to it.
     pub fn trust_machine(&self, machine: &Machine) -> Result<()> {
+        self.trust_machine_as(machine, machine.name())
+    }
+
+    /// The same for a machine that signs in the name of another, such as an open pool.
+    pub fn trust_machine_as(&self, machine: &Machine, signer: &str) -> Result<()> {
         let json = machine.read(paths::REPORT)?;
         let target: ReportTarget = serde_json::from_str(&json)
             .with_context(|| format!("{} on {}", paths::REPORT, machine.name()))?;
-        self.trust(machine.name(), &target.signing_key);
+        self.trust(signer, &target.signing_key);
         Ok(())
     }
 

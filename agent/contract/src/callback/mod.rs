@@ -45,11 +45,11 @@ pub enum Refusal {
     /// The body is not the event of a node.
     #[error("the body is not a CloudEvent of a node")]
     Body(#[from] serde_json::Error),
-    /// The receiver has no key of the node that the event names.
-    #[error("there is no key of node {0}")]
+    /// The receiver has no key of the node or open pool that the event names.
+    #[error("there is no key of {0}")]
     Node(String),
-    /// None of the signatures is of that node's key.
-    #[error("{SIGNATURE_HEADER} has no signature of node {0}")]
+    /// None of the signatures is of that key.
+    #[error("{SIGNATURE_HEADER} has no signature of {0}")]
     Signature(String),
     /// The envelope contradicts the event.
     #[error("{attribute} of the envelope is {value:?}, which contradicts the event")]
@@ -62,8 +62,9 @@ pub enum Refusal {
 }
 
 impl Received<'_> {
-    /// The event, once it is proved that the node it names has signed it. `key_of` gives the key of the node that
-    /// [`Event::cluster`] and [`Event::node`] name; it must rely on nothing else of the event.
+    /// The event, once it is proved that the node it names has signed it. `key_of` gives the key of the node or
+    /// open pool that [`Event::cluster`] and [`Event::signer`] name; it must rely on nothing else of the event.
+    /// All machines of an open pool have the same key, so the signature proves only the pool, not the node.
     ///
     /// The moment of the attempt is not judged, because the clock of a machine at first boot may be wrong; where
     /// clocks are right, [`is_recent`](Self::is_recent) limits how long a stolen callback can be replayed. The same
@@ -87,11 +88,11 @@ impl Received<'_> {
         }
         let timestamp = self.timestamp()?;
         let envelope: CloudEvent<'static> = serde_json::from_slice(self.body)?;
-        let node = &envelope.data.node;
-        let key = key_of(&envelope.data).ok_or_else(|| Refusal::Node(node.clone()))?;
+        let signer = envelope.data.signer();
+        let key = key_of(&envelope.data).ok_or_else(|| Refusal::Node(signer.to_owned()))?;
         let key = key.as_ref();
         if !key.verify(self.id, timestamp, self.body, self.signature) {
-            return Err(Refusal::Signature(node.clone()));
+            return Err(Refusal::Signature(signer.to_owned()));
         }
         if self.id != envelope.data.id {
             return Err(Refusal::Envelope {

@@ -36,7 +36,8 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     if let Some(fault) = together(faults.collect()) {
         return Err(fault);
     }
-    // Addresses and names may still appear, so these two wait.
+    // Addresses and names may still appear, so these wait.
+    hostname::wait(node)?;
     address::wait(node)?;
     resolution::wait(node)?;
     firewall::open(node)

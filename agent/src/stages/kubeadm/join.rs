@@ -30,8 +30,10 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         node.progress("the node has already joined", None);
         return finish_worker(node);
     }
-    if is_stacked(node) {
+    if is_stacked(node) || node.plan.pool.is_some() {
         name_is_free(node)?;
+    }
+    if is_stacked(node) {
         etcd::leave(node, traces)?;
     }
     if traces || files::has_traces(node) {
@@ -40,7 +42,12 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     restore(node)?;
     token_is_known(node)?;
     discovery::write(node)?;
-    let joined = kubeadm(node, &["join", "--config", paths::KUBEADM]);
+    let mut arguments = vec!["join", "--config", paths::KUBEADM];
+    if node.plan.pool.is_some() {
+        // The configuration is the same on all machines of the pool.
+        arguments.extend(["--node-name", &node.plan.node]);
+    }
+    let joined = kubeadm(node, &arguments);
     // kubeadm may give up on a kubelet that is only slow.
     if joined.is_err() && has_joined(node).unwrap_or(false) {
         node.progress("kubeadm failed, but the node has joined", None);
@@ -142,17 +149,28 @@ fn token_is_known(node: &mut Node<'_>) -> Result<(), Fault> {
 
 /// Checks that the node's name is free, as kubeadm does, but before the member with this name is removed
 /// from etcd. After an interrupted attempt, the Ready Node object may be the one of this machine.
+///
+/// In an open pool, nkd has not checked that all names differ. kubeadm refuses a name only if its node is
+/// Ready. The agent also refuses it if a kubelet still reports its node, because both machines would run the
+/// node's pods, and if its node is a control plane.
 pub(super) fn name_is_free(node: &Node<'_>) -> Result<(), Fault> {
     let name = &node.plan.node;
     let token = discovery::token(node);
     // kubeadm reports all other errors.
     let object = token.and_then(|token| Api::with_token(node.plan, &token).ok()?.node(name).ok());
-    let is_another = |object| api::readiness(object).is_ok() && !api::is_of_this_boot(object);
-    if object.as_ref().is_some_and(is_another) {
-        let message = format!("the cluster already has a Ready node {name}");
-        return Err(Fault::new(Cause::KubeadmNameTaken, message));
-    }
-    Ok(())
+    let Some(object) = object.filter(|object| !api::is_of_this_boot(object)) else {
+        return Ok(());
+    };
+    let is_open = node.plan.pool.is_some();
+    let labels = &object["metadata"]["labels"];
+    let holder = match api::readiness(&object) {
+        Ok(()) => "a Ready node",
+        Err(_) if is_open && labels.get(CONTROL_PLANE_LABEL).is_some() => "a control plane",
+        Err(_) if is_open && api::is_reported(&object) => "a running kubelet of a node",
+        Err(_) => return Ok(()),
+    };
+    let message = format!("the cluster already has {holder} {name}");
+    Err(Fault::new(Cause::KubeadmNameTaken, message))
 }
 
 /// Whether this node is a member of the cluster. The agent asks the cluster, with the credentials of

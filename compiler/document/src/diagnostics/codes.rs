@@ -168,10 +168,14 @@ codes! {
         "use separate keys for Kubernetes, etcd and the front proxy; if they share a key, each accepts certificates for the others";
     TrustAnchor "NKD0158" "The agent cannot verify a server with the certificates in a CA file."
         "give the certificate of the authority that signed the server's certificate, with a key that is EC on P-256 or P-384, Ed25519, or RSA (not RSA-PSS) with 2048 to 8192 bits; a self-signed certificate of the server itself must be valid and have `basicConstraints=critical,CA:FALSE`";
+    SigningChain "NKD0159" "The authority of Kubernetes has an issuer."
+        "use a self-signed authority for Kubernetes, or let nkd make it; the authorities of etcd and of the front proxy may be below your root";
     // SELinux.
     Selinux "NKD0160" "SELinux cannot separate containers with these settings."
         "remove `os.selinux`, so that the default of the container runtime applies";
     // The Kubernetes release.
+    OpenPool "NKD0161" "An open pool cannot be used in this way."
+        "list the machines in `spec.nodes`";
     NewerKubernetes "NKD0170" "The Kubernetes version is newer than the releases that nkd has data for."
         "use a version of nkd that has data for this release, or check the configuration of the nodes";
     KubernetesImages "NKD0171" "The list of Kubernetes' images is missing, incomplete or for another version."
@@ -264,7 +268,7 @@ codes! {
     ForeignOutput "NKD0403" "The output directory was not made by nkd."
         "use a path that does not exist yet, or an earlier output of nkd";
     UnknownNode "NKD0404" "A node does not exist."
-        "use a name from `spec.nodes`";
+        "use a name from `spec.nodes`, or the name of an open pool";
     TooLarge "NKD0405" "A node's config is too large for its carrier."
         "make the large parts of the config smaller, or use `--url`: the machine then gets a small config that downloads this one and checks its hash";
     UnknownPath "NKD0406" "nkd has written no file or unit with this path for the node."

@@ -251,6 +251,7 @@ impl Comparison<'_> {
             "array" => "a list",
             "string" => "text",
             "integer" => WHOLE,
+            "boolean" => "true or false",
             other => other,
         };
         let name = match path {
