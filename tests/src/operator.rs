@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use packages::command;
 
 use crate::cluster::Cluster;
 use crate::scenario::Scenario;
-use crate::{Machine, command, manual};
+use crate::{Machine, manual};
 
 /// The page with the commands.
 const PAGE: &str = "day-2.md";
