@@ -4,7 +4,7 @@
 
 mirror=$(debian_mirror)
 packages=systemd,systemd-sysv,dbus,udev,kmod,iproute2,iptables,conntrack,ethtool,socat,ca-certificates
-packages+=,procps,util-linux,mount,openssl,curl,containerd,runc,containernetworking-plugins,docker.io,firewalld
+packages+=,procps,util-linux,mount,openssl,curl,containerd,runc,containernetworking-plugins,docker.io,firewalld,keepalived
 mmdebstrap --quiet --variant=minbase --include="$packages" \
     --aptopt='Acquire::Languages "none"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
@@ -19,7 +19,7 @@ rm -f "$root"/etc/machine-id "$root"/var/lib/dbus/machine-id "$root"/etc/hostnam
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*
 mkdir -p "$root"/var/log/journal "$root"/usr/lib/systemd/system-preset
 printf 'disable *\n' > "$root/usr/lib/systemd/system-preset/99-default-disable.preset"
-for unit in containerd.service docker.service docker.socket firewalld.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
+for unit in containerd.service docker.service docker.socket firewalld.service keepalived.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
     e2scrub_all.timer fstrim.timer systemd-resolved.service systemd-timesyncd.service; do
     systemctl --root="$root" --quiet disable "$unit" 2>/dev/null || true
 done
