@@ -4,16 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use packages::sysext::Compression;
 use packages::{Architecture, KubernetesExtension, Release, command};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::image::install;
-use crate::programs::workspace;
-use crate::web::WebServer;
-use crate::{Cache, Kubernetes, Programs, node, overlay};
+use crate::{Cache, Kubernetes, Programs, node};
 
 /// The image of an extension.
 #[derive(Debug, Clone)]
@@ -70,43 +68,14 @@ impl Extension {
         let sha256 = base16ct::lower::encode_string(&Sha256::digest(fs::read(&file)?));
         Ok(Self { file, sha256 })
     }
-}
 
-/// Adds to a compiled config what delivers extensions, each with its source as `/etc/nkd/extensions` has it.
-pub fn deliver(config: &mut Value, extensions: &[(&Extension, &str)]) -> Result<()> {
-    let fragments = workspace().join("ignition-fragments/extensions");
-    let fragment = |name: &str| {
-        let path = fragments.join(name);
-        fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))
-    };
-    let mut list = String::new();
-    let mut files = Vec::new();
-    for (extension, source) in extensions {
-        let stem = extension.file.file_stem().unwrap_or_default();
-        let name = stem.to_string_lossy();
-        let sha256 = &extension.sha256;
-        list += &format!("{name} x86-64 {sha256} {source}\n");
-        if *source == "ignition" {
-            files.push(json!({
-                "path": format!("/var/lib/extensions/{name}.raw"),
-                "mode": 0o644,
-                "contents": {
-                    "source": format!("{}/{name}.raw", WebServer::url()),
-                    "verification": { "hash": format!("sha256-{sha256}") },
-                },
-            }));
-        }
+    /// An item of `os.extensions`, with its source: `disk` or `directory` and their values, or `url` and a server.
+    pub fn item(&self, source: &str, place: &str) -> Value {
+        let file = self.file.file_name().unwrap_or_default();
+        let place = match source {
+            "url" => format!("{place}/{}", file.to_string_lossy()),
+            _ => place.to_owned(),
+        };
+        json!({ "file": self.file, "sha256": self.sha256, source: place })
     }
-    files.push(overlay::file("/etc/nkd/extensions", 0o644, &list));
-    let script = fragment("merge-extensions")?;
-    files.push(overlay::file("/etc/nkd/merge-extensions", 0o755, &script));
-    let mut units = vec![json!({ "name": "systemd-sysext.service", "enabled": true })];
-    for name in ["nkd-extension-files.service", "nkd-extensions.service"] {
-        units.push(json!({ "name": name, "enabled": true, "contents": fragment(name)? }));
-    }
-    for (section, list, more) in [("storage", "files", files), ("systemd", "units", units)] {
-        let list = config[section][list].as_array_mut();
-        list.context("not a list")?.extend(more);
-    }
-    Ok(())
 }

@@ -2,22 +2,19 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nkd_contract::{Kind, paths};
 use serde_json::{Value, json};
-use testbed::extensions::{Extension, deliver};
-use testbed::overlay::{self, Node};
-use testbed::requirements::{self, Purpose};
+use testbed::extensions::Extension;
 use testbed::scenario::{Scenario, property, wait_until_ready};
 use testbed::web::WebServer;
-use testbed::{Cache, Lab, Machine, OsImage, Programs};
+use testbed::{Cache, Machine, OsImage};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 const SOON: Duration = Duration::from_secs(30);
 const LABEL: &str = "NKD-EXTENSIONS";
-const ADDRESS: &str = "10.200.0.11";
 
 /// What the extensions bring.
 const ABSENT: &[&str] = &[
@@ -33,12 +30,6 @@ const ABSENT: &[&str] = &[
     "/usr/libexec/cni",
 ];
 
-fn edit(ignition: &Path, change: impl FnOnce(&mut Value)) {
-    let mut config = serde_json::from_slice(&fs::read(ignition).unwrap()).unwrap();
-    change(&mut config);
-    fs::write(ignition, config.to_string()).unwrap();
-}
-
 #[test]
 fn a_stock_image_becomes_a_ready_node_from_its_ignition_file_and_two_extensions() {
     let mut scenario = Scenario::new().unwrap();
@@ -52,14 +43,14 @@ fn a_stock_image_becomes_a_ready_node_from_its_ignition_file_and_two_extensions(
         "bundles": ["images.tar"],
         "sources": [{ "urls": [WebServer::url()] }],
     }));
+    let spec = &mut scenario.file.document["spec"];
+    let server = WebServer::url();
+    spec["os"]["extensions"] = json!([agent.item("url", &server)]);
+    let sources = [("disk", LABEL), ("url", &server)];
+    for (node, (source, place)) in sources.into_iter().enumerate() {
+        spec["nodes"][node]["os"]["extensions"] = json!([kubernetes.item(source, place)]);
+    }
     let cluster = scenario.compile().unwrap();
-    edit(&cluster.ignition("cp1"), |config| {
-        let disk = format!("disk={LABEL}");
-        deliver(config, &[(&agent, "ignition"), (&kubernetes, &disk)]).unwrap();
-    });
-    edit(&cluster.ignition("w1"), |config| {
-        deliver(config, &[(&agent, "ignition"), (&kubernetes, "ignition")]).unwrap();
-    });
     let files = [bundle, agent.file.clone(), kubernetes.file.clone()];
     let _server = scenario.lab.web_server(&files).unwrap();
     let stick = scenario.lab.stick(LABEL, &[&kubernetes.file]).unwrap();
@@ -145,51 +136,53 @@ fn a_reboot_brings_the_node_back(machine: &Machine) {
     assert_eq!(machine.read(paths::EVENTS).unwrap(), before);
 }
 
-/// A machine without a cluster, with the agent's extension from a web server and another one from a directory.
+/// A control plane with the agent's extension from a web server and another one from a directory.
 struct Stock {
-    lab: Lab,
-    image: OsImage,
+    scenario: Scenario,
     agent: Extension,
     directory: PathBuf,
+    _server: WebServer,
 }
 
 impl Stock {
     fn new() -> Self {
-        requirements::ensure(Purpose::Tests).unwrap();
-        let cache = Cache::open().unwrap();
-        let programs = Programs::build().unwrap();
-        let lab = Lab::new(&cache).unwrap();
-        let directory = lab.scratch("extensions").unwrap();
+        let mut scenario = Scenario::new().unwrap();
+        scenario.image = OsImage::stock(&Cache::open().unwrap()).unwrap();
+        let directory = scenario.lab.scratch("extensions").unwrap();
+        let agent = Extension::of_agent(&scenario.programs, &directory).unwrap();
+        let file = std::slice::from_ref(&agent.file);
         Self {
-            agent: Extension::of_agent(&programs, &directory).unwrap(),
-            image: OsImage::stock(&cache).unwrap(),
-            lab,
+            _server: scenario.lab.web_server(file).unwrap(),
+            scenario,
+            agent,
             directory,
         }
     }
 
-    fn machine(&self, other: &[(&Extension, &str)]) -> anyhow::Result<Machine> {
-        let mut config = overlay::user_ignition(&Node {
-            address: ADDRESS,
-            nodes: &[ADDRESS],
-        });
-        let all = [&[(&self.agent, "ignition")], other].concat();
-        deliver(&mut config, &all).unwrap();
-        let file = self.directory.join("stock.ign");
-        fs::write(&file, config.to_string()).unwrap();
-        self.lab.machine(&self.image, "stock", &file)
+    fn machine(&mut self, extensions: &[Value]) -> anyhow::Result<Machine> {
+        self.scenario.file.document["spec"]["os"]["extensions"] = json!(extensions);
+        let cluster = self.scenario.compile()?;
+        self.scenario.machine(&cluster, "cp1")
+    }
+
+    /// Makes an extension with this extension-release file, or without one.
+    fn other(&self, place: &str, release: Option<&str>) -> Extension {
+        let directory = self.directory.join(place);
+        fs::create_dir_all(&directory).unwrap();
+        Extension::with_release(release, directory.join("other.raw")).unwrap()
     }
 }
 
 #[test]
 fn ignition_refuses_an_extension_with_another_hash() {
     let mut stock = Stock::new();
-    let _server = stock
-        .lab
-        .web_server(std::slice::from_ref(&stock.agent.file))
-        .unwrap();
-    stock.agent.sha256 = "0".repeat(64);
-    let refused = format!("{:#}", stock.machine(&[]).unwrap_err());
+    let mut item = stock.agent.item("url", &WebServer::url());
+    fs::write(&stock.agent.file, "another file").unwrap();
+    let known = json!({ "name": "nkd", "architecture": "x86-64" });
+    let keys = item.as_object_mut().unwrap();
+    keys.remove("file");
+    keys.extend(known.as_object().unwrap().clone());
+    let refused = format!("{:#}", stock.machine(&[item]).unwrap_err());
     println!("{refused}");
     assert!(refused.contains("hash verification failed"), "{refused}");
 }
@@ -197,19 +190,13 @@ fn ignition_refuses_an_extension_with_another_hash() {
 #[test]
 fn an_extension_that_cannot_be_used_has_one_cause_and_the_right_one_then_works() {
     const SOURCE: &str = "/var/lib/media";
-    let stock = Stock::new();
-    let _server = stock
-        .lab
-        .web_server(std::slice::from_ref(&stock.agent.file))
-        .unwrap();
-    let other = |file: &str, release: Option<&str>| {
-        let directory = stock.directory.join(file);
-        fs::create_dir_all(&directory).unwrap();
-        Extension::with_release(release, directory.join("other.raw")).unwrap()
-    };
-    let right = other("right", Some("ID=_any\nARCHITECTURE=x86-64\n"));
-    let source = format!("directory={SOURCE}");
-    let machine = stock.machine(&[(&right, &source)]).unwrap();
+    let mut stock = Stock::new();
+    let right = stock.other("right", Some("ID=_any\nARCHITECTURE=x86-64\n"));
+    let items = [
+        stock.agent.item("url", &WebServer::url()),
+        right.item("directory", SOURCE),
+    ];
+    let machine = stock.machine(&items).unwrap();
     machine.boot().unwrap();
     fails_with(&machine, "extension.missing");
 
@@ -223,7 +210,7 @@ fn an_extension_that_cannot_be_used_has_one_cause_and_the_right_one_then_works()
     ];
     for (release, cause) in wrong {
         let release = Some(release).filter(|release| !release.is_empty());
-        let wrong = other("wrong", release);
+        let wrong = stock.other("wrong", release);
         machine.add(&wrong.file, SOURCE).unwrap();
         restart(&machine);
         fails_with(&machine, "extension.digest-mismatch");
@@ -298,7 +285,7 @@ fn fails_with(machine: &Machine, cause: &str) {
     }
 }
 
-/// The agent has started. It has no plan here, and fails.
+/// The agent has started.
 fn works(machine: &Machine) {
     machine
         .wait_for("the agent", SOON, || {
