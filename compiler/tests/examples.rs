@@ -7,13 +7,13 @@ use std::fs;
 use std::path::Path;
 
 use common::images::tiny_bundle;
-use common::{assert_ignition_takes, compile, file, ignition, nkd, tests};
+use common::{assert_ignition_takes, compile, file, fixtures, ignition, nkd, tests};
 use nkd_contract::paths;
 use nkd_document::yaml;
 use serde_json::{Value, json};
 
 /// What a user has to put beside the cluster file of an example. A manifest of a network add-on is a stand-in.
-const BESIDE: [(&str, &str, Beside); 6] = [
+const BESIDE: [(&str, &str, Beside); 9] = [
     ("airgap", "kube-flannel.yaml", Beside::Manifest),
     ("airgap", "bundle.tar", Beside::Bundle),
     ("cilium", "cilium.yaml", Beside::Manifest),
@@ -28,6 +28,17 @@ const BESIDE: [(&str, &str, Beside); 6] = [
         "apiserver-etcd-client.key",
         Beside::Copy("client.key"),
     ),
+    ("stock-image", "kube-flannel.yaml", Beside::Manifest),
+    (
+        "stock-image",
+        "extensions/nkd.raw",
+        Beside::Fixture("352-extension-contradicts-file/nkd.raw"),
+    ),
+    (
+        "stock-image",
+        "extensions/kubernetes.raw",
+        Beside::Fixture("354-extension-version/k8s.raw"),
+    ),
 ];
 
 #[derive(Clone, Copy)]
@@ -37,6 +48,8 @@ enum Beside {
     Bundle,
     /// A file of the test cluster `external`.
     Copy(&'static str),
+    /// A file of a fixture.
+    Fixture(&'static str),
 }
 
 impl Beside {
@@ -54,6 +67,10 @@ impl Beside {
             Self::Copy(from) => {
                 let from = tests().join("clusters/external").join(from);
                 fs::copy(from, to).map(drop).unwrap();
+            }
+            Self::Fixture(from) => {
+                fs::create_dir_all(to.parent().unwrap()).unwrap();
+                fs::copy(fixtures().join(from), to).map(drop).unwrap();
             }
         }
     }

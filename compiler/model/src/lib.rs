@@ -3,6 +3,7 @@
 //! all later steps rely on it.
 
 mod bundle;
+mod extension;
 mod host;
 mod images;
 pub mod lines;
@@ -22,6 +23,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use bundle::Bundle;
+pub use extension::{Architecture, Extension, ExtensionSource};
 pub use host::{HostsEntry, OsSettings, Own, Proxy, User};
 pub use images::KubernetesImages;
 pub use nodes::{Interface, Link, Node, NodeRole, Pool, Route, Taint};

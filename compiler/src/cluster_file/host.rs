@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::checks;
 use super::checks::Text;
+use super::extensions::{self, Extension};
 use super::files::Files;
 use super::patterns;
 use crate::config::accounts::{is_password_hash, is_ssh_key};
@@ -50,6 +51,11 @@ pub struct Os {
     /// Files of PEM certificates that the whole system trusts.
     #[serde(default)]
     pub trust: Vec<Text>,
+    /// System extensions, with which an OS image without the agent or without Kubernetes becomes a node; see
+    /// [stock-image.md](stock-image.md). A node has those of the cluster, of its pool and of its own. Requires systemd 248
+    /// or later.
+    #[serde(default)]
+    pub extensions: Vec<Spanned<Extension>>,
     /// With `container-separation`, the container runtime gives each container its own SELinux label. The
     /// pods of the control plane get the type `spc_t`, because they need files of the host. Without this
     /// key, the default of the runtime applies. On control planes, this key requires Kubernetes 1.22 or
@@ -155,6 +161,7 @@ pub fn os(file: Os, files: &Files<'_>, to: &mut Diagnostics) -> OsLevel {
         proxy: file.proxy.map(|written| proxy(written, to)),
         hosts: names.filter_map(|written| entry(written, to)).collect(),
         trust: files.trust(&file.trust, to),
+        extensions: extensions::extensions(file.extensions, files, to),
         container_separation: file.selinux.map(|mode| match mode.value {
             Selinux::ContainerSeparation => mode.span,
         }),

@@ -10,6 +10,7 @@ mod checks;
 mod defaults;
 mod endpoint;
 mod etcd;
+mod extensions;
 mod files;
 mod host;
 mod interfaces;

@@ -153,6 +153,12 @@ patterns! {
     DURATION = r"\s*[0-9][0-9A-Za-zµ.\s]*";
     /// An absolute path.
     NODE_PATH = r"(/(?!\.{1,2}(/|$))[^/]+)+";
+    /// An absolute path without white space.
+    PLAIN_NODE_PATH = r"(/(?!\.{1,2}(/|$))[^/\s]+)+";
+    /// The name of a file, as [`bundle::is_file_name`](crate::bundle::is_file_name) checks it.
+    FILE_NAME = "[A-Za-z0-9_][A-Za-z0-9._-]*";
+    /// A SHA-256 in hexadecimal.
+    SHA256 = "[0-9a-f]{64}";
     /// A path below /dev.
     DISK = r"/dev(/(?!\.{1,2}(/|$))[^/]+)+";
     /// The label of a file system.

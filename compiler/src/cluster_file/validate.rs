@@ -14,8 +14,8 @@ use super::files::Files;
 use super::keys::{self, TokenOwner};
 use super::nodes::is_control_plane;
 use super::{
-    addressing, airgap, checks, endpoint, etcd, host, networks, nodes, open_pools, patches,
-    release, runtime,
+    addressing, airgap, checks, endpoint, etcd, extensions, host, networks, nodes, open_pools,
+    patches, release, runtime,
 };
 use crate::image_name;
 use crate::kubeadm::owned::Settings;
@@ -52,6 +52,12 @@ pub fn validate(
     let external = kubernetes.etcd.external.is_some();
     let external_etcd = etcd::external(kubernetes.etcd.external.take(), &files, to);
     let images_from = airgap::images(spec.airgap, &files, to);
+    let version_key = kubernetes.version.as_ref().map(|text| text.span);
+    let fit = extensions::Fit {
+        version: version.zip(version_key),
+        images: images_from.as_ref(),
+    };
+    extensions::check(&nodes, &fit, to);
     let report = spec.report.map(|report| self::report(report, &files, to));
     let (pki, own_keys) = pki(spec.pki, version, external, &files, to);
     let tokens = tokens(&kubernetes.bootstrap_tokens, to);

@@ -260,6 +260,17 @@ codes! {
         "use a path below /etc or /var";
     NameConstraints "NKD0323" "The name constraints of an authority do not permit the names in certificates of the cluster."
         "have the authority issued again without `nameConstraints`, or with constraints that permit all names and addresses of the control planes and of the API server";
+    // System extensions.
+    Extension "NKD0350" "An entry of `os.extensions` is incomplete or malformed, or contradicts its file."
+        "set exactly one of `url`, `disk` and `directory`; and set `file` to the extension's file, or set `name`, `sha256` and `architecture`";
+    ExtensionFile "NKD0351" "A file is not a system extension."
+        "use a squashfs image with usr/lib/extension-release.d/extension-release.NAME; see systemd-sysext(8)";
+    ExtensionConflict "NKD0352" "The system extensions of a node do not fit together."
+        "use one extension of each name for each node, one that has Kubernetes, and all for the same architecture";
+    ExtensionVersion "NKD0353" "A system extension has another version of Kubernetes than the cluster."
+        "use the extension with the version in `spec.kubernetes.version`, or change that key";
+    ExtensionIgnored "NKD0354" "A system extension has files that nodes do not get."
+        "move the files below usr/ or opt/; systemd-sysext ignores all others";
     // Secrets and output.
     SecretsInvalid "NKD0401" "The secrets file cannot be used."
         "use the secrets file that an earlier `nkd compile` wrote, or omit it to have new secrets generated";
