@@ -206,15 +206,12 @@ fn the_settings_for_stock_images_compile() {
     fs::write(at.join("flatcar.bu"), flatcar).unwrap();
     for (name, fixture) in [
         (
-            "nkd-agent-0.1.0-x86_64.sysext.raw",
+            "dist/nkd-agent-0.1.0-x86_64.sysext.raw",
             "352-extension-contradicts-file/nkd.raw",
         ),
-        (
-            "kubernetes-v1.31.3-x86-64.raw",
-            "354-extension-version/k8s.raw",
-        ),
+        ("kubernetes.raw", "354-extension-version/k8s.raw"),
     ] {
-        Beside::Fixture(fixture).put(at, &format!("dist/{name}"));
+        Beside::Fixture(fixture).put(at, name);
     }
     for (out, block) in [("a", with_files), ("b", without_files)] {
         let mut cluster = completed(block);
