@@ -260,6 +260,9 @@ fn one_node_compiled_again_leaves_the_others_and_files_of_users_stay() {
     let directory = tempfile::tempdir().unwrap();
     let (at, out) = (directory.path(), directory.path().join("out"));
     let file = cluster(at, "v1.31.2", 3);
+    let text = fs::read_to_string(&file).unwrap();
+    let in_memory = "{version: v1.31.2, etcd: {inMemory: true}}";
+    fs::write(&file, text.replace("{version: v1.31.2}", in_memory)).unwrap();
     let pxe = [
         "--target",
         "pxe",

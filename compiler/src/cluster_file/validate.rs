@@ -75,6 +75,7 @@ pub fn validate(
         cert_sans: host::without_spans(kubernetes.api_server.cert_sans),
         kube_vip,
         external_etcd,
+        etcd_in_memory: kubernetes.etcd.in_memory,
         tokens: tokens?,
         overlays,
         runtime,
