@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 fn cluster(directory: &Path, version: &str, workers: usize) -> PathBuf {
     let mut text = format!(
         "apiVersion: nkd.openeuler.org/v1alpha1\nkind: Cluster\nmetadata: {{name: demo}}\nspec:\n  \
-         kubernetes: {{version: {version}}}\n  nodes:\n    \
+         kubernetes: {{version: {version}, etcd: {{inMemory: true}}}}\n  nodes:\n    \
          - {{name: cp1, role: control-plane, address: 10.200.0.11}}\n"
     );
     for worker in 1..=workers {
@@ -260,9 +260,6 @@ fn one_node_compiled_again_leaves_the_others_and_files_of_users_stay() {
     let directory = tempfile::tempdir().unwrap();
     let (at, out) = (directory.path(), directory.path().join("out"));
     let file = cluster(at, "v1.31.2", 3);
-    let text = fs::read_to_string(&file).unwrap();
-    let in_memory = "{version: v1.31.2, etcd: {inMemory: true}}";
-    fs::write(&file, text.replace("{version: v1.31.2}", in_memory)).unwrap();
     let pxe = [
         "--target",
         "pxe",
