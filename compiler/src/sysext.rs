@@ -2,11 +2,17 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
+use std::io::{BufRead as _, BufReader, Read, Seek as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use backhand::{FilesystemReader, InnerNode, Node, SquashfsFileReader};
+use backhand::compression::{CompressionAction, Compressor, DefaultCompressor};
+use backhand::kind::Kind;
+use backhand::{
+    BackhandError, FilesystemCompressor, FilesystemReader, InnerNode, Node, SquashfsFileReader,
+    SuperBlock,
+};
+use flate2::read::ZlibDecoder;
 use nkd_bundle::Hasher;
 use nkd_document::input;
 
@@ -90,7 +96,9 @@ fn digest(file: &File) -> Result<String> {
 
 fn contents(mut file: File, path: &Path) -> Result<Contents> {
     file.rewind()?;
-    let squashfs = FilesystemReader::from_reader(BufReader::new(file));
+    let kind = Kind::new_v4(&Decompression);
+    let reader = BufReader::new(file);
+    let squashfs = FilesystemReader::from_reader_with_offset_and_kind(reader, 0, kind);
     let squashfs = squashfs.context("nkd cannot read its squashfs file system")?;
     let (mut names, mut fields) = (Vec::new(), None);
     let (mut has_kubernetes, mut ignored) = (false, None);
@@ -115,16 +123,52 @@ fn contents(mut file: File, path: &Path) -> Result<Contents> {
         fields.context("it does not contain usr/lib/extension-release.d/extension-release.NAME")?;
     let architecture = field(&fields, "ARCHITECTURE");
     let written = field(&fields, "NKD_KUBERNETES_VERSION").map(Version::parse);
-    let named = || version_in_name(path).filter(|_| has_kubernetes);
+    let in_file_name = || version_in_name(path).filter(|_| has_kubernetes);
     Ok(Contents {
         names,
         architecture: Architecture::ALL
             .into_iter()
             .find(|known| architecture == Some(known.name())),
         has_kubernetes: has_kubernetes || written.is_some(),
-        kubernetes_version: written.and_then(Result::ok).or_else(named),
+        kubernetes_version: written.and_then(Result::ok).or_else(in_file_name),
         ignored,
     })
+}
+
+/// Decompresses gzip and zstd with the libraries that nkd has anyway. For gzip, backhand would make flate2 use another
+/// implementation everywhere, and with that the same input would give other bytes in Ignition configs.
+struct Decompression;
+
+impl CompressionAction for Decompression {
+    type Error = BackhandError;
+    type Compressor = Compressor;
+    type FilesystemCompressor = FilesystemCompressor;
+    type SuperBlock = SuperBlock;
+
+    fn decompress(
+        &self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        compressor: Compressor,
+    ) -> Result<(), BackhandError> {
+        let reader: Box<dyn Read + '_> = match compressor {
+            Compressor::Gzip => Box::new(ZlibDecoder::new(bytes)),
+            Compressor::Zstd => Box::new(zstd::Decoder::with_buffer(bytes)?),
+            other => return DefaultCompressor.decompress(bytes, out, other),
+        };
+        let limit = u64::from(backhand::MAX_BLOCK_SIZE);
+        reader.take(limit).read_to_end(out)?;
+        Ok(())
+    }
+
+    fn compress(
+        &self,
+        _: &[u8],
+        _: FilesystemCompressor,
+        _: u32,
+    ) -> Result<Vec<u8>, BackhandError> {
+        Err(BackhandError::Unreachable)
+    }
 }
 
 fn text(squashfs: &FilesystemReader<'_>, node: &Node<SquashfsFileReader>) -> Result<String> {

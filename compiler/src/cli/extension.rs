@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -33,8 +34,10 @@ impl Extension {
                         ));
                     }
                     let keys = keys(&image);
-                    let lines = keys.iter().map(|(key, value)| format!("{key}: {value}\n"));
-                    text += &format!("- {}", lines.collect::<Vec<_>>().join("  "));
+                    for (index, (key, value)) in keys.iter().enumerate() {
+                        let dash = if index == 0 { '-' } else { ' ' };
+                        writeln!(text, "{dash} {key}: {value}").map_err(anyhow::Error::from)?;
+                    }
                     items.push(keys.into_iter().collect::<BTreeMap<_, _>>());
                 }
                 Err(reason) => {

@@ -176,7 +176,7 @@ fn name(
             return None;
         }
     };
-    if crate::bundle::is_file_name(name) && !name.ends_with(".raw") {
+    if crate::bundle::is_file_name(name) && name.strip_suffix(".raw").is_none() {
         return Some(name.clone());
     }
     let message = format!("`{name}` is not the name of a system extension");
