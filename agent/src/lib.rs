@@ -8,6 +8,7 @@
 //! - `diagnose`: collects what shows why a node isn't Ready.
 //! - `clock`: sets a clock whose battery is empty, on every boot.
 //! - `tokens`: renews bootstrap tokens that were made before a time server had set the clock.
+//! - `requirements`: what an OS image must have, as tables.
 //! - `runtimes`: what is particular to each container runtime.
 //! - [`system`]: the machine underneath: files, commands, journal, systemd.
 
@@ -18,6 +19,7 @@ mod diagnose;
 mod events;
 mod install;
 mod report;
+mod requirements;
 mod retry;
 mod runtimes;
 pub mod stages;
