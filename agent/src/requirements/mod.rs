@@ -6,5 +6,5 @@ mod programs;
 mod version;
 
 pub(crate) use modules::{MODULES, USEFUL_MODULES};
-pub(crate) use programs::{AGENT_PROGRAMS, ADDONS_PROGRAM, Preflight, preflight};
+pub(crate) use programs::{ADDONS_PROGRAM, AGENT_PROGRAMS, preflight};
 pub(crate) use version::{Component, Skew, Version};

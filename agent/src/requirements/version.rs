@@ -51,6 +51,8 @@ pub(crate) enum Component {
 }
 
 impl Component {
+    pub(crate) const ALL: [Self; 3] = [Self::Kubeadm, Self::Kubelet, Self::Kubectl];
+
     /// The name of the program.
     pub(crate) const fn name(self) -> &'static str {
         match self {
