@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nkd_contract::Plan;
 
+use super::release::Release;
 use super::tree::Tree;
 use crate::requirements::{Component, Version};
 use crate::system::{Command, Root};
@@ -106,20 +107,34 @@ impl Image {
         version.map_err(|error| format!("{:#}", anyhow::Error::from(error)))
     }
 
-    /// A command that runs a program of the image.
+    /// The version that a program of the image, given by its name or path, prints; `None` if it prints none.
+    ///
+    /// # Errors
+    /// The program could not be run; the error is the reason.
+    pub(super) fn release(&self, program: &str) -> Result<Option<Release>, String> {
+        let text = self.command(program)?.args(["--version"]).read();
+        let text = text.map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
+        Ok(Release::find(&text))
+    }
+
+    /// A command that runs a program of the image, given by its name or path.
     ///
     /// # Errors
     /// The program cannot be run on this machine; the error is the reason.
-    pub(super) fn command(&self, name: &str) -> Result<Command, String> {
-        let path = self.tree.program(name);
-        let path = path.ok_or_else(|| format!("there is no program {name}"))?;
+    fn command(&self, program: &str) -> Result<Command, String> {
+        let path = if program.starts_with('/') {
+            Some(program.to_owned())
+        } else {
+            self.tree.program(program)
+        };
+        let path = path.ok_or_else(|| format!("there is no program {program}"))?;
         if self.is_foreign(&path) {
             return Err(format!(
                 "{path} is for another architecture than this machine"
             ));
         }
         match self.execution {
-            Execution::Here => Ok(self.root.command(name)),
+            Execution::Here => Ok(self.root.executable(&path)),
             Execution::Chroot => {
                 let machine = Root::new(PathBuf::from("/"));
                 let command = machine.command("chroot").args([self.tree.root()]);

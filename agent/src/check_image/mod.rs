@@ -10,6 +10,7 @@ mod kernel;
 mod kubelet;
 mod leftovers;
 mod programs;
+mod release;
 mod report;
 mod runtime;
 mod selinux;
@@ -23,7 +24,7 @@ mod writable;
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -53,6 +54,15 @@ const CHECKS: [Check; 13] = [
     ignition::check,
 ];
 
+const EXAMPLES: &str = "\
+Examples:
+  RUN nkd-agent check-image
+      in a Containerfile, after everything is installed
+  nkd-agent check-image --root \"$BUILDROOT\" --kubernetes 1.31.2
+      as root on the builder of the image, for nodes of Kubernetes 1.31.2
+  nkd-agent check-image --root TREE --json | jq --raw-output '.findings[].message'
+      the messages only";
+
 /// Report what an OS image lacks to become a node.
 ///
 /// Run this command while the image is built: in a container build without options, or on the builder
@@ -66,6 +76,7 @@ const CHECKS: [Check; 13] = [
 ///
 /// Exit status: 0 if there are no errors, 1 otherwise.
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct CheckImage {
     /// Check for the Kubernetes version, the container runtime and the role in this plan, the file
     /// /etc/nkd/plan.json of a compiled node.
@@ -91,14 +102,10 @@ impl CheckImage {
     /// # Errors
     /// The plan cannot be read, the image is not a directory, or the report cannot be written.
     pub(crate) fn run(&self, root: &Root) -> anyhow::Result<bool> {
-        let directory = root.path("/");
-        let metadata = fs::metadata(&directory);
-        let metadata = metadata.with_context(|| directory.display().to_string())?;
-        anyhow::ensure!(
-            metadata.is_dir(),
-            "{} is not a directory",
-            directory.display()
-        );
+        let directory: &Path = root.as_ref();
+        let what = || directory.display().to_string();
+        let metadata = fs::metadata(directory).with_context(what)?;
+        anyhow::ensure!(metadata.is_dir(), "{} is not a directory", what());
         let plan = self.plan.as_deref().map(|path| {
             let json = fs::read(path).with_context(|| path.display().to_string())?;
             Plan::parse(&json).with_context(|| path.display().to_string())

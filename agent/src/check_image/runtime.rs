@@ -1,11 +1,11 @@
 //! The container runtime.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 
 use nkd_contract::{Cause, ImageSource, Runtime};
 
 use super::image::Image;
+use super::release::Release;
 use super::report::{Report, Severity};
 use super::tree::Tree;
 use super::units::{self, Unit};
@@ -140,34 +140,6 @@ fn skopeo(image: &Image, report: &mut Report) {
     );
 }
 
-/// A version of a runtime.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Release(u32, u32, u32);
-
-impl Release {
-    /// The first version in a text, such as `containerd github.com/containerd/containerd v1.7.2 0cae52`.
-    fn find(text: &str) -> Option<Self> {
-        let words = text.split(|c: char| c.is_whitespace() || c == ',');
-        words.filter_map(Self::parse).next()
-    }
-
-    fn parse(word: &str) -> Option<Self> {
-        let mut parts = word.strip_prefix('v').unwrap_or(word).splitn(3, '.');
-        let mut number = || {
-            let part = parts.next()?;
-            let digits = part.find(|c: char| !c.is_ascii_digit());
-            part.get(..digits.unwrap_or(part.len()))?.parse().ok()
-        };
-        Some(Self(number()?, number()?, number()?))
-    }
-}
-
-impl fmt::Display for Release {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.0, self.1, self.2)
-    }
-}
-
 /// Which versions of a runtime some minor versions of Kubernetes work with.
 struct Rule {
     runtime: Runtime,
@@ -221,11 +193,7 @@ fn version(image: &Image, runtime: Runtime, report: &mut Report) {
     if rules.clone().next().is_none() {
         return;
     }
-    let text = image.command(runtime.name()).and_then(|command| {
-        let text = command.args(["--version"]).read();
-        text.map_err(|error| format!("{:#}", anyhow::Error::from(error)))
-    });
-    let release = text.map(|text| Release::find(&text));
+    let release = image.release(runtime.name());
     let (Ok(Some(release)), Some(minor)) = (&release, image.minor()) else {
         let reason = match release {
             Err(reason) => reason,

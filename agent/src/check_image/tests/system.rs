@@ -355,3 +355,16 @@ fn an_initramfs_without_ignition() {
         "there is no Ignition for the initramfs in /usr/lib/dracut/modules.d",
     );
 }
+
+#[test]
+fn an_ignition_that_is_too_old_for_the_configs_of_nkd() {
+    let program = "/usr/lib/dracut/modules.d/30ignition/ignition";
+    error(
+        |image| image.executable(program, "echo Ignition 2.9.0"),
+        Cause::PlanMissing,
+        "Ignition 2.9.0 does not read configs of version 3.3.0, which nkd writes",
+    );
+    let image = GoodImage::new();
+    image.executable(program, "echo Ignition 2.14.0");
+    assert_eq!(image.check().findings.len(), 0);
+}
