@@ -21,12 +21,17 @@ pub(super) fn check(image: &Image, report: &mut Report) {
         read_only(image, report, message, help);
         return;
     }
-    let is_persistent = place.starts_with("/var/");
-    if tree.is_ostree() && !is_persistent {
+    if tree.is_ostree() && !place.starts_with("/var/") && tree.exists("/opt") {
         let message =
-            format!("{DIRECTORY} is in no writable directory: /opt is not a link to /var/opt");
+            format!("{DIRECTORY} is not writable: /opt is a directory, not a link to /var/opt");
         let help = "make /opt a link to var/opt, as in Fedora CoreOS and NestOS";
-        report.error(Cause::ReadyNoNetwork, message, help);
+        // While rpm-ostree composes an image, the link may not have been made yet.
+        let is_composed = tree.exists("/sysroot/ostree");
+        if !is_composed {
+            report.warning(Cause::ReadyNoNetwork, message, help);
+        } else if !image.is_booted || image.is_read_only(&place) {
+            report.error(Cause::ReadyNoNetwork, message, help);
+        }
         return;
     }
     let plugins = tree.names(DIRECTORY);

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use nix::sys::statvfs::{FsFlags, statvfs};
 use nkd_contract::Plan;
 
 use super::release::Release;
@@ -144,6 +145,14 @@ impl Image {
                 Err("only root can run programs of another root directory".to_owned())
             }
         }
+    }
+
+    /// Whether a path is on a read-only file system of the running machine.
+    pub(super) fn is_read_only(&self, path: &str) -> bool {
+        let path = self.tree.path(path);
+        let mut existing = path.ancestors().filter(|ancestor| ancestor.exists());
+        let status = existing.next().and_then(|nearest| statvfs(nearest).ok());
+        status.is_some_and(|status| status.flags().contains(FsFlags::ST_RDONLY))
     }
 
     /// Whether a file is an executable of another architecture than this process.

@@ -69,7 +69,7 @@ fn preflight_programs(image: &Image, report: &mut Report) {
     }
 }
 
-/// `/usr/local` and `/opt` of OSTree's images are links into /var, and what is in /var of the image is not
+/// `/usr/local` and `/opt` of `OSTree`'s images are links into /var, and what is in /var of the image is not
 /// there after an update.
 fn lost(image: &Image, report: &mut Report) {
     if !image.tree.is_ostree() {

@@ -9,8 +9,8 @@ pub(super) struct Release(pub(super) u32, pub(super) u32, pub(super) u32);
 impl Release {
     /// The first version in a text, such as `containerd github.com/containerd/containerd v1.7.2 0cae52`.
     pub(super) fn find(text: &str) -> Option<Self> {
-        let words = text.split(|c: char| c.is_whitespace() || c == ',');
-        words.filter_map(Self::parse).next()
+        let mut words = text.split(|c: char| c.is_whitespace() || c == ',');
+        words.find_map(Self::parse)
     }
 
     fn parse(word: &str) -> Option<Self> {

@@ -1,4 +1,4 @@
-//! The `SELinux` policy, if there is one. Without the types of container-selinux, the files of Kubernetes have types
+//! The SELinux policy, if there is one. Without the types of container-selinux, the files of Kubernetes have types
 //! that confined programs may not use.
 
 use nkd_contract::Cause;

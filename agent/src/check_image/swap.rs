@@ -53,8 +53,7 @@ fn places(image: &Image) -> Vec<String> {
         );
     }
     for directory in units::DIRECTORIES {
-        let names = tree.names(directory).into_iter();
-        for name in names.filter(|name| name.ends_with(".swap")) {
+        for name in tree.names_with(directory, "swap") {
             let targets = ["swap.target", "multi-user.target"];
             if targets
                 .iter()

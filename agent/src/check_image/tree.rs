@@ -1,6 +1,7 @@
 //! The files of an image. Symbolic links lead to where they will lead on a machine, which is inside the image.
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -14,13 +15,15 @@ const MOST_LINKS: usize = 40;
 #[derive(Debug)]
 pub(super) struct Tree {
     root: PathBuf,
+    /// Whether this is the tree of an `OSTree` commit, which has /usr/etc in place of /etc.
+    is_commit: bool,
 }
 
 impl Tree {
     pub(super) fn new(root: &Root) -> Self {
-        Self {
-            root: root.path("/"),
-        }
+        let is_commit = !root.path("/etc").exists() && root.path("/usr/etc").is_dir();
+        let root = root.path("/");
+        Self { root, is_commit }
     }
 
     /// The root directory, on this machine.
@@ -30,7 +33,10 @@ impl Tree {
 
     /// The place of an absolute path of the image on this machine, if its links have not been resolved.
     fn place(&self, path: &str) -> PathBuf {
-        self.root.join(path.trim_start_matches('/'))
+        let path = path.trim_start_matches('/');
+        let is_moved = self.is_commit && path.starts_with("etc/");
+        let parent = if is_moved { "usr" } else { "" };
+        self.root.join(parent).join(path)
     }
 
     /// An absolute path of the image without symbolic links. What does not exist is kept as it is. A loop of
@@ -107,6 +113,13 @@ impl Tree {
         names
     }
 
+    /// The same, of files with an extension only.
+    pub(super) fn names_with(&self, directory: &str, extension: &str) -> Vec<String> {
+        let mut names = self.names(directory);
+        names.retain(|name| Path::new(name).extension() == Some(OsStr::new(extension)));
+        names
+    }
+
     /// The path of a program, on the search path of the agent and of what it runs.
     pub(super) fn program(&self, name: &str) -> Option<String> {
         let mut paths = SEARCH_PATH
@@ -115,7 +128,7 @@ impl Tree {
         paths.find(|path| self.is_executable(path))
     }
 
-    /// Whether the file system of the image is made of an `OSTree` commit, as those of NestOS, Fedora CoreOS
+    /// Whether the file system of the image is made of an `OSTree` commit, as those of NestOS, Fedora `CoreOS`
     /// and bootc are. Then /usr is read-only, and the image has nothing in /var.
     pub(super) fn is_ostree(&self) -> bool {
         let signs = ["/usr/bin/rpm-ostree", "/usr/bin/bootc", "/sysroot/ostree"];
@@ -144,5 +157,18 @@ mod tests {
         assert_eq!(tree.resolve("/loop"), "/loop");
         assert!(tree.is_link("/bin/ip") && !tree.exists("/bin/ip"));
         assert!(!tree.is_link("/usr/bin"));
+    }
+
+    #[test]
+    fn a_commit_of_ostree_has_etc_in_usr() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        fs::create_dir_all(root.join("usr/etc")).unwrap();
+        fs::write(root.join("usr/etc/fstab"), "text").unwrap();
+        let tree = || Tree::new(&Root::new(root.to_owned()));
+        assert_eq!(tree().read("/etc/fstab"), "text");
+        assert_eq!(tree().resolve("/etc/fstab"), "/etc/fstab");
+        fs::create_dir(root.join("etc")).unwrap();
+        assert_eq!(tree().read("/etc/fstab"), "");
     }
 }

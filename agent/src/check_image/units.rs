@@ -48,8 +48,8 @@ pub(super) fn drop_ins(tree: &Tree, unit: &str) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> = Vec::new();
     for directory in DIRECTORIES {
         let directory = format!("{directory}/{unit}.d");
-        for name in tree.names(&directory) {
-            if name.ends_with(".conf") && all.iter().all(|(other, _)| *other != name) {
+        for name in tree.names_with(&directory, "conf") {
+            if all.iter().all(|(other, _)| *other != name) {
                 let path = format!("{directory}/{name}");
                 all.push((name, path));
             }
@@ -65,10 +65,10 @@ pub(super) fn drop_ins(tree: &Tree, unit: &str) -> Vec<(String, String)> {
 
 /// The program of the last `ExecStart=` of a unit, without the characters that change how systemd starts it.
 pub(super) fn program(text: &str) -> Option<&str> {
-    let lines = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("ExecStart="));
-    let command = lines.last()?.trim_start_matches(['@', '-', ':', '+', '!']);
+    let mut lines = text.lines().rev();
+    let command = lines
+        .find_map(|line| line.strip_prefix("ExecStart="))?
+        .trim_start_matches(['@', '-', ':', '+', '!']);
     command.split_whitespace().next()
 }
 

@@ -1,6 +1,5 @@
 //! The places to which the agent, kubeadm, kubelet and the runtime write.
 
-use nix::sys::statvfs::{FsFlags, statvfs};
 use nkd_contract::{Cause, Runtime};
 
 use super::image::Image;
@@ -44,7 +43,7 @@ fn place(image: &Image, directory: &str, cause: Cause, report: &mut Report) {
             format!("remove {file} from the image"),
         );
         return;
-    } else if image.is_booted && is_read_only(image, &resolved) {
+    } else if image.is_booted && image.is_read_only(&resolved) {
         (
             "is on a read-only file system",
             "mount the file system writable",
@@ -62,11 +61,4 @@ fn file_on_the_way(image: &Image, path: &str) -> Option<String> {
     let mut parts = ends.chain([path.len()]).filter_map(|end| path.get(..end));
     let file = parts.find(|part| image.tree.exists(part) && !image.tree.is_directory(part));
     file.map(str::to_owned)
-}
-
-fn is_read_only(image: &Image, path: &str) -> bool {
-    let path = image.tree.path(path);
-    let mut existing = path.ancestors().filter(|ancestor| ancestor.exists());
-    let status = existing.next().and_then(|nearest| statvfs(nearest).ok());
-    status.is_some_and(|status| status.flags().contains(FsFlags::ST_RDONLY))
 }

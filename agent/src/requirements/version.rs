@@ -20,8 +20,8 @@ impl Version {
     /// patch is ignored, because distributions add suffixes. A version that does not begin with 1 is that of a
     /// program that was built without its version.
     pub(crate) fn find(text: &str) -> Option<Self> {
-        let words = text.split(|c: char| c.is_whitespace() || matches!(c, '"' | ',' | '='));
-        words.filter_map(Self::parse).next()
+        let mut words = text.split(|c: char| c.is_whitespace() || matches!(c, '"' | ',' | '='));
+        words.find_map(Self::parse)
     }
 
     fn parse(word: &str) -> Option<Self> {

@@ -121,7 +121,7 @@ impl GoodImage {
         }
     }
 
-    /// Makes the image one of OSTree, and moves the plugins out of /opt.
+    /// Makes the image one of `OSTree`, and moves the plugins out of /opt.
     pub(super) fn ostree(&self) {
         self.program("rpm-ostree", "");
         self.remove("/opt");

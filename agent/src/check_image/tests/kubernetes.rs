@@ -56,7 +56,7 @@ fn a_drop_in_of_kubelet_takes_precedence_over_that_of_nkd() {
     let drop_in = |name: &str| {
         let path = format!("/usr/lib/systemd/system/kubelet.service.d/{name}");
         move |image: &GoodImage| {
-            image.write(&path, "[Service]\nExecStart=\nExecStart=/usr/bin/kubelet\n")
+            image.write(&path, "[Service]\nExecStart=\nExecStart=/usr/bin/kubelet\n");
         }
     };
     warning(

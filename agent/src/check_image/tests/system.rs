@@ -122,8 +122,14 @@ fn the_directory_of_cni_plugins_is_writable_and_stays() {
         image.remove("/opt");
         image.write("/opt/cni/bin/loopback", "");
     });
-    let message = "/opt/cni/bin is in no writable directory: /opt is not a link to /var/opt";
-    only(&in_image, Severity::Error, cause, message);
+    let message = "/opt/cni/bin is not writable: /opt is a directory, not a link to /var/opt";
+    only(&in_image, Severity::Warning, cause, message);
+    let composed = report(|image| {
+        image.remove("/opt");
+        image.write("/opt/cni/bin/loopback", "");
+        image.write("/sysroot/ostree/repo/config", "");
+    });
+    only(&composed, Severity::Error, cause, message);
     let in_usr = report(|image| {
         image.remove("/opt");
         image.link("/opt/cni/bin", "/usr/libexec/cni");
@@ -131,7 +137,7 @@ fn the_directory_of_cni_plugins_is_writable_and_stays() {
     let message =
         "/opt/cni/bin is /usr/libexec/cni: network add-ons cannot write there if /usr is read-only";
     only(&in_usr, Severity::Error, cause, message);
-    // Without OSTree, /usr may be writable.
+    // Without `OSTree`, /usr may be writable.
     let image = GoodImage::new();
     image.remove("/opt");
     image.link("/opt/cni/bin", "/usr/lib/cni");
