@@ -23,7 +23,7 @@ const STARTED: [&str; 2] = ["nkd-node-ready.target", "nkd-tokens.service"];
 const EXTENSION: &str = "nkd.target";
 
 /// Other files, each with what fails without it.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     (
         "/usr/lib/sysusers.d/nkd.conf",
         "the reporter has no user and does not start",
@@ -39,6 +39,10 @@ const FILES: [(&str, &str); 4] = [
     (
         "/usr/lib/systemd/catalog/nkd.catalog",
         "the journal has no explanations",
+    ),
+    (
+        "/usr/lib/dracut/modules.d/60nkd/module-setup.sh",
+        "nothing reports why Ignition has failed",
     ),
 ];
 
