@@ -2,11 +2,17 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
+use std::io::{BufRead as _, BufReader, Read, Seek as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use backhand::{FilesystemReader, InnerNode, Node, SquashfsFileReader};
+use backhand::compression::{CompressionAction, Compressor, DefaultCompressor};
+use backhand::kind::Kind;
+use backhand::{
+    BackhandError, FilesystemCompressor, FilesystemReader, InnerNode, Node, SquashfsFileReader,
+    SuperBlock,
+};
+use flate2::read::ZlibDecoder;
 use nkd_bundle::Hasher;
 use nkd_document::input;
 
@@ -24,10 +30,10 @@ const LIMIT: u64 = 64 << 10;
 /// How many bytes of an image are read at once.
 const BUFFER: usize = 1 << 20;
 
-/// File systems that nkd cannot read: the offset and the bytes by which each is identified, and its name.
+/// File systems that nkd cannot read: the offset and the bytes by which each is identified, and what it is.
 const OTHERS: [(usize, &[u8], &str); 2] = [
-    (1024, &[0xe2, 0xe1, 0xf5, 0xe0], "erofs"),
-    (512, b"EFI PART", "a partition table"),
+    (1024, &[0xe2, 0xe1, 0xf5, 0xe0], "an erofs image"),
+    (512, b"EFI PART", "an image with partitions"),
 ];
 const SQUASHFS: &[u8] = b"hsqs";
 
@@ -35,7 +41,7 @@ const SQUASHFS: &[u8] = b"hsqs";
 pub struct Image {
     /// The SHA-256 of the file, in hexadecimal.
     pub sha256: String,
-    /// What the image has, unless nkd cannot read its file system, whose name is the error.
+    /// What the image has. If nkd cannot read it, the error is what the file is.
     pub contents: Result<Contents, &'static str>,
 }
 
@@ -69,7 +75,7 @@ pub fn read(path: &Path) -> Result<Image> {
     let contents = match other {
         _ if has(0, SQUASHFS) => Ok(contents(file, path)?),
         Some((_, _, name)) => Err(*name),
-        None => bail!("it is neither a squashfs nor an erofs image"),
+        None => bail!("it is not a squashfs image"),
     };
     Ok(Image { sha256, contents })
 }
@@ -90,8 +96,10 @@ fn digest(file: &File) -> Result<String> {
 
 fn contents(mut file: File, path: &Path) -> Result<Contents> {
     file.rewind()?;
-    let squashfs = FilesystemReader::from_reader(BufReader::new(file));
-    let squashfs = squashfs.context("the squashfs image is damaged")?;
+    let kind = Kind::new_v4(&Decompression);
+    let reader = BufReader::new(file);
+    let squashfs = FilesystemReader::from_reader_with_offset_and_kind(reader, 0, kind);
+    let squashfs = squashfs.context("nkd cannot read its squashfs file system")?;
     let (mut names, mut fields) = (Vec::new(), None);
     let (mut has_kubernetes, mut ignored) = (false, None);
     for node in squashfs.files() {
@@ -112,19 +120,55 @@ fn contents(mut file: File, path: &Path) -> Result<Contents> {
         }
     }
     let fields =
-        fields.context("it has no file usr/lib/extension-release.d/extension-release.NAME")?;
+        fields.context("it does not contain usr/lib/extension-release.d/extension-release.NAME")?;
     let architecture = field(&fields, "ARCHITECTURE");
     let written = field(&fields, "NKD_KUBERNETES_VERSION").map(Version::parse);
-    let named = || version_in_name(path).filter(|_| has_kubernetes);
+    let in_file_name = || version_in_name(path).filter(|_| has_kubernetes);
     Ok(Contents {
         names,
         architecture: Architecture::ALL
             .into_iter()
             .find(|known| architecture == Some(known.name())),
         has_kubernetes: has_kubernetes || written.is_some(),
-        kubernetes_version: written.and_then(Result::ok).or_else(named),
+        kubernetes_version: written.and_then(Result::ok).or_else(in_file_name),
         ignored,
     })
+}
+
+/// Decompresses gzip and zstd with the libraries that nkd has anyway. For gzip, backhand would make flate2 use another
+/// implementation everywhere, and with that the same input would give other bytes in Ignition configs.
+struct Decompression;
+
+impl CompressionAction for Decompression {
+    type Error = BackhandError;
+    type Compressor = Compressor;
+    type FilesystemCompressor = FilesystemCompressor;
+    type SuperBlock = SuperBlock;
+
+    fn decompress(
+        &self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        compressor: Compressor,
+    ) -> Result<(), BackhandError> {
+        let reader: Box<dyn Read + '_> = match compressor {
+            Compressor::Gzip => Box::new(ZlibDecoder::new(bytes)),
+            Compressor::Zstd => Box::new(zstd::Decoder::with_buffer(bytes)?),
+            other => return DefaultCompressor.decompress(bytes, out, other),
+        };
+        let limit = u64::from(backhand::MAX_BLOCK_SIZE);
+        reader.take(limit).read_to_end(out)?;
+        Ok(())
+    }
+
+    fn compress(
+        &self,
+        _: &[u8],
+        _: FilesystemCompressor,
+        _: u32,
+    ) -> Result<Vec<u8>, BackhandError> {
+        Err(BackhandError::Unreachable)
+    }
 }
 
 fn text(squashfs: &FilesystemReader<'_>, node: &Node<SquashfsFileReader>) -> Result<String> {
@@ -196,11 +240,12 @@ mod tests {
     /// An image that is cut, and images in which one byte is different.
     fn damaged_images_are_refused(path: &Path) {
         let whole = fs::read(path).unwrap();
-        for length in (4..whole.len()).step_by(97) {
+        for length in (4..whole.len()).step_by(61) {
             fs::write(path, &whole[..length]).unwrap();
             drop(read(path));
         }
-        for at in 4..whole.len().min(4096) {
+        // The first 96 bytes are the superblock.
+        for at in (4..96).chain((96..whole.len()).step_by(13)) {
             let mut bytes = whole.clone();
             bytes[at] ^= 0x55;
             fs::write(path, &bytes).unwrap();

@@ -203,3 +203,30 @@ fn explain_names_the_key_and_diff_a_new_hash() {
         );
     }
 }
+
+#[test]
+fn the_keys_of_a_file_can_be_written_without_the_file() {
+    let directory = fixtures().join("352-extension-contradicts-file");
+    let run = nkd(&directory, &["extension", "k8s.raw", "nkd.raw"]);
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
+    let site = tempfile::tempdir().unwrap();
+    let at = site.path();
+    let with_source = |line: &str| match line.strip_prefix("- ") {
+        Some(first) => format!("    - disk: A\n      {first}\n"),
+        None => format!("    {line}\n"),
+    };
+    let lines: String = run.stdout.lines().map(with_source).collect();
+    cluster(at, "", "");
+    let text = fs::read_to_string(at.join("cluster.yaml")).unwrap();
+    let os = format!("  os:\n    extensions:\n{lines}");
+    fs::write(at.join("cluster.yaml"), text.replace("  os: {}\n", &os)).unwrap();
+    let list = file(&compiled(at, "out"), LIST).unwrap();
+    let names: Vec<_> = list.lines().map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, [Some("k8s"), Some("nkd")]);
+    let erofs = nkd(&directory, &["extension", "erofs.raw", "--format", "json"]);
+    let answer: Value = serde_json::from_str(&erofs.stdout).unwrap();
+    assert_eq!(answer["extensions"][0].as_object().unwrap().len(), 1);
+    assert!(answer["notes"].to_string().contains("erofs"), "{answer}");
+    let wrong = nkd(&directory, &["extension", "cluster.yaml"]);
+    assert_eq!(wrong.status, Some(3), "{}", wrong.stderr);
+}

@@ -201,7 +201,8 @@ pub fn disk(label: &Text, code: Code, to: &mut Diagnostics) -> Option<String> {
         return Some(label.value.clone());
     }
     let message = format!("`{}` is not a file system label", label.value);
-    to.report(code, label.span, message);
+    let help = "write 1 to 32 characters without white space, quotes and slashes, as `lsblk -o LABEL` prints them";
+    to.report_with_help(code, label.span, message, help);
     None
 }
 

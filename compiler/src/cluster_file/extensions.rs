@@ -1,6 +1,6 @@
 //! `os.extensions`: system extensions, with which an OS image without Kubernetes or without the agent becomes a node.
 
-use nkd_document::{Code, Diagnostics, Span, Spanned};
+use nkd_document::{Code, Diagnostics, Span, Spanned, input};
 use nkd_model::version::Version;
 use nkd_model::{self as model, Architecture, ExtensionSource, ImagesFrom, Node};
 use schemars::JsonSchema;
@@ -16,10 +16,8 @@ use crate::sysext::{self, Contents, Image};
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend(
-    "anyOf" = [
-        {"required": ["file"], "properties": {"file": {"type": "string"}}},
-        {"required": ["name", "sha256", "architecture"]},
-    ],
+    "if" = {"properties": {"file": {"type": "null"}}},
+    "then" = {"required": ["name", "sha256", "architecture"]},
     "oneOf" = [
         {"required": ["url"], "properties": {"url": {"type": "string"}}},
         {"required": ["disk"], "properties": {"disk": {"type": "string"}}},
@@ -84,18 +82,14 @@ fn extension(
     let architecture = architecture(keys.architecture.as_ref(), contents, to);
     let version = kubernetes_version(keys.kubernetes_version.as_ref(), contents, to);
     if to.len() == before {
-        missing(
-            [
-                ("name", name.is_none()),
-                ("sha256", sha256.is_none()),
-                ("architecture", architecture.is_none()),
-            ],
-            image,
-            span,
-            to,
-        );
+        let values = [
+            ("name", name.is_none()),
+            ("sha256", sha256.is_none()),
+            ("architecture", architecture.is_none()),
+        ];
+        missing(values, image, span, to);
     }
-    Some(model::Extension {
+    let extension = model::Extension {
         name: name?,
         architecture: architecture?,
         sha256: sha256?,
@@ -104,11 +98,19 @@ fn extension(
         kubernetes_version: version,
         source: source?,
         span,
-    })
+    };
+    // An extension that contradicts its file is not compared with others.
+    (to.len() == before).then_some(extension)
 }
 
 fn read(file: &Text, files: &Files<'_>, to: &mut Diagnostics) -> Option<Image> {
-    let image = match sysext::read(&files.path(file)) {
+    let path = files.path(file);
+    if let Err(error) = input::open(&path) {
+        let message = format!("cannot read `{}`: {error}", file.value);
+        to.report(Code::Unreadable, file.span, message);
+        return None;
+    }
+    let image = match sysext::read(&path) {
         Ok(image) => image,
         Err(reason) => {
             let message = format!("cannot use `{}`: {reason:#}", file.value);
@@ -139,7 +141,8 @@ fn missing(values: [(&str, bool); 3], image: Option<&Image>, span: Span, to: &mu
         Some(Err(kind)) => format!("nkd cannot read the contents of `file`, which is {kind}"),
         Some(Ok(_)) => "`file` does not have it".to_owned(),
     };
-    let message = format!("{} is missing, and {reason}", keys.join(", "));
+    let verb = if keys.len() == 1 { "is" } else { "are" };
+    let message = format!("{} {verb} missing, and {reason}", keys.join(", "));
     to.report(Code::Extension, span, message);
 }
 
@@ -173,7 +176,7 @@ fn name(
             return None;
         }
     };
-    if crate::bundle::is_file_name(name) && !name.ends_with(".raw") {
+    if crate::bundle::is_file_name(name) && name.strip_suffix(".raw").is_none() {
         return Some(name.clone());
     }
     let message = format!("`{name}` is not the name of a system extension");
@@ -252,7 +255,7 @@ fn source(
 ) -> Option<ExtensionSource> {
     if let Some(ca) = keys.ca_file.as_ref().filter(|_| keys.url.is_none()) {
         let message = "`caFile` can only be used together with `url`";
-        to.report(Code::Extension, ca.span, message);
+        to.report_with_help(Code::Extension, ca.span, message, "remove `caFile`");
     }
     match (&keys.url, &keys.disk, &keys.directory) {
         (Some(url), None, None) => {
@@ -327,7 +330,7 @@ fn conflicts(extension: &model::Extension, earlier: &[model::Extension]) -> Vec<
     let mut messages = Vec::new();
     if earlier.iter().any(|other| other.name == *name) {
         messages.push(format!(
-            "another extension of a node also has the name `{name}`"
+            "another extension of the same node has the name `{name}`"
         ));
         return messages;
     }

@@ -90,8 +90,8 @@ pub struct Spec {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Kubernetes {
-    /// The Kubernetes version with all three numbers, such as v1.31.2. The OS image must have kubeadm and
-    /// kubelet of this version.
+    /// The Kubernetes version with all three numbers, such as v1.31.2. The OS image, or an item of `os.extensions`, must
+    /// have kubeadm and kubelet of this version.
     #[schemars(required)]
     #[schemars(regex(pattern = patterns::VERSION))]
     pub version: Option<Text>,

@@ -24,7 +24,7 @@ use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::lines::Lines;
 use nkd_model::version::Version;
 use nkd_model::{
-    Cluster, Endpoint, HttpUrl, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens,
+    Cluster, Endpoint, HttpUrl, ImagesFrom, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens,
 };
 
 /// Runs all checks, and returns the cluster if there are no errors.
@@ -50,13 +50,7 @@ pub fn validate(
     let (runtime, sandbox_image, registries) = runtime::runtime(spec.runtime, version, &files, to);
     let external = kubernetes.etcd.external.is_some();
     let external_etcd = etcd::external(kubernetes.etcd.external.take(), &files, to);
-    let images_from = airgap::images(spec.airgap, &files, to);
-    let version_key = kubernetes.version.as_ref().map(|text| text.span);
-    let fit = extensions::Fit {
-        version: version.zip(version_key),
-        images: images_from.as_ref(),
-    };
-    extensions::check(&nodes, &fit, to);
+    let images_from = images_from(spec.airgap, &nodes, version, &kubernetes, &files, to);
     let report = spec.report.map(|report| self::report(report, &files, to));
     let (pki, own_keys) = pki(spec.pki, version, external, &files, to);
     let tokens = tokens(&kubernetes.bootstrap_tokens, to);
@@ -104,6 +98,25 @@ pub fn validate(
 
 fn cluster_name(metadata: keys::Metadata, to: &mut Diagnostics) -> Option<String> {
     checks::dns_label(metadata.name?, "the cluster name", to)
+}
+
+/// The sources of images. Checks that the nodes' extensions fit them, and the version of Kubernetes.
+fn images_from(
+    file: Option<Spanned<airgap::Airgap>>,
+    nodes: &[Option<Node>],
+    version: Option<Version>,
+    kubernetes: &keys::Kubernetes,
+    files: &Files<'_>,
+    to: &mut Diagnostics,
+) -> Option<ImagesFrom> {
+    let images = airgap::images(file, files, to);
+    let version_key = kubernetes.version.as_ref().map(|text| text.span);
+    let fit = extensions::Fit {
+        version: version.zip(version_key),
+        images: images.as_ref(),
+    };
+    extensions::check(nodes, &fit, to);
+    images
 }
 
 /// What nkd sets in the documents of kubeadm, which overlays may only repeat.

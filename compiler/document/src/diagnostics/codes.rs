@@ -264,7 +264,7 @@ codes! {
     Extension "NKD0350" "An entry of `os.extensions` is incomplete or malformed, or contradicts its file."
         "set exactly one of `url`, `disk` and `directory`; and set `file` to the extension's file, or set `name`, `sha256` and `architecture`";
     ExtensionFile "NKD0351" "A file is not a system extension."
-        "use a squashfs image with usr/lib/extension-release.d/extension-release.NAME; see systemd-sysext(8)";
+        "use a squashfs image (gzip, xz or zstd) with usr/lib/extension-release.d/extension-release.NAME; for other extensions, set `name`, `sha256` and `architecture` instead of `file`";
     ExtensionConflict "NKD0352" "The system extensions of a node do not fit together."
         "use one extension of each name for each node, one that has Kubernetes, and all for the same architecture";
     ExtensionVersion "NKD0353" "A system extension has another version of Kubernetes than the cluster."
