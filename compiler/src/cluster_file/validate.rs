@@ -19,7 +19,7 @@ use super::{
 };
 use crate::image_name;
 use crate::kubeadm::owned::Settings;
-use crate::kubeadm::{overlay, rules};
+use crate::kubeadm::{image_gc, overlay, rules};
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::lines::Lines;
 use nkd_model::version::Version;
@@ -57,7 +57,10 @@ pub fn validate(
     let tokens = tokens(&kubernetes.bootstrap_tokens, to);
     let overlays = files.overlays(&kubernetes.kubeadm, to);
     let (named, at) = (name.as_deref(), endpoint.as_ref());
-    let settings = settings(version, &kubernetes, named, at, runtime);
+    let mut settings = settings(version, &kubernetes, named, at, runtime);
+    if let (Some(settings), Some(images)) = (&mut settings, &images_from) {
+        settings.keeps_images = image_gc::is_off(images, runtime, settings.version);
+    }
     all_overlays(&overlays, &level.pools, &nodes, external, settings, to);
     pods_fit_nodes(networks.as_ref(), &overlays, nodes.len(), &kubernetes, to);
     let budgets = budgets(&spec.budgets, to);
@@ -119,6 +122,7 @@ fn settings<'a>(
         service_subnet: &networking.service_subnet.value,
         dns_domain: &networking.dns_domain.value,
         runtime,
+        keeps_images: true,
     })
 }
 
@@ -156,11 +160,12 @@ fn all_overlays(
     };
     let version = settings.version;
     own_overlays(pools, nodes, version, to);
-    kubelet_rules(cluster, pools, nodes, to);
+    let high_threshold = image_gc::high_threshold(settings.keeps_images);
+    kubelet_rules(cluster, pools, nodes, high_threshold, to);
     rules::check_proxy(cluster, version, to);
     patches::check(nodes, pools, cluster, version, to);
-    let of_pools = pools.iter().flat_map(|pool| &pool.overlays);
-    let of_nodes = nodes.iter().flatten().flat_map(|node| &node.overlays);
+    let of_pools = pools.iter().flat_map(|pool| pool.overlays.iter());
+    let of_nodes = nodes.iter().flatten().flat_map(|node| node.overlays.iter());
     let all: Vec<_> = cluster.iter().chain(of_pools).chain(of_nodes).collect();
     overlay::check(all.iter().copied(), &settings, to);
     if external_etcd {
@@ -175,15 +180,16 @@ fn kubelet_rules(
     cluster: &[Overlay],
     pools: &[nodes::Checked],
     nodes: &[Option<Node>],
+    high_threshold: u64,
     to: &mut Diagnostics,
 ) {
     let mut reported = Vec::new();
     for node in nodes.iter().flatten() {
         let pool = node.pool.and_then(|pool| pools.get(pool));
-        let of_pool = pool.into_iter().flat_map(|pool| &pool.overlays);
-        let overlays = cluster.iter().chain(of_pool).chain(&node.overlays);
+        let of_pool = pool.into_iter().flat_map(|pool| pool.overlays.iter());
+        let overlays = cluster.iter().chain(of_pool).chain(node.overlays.iter());
         let of_kubelet: Vec<_> = overlays.filter(|overlay| overlay.is_of_kubelet()).collect();
-        rules::check_kubelet(&of_kubelet, &mut reported, to);
+        rules::check_kubelet(&of_kubelet, high_threshold, &mut reported, to);
     }
 }
 

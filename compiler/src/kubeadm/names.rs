@@ -8,7 +8,7 @@ use nkd_document::{Code, Diagnostics};
 use nkd_model::version::Version;
 
 /// Phases without which there is no node.
-const NEEDED_PHASES: [&str; 13] = [
+const NEEDED_PHASES: [&str; 14] = [
     "certs",
     "kubeconfig",
     "etcd",
@@ -23,7 +23,12 @@ const NEEDED_PHASES: [&str; 13] = [
     "control-plane-prepare",
     "etcd-join",
     "control-plane-join",
+    "control-plane-join/mark-control-plane",
 ];
+
+/// The sub-phase that runs all other sub-phases of a phase when it is called by hand. Without it, `kubeadm init` and
+/// `kubeadm join` do the same (kubeadm, `workflow.Phase.RunAllSiblings`).
+const ALL: &str = "all";
 
 /// Phases in which kubeadm runs the cluster's own etcd, on the init node and on control planes that
 /// join.
@@ -101,6 +106,12 @@ fn check_phases(kind: &str, document: &Node, version: Version, to: &mut Diagnost
             to.report_with_help(Code::OverlayPhase, phase.span, message, help);
         } else if FILE_PHASES.contains(&text) {
             warn_of_files(phase, text, to);
+        } else if text.split_once('/').is_some_and(|(_, name)| name == ALL) {
+            let message = format!(
+                "skipping the kubeadm phase `{text}` has no effect, because kubeadm runs the other sub-phases of \
+                 `{first}` by themselves: name those to skip"
+            );
+            to.warn(Code::IdlePhase, phase.span, message);
         }
     }
 }

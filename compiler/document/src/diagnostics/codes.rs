@@ -3,7 +3,7 @@ macro_rules! codes {
         /// The kind of an error. One table has the code, the title and the help text of each kind. A
         /// code never changes its meaning, and a code that is no longer used is never used again for
         /// another kind.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code {
             $(#[doc = $title] $variant,)*
         }
@@ -260,6 +260,12 @@ codes! {
         "use a path below /etc or /var";
     NameConstraints "NKD0323" "The name constraints of an authority do not permit the names in certificates of the cluster."
         "have the authority issued again without `nameConstraints`, or with constraints that permit all names and addresses of the control planes and of the API server";
+    // Ranges of nodes.
+    NodeRange "NKD0340" "A range in an item of `spec.nodes` is malformed, or does not fit the other keys of the item."
+        "write the first and the last number in brackets, such as w[01-20], and as many values in `address`, such as 10.0.0.[11-30]";
+    // Overlays, continued.
+    IdlePhase "NKD0341" "An entry of `skipPhases` has no effect."
+        "remove it, or name the sub-phases to skip";
     // Secrets and output.
     SecretsInvalid "NKD0401" "The secrets file cannot be used."
         "use the secrets file that an earlier `nkd compile` wrote, or omit it to have new secrets generated";
