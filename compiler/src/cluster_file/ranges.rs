@@ -115,8 +115,8 @@ fn fit_together(
             "`{}` {problem}, but {of_first} has a range of {wanted} values",
             text.key
         );
-        let help = "in an item with a range, `name`, `address` and the `addresses` of interfaces all need ranges with the \
-                    same number of values; write another item for nodes that do not fit";
+        let help = "give `name`, `address` and the `addresses` of interfaces ranges with the same number of values, or \
+                    write several items";
         to.report_with_help(Code::NodeRange, text.span, message, help);
     }
     for mac in macs(item).filter(|_| wanted > 1) {

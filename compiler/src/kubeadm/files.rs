@@ -59,11 +59,10 @@ const KUBELET_FILE_ARGS: [&str; 7] = [
 ];
 
 /// Directories in which the OS image, nkd, kubeadm or kubelet itself have files that kubelet can read.
-const KUBELET_DIRECTORIES: [&str; 5] = [
+const KUBELET_DIRECTORIES: [&str; 4] = [
     "/etc/kubernetes/pki",
     "/etc/pki",
     "/etc/ssl",
-    "/opt",
     "/var/lib/kubelet",
 ];
 

@@ -108,8 +108,8 @@ fn check_phases(kind: &str, document: &Node, version: Version, to: &mut Diagnost
             warn_of_files(phase, text, to);
         } else if text.split_once('/').is_some_and(|(_, name)| name == ALL) {
             let message = format!(
-                "skipping the kubeadm phase `{text}` has no effect, because kubeadm runs the other sub-phases of \
-                 `{first}` by themselves: name those to skip"
+                "skipping the kubeadm phase `{text}` has no effect: kubeadm still runs the other sub-phases of `{first}`; \
+                 name those to skip"
             );
             to.warn(Code::IdlePhase, phase.span, message);
         }

@@ -227,7 +227,7 @@ codes! {
         "use what replaces it";
     // The user's Ignition configs.
     IgnitionInvalid "NKD0301" "A file is not an Ignition config that nkd can read."
-        "use an Ignition config (JSON) of version 3.0.0 to 3.5.0";
+        "use an Ignition config (JSON) of version 3.0.0 to 3.6.0";
     IgnitionCollision "NKD0302" "An Ignition config sets something that nkd sets."
         "remove it from the config, or name it in `os.override`; to change units of nkd, use drop-ins";
     IgnitionReference "NKD0303" "An Ignition config refers to another config."
@@ -242,7 +242,7 @@ codes! {
         "change or remove this setting: the node would not work with it";
     // Butane.
     ButaneVersion "NKD0311" "The file is not a Butane config of a variant and version that nkd can read."
-        "use `variant: nestos` with `version: 1.0.0`, or `variant: fcos` with a version from 1.0.0 to 1.6.0";
+        "use `variant: nestos` with `version: 1.0.0`, or `variant: fcos` with a version from 1.0.0 to 1.7.0";
     ButaneConflict "NKD0312" "Keys of a Butane config contradict each other, or one needs another."
         "see Butane's reference for this version";
     DecimalMode "NKD0313" "A file mode was probably meant to be octal."
