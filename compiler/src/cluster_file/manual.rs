@@ -53,8 +53,8 @@ This is the same as 20 items: `w01` with the address 10.0.0.11, `w02` with 10.0.
 - Inside of `{}`, YAML requires quotes: `{name: 'w[01-20]', address: '10.0.0.[11-30]'}`.
 
 Commands such as `nkd explain` and `--node` take the names of the nodes: `w07`. To add nodes later, extend the range and
-compile over the earlier output; the other nodes' files stay the same. A range is for machines that you can name. For
-machines that a cloud starts under names of its own, use an [open pool](pools.md).
+compile over the earlier output. A range is for machines that you can name. For machines that a cloud starts under names
+of its own, use an [open pool](pools.md).
 ";
 
 /// A mapping, and all paths at which it can be.

@@ -268,14 +268,14 @@ pub fn nodes(
     let mut last: Option<(Arc<Settings>, Checked)> = None;
     for (Node { own, shared }, pool) in file.into_iter().zip(members) {
         // The nodes that one item stands for follow each other.
-        let (_, settings) = match last.take() {
+        let (_, common) = match last.take() {
             Some(same) if Arc::ptr_eq(&same.0, &shared) => last.insert(same),
             _ => {
-                let settings = settings(Settings::clone(&shared), files, to);
-                last.insert((shared, settings))
+                let common = settings(Settings::clone(&shared), files, to);
+                last.insert((shared, common))
             }
         };
-        checked.push(node(own, settings, pool, level, to));
+        checked.push(node(own, common, pool, level, to));
     }
     let open = level.open.iter().map(|(name, index)| {
         let pool = level.pools.get(*index)?;

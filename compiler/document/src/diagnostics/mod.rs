@@ -140,7 +140,7 @@ impl Diagnostics {
     }
 
     /// Marks a position as that of a text that stands for many values: of all errors with the same code at this
-    /// position, only the first is shown.
+    /// position, only the first is shown. The same applies to warnings.
     pub fn share(&mut self, span: Span) {
         self.shared.insert(span);
     }

@@ -185,3 +185,30 @@ fn visible(text: &str, start: usize, end: usize) -> (usize, usize) {
         .unwrap_or(start);
     (start, end)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::{Code, Diagnostics, Span};
+
+    #[test]
+    fn what_is_reported_several_times_is_shown_once() {
+        let mut diagnostics = Diagnostics::new();
+        let source = diagnostics.add(Path::new("a.yaml"), "a b".to_owned());
+        let [first, second] = [0..1, 2..3].map(|range| Span::new(source, range));
+        for name in ["w1", "w2", "w2"] {
+            diagnostics.report(Code::Name, first, name);
+            diagnostics.report(Code::Name, second, name);
+            diagnostics.warn(Code::Mtu, first, name);
+        }
+        assert_eq!(diagnostics.to_json().len(), 4);
+        assert_eq!(diagnostics.remarks_in_lines().lines().count(), 2);
+        assert!(diagnostics.to_string().ends_with("4 errors\n"));
+        diagnostics.share(first);
+        let errors = diagnostics.to_json();
+        let messages: Vec<_> = errors.iter().map(|error| &error["message"]).collect();
+        assert_eq!(messages, ["w1", "w1", "w2"]);
+        assert_eq!(diagnostics.remarks_in_lines().lines().count(), 1);
+    }
+}
