@@ -8,7 +8,7 @@ use nkd_document::{Code, Diagnostics};
 use nkd_model::version::Version;
 
 /// Phases without which there is no node.
-const NEEDED_PHASES: [&str; 14] = [
+const NEEDED_PHASES: [&str; 13] = [
     "certs",
     "kubeconfig",
     "etcd",
@@ -23,7 +23,6 @@ const NEEDED_PHASES: [&str; 14] = [
     "control-plane-prepare",
     "etcd-join",
     "control-plane-join",
-    "control-plane-join/mark-control-plane",
 ];
 
 /// The sub-phase that runs all other sub-phases of a phase when it is called by hand. Without it, `kubeadm init` and
