@@ -24,7 +24,7 @@ use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::lines::Lines;
 use nkd_model::version::Version;
 use nkd_model::{
-    Cluster, Endpoint, HttpUrl, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens,
+    Cluster, Endpoint, HttpUrl, ImagesFrom, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens,
 };
 
 /// Runs all checks, and returns the cluster if there are no errors.
@@ -55,11 +55,8 @@ pub fn validate(
     let (pki, own_keys) = pki(spec.pki, version, external, &files, to);
     let tokens = tokens(&kubernetes.bootstrap_tokens, to);
     let overlays = files.overlays(&kubernetes.kubeadm, to);
-    let (named, at) = (name.as_deref(), endpoint.as_ref());
-    let mut settings = settings(version, &kubernetes, named, at, runtime);
-    if let (Some(settings), Some(images)) = (&mut settings, &images_from) {
-        settings.keeps_images = image_gc::is_off(images, runtime, settings.version);
-    }
+    let (named, at, from) = (name.as_deref(), endpoint.as_ref(), images_from.as_ref());
+    let settings = settings(version, &kubernetes, named, at, (runtime, from));
     all_overlays(&overlays, &level.pools, &nodes, external, settings, to);
     pods_fit_nodes(networks.as_ref(), &overlays, nodes.len(), &kubernetes, to);
     let budgets = budgets(&spec.budgets, to);
@@ -105,24 +102,26 @@ fn cluster_name(metadata: keys::Metadata, to: &mut Diagnostics) -> Option<String
 
 /// What nkd sets in the documents of kubeadm, which overlays may only repeat.
 fn settings<'a>(
-    version: Option<Version>,
+    supported: Option<Version>,
     kubernetes: &'a keys::Kubernetes,
     name: Option<&'a str>,
     endpoint: Option<&'a Endpoint>,
-    runtime: Runtime,
+    (runtime, images_from): (Runtime, Option<&ImagesFrom>),
 ) -> Option<Settings<'a>> {
+    let version = supported?;
     let networking = &kubernetes.networking;
     let repository = kubernetes.image_repository.as_ref();
     Some(Settings {
         name,
-        version: version?,
+        version,
         endpoint,
         image_repository: repository.map(|text| text.value.as_str()),
         pod_subnet: &networking.pod_subnet.value,
         service_subnet: &networking.service_subnet.value,
         dns_domain: &networking.dns_domain.value,
         runtime,
-        keeps_images: true,
+        // Without valid sources of images, nothing follows.
+        keeps_images: images_from.is_none_or(|from| image_gc::is_off(from, runtime, version)),
     })
 }
 

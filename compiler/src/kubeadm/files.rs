@@ -169,20 +169,7 @@ pub fn check(
         );
         to.warn(Code::OverlayMissing, directory.span, message);
     }
-    let of_kubelet = kubelet_args(cluster, node).into_iter();
-    for (name, file, span) in of_kubelet.filter(|(name, ..)| KUBELET_FILE_ARGS.contains(name)) {
-        if file.starts_with('/')
-            && !written.may_have(file)
-            && !KUBELET_DIRECTORIES.iter().any(|root| is_under(file, root))
-            && once(span)
-        {
-            let message = format!(
-                "kubelet's argument `{name}` needs {file}, which no config writes on {}: {WAY_OUT}",
-                node.name
-            );
-            to.warn(Code::OverlayMissing, span, message);
-        }
-    }
+    check_kubelet(cluster, node, written, &mut once, to);
     if node.role != NodeRole::ControlPlane {
         return;
     }
@@ -214,6 +201,31 @@ pub fn check(
                 }
                 _ => {}
             }
+        }
+    }
+}
+
+/// Reports files that kubelet reads because of its arguments, but that a node does not have.
+fn check_kubelet(
+    cluster: &Cluster,
+    node: &model::Node,
+    written: &Written<'_>,
+    once: &mut impl FnMut(Span) -> bool,
+    to: &mut Diagnostics,
+) {
+    let args = kubelet_args(cluster, node).into_iter();
+    for (name, file, span) in args.filter(|(name, ..)| KUBELET_FILE_ARGS.contains(name)) {
+        let mut provided = KUBELET_DIRECTORIES.iter();
+        if file.starts_with('/')
+            && !written.may_have(file)
+            && !provided.any(|root| is_under(file, root))
+            && once(span)
+        {
+            let message = format!(
+                "kubelet's argument `{name}` needs {file}, which no config writes on {}: {WAY_OUT}",
+                node.name
+            );
+            to.warn(Code::OverlayMissing, span, message);
         }
     }
 }
