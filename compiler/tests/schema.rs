@@ -88,7 +88,7 @@ fn most_errors_in_single_values_do_not_fit_the_schema() {
 }
 
 /// Where a value is in a cluster file, with `$` in its place, and good values.
-const VALUES: [(&str, &[&str]); 48] = [
+const VALUES: [(&str, &[&str]); 49] = [
     ("metadata: {name: $}", &["demo"]),
     ("spec.kubernetes: {version: $}", &["v1.31.2", "1.20.0"]),
     (
@@ -218,8 +218,11 @@ const VALUES: [(&str, &[&str]); 48] = [
         &["/usr/share/a.b"],
     ),
     ("spec.pools: [{name: $}]", &["gpu"]),
-    ("node.name: $", &["cp1.example.org"]),
-    ("node.address: $", &["10.0.0.2", "10.0.0.2,fd00::2"]),
+    ("node.name: $", &["cp1.example.org", "cp[01-01].a"]),
+    (
+        "node.address: $",
+        &["10.0.0.2", "10.0.0.2,fd00::2", "10.0.0.[2-2]"],
+    ),
     ("node.mac: $", &["52:54:00:ab:cd:ef", "52-54-00-AB-CD-EF"]),
     ("node.installDisk: $", &["/dev/disk/by-id/a"]),
     ("node.labels: {$: a}", &["example.org/a", "a_b.c"]),
@@ -239,6 +242,10 @@ const VALUES: [(&str, &[&str]); 48] = [
     (
         "node.interfaces: [{name: $, gateways: [], addresses: [10.0.0.1/24]}]",
         &["eth0", "br-0.7"],
+    ),
+    (
+        "node.interfaces: [{name: eth0, addresses: [$]}]",
+        &["10.0.0.1/24", "10.0.0.[1-1]/24"],
     ),
     (
         "node.interfaces: [{name: eth0, dns: [$], addresses: [10.0.0.1/24, 'fd00::1/64']}]",

@@ -98,6 +98,7 @@ pub struct HostsEntry {
 }
 
 /// The user's own configs, Ignition's and Butane's.
+#[derive(Default)]
 pub struct Own {
     /// The configs, in the order in which each is merged onto the one before.
     pub configs: Vec<UserConfig>,

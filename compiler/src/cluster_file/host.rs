@@ -1,6 +1,7 @@
 //! `os`: settings of the operating system.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,7 +16,7 @@ use nkd_document::{Code, Diagnostics, Spanned};
 use nkd_model::{self as model, Own, Secret};
 
 /// `os`, of the cluster, of a pool and of a node
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Os {
     /// Files of your Ignition configs, merged with nkd's part.
@@ -72,7 +73,7 @@ pub enum Selinux {
 }
 
 /// An item of `os.users`
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
     /// The login name.
@@ -93,7 +94,7 @@ pub struct User {
 }
 
 /// `os.proxy`
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Proxy {
     /// The URL of the proxy for http.
@@ -110,7 +111,7 @@ pub struct Proxy {
 }
 
 /// An item of `os.hosts`
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[schemars(rename = "Host")]
 pub struct HostsEntry {
     /// The IP address.
@@ -128,7 +129,7 @@ pub struct OsLevel {
     /// The settings that are copied into the config of each node.
     pub settings: model::OsSettings,
     /// The user's own configs.
-    pub own: Own,
+    pub own: Arc<Own>,
 }
 
 /// Checks `os`.
@@ -166,7 +167,10 @@ pub fn os(file: Os, files: &Files<'_>, to: &mut Diagnostics) -> OsLevel {
             Selinux::ContainerSeparation => mode.span,
         }),
     };
-    OsLevel { settings, own }
+    OsLevel {
+        settings,
+        own: own.into(),
+    }
 }
 
 pub fn without_spans(texts: Vec<Text>) -> Vec<String> {

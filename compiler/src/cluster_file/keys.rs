@@ -59,7 +59,8 @@ pub struct Spec {
     #[serde(default)]
     pub network: Network,
     /// Images that neither Kubernetes nor `network.manifests` names, such as those of workloads that an operator
-    /// creates. They are in `nkd images`, in bundles and in the plan of every node.
+    /// creates. They are in `nkd images` and in bundles. Every node pulls them, or loads them from bundles, before it
+    /// joins the cluster, so list only images that any node may run.
     #[serde(default)]
     #[schemars(inner(regex(pattern = patterns::IMAGE_OR_DIGEST)))]
     pub extra_images: Vec<Text>,
