@@ -13,7 +13,7 @@ use super::{airgap, checks};
 use crate::sysext::{self, Contents, Image};
 
 /// An item of `os.extensions`
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend(
     "if" = {"properties": {"file": {"type": "null"}}},
