@@ -1,5 +1,6 @@
 //! Kubernetes as a system extension, for hosts whose image has no Kubernetes.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -66,7 +67,10 @@ impl KubernetesExtension {
         );
         for plugin in &plugins {
             let name = self.add(&tree, plugin, PLUGINS)?;
-            copies += &format!("C {RUNTIME_PLUGINS}/{name} - - - - /{PLUGINS}/{name}\n");
+            writeln!(
+                copies,
+                "C {RUNTIME_PLUGINS}/{name} - - - - /{PLUGINS}/{name}"
+            )?;
         }
         tree.write("usr/lib/tmpfiles.d/kubernetes-cni.conf", copies, 0o644)?;
         let fields = format!("NKD_KUBERNETES_VERSION={}\n", self.version);

@@ -1,4 +1,5 @@
 //! The system extension of Kubernetes, made from programs that stand for those of a release.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
