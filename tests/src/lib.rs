@@ -33,6 +33,7 @@ mod daemon;
 mod disk;
 pub mod emulator;
 pub mod events;
+pub mod extensions;
 pub mod ignition;
 pub mod image;
 pub mod impostor;

@@ -59,11 +59,7 @@ fn ignition(own_files: &[(&str, String)]) -> Value {
     files.extend(own_files.map(|(path, text)| file(path, 0o644, text)));
     json!({
         "ignition": { "version": "3.3.0" },
-        "storage": {
-            "files": files,
-            // Debian's directory of CNI plugins is not everybody's.
-            "links": [{ "path": "/opt/cni/bin", "target": "/usr/lib/cni" }],
-        },
+        "storage": { "files": files },
         "systemd": { "units": [
             {
                 "name": "nkd-testbed.service",
