@@ -1,0 +1,32 @@
+# The disk of a computer: the image of the directory mkosi, with Kubernetes and without the agent.
+# In: MKOSI (mkosi's own root directory), BINARIES (the programs of Kubernetes), the files of the directory
+# mkosi, the stand-in crictl. Out: $OUT/disk.raw.
+
+definition=$WORK/mkosi
+chmod +x "$definition"/mkosi.*.chroot "$definition"/mkosi.finalize
+
+# The mirror of this machine instead of Debian's own.
+mkdir -p "$WORK"/{output,packages,workspace} "$WORK/sandbox/etc/apt/sources.list.d"
+cat > "$WORK/sandbox/etc/apt/sources.list.d/mkosi.sources" <<SOURCES
+Types: deb
+URIs: $(debian_mirror)
+Suites: bookworm bookworm-updates
+Components: main
+Signed-By: $keyring
+SOURCES
+
+# What nodes have in /usr/bin. The control plane's own programs are in its images.
+programs=$WORK/kubernetes/usr/bin
+mkdir -p "$programs"
+for program in kubeadm kubectl kubelet crictl cri-pull; do
+    if [ -e "$BINARIES/$program" ]; then
+        install -m 755 "$BINARIES/$program" "$programs"
+    fi
+done
+[ -e "$programs/crictl" ] || install -m 755 "$WORK/crictl" "$programs"
+
+PYTHONPATH=$MKOSI/usr/lib/python3/dist-packages python3 -m mkosi --directory="$definition" \
+    --tools-tree="$MKOSI" --sandbox-tree="$WORK/sandbox" --extra-tree="$WORK/kubernetes" \
+    --output-directory="$WORK/output" --package-cache-directory="$WORK/packages" \
+    --workspace-directory="$WORK/workspace" --distribution=debian --release=bookworm build
+mv "$WORK/output/nkd.raw" "$OUT/disk.raw"

@@ -1,0 +1,153 @@
+//! Whole computers, from the firmware on: their Ignition runs in the initramfs and gets the config from a carrier.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nkd_contract::{Event, Kind, Stage, paths};
+use testbed::emulator::Emulator;
+use testbed::events::is;
+use testbed::scenario::Scenario;
+use testbed::{Cache, Carrier, Cluster, Computer, DiskImage};
+
+/// A boot takes 40 s, where nothing else uses the processors.
+const PATIENCE: Duration = Duration::from_secs(400);
+const NODE: &str = "cp1";
+const STAGES: [Stage; 3] = [Stage::Clock, Stage::Host, Stage::Runtime];
+
+struct Site {
+    scenario: Scenario,
+    cluster: Cluster,
+    computer: Computer,
+}
+
+impl Site {
+    /// A computer that is switched off, and its compiled config.
+    fn new(carrier: Carrier) -> Self {
+        let mut scenario = Scenario::new().unwrap();
+        scenario.file.use_computer(NODE);
+        let cluster = scenario.compile().unwrap();
+        let cache = Cache::open().unwrap();
+        let image = DiskImage::build(&cache, &scenario.kubernetes, &scenario.programs).unwrap();
+        let emulator = Emulator::new(&cache).unwrap();
+        let computer = scenario
+            .lab
+            .computer(&emulator, &image, NODE, carrier)
+            .unwrap();
+        Self {
+            scenario,
+            cluster,
+            computer,
+        }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.cluster.ignition(NODE)
+    }
+
+    /// Has the receiver accept the node's callbacks, as an operator would.
+    fn trust(&self) {
+        let mut nkd = Command::new(&self.scenario.programs.nkd);
+        nkd.args(["secrets", "callback-keys", "--format", "json"])
+            .arg(self.cluster.out());
+        let keys = nkd.output().unwrap().stdout;
+        let keys: HashMap<String, String> = serde_json::from_slice(&keys).unwrap();
+        self.scenario.callbacks.trust(NODE, &keys[NODE]);
+    }
+
+    /// Events in callbacks, after those that were `seen`.
+    fn received(&self, seen: usize) -> Vec<Event> {
+        self.scenario.callbacks.received().split_off(seen)
+    }
+
+    fn await_stage(&self, stage: Stage) {
+        let done = || {
+            self.received(0)
+                .iter()
+                .any(|event| is(event, Kind::StageDone, stage))
+        };
+        let what = format!("the stage {stage}");
+        self.computer.wait_for(&what, PATIENCE, done).unwrap();
+    }
+}
+
+/// Boots a new computer until the container runtime runs, and switches it off.
+fn installs(site: &Site) {
+    site.trust();
+    let start = Instant::now();
+    let elapsed = || start.elapsed().as_secs();
+    site.computer.insert(&site.config()).unwrap();
+    site.computer.power_on().unwrap();
+    for stage in STAGES {
+        site.await_stage(stage);
+        println!("{stage} after {} s", elapsed());
+    }
+    site.computer.power_off().unwrap();
+    println!("off after {} s", elapsed());
+    // The events are on the disk as well.
+    let log = site.computer.read(paths::EVENTS).unwrap();
+    let events: Vec<Event> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for stage in STAGES {
+        assert!(events.iter().any(|event| is(event, Kind::StageDone, stage)));
+    }
+    let arguments = site.computer.kernel_arguments().unwrap();
+    assert!(!arguments.contains("ignition.firstboot"), "{arguments}");
+}
+
+#[test]
+fn a_computer_gets_its_config_by_fw_cfg_and_its_second_boot_continues_without_ignition() {
+    let site = Site::new(Carrier::FirmwareConfig);
+    installs(&site);
+    // Ignition would refuse this config, and stop the boot.
+    site.computer.insert(&invalid_config(&site)).unwrap();
+    let seen = site.received(0);
+    let first_boot = &seen.last().unwrap().boot;
+    let start = Instant::now();
+    site.computer.power_on().unwrap();
+    let continues = || {
+        let mut events = site.received(seen.len()).into_iter();
+        events.any(|event| event.boot != *first_boot)
+    };
+    site.computer
+        .wait_for("an event of the second boot", PATIENCE, continues)
+        .unwrap();
+    println!("second boot: {} s", start.elapsed().as_secs());
+}
+
+#[test]
+#[ignore = "long: another carrier of the same config"]
+fn a_computer_gets_its_config_from_a_config_drive() {
+    installs(&Site::new(Carrier::ConfigDrive));
+}
+
+#[test]
+fn a_computer_with_an_invalid_config_stops_before_its_system_and_is_repaired_by_a_reset() {
+    let site = Site::new(Carrier::FirmwareConfig);
+    site.trust();
+    site.computer.insert(&invalid_config(&site)).unwrap();
+    site.computer.power_on().unwrap();
+    let stopped = || site.computer.console().contains("Entering emergency mode");
+    site.computer
+        .wait_for("the emergency mode", PATIENCE, stopped)
+        .unwrap();
+    let console = site.computer.console();
+    assert!(console.contains("Ignition (fetch-offline)"), "{console}");
+}
+
+fn invalid_config(site: &Site) -> PathBuf {
+    let path = site
+        .scenario
+        .lab
+        .scratch("invalid")
+        .unwrap()
+        .join("invalid.ign");
+    let text = fs::read_to_string(site.config()).unwrap();
+    fs::write(&path, text.replacen("3.3.0", "9.9.9", 1)).unwrap();
+    path
+}
