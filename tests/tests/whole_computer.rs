@@ -1,7 +1,6 @@
 //! Whole computers, from the firmware on: their Ignition runs in the initramfs and gets the config from a carrier.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -51,11 +50,12 @@ impl Site {
     /// Has the receiver accept the node's callbacks, as an operator would.
     fn trust(&self) {
         let mut nkd = Command::new(&self.scenario.programs.nkd);
-        nkd.args(["secrets", "callback-keys", "--format", "json"])
-            .arg(self.cluster.out());
-        let keys = nkd.output().unwrap().stdout;
-        let keys: HashMap<String, String> = serde_json::from_slice(&keys).unwrap();
-        self.scenario.callbacks.trust(NODE, &keys[NODE]);
+        nkd.args(["secrets", "callback-keys"])
+            .arg(self.cluster.out())
+            .arg(NODE);
+        let keys = String::from_utf8(nkd.output().unwrap().stdout).unwrap();
+        let (_, key) = keys.trim().split_once(' ').unwrap();
+        self.scenario.callbacks.trust(NODE, key.trim());
     }
 
     /// Events in callbacks, after those that were `seen`.
