@@ -196,12 +196,7 @@ impl Computer {
         Ok(())
     }
 
-    /// Presses the reset button.
-    pub fn reset(&self) -> Result<()> {
-        self.monitor()?.execute("system_reset")
-    }
-
-    /// Pulls the plug.
+    /// Pulls the plug. What the system has written to its disk is still there.
     pub fn pull_plug(&self) -> Result<()> {
         if let Some(mut child) = self.child().take() {
             child.kill()?;
