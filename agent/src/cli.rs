@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::check_image::CheckImage;
 use crate::clock;
 use crate::diagnose::Diagnose;
 use crate::install::{self, Outcome};
@@ -64,6 +65,7 @@ enum Task {
     Tokens,
     Status(Status),
     Diagnose(Diagnose),
+    CheckImage(CheckImage),
 }
 
 /// Runs the command line and returns its exit status.
@@ -117,6 +119,11 @@ fn run(root: &Root, task: Task) -> anyhow::Result<ExitCode> {
             diagnose.run(root)?;
             Ok(ExitCode::SUCCESS)
         }
+        Task::CheckImage(check_image) => Ok(if check_image.run(root)? {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }),
     }
 }
 

@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{compile, demo, nkd, takes, tests};
+use common::{compile, demo, demo_in_memory, nkd, takes, tests};
 use nkd::carrier::{Target, unpack};
 use serde_json::Value;
 
@@ -53,7 +53,7 @@ fn every_carrier_gets_what_ignition_takes_outside_and_inside() {
     let directory = tempfile::tempdir().unwrap();
     let secrets = common::full_secrets();
     let file = directory.path().join("cluster.yaml");
-    let text = read(&demo()).replace("name: demo", "name: full");
+    let text = demo_in_memory().replace("name: demo", "name: full");
     let mac = "address: 10.200.0.12\n      mac: 52:54:00:AB:CD:EF";
     fs::write(&file, text.replace("address: 10.200.0.12", mac)).unwrap();
     let out = directory.path().join("out");
@@ -102,7 +102,11 @@ fn the_os_goes_to_the_disk_that_the_cluster_file_names() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("cluster.yaml");
     let disk = "address: 10.200.0.12\n      installDisk: /dev/nvme0n1";
-    fs::write(&file, read(&demo()).replace("address: 10.200.0.12", disk)).unwrap();
+    fs::write(
+        &file,
+        demo_in_memory().replace("address: 10.200.0.12", disk),
+    )
+    .unwrap();
     let out = directory.path().join("out");
     let targets = ["--target", "pxe", "--target", "metal", "--target", "pxe"];
     let url = ["--url", "http://10.0.0.1:8080"];
@@ -131,7 +135,7 @@ fn pxe_refuses_what_a_node_in_memory_cannot_have() {
     let cluster_file = directory.path().join("cluster.yaml");
     let pxe = ["--target", "pxe", "--url", "http://10.0.0.1"];
     let validate = |os: &str, node: &str, more: &[&str]| {
-        let text = read(&demo()).replace("spec:\n", &format!("spec:\n  os: {{{os}}}\n"));
+        let text = demo_in_memory().replace("spec:\n", &format!("spec:\n  os: {{{os}}}\n"));
         let text = text.replace(
             "address: 10.200.0.12",
             &format!("address: 10.200.0.12{node}"),
@@ -174,6 +178,34 @@ fn pxe_refuses_what_a_node_in_memory_cannot_have() {
     );
     let run = validate("ntp: [a.example.org]", "", &[]);
     assert_eq!(run.status, Some(0), "{}", run.stderr);
+}
+
+#[test]
+fn an_init_node_that_would_keep_etcd_in_memory_is_refused_unless_the_cluster_file_accepts_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("cluster.yaml");
+    let pxe = [
+        "validate",
+        "cluster.yaml",
+        "--target",
+        "pxe",
+        "--url",
+        "http://10.0.0.1",
+    ];
+    let validate = |text: &str| {
+        fs::write(&file, text).unwrap();
+        nkd(directory.path(), &pxe)
+    };
+    let text = read(&demo());
+    let refused = validate(&text);
+    assert_eq!(refused.status, Some(3));
+    let error = "error[NKD0410]: the init node cp1 would run from memory with pxe";
+    assert!(refused.stderr.contains(error), "{}", refused.stderr);
+    let disk = text.replace("10.200.0.11", "10.200.0.11\n      installDisk: /dev/vda");
+    for text in [disk, demo_in_memory()] {
+        let run = validate(&text);
+        assert_eq!(run.status, Some(0), "{}", run.stderr);
+    }
 }
 
 #[test]
@@ -290,8 +322,9 @@ fn a_machine_fetches_what_its_carrier_cannot_hold_and_knows_its_hash() {
 #[test]
 fn what_carriers_need_is_asked_for() {
     let directory = tempfile::tempdir().unwrap();
-    let demo = demo();
-    let validate = ["validate", demo.to_str().unwrap(), "--target"];
+    let file = directory.path().join("cluster.yaml");
+    fs::write(&file, demo_in_memory()).unwrap();
+    let validate = ["validate", "cluster.yaml", "--target"];
     let status = |more: &[&str]| nkd(directory.path(), &[&validate, more].concat()).status;
     assert_eq!(status(&["pxe"]), Some(2));
     assert_eq!(status(&["floppy"]), Some(2));

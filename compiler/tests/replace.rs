@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 fn cluster(directory: &Path, version: &str, workers: usize) -> PathBuf {
     let mut text = format!(
         "apiVersion: nkd.openeuler.org/v1alpha1\nkind: Cluster\nmetadata: {{name: demo}}\nspec:\n  \
-         kubernetes: {{version: {version}}}\n  nodes:\n    \
+         kubernetes: {{version: {version}, etcd: {{inMemory: true}}}}\n  nodes:\n    \
          - {{name: cp1, role: control-plane, address: 10.200.0.11}}\n"
     );
     for worker in 1..=workers {

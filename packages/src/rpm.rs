@@ -85,7 +85,8 @@ fn spec(release: &Release, work: &Path) -> Result<PathBuf> {
     let spec = work.join("nkd.spec");
     let text = template
         .replace("@VERSION@", Release::VERSION)
-        .replace("@RELEASE@", REVISION);
+        .replace("@RELEASE@", REVISION)
+        .replace("@TIME@", &release.time().to_string());
     fs::write(&spec, text)?;
     Ok(spec)
 }

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use packages::command;
 
-/// The engine, which a real machine has in its initramfs only.
-const ENGINE: &str = "/usr/lib/dracut/modules.d/30ignition/ignition";
+/// Ignition's program, which a real machine has in its initramfs only.
+pub const ENGINE: &str = "/usr/lib/dracut/modules.d/30ignition/ignition";
 
 /// Applies a config in namespaces of its own, because the engine leaves its state in `/run`.
 /// Debian's build always relabels, hence the `setfiles` that does nothing. Keys are written with the

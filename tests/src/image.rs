@@ -109,6 +109,25 @@ impl OsImage {
         })
     }
 
+    /// Runs a program of this machine with the image's files below a directory, whose path is the program's
+    /// last argument. An exit status other than 0 is an error.
+    pub fn inspect<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        program: &Path,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<String> {
+        let directory = self.layer.directory().join("inspected");
+        fs::create_dir_all(&directory)?;
+        let layers = self.layers().into_iter();
+        let layers: Vec<_> = layers.map(|layer| layer.display().to_string()).collect();
+        // The mount ends with the process, which has a mount namespace of its own.
+        let script = "mount -t overlay -o lowerdir=$1 overlay \"$2\" && root=$2 && shift 2 && exec \"$@\" \"$root\"";
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh", &layers.join(":")]);
+        command.arg(directory).arg(program).args(arguments);
+        command::check(&mut command)
+    }
+
     pub(crate) fn file_system(&self) -> FileSystem {
         self.file_system
     }

@@ -95,6 +95,9 @@ causes! {
     HostProgram "host.program-missing" Permanent
         "The OS image lacks a program that the installation needs."
         "Use an OS image with kubeadm, kubelet and the container runtime for this Kubernetes version.";
+    HostVersion "host.kubernetes-version" Permanent
+        "kubeadm or kubelet in the OS image is of another version of Kubernetes than the plan. The message contains the versions. If only the patch versions differ, nkd-agent reports that and continues."
+        "Use an OS image with kubeadm and kubelet of the version in the message, or set `spec.kubernetes.version` in the cluster file to the version of the OS image, compile, and provision the machine again.";
     HostHostname "host.hostname" Transient
         "The hostname is not the node's name, and nkd-agent could not set it."
         "Find out what else sets the hostname, such as DHCP or cloud-init, and turn that off.";

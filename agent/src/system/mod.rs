@@ -17,6 +17,7 @@ pub use backoff::{jittered, random};
 pub(crate) use command::{Command, CommandError};
 pub(crate) use redact::Redactor;
 pub use root::Root;
+pub(crate) use root::SEARCH_PATH;
 pub(crate) use running::{Input, Running};
 pub(crate) use sync::sync;
 pub(crate) use text::printable;

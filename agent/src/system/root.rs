@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use super::Command;
 
 /// The directories in which programs are searched.
-const SEARCH_PATH: [&str; 5] = [
+pub(crate) const SEARCH_PATH: [&str; 5] = [
     "/usr/local/sbin",
     "/usr/local/bin",
     "/usr/sbin",

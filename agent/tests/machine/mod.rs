@@ -56,6 +56,13 @@ const SHOW: &str = r#"if [ "$1" = show ]; then
     exit
 fi"#;
 
+/// What a program of Kubernetes answers when it is asked for its version: what a test has written to
+/// `/versions/NAME`, else nothing. The question isn't one of its calls.
+const VERSION: &str = r#"case "$*" in version*|--version)
+    [ ! -e $ROOT/versions/${0##*/} ] || exec cat $ROOT/versions/${0##*/}
+    exit
+esac"#;
+
 /// A machine of files.
 pub struct Machine {
     pub root: TempDir,
@@ -122,8 +129,10 @@ impl Machine {
         let path = format!("/usr/bin/{name}");
         let root = self.root.path().display();
         let show = if name == "systemctl" { SHOW } else { "" };
+        let is_asked = ["kubeadm", "kubelet"].contains(&name);
+        let version = if is_asked { VERSION } else { "" };
         let text = format!(
-            "#!/bin/sh\nROOT={root} STORE={root}/store PATH=/usr/bin:/bin\n\
+            "#!/bin/sh\nROOT={root} STORE={root}/store PATH=/usr/bin:/bin\n{version}\n\
              echo \"{name} $*\" >> {root}/calls\n{show}\n{script}\n"
         );
         self.write(&path, &text);

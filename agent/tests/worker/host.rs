@@ -388,3 +388,53 @@ fn nodes_with_an_ipv6_address_forward_packets_of_both_versions() {
         assert_eq!(machine.read(&path), "1", "{name}");
     }
 }
+
+#[test]
+fn another_minor_version_than_the_plans_stops_the_installation() {
+    for (program, answer, version) in [
+        ("kubeadm", "v1.21.0\n", "v1.21.0"),
+        ("kubelet", "Kubernetes v1.19.16\n", "v1.19.16"),
+        ("kubelet", "Kubernetes v1.21.0-oe\n", "v1.21.0"),
+    ] {
+        let machine = Machine::new();
+        machine.write("/versions/kubeadm", "v1.20.2\n");
+        machine.write("/versions/kubelet", "Kubernetes v1.20.2\n");
+        machine.write(&format!("/versions/{program}"), answer);
+        let (cause, message) = stops_at_host(&machine, |_| {});
+        assert_eq!(cause, Cause::HostVersion);
+        let expected = format!("{program} is of version {version}, but the plan is for v1.20.2");
+        assert_eq!(message, expected);
+    }
+}
+
+#[test]
+fn both_versions_that_do_not_fit_are_in_one_message() {
+    let machine = Machine::new();
+    machine.write("/versions/kubeadm", "v1.21.1\n");
+    machine.write("/versions/kubelet", "Kubernetes v1.21.1\n");
+    let (cause, message) = stops_at_host(&machine, |_| {});
+    assert_eq!(cause, Cause::HostVersion);
+    let expected = "kubeadm and kubelet are of version v1.21.1, but the plan is for v1.20.2";
+    assert_eq!(message, expected);
+}
+
+#[test]
+fn another_patch_version_is_reported_and_the_installation_continues() {
+    let machine = Machine::new();
+    machine.write("/versions/kubeadm", "v1.20.2\n");
+    machine.write("/versions/kubelet", "Kubernetes v1.20.15\n");
+    passes_host(&machine, |_| {});
+    let message = "kubelet is of version v1.20.15, but the plan is for v1.20.2";
+    let expected = (Cause::HostVersion, message.to_owned());
+    assert!(machine.warnings().contains(&expected));
+}
+
+#[test]
+fn a_program_that_does_not_print_its_version_is_accepted() {
+    for answer in ["", "v0.0.0-master+$Format:%H$\n"] {
+        let machine = Machine::new();
+        machine.write("/versions/kubeadm", answer);
+        passes_host(&machine, |_| {});
+        assert_eq!(machine.warnings(), []);
+    }
+}

@@ -66,6 +66,8 @@ pub struct Cluster {
     pub kube_vip: Option<KubeVip>,
     /// An external etcd. Without it, the control planes run etcd.
     pub external_etcd: Option<ExternalEtcd>,
+    /// Whether the init node may keep the data of etcd in memory.
+    pub etcd_in_memory: bool,
     /// The bootstrap tokens with which nodes join.
     pub tokens: Tokens,
     /// kubeadm overlay documents.

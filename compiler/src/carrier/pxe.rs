@@ -28,6 +28,7 @@ goto start
 /// When a compiled config is not JSON.
 pub fn check(compiled: &Compiled, to: &mut Diagnostics) -> Result<()> {
     report_open_pools(compiled, to);
+    report_init_node(compiled, to);
     let (mut arguments, mut images) = (Vec::new(), Vec::new());
     let nodes = compiled.nodes.iter().zip(&compiled.cluster.nodes);
     for (node, written) in
@@ -53,6 +54,30 @@ pub fn check(compiled: &Compiled, to: &mut Diagnostics) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// When an init node that runs from memory reboots, it has lost its member of etcd, and the plan has it create the
+/// cluster and not join it.
+fn report_init_node(compiled: &Compiled, to: &mut Diagnostics) {
+    let cluster = &compiled.cluster;
+    let is_wanted = |name: &str| {
+        let mut nodes = compiled.nodes.iter();
+        nodes.any(|node| node.wanted && node.name == name)
+    };
+    let keeps_etcd_in_memory = cluster.init_node().filter(|node| {
+        cluster.runs_etcd(node) && node.install_disk.is_none() && is_wanted(&node.name)
+    });
+    if let Some(node) = keeps_etcd_in_memory
+        && !cluster.etcd_in_memory
+    {
+        let name = &node.name;
+        let message = format!(
+            "the init node {name} would run from memory with pxe, and its reboot would lose the data of etcd"
+        );
+        let help = "give it `installDisk`, use `spec.kubernetes.etcd.external`, or accept this with \
+                    `spec.kubernetes.etcd.inMemory: true`";
+        to.report_with_help_nowhere(Code::Diskless, message, help);
+    }
 }
 
 /// A machine finds its script by its MAC address or its host name, and nkd has neither of a machine in an open

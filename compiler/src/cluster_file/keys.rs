@@ -171,9 +171,14 @@ pub struct KubeVip {
 
 /// `spec.kubernetes.etcd`
 #[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Etcd {
     /// An existing etcd cluster.
     pub external: Option<Spanned<ExternalEtcd>>,
+    /// With `true`, nkd accepts an init node that keeps the data of etcd in memory: with PXE and without
+    /// `installDisk`, its reboot can end the cluster.
+    #[serde(default)]
+    pub in_memory: bool,
 }
 
 /// `spec.kubernetes.bootstrapTokens`

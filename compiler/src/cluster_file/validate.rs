@@ -34,8 +34,7 @@ pub fn validate(
     lines: Lines,
     to: &mut Diagnostics,
 ) -> Option<Cluster> {
-    let files = Files { directory };
-    let span = file.span;
+    let (files, span) = (Files { directory }, file.span);
     let keys::Cluster { metadata, spec, .. } = file.value;
     let networks = networks::networks(&spec, to);
     let (endpoint, kube_vip) = endpoint::endpoint(&spec, span, to);
@@ -75,6 +74,7 @@ pub fn validate(
         cert_sans: host::without_spans(kubernetes.api_server.cert_sans),
         kube_vip,
         external_etcd,
+        etcd_in_memory: kubernetes.etcd.in_memory,
         tokens: tokens?,
         overlays,
         runtime,

@@ -27,6 +27,15 @@ pub fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/demo/cluster.yaml")
 }
 
+/// The text of the demo's cluster file, with leave for an init node that runs from memory.
+pub fn demo_in_memory() -> String {
+    let text = std::fs::read_to_string(demo()).unwrap();
+    text.replace(
+        "version: v1.20.2",
+        "version: v1.20.2\n    etcd: {inMemory: true}",
+    )
+}
+
 /// The checked-in secrets of the cluster `full`. Version control doesn't keep who may read them.
 pub fn full_secrets() -> PathBuf {
     let path = tests().join("clusters/full/secrets.json");

@@ -7,15 +7,7 @@ use anyhow::Context as _;
 use nkd_contract::Cause;
 
 use super::super::{Fault, Node, OrFault as _};
-
-/// Kernel modules, each with a file that exists if the module is loaded.
-const MODULES: [(&str, &str); 2] = [
-    (
-        "br_netfilter",
-        "/proc/sys/net/bridge/bridge-nf-call-iptables",
-    ),
-    ("overlay", "/sys/module/overlay"),
-];
+use crate::requirements::MODULES;
 
 /// Settings without which pods are not reachable (Kubernetes, "Container runtimes", "Network
 /// configuration").
@@ -31,8 +23,8 @@ const IPV6_SYSCTLS: [(&str, &str); 2] = [
 ];
 
 pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
-    for (module, sign) in MODULES {
-        load(node, module, sign)?;
+    for module in &MODULES {
+        load(node, module.name, module.sign)?;
     }
     for (name, value) in SYSCTLS {
         set(node, name, value)?;

@@ -12,6 +12,7 @@ mod programs;
 mod resolution;
 mod size;
 mod swap;
+mod versions;
 
 use nkd_contract::Class;
 
@@ -32,10 +33,13 @@ const CHECKS: [Check; 7] = [
 ];
 
 pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
+    let others = versions::others(node);
     let faults = CHECKS.iter().filter_map(|check| check(node).err());
+    let faults = faults.chain(versions::check(node, &others));
     if let Some(fault) = together(faults.collect()) {
         return Err(fault);
     }
+    versions::announce(node, &others);
     // Addresses and names may still appear, so these wait.
     hostname::wait(node)?;
     address::wait(node)?;

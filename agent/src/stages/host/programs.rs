@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use nkd_contract::{Cause, Role};
 
 use super::super::{Fault, Node};
+use crate::requirements::{ADDONS_PROGRAM, AGENT_PROGRAMS};
 use crate::runtimes;
 
 /// The programs that the agent runs itself must be on its search path, and those that systemd runs must
@@ -12,9 +13,10 @@ use crate::runtimes;
 /// start the unit and wait for minutes for a kubelet that never runs.
 pub(super) fn check(node: &Node<'_>) -> Result<(), Fault> {
     let client = runtimes::of(node.plan.runtime).client_program();
-    let mut wanted = vec!["systemctl", "kubeadm", client];
+    let mut wanted = AGENT_PROGRAMS.to_vec();
+    wanted.push(client);
     if node.plan.role == Role::Init && !node.plan.addons.is_empty() {
-        wanted.push("kubectl");
+        wanted.push(ADDONS_PROGRAM);
     }
     let absent = wanted
         .into_iter()

@@ -1,0 +1,191 @@
+//! The initramfs reports why Ignition failed. Ignition is real; a stand-in for journalctl prints its log,
+//! and files stand for the consoles and the kernel's command line.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+use std::thread::{self, JoinHandle};
+
+use packages::command::check;
+use serde_json::{Value, json};
+use testbed::ignition::ENGINE;
+use testbed::programs::workspace;
+use testbed::requirements::{self, Purpose};
+
+const SCRIPT: &str = "systemd/usr/lib/dracut/modules.d/60nkd/report-ignition";
+
+/// Runs Ignition until a stage fails or takes long, then reports.
+const RUN: &str = r#"
+set -u
+mount -t tmpfs tmpfs /run
+mkdir /run/bin /run/root
+ln -s /bin/true /run/bin/setfiles
+printf '#!/bin/sh\ncase "$*" in *--sync*) ;; *) cat /run/log ;; esac\n' > /run/bin/journalctl
+chmod +x /run/bin/journalctl
+touch /run/console
+mount --bind /run/console /dev/kmsg
+mount --bind "$2" /proc/cmdline
+export PATH=/run/bin:$PATH IGNITION_CONFIG_FILE=$1
+for stage in fetch-offline fetch disks mount files; do
+    timeout 3 "$3" --root=/run/root --platform=file --stage="$stage" --log-to-stdout >> /run/log 2>&1 || break
+done
+timeout 20 "$4" "$5"
+cat /run/console
+"#;
+
+/// What the report prints on the console.
+fn report(config: &str, mode: &str, kernel_arguments: &str) -> String {
+    requirements::ensure(Purpose::Tests).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.ign");
+    let cmdline = directory.path().join("cmdline");
+    fs::write(&file, config).unwrap();
+    fs::write(
+        &cmdline,
+        format!("root=LABEL=root {kernel_arguments} quiet\n"),
+    )
+    .unwrap();
+    let script = workspace().join(SCRIPT);
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation=private", "sh", "-c", RUN, "sh"])
+        .args([&file, &cmdline, Path::new(ENGINE), &script])
+        .arg(mode);
+    check(&mut command).unwrap()
+}
+
+/// A web server for some requests, which answers all of them in the same way and returns their bodies.
+fn serve(requests: usize, answer: &'static str) -> (String, JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let thread = thread::spawn(move || {
+        let mut received = Vec::new();
+        for stream in listener.incoming().take(requests) {
+            let mut stream = stream.unwrap();
+            let mut request = Vec::new();
+            let mut part = [0; 4096];
+            let is_whole = |request: &[u8]| {
+                let text = String::from_utf8_lossy(request);
+                text.split_once("\r\n\r\n").is_some_and(|(head, body)| {
+                    let length = head.to_lowercase();
+                    let length = length.split("content-length: ").nth(1);
+                    let length = length.and_then(|rest| rest.lines().next()?.parse().ok());
+                    body.len() >= length.unwrap_or(0)
+                })
+            };
+            while !is_whole(&request) {
+                let length = stream.read(&mut part).unwrap();
+                request.extend_from_slice(&part[..length]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+            received.push(String::from_utf8(request).unwrap());
+        }
+        received
+    });
+    (address, thread)
+}
+
+const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+const OTHER: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nother";
+const ACCEPTED: &str = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+const ZEROS: &str = "sha256-0000000000000000000000000000000000000000000000000000000000000000";
+
+fn pointer(source: &str) -> String {
+    let source = json!({ "source": source, "verification": { "hash": ZEROS } });
+    json!({ "ignition": { "version": "3.3.0", "config": { "replace": source } } }).to_string()
+}
+
+fn storage(storage: &Value) -> String {
+    json!({ "ignition": { "version": "3.3.0" }, "storage": storage }).to_string()
+}
+
+/// Fails unless the console has one line with the cause, without anything that is secret.
+fn assert_names(console: &str, cause: &str, words: &str) {
+    assert_eq!(console.lines().count(), 1, "{console}");
+    assert!(console.starts_with("<3>nkd: Ignition "), "{console}");
+    assert!(
+        console.contains(&format!("[ignition.{cause}]")),
+        "{console}"
+    );
+    assert!(console.contains(words), "{console}");
+    assert!(!console.contains("hidden"), "{console}");
+}
+
+#[test]
+fn a_failure_of_ignition_is_named_on_the_console_without_the_config() {
+    let console = report("{ \"hidden\"", "failed", "");
+    assert_names(&console, "config-invalid", "in the stage fetch-offline");
+    let console = report(r#"{"ignition":{"version":"9.0.0"}}"#, "failed", "");
+    assert_names(&console, "config-version", "--ignition-version");
+
+    let (address, server) = serve(1, NOT_FOUND);
+    let url = format!("http://user:hidden@{address}/hidden?token=hidden");
+    let console = report(&pointer(&url), "failed", "");
+    assert_names(&console, "not-found", &format!("not on http://{address}."));
+    server.join().unwrap();
+
+    let (address, server) = serve(1, OTHER);
+    let console = report(&pointer(&format!("http://{address}/hidden")), "failed", "");
+    assert_names(
+        &console,
+        "hash-mismatch",
+        &format!("from http://{address} "),
+    );
+    server.join().unwrap();
+
+    // Ignition prints the whole config when these stages fail.
+    let contents = json!({ "source": "data:,hidden", "verification": { "hash": ZEROS } });
+    let files = storage(&json!({ "files": [{ "path": "/etc/a", "contents": contents }] }));
+    assert_names(
+        &report(&files, "failed", ""),
+        "hash-mismatch",
+        "in the stage files",
+    );
+    let link = json!([{ "path": "/a/b", "target": "hidden", "hard": true }]);
+    let links = storage(&json!({ "links": link }));
+    assert_names(
+        &report(&links, "failed", ""),
+        "files",
+        "could not be written",
+    );
+    let device = json!([{ "device": "/dev/disk/by-id/hidden", "wipeTable": true }]);
+    let disks = storage(&json!({ "disks": device }));
+    assert_names(&report(&disks, "failed", ""), "disks", "in the stage disks");
+}
+
+#[test]
+fn what_ignition_waits_for_is_named_while_it_waits() {
+    // No server listens on a port that was free a moment ago.
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let url = format!("http://user:hidden@{address}/hidden");
+    let console = report(&pointer(&url), "waiting", "");
+    let words = format!("http://{address} refuses connections");
+    assert_names(&console, "unreachable", &words);
+}
+
+#[test]
+fn a_failure_is_sent_to_the_server_that_the_kernel_command_line_names() {
+    let (address, server) = serve(1, ACCEPTED);
+    let argument = format!("nkd.report=http://{address}/machines");
+    let contents = json!({ "source": "data:,hidden", "verification": { "hash": ZEROS } });
+    let config = storage(&json!({ "files": [{ "path": "/etc/a", "contents": contents }] }));
+    report(&config, "failed", &argument);
+    let requests = server.join().unwrap();
+    let (head, body) = requests[0].split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("POST /machines HTTP/1.1"), "{head}");
+    assert!(head.contains("application/cloudevents+json"), "{head}");
+    assert!(!body.contains("hidden"), "{body}");
+    let event: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(event["specversion"], "1.0");
+    assert_eq!(event["type"], "org.openeuler.nkd1.machine.ignition-failed");
+    assert!(event["source"].as_str().unwrap().starts_with("/machines/"));
+    assert_eq!(event["data"]["cause"], "ignition.hash-mismatch");
+    assert_eq!(event["data"]["stage"], "files");
+    assert!(event["data"]["macs"].is_array());
+}
