@@ -20,7 +20,10 @@ const ROOT: &str = "2";
 /// Where systemd-boot finds its entries.
 const ENTRIES: &str = "::/loader/entries";
 
-/// Puts a tree into the root file system, and does what mkosi does for a tree that it is given.
+/// What the initramfs has of the agent's tree.
+const INITRAMFS_MODULES: &str = "systemd/usr/lib/dracut";
+
+/// Puts the agent's tree into the root file system, and does what mkosi does for a tree that it is given.
 const INSTALL: &str = r#"
 set -eu
 disk=$1 start=$2 root=$3 tree=$4
@@ -28,6 +31,7 @@ mount -o "loop,offset=$start" "$disk" "$root"
 cp --recursive --no-dereference --preserve=mode,links "$tree/." "$root"
 systemd-sysusers --root="$root"
 journalctl --root="$root" --update-catalog
+"$root/usr/bin/nkd-agent" check-image --root "$root" >&2
 umount "$root"
 "#;
 
@@ -79,11 +83,12 @@ fn without_product(cache: &Cache, kubernetes: &Kubernetes) -> Result<PathBuf> {
     })
 }
 
-/// The files of the directory `mkosi`, except the manual, by their paths in the workspace.
+/// The files from which mkosi builds the disk, by their paths in the workspace.
 fn definition() -> Result<Vec<(String, String)>> {
     let list = command::check(
         Command::new("find")
-            .args(["mkosi", "-type", "f", "-not", "-name", "README.md"])
+            .args(["mkosi", INITRAMFS_MODULES, "-type", "f"])
+            .args(["-not", "-name", "README.md"])
             .current_dir(workspace()),
     )?;
     let mut paths: Vec<_> = list.lines().collect();
