@@ -175,7 +175,7 @@ enum Part {
     /// The whole config.
     Whole(String),
     /// The part that is merged with the user's configs.
-    Own(Config, Value),
+    Own(Box<Config>, Value),
 }
 
 impl Draft {
@@ -185,7 +185,7 @@ impl Draft {
         let part = if UserConfigs::leave_alone(cluster, node) {
             Part::Whole(json.to_string() + "\n")
         } else {
-            Part::Own(config, json)
+            Part::Own(Box::new(config), json)
         };
         Self { keys, part }
     }

@@ -26,6 +26,12 @@ fragments! {
     HOSTS "host/hosts";
     /// The unit that makes the system trust the delivered authorities.
     TRUST_UNIT "host/nkd-trust.service";
+    /// The script that brings system extensions into use.
+    MERGE_EXTENSIONS "extensions/merge-extensions";
+    /// The unit that copies system extensions from disks and directories.
+    EXTENSION_FILES_UNIT "extensions/nkd-extension-files.service";
+    /// The unit that verifies system extensions, and starts their units.
+    EXTENSIONS_UNIT "extensions/nkd-extensions.service";
     /// containerd's configuration.
     CONTAINERD "runtime/containerd/config.toml";
     /// CRI-O's configuration.

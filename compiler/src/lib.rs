@@ -29,4 +29,5 @@ pub mod proof;
 mod releases;
 mod runtime;
 mod secrets_file;
+mod sysext;
 mod user_configs;

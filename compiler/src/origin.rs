@@ -3,7 +3,7 @@
 use nkd_model::lines::{Lines, level};
 
 /// Keys whose values of cluster, pool and node are put together. Of all other keys the innermost value applies.
-const JOINED: [&str; 3] = ["kubeadm", "os.hosts", "os.trust"];
+const JOINED: [&str; 4] = ["kubeadm", "os.extensions", "os.hosts", "os.trust"];
 
 /// A key of the cluster file, and its line if it is written there.
 #[derive(Debug, PartialEq, Eq)]

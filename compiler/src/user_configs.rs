@@ -99,6 +99,7 @@ impl<'a> UserConfigs<'a> {
         let needs = Needs {
             node: if node.is_open() { "" } else { &node.name },
             runtime: cluster.runtime.units(),
+            has_extensions: !node.os.extensions.is_empty(),
             takes_swap: own.keep_swap,
         };
         for found in needs.check(&merged) {

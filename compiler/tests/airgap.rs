@@ -206,6 +206,8 @@ fn a_users_own_thresholds_of_image_collection_stay() {
             json!("1Gi"),
         ),
         ("maxPods: 50", json!(100), json!("100Mi")),
+        // Above kubelet's default of the high threshold, but below that of nkd.
+        ("imageGCLowThresholdPercent: 90", json!(100), json!("100Mi")),
     ] {
         let site = closed("v1.20.2", BUNDLE);
         let file = fs::read_to_string(site.path("cluster.yaml")).unwrap();

@@ -11,7 +11,7 @@ use nkd_ignition::spec::{CONFIG, Item, Kind, Object};
 use serde_json::Value;
 
 /// The newest spec a Butane config of a variant nkd reads is translated to.
-const NEWEST: u8 = 5;
+const NEWEST: u8 = 6;
 
 fn directories(kind: &str) -> Vec<PathBuf> {
     let all = std::fs::read_dir(tests().join("butane").join(kind)).unwrap();

@@ -7,13 +7,13 @@ use std::fs;
 use std::path::Path;
 
 use common::images::tiny_bundle;
-use common::{assert_ignition_takes, compile, file, ignition, nkd, tests};
+use common::{assert_ignition_takes, compile, file, fixtures, ignition, nkd, tests};
 use nkd_contract::paths;
 use nkd_document::yaml;
 use serde_json::{Value, json};
 
 /// What a user has to put beside the cluster file of an example. A manifest of a network add-on is a stand-in.
-const BESIDE: [(&str, &str, Beside); 6] = [
+const BESIDE: [(&str, &str, Beside); 9] = [
     ("airgap", "kube-flannel.yaml", Beside::Manifest),
     ("airgap", "bundle.tar", Beside::Bundle),
     ("cilium", "cilium.yaml", Beside::Manifest),
@@ -28,6 +28,17 @@ const BESIDE: [(&str, &str, Beside); 6] = [
         "apiserver-etcd-client.key",
         Beside::Copy("client.key"),
     ),
+    ("stock-image", "kube-flannel.yaml", Beside::Manifest),
+    (
+        "stock-image",
+        "extensions/nkd.raw",
+        Beside::Fixture("352-extension-contradicts-file/nkd.raw"),
+    ),
+    (
+        "stock-image",
+        "extensions/kubernetes.raw",
+        Beside::Fixture("354-extension-version/k8s.raw"),
+    ),
 ];
 
 #[derive(Clone, Copy)]
@@ -37,6 +48,8 @@ enum Beside {
     Bundle,
     /// A file of the test cluster `external`.
     Copy(&'static str),
+    /// A file of a fixture.
+    Fixture(&'static str),
 }
 
 impl Beside {
@@ -54,6 +67,10 @@ impl Beside {
             Self::Copy(from) => {
                 let from = tests().join("clusters/external").join(from);
                 fs::copy(from, to).map(drop).unwrap();
+            }
+            Self::Fixture(from) => {
+                fs::create_dir_all(to.parent().unwrap()).unwrap();
+                fs::copy(fixtures().join(from), to).map(drop).unwrap();
             }
         }
     }
@@ -122,9 +139,8 @@ fn every_example_compiles() {
     }
 }
 
-/// The YAML blocks of docs/network-addons.md.
-fn blocks() -> Vec<String> {
-    let page = include_str!("../../docs/network-addons.md");
+/// The YAML blocks of a page.
+fn blocks(page: &str) -> Vec<String> {
     let blocks = page.split("\n```yaml\n").skip(1);
     let block = |rest: &str| rest.split_once("\n```\n").unwrap().0.to_owned() + "\n";
     blocks.map(block).collect()
@@ -132,9 +148,10 @@ fn blocks() -> Vec<String> {
 
 #[test]
 fn the_settings_for_network_addons_compile() {
-    let (of_cluster, others): (Vec<_>, Vec<_>) = blocks()
-        .into_iter()
-        .partition(|block| block.starts_with("spec:"));
+    let (of_cluster, others): (Vec<_>, Vec<_>) =
+        blocks(include_str!("../../docs/network-addons.md"))
+            .into_iter()
+            .partition(|block| block.starts_with("spec:"));
     let (butane, others): (Vec<_>, Vec<_>) = others
         .into_iter()
         .partition(|block| block.starts_with("variant:"));
@@ -150,19 +167,14 @@ fn the_settings_for_network_addons_compile() {
             fs::write(at.join(name), text).unwrap();
         }
         fs::write(at.join("no-kube-proxy.yaml"), kubeadm).unwrap();
-        let mut cluster = yaml::fragment(&block).unwrap().remove(0);
+        let mut cluster = completed(&block);
         for manifest in cluster["spec"]["network"]["manifests"].as_array().unwrap() {
             let name = manifest.as_str().unwrap();
             fs::write(at.join(name), addon().to_string()).unwrap();
             seen.push(name.to_owned());
         }
-        cluster["apiVersion"] = json!("nkd.openeuler.org/v1alpha1");
-        cluster["kind"] = json!("Cluster");
-        cluster["metadata"] = json!({"name": "addon"});
         let kubeadm = ["no-kube-proxy.yaml"];
         cluster["spec"]["kubernetes"] = json!({"version": "v1.31.2", "kubeadm": kubeadm});
-        cluster["spec"]["nodes"] =
-            json!([{"name": "cp1", "role": "control-plane", "address": "10.200.0.11"}]);
         fs::write(at.join("cluster.yaml"), cluster.to_string()).unwrap();
         compile(&at.join("cluster.yaml"), &at.join("out"), &["--strict"]);
         assert_ignition_takes(&at.join("out"));
@@ -170,4 +182,43 @@ fn the_settings_for_network_addons_compile() {
         assert!(images.contains("example.org/addon:v1"), "{images}");
     }
     assert_eq!(seen, ["kube-flannel.yml", "calico.yaml", "cilium.yaml"]);
+}
+
+/// Completes a block of a page to a cluster file.
+fn completed(block: &str) -> Value {
+    let mut cluster = yaml::fragment(block).unwrap().remove(0);
+    cluster["apiVersion"] = json!("nkd.openeuler.org/v1alpha1");
+    cluster["kind"] = json!("Cluster");
+    cluster["metadata"] = json!({"name": "page"});
+    cluster["spec"]["nodes"] =
+        json!([{"name": "cp1", "role": "control-plane", "address": "10.200.0.11"}]);
+    cluster
+}
+
+#[test]
+fn the_settings_for_stock_images_compile() {
+    let blocks = blocks(include_str!("../../docs/stock-image.md"));
+    let [with_files, without_files, flatcar] = &blocks[..] else {
+        panic!("{blocks:?}");
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    fs::write(at.join("flatcar.bu"), flatcar).unwrap();
+    for (name, fixture) in [
+        (
+            "dist/nkd-agent-0.1.0-x86_64.sysext.raw",
+            "352-extension-contradicts-file/nkd.raw",
+        ),
+        ("kubernetes.raw", "354-extension-version/k8s.raw"),
+    ] {
+        Beside::Fixture(fixture).put(at, name);
+    }
+    for (out, block) in [("a", with_files), ("b", without_files)] {
+        let mut cluster = completed(block);
+        cluster["spec"]["os"]["butane"] = json!(["flatcar.bu"]);
+        fs::write(at.join("cluster.yaml"), cluster.to_string()).unwrap();
+        let arguments = ["--strict", "--allow", "NKD0181"];
+        compile(&at.join("cluster.yaml"), &at.join(out), &arguments);
+        assert_ignition_takes(&at.join(out));
+    }
 }

@@ -47,7 +47,7 @@ fn compiled(directory: &Path, overrides: &str, more: &str) -> std::path::PathBuf
     );
     put(
         "fast.bu",
-        "variant: fcos\nversion: 1.6.0\nstorage:\n  files:\n    - path: /etc/motd\n\
+        "variant: fcos\nversion: 1.7.0\nstorage:\n  files:\n    - path: /etc/motd\n\
          \x20     contents: {inline: fast}\n",
     );
     put(

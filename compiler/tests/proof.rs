@@ -7,6 +7,7 @@ use common::tamper::{KUBEADM, PLAN, TOKEN, edit, entry, highly_available, replac
 use common::{compiled_from, compiled_with, demo, tests};
 use nkd::compiled::Compiled;
 use nkd::proof::prove;
+use serde_json::json;
 
 /// The example, with secrets of its own.
 fn compiled() -> Compiled {
@@ -478,6 +479,33 @@ fn nothing_is_delivered_where_kubeadm_writes() {
             "/etc/kubernetes/pki/ca.crt",
         );
     });
+}
+
+#[test]
+fn extensions_are_those_of_the_list() {
+    let sha256 = "0123456789abcdef".repeat(4);
+    let url = "https://files.example.org/nkd.raw";
+    let item = format!("{{name: nkd, sha256: {sha256}, architecture: arm64, url: '{url}'}}");
+    let compiled = || {
+        let more = format!("  os: {{extensions: [{item}]}}\n");
+        compiled_with("containerd", "v1.31.2", &more)
+    };
+    for (from, to) in [
+        ("nkd arm64 0123", "nkd arm64 3210"),
+        ("nkd arm64", "other arm64"),
+        (" ignition", " disk=A"),
+        (" ignition", ""),
+    ] {
+        let rule = "extensions-verified";
+        breaks_when_changed(compiled(), rule, "/etc/nkd/extensions", from, to);
+    }
+    let mut cluster = compiled();
+    edit(&mut cluster, 0, |files| {
+        let image = entry(files, "/var/lib/extensions/nkd.raw");
+        image["contents"]["verification"] = json!({});
+    });
+    let error = format!("{:#}", prove(&cluster).unwrap_err());
+    assert!(error.starts_with("rule extensions-verified: "), "{error}");
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn most_errors_in_single_values_do_not_fit_the_schema() {
 }
 
 /// Where a value is in a cluster file, with `$` in its place, and good values.
-const VALUES: [(&str, &[&str]); 42] = [
+const VALUES: [(&str, &[&str]); 49] = [
     ("metadata: {name: $}", &["demo"]),
     ("spec.kubernetes: {version: $}", &["v1.31.2", "1.20.0"]),
     (
@@ -193,9 +193,36 @@ const VALUES: [(&str, &[&str]); 42] = [
         "spec.os: {users: [{name: a, sshAuthorizedKeys: [$]}]}",
         &["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDqaDOJ0ZkQ1R9mSBUTL6bTrvmPTQbUIy0K5bMNpNzyi me"],
     ),
+    (
+        "spec.os: {extensions: [{name: $, sha256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, architecture: arm64, disk: D}]}",
+        &["nkd", "kubernetes_1.31-a"],
+    ),
+    (
+        "spec.os: {extensions: [{name: a, sha256: $, architecture: arm64, disk: D}]}",
+        &["0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"],
+    ),
+    (
+        "spec.os: {extensions: [{name: a, sha256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, architecture: arm64, disk: D, kubernetesVersion: $}]}",
+        &["v1.31.2"],
+    ),
+    (
+        "spec.os: {extensions: [{name: a, sha256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, architecture: arm64, disk: $}]}",
+        &["EXT-1"],
+    ),
+    (
+        "spec.os: {extensions: [{name: a, sha256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, architecture: arm64, url: $}]}",
+        &["https://a.example.org/b.raw?c=d"],
+    ),
+    (
+        "spec.os: {extensions: [{name: a, sha256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, architecture: arm64, directory: $}]}",
+        &["/usr/share/a.b"],
+    ),
     ("spec.pools: [{name: $}]", &["gpu"]),
-    ("node.name: $", &["cp1.example.org"]),
-    ("node.address: $", &["10.0.0.2", "10.0.0.2,fd00::2"]),
+    ("node.name: $", &["cp1.example.org", "cp[01-01].a"]),
+    (
+        "node.address: $",
+        &["10.0.0.2", "10.0.0.2,fd00::2", "10.0.0.[2-2]"],
+    ),
     ("node.mac: $", &["52:54:00:ab:cd:ef", "52-54-00-AB-CD-EF"]),
     ("node.installDisk: $", &["/dev/disk/by-id/a"]),
     ("node.labels: {$: a}", &["example.org/a", "a_b.c"]),
@@ -215,6 +242,10 @@ const VALUES: [(&str, &[&str]); 42] = [
     (
         "node.interfaces: [{name: $, gateways: [], addresses: [10.0.0.1/24]}]",
         &["eth0", "br-0.7"],
+    ),
+    (
+        "node.interfaces: [{name: eth0, addresses: [$]}]",
+        &["10.0.0.1/24", "10.0.0.[1-1]/24"],
     ),
     (
         "node.interfaces: [{name: eth0, dns: [$], addresses: [10.0.0.1/24, 'fd00::1/64']}]",

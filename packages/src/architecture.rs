@@ -50,6 +50,14 @@ impl Architecture {
             Self::Aarch64 => "arm64",
         }
     }
+
+    /// The number that ELF files have for it: see elf(5).
+    pub(crate) fn elf(self) -> u16 {
+        match self {
+            Self::X86_64 => 62,
+            Self::Aarch64 => 183,
+        }
+    }
 }
 
 impl fmt::Display for Architecture {

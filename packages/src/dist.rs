@@ -52,7 +52,7 @@ pub fn all(
         let overlay = name(Product::Agent, ".nestos-assembler.tar.zst");
         nestos::build(&agent, release, &overlay)?;
         let extension = name(Product::Agent, ".sysext.raw");
-        sysext::build(&agent, architecture, release, &extension)?;
+        sysext::agent(&agent, architecture, release, &extension)?;
         let (version, debian) = (Release::VERSION, architecture.debian());
         let package = directory.join(format!("nkd_{version}-1_{debian}.deb"));
         deb::build(&nkd, architecture, release, &package)?;

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use packages::sysext::Compression;
 use packages::tools::Tools;
-use packages::{Architecture, Builder, Product, Release, dist};
+use packages::{Architecture, Builder, KubernetesExtension, Product, Release, dist};
 
 /// Makes the packages of nkd and nkd-agent in the directory dist/.
 ///
@@ -45,6 +46,27 @@ enum Task {
         #[arg(long)]
         frozen: bool,
     },
+    /// Make a system extension from a release of Kubernetes, for nodes whose OS image has no Kubernetes
+    Kubernetes {
+        /// The version, such as v1.31.3
+        #[arg(long)]
+        version: String,
+        /// The architecture
+        #[arg(long)]
+        arch: Architecture,
+        /// The directory with kubeadm, kubelet, kubectl and crictl
+        #[arg(long, value_name = "DIRECTORY")]
+        programs: PathBuf,
+        /// The directory with the CNI plugins
+        #[arg(long, value_name = "DIRECTORY")]
+        cni_plugins: PathBuf,
+        /// Another program for nodes, such as conntrack; can be given several times
+        #[arg(long, value_name = "FILE")]
+        add: Vec<PathBuf>,
+        /// The image, whose name on nodes must be kubernetes.raw
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -77,6 +99,23 @@ fn run(options: Options) -> Result<()> {
                 product.install(arch, &release, builder, &destdir)?;
             }
             Ok(())
+        }
+        Some(Task::Kubernetes {
+            version,
+            arch,
+            programs,
+            cni_plugins,
+            add,
+            output,
+        }) => {
+            let extension = KubernetesExtension {
+                version,
+                architecture: arch,
+                programs,
+                cni_plugins,
+                others: add,
+            };
+            extension.build(&Release::with_changes()?, Compression::Small, &output)
         }
         None => {
             let release = if options.allow_dirty {

@@ -76,6 +76,16 @@ impl Product {
         Ok(tree)
     }
 
+    /// The options of rustc.
+    fn options(self) -> Result<Vec<String>> {
+        let mut options = remapped_paths()?;
+        if self == Self::Agent {
+            // The index of the tables for unwinding, which a program that a panic aborts does not use.
+            options.push("-Clink-arg=-Wl,--no-eh-frame-hdr".to_owned());
+        }
+        Ok(options)
+    }
+
     /// Builds the program and returns its path.
     fn build(
         self,
@@ -99,7 +109,7 @@ impl Product {
         command
             .args(["--package", self.name(), "--profile", self.profile()])
             .args(["--target", architecture.target()])
-            .env("CARGO_ENCODED_RUSTFLAGS", remapped_paths()?.join("\u{1f}"));
+            .env("CARGO_ENCODED_RUSTFLAGS", self.options()?.join("\u{1f}"));
         built(&mut command, self.name(), release.workspace())
     }
 }

@@ -46,8 +46,14 @@ pub fn validate(config: &Path) -> Result<()> {
 }
 
 /// Does to a root directory what Ignition does at a machine's first boot; its log goes to a file.
-pub fn apply(config: &Path, root: &Path, log: &Path) -> Result<()> {
-    let output = command::output(&mut in_namespaces(APPLY, config, root))?;
+///
+/// It runs in the network of this namespace.
+pub fn apply(config: &Path, root: &Path, network: &Path, log: &Path) -> Result<()> {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net={}", network.display()));
+    let inner = in_namespaces(APPLY, config, root);
+    command.arg(inner.get_program()).args(inner.get_args());
+    let output = command::output(&mut command)?;
     let text = [output.stdout, output.stderr].concat();
     fs::write(log, &text).with_context(|| format!("can't write {}", log.display()))?;
     let text = String::from_utf8_lossy(&text);

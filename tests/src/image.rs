@@ -1,11 +1,12 @@
 //! The OS image under test: a node's system, Kubernetes, and the product.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use nix::sys::stat::{Mode, SFlag, mknod};
 
 use crate::cache::Cache;
 use crate::containerd::ContainerdSeries;
@@ -73,23 +74,42 @@ impl OsImage {
         let layer = Scope::new(cache)?;
         let root = layer.directory().join("root");
         let programs = root.join("usr/bin");
-        for program in kubernetes.binaries()? {
-            link(&program, &programs)?;
-        }
+        // Debian's directory of CNI plugins is not everybody's.
+        let plugins = root.join("opt/cni");
+        fs::create_dir_all(&plugins)?;
+        symlink("/usr/lib/cni", plugins.join("bin"))?;
+        install(kubernetes, &programs)?;
         for archive in kubernetes.image_archives() {
             link(archive, &root.join(&Self::ARCHIVES[1..]))?;
         }
-        let crictl = programs.join("crictl");
-        if !crictl.exists() {
-            fs::write(&crictl, include_str!("../recipes/standins/crictl"))?;
-            fs::set_permissions(&crictl, fs::Permissions::from_mode(0o755))?;
+        Ok(Self::of(layer, node))
+    }
+
+    /// An image of somebody else's: a container runtime, but neither Kubernetes nor the product.
+    pub fn stock(cache: &Cache) -> Result<Self> {
+        let node = node::root(cache)?;
+        let layer = Scope::new(cache)?;
+        for path in [
+            "etc/kubernetes",
+            "usr/lib/cni",
+            "usr/lib/systemd/system/kubelet.service",
+            "usr/lib/systemd/system/kubelet.service.d",
+        ] {
+            let whiteout = layer.directory().join("root").join(path);
+            fs::create_dir_all(whiteout.parent().unwrap_or(&whiteout))?;
+            mknod(&whiteout, SFlag::S_IFCHR, Mode::empty(), 0)
+                .with_context(|| format!("can't hide {path}"))?;
         }
-        Ok(Self {
+        Ok(Self::of(layer, node))
+    }
+
+    fn of(layer: Scope, node: PathBuf) -> Self {
+        Self {
             layer: Arc::new(layer),
             containerd: None,
             node,
             file_system: FileSystem::default(),
-        })
+        }
     }
 
     /// The same for machines whose disks have another file system.
@@ -141,6 +161,19 @@ impl OsImage {
             .flatten()
             .collect()
     }
+}
+
+/// Puts the programs of Kubernetes into a directory, with the stand-in for crictl if there is no real one.
+pub(crate) fn install(kubernetes: &Kubernetes, directory: &Path) -> Result<()> {
+    for program in kubernetes.binaries()? {
+        link(&program, directory)?;
+    }
+    let crictl = directory.join("crictl");
+    if !crictl.exists() {
+        fs::write(&crictl, include_str!("../recipes/standins/crictl"))?;
+        fs::set_permissions(&crictl, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
 }
 
 /// Puts a file into a directory, without copying its bytes where that is possible.

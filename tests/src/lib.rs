@@ -34,6 +34,7 @@ mod daemon;
 mod disk;
 pub mod emulator;
 pub mod events;
+pub mod extensions;
 pub mod ignition;
 pub mod image;
 pub mod impostor;

@@ -83,7 +83,8 @@ impl Machine {
             image: image.clone(),
         };
         disk::make(&machine.directory, image)?;
-        ignition::apply(config, &machine.root(), &machine.ignition_log())?;
+        let network = machine.network();
+        ignition::apply(config, &machine.root(), &network, &machine.ignition_log())?;
         Ok(machine)
     }
 
@@ -142,7 +143,7 @@ impl Machine {
         command
             .args(["--mount", "--propagation=private", "sh", "-c", START, "sh"])
             .arg(groups.join(" "))
-            .arg(Path::new("/run/netns").join(self.lab.name()))
+            .arg(self.network())
             .arg(self.cable())
             .arg(&self.directory)
             .args([
@@ -304,13 +305,18 @@ impl Machine {
         self.set_link("up")
     }
 
+    /// The lab's network namespace.
+    fn network(&self) -> PathBuf {
+        Path::new("/run/netns").join(self.lab.name())
+    }
+
     /// The bridge's end of the cable, as nspawn names it.
     fn cable(&self) -> String {
         format!("vb-{}", self.name)
     }
 
     fn set_link(&self, state: &str) -> Result<()> {
-        let network = Path::new("/run/netns").join(self.lab.name());
+        let network = self.network();
         command::check(
             Command::new("nsenter")
                 .arg(format!("--net={}", network.display()))

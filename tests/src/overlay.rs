@@ -34,7 +34,11 @@ pub fn computer_ignition(node: &Node) -> Value {
     let files = files.iter().map(|(path, text)| file(path, 0o644, text));
     json!({
         "ignition": { "version": "3.3.0" },
-        "storage": { "files": files.collect::<Vec<_>>(), "links": [cni_plugins()] },
+        "storage": {
+            "files": files.collect::<Vec<_>>(),
+            // Debian's directory of CNI plugins is not everybody's.
+            "links": [{ "path": "/opt/cni/bin", "target": "/usr/lib/cni" }],
+        },
     })
 }
 
@@ -69,10 +73,7 @@ fn ignition(own_files: &[(&str, String)]) -> Value {
     files.extend(own_files.map(|(path, text)| file(path, 0o644, text)));
     json!({
         "ignition": { "version": "3.3.0" },
-        "storage": {
-            "files": files,
-            "links": [cni_plugins()],
-        },
+        "storage": { "files": files },
         "systemd": { "units": [
             {
                 "name": "nkd-testbed.service",
@@ -88,11 +89,6 @@ fn ignition(own_files: &[(&str, String)]) -> Value {
             },
         ]},
     })
-}
-
-/// Debian's directory of CNI plugins is not everybody's.
-fn cni_plugins() -> Value {
-    json!({ "path": "/opt/cni/bin", "target": "/usr/lib/cni" })
 }
 
 /// kubeadm's documents for a node that shares a machine: a kube-proxy that leaves alone the

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use packages::tools::Tools;
-use packages::{Architecture, Builder, Product, Release, Tree};
+use packages::{Architecture, Builder, Product, Release, Tree, sysext};
 use tempfile::TempDir;
 
 use crate::cache::Cache;
@@ -41,6 +41,12 @@ impl Programs {
             tree,
             _directory: directory,
         })
+    }
+
+    /// Makes the system extension of the agent.
+    pub fn extension(&self, image: &Path) -> Result<()> {
+        let release = Release::with_changes()?;
+        sysext::agent(&self.tree, Architecture::X86_64, &release, image)
     }
 
     /// What is installed with the agent: an image gets it as it is.

@@ -152,6 +152,7 @@ fn a_disk_that_fills_up_half_way_is_named_and_with_more_room_the_node_becomes_re
 }
 
 #[test]
+#[ignore = "long: a cluster of its own, with Docker"]
 fn dockers_images_come_from_a_bundle_too() {
     let mut scenario = Scenario::new().unwrap();
     let bundle = scenario.bundle("images.tar", &[]).unwrap();

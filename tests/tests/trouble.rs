@@ -213,6 +213,7 @@ fn a_dead_runtime_is_retried_and_then_named() {
 }
 
 #[test]
+#[ignore = "long: waits for a name server that does not answer"]
 fn a_name_server_that_does_not_answer_is_named_and_the_node_goes_on_by_itself_without_it() {
     let mut scenario = Scenario::new().unwrap();
     scenario.file.set_endpoint("api.example.test:6443");

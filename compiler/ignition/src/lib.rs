@@ -1,4 +1,4 @@
-//! Ignition configs of specification 3.0.0 to 3.5.0, and Butane configs.
+//! Ignition configs of specification 3.0.0 to 3.6.0, and Butane configs.
 //!
 //! A config is read ([`read`]) into a tree in which every value has its position in the file ([`tree`]),
 //! checked as Ignition checks it ([`check`]), and merged as Ignition merges it ([`merge`]). The fields of

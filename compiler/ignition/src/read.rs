@@ -17,10 +17,28 @@ pub trait Format {
     }
 
     /// Why a field does not exist in this version.
-    fn lacks(&self, object: &'static Object, field: &Field) -> Option<String>;
+    fn lacks(&self, object: &'static Object, field: &Field) -> Option<Lack>;
 
     /// The value that a node stands for, if the format has several ways to write it.
     fn value(&self, node: &Node, wanted: Kind, to: &Diagnostics) -> Option<Value>;
+}
+
+/// Why a field cannot be used, and what to do.
+pub struct Lack {
+    /// The rest of a sentence that begins with the field.
+    pub why: String,
+    /// An instruction.
+    pub help: &'static str,
+}
+
+impl Lack {
+    /// A later version of the config has the field.
+    pub fn in_version(why: String) -> Self {
+        Self {
+            why,
+            help: Code::IgnitionVersion.help(),
+        }
+    }
 }
 
 /// Reads a config. The result has Ignition's names of the fields. Parts with errors are reported and left
@@ -59,10 +77,10 @@ impl Reader<'_> {
                     .report_with_help(Code::UnknownKey, entry.key_span, message, help);
                 continue;
             };
-            if let Some(why) = self.format.lacks(object, field) {
+            if let Some(Lack { why, help }) = self.format.lacks(object, field) {
                 let message = format!("`{name}` {why}");
                 self.to
-                    .report(Code::IgnitionVersion, entry.key_span, message);
+                    .report_with_help(Code::IgnitionVersion, entry.key_span, message, help);
             }
             if entry.node.value != Value::Null
                 && let Ok(node) = self.value(&entry.node, field.kind, &name)
@@ -161,7 +179,7 @@ impl Format for Json {
         fields.map(|field| (field.name.to_owned(), field)).collect()
     }
 
-    fn lacks(&self, _: &'static Object, field: &Field) -> Option<String> {
+    fn lacks(&self, _: &'static Object, field: &Field) -> Option<Lack> {
         lacks(
             field.since,
             self.minor,
@@ -176,13 +194,15 @@ impl Format for Json {
 }
 
 /// Why a field does not exist in a version, or cannot be written in another version.
-pub fn lacks(since: u8, minor: u8, what: &str, target: u8) -> Option<String> {
-    if since > minor {
-        Some(format!("requires Ignition 3.{since}.0, {what} 3.{minor}.0"))
-    } else if since > target {
-        Some(format!(
-            "requires Ignition 3.{since}.0, but nodes get configs of version 3.{target}.0"
-        ))
+pub fn lacks(since: u8, minor: u8, what: &str, target: u8) -> Option<Lack> {
+    if since > target {
+        let why =
+            format!("requires Ignition 3.{since}.0, but nodes get configs of version 3.{target}.0");
+        let help = "remove the field: nodes cannot read it, whatever the version of this config is";
+        Some(Lack { why, help })
+    } else if since > minor {
+        let why = format!("requires Ignition 3.{since}.0, {what} 3.{minor}.0");
+        Some(Lack::in_version(why))
     } else {
         None
     }

@@ -1,10 +1,10 @@
-//! Ignition's configuration specification, 3.0.0 to 3.5.0, as one table: every field, its type, the
+//! Ignition's configuration specification, 3.0.0 to 3.6.0, as one table: every field, its type, the
 //! version in which it was added, and how lists of it are merged. Reading, merging and the Butane
 //! translation all follow this table. Source: Ignition's "Configuration Specifications" (config v3.0.0 to
-//! v3.5.0), "Migrating Between Spec Versions" and "Operator Notes", section on merging.
+//! v3.6.0), "Migrating Between Spec Versions" and "Operator Notes", section on merging.
 
-/// The newest version that nkd reads: 3.5.0.
-pub const NEWEST: u8 = 5;
+/// The newest version that nkd reads: 3.6.0. It has the fields of 3.5.0.
+pub const NEWEST: u8 = 6;
 
 /// An object type.
 #[derive(Debug)]
@@ -277,7 +277,7 @@ static STORAGE: Object = Object {
     key: Key::None,
     shared: &["directories", "files", "links"],
 };
-static OWNER: Object = Object::plain("owner", &[whole("id"), text("name")]);
+pub(crate) static OWNER: Object = Object::plain("owner", &[whole("id"), text("name")]);
 static DIRECTORY: Object = Object::keyed(
     "directory",
     "path",

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::{Secret, UserConfig};
+use crate::{Extension, Secret, UserConfig};
 use nkd_document::{Span, Spanned};
 
 /// Settings of the operating system itself.
@@ -20,6 +20,8 @@ pub struct OsSettings {
     pub hosts: Vec<HostsEntry>,
     /// Certificate authorities that the whole system trusts: file name and PEM.
     pub trust: Vec<(String, String)>,
+    /// System extensions, in order.
+    pub extensions: Vec<Extension>,
     /// The place of the key that makes SELinux separate containers, if the cluster file has it.
     pub container_separation: Option<Span>,
 }
@@ -39,6 +41,8 @@ impl OsSettings {
         self.kernel_arguments = joined(&outer.kernel_arguments, self.kernel_arguments);
         self.hosts = joined(&outer.hosts, self.hosts);
         self.trust = joined(&outer.trust, self.trust);
+        self.extensions
+            .splice(0..0, outer.extensions.iter().cloned());
         if self.ntp.is_empty() {
             self.ntp.clone_from(&outer.ntp);
         }
@@ -94,6 +98,7 @@ pub struct HostsEntry {
 }
 
 /// The user's own configs, Ignition's and Butane's.
+#[derive(Default)]
 pub struct Own {
     /// The configs, in the order in which each is merged onto the one before.
     pub configs: Vec<UserConfig>,

@@ -3,6 +3,7 @@
 //! all later steps rely on it.
 
 mod bundle;
+mod extension;
 mod host;
 mod images;
 pub mod lines;
@@ -14,6 +15,7 @@ mod user_config;
 pub mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -22,6 +24,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use bundle::Bundle;
+pub use extension::{Architecture, Extension, ExtensionSource};
 pub use host::{HostsEntry, OsSettings, Own, Proxy, User};
 pub use images::KubernetesImages;
 pub use nodes::{Interface, Link, Node, NodeRole, Pool, Route, Taint};
@@ -91,7 +94,7 @@ pub struct Cluster {
     /// The receiver of callbacks.
     pub report: Option<Report>,
     /// The user's own configs of all nodes.
-    pub own: Own,
+    pub own: Arc<Own>,
     /// The algorithm and the validity of generated keys and certificates.
     pub pki: Pki,
     /// Existing keys and certificates of the user.
@@ -127,15 +130,15 @@ impl Cluster {
     /// The user's own configs of the cluster, of a node's pool and of the node, in the order in which
     /// they are merged.
     pub fn own_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Own> {
-        let pool = self.pool_of(node).map(|pool| &pool.own);
-        [&self.own].into_iter().chain(pool).chain([&node.own])
+        let pool = self.pool_of(node).map(|pool| &*pool.own);
+        [&*self.own].into_iter().chain(pool).chain([&*node.own])
     }
 
     /// All of the user's own configs.
     pub fn all_own(&self) -> impl Iterator<Item = &Own> {
-        let pools = self.pools.iter().map(|pool| &pool.own);
-        let nodes = self.nodes.iter().map(|node| &node.own);
-        [&self.own].into_iter().chain(pools).chain(nodes)
+        let pools = self.pools.iter().map(|pool| &*pool.own);
+        let nodes = self.nodes.iter().map(|node| &*node.own);
+        [&*self.own].into_iter().chain(pools).chain(nodes)
     }
 
     /// The overlays of a node's kubeadm documents, in the order in which they are merged.
@@ -155,8 +158,8 @@ impl Cluster {
 
     fn own_overlays_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Overlay> {
         let pool = self.pool_of(node).into_iter();
-        let of_pool = pool.flat_map(|pool| &pool.overlays);
-        of_pool.chain(&node.overlays)
+        let of_pool = pool.flat_map(|pool| pool.overlays.iter());
+        of_pool.chain(node.overlays.iter())
     }
 
     /// The nodes that share a node's bootstrap token, in words.

@@ -1,9 +1,12 @@
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use nkd_document::Spanned;
 
 use super::{Endpoint, OsSettings, Overlay, Own};
 
@@ -28,16 +31,16 @@ pub struct Node {
     pub labels: Vec<(String, String)>,
     /// The taints that the node sets on itself. With `None`, kubeadm's defaults apply.
     pub taints: Option<Vec<Taint>>,
-    /// Further arguments of kubelet, by name.
-    pub kubelet_args: Vec<(String, String)>,
+    /// Further arguments of kubelet, by name, each with the place of its value.
+    pub kubelet_args: Vec<(String, Spanned<String>)>,
     /// The disk to which an installer writes the OS.
     pub install_disk: Option<String>,
     /// The settings of the operating system, including those of the cluster and the pool.
     pub os: OsSettings,
     /// kubeadm overlay documents of this node.
-    pub overlays: Vec<Overlay>,
+    pub overlays: Arc<[Overlay]>,
     /// The user's own configs of this node.
-    pub own: Own,
+    pub own: Arc<Own>,
 }
 
 impl Node {
@@ -71,9 +74,9 @@ pub struct Pool {
     /// How long the bootstrap token that its nodes share is valid, if not as long as other tokens.
     pub token_ttl: Option<Duration>,
     /// kubeadm overlay documents.
-    pub overlays: Vec<Overlay>,
+    pub overlays: Arc<[Overlay]>,
     /// The user's own configs.
-    pub own: Own,
+    pub own: Arc<Own>,
 }
 
 impl Pool {

@@ -11,4 +11,4 @@ mod search;
 pub mod verify;
 
 pub use progress::ProgressMonitor;
-pub use read::read;
+pub use read::{is_file_name, read};

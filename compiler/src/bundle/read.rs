@@ -57,10 +57,15 @@ pub fn read(path: &Path) -> Result<Bundle> {
 pub(super) fn file_name(path: &Path) -> Result<&str> {
     let name = path.file_name().and_then(OsStr::to_str);
     let name = name.unwrap_or_default();
-    let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     ensure!(
-        !name.is_empty() && !name.starts_with(['.', '-']) && name.chars().all(good),
+        is_file_name(name),
         "the file name must begin with a letter or digit and contain only letters, digits, `.`, `_` and `-`"
     );
     Ok(name)
+}
+
+/// Whether a name means the same in paths, URLs and lines of text.
+pub fn is_file_name(name: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    !name.is_empty() && !name.starts_with(['.', '-']) && name.chars().all(good)
 }

@@ -10,7 +10,7 @@ use nkd_ignition::tree;
 
 /// Translate a Butane config into an Ignition config
 ///
-/// Supports the variants nestos 1.0.0 and fcos 1.0.0 to 1.6.0. Prints the same config as Butane, except
+/// Supports the variants nestos 1.0.0 and fcos 1.0.0 to 1.7.0. Prints the same config as Butane, except
 /// for compressed contents and for the comment in generated files. Prints warnings to standard error.
 #[derive(Args)]
 pub struct Butane {

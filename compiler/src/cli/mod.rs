@@ -8,6 +8,7 @@ mod carriers;
 mod compile;
 mod diff;
 mod explain;
+mod extension;
 mod images;
 mod new;
 mod rotate;
@@ -79,6 +80,7 @@ enum Command {
     Diff(diff::Diff),
     Images(images::Images),
     Bundle(bundle::Bundle),
+    Extension(extension::Extension),
     Secrets(secrets::Secrets),
     Completions(shell::Completions),
     Man(shell::Man),
@@ -140,6 +142,7 @@ fn run(cli: &Cli, diagnostics: &mut Diagnostics) -> Result<Answer, Failure> {
         Command::Diff(diff) => diff.run(diagnostics)?,
         Command::Images(images) => images.run(diagnostics)?,
         Command::Bundle(bundle) => bundle.run(quiet, diagnostics)?,
+        Command::Extension(extension) => extension.run(diagnostics)?,
         Command::Secrets(secrets) => secrets.run(diagnostics)?,
         Command::Completions(completions) => completions.run()?,
         Command::Man(man) => man.run()?,

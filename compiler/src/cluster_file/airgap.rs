@@ -170,7 +170,7 @@ fn source(file: Spanned<Source>, files: &Files<'_>, to: &mut Diagnostics) -> Opt
         (Some(directory), None, None) => {
             checks::node_path(directory, to).map(BundleSource::Directory)
         }
-        (None, Some(label), None) => disk(label, to),
+        (None, Some(label), None) => disk(&label, Code::Airgap, to).map(BundleSource::Disk),
         (None, None, Some(urls)) => {
             let certificate_authority = match &file.ca_file {
                 Some(name) => Some(files.trusted(name, None, to)?),
@@ -193,14 +193,16 @@ fn source(file: Spanned<Source>, files: &Files<'_>, to: &mut Diagnostics) -> Opt
     }
 }
 
-fn disk(label: Text, to: &mut Diagnostics) -> Option<BundleSource> {
+/// The label of a file system. `code` is that of the error.
+pub fn disk(label: &Text, code: Code, to: &mut Diagnostics) -> Option<String> {
     let good = |c: char| c.is_ascii_graphic() && !"/\\\"'".contains(c);
     let fits = (1..=LABEL).contains(&label.value.len());
     if fits && label.value.chars().all(good) && !label.value.starts_with('-') {
-        return Some(BundleSource::Disk(label.value));
+        return Some(label.value.clone());
     }
     let message = format!("`{}` is not a file system label", label.value);
-    to.report(Code::Airgap, label.span, message);
+    let help = "write 1 to 32 characters without white space, quotes and slashes, as `lsblk -o LABEL` prints them";
+    to.report_with_help(code, label.span, message, help);
     None
 }
 

@@ -215,7 +215,8 @@ fn is_tagged(name: &str) -> bool {
     })
 }
 
-fn is_sha256(digest: &str) -> bool {
+/// Whether a text is a SHA-256, in hexadecimal and lower case.
+pub fn is_sha256(digest: &str) -> bool {
     let is_hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
     digest.len() == 64 && digest.chars().all(is_hexadecimal)
 }

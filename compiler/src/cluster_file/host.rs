@@ -1,12 +1,14 @@
 //! `os`: settings of the operating system.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::checks;
 use super::checks::Text;
+use super::extensions::{self, Extension};
 use super::files::Files;
 use super::patterns;
 use crate::config::accounts::{is_password_hash, is_ssh_key};
@@ -14,7 +16,7 @@ use nkd_document::{Code, Diagnostics, Spanned};
 use nkd_model::{self as model, Own, Secret};
 
 /// `os`, of the cluster, of a pool and of a node
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Os {
     /// Files of your Ignition configs, merged with nkd's part.
@@ -50,6 +52,11 @@ pub struct Os {
     /// Files of PEM certificates that the whole system trusts.
     #[serde(default)]
     pub trust: Vec<Text>,
+    /// System extensions, with which an OS image without the agent or without Kubernetes becomes a node; see
+    /// [stock-image.md](stock-image.md). A node has those of the cluster, of its pool and of its own. Requires systemd 248
+    /// or later.
+    #[serde(default)]
+    pub extensions: Vec<Spanned<Extension>>,
     /// With `container-separation`, the container runtime gives each container its own SELinux label. The
     /// pods of the control plane get the type `spc_t`, because they need files of the host. Without this
     /// key, the default of the runtime applies. On control planes, this key requires Kubernetes 1.22 or
@@ -66,7 +73,7 @@ pub enum Selinux {
 }
 
 /// An item of `os.users`
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
     /// The login name.
@@ -87,7 +94,7 @@ pub struct User {
 }
 
 /// `os.proxy`
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Proxy {
     /// The URL of the proxy for http.
@@ -104,7 +111,7 @@ pub struct Proxy {
 }
 
 /// An item of `os.hosts`
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[schemars(rename = "Host")]
 pub struct HostsEntry {
     /// The IP address.
@@ -122,7 +129,7 @@ pub struct OsLevel {
     /// The settings that are copied into the config of each node.
     pub settings: model::OsSettings,
     /// The user's own configs.
-    pub own: Own,
+    pub own: Arc<Own>,
 }
 
 /// Checks `os`.
@@ -155,11 +162,15 @@ pub fn os(file: Os, files: &Files<'_>, to: &mut Diagnostics) -> OsLevel {
         proxy: file.proxy.map(|written| proxy(written, to)),
         hosts: names.filter_map(|written| entry(written, to)).collect(),
         trust: files.trust(&file.trust, to),
+        extensions: extensions::extensions(file.extensions, files, to),
         container_separation: file.selinux.map(|mode| match mode.value {
             Selinux::ContainerSeparation => mode.span,
         }),
     };
-    OsLevel { settings, own }
+    OsLevel {
+        settings,
+        own: own.into(),
+    }
 }
 
 pub fn without_spans(texts: Vec<Text>) -> Vec<String> {

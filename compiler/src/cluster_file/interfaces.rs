@@ -15,7 +15,7 @@ use nkd_document::{Code, Diagnostics, Spanned};
 use nkd_model as model;
 
 /// An item of a node's `interfaces`
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Interface {
     /// The interface's name, such as eth0.
@@ -32,7 +32,8 @@ pub struct Interface {
     pub vlan: Option<Vlan>,
     /// The interface's addresses with the prefix length, such as 10.200.0.12/24. Without this key, the
     /// interface uses DHCP. With an empty list, it has no addresses, as the parent of VLANs often does.
-    /// Members of bonds never have addresses.
+    /// Members of bonds never have addresses. In an item for a range of nodes, each address has a range, such as
+    /// `10.200.0.[11-30]/24`.
     #[schemars(inner(regex(pattern = patterns::INTERFACE_ADDRESS)))]
     pub addresses: Option<Vec<Text>>,
     /// The default gateways, at most one of each IP version.
@@ -57,7 +58,7 @@ pub struct Interface {
 }
 
 /// `bond` of an interface
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 pub struct Bond {
     /// How the bond distributes packets among its members.
     #[schemars(required)]
@@ -74,7 +75,7 @@ pub struct Bond {
 }
 
 /// `vlan` of an interface
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 pub struct Vlan {
     /// The VLAN's number.
     #[schemars(required, range(min = 1, max = 4094))]
@@ -87,7 +88,7 @@ pub struct Vlan {
 }
 
 /// An item of an interface's `routes`
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 pub struct Route {
     /// The network that the route leads to, such as 10.1.0.0/16.
     #[schemars(required)]

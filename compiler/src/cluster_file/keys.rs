@@ -59,7 +59,8 @@ pub struct Spec {
     #[serde(default)]
     pub network: Network,
     /// Images that neither Kubernetes nor `network.manifests` names, such as those of workloads that an operator
-    /// creates. They are in `nkd images`, in bundles and in the plan of every node.
+    /// creates. They are in `nkd images` and in bundles. Every node pulls them, or loads them from bundles, before it
+    /// joins the cluster, so list only images that any node may run.
     #[serde(default)]
     #[schemars(inner(regex(pattern = patterns::IMAGE_OR_DIGEST)))]
     pub extra_images: Vec<Text>,
@@ -90,8 +91,8 @@ pub struct Spec {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Kubernetes {
-    /// The Kubernetes version with all three numbers, such as v1.31.2. The OS image must have kubeadm and
-    /// kubelet of this version.
+    /// The Kubernetes version with all three numbers, such as v1.31.2. The OS image, or an item of `os.extensions`, must
+    /// have kubeadm and kubelet of this version.
     #[schemars(required)]
     #[schemars(regex(pattern = patterns::VERSION))]
     pub version: Option<Text>,

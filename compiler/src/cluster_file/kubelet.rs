@@ -11,7 +11,7 @@ use nkd_document::yaml::Pairs;
 use nkd_document::{Code, Diagnostics, Spanned};
 
 /// `kubelet` of a pool or node
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Kubelet {
     /// The maximum number of pods on a node. By default kubelet's own limit, 110.
@@ -49,22 +49,24 @@ const HAVE_KEYS: [(&str, &str); 4] = [
 ];
 
 /// Checks the settings.
-pub fn args(file: Kubelet, to: &mut Diagnostics) -> Vec<(String, String)> {
+pub fn args(file: Kubelet, to: &mut Diagnostics) -> Vec<(String, Spanned<String>)> {
     let mut args = Vec::new();
     if let Some(max_pods) = file.max_pods {
-        args.push(("max-pods".to_owned(), max_pods.value.to_string()));
+        let text = Spanned::new(max_pods.value.to_string(), max_pods.span);
+        args.push(("max-pods".to_owned(), text));
     }
     for (name, reserved) in [
         ("system-reserved", file.system_reserved),
         ("kube-reserved", file.kube_reserved),
     ] {
-        if !reserved.0.is_empty() {
-            args.push((name.to_owned(), resources(&reserved.0, to)));
+        if let Some((_, first)) = reserved.0.first() {
+            let text = Spanned::new(resources(&reserved.0, to), first.span);
+            args.push((name.to_owned(), text));
         }
     }
     for (name, value) in file.extra_args.0 {
         extra_arg(&name, to);
-        args.push((name.value, value.value));
+        args.push((name.value, value));
     }
     args
 }

@@ -25,6 +25,38 @@ Write text that YAML reads as a number or a boolean, such as `1.31` or `yes`, in
 and `nkd compile` also check what a schema cannot express, for example that networks do not overlap.
 ";
 
+const RANGES: &str = "
+## Ranges of nodes
+
+An item of `spec.nodes` can stand for many nodes:
+
+```yaml
+  nodes:
+    - {name: cp1, role: control-plane, address: 10.0.0.10}
+    - name: w[01-20]
+      role: worker
+      address: 10.0.0.[11-30]
+```
+
+This is the same as 20 items: `w01` with the address 10.0.0.11, `w02` with 10.0.0.12, and so on, to `w20` with
+10.0.0.30. All other keys of the item apply to each of the nodes.
+
+- A range is two decimal numbers in brackets. If the numbers have leading zeros, they have the same number of digits,
+  and so do all numbers of the range.
+- Ranges can be in `name`, `address`, and the `addresses` of `interfaces`. In an item with a range, each of these texts
+  has a range, and all ranges have the same number of values. A text can have several ranges, such as
+  `10.0.0.[11-30],fd00::[11-30]` in a dual-stack cluster. In all other keys, brackets have no meaning.
+- A MAC address belongs to one machine, so an item for several nodes has none. With `--target pxe`, the machines of the
+  range find their scripts by the host names that DHCP gives them ([carriers.md](carriers.md)).
+- The number after the last dot of an IPv4 address ends at 254, so a larger range needs several items. All ranges of a
+  file together stand for at most 10,000 nodes.
+- Inside of `{}`, YAML requires quotes: `{name: 'w[01-20]', address: '10.0.0.[11-30]'}`.
+
+Commands such as `nkd explain` and `--node` take the names of the nodes: `w07`. To add nodes later, extend the range and
+compile over the earlier output. A range is for machines that you can name. For machines that a cloud starts under names
+of its own, use an [open pool](pools.md).
+";
+
 /// A mapping, and all paths at which it can be.
 struct Section<'a> {
     mapping: &'a Value,
@@ -37,7 +69,7 @@ pub fn manual() -> String {
     let definitions = &schema["$defs"];
     let mut sections = Vec::new();
     collect(&schema, definitions, "", &mut sections);
-    let mut text = HEAD.to_owned();
+    let mut text = [HEAD, RANGES].concat();
     for Section { mapping, paths } in &sections {
         let (first, more) = paths.split_first().map_or(("", &[][..]), |(a, b)| (a, b));
         match first {

@@ -10,6 +10,7 @@ mod checks;
 mod defaults;
 mod endpoint;
 mod etcd;
+mod extensions;
 mod files;
 mod host;
 mod interfaces;
@@ -22,6 +23,7 @@ mod nodes;
 mod open_pools;
 mod patches;
 mod patterns;
+mod ranges;
 mod release;
 mod runtime;
 pub mod schema;
@@ -98,7 +100,9 @@ fn written(
             return Err(diagnostics.report(Code::Documents, second.span, message));
         }
     };
-    let lines = lines::lines(document, diagnostics.text(source));
-    let written = yaml::read(document, diagnostics)?;
+    let mut lines = lines::lines(document, diagnostics.text(source));
+    let mut written: Spanned<keys::Cluster> = yaml::read(document, diagnostics)?;
+    let spec = &mut written.value.spec;
+    spec.nodes = ranges::expand(std::mem::take(&mut spec.nodes), &mut lines, diagnostics);
     Ok((written, lines))
 }

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -12,7 +13,7 @@ use super::patterns;
 use super::{checks, host, interfaces, kubelet, links};
 use nkd_document::yaml::{Both, Pairs};
 use nkd_document::{Code, Diagnostics, Spanned};
-use nkd_model::{self as model, NodeRole, Overlay, Own};
+use nkd_model::{self as model, NodeRole, Overlay};
 
 /// An item of `spec.pools`
 pub type Pool = Both<PoolKeys, Settings>;
@@ -54,22 +55,24 @@ impl PoolKeys {
     }
 }
 
-/// An item of `spec.nodes`
-pub type Node = Both<NodeKeys, Settings>;
+/// An item of `spec.nodes`. The nodes that one item stands for share its settings.
+pub type Node = Both<NodeKeys, Arc<Settings>>;
 
 /// An item of `spec.nodes`
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[schemars(rename = "Node", extend("anyOf" = [{"required": ["role"]}, {"required": ["pool"]}]))]
 pub struct NodeKeys {
-    /// The node's hostname and its name in Kubernetes, a DNS name.
+    /// The node's hostname and its name in Kubernetes, a DNS name. With a range of numbers, such as `w[01-20]`,
+    /// the item stands for a node for each number. See [ranges of nodes](#ranges-of-nodes).
     #[schemars(required)]
-    #[schemars(length(max = 63), regex(pattern = patterns::NODE_NAME))]
+    #[schemars(regex(pattern = patterns::NODE_NAME))]
     pub name: Option<Text>,
     /// The pool that the node belongs to.
     pub pool: Option<Text>,
     /// The node's role in the cluster. By default that of its pool.
     pub role: Option<Spanned<NodeRole>>,
-    /// The node's address. In a dual-stack cluster one of each IP version, separated by a comma.
+    /// The node's address. In a dual-stack cluster one of each IP version, separated by a comma. In an item for a
+    /// range of nodes, a range such as `10.0.0.[11-30]`.
     #[schemars(required)]
     #[schemars(regex(pattern = patterns::ADDRESSES))]
     pub address: Option<Text>,
@@ -82,7 +85,7 @@ pub struct NodeKeys {
 }
 
 /// Settings of a pool's nodes, or of one node
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
     /// Labels that the nodes set on themselves. kubelet may not set `node-role.kubernetes.io/worker` and most
@@ -116,7 +119,7 @@ pub struct Settings {
 }
 
 /// An item of `taints`
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 pub struct Taint {
     /// The taint's key.
     #[schemars(required)]
@@ -186,11 +189,11 @@ pub struct Level {
 pub struct Checked {
     labels: Vec<(String, String)>,
     taints: Option<Vec<model::Taint>>,
-    kubelet_args: Vec<(String, String)>,
+    kubelet_args: Vec<(String, Spanned<String>)>,
     install_disk: Option<String>,
     os: OsLevel,
     /// kubeadm overlay documents.
-    pub overlays: Vec<Overlay>,
+    pub overlays: Arc<[Overlay]>,
 }
 
 impl Checked {
@@ -209,11 +212,8 @@ impl Checked {
             kubelet_args: self.kubelet_args.clone(),
             install_disk: self.install_disk.clone(),
             os: self.os.settings.clone().within(&os.settings),
-            overlays: Vec::new(),
-            own: Own {
-                configs: Vec::new(),
-                overrides: Vec::new(),
-            },
+            overlays: Arc::default(),
+            own: Arc::default(),
         }
     }
 }
@@ -252,7 +252,7 @@ pub fn settings(file: Settings, files: &Files<'_>, to: &mut Diagnostics) -> Chec
         kubelet_args: kubelet::args(file.kubelet, to),
         install_disk: file.install_disk.and_then(|disk| checks::disk(disk, to)),
         os: host::os(file.os, files, to),
-        overlays: files.overlays(&file.kubeadm, to),
+        overlays: files.overlays(&file.kubeadm, to).into(),
     }
 }
 
@@ -264,13 +264,24 @@ pub fn nodes(
     files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> Vec<Option<model::Node>> {
-    let nodes = file.into_iter().zip(members);
-    let nodes = nodes.map(|(file, pool)| node(file, pool, level, files, to));
+    let mut checked = Vec::with_capacity(file.len());
+    let mut last: Option<(Arc<Settings>, Checked)> = None;
+    for (Node { own, shared }, pool) in file.into_iter().zip(members) {
+        // The nodes that one item stands for follow each other.
+        let (_, common) = match last.take() {
+            Some(same) if Arc::ptr_eq(&same.0, &shared) => last.insert(same),
+            _ => {
+                let common = settings(Settings::clone(&shared), files, to);
+                last.insert((shared, common))
+            }
+        };
+        checked.push(node(own, common, pool, level, to));
+    }
     let open = level.open.iter().map(|(name, index)| {
         let pool = level.pools.get(*index)?;
         Some(pool.open_pool(name.clone(), *index, &level.os))
     });
-    nodes.chain(open).collect()
+    checked.into_iter().chain(open).collect()
 }
 
 /// Whether a node is a control plane, as far as its keys are valid.
@@ -297,13 +308,12 @@ pub fn members(nodes: &[Node], pools: &[Pool]) -> Vec<Option<usize>> {
 }
 
 fn node(
-    file: Node,
+    file: NodeKeys,
+    own: &Checked,
     pool_index: Option<usize>,
     level: &Level,
-    files: &Files<'_>,
     to: &mut Diagnostics,
 ) -> Option<model::Node> {
-    let (file, shared) = (file.own, file.shared);
     let name = file.name.and_then(|name| {
         // The name is also the value of the label kubernetes.io/hostname.
         let short = checks::is_label_value(&name.value) && name.value != "localhost";
@@ -319,12 +329,10 @@ fn node(
     let (links, members) = links::links(&file.interfaces, to);
     let mut interfaces = interfaces::interfaces(file.interfaces, links, own_address, to);
     interfaces.extend(members);
-    let own = settings(shared, files, to);
     let pool = pool_index.and_then(|index| level.pools.get(index));
     let pool_os = pool
         .map(|pool| pool.os.settings.clone())
         .unwrap_or_default();
-    let pools = |of: fn(&Checked) -> &Vec<(String, String)>| pool.map(of).into_iter().flatten();
     Some(model::Node {
         name: name?,
         role: file.role?.value,
@@ -333,27 +341,28 @@ fn node(
         second_address: addresses?.1,
         mac,
         interfaces,
-        labels: over(pools(|pool| &pool.labels), own.labels),
-        taints: own.taints.or_else(|| pool?.taints.clone()),
-        kubelet_args: over(pools(|pool| &pool.kubelet_args), own.kubelet_args),
-        install_disk: own.install_disk.or_else(|| pool?.install_disk.clone()),
-        os: own.os.settings.within(&pool_os.within(&level.os.settings)),
-        overlays: own.overlays,
-        own: own.os.own,
+        labels: over(pool.map(|pool| &pool.labels), &own.labels),
+        taints: own.taints.clone().or_else(|| pool?.taints.clone()),
+        kubelet_args: over(pool.map(|pool| &pool.kubelet_args), &own.kubelet_args),
+        install_disk: own
+            .install_disk
+            .clone()
+            .or_else(|| pool?.install_disk.clone()),
+        os: own
+            .os
+            .settings
+            .clone()
+            .within(&pool_os.within(&level.os.settings)),
+        overlays: own.overlays.clone(),
+        own: own.os.own.clone(),
     })
 }
 
 /// The pairs of a pool, in which a node's own pairs replace those with the same key.
-fn over<'a>(
-    pool: impl Iterator<Item = &'a (String, String)>,
-    own: Vec<(String, String)>,
-) -> Vec<(String, String)> {
-    let kept = pool.filter(|(key, _)| own.iter().all(|(mine, _)| mine != key));
-    kept.cloned()
-        .collect::<Vec<_>>()
-        .into_iter()
-        .chain(own)
-        .collect()
+fn over<T: Clone>(pool: Option<&Vec<(String, T)>>, own: &[(String, T)]) -> Vec<(String, T)> {
+    let of_pool = pool.into_iter().flatten();
+    let kept = of_pool.filter(|(key, _)| own.iter().all(|(mine, _)| mine != key));
+    kept.chain(own).cloned().collect()
 }
 
 fn without_spans(pairs: Vec<(Spanned<String>, Spanned<String>)>) -> Vec<(String, String)> {

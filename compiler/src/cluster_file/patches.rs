@@ -19,8 +19,8 @@ pub fn check(
     let mut reported: Vec<Span> = Vec::new();
     for node in nodes.iter().flatten() {
         let pool = node.pool.and_then(|pool| pools.get(pool));
-        let of_pool = pool.into_iter().flat_map(|pool| &pool.overlays);
-        let own = || of_pool.clone().chain(&node.overlays);
+        let of_pool = pool.into_iter().flat_map(|pool| pool.overlays.iter());
+        let own = || of_pool.clone().chain(node.overlays.iter());
         let separation = node.os.container_separation;
         let separated = separation.filter(|_| node.role == NodeRole::ControlPlane);
         let (code, what) = match separated {

@@ -100,6 +100,20 @@ macro_rules! interface {
     };
 }
 
+/// A range of numbers in an item of `spec.nodes`.
+macro_rules! range {
+    () => {
+        r"\[[0-9]{1,9}-[0-9]{1,9}\]"
+    };
+}
+
+/// A text of some characters with at least one range.
+macro_rules! ranged {
+    ($characters:literal) => {
+        concat!($characters, "*(", range!(), $characters, "*)+")
+    };
+}
+
 macro_rules! mac {
     () => {
         "[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}"
@@ -113,8 +127,8 @@ patterns! {
     DNS_LABEL = label!();
     /// A DNS name.
     DNS_NAME = name!();
-    /// The name of a node.
-    NODE_NAME = "(?!localhost$)", name!();
+    /// The name of a node, or a range of names.
+    NODE_NAME = r"(?!localhost$|[^\[]{64})", name!(), "|", ranged!("[a-z0-9.-]");
     /// A DNS name, also with `*` for the first label, or an address.
     CERTIFICATE_HOST = ipv6!(), r"|(\*\.)?", name!();
     /// A DNS name or an address.
@@ -123,10 +137,10 @@ patterns! {
     ENDPOINT = r"(?!localhost:|127\.)(\[", ipv6!(), r"\]|", host!(":"), "):", port!();
     /// An address of a machine.
     ADDRESS = machine4!(), "|", ipv6!();
-    /// The addresses of a node, one of each IP version.
-    ADDRESSES = machine4!(), "(,", ipv6!(), ")?|", ipv6!(), "(,", machine4!(), ")?";
-    /// An address with a prefix length.
-    INTERFACE_ADDRESS = ipv4!(), "/[0-9]{1,3}|", network6!();
+    /// The addresses of a node, one of each IP version, or ranges of them.
+    ADDRESSES = machine4!(), "(,", ipv6!(), ")?|", ipv6!(), "(,", machine4!(), ")?|", ranged!("[0-9A-Fa-f:.,]");
+    /// An address with a prefix length, or a range of them.
+    INTERFACE_ADDRESS = ipv4!(), "/[0-9]{1,3}|", network6!(), "|", ranged!("[0-9A-Fa-f:./]");
     /// A network.
     CIDR = network4!(), "|", network6!();
     /// The networks of pods or services, one of each IP version.
@@ -153,6 +167,12 @@ patterns! {
     DURATION = r"\s*[0-9][0-9A-Za-zµ.\s]*";
     /// An absolute path.
     NODE_PATH = r"(/(?!\.{1,2}(/|$))[^/]+)+";
+    /// An absolute path without white space.
+    PLAIN_NODE_PATH = r"(/(?!\.{1,2}(/|$))[^/\s]+)+";
+    /// The name of a file, as [`bundle::is_file_name`](crate::bundle::is_file_name) checks it.
+    FILE_NAME = "[A-Za-z0-9_][A-Za-z0-9._-]*";
+    /// A SHA-256 in hexadecimal.
+    SHA256 = "[0-9a-f]{64}";
     /// A path below /dev.
     DISK = r"/dev(/(?!\.{1,2}(/|$))[^/]+)+";
     /// The label of a file system.

@@ -14,17 +14,17 @@ use super::files::Files;
 use super::keys::{self, TokenOwner};
 use super::nodes::is_control_plane;
 use super::{
-    addressing, airgap, checks, endpoint, etcd, host, networks, nodes, open_pools, patches,
-    release, runtime,
+    addressing, airgap, checks, endpoint, etcd, extensions, host, networks, nodes, open_pools,
+    patches, release, runtime,
 };
 use crate::image_name;
 use crate::kubeadm::owned::Settings;
-use crate::kubeadm::{overlay, rules};
+use crate::kubeadm::{image_gc, overlay, rules};
 use nkd_document::{Code, Diagnostics, Span, Spanned};
 use nkd_model::lines::Lines;
 use nkd_model::version::Version;
 use nkd_model::{
-    Cluster, Endpoint, HttpUrl, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens,
+    Cluster, Endpoint, HttpUrl, ImagesFrom, Node, NodeRole, Overlay, OwnKeys, Pki, Report, Tokens,
 };
 
 /// Runs all checks, and returns the cluster if there are no errors.
@@ -50,13 +50,13 @@ pub fn validate(
     let (runtime, sandbox_image, registries) = runtime::runtime(spec.runtime, version, &files, to);
     let external = kubernetes.etcd.external.is_some();
     let external_etcd = etcd::external(kubernetes.etcd.external.take(), &files, to);
-    let images_from = airgap::images(spec.airgap, &files, to);
+    let images_from = images_from(spec.airgap, &nodes, version, &kubernetes, &files, to);
     let report = spec.report.map(|report| self::report(report, &files, to));
     let (pki, own_keys) = pki(spec.pki, version, external, &files, to);
     let tokens = tokens(&kubernetes.bootstrap_tokens, to);
     let overlays = files.overlays(&kubernetes.kubeadm, to);
-    let (named, at) = (name.as_deref(), endpoint.as_ref());
-    let settings = settings(version, &kubernetes, named, at, runtime);
+    let (named, at, from) = (name.as_deref(), endpoint.as_ref(), images_from.as_ref());
+    let settings = settings(version, &kubernetes, named, at, (runtime, from));
     all_overlays(&overlays, &level.pools, &nodes, external, settings, to);
     pods_fit_nodes(networks.as_ref(), &overlays, nodes.len(), &kubernetes, to);
     let budgets = budgets(&spec.budgets, to);
@@ -100,25 +100,47 @@ fn cluster_name(metadata: keys::Metadata, to: &mut Diagnostics) -> Option<String
     checks::dns_label(metadata.name?, "the cluster name", to)
 }
 
+/// The sources of images. Checks that the nodes' extensions fit them, and the version of Kubernetes.
+fn images_from(
+    file: Option<Spanned<airgap::Airgap>>,
+    nodes: &[Option<Node>],
+    version: Option<Version>,
+    kubernetes: &keys::Kubernetes,
+    files: &Files<'_>,
+    to: &mut Diagnostics,
+) -> Option<ImagesFrom> {
+    let images = airgap::images(file, files, to);
+    let version_key = kubernetes.version.as_ref().map(|text| text.span);
+    let fit = extensions::Fit {
+        version: version.zip(version_key),
+        images: images.as_ref(),
+    };
+    extensions::check(nodes, &fit, to);
+    images
+}
+
 /// What nkd sets in the documents of kubeadm, which overlays may only repeat.
 fn settings<'a>(
-    version: Option<Version>,
+    supported: Option<Version>,
     kubernetes: &'a keys::Kubernetes,
     name: Option<&'a str>,
     endpoint: Option<&'a Endpoint>,
-    runtime: Runtime,
+    (runtime, images_from): (Runtime, Option<&ImagesFrom>),
 ) -> Option<Settings<'a>> {
+    let version = supported?;
     let networking = &kubernetes.networking;
     let repository = kubernetes.image_repository.as_ref();
     Some(Settings {
         name,
-        version: version?,
+        version,
         endpoint,
         image_repository: repository.map(|text| text.value.as_str()),
         pod_subnet: &networking.pod_subnet.value,
         service_subnet: &networking.service_subnet.value,
         dns_domain: &networking.dns_domain.value,
         runtime,
+        // Without valid sources of images, nothing follows.
+        keeps_images: images_from.is_none_or(|from| image_gc::is_off(from, runtime, version)),
     })
 }
 
@@ -156,11 +178,12 @@ fn all_overlays(
     };
     let version = settings.version;
     own_overlays(pools, nodes, version, to);
-    kubelet_rules(cluster, pools, nodes, to);
+    let high_threshold = image_gc::high_threshold(settings.keeps_images);
+    kubelet_rules(cluster, pools, nodes, high_threshold, to);
     rules::check_proxy(cluster, version, to);
     patches::check(nodes, pools, cluster, version, to);
-    let of_pools = pools.iter().flat_map(|pool| &pool.overlays);
-    let of_nodes = nodes.iter().flatten().flat_map(|node| &node.overlays);
+    let of_pools = pools.iter().flat_map(|pool| pool.overlays.iter());
+    let of_nodes = nodes.iter().flatten().flat_map(|node| node.overlays.iter());
     let all: Vec<_> = cluster.iter().chain(of_pools).chain(of_nodes).collect();
     overlay::check(all.iter().copied(), &settings, to);
     if external_etcd {
@@ -175,15 +198,16 @@ fn kubelet_rules(
     cluster: &[Overlay],
     pools: &[nodes::Checked],
     nodes: &[Option<Node>],
+    high_threshold: u64,
     to: &mut Diagnostics,
 ) {
     let mut reported = Vec::new();
     for node in nodes.iter().flatten() {
         let pool = node.pool.and_then(|pool| pools.get(pool));
-        let of_pool = pool.into_iter().flat_map(|pool| &pool.overlays);
-        let overlays = cluster.iter().chain(of_pool).chain(&node.overlays);
+        let of_pool = pool.into_iter().flat_map(|pool| pool.overlays.iter());
+        let overlays = cluster.iter().chain(of_pool).chain(node.overlays.iter());
         let of_kubelet: Vec<_> = overlays.filter(|overlay| overlay.is_of_kubelet()).collect();
-        rules::check_kubelet(&of_kubelet, &mut reported, to);
+        rules::check_kubelet(&of_kubelet, high_threshold, &mut reported, to);
     }
 }
 

@@ -95,7 +95,9 @@ impl Config {
 
     fn colliding_units(&self, user: &UserConfig, overrides: &[&str], to: &mut Vec<Collision>) {
         let units = user.units().filter(|unit| {
-            let mine = self.units.iter().any(|mine| mine.name == unit.name);
+            // The user may also enable a unit of the OS image, or change it.
+            let is_mine = |mine: &Unit| mine.name == unit.name && mine.content.is_some();
+            let mine = self.units.iter().any(is_mine);
             let free = overrides.contains(&unit.name);
             !unit.only_dropins && (mine && !free || RESERVED_UNITS.contains(&unit.name))
         });
@@ -151,7 +153,9 @@ impl Config {
     /// The paths of all files, including those of units.
     fn paths(&self) -> impl Iterator<Item = String> {
         let files = self.files.iter().map(|file| file.path.clone());
-        files.chain(self.units.iter().flat_map(Unit::paths))
+        let fetched = self.fetched.iter().map(|file| file.path.clone());
+        let units = self.units.iter().flat_map(Unit::paths);
+        files.chain(fetched).chain(units)
     }
 }
 
@@ -161,7 +165,7 @@ impl Unit {
         let path = unit_path(self.name);
         let dropins = self.dropins.iter();
         let dropins = dropins.map(|(name, _)| format!("{}.d/{name}", unit_path(self.name)));
-        dropins.chain([path])
+        dropins.chain(self.content.map(|_| path))
     }
 
     fn has_dropin(&self, name: &str) -> bool {

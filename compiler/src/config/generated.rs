@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use super::spec::SPEC;
 
+/// Mode of scripts that anyone may run.
+pub(crate) const EXECUTABLE: u32 = 0o755;
 /// Mode of files that only root may read.
 pub(crate) const PRIVATE: u32 = 0o600;
 /// Mode of files that anyone may read.
@@ -33,6 +35,18 @@ impl File {
     }
 }
 
+/// A file that Ignition fetches.
+pub(crate) struct Fetched {
+    /// Its full path.
+    pub path: String,
+    /// The URL.
+    pub url: String,
+    /// The SHA-256 of its content, in hexadecimal.
+    pub sha256: String,
+    /// The key of the cluster file that asks for it.
+    pub key: &'static str,
+}
+
 /// A directory on a node whose own mode matters.
 pub(crate) struct Directory {
     /// Its full path.
@@ -47,8 +61,8 @@ pub(crate) struct Directory {
 pub(crate) struct Unit {
     /// Its name, with suffix.
     pub name: &'static str,
-    /// Its text.
-    pub content: &'static str,
+    /// Its text. `None` for a unit of the OS image that is only enabled.
+    pub content: Option<&'static str>,
     /// Drop-ins: name and text.
     pub dropins: Vec<(&'static str, String)>,
     /// The key of the cluster file that asks for it and its drop-ins.
@@ -60,6 +74,10 @@ pub(crate) struct Unit {
 pub(crate) struct Config {
     /// Files, in order.
     pub files: Vec<File>,
+    /// Files that Ignition fetches, in order.
+    pub fetched: Vec<Fetched>,
+    /// PEM certificates by which Ignition verifies servers, besides those of the OS image.
+    pub authorities: Vec<String>,
     /// Directories, in order.
     pub directories: Vec<Directory>,
     /// Units, in order; all are enabled.
@@ -100,11 +118,13 @@ impl Config {
     pub fn keys(&self) -> impl Iterator<Item = (String, &'static str)> {
         let files = self.files.iter();
         let files = files.filter_map(|file| Some((file.path.clone(), file.key?)));
+        let fetched = self.fetched.iter();
+        let fetched = fetched.map(|file| (file.path.clone(), file.key));
         let directories = self.directories.iter();
         let directories = directories.map(|directory| (directory.path.to_owned(), directory.key));
         let units = self.units.iter();
         let units = units.flat_map(|unit| unit.paths().map(|path| (path, unit.key)));
-        files.chain(directories).chain(units)
+        files.chain(fetched).chain(directories).chain(units)
     }
 
     /// The key of the cluster file that asks for something at a path.
@@ -120,6 +140,11 @@ impl Config {
             let contents = resource(&file.content);
             json!({"path": file.path, "mode": file.mode, "overwrite": true, "contents": contents})
         });
+        let fetched = self.fetched.iter().map(|file| {
+            let verification = json!({"hash": format!("sha256-{}", file.sha256)});
+            let contents = json!({"source": file.url, "verification": verification});
+            json!({"path": file.path, "mode": PUBLIC, "overwrite": true, "contents": contents})
+        });
         let directories = self.directories.iter();
         let directories =
             directories.map(|directory| json!({"path": directory.path, "mode": directory.mode}));
@@ -128,21 +153,29 @@ impl Config {
                 .dropins
                 .iter()
                 .map(|(name, text)| json!({"name": name, "contents": text}));
-            json!({
+            let mut json = json!({
                 "name": unit.name,
                 "enabled": true,
-                "contents": unit.content,
                 "dropins": dropins.collect::<Vec<_>>(),
-            })
+            });
+            if let Some(content) = unit.content {
+                json["contents"] = json!(content);
+            }
+            json
         });
         let mut config = json!({
             "ignition": {"version": SPEC},
             "storage": {
                 "directories": directories.collect::<Vec<_>>(),
-                "files": files.collect::<Vec<_>>(),
+                "files": files.chain(fetched).collect::<Vec<_>>(),
             },
             "systemd": {"units": units.collect::<Vec<_>>()},
         });
+        if !self.authorities.is_empty() {
+            let authorities: Vec<_> = self.authorities.iter().map(|pem| resource(pem)).collect();
+            config["ignition"]["security"] =
+                json!({"tls": {"certificateAuthorities": authorities}});
+        }
         if !self.users.is_empty() {
             config["passwd"] = json!({"users": self.users});
         }

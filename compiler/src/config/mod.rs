@@ -14,7 +14,7 @@ pub mod user;
 use serde_json::Value;
 
 pub(crate) use collisions::Collision;
-pub(crate) use generated::{Config, Directory, PRIVATE, PUBLIC, Unit};
+pub(crate) use generated::{Config, Directory, EXECUTABLE, Fetched, PRIVATE, PUBLIC, Unit};
 use nkd_document::yaml;
 use nkd_ignition::{merge, tree};
 use nkd_model::UserConfig;

@@ -24,12 +24,21 @@ const ALIAS: (&str, &str) = ("net.ipv4.conf.all.forwarding", SETTINGS[0]);
 const SWAP: &str = "kubelet does not start while swap is enabled, unless a KubeletConfiguration in `spec.kubernetes.kubeadm` sets \
      `failSwapOn: false`";
 
+/// The units that bring system extensions into use.
+const EXTENSIONS: [&str; 3] = [
+    "nkd-extension-files.service",
+    "nkd-extensions.service",
+    "systemd-sysext.service",
+];
+
 /// The needs of one node.
 pub struct Needs<'a> {
     /// The node's name. Empty for an open pool, because each of its machines has another name.
     pub node: &'a str,
     /// The container runtime's units.
     pub runtime: &'a [&'a str],
+    /// Whether the node has system extensions.
+    pub has_extensions: bool,
     /// Whether kubelet is configured to accept swap.
     pub takes_swap: bool,
 }
@@ -76,7 +85,12 @@ impl Needs<'_> {
             "nkd-reporter.service",
             names::READY_TARGET,
         ];
-        for unit in own.iter().chain(self.runtime) {
+        let extensions: &[&str] = if self.has_extensions {
+            &EXTENSIONS
+        } else {
+            &[]
+        };
+        for unit in own.iter().chain(extensions).chain(self.runtime) {
             let path = format!("{UNITS}/{unit}");
             let units = list(config, &["systemd", "units"]).iter();
             let masks = units

@@ -46,6 +46,26 @@ const FILE_ARGS: [&str; 35] = [
     "tls-private-key-file",
 ];
 
+/// Arguments of kubelet that name a file or a directory without which kubelet does not start. The arguments with files
+/// that kubeadm writes are not in this list, because nkd sets them.
+const KUBELET_FILE_ARGS: [&str; 7] = [
+    "client-ca-file",
+    "cloud-config",
+    "config-dir",
+    "image-credential-provider-bin-dir",
+    "image-credential-provider-config",
+    "tls-cert-file",
+    "tls-private-key-file",
+];
+
+/// Directories in which the OS image, nkd, kubeadm or kubelet itself have files that kubelet can read.
+const KUBELET_DIRECTORIES: [&str; 4] = [
+    "/etc/kubernetes/pki",
+    "/etc/pki",
+    "/etc/ssl",
+    "/var/lib/kubelet",
+];
+
 /// A component of the control plane, as kubeadm runs it.
 struct Component {
     /// Its field in a `ClusterConfiguration`.
@@ -149,6 +169,7 @@ pub fn check(
         );
         to.warn(Code::OverlayMissing, directory.span, message);
     }
+    check_kubelet(cluster, node, written, &mut once, to);
     if node.role != NodeRole::ControlPlane {
         return;
     }
@@ -182,6 +203,55 @@ pub fn check(
             }
         }
     }
+}
+
+/// Reports files that kubelet reads because of its arguments, but that a node does not have.
+fn check_kubelet(
+    cluster: &Cluster,
+    node: &model::Node,
+    written: &Written<'_>,
+    once: &mut impl FnMut(Span) -> bool,
+    to: &mut Diagnostics,
+) {
+    let args = kubelet_args(cluster, node).into_iter();
+    for (name, file, span) in args.filter(|(name, ..)| KUBELET_FILE_ARGS.contains(name)) {
+        let mut provided = KUBELET_DIRECTORIES.iter();
+        if file.starts_with('/')
+            && !written.may_have(file)
+            && !provided.any(|root| is_under(file, root))
+            && once(span)
+        {
+            let message = format!(
+                "kubelet's argument `{name}` needs {file}, which no config writes on {}: {WAY_OUT}",
+                node.name
+            );
+            to.warn(Code::OverlayMissing, span, message);
+        }
+    }
+}
+
+/// The arguments of kubelet on a node: name, value, and the place of the value.
+fn kubelet_args<'a>(cluster: &'a Cluster, node: &'a model::Node) -> Vec<(&'a str, &'a str, Span)> {
+    let kind = if cluster.is_init(node) {
+        "InitConfiguration"
+    } else {
+        "JoinConfiguration"
+    };
+    let documents = cluster.overlays_of(node).map(|overlay| &overlay.document);
+    let read = documents.filter(|document| {
+        let document_kind = document.get("kind").and_then(Node::as_text);
+        document_kind == Some(kind)
+    });
+    let of_overlays = read.filter_map(|document| {
+        let registration = document.get("nodeRegistration")?;
+        registration.get("kubeletExtraArgs").map(args::all)
+    });
+    let of_overlays = of_overlays.flatten();
+    let of_overlays = of_overlays.filter_map(|arg| Some((arg.name, arg.text()?, arg.value?.span)));
+    let own = node.kubelet_args.iter();
+    own.map(|(name, value)| (name.as_str(), value.value.as_str(), value.span))
+        .chain(of_overlays)
+        .collect()
 }
 
 /// Whether nkd itself writes the directory.

@@ -2,10 +2,26 @@
 
 use serde_json::{Value, json};
 
-use nkd_model::Overlay;
+use crate::runtime;
+use nkd_contract::Runtime;
+use nkd_model::version::Version;
+use nkd_model::{ImagesFrom, Overlay};
 
 /// The threshold at which kubelet collects no images (kubelet, `StartGarbageCollection`).
 const NEVER: u64 = 100;
+
+/// The threshold of kubelet itself (kubelet, `SetDefaults_KubeletConfiguration`).
+const DEFAULT: u64 = 85;
+
+/// Whether nkd turns the collection off, as far as overlays allow it.
+pub fn is_off(images_from: &ImagesFrom, runtime: Runtime, version: Version) -> bool {
+    images_from.is_closed() && !runtime::pins_images(runtime, version)
+}
+
+/// The high threshold of nodes for which no overlay sets it.
+pub const fn high_threshold(is_off: bool) -> u64 {
+    if is_off { NEVER } else { DEFAULT }
+}
 
 /// When less than this is free, kubelet removes unused images all the same, before it evicts pods. Its own
 /// defaults are 15 percent of the images' file system and 10 of its own. The former is reached at the same

@@ -5,7 +5,7 @@ mod args;
 mod convert;
 pub mod files;
 pub mod formats;
-mod image_gc;
+pub mod image_gc;
 mod names;
 pub mod overlay;
 pub mod owned;
@@ -75,7 +75,7 @@ pub fn init_draft(cluster: &Cluster, node: &Node) -> Result<Vec<Value>> {
         // so its API, when the join is cut off in between.
         configuration["featureGates"] = json!({"EtcdLearnerMode": true});
     }
-    if cluster.images_from.is_closed() && !runtime::pins_images(cluster) {
+    if image_gc::is_off(&cluster.images_from, cluster.runtime, cluster.version) {
         let kubelet = document(&mut documents, "KubeletConfiguration")?;
         image_gc::turn_off(kubelet, cluster.overlays_of(node));
     }
@@ -303,7 +303,7 @@ fn registration(document: &mut Value, cluster: &Cluster, node: &Node) {
             args.push(json!({"name": "node-labels", "value": labels.join(",")}));
         }
         let further = node.kubelet_args.iter();
-        args.extend(further.map(|(name, value)| json!({"name": name, "value": value})));
+        args.extend(further.map(|(name, value)| json!({"name": name, "value": value.value})));
     }
     // kubeadm knows it from v1beta3 on; before that it pulls what isn't there.
     if cluster.images_from.is_closed() && cluster.version.minor >= 22 {

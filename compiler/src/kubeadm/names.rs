@@ -25,6 +25,10 @@ const NEEDED_PHASES: [&str; 13] = [
     "control-plane-join",
 ];
 
+/// The sub-phase that runs all other sub-phases of a phase when it is called by hand. Without it, `kubeadm init` and
+/// `kubeadm join` do the same (kubeadm, `workflow.Phase.RunAllSiblings`).
+const ALL: &str = "all";
+
 /// Phases in which kubeadm runs the cluster's own etcd, on the init node and on control planes that
 /// join.
 const ETCD_PHASES: [&str; 2] = ["etcd/local", "control-plane-join/etcd"];
@@ -101,6 +105,12 @@ fn check_phases(kind: &str, document: &Node, version: Version, to: &mut Diagnost
             to.report_with_help(Code::OverlayPhase, phase.span, message, help);
         } else if FILE_PHASES.contains(&text) {
             warn_of_files(phase, text, to);
+        } else if text.split_once('/').is_some_and(|(_, name)| name == ALL) {
+            let message = format!(
+                "skipping the kubeadm phase `{text}` has no effect: kubeadm still runs the other sub-phases of `{first}`; \
+                 name those to skip"
+            );
+            to.warn(Code::IdlePhase, phase.span, message);
         }
     }
 }

@@ -165,6 +165,8 @@ pub struct Settings<'a> {
     pub dns_domain: &'a str,
     /// The container runtime.
     pub runtime: Runtime,
+    /// Whether kubelet's garbage collection of images is off.
+    pub keeps_images: bool,
 }
 
 impl Settings<'_> {

@@ -26,9 +26,10 @@ const SIGNALS: [&str; 9] = [
     "pid.available",
 ];
 
-/// A rule: the field at which a violation is reported, whether a document violates it, and what to do.
+/// A rule: the fields at which a violation is reported (the first that a document has), whether a document violates
+/// it, and what to do.
 struct Rule {
-    field: &'static str,
+    fields: &'static [&'static str],
     is_violated: fn(&Value) -> bool,
     message: &'static str,
     help: &'static str,
@@ -38,29 +39,30 @@ struct Rule {
 /// Ready.
 const KUBELET: [Rule; 12] = [
     Rule {
-        field: "imageGCHighThresholdPercent",
+        fields: &["imageGCHighThresholdPercent", "imageGCLowThresholdPercent"],
         is_violated: |kubelet| {
             let low = kubelet["imageGCLowThresholdPercent"].as_u64().unwrap_or(80);
             let high = kubelet["imageGCHighThresholdPercent"].as_u64();
             high.is_some_and(|high| high <= low)
         },
-        message: "`imageGCHighThresholdPercent` must be greater than `imageGCLowThresholdPercent`, which is 80 by default",
-        help: "use a greater number, or also set a smaller `imageGCLowThresholdPercent`",
+        message: "`imageGCHighThresholdPercent` must be greater than `imageGCLowThresholdPercent`; by default, they are 85 \
+                  and 80",
+        help: "set both, the high threshold to the greater number",
     },
     Rule {
-        field: "registerNode",
+        fields: &["registerNode"],
         is_violated: |kubelet| kubelet["registerNode"] == false,
         message: "with `registerNode: false`, kubelet does not register the node, and the installation never completes",
         help: "remove it",
     },
     Rule {
-        field: "runOnce",
+        fields: &["runOnce"],
         is_violated: |kubelet| kubelet["runOnce"] == true,
         message: "with `runOnce: true`, kubelet exits and the node does not become Ready",
         help: "remove it",
     },
     Rule {
-        field: "containerLogMaxSize",
+        fields: &["containerLogMaxSize"],
         is_violated: |kubelet| {
             let size = kubelet["containerLogMaxSize"].as_str().unwrap_or_default();
             // A negative size turns the rotation off.
@@ -70,7 +72,7 @@ const KUBELET: [Rule; 12] = [
         help: "write a quantity such as 10Mi",
     },
     Rule {
-        field: "evictionSoft",
+        fields: &["evictionSoft"],
         is_violated: |kubelet| {
             !has_all_keys(
                 &kubelet["evictionSoftGracePeriod"],
@@ -81,19 +83,19 @@ const KUBELET: [Rule; 12] = [
         help: "add `evictionSoftGracePeriod`, such as {memory.available: 90s}",
     },
     Rule {
-        field: "enforceNodeAllocatable",
+        fields: &["enforceNodeAllocatable"],
         is_violated: |kubelet| lacks_cgroup(kubelet, "system-reserved", "systemReservedCgroup"),
         message: "`enforceNodeAllocatable: [system-reserved]` needs `systemReservedCgroup`",
         help: "set `systemReservedCgroup` to the cgroup of system daemons, such as /system.slice, or remove `system-reserved`",
     },
     Rule {
-        field: "enforceNodeAllocatable",
+        fields: &["enforceNodeAllocatable"],
         is_violated: |kubelet| lacks_cgroup(kubelet, "kube-reserved", "kubeReservedCgroup"),
         message: "`enforceNodeAllocatable: [kube-reserved]` needs `kubeReservedCgroup`",
         help: "set `kubeReservedCgroup` to the cgroup of kubelet and the runtime, or remove `kube-reserved`",
     },
     Rule {
-        field: "enforceNodeAllocatable",
+        fields: &["enforceNodeAllocatable"],
         is_violated: |kubelet| {
             let list = kubelet["enforceNodeAllocatable"].as_array();
             list.is_some_and(|list| list.len() > 1 && list.contains(&"none".into()))
@@ -102,7 +104,7 @@ const KUBELET: [Rule; 12] = [
         help: "remove `none`, or all other items",
     },
     Rule {
-        field: "reservedSystemCPUs",
+        fields: &["reservedSystemCPUs"],
         is_violated: |kubelet| {
             let is_set = |field: &str| kubelet[field].as_str().is_some_and(|text| !text.is_empty());
             is_set("reservedSystemCPUs")
@@ -112,7 +114,7 @@ const KUBELET: [Rule; 12] = [
         help: "remove one of them",
     },
     Rule {
-        field: "shutdownGracePeriodCriticalPods",
+        fields: &["shutdownGracePeriodCriticalPods"],
         is_violated: |kubelet| {
             let time = |field: &str| {
                 let text = kubelet[field].as_str();
@@ -128,7 +130,7 @@ const KUBELET: [Rule; 12] = [
         help: "also set `shutdownGracePeriod`, which includes the time for critical pods",
     },
     Rule {
-        field: "maxParallelImagePulls",
+        fields: &["maxParallelImagePulls"],
         is_violated: |kubelet| {
             kubelet["serializeImagePulls"] == true
                 && kubelet["maxParallelImagePulls"]
@@ -139,7 +141,7 @@ const KUBELET: [Rule; 12] = [
         help: "set `serializeImagePulls: false`",
     },
     Rule {
-        field: "memoryThrottlingFactor",
+        fields: &["memoryThrottlingFactor"],
         is_violated: |kubelet| {
             let factor = kubelet["memoryThrottlingFactor"].as_f64();
             factor.is_some_and(|factor| factor <= 0.0 || factor > 1.0)
@@ -172,17 +174,26 @@ fn lacks_cgroup(kubelet: &Value, reserved: &str, cgroup: &str) -> bool {
 }
 
 /// Reports violations in the documents of kubelet that apply to some node together, except what was reported.
-pub fn check_kubelet(overlays: &[&Overlay], reported: &mut Vec<Span>, to: &mut Diagnostics) {
-    let Some(kubelet) = overlay::merged(overlays.iter().copied()) else {
+/// `high_threshold` is the `imageGCHighThresholdPercent` of nodes for which no document sets it.
+pub fn check_kubelet(
+    overlays: &[&Overlay],
+    high_threshold: u64,
+    reported: &mut Vec<Span>,
+    to: &mut Diagnostics,
+) {
+    let Some(mut kubelet) = overlay::merged(overlays.iter().copied()) else {
         return;
     };
+    if kubelet["imageGCHighThresholdPercent"].is_null() {
+        kubelet["imageGCHighThresholdPercent"] = high_threshold.into();
+    }
     let field = |name: &str| {
         let mut documents = overlays.iter().rev().map(|overlay| &overlay.document);
         documents.find_map(|document| document.get(name))
     };
     for rule in KUBELET {
         if (rule.is_violated)(&kubelet)
-            && let Some(node) = field(rule.field)
+            && let Some(node) = rule.fields.iter().copied().find_map(field)
         {
             report(node.span, rule.message, rule.help, reported, to);
         }

@@ -50,7 +50,7 @@ pub(super) fn files(config: &mut Config, cluster: &Cluster, node: &Node) -> Resu
     if !os.trust.is_empty() {
         config.units.push(Unit {
             name: "nkd-trust.service",
-            content: fragments::TRUST_UNIT,
+            content: Some(fragments::TRUST_UNIT),
             dropins: Vec::new(),
             key: "os.trust",
         });

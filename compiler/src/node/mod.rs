@@ -1,5 +1,6 @@
 //! The config of one node.
 
+mod extensions;
 mod host;
 mod machine;
 mod network;
@@ -17,6 +18,7 @@ use crate::runtime;
 use nkd_document::yaml;
 use nkd_model::{Cluster, Endpoint, Manifest, Node, NodeRole};
 
+pub use extensions::LIST as EXTENSIONS;
 pub use host::PROXY_DROPIN;
 
 /// nkd's part of a node's config.
@@ -91,6 +93,7 @@ pub fn config(
 /// Adds the unit of kubelet, and the configuration of the runtime and of the operating system.
 fn host(config: &mut Config, cluster: &Cluster, plan: &Plan, node: &Node) -> Result<()> {
     host::files(config, cluster, node)?;
+    extensions::add(config, &node.os.extensions);
     network::connections(config, &node.interfaces);
     runtime::files(config, cluster, node, &plan.images)?;
     if let Some(proxy) = &node.os.proxy {
@@ -100,7 +103,7 @@ fn host(config: &mut Config, cluster: &Cluster, plan: &Plan, node: &Node) -> Res
     let dropin = fragments::fill(fragments::KUBELET_DROPIN, &[("runtimeUnits", &*after)])?;
     config.units.push(Unit {
         name: "kubelet.service",
-        content: fragments::KUBELET_UNIT,
+        content: Some(fragments::KUBELET_UNIT),
         dropins: vec![("10-kubeadm.conf", dropin)],
         key: "kubernetes.version",
     });

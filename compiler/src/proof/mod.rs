@@ -2,6 +2,7 @@
 //! fails, that is an error in nkd, and nothing is written.
 
 mod control_planes;
+mod extensions;
 mod nodes;
 mod open_pools;
 mod runtime;
@@ -54,7 +55,7 @@ enum Rule {
 }
 
 /// Every rule, with its name. A rule with two parts has two rows.
-const RULES: [(&str, Rule); 27] = [
+const RULES: [(&str, Rule); 28] = [
     ("one-init-node", Rule::Cluster(one_init_node)),
     ("unique-names-and-addresses", Rule::Identities(unique)),
     ("one-authority", Rule::Cluster(kubeconfig_trusts_authority)),
@@ -108,6 +109,7 @@ const RULES: [(&str, Rule); 27] = [
         Rule::Node(runtime::separates_containers),
     ),
     ("open-pools-nameless", Rule::Node(open_pools::nameless)),
+    ("extensions-verified", Rule::Node(extensions::verified)),
     ("plans-read-whole", Rule::Node(plans_read_whole)),
 ];
 

@@ -18,6 +18,8 @@ pub(super) struct DecodedNode {
     pub name: String,
     pub plan: Plan,
     pub files: BTreeMap<String, String>,
+    /// The hashes by which Ignition verifies what it fetches, by path.
+    pub hashes: BTreeMap<String, String>,
     /// Files that others than root may read.
     pub readable: HashSet<String>,
     /// What the user has a part in.
@@ -54,14 +56,17 @@ pub(super) fn read(node: &CompiledNode) -> Result<DecodedNode> {
     ensure!(warnings.is_empty(), "Ignition would warn: {warnings:?}");
     let config: Value = serde_json::from_str(&node.ignition)?;
     let mut files = BTreeMap::new();
-    let mut readable = HashSet::new();
+    let (mut hashes, mut readable) = (BTreeMap::new(), HashSet::new());
     for file in config["storage"]["files"].as_array().into_iter().flatten() {
         let path = file["path"].as_str().context("a file without path")?;
         let contents = &file["contents"];
         let source = contents["source"].as_str().unwrap_or_default();
         let compression = contents["compression"].as_str().unwrap_or_default();
         let bytes = nkd_ignition::decode(source, compression).unwrap_or_default();
-        // What is fetched or isn't text is the user's: no rule is about its content.
+        if let Some(hash) = contents["verification"]["hash"].as_str() {
+            hashes.insert(path.to_owned(), hash.to_owned());
+        }
+        // No rule is about the content of what is fetched or isn't text.
         let text = String::from_utf8(bytes).unwrap_or_default();
         // Without a mode Ignition makes it 0644.
         if file["mode"].as_u64().unwrap_or(0o644) & 0o077 != 0 {
@@ -78,6 +83,7 @@ pub(super) fn read(node: &CompiledNode) -> Result<DecodedNode> {
         name,
         plan,
         files,
+        hashes,
         readable,
         of_user: node.places.keys().cloned().collect(),
         kubeadm,

@@ -25,7 +25,8 @@ pub fn files(config: &mut Config, cluster: &Cluster, node: &Node, images: &Image
     match cluster.runtime {
         Runtime::Containerd => containerd::files(config, cluster, separate),
         Runtime::Crio => {
-            let pinned = pins_images(cluster) && cluster.images_from.is_closed();
+            let pinned =
+                pins_images(cluster.runtime, cluster.version) && cluster.images_from.is_closed();
             crio::files(config, cluster, pinned.then_some(images), separate)
         }
         Runtime::Isulad => isulad::files(config, cluster, separate),
@@ -63,10 +64,9 @@ pub const fn cgroup_driver(runtime: Runtime, version: Version) -> &'static str {
 
 /// Whether the images of the plan are pinned. containerd reads the label that the agent sets, CRI-O reads
 /// its configuration. No other runtime can pin images.
-pub const fn pins_images(cluster: &Cluster) -> bool {
-    let version = cluster.version;
+pub const fn pins_images(runtime: Runtime, version: Version) -> bool {
     version.keeps_pinned_images()
-        && match cluster.runtime {
+        && match runtime {
             Runtime::Containerd => true,
             Runtime::Crio => crio::pins_images(version),
             Runtime::Isulad | Runtime::Docker | Runtime::CriDockerd => false,

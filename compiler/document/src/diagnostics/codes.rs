@@ -3,7 +3,7 @@ macro_rules! codes {
         /// The kind of an error. One table has the code, the title and the help text of each kind. A
         /// code never changes its meaning, and a code that is no longer used is never used again for
         /// another kind.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code {
             $(#[doc = $title] $variant,)*
         }
@@ -227,7 +227,7 @@ codes! {
         "use what replaces it";
     // The user's Ignition configs.
     IgnitionInvalid "NKD0301" "A file is not an Ignition config that nkd can read."
-        "use an Ignition config (JSON) of version 3.0.0 to 3.5.0";
+        "use an Ignition config (JSON) of version 3.0.0 to 3.6.0";
     IgnitionCollision "NKD0302" "An Ignition config sets something that nkd sets."
         "remove it from the config, or name it in `os.override`; to change units of nkd, use drop-ins";
     IgnitionReference "NKD0303" "An Ignition config refers to another config."
@@ -242,7 +242,7 @@ codes! {
         "change or remove this setting: the node would not work with it";
     // Butane.
     ButaneVersion "NKD0311" "The file is not a Butane config of a variant and version that nkd can read."
-        "use `variant: nestos` with `version: 1.0.0`, or `variant: fcos` with a version from 1.0.0 to 1.6.0";
+        "use `variant: nestos` with `version: 1.0.0`, or `variant: fcos` with a version from 1.0.0 to 1.7.0";
     ButaneConflict "NKD0312" "Keys of a Butane config contradict each other, or one needs another."
         "see Butane's reference for this version";
     DecimalMode "NKD0313" "A file mode was probably meant to be octal."
@@ -260,6 +260,23 @@ codes! {
         "use a path below /etc or /var";
     NameConstraints "NKD0323" "The name constraints of an authority do not permit the names in certificates of the cluster."
         "have the authority issued again without `nameConstraints`, or with constraints that permit all names and addresses of the control planes and of the API server";
+    // Ranges of nodes.
+    NodeRange "NKD0340" "A range in an item of `spec.nodes` is malformed, or does not fit the other keys of the item."
+        "write the first and the last number in brackets, such as w[01-20], and as many values in `address`, such as 10.0.0.[11-30]";
+    // Overlays, continued.
+    IdlePhase "NKD0341" "An entry of `skipPhases` has no effect."
+        "remove it, or name the sub-phases to skip";
+    // System extensions.
+    Extension "NKD0350" "An entry of `os.extensions` is incomplete or malformed, or contradicts its file."
+        "set exactly one of `url`, `disk` and `directory`; and set `file` to the extension's file, or set `name`, `sha256` and `architecture`";
+    ExtensionFile "NKD0351" "A file is not a system extension."
+        "use a squashfs image (gzip, xz or zstd) with usr/lib/extension-release.d/extension-release.NAME; for other extensions, set `name`, `sha256` and `architecture` instead of `file`";
+    ExtensionConflict "NKD0352" "The system extensions of a node do not fit together."
+        "use one extension of each name for each node, one that has Kubernetes, and all for the same architecture";
+    ExtensionVersion "NKD0353" "A system extension has another version of Kubernetes than the cluster."
+        "use the extension with the version in `spec.kubernetes.version`, or change that key";
+    ExtensionIgnored "NKD0354" "A system extension has files that nodes do not get."
+        "move the files below usr/ or opt/; systemd-sysext ignores all others";
     // Secrets and output.
     SecretsInvalid "NKD0401" "The secrets file cannot be used."
         "use the secrets file that an earlier `nkd compile` wrote, or omit it to have new secrets generated";

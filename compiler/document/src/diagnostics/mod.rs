@@ -6,6 +6,7 @@ mod codes;
 mod mask;
 mod render;
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +32,7 @@ impl SourceId {
 }
 
 /// A range of bytes in a source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Span {
     /// The file.
     pub source: SourceId,
@@ -110,6 +111,8 @@ pub struct Diagnostics {
     sources: Vec<Source>,
     /// What was read from pipes, by path.
     streams: Vec<(PathBuf, Vec<u8>)>,
+    /// The positions of texts that stand for many values.
+    shared: HashSet<Span>,
     errors: Vec<Diagnostic>,
     remarks: Vec<Remark>,
 }
@@ -136,7 +139,13 @@ impl Diagnostics {
         };
     }
 
-    /// Reports an error at a position.
+    /// Marks a position as that of a text that stands for many values: of all errors with the same code at this
+    /// position, only the first is shown. The same applies to warnings.
+    pub fn share(&mut self, span: Span) {
+        self.shared.insert(span);
+    }
+
+    /// Reports an error at a position. If the same error is reported again, it is shown once.
     pub fn report(&mut self, code: Code, span: Span, message: impl AsRef<str>) -> Reported {
         self.push(code, Some(span), message.as_ref(), None)
     }

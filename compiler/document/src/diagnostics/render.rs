@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::fmt;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -38,7 +39,7 @@ impl Diagnostics {
     /// Adds `warnings` and `notes` to a JSON object, if there are any.
     pub fn add_remarks(&self, to: &mut Value) {
         let (mut warnings, mut notes) = (Vec::new(), Vec::new());
-        for remark in &self.remarks {
+        for remark in self.shown_remarks() {
             let Some((code, span)) = remark.place else {
                 notes.push(remark.message.as_str());
                 continue;
@@ -55,11 +56,37 @@ impl Diagnostics {
         }
     }
 
-    /// The errors in the order of their positions. Checks report them in another order.
+    /// The errors in the order of their positions, each once. Checks report them in another order.
     fn in_order(&self) -> Vec<&Diagnostic> {
-        let mut errors: Vec<&Diagnostic> = self.errors.iter().collect();
+        let mut seen = HashSet::new();
+        let errors = self.errors.iter();
+        let mut errors: Vec<&Diagnostic> = errors
+            .filter(|error| {
+                seen.insert(self.identity(Some(error.code), error.span, &error.message))
+            })
+            .collect();
         errors.sort_by_key(|error| error.span.map(|span| (span.source.0, span.start)));
         errors
+    }
+
+    /// The warnings and notes, each once.
+    fn shown_remarks(&self) -> impl Iterator<Item = &Remark> {
+        let mut seen = HashSet::new();
+        self.remarks.iter().filter(move |remark| {
+            let (code, span) = remark.place.unzip();
+            seen.insert(self.identity(code, span, &remark.message))
+        })
+    }
+
+    /// What two diagnostics have in common if a person sees them as one.
+    fn identity<'a>(
+        &self,
+        code: Option<Code>,
+        span: Option<Span>,
+        message: &'a str,
+    ) -> (Option<Code>, Option<Span>, &'a str) {
+        let is_shared = span.is_some_and(|span| self.shared.contains(&span));
+        (code, span, if is_shared { "" } else { message })
     }
 
     /// Line and column at which a span begins, both counted from 1. The column is in characters.
@@ -86,7 +113,7 @@ impl Diagnostics {
             }
             None => format!("note: {}\n", remark.message),
         };
-        self.remarks.iter().map(line).collect()
+        self.shown_remarks().map(line).collect()
     }
 }
 
@@ -98,11 +125,12 @@ impl fmt::Display for Diagnostics {
             .iter()
             .map(|source| mask(&source.text))
             .collect();
-        for diagnostic in self.in_order() {
+        let errors = self.in_order();
+        for diagnostic in &errors {
             let rendered = Renderer::plain().render(&[self.group(diagnostic, &masked)]);
             writeln!(f, "{rendered}\n")?;
         }
-        match self.errors.len() {
+        match errors.len() {
             1 => writeln!(f, "1 error"),
             count => writeln!(f, "{count} errors"),
         }
@@ -156,4 +184,31 @@ fn visible(text: &str, start: usize, end: usize) -> (usize, usize) {
         .find(|at| text.is_char_boundary(*at))
         .unwrap_or(start);
     (start, end)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::{Code, Diagnostics, Span};
+
+    #[test]
+    fn what_is_reported_several_times_is_shown_once() {
+        let mut diagnostics = Diagnostics::new();
+        let source = diagnostics.add(Path::new("a.yaml"), "a b".to_owned());
+        let [first, second] = [0..1, 2..3].map(|range| Span::new(source, range));
+        for name in ["w1", "w2", "w2"] {
+            diagnostics.report(Code::Name, first, name);
+            diagnostics.report(Code::Name, second, name);
+            diagnostics.warn(Code::Mtu, first, name);
+        }
+        assert_eq!(diagnostics.to_json().len(), 4);
+        assert_eq!(diagnostics.remarks_in_lines().lines().count(), 2);
+        assert!(diagnostics.to_string().ends_with("4 errors\n"));
+        diagnostics.share(first);
+        let errors = diagnostics.to_json();
+        let messages: Vec<_> = errors.iter().map(|error| &error["message"]).collect();
+        assert_eq!(messages, ["w1", "w1", "w2"]);
+        assert_eq!(diagnostics.remarks_in_lines().lines().count(), 1);
+    }
 }

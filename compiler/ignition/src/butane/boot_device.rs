@@ -34,15 +34,14 @@ pub fn rendered(boot_device: &Entry, version: Version, to: &mut Diagnostics) -> 
     {
         to.report(Code::ButaneConflict, layout.node.span, message);
     }
+    if version.minor >= 7 {
+        check_completeness(sugar, to);
+    }
     if let [device] = devices {
         let message = "a mirror needs at least two devices";
         to.report(Code::ButaneConflict, device.span, message);
     }
-    let luks = entry(sugar, "luks").filter(|luks| {
-        is_true(&luks.node, "tpm2")
-            || !list(&luks.node, &["tang"]).is_empty()
-            || has_cex(&luks.node)
-    });
+    let luks = entry(sugar, "luks").filter(|luks| is_unlocked(&luks.node));
     if devices.is_empty() && luks.is_none() {
         return None;
     }
@@ -175,6 +174,30 @@ fn layout_problem(sugar: &Node, version: Version) -> Option<String> {
     (!is_disk).then(|| format!("layout `{layout}` requires a `luks.device` such as {start}a"))
 }
 
+/// Reports what `fcos` 1.7.0 and later require.
+fn check_completeness(sugar: &Node, to: &mut Diagnostics) {
+    let layout = text(sugar, "layout");
+    if let Some(mirror) = entry(sugar, "mirror")
+        && !list(sugar, &["mirror", "devices"]).is_empty()
+        && layout.is_none()
+    {
+        let message = "a mirror requires `layout`, such as `x86_64`";
+        to.report(Code::ButaneConflict, mirror.key_span, message);
+    }
+    let Some(luks) = entry(sugar, "luks") else {
+        return;
+    };
+    let is_s390x = layout.is_some_and(|layout| S390X.iter().any(|known| known.0 == layout));
+    if has_cex(&luks.node) && !is_s390x {
+        let message = "`cex` requires a layout for s390x, such as `s390x-eckd`";
+        to.report(Code::ButaneConflict, luks.key_span, message);
+    }
+    if luks_device(sugar).is_some_and(|device| !device.is_empty()) && !is_unlocked(&luks.node) {
+        let message = "`luks.device` requires `tang`, `tpm2` or `cex`";
+        to.report(Code::ButaneConflict, luks.key_span, message);
+    }
+}
+
 fn luks_device(sugar: &Node) -> Option<&str> {
     tree::at(sugar, &["luks", "device"])?.as_text()
 }
@@ -193,6 +216,11 @@ fn root_partition(sugar: &Node, mirrored: bool) -> String {
         "/dev/disk/by-partlabel/root"
     };
     partition.to_owned()
+}
+
+/// Whether something unlocks the volume.
+fn is_unlocked(luks: &Node) -> bool {
+    is_true(luks, "tpm2") || !list(luks, &["tang"]).is_empty() || has_cex(luks)
 }
 
 fn has_cex(luks: &Node) -> bool {

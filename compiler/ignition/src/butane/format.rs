@@ -1,7 +1,7 @@
 use super::sugar;
 use super::version::Version;
-use crate::read::{Format, lacks};
-use crate::spec::{Field, Kind, Object};
+use crate::read::{Format, Lack, lacks};
+use crate::spec::{Field, Kind, NEWEST, Object};
 use nkd_document::Diagnostics;
 use nkd_document::yaml::{Node, Value};
 
@@ -26,7 +26,7 @@ impl Format for Butane {
         field.needed && object.name != "config"
     }
 
-    fn lacks(&self, object: &'static Object, field: &Field) -> Option<String> {
+    fn lacks(&self, object: &'static Object, field: &Field) -> Option<Lack> {
         let Version {
             variant,
             version,
@@ -39,14 +39,14 @@ impl Format for Butane {
             .any(|known| std::ptr::eq(known, field));
         if sugar || sugar::is_sugar(object) {
             (field.since > minor).then(|| {
-                format!(
+                Lack::in_version(format!(
                     "requires fcos 1.{}.0, but this config is {variant} {version}",
                     field.since
-                )
+                ))
             })
         } else {
             let what = format!("but {variant} {version} is for");
-            lacks(field.since, ignition, &what, ignition)
+            lacks(field.since, ignition, &what, NEWEST)
         }
     }
 

@@ -1,7 +1,7 @@
 //! The fields that Butane has in addition to those of Ignition. Here `since` is the minor version of
 //! `fcos`.
 
-use crate::spec::{CEX, Field, Object, TANG, boolean, object, objects, text, texts, whole};
+use crate::spec::{CEX, Field, OWNER, Object, TANG, boolean, object, objects, text, texts, whole};
 
 /// The fields that Butane adds to an object of Ignition.
 pub fn fields(of: &Object) -> &'static [Field] {
@@ -69,4 +69,15 @@ static GRUB_USER: Object = Object::keyed(
     "name",
     &[text("name").needed(), text("password_hash").needed()],
 );
-static TREE: Object = Object::keyed("tree", "path", &[text("local").needed(), text("path")]);
+static TREE: Object = Object::keyed(
+    "tree",
+    "path",
+    &[
+        whole("dir_mode").since(7),
+        whole("file_mode").since(7),
+        object("group", &OWNER).since(7),
+        text("local").needed(),
+        text("path"),
+        object("user", &OWNER).since(7),
+    ],
+);

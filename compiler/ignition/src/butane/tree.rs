@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::local::{self, LocalFiles};
 use crate::tree::{self, entry, list, pair, text};
 use crate::{encode, encode_as_is};
-use nkd_document::yaml::{Node, Value};
+use nkd_document::yaml::{Entry, Node, Value};
 use nkd_document::{Code, Diagnostics, Span};
 
 /// Adds the files and links of trees to a config. If the config already has an entry for a path, the
@@ -30,7 +30,12 @@ pub fn embed(config: &mut Node, trees: &Node, files: &LocalFiles<'_>, to: &mut D
         let base = text(tree, "path")
             .filter(|text| !text.is_empty())
             .unwrap_or("/");
-        let mut walk = Walk { config, place, to };
+        let mut walk = Walk {
+            config,
+            tree,
+            place,
+            to,
+        };
         walk.directory(&root, &simplest(base));
     }
 }
@@ -56,6 +61,8 @@ fn simplest(path: &str) -> String {
 
 struct Walk<'a> {
     config: &'a mut Node,
+    /// The tree's item in the config.
+    tree: &'a Node,
     place: Span,
     to: &'a mut Diagnostics,
 }
@@ -68,6 +75,7 @@ impl Walk<'_> {
             Err(error) => return self.refuse(directory, &error.to_string()),
         };
         entries.sort();
+        self.attributes(directory, base);
         for path in entries {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
                 self.refuse(&path, "the file name is not UTF-8 text");
@@ -91,6 +99,7 @@ impl Walk<'_> {
         let Some(content) = local::read(path, place, self.to) else {
             return;
         };
+        let own_mode = self.mode("file_mode");
         let Some(file) = self.node("files", target) else {
             return self.refuse(path, &format!("the config already contains `{target}`"));
         };
@@ -115,7 +124,7 @@ impl Walk<'_> {
         }
         if entry(file, "mode").is_none() {
             let mode: u32 = if mode & 0o111 == 0 { 0o644 } else { 0o755 };
-            tree::set(file, pair(place, "mode", mode));
+            tree::set(file, own_mode.unwrap_or_else(|| pair(place, "mode", mode)));
         }
     }
 
@@ -133,6 +142,42 @@ impl Walk<'_> {
         }
     }
 
+    /// Adds an entry for a directory if the tree has a mode for directories, or an owner.
+    fn attributes(&mut self, directory: &Path, base: &str) {
+        let mode = self.mode("dir_mode");
+        if mode.is_none() && self.owner().next().is_none() {
+            return;
+        }
+        let place = self.place;
+        let path = if base.is_empty() { "/" } else { base };
+        let mut kinds = ["files", "directories", "links"].into_iter();
+        let is_it = |node: &Node| text(node, "path") == Some(path);
+        if kinds.any(|kind| list(self.config, &["storage", kind]).iter().any(is_it)) {
+            return self.refuse(directory, &format!("the config already contains `{path}`"));
+        }
+        if let Some(entry) = self.node("directories", path) {
+            tree::set(
+                entry,
+                mode.unwrap_or_else(|| pair(place, "mode", 0o755_u32)),
+            );
+        }
+    }
+
+    /// The mode in a field of the tree.
+    fn mode(&self, field: &str) -> Option<Entry> {
+        let own = entry(self.tree, field)?;
+        Some(Entry {
+            key: "mode".to_owned(),
+            ..own.clone()
+        })
+    }
+
+    /// The owner of everything in the tree.
+    fn owner(&self) -> impl Iterator<Item = Entry> {
+        let fields = ["user", "group"].into_iter();
+        fields.filter_map(|field| entry(self.tree, field).cloned())
+    }
+
     /// The entry for a path, which is created if there is none; `None` if another kind of entry has this
     /// path.
     fn node(&mut self, kind: &str, path: &str) -> Option<&mut Node> {
@@ -144,12 +189,14 @@ impl Walk<'_> {
         {
             return None;
         }
+        let path_and_owner = [pair(place, "path", path)].into_iter().chain(self.owner());
+        let path_and_owner = path_and_owner.collect::<Vec<_>>();
         let storage = tree::mappings(self.config, &["storage"], place)?;
         let nodes = tree::items_mut(storage, kind, place)?;
         let at = nodes.iter().position(is_it).unwrap_or_else(|| {
             nodes.push(Node {
                 span: place,
-                value: Value::Map(vec![pair(place, "path", path)]),
+                value: Value::Map(path_and_owner),
             });
             nodes.len() - 1
         });

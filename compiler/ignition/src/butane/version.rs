@@ -18,7 +18,7 @@ pub struct Version {
 }
 
 /// Butane's "Configuration specifications"; `nestos` 1.0.0 is that of `fcos` 1.4.0.
-const VERSIONS: [(&str, &str, u8, u8); 8] = [
+const VERSIONS: [(&str, &str, u8, u8); 9] = [
     ("nestos", "1.0.0", 4, 3),
     ("fcos", "1.0.0", 0, 0),
     ("fcos", "1.1.0", 1, 1),
@@ -27,6 +27,7 @@ const VERSIONS: [(&str, &str, u8, u8); 8] = [
     ("fcos", "1.4.0", 4, 3),
     ("fcos", "1.5.0", 5, 4),
     ("fcos", "1.6.0", 6, 5),
+    ("fcos", "1.7.0", 7, 6),
 ];
 
 impl Version {

@@ -45,8 +45,8 @@ pub fn warnings(config: &Node, minor: u8) -> Vec<Warning> {
     for kind in ["files", "directories"] {
         for node in list(config, &["storage", kind]) {
             let special = whole(node, "mode").is_some_and(|mode| (0o1000..0o10000).contains(&mode));
-            if let Some(mode) = entry(node, "mode").filter(|_| special && minor < 4) {
-                let message = "setuid, setgid and sticky bits require Ignition 3.4.0; older \
+            if let Some(mode) = entry(node, "mode").filter(|_| special && minor < 6) {
+                let message = "setuid, setgid and sticky bits require Ignition 3.6.0; older \
                                versions ignore them";
                 warnings.push(warning(mode.node.span, message.to_owned()));
             }
