@@ -1,8 +1,9 @@
-# A whole computer in software, for what a container shares with its host, such as the clock: QEMU
-# with its libraries, in a root directory of its own, a kernel, and a busybox for its first process.
+# Whole computers in software, for what a container shares with its host, such as the clock, or does not
+# have, such as firmware: QEMU with its libraries and UEFI firmware, in a root directory of its own, and a
+# kernel and a busybox for computers without a disk.
 # Out: $OUT/root with /vmlinuz and /busybox.
 
-mmdebstrap --quiet --variant=essential --include=qemu-system-x86,linux-image-cloud-amd64,busybox-static \
+mmdebstrap --quiet --variant=essential --include=qemu-system-x86,ovmf,linux-image-cloud-amd64,busybox-static \
     --aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/lib/modules/*' \

@@ -33,7 +33,7 @@ pub struct Recipe<'a> {
     pub variables: &'a [(&'a str, &'a str)],
     /// Entries, or files in them, that it is given as variables.
     pub inputs: &'a [(&'a str, &'a Path)],
-    /// Files it finds in its working directory.
+    /// Files it finds below its working directory.
     pub files: &'a [(&'a str, &'a str)],
 }
 
@@ -90,7 +90,9 @@ impl Cache {
             fs::create_dir(directory)?;
         }
         for (file, text) in recipe.files {
-            fs::write(work.join(file), text)?;
+            let path = work.join(file);
+            fs::create_dir_all(path.parent().unwrap_or(&work))?;
+            fs::write(path, text)?;
         }
         let script = scratch.0.join("recipe.sh");
         fs::write(&script, format!("{PRELUDE}\n{}", recipe.script))?;

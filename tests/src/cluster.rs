@@ -24,6 +24,7 @@ pub struct ClusterFile {
     /// The document, for a test's own changes.
     pub document: Value,
     directory: PathBuf,
+    computers: Vec<String>,
 }
 
 /// A compiled cluster.
@@ -59,6 +60,7 @@ impl ClusterFile {
         let mut file = Self {
             document,
             directory,
+            computers: Vec::new(),
         };
         file.fit(kubernetes)
             .with_context(|| format!("{} doesn't fit a lab", example.display()))?;
@@ -110,6 +112,11 @@ impl ClusterFile {
         settle(&mut node, nodes.len())?;
         nodes.push(node);
         Ok(())
+    }
+
+    /// Makes a node the config of a [`Computer`](crate::Computer), which needs less of the testbed.
+    pub fn use_computer(&mut self, node: &str) {
+        self.computers.push(node.to_owned());
     }
 
     /// Adds an open pool. [`Cluster::pool_machine`] makes its machines.
@@ -212,7 +219,12 @@ impl ClusterFile {
         let addresses: Vec<&str> = nodes.iter().map(|node| node.address.as_str()).collect();
         for ClusterNode { name, address, .. } in nodes {
             let nodes = &addresses;
-            let user = overlay::user_ignition(&Node { address, nodes });
+            let node = Node { address, nodes };
+            let user = if self.computers.contains(name) {
+                overlay::computer_ignition(&node)
+            } else {
+                overlay::user_ignition(&node)
+            };
             self.add(&user_ignition_of(name), &user.to_string())?;
         }
         Ok(())

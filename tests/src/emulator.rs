@@ -53,6 +53,11 @@ impl Emulator {
         })
     }
 
+    /// The root directory that QEMU runs in.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Boots a computer whose clock begins at a time (`YYYY-MM-DDTHH:MM:SS`), with these files,
     /// copied with their modes, and gives what it wrote to its console until the script ended.
     pub fn run(&self, clock: &str, files: &[(&str, &Path)], script: &str) -> Result<String> {

@@ -105,6 +105,11 @@ impl Kubernetes {
         Ok(programs)
     }
 
+    /// The host's directory of its programs.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.binaries
+    }
+
     /// The host's path of one of its programs.
     pub fn program(&self, name: &str) -> PathBuf {
         self.binaries.join(name)

@@ -9,6 +9,8 @@ use anyhow::{Context, Result};
 use crate::balancer::Balancer;
 use crate::cache::Cache;
 use crate::callbacks::CallbackReceiver;
+use crate::computer::{Carrier, Computer, DiskImage};
+use crate::emulator::Emulator;
 use crate::image::OsImage;
 use crate::impostor::{Guise, Impostor};
 use crate::machine::Machine;
@@ -55,6 +57,17 @@ impl Lab {
     /// A new machine whose disk holds the image, with the Ignition file applied, not yet started.
     pub fn machine(&self, image: &OsImage, name: &str, ignition: &Path) -> Result<Machine> {
         Machine::new(&self.scope, image, name, ignition)
+    }
+
+    /// A new computer whose disk holds the image, and which gets its config from a carrier, not yet switched on.
+    pub fn computer(
+        &self,
+        emulator: &Emulator,
+        image: &DiskImage,
+        name: &str,
+        carrier: Carrier,
+    ) -> Result<Computer> {
+        Computer::new(&self.scope, emulator, image, name, carrier)
     }
 
     /// A receiver of callbacks at the gateway's address.

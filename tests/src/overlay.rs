@@ -28,6 +28,20 @@ pub fn user_ignition(node: &Node) -> Value {
     ignition(&own_files(node))
 }
 
+/// The Ignition file that a computer needs in the testbed: the network interface and the pod network.
+pub fn computer_ignition(node: &Node) -> Value {
+    let files = own_files(node);
+    let files = files.iter().map(|(path, text)| file(path, 0o644, text));
+    json!({
+        "ignition": { "version": "3.3.0" },
+        "storage": {
+            "files": files.collect::<Vec<_>>(),
+            // Debian's directory of CNI plugins is not everybody's.
+            "links": [{ "path": "/opt/cni/bin", "target": "/usr/lib/cni" }],
+        },
+    })
+}
+
 /// The Ignition file that makes the machines of an open pool fit for the testbed. [`own_files`] are still
 /// missing.
 pub fn pool_ignition() -> Value {
@@ -115,7 +129,7 @@ fn network(node: &Node) -> String {
     let number = number_of(address);
     let interface = format!(
         // Nobody advertises routes in a lab, and waiting for that takes twelve seconds.
-        "[Match]\nName=host0\n\n[Network]\nIPv6AcceptRA=no\nAddress=10.200.0.{number}/24\nGateway={}\n",
+        "[Match]\nName=host0 en*\n\n[Network]\nIPv6AcceptRA=no\nAddress=10.200.0.{number}/24\nGateway={}\n",
         Lab::GATEWAY
     );
     let gateway = Lab::GATEWAY_IPV6;

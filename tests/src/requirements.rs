@@ -56,6 +56,8 @@ const TESTS: Packages = &[
     ("/usr/bin/zstd", "zstd"),
     ("/usr/bin/buildah", "buildah"),
     ("/bin/busybox", "busybox-static"),
+    ("/usr/bin/mcopy", "mtools"),
+    ("/usr/bin/genisoimage", "genisoimage"),
     ("/usr/lib/python3/dist-packages/gi", "python3-gi"),
     // The library of NetworkManager without its daemon, which would change the machine's network.
     (

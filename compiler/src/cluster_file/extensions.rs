@@ -81,11 +81,13 @@ fn extension(
     let sha256 = sha256(keys.sha256.as_ref(), image, to);
     let architecture = architecture(keys.architecture.as_ref(), contents, to);
     let version = kubernetes_version(keys.kubernetes_version.as_ref(), contents, to);
+    let has_kubernetes = contents.is_some_and(|contents| contents.has_kubernetes);
     if to.len() == before {
         let values = [
             ("name", name.is_none()),
             ("sha256", sha256.is_none()),
             ("architecture", architecture.is_none()),
+            ("kubernetesVersion", version.is_none() && has_kubernetes),
         ];
         missing(values, image, span, to);
     }
@@ -93,8 +95,7 @@ fn extension(
         name: name?,
         architecture: architecture?,
         sha256: sha256?,
-        has_kubernetes: version.is_some()
-            || contents.is_some_and(|contents| contents.has_kubernetes),
+        has_kubernetes: has_kubernetes || version.is_some(),
         kubernetes_version: version,
         source: source?,
         span,
@@ -130,7 +131,7 @@ fn read(file: &Text, files: &Files<'_>, to: &mut Diagnostics) -> Option<Image> {
 }
 
 /// Reports the values that neither a key nor the file has.
-fn missing(values: [(&str, bool); 3], image: Option<&Image>, span: Span, to: &mut Diagnostics) {
+fn missing(values: [(&str, bool); 4], image: Option<&Image>, span: Span, to: &mut Diagnostics) {
     let absent = values.iter().filter(|(_, is_missing)| *is_missing);
     let keys: Vec<_> = absent.map(|(key, _)| format!("`{key}`")).collect();
     if keys.is_empty() {
@@ -143,7 +144,12 @@ fn missing(values: [(&str, bool); 3], image: Option<&Image>, span: Span, to: &mu
     };
     let verb = if keys.len() == 1 { "is" } else { "are" };
     let message = format!("{} {verb} missing, and {reason}", keys.join(", "));
-    to.report(Code::Extension, span, message);
+    if image.is_some() {
+        let help = format!("set {}", keys.join(" and "));
+        to.report_with_help(Code::Extension, span, message, help);
+    } else {
+        to.report(Code::Extension, span, message);
+    }
 }
 
 /// Reports a key that is not what the file has.

@@ -10,6 +10,7 @@ use clap::Parser;
 use packages::tools::{self, Tools};
 use testbed::aarch64;
 use testbed::cache::Cache;
+use testbed::computer::DiskImage;
 use testbed::emulator::Emulator;
 use testbed::image::OsImage;
 use testbed::kubernetes::{self, Kubernetes};
@@ -111,7 +112,9 @@ fn prepare(cache: &Cache, kubernetes: Option<&Path>) -> Result<()> {
         Some(directory) => Kubernetes::from_directory(directory)?,
         None => Kubernetes::built_in(cache)?,
     };
-    OsImage::build(cache, &kubernetes, &Programs::build()?)?;
+    let programs = Programs::build()?;
+    OsImage::build(cache, &kubernetes, &programs)?;
+    DiskImage::build(cache, &kubernetes, &programs)?;
     Emulator::new(cache).map(drop)
 }
 

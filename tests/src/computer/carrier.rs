@@ -1,0 +1,74 @@
+//! The ways in which a config reaches a computer.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use packages::command;
+
+/// The config's name in a computer's directory, for QEMU and as an ISO file system.
+const CONFIG: &str = "config.ign";
+const CONFIG_DRIVE: &str = "config-2.iso";
+
+/// A carrier, and Ignition's platform of that carrier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// QEMU's firmware configuration device: `opt/com.coreos/config`.
+    FirmwareConfig,
+    /// `OpenStack`'s config drive: a CD labelled `config-2`.
+    ConfigDrive,
+}
+
+impl Carrier {
+    /// The value of the kernel argument `ignition.platform.id`.
+    pub const fn platform(self) -> &'static str {
+        match self {
+            Self::FirmwareConfig => "qemu",
+            Self::ConfigDrive => "openstack",
+        }
+    }
+
+    /// Puts a config where the computer's hardware has it.
+    pub(super) fn insert(self, config: &Path, directory: &Path) -> Result<()> {
+        match self {
+            Self::FirmwareConfig => copy(config, &directory.join(CONFIG)),
+            Self::ConfigDrive => {
+                let tree = directory.join("config-drive");
+                copy(config, &tree.join("openstack/latest/user_data"))?;
+                let iso = directory.join(CONFIG_DRIVE);
+                let options = ["-quiet", "-R", "-V", "config-2", "-o"].map(Path::new);
+                command::run("genisoimage", options.into_iter().chain([&*iso, &*tree])).map(drop)
+            }
+        }
+    }
+
+    /// QEMU's arguments for this hardware, with the path of the computer's directory.
+    pub(super) fn hardware(self, directory: &str) -> Vec<String> {
+        match self {
+            Self::FirmwareConfig => vec![
+                "-fw_cfg".to_owned(),
+                format!("name=opt/com.coreos/config,file={directory}/{CONFIG}"),
+            ],
+            Self::ConfigDrive => vec![
+                "-drive".to_owned(),
+                format!(
+                    "if=none,id=config,format=raw,media=cdrom,readonly=on,file={directory}/{CONFIG_DRIVE}"
+                ),
+                "-device".to_owned(),
+                "virtio-scsi-pci".to_owned(),
+                "-device".to_owned(),
+                "scsi-cd,drive=config".to_owned(),
+            ],
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if let Some(directory) = to.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    fs::copy(from, to)
+        .map(drop)
+        .with_context(|| format!("can't copy {}", from.display()))
+}

@@ -1,0 +1,229 @@
+//! The disk of a computer, with a boot partition (ESP) and a root file system, as mkosi makes it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cache::{Cache, Recipe};
+use crate::kubernetes::Kubernetes;
+use crate::programs::{Programs, workspace};
+use crate::teardown::Scope;
+use packages::command;
+
+const FILE: &str = "disk.raw";
+/// The partitions, in mkosi's order.
+const BOOT: &str = "1";
+const ROOT: &str = "2";
+/// Where systemd-boot finds its entries.
+const ENTRIES: &str = "::/loader/entries";
+
+/// What the initramfs has of the agent's tree.
+const INITRAMFS_MODULES: &str = "systemd/usr/lib/dracut";
+
+/// Puts the agent's tree into the root file system, and does what mkosi does for a tree that it is given.
+const INSTALL: &str = r#"
+set -eu
+disk=$1 start=$2 root=$3 tree=$4
+mount -o "loop,offset=$start" "$disk" "$root"
+cp --recursive --no-dereference --preserve=mode,links "$tree/." "$root"
+systemd-sysusers --root="$root"
+journalctl --root="$root" --update-catalog
+"$root/usr/bin/nkd-agent" check-image --root "$root" >&2
+umount "$root"
+"#;
+
+/// A disk with the image, from which computers get copies.
+#[derive(Debug)]
+pub struct DiskImage {
+    directory: Arc<Scope>,
+}
+
+impl DiskImage {
+    /// The image that the product is used with. The cache has it without the product, which changes more often.
+    pub fn build(cache: &Cache, kubernetes: &Kubernetes, programs: &Programs) -> Result<Self> {
+        let entry = without_product(cache, kubernetes)?;
+        let scope = Scope::new(cache)?;
+        let disk = Disk::copy(&entry.join(FILE), scope.directory())?;
+        disk.install(programs.agent_tree(), &scope.directory().join("mounted"))?;
+        Ok(Self {
+            directory: Arc::new(scope),
+        })
+    }
+
+    pub(super) fn copy(&self, directory: &Path) -> Result<Disk> {
+        Disk::copy(&self.directory.directory().join(FILE), directory)
+    }
+}
+
+/// The cache's entry, which mkosi has built.
+fn without_product(cache: &Cache, kubernetes: &Kubernetes) -> Result<PathBuf> {
+    let mkosi = cache.entry(&Recipe {
+        name: "mkosi",
+        script: include_str!("../../recipes/mkosi.sh"),
+        ..Recipe::default()
+    })?;
+    let definition = definition()?;
+    let mut files: Vec<_> = definition
+        .iter()
+        .map(|(path, text)| (&**path, &**text))
+        .collect();
+    files.push(("crictl", include_str!("../../recipes/standins/crictl")));
+    cache.entry(&Recipe {
+        name: "computer",
+        script: include_str!("../../recipes/computer.sh"),
+        inputs: &[
+            ("MKOSI", &mkosi.join("root")),
+            ("BINARIES", kubernetes.directory()),
+        ],
+        files: &files,
+        ..Recipe::default()
+    })
+}
+
+/// The files from which mkosi builds the disk, by their paths in the workspace.
+fn definition() -> Result<Vec<(String, String)>> {
+    let list = command::check(
+        Command::new("find")
+            .args(["mkosi", INITRAMFS_MODULES, "-type", "f"])
+            .args(["-not", "-name", "README.md"])
+            .current_dir(workspace()),
+    )?;
+    let mut paths: Vec<_> = list.lines().collect();
+    paths.sort_unstable();
+    let with_text = paths.into_iter().map(|path| {
+        let text = fs::read_to_string(workspace().join(path))
+            .with_context(|| format!("can't read {path}"))?;
+        Ok((path.to_owned(), text))
+    });
+    with_text.collect()
+}
+
+/// A computer's disk, to be used while the computer is off.
+#[derive(Debug)]
+pub(super) struct Disk {
+    file: PathBuf,
+}
+
+impl Disk {
+    fn copy(from: &Path, directory: &Path) -> Result<Self> {
+        let file = directory.join(FILE);
+        let options = ["--reflink=auto", "--sparse=always"].map(Path::new);
+        command::run("cp", options.into_iter().chain([from, &*file]))?;
+        Ok(Self { file })
+    }
+
+    /// QEMU's drive `disk`, with the path of the computer's directory. A test that cuts the power must not
+    /// use it: what the guest has flushed is in the host's memory only.
+    pub(super) fn drive(directory: &str) -> String {
+        format!("if=none,id=disk,format=raw,cache=unsafe,file={directory}/{FILE}")
+    }
+
+    fn install(&self, tree: &Path, mount_point: &Path) -> Result<()> {
+        fs::create_dir_all(mount_point)?;
+        command::check(
+            Command::new("unshare")
+                .args(["--mount", "--propagation=private"])
+                .args(["sh", "-c", INSTALL, "sh"])
+                .arg(&self.file)
+                .arg(self.start_of(ROOT)?.to_string())
+                .args([mount_point, tree]),
+        )
+        .map(drop)
+    }
+
+    /// Reads a file of the root file system.
+    pub(super) fn read(&self, path: &str) -> Result<String> {
+        let start = self.start_of(ROOT)?;
+        let output = command::output(
+            Command::new("debugfs")
+                .args(["-R", &format!("cat {path}")])
+                .arg(format!("{}?offset={start}", self.file.display())),
+        )?;
+        let messages = String::from_utf8_lossy(&output.stderr);
+        // The first line is the program's version.
+        ensure!(
+            output.status.success() && messages.lines().count() <= 1,
+            "can't read {path}: {messages}"
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// The kernel arguments of the boot entry.
+    pub(super) fn kernel_arguments(&self) -> Result<String> {
+        let entry = self.boot_entry()?;
+        let mut lines = entry.lines();
+        let arguments = lines.find_map(|line| line.strip_prefix("options "));
+        Ok(arguments.context("an entry without options")?.to_owned())
+    }
+
+    pub(super) fn add_kernel_arguments(&self, more: &str) -> Result<()> {
+        let arguments = self.kernel_arguments()?;
+        self.set_kernel_arguments(&format!("{arguments} {more}"))
+    }
+
+    /// Gives a kernel argument another value.
+    pub(super) fn replace_kernel_argument(&self, name: &str, value: &str) -> Result<()> {
+        let arguments = self.kernel_arguments()?;
+        let replaced: Vec<_> = arguments
+            .split(' ')
+            .map(|argument| match argument.split_once('=') {
+                Some((found, _)) if found == name => format!("{name}={value}"),
+                _ => argument.to_owned(),
+            })
+            .collect();
+        self.set_kernel_arguments(&replaced.join(" "))
+    }
+
+    fn set_kernel_arguments(&self, arguments: &str) -> Result<()> {
+        let entry = self.boot_entry()?;
+        let lines = entry.lines().map(|line| match line.split_once(' ') {
+            Some(("options", _)) => format!("options {arguments}\n"),
+            _ => format!("{line}\n"),
+        });
+        let file = self.file.with_extension("conf");
+        fs::write(&file, lines.collect::<String>())?;
+        let (partition, path) = (self.boot_partition()?, self.entry_path()?);
+        let file = file.to_string_lossy();
+        command::run("mcopy", ["-o", "-i", &partition, &file, &path]).map(drop)
+    }
+
+    fn boot_entry(&self) -> Result<String> {
+        let (partition, path) = (self.boot_partition()?, self.entry_path()?);
+        command::run("mtype", ["-i", &partition, &path])
+    }
+
+    /// The only entry: the image has one kernel.
+    fn entry_path(&self) -> Result<String> {
+        let list = command::run("mdir", ["-b", "-i", &self.boot_partition()?, ENTRIES])?;
+        let mut paths = list.lines();
+        let path = paths.next().context("the disk has no boot entry")?;
+        ensure!(paths.next().is_none(), "more than one boot entry: {list}");
+        Ok(path.to_owned())
+    }
+
+    /// The partition, as the mtools name it.
+    fn boot_partition(&self) -> Result<String> {
+        Ok(format!("{}@@{}", self.file.display(), self.start_of(BOOT)?))
+    }
+
+    /// Where a partition begins, in bytes.
+    fn start_of(&self, partition: &str) -> Result<u64> {
+        let columns = [
+            "--show",
+            "--noheadings",
+            "--output=START",
+            "--nr",
+            partition,
+        ];
+        let file = self.file.as_os_str();
+        let start = command::run(
+            "partx",
+            columns.map(AsRef::as_ref).into_iter().chain([file]),
+        )?;
+        let sectors: u64 = start.trim().parse().context("no such partition")?;
+        Ok(sectors * 512)
+    }
+}

@@ -1,0 +1,269 @@
+//! A whole computer in QEMU: UEFI firmware, a disk with the image of the directory `mkosi`, and Ignition in the
+//! initramfs. It is slower than a [`Machine`](crate::Machine), and replaces nothing that a real computer has.
+
+mod carrier;
+mod disk;
+mod monitor;
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::cgroup;
+use crate::emulator::Emulator;
+use crate::teardown::Scope;
+pub use carrier::Carrier;
+use disk::Disk;
+pub use disk::DiskImage;
+use monitor::Monitor;
+use packages::command;
+
+/// Puts itself into the computer's cgroups, plugs the computer into the lab's bridge, and becomes QEMU in the
+/// emulator's root directory. The mounts are in a mount namespace of its own.
+const START: &str = r#"
+set -eu
+groups=$1 network=$2 tap=$3 root=$4 files=$5
+shift 5
+for group in $groups; do echo $$ > "$group/cgroup.procs"; done
+mount --bind "$files" "$root/mnt"
+mount --bind /dev "$root/dev"
+ip() { nsenter --net="$network" ip "$@"; }
+ip link delete "$tap" 2>/dev/null || true
+ip tuntap add "$tap" mode tap
+ip link set "$tap" master br0 up
+exec nsenter --net="$network" chroot "$root" qemu-system-x86_64 "$@"
+"#;
+
+const FIRMWARE: &str =
+    "if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd";
+/// The firmware's own variables, as the emulator's packages have them and in the computer's directory.
+const VARIABLES_TEMPLATE: &str = "usr/share/OVMF/OVMF_VARS_4M.fd";
+const VARIABLES: &str = "variables.fd";
+const CONSOLE: &str = "console.log";
+const MONITOR: &str = "monitor.sock";
+
+/// The hardware. QEMU translates every instruction, because no acceleration is assumed.
+const HARDWARE: &[&str] = &[
+    "-nodefaults",
+    "-no-user-config",
+    "-display",
+    "none",
+    "-machine",
+    "q35",
+    "-accel",
+    "tcg,thread=multi",
+    "-cpu",
+    "max",
+    "-smp",
+    "2",
+    "-m",
+    "2560",
+    "-device",
+    "virtio-rng-pci",
+];
+
+/// A computer in a lab. Dropping it pulls its plug.
+#[derive(Debug)]
+pub struct Computer {
+    name: String,
+    lab: Arc<Scope>,
+    emulator: PathBuf,
+    directory: PathBuf,
+    carrier: Carrier,
+    disk: Disk,
+    running: Mutex<Option<Child>>,
+}
+
+impl Computer {
+    pub(crate) fn new(
+        lab: &Arc<Scope>,
+        emulator: &Emulator,
+        image: &DiskImage,
+        name: &str,
+        carrier: Carrier,
+    ) -> Result<Self> {
+        ensure!(
+            name.len() <= 11,
+            "{name}: a computer's name has at most 11 characters"
+        );
+        let directory = lab.directory().join("computers").join(name);
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("can't create {}", directory.display()))?;
+        let emulator = emulator.root().to_owned();
+        fs::copy(emulator.join(VARIABLES_TEMPLATE), directory.join(VARIABLES))?;
+        let disk = image.copy(&directory)?;
+        disk.replace_kernel_argument("ignition.platform.id", carrier.platform())?;
+        Ok(Self {
+            name: name.to_owned(),
+            lab: lab.clone(),
+            emulator,
+            directory,
+            carrier,
+            disk,
+            running: Mutex::new(None),
+        })
+    }
+
+    /// Gives the carrier a config, from the next boot on.
+    pub fn insert(&self, config: &Path) -> Result<()> {
+        self.carrier.insert(config, &self.directory)
+    }
+
+    /// Adds kernel arguments, from the next boot on.
+    pub fn add_kernel_arguments(&self, arguments: &str) -> Result<()> {
+        self.disk.add_kernel_arguments(arguments)
+    }
+
+    /// The kernel arguments of the next boot.
+    pub fn kernel_arguments(&self) -> Result<String> {
+        self.disk.kernel_arguments()
+    }
+
+    /// Powers the computer on.
+    pub fn power_on(&self) -> Result<()> {
+        ensure!(!self.is_running(), "{} is already running", self.name);
+        let groups = cgroup::create(&self.lab.name(), &self.name)?;
+        let groups: Vec<_> = groups.iter().map(|group| group.to_string_lossy()).collect();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.directory.join("qemu.log"))?;
+        let tap = format!("tap-{}", self.name);
+        let child = Command::new("unshare")
+            .args(["--mount", "--propagation=private", "sh", "-c", START, "sh"])
+            .arg(groups.join(" "))
+            .arg(Path::new("/run/netns").join(self.lab.name()))
+            .arg(&tap)
+            .args([&self.emulator, &self.directory])
+            .args(HARDWARE)
+            .args(["-drive", FIRMWARE, "-drive"])
+            .arg(format!("if=pflash,unit=1,format=raw,file=/mnt/{VARIABLES}"))
+            .args(["-drive", &Disk::drive("/mnt")])
+            .args(["-device", "virtio-blk-pci,drive=disk,bootindex=1"])
+            .arg("-netdev")
+            .arg(format!(
+                "tap,id=network,ifname={tap},script=no,downscript=no"
+            ))
+            // Without a boot ROM, the firmware does not wait for PXE.
+            .args(["-device", "virtio-net-pci,netdev=network,romfile="])
+            .args([
+                "-chardev",
+                &format!("file,id=console,path=/mnt/{CONSOLE},append=on"),
+            ])
+            .args(["-serial", "chardev:console"])
+            .arg("-qmp")
+            .arg(format!("unix:/mnt/{MONITOR},server=on,wait=off"))
+            .args(self.carrier.hardware("/mnt"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0)
+            .spawn()?;
+        *self.child() = Some(child);
+        Ok(())
+    }
+
+    /// Whether the computer is on.
+    pub fn is_running(&self) -> bool {
+        let mut child = self.child();
+        let ended = child
+            .as_mut()
+            .is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
+        if ended {
+            *child = None;
+        }
+        !ended
+    }
+
+    /// Presses the power button, and waits until the operating system has shut down.
+    pub fn power_off(&self) -> Result<()> {
+        self.monitor()?.execute("system_powerdown")?;
+        let start = Instant::now();
+        while self.is_running() {
+            ensure!(
+                start.elapsed() < Duration::from_secs(120),
+                "{} doesn't power off\n{}",
+                self.name,
+                self.last_of_console()
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    }
+
+    /// Pulls the plug. What the system has written to its disk is still there.
+    pub fn pull_plug(&self) -> Result<()> {
+        if let Some(mut child) = self.child().take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// What the firmware, the kernel and systemd have written to the serial console, over all boots.
+    pub fn console(&self) -> String {
+        let console = fs::read(self.directory.join(CONSOLE)).unwrap_or_default();
+        String::from_utf8_lossy(&console).into_owned()
+    }
+
+    /// Reads a file of the disk while the computer is off.
+    pub fn read(&self, path: &str) -> Result<String> {
+        ensure!(!self.is_running(), "{} is running", self.name);
+        self.disk.read(path)
+    }
+
+    /// Asks every half second until the answer is yes. In vain when the time is up or the computer goes off; the
+    /// error then shows the console's end.
+    pub fn wait_for(
+        &self,
+        what: &str,
+        patience: Duration,
+        mut happened: impl FnMut() -> bool,
+    ) -> Result<()> {
+        let start = Instant::now();
+        while !happened() {
+            let reason = match (self.is_running(), start.elapsed() > patience) {
+                (false, _) => "it went off",
+                (true, true) => "the time is up",
+                (true, false) => {
+                    std::thread::sleep(Duration::from_millis(500));
+                    continue;
+                }
+            };
+            bail!(
+                "{}: waited {} s for {what}: {reason}\n{}",
+                self.name,
+                start.elapsed().as_secs(),
+                self.last_of_console()
+            );
+        }
+        Ok(())
+    }
+
+    fn monitor(&self) -> Result<Monitor> {
+        Monitor::connect(&self.directory.join(MONITOR))
+    }
+
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn last_of_console(&self) -> String {
+        let log = fs::read(self.directory.join("qemu.log")).unwrap_or_default();
+        let text = self.console() + &String::from_utf8_lossy(&log);
+        command::tail(&text, 40)
+    }
+}
+
+impl Drop for Computer {
+    fn drop(&mut self) {
+        if let Err(error) = self.pull_plug() {
+            eprintln!("testbed: {}: {error:#}", self.name);
+        }
+    }
+}
