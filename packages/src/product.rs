@@ -6,7 +6,7 @@ use std::{env, fs};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::tools::{self, Tools};
 use crate::{Architecture, Release, Tree, command};
@@ -96,8 +96,9 @@ impl Product {
         add_target(architecture.target())?;
         let mut command = match builder {
             Builder::Auditable(tools) => {
-                let mut command = tools.command(tools::AUDITABLE)?;
-                command.args(["auditable", "build", "--locked"]);
+                let mut command = tools::cargo();
+                list_dependencies(&mut command, tools)?;
+                command.args(["build", "--locked"]);
                 command
             }
             Builder::Frozen => {
@@ -112,6 +113,25 @@ impl Product {
             .env("CARGO_ENCODED_RUSTFLAGS", self.options()?.join("\u{1f}"));
         built(&mut command, self.name(), release.workspace())
     }
+}
+
+/// Has cargo-auditable link the list of dependencies into the program, as `cargo auditable build --locked` does. That
+/// command gives cargo the path of cargo-auditable, on which cargo then makes the names of all symbols depend. Here
+/// cargo finds it by its name, so that the same commit makes the same bytes in every directory.
+fn list_dependencies(cargo: &mut Command, tools: &Tools) -> Result<()> {
+    let auditable = tools.command(tools::AUDITABLE)?;
+    // Empty if the tool is in PATH already.
+    let directory = Path::new(auditable.get_program()).parent();
+    let directory = directory.filter(|directory| !directory.as_os_str().is_empty());
+    let path = env::var_os("PATH").unwrap_or_default();
+    let places = directory.map(Path::to_owned).into_iter();
+    let places = places.chain(env::split_paths(&path));
+    let arguments = json!({"offline": false, "locked": true, "frozen": false, "config": []});
+    cargo
+        .env("PATH", env::join_paths(places)?)
+        .env("RUSTC_WORKSPACE_WRAPPER", "cargo-auditable")
+        .env("CARGO_AUDITABLE_ORIG_ARGS", arguments.to_string());
+    Ok(())
 }
 
 /// Builds nkd for the machine that this program runs on, for use on it, and returns its path.

@@ -52,8 +52,10 @@ pub(crate) fn build_source(release: &Release, directory: &Path) -> Result<()> {
     archive::tar_zst(&sources, release.time(), Effort::Low, &target(""))?;
     let vendored = vendor(release, work.path())?;
     archive::tar_zst(&vendored, release.time(), Effort::Low, &target("-vendor"))?;
-    let mut rpmbuild = rpmbuild(release, work.path(), directory);
-    command::check(rpmbuild.arg("-bs").arg(spec)).map(drop)
+    // The package contains the spec with the places of its sources, which must be the same each time.
+    let mut rpmbuild = rpmbuild(release, Path::new("/proc/self/cwd"), directory);
+    rpmbuild.current_dir(work.path()).arg("-bs").arg(spec);
+    command::check(&mut rpmbuild).map(drop)
 }
 
 /// Copies the sources of all crates, with the setting that makes cargo use them.
