@@ -88,7 +88,8 @@ impl Emulator {
     }
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+/// Copies a file into a directory, which is made if it does not exist.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     if let Some(directory) = to.parent() {
         fs::create_dir_all(directory)?;
     }

@@ -1,11 +1,11 @@
 //! The ways in which a config reaches a computer.
 
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
-
+use anyhow::Result;
 use packages::command;
+
+use crate::emulator::copy;
 
 /// The config's name in a computer's directory, for QEMU and as an ISO file system.
 const CONFIG: &str = "config.ign";
@@ -62,13 +62,4 @@ impl Carrier {
             ],
         }
     }
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    if let Some(directory) = to.parent() {
-        fs::create_dir_all(directory)?;
-    }
-    fs::copy(from, to)
-        .map(drop)
-        .with_context(|| format!("can't copy {}", from.display()))
 }
