@@ -10,6 +10,7 @@ use crate::balancer::Balancer;
 use crate::cache::Cache;
 use crate::callbacks::CallbackReceiver;
 use crate::computer::{Carrier, Computer, DiskImage};
+use crate::dhcp::Dhcp;
 use crate::emulator::Emulator;
 use crate::image::OsImage;
 use crate::impostor::{Guise, Impostor};
@@ -68,6 +69,11 @@ impl Lab {
         carrier: Carrier,
     ) -> Result<Computer> {
         Computer::new(&self.scope, emulator, image, name, carrier)
+    }
+
+    /// DHCP, with the addresses of computers by their names, and DNS.
+    pub fn dhcp(&self, computers: &[(&str, &str)]) -> Result<Dhcp> {
+        Dhcp::start(self, computers)
     }
 
     /// A receiver of callbacks at the gateway's address.

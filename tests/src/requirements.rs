@@ -46,6 +46,7 @@ const TESTS: Packages = &[
     ("/usr/bin/dbus-daemon", "dbus-daemon"),
     ("/usr/bin/curl", "curl"),
     ("/usr/sbin/nginx", "nginx-light"),
+    ("/usr/sbin/dnsmasq", "dnsmasq-base"),
     ("/usr/sbin/mkfs.xfs", "xfsprogs"),
     ("/usr/bin/g++", "g++"),
     ("/usr/bin/python3", "python3"),

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest as _, Sha256};
 
 use crate::cgroup;
 use crate::emulator::Emulator;
@@ -150,7 +151,11 @@ impl Computer {
                 "tap,id=network,ifname={tap},script=no,downscript=no"
             ))
             // Without a boot ROM, the firmware does not wait for PXE.
-            .args(["-device", "virtio-net-pci,netdev=network,romfile="])
+            .arg("-device")
+            .arg(format!(
+                "virtio-net-pci,netdev=network,mac={},romfile=",
+                mac(&self.name)
+            ))
             .args([
                 "-chardev",
                 &format!("file,id=console,path=/mnt/{CONSOLE},append=on"),
@@ -258,6 +263,16 @@ impl Computer {
         let text = self.console() + &String::from_utf8_lossy(&log);
         command::tail(&text, 40)
     }
+}
+
+/// The MAC address of the computer with a name.
+pub fn mac(name: &str) -> String {
+    let digest = Sha256::digest(name);
+    // The first three bytes are those of QEMU.
+    format!(
+        "52:54:00:{:02x}:{:02x}:{:02x}",
+        digest[0], digest[1], digest[2]
+    )
 }
 
 impl Drop for Computer {

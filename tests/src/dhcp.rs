@@ -1,0 +1,52 @@
+//! DHCP and DNS of a site: dnsmasq.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::computer::mac;
+use crate::daemon::Daemon;
+use crate::lab::Lab;
+
+const DNS: u16 = 53;
+
+/// DHCP and DNS at the lab's gateway; they end when this is dropped.
+#[derive(Debug)]
+pub struct Dhcp {
+    _dnsmasq: Daemon,
+}
+
+impl Dhcp {
+    /// The name of the lab's gateway.
+    pub const SERVER: &str = "files.site.test";
+
+    /// Assigns these addresses to the computers with these names.
+    pub(crate) fn start(lab: &Lab, computers: &[(&str, &str)]) -> Result<Self> {
+        let directory = lab.scratch("dhcp")?;
+        let mut configuration = format!(
+            "interface=br0\nbind-interfaces\nport={DNS}\nno-resolv\nno-hosts\nuser=root\n\
+             host-record={},{}\ndhcp-range=10.200.0.100,10.200.0.199,1h\n\
+             dhcp-leasefile={at}/leases\npid-file={at}/pid\n",
+            Self::SERVER,
+            Lab::GATEWAY,
+            at = directory.display()
+        );
+        for (name, address) in computers {
+            writeln!(configuration, "dhcp-host={},{address},{name}", mac(name))?;
+        }
+        let file = directory.join("dnsmasq.conf");
+        fs::write(&file, configuration)?;
+        let program = Path::new("/usr/sbin/dnsmasq");
+        let words = [
+            program,
+            "--keep-in-foreground".as_ref(),
+            "-C".as_ref(),
+            &file,
+        ];
+        Ok(Self {
+            _dnsmasq: Daemon::start(lab, &directory, words, DNS)?,
+        })
+    }
+}
