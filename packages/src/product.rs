@@ -110,7 +110,10 @@ impl Product {
         command
             .args(["--package", self.name(), "--profile", self.profile()])
             .args(["--target", architecture.target()])
-            .env("CARGO_ENCODED_RUSTFLAGS", self.options()?.join("\u{1f}"));
+            .env("CARGO_ENCODED_RUSTFLAGS", self.options()?.join("\u{1f}"))
+            // C compilers replace `__DATE__` with the date of this time. It is not the time of the commit, because
+            // cargo does not compile the C parts again for another commit.
+            .env("SOURCE_DATE_EPOCH", "0");
         built(&mut command, self.name(), release.workspace())
     }
 }
