@@ -313,7 +313,10 @@ fn every_program_is_static_and_names_its_dependencies() {
         );
         // Nothing of the machine that built it, and not the date as C compilers write it.
         let bytes = fs::read(&path).unwrap();
-        let date = run("env", ["LC_ALL=C", "date", "+%b %e %Y"]).unwrap().trim().to_owned();
+        let date = run("env", ["LC_ALL=C", "date", "+%b %e %Y"])
+            .unwrap()
+            .trim()
+            .to_owned();
         let home = std::env::var("HOME").unwrap() + "/.cargo";
         let workspace = Release::with_changes().unwrap().workspace().to_owned();
         for place in [home, workspace.to_str().unwrap().to_owned(), date] {

@@ -259,12 +259,40 @@ fn an_extension_that_cannot_be_used_has_one_cause_and_the_right_one_then_works()
     machine.check(["umount", sysext]).unwrap();
 
     machine.add(&right.file, SOURCE).unwrap();
+    programs_fail_one_after_another(&machine);
     restart(&machine);
     works(&machine);
     machine.power_off().unwrap();
     machine.boot().unwrap();
     works(&machine);
     println!("{}", said(&machine));
+}
+
+/// The extension is the right one, but cannot be copied, merged or activated.
+fn programs_fail_one_after_another(machine: &Machine) {
+    let check = |script: &str| machine.check(["sh", "-c", script]).unwrap();
+    let in_the_way = "/var/lib/extensions/.other.part/other.raw";
+    check(&format!("mkdir -p {in_the_way}"));
+    restart(machine);
+    fails_with(machine, "extension.copy");
+    check("rm -r /var/lib/extensions/.other.part");
+
+    // Programs in this directory come before those of the OS.
+    let unit = "/run/systemd/system/nkd-extensions.service.d";
+    let path = "[Service]\\nEnvironment=PATH=/run/failing:/usr/bin:/usr/sbin\\n";
+    check(&format!(
+        "mkdir -p /run/failing {unit}; printf '{path}' > {unit}/path.conf"
+    ));
+    machine.check(["systemctl", "daemon-reload"]).unwrap();
+    for (program, cause) in [
+        ("systemd-sysext", "extension.merge"),
+        ("systemctl", "extension.activation"),
+    ] {
+        check(&format!("ln -s /usr/bin/false /run/failing/{program}"));
+        restart(machine);
+        fails_with(machine, cause);
+        check(&format!("rm /run/failing/{program}"));
+    }
 }
 
 fn restart(machine: &Machine) {
