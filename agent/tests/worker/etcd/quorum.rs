@@ -164,6 +164,23 @@ fn a_repair_that_was_cut_off_is_done_again_over_what_it_left() {
 }
 
 #[test]
+#[ignore = "long: waits for an etcd that does not come"]
+fn a_repair_that_fails_while_the_gate_waits_has_a_cause_of_the_gate() {
+    let _own = own_address();
+    let pki = Pki::new(&["127.0.0.31"]);
+    let etcd = Etcd::first(&pki, "127.0.0.31");
+    etcd.add(OWN);
+    let closed = "127.0.0.1:1".parse().unwrap();
+    let node = ControlPlane::of(&pki, &[&etcd], Authority::new(), closed).with_traces();
+    node.machine.write("/no-etcd", "");
+    node.machine.attempt();
+    let (stage, cause, message) = node.machine.failure();
+    let expected = (Some(Stage::Gate), Cause::GateEtcdQuorum);
+    assert_eq!((stage, cause), expected, "{message}");
+    assert!(!node.kubeadm().iter().any(|call| call == "reset"));
+}
+
+#[test]
 fn with_three_members_and_two_down_nothing_is_thrown_away() {
     let _own = own_address();
     let pki = Pki::new(&["127.0.0.24", "127.0.0.25"]);
