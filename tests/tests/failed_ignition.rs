@@ -38,13 +38,13 @@ cat /run/console
 "#;
 
 /// A network without anything in it but the machine itself, which is also its name server, and which does not answer.
-const ALONE: &str = r#"
+const ALONE: &str = r"
 ip link set lo up
 echo 'nameserver 127.0.0.1' > /run/resolv.conf
 mount --bind /run/resolv.conf /etc/resolv.conf
-"#;
+";
 
-/// OpenStack without a metadata service, which Ignition asks beside the config drive. The drive is a directory. The
+/// `OpenStack` without a metadata service, which Ignition asks beside the config drive. The drive is a directory. The
 /// last error in the log is always one of the metadata service.
 const CONFIG_DRIVE: &str = r#"
 ip link set lo up
