@@ -29,15 +29,52 @@ touch /run/console
 mount --bind /run/console /dev/kmsg
 mount --bind "$2" /proc/cmdline
 export PATH=/run/bin:$PATH IGNITION_CONFIG_FILE=$1
+eval "$7"
 for stage in fetch-offline fetch disks mount files; do
-    timeout 3 "$3" --root=/run/root --platform=file --stage="$stage" --log-to-stdout >> /run/log 2>&1 || break
+    timeout 3 "$3" --root=/run/root --platform="$6" --stage="$stage" --log-to-stdout >> /run/log 2>&1 || break
 done
-timeout 20 "$4" "$5"
+timeout 10 "$4" "$5"
 cat /run/console
+"#;
+
+/// A network without anything in it but the machine itself, which is also its name server, and which does not answer.
+const ALONE: &str = r"
+ip link set lo up
+echo 'nameserver 127.0.0.1' > /run/resolv.conf
+mount --bind /run/resolv.conf /etc/resolv.conf
+";
+
+/// `OpenStack` without a metadata service, which Ignition asks beside the config drive. The drive is a directory. The
+/// last error in the log is always one of the metadata service.
+const CONFIG_DRIVE: &str = r#"
+ip link set lo up
+ip route add unreachable 169.254.169.254
+mkdir -p /dev/disk /run/drive/openstack/latest
+mount -t tmpfs tmpfs /dev/disk
+mkdir /dev/disk/by-label
+touch /dev/disk/by-label/config-2
+cp "$1" /run/drive/openstack/latest/user_data
+printf '#!/bin/sh\nfor last; do :; done\n/bin/mount --bind /run/drive "$last"\n' > /run/bin/mount
+chmod +x /run/bin/mount
+echo 'grep "169.254.169.254.*: \(attempt #2\|dial \)" /run/log' >> /run/bin/journalctl
 "#;
 
 /// What the report prints on the console.
 fn report(config: &str, mode: &str, kernel_arguments: &str) -> String {
+    run(config, mode, kernel_arguments, ("file", ""))
+}
+
+/// The same on a platform in a network of its own, which a script prepares.
+fn report_on(platform: (&str, &str), config: &str, mode: &str) -> String {
+    run(config, mode, "", platform)
+}
+
+fn run(
+    config: &str,
+    mode: &str,
+    kernel_arguments: &str,
+    (platform, preparation): (&str, &str),
+) -> String {
     requirements::ensure(Purpose::Tests).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.ign");
@@ -50,10 +87,13 @@ fn report(config: &str, mode: &str, kernel_arguments: &str) -> String {
     .unwrap();
     let script = workspace().join(SCRIPT);
     let mut command = Command::new("unshare");
+    if !preparation.is_empty() {
+        command.arg("--net");
+    }
     command
         .args(["--mount", "--propagation=private", "sh", "-c", RUN, "sh"])
         .args([&file, &cmdline, Path::new(ENGINE), &script])
-        .arg(mode);
+        .args([mode, platform, preparation]);
     check(&mut command).unwrap()
 }
 
@@ -167,6 +207,22 @@ fn what_ignition_waits_for_is_named_while_it_waits() {
     let console = report(&pointer(&url), "waiting", "");
     let words = format!("http://{address} refuses connections");
     assert_names(&console, "unreachable", &words);
+}
+
+#[test]
+fn a_name_server_that_does_not_answer_is_not_taken_for_the_server_of_the_config() {
+    let config = pointer("https://files.site.test/hidden");
+    let console = report_on(("file", ALONE), &config, "waiting");
+    let words = "The name of https://files.site.test cannot be resolved.";
+    assert_names(&console, "unreachable", words);
+}
+
+#[test]
+fn a_config_drive_that_points_to_a_server_is_not_blamed_on_the_metadata_service() {
+    let config = pointer("http://user:hidden@127.0.0.1:9/hidden");
+    let console = report_on(("openstack", CONFIG_DRIVE), &config, "waiting");
+    let words = "http://127.0.0.1:9 refuses connections.";
+    assert_names(&console, "unreachable", words);
 }
 
 #[test]

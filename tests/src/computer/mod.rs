@@ -4,6 +4,7 @@
 mod carrier;
 mod disk;
 mod monitor;
+pub mod outcome;
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -76,6 +77,7 @@ pub struct Computer {
     emulator: PathBuf,
     directory: PathBuf,
     carrier: Carrier,
+    clock: Option<String>,
     disk: Disk,
     running: Mutex<Option<Child>>,
 }
@@ -105,6 +107,7 @@ impl Computer {
             emulator,
             directory,
             carrier,
+            clock: None,
             disk,
             running: Mutex::new(None),
         })
@@ -118,6 +121,11 @@ impl Computer {
     /// Adds kernel arguments, from the next boot on.
     pub fn add_kernel_arguments(&self, arguments: &str) -> Result<()> {
         self.disk.add_kernel_arguments(arguments)
+    }
+
+    /// Sets the hardware's clock to a time in UTC, such as `2010-01-01T00:00:00`, from the next boot on.
+    pub fn set_clock(&mut self, time: &str) {
+        self.clock = Some(format!("base={time}"));
     }
 
     /// The kernel arguments of the next boot.
@@ -164,6 +172,7 @@ impl Computer {
             .arg("-qmp")
             .arg(format!("unix:/mnt/{MONITOR},server=on,wait=off"))
             .args(self.carrier.hardware("/mnt"))
+            .args(self.clock.iter().flat_map(|time| ["-rtc", time]))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
