@@ -171,6 +171,11 @@ impl ClusterFile {
 
     /// Compiles it into a directory next to it.
     pub fn compile(&self, programs: &Programs) -> Result<Cluster> {
+        self.compile_for(programs, &[])
+    }
+
+    /// The same, with files for carriers that have a limit.
+    pub fn compile_for(&self, programs: &Programs, carriers: &[&str]) -> Result<Cluster> {
         let nodes = self.nodes()?;
         let file = self.write()?;
         let out = self.directory.join("out");
@@ -179,7 +184,8 @@ impl ClusterFile {
                 .arg("compile")
                 .arg(&file)
                 .arg("-o")
-                .arg(&out),
+                .arg(&out)
+                .args(carriers.iter().flat_map(|carrier| ["--target", carrier])),
         )?;
         let cluster = Cluster { out, nodes };
         for node in &cluster.nodes {
@@ -280,6 +286,11 @@ impl Cluster {
     /// A node's Ignition file.
     pub fn ignition(&self, node: &str) -> PathBuf {
         self.out.join("nodes").join(format!("{node}.ign"))
+    }
+
+    /// A node's file for a carrier that has a limit.
+    pub fn carried(&self, carrier: &str, node: &str) -> PathBuf {
+        self.out.join(carrier).join(format!("{node}.ign"))
     }
 
     /// The administrator's kubeconfig.

@@ -15,6 +15,7 @@ use crate::emulator::Emulator;
 use crate::image::OsImage;
 use crate::impostor::{Guise, Impostor};
 use crate::machine::Machine;
+use crate::metadata::{Cloud, MetadataServer};
 use crate::registry::{Login, Registry};
 use crate::stick::Stick;
 use crate::teardown::Scope;
@@ -74,6 +75,16 @@ impl Lab {
     /// DHCP, with the addresses of computers by their names, and DNS.
     pub fn dhcp(&self, computers: &[(&str, &str)]) -> Result<Dhcp> {
         Dhcp::start(self, computers)
+    }
+
+    /// A cloud's metadata server with the user data of a machine.
+    pub fn metadata(&self, cloud: Cloud, user_data: Option<&[u8]>) -> Result<MetadataServer> {
+        MetadataServer::start(self, cloud, user_data)
+    }
+
+    /// The address of a metadata server where connections are refused.
+    pub fn metadata_refuses(&self) -> Result<()> {
+        MetadataServer::take_address(self)
     }
 
     /// A receiver of callbacks at the gateway's address.
