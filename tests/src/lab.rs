@@ -72,9 +72,19 @@ impl Lab {
         Computer::new(&self.scope, emulator, image, name, carrier)
     }
 
+    /// A new computer without a disk, which boots from the network, not yet switched on.
+    pub fn diskless_computer(&self, emulator: &Emulator, name: &str) -> Result<Computer> {
+        Computer::without_disk(&self.scope, emulator, name, Carrier::Pxe)
+    }
+
     /// DHCP, with the addresses of computers by their names, and DNS.
     pub fn dhcp(&self, computers: &[(&str, &str)]) -> Result<Dhcp> {
-        Dhcp::start(self, computers)
+        Dhcp::start(self, computers, None)
+    }
+
+    /// The same, and computers that boot from the network get iPXE and this script.
+    pub fn dhcp_with_script(&self, computers: &[(&str, &str)], script: &str) -> Result<Dhcp> {
+        Dhcp::start(self, computers, Some(script))
     }
 
     /// A cloud's metadata server with the user data of a machine.

@@ -61,7 +61,7 @@ pub mod web;
 pub use cache::Cache;
 pub use callbacks::CallbackReceiver;
 pub use cluster::{Cluster, ClusterFile};
-pub use computer::{Carrier, Computer, DiskImage};
+pub use computer::{Carrier, Computer, DiskImage, LiveImage};
 pub use containerd::ContainerdSeries;
 pub use disk::{FileSystem, Stalled};
 pub use image::OsImage;

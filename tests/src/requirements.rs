@@ -47,6 +47,7 @@ const TESTS: Packages = &[
     ("/usr/bin/curl", "curl"),
     ("/usr/sbin/nginx", "nginx-light"),
     ("/usr/sbin/dnsmasq", "dnsmasq-base"),
+    ("/usr/lib/ipxe/ipxe.efi", "ipxe"),
     ("/usr/sbin/mkfs.xfs", "xfsprogs"),
     ("/usr/bin/g++", "g++"),
     ("/usr/bin/python3", "python3"),

@@ -15,6 +15,7 @@ const PORT: u16 = 8080;
 #[derive(Debug)]
 pub struct WebServer {
     _nginx: Daemon,
+    files: PathBuf,
     log: PathBuf,
 }
 
@@ -46,8 +47,15 @@ impl WebServer {
         let words = [program].into_iter().chain(words).chain([file.as_os_str()]);
         Ok(Self {
             _nginx: Daemon::start(lab, &directory, words, PORT)?,
+            files: root,
             log: directory.join("access.log"),
         })
+    }
+
+    /// Serves more files, in a directory.
+    pub fn add(&self, directory: &str, files: &[PathBuf]) -> Result<()> {
+        let directory = self.files.join(directory);
+        files.iter().try_for_each(|file| link(file, &directory))
     }
 
     /// The requests so far, a line each, as nginx logs them.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use packages::command;
 
 use crate::emulator::copy;
@@ -18,6 +18,8 @@ pub enum Carrier {
     FirmwareConfig,
     /// `OpenStack`'s config drive: a CD labelled `config-2`.
     ConfigDrive,
+    /// The network, from which the firmware boots: what a site serves decides on the config.
+    Pxe,
 }
 
 impl Carrier {
@@ -26,6 +28,7 @@ impl Carrier {
         match self {
             Self::FirmwareConfig => "qemu",
             Self::ConfigDrive => "openstack",
+            Self::Pxe => "metal",
         }
     }
 
@@ -40,6 +43,7 @@ impl Carrier {
                 let options = ["-quiet", "-R", "-V", "config-2", "-o"].map(Path::new);
                 command::run("genisoimage", options.into_iter().chain([&*iso, &*tree])).map(drop)
             }
+            Self::Pxe => bail!("the scripts of nkd name the config"),
         }
     }
 
@@ -60,6 +64,8 @@ impl Carrier {
                 "-device".to_owned(),
                 "scsi-cd,drive=config".to_owned(),
             ],
+            // The image of a live system and what it writes are in memory.
+            Self::Pxe => vec!["-m".to_owned(), "4096".to_owned()],
         }
     }
 }

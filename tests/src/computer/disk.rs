@@ -54,7 +54,16 @@ impl DiskImage {
     }
 
     pub(super) fn copy(&self, directory: &Path) -> Result<Disk> {
-        Disk::copy(&self.directory.directory().join(FILE), directory)
+        Disk::copy(&self.file(), directory)
+    }
+
+    pub(super) fn file(&self) -> PathBuf {
+        self.directory.directory().join(FILE)
+    }
+
+    /// The disk itself, to be read.
+    pub(super) fn disk(&self) -> Disk {
+        Disk { file: self.file() }
     }
 }
 
@@ -123,15 +132,7 @@ impl Disk {
 
     fn install(&self, tree: &Path, mount_point: &Path) -> Result<()> {
         fs::create_dir_all(mount_point)?;
-        command::check(
-            Command::new("unshare")
-                .args(["--mount", "--propagation=private"])
-                .args(["sh", "-c", INSTALL, "sh"])
-                .arg(&self.file)
-                .arg(self.start_of(ROOT)?.to_string())
-                .args([mount_point, tree]),
-        )
-        .map(drop)
+        self.run(INSTALL, &[mount_point, tree])
     }
 
     /// Reads a file of the root file system.
@@ -188,6 +189,34 @@ impl Disk {
         let (partition, path) = (self.boot_partition()?, self.entry_path()?);
         let file = file.to_string_lossy();
         command::run("mcopy", ["-o", "-i", &partition, &file, &path]).map(drop)
+    }
+
+    /// Copies the kernel and the initramfs of the boot entry.
+    pub(super) fn copy_kernel(&self, kernel: &Path, initramfs: &Path) -> Result<()> {
+        let (partition, entry) = (self.boot_partition()?, self.boot_entry()?);
+        for (key, target) in [("linux", kernel), ("initrd", initramfs)] {
+            let mut paths = entry.lines().filter_map(|line| line.strip_prefix(key));
+            let path = paths.next().context("the boot entry has no such file")?;
+            ensure!(paths.next().is_none(), "more than one {key}: {entry}");
+            let path = format!("::{}", path.trim());
+            let target = target.to_string_lossy();
+            command::run("mcopy", ["-o", "-i", &partition, &path, &target])?;
+        }
+        Ok(())
+    }
+
+    /// Runs a shell script with the disk, the place of the root file system there, and more arguments, in a
+    /// mount namespace of its own.
+    pub(super) fn run(&self, script: &str, arguments: &[&Path]) -> Result<()> {
+        command::check(
+            Command::new("unshare")
+                .args(["--mount", "--propagation=private"])
+                .args(["sh", "-c", script, "sh"])
+                .arg(&self.file)
+                .arg(self.start_of(ROOT)?.to_string())
+                .args(arguments),
+        )
+        .map(drop)
     }
 
     fn boot_entry(&self) -> Result<String> {

@@ -3,6 +3,7 @@
 
 mod carrier;
 mod disk;
+mod live;
 mod monitor;
 
 use std::fs::{self, File};
@@ -21,6 +22,7 @@ use crate::teardown::Scope;
 pub use carrier::Carrier;
 use disk::Disk;
 pub use disk::DiskImage;
+pub use live::LiveImage;
 use monitor::Monitor;
 use packages::command;
 
@@ -76,7 +78,7 @@ pub struct Computer {
     emulator: PathBuf,
     directory: PathBuf,
     carrier: Carrier,
-    disk: Disk,
+    disk: Option<Disk>,
     running: Mutex<Option<Child>>,
 }
 
@@ -85,6 +87,20 @@ impl Computer {
         lab: &Arc<Scope>,
         emulator: &Emulator,
         image: &DiskImage,
+        name: &str,
+        carrier: Carrier,
+    ) -> Result<Self> {
+        let mut computer = Self::without_disk(lab, emulator, name, carrier)?;
+        let disk = image.copy(&computer.directory)?;
+        disk.replace_kernel_argument("ignition.platform.id", carrier.platform())?;
+        computer.disk = Some(disk);
+        Ok(computer)
+    }
+
+    /// A computer that boots from the network.
+    pub(crate) fn without_disk(
+        lab: &Arc<Scope>,
+        emulator: &Emulator,
         name: &str,
         carrier: Carrier,
     ) -> Result<Self> {
@@ -97,15 +113,13 @@ impl Computer {
             .with_context(|| format!("can't create {}", directory.display()))?;
         let emulator = emulator.root().to_owned();
         fs::copy(emulator.join(VARIABLES_TEMPLATE), directory.join(VARIABLES))?;
-        let disk = image.copy(&directory)?;
-        disk.replace_kernel_argument("ignition.platform.id", carrier.platform())?;
         Ok(Self {
             name: name.to_owned(),
             lab: lab.clone(),
             emulator,
             directory,
             carrier,
-            disk,
+            disk: None,
             running: Mutex::new(None),
         })
     }
@@ -117,12 +131,12 @@ impl Computer {
 
     /// Adds kernel arguments, from the next boot on.
     pub fn add_kernel_arguments(&self, arguments: &str) -> Result<()> {
-        self.disk.add_kernel_arguments(arguments)
+        self.disk()?.add_kernel_arguments(arguments)
     }
 
     /// The kernel arguments of the next boot.
     pub fn kernel_arguments(&self) -> Result<String> {
-        self.disk.kernel_arguments()
+        self.disk()?.kernel_arguments()
     }
 
     /// Powers the computer on.
@@ -144,17 +158,17 @@ impl Computer {
             .args(HARDWARE)
             .args(["-drive", FIRMWARE, "-drive"])
             .arg(format!("if=pflash,unit=1,format=raw,file=/mnt/{VARIABLES}"))
-            .args(["-drive", &Disk::drive("/mnt")])
-            .args(["-device", "virtio-blk-pci,drive=disk,bootindex=1"])
+            .args(self.drives())
             .arg("-netdev")
             .arg(format!(
                 "tap,id=network,ifname={tap},script=no,downscript=no"
             ))
-            // Without a boot ROM, the firmware does not wait for PXE.
+            // Without a place in the boot order, the firmware does not wait for PXE.
             .arg("-device")
             .arg(format!(
-                "virtio-net-pci,netdev=network,mac={},romfile=",
-                mac(&self.name)
+                "virtio-net-pci,netdev=network,mac={},romfile={}",
+                mac(&self.name),
+                if self.carrier == Carrier::Pxe { ",bootindex=2" } else { "" }
             ))
             .args([
                 "-chardev",
@@ -219,7 +233,7 @@ impl Computer {
     /// Reads a file of the disk while the computer is off.
     pub fn read(&self, path: &str) -> Result<String> {
         ensure!(!self.is_running(), "{} is running", self.name);
-        self.disk.read(path)
+        self.disk()?.read(path)
     }
 
     /// Asks every half second until the answer is yes. In vain when the time is up or the computer goes off; the
@@ -248,6 +262,20 @@ impl Computer {
             );
         }
         Ok(())
+    }
+
+    fn disk(&self) -> Result<&Disk> {
+        let disk = self.disk.as_ref();
+        disk.with_context(|| format!("{} has no disk", self.name))
+    }
+
+    /// QEMU's arguments for the disk, from which the firmware boots first.
+    fn drives(&self) -> Vec<String> {
+        let arguments = self.disk.iter().flat_map(|_| {
+            let device = "virtio-blk-pci,drive=disk,bootindex=1".to_owned();
+            ["-drive".to_owned(), Disk::drive("/mnt"), "-device".to_owned(), device]
+        });
+        arguments.collect()
     }
 
     fn monitor(&self) -> Result<Monitor> {
