@@ -128,6 +128,16 @@ impl ClusterFile {
         Ok(())
     }
 
+    /// Adds an Ignition file of the user to a node's.
+    pub fn add_ignition(&mut self, node: &str, name: &str, config: &Value) -> Result<()> {
+        self.add(name, &config.to_string())?;
+        let mut nodes = nodes_of(&mut self.document)?.iter_mut();
+        let node = nodes.find(|found| found["name"] == node);
+        let os = &mut node.context("no such node")?["os"];
+        list(map(os)?, "ignition")?.push(json!(name));
+        Ok(())
+    }
+
     /// Puts a file beside the cluster file, which can name it without a directory.
     pub fn add(&self, name: &str, text: &str) -> Result<()> {
         fs::write(self.directory.join(name), text).with_context(|| format!("can't write {name}"))
@@ -171,11 +181,11 @@ impl ClusterFile {
 
     /// Compiles it into a directory next to it.
     pub fn compile(&self, programs: &Programs) -> Result<Cluster> {
-        self.compile_for(programs, &[])
+        self.compile_with(programs, &[])
     }
 
-    /// The same, with files for carriers that have a limit.
-    pub fn compile_for(&self, programs: &Programs, carriers: &[&str]) -> Result<Cluster> {
+    /// The same with further options of `nkd compile`.
+    pub fn compile_with(&self, programs: &Programs, options: &[&str]) -> Result<Cluster> {
         let nodes = self.nodes()?;
         let file = self.write()?;
         let out = self.directory.join("out");
@@ -185,7 +195,7 @@ impl ClusterFile {
                 .arg(&file)
                 .arg("-o")
                 .arg(&out)
-                .args(carriers.iter().flat_map(|carrier| ["--target", carrier])),
+                .args(options),
         )?;
         let cluster = Cluster { out, nodes };
         for node in &cluster.nodes {
@@ -288,7 +298,7 @@ impl Cluster {
         self.out.join("nodes").join(format!("{node}.ign"))
     }
 
-    /// A node's file for a carrier that has a limit.
+    /// A node's file for a carrier with a limit, by the carrier's name in `nkd compile --target`.
     pub fn carried(&self, carrier: &str, node: &str) -> PathBuf {
         self.out.join(carrier).join(format!("{node}.ign"))
     }

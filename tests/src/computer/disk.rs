@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 
+use super::metadata::{BOOT_DIRECTORY, BOOT_FILE};
 use crate::cache::{Cache, Recipe};
 use crate::kubernetes::Kubernetes;
 use crate::programs::{Programs, workspace};
@@ -189,6 +190,21 @@ impl Disk {
         let (partition, path) = (self.boot_partition()?, self.entry_path()?);
         let file = file.to_string_lossy();
         command::run("mcopy", ["-o", "-i", &partition, &file, &path]).map(drop)
+    }
+
+    /// Puts a config on the boot partition, as an installer does.
+    pub(super) fn insert(&self, config: &Path) -> Result<()> {
+        let (partition, config) = (self.boot_partition()?, config.to_string_lossy());
+        if !self.has_config()? {
+            command::run("mmd", ["-i", &partition, BOOT_DIRECTORY])?;
+        }
+        command::run("mcopy", ["-o", "-i", &partition, &config, BOOT_FILE]).map(drop)
+    }
+
+    /// Whether the boot partition has a directory for a config.
+    pub(super) fn has_config(&self) -> Result<bool> {
+        let list = command::run("mdir", ["-b", "-i", &self.boot_partition()?, "::/"])?;
+        Ok(list.lines().any(|line| line.starts_with(BOOT_DIRECTORY)))
     }
 
     /// Copies the kernel and the initramfs of the boot entry.

@@ -4,7 +4,9 @@
 mod carrier;
 mod disk;
 mod live;
+mod metadata;
 mod monitor;
+pub mod outcome;
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -126,7 +128,20 @@ impl Computer {
 
     /// Gives the carrier a config, from the next boot on.
     pub fn insert(&self, config: &Path) -> Result<()> {
+        if self.carrier == Carrier::BootPartition {
+            return self.disk()?.insert(config);
+        }
         self.carrier.insert(config, &self.directory)
+    }
+
+    /// Gives Azure's CD no custom data, from the next boot on.
+    pub fn remove_custom_data(&self) -> Result<()> {
+        metadata::insert_custom_data(None, &self.directory)
+    }
+
+    /// Whether the boot partition has a config.
+    pub fn boot_partition_has_config(&self) -> Result<bool> {
+        self.disk()?.has_config()
     }
 
     /// Adds kernel arguments, from the next boot on.

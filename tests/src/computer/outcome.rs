@@ -1,0 +1,170 @@
+//! What a computer reports on its console when Ignition cannot use its config, as rows of a table.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use super::Computer;
+
+/// Kernel arguments that show Ignition's errors on the console, with the guest's own time. The kernel writes only
+/// some lines of each program otherwise.
+const MEASURED: &str = "systemd.journald.forward_to_kmsg=1 systemd.journald.max_level_kmsg=info loglevel=7 \
+                        printk.devkmsg=on";
+
+/// What a report begins with, on the console.
+const FAILED: &str = "nkd: Ignition failed in the stage ";
+const WAITS: &str = "nkd: Ignition waits ";
+const CONTINUES: &str = "nkd: Ignition continues without a config ";
+
+/// A config that a computer cannot use, and the cause that it has to report.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// How the computer gets the config.
+    pub carrier: &'static str,
+    /// What is wrong.
+    pub problem: &'static str,
+    /// The cause, without `ignition.`.
+    pub cause: &'static str,
+}
+
+/// What a computer has reported.
+#[derive(Debug)]
+pub struct Outcome {
+    row: Row,
+    /// The first report on the console.
+    pub report: Report,
+    seconds_after_power_on: u64,
+    /// From the first error that Ignition has logged to the report, in the guest's time.
+    pub seconds_after_error: f64,
+}
+
+/// A report on the console.
+#[derive(Debug)]
+pub struct Report {
+    /// When the kernel printed it.
+    pub seconds: f64,
+    /// Whether Ignition tries again.
+    pub waits: bool,
+    /// The cause, without `ignition.`.
+    pub cause: String,
+    /// What follows the cause.
+    pub message: String,
+}
+
+impl Row {
+    /// Powers a computer on, which has the config already, and waits until it reports the cause. The computer stays
+    /// on.
+    pub fn observe(self, computer: &Computer, patience: Duration) -> Result<Outcome> {
+        if !computer.kernel_arguments()?.contains(MEASURED) {
+            computer.add_kernel_arguments(MEASURED)?;
+        }
+        let earlier = computer.console().len();
+        let this_boot = || computer.console().split_off(earlier);
+        let start = Instant::now();
+        computer.power_on()?;
+        let reported = || !reports(&this_boot()).is_empty();
+        let what = format!("a report for {self:?}");
+        computer.wait_for(&what, patience, reported)?;
+        let seconds_after_power_on = start.elapsed().as_secs();
+        let console = this_boot();
+        let report = reports(&console).into_iter().next().context(what)?;
+        ensure!(
+            report.cause == self.cause,
+            "{self:?}, but the report is: {report:?}\n{console}"
+        );
+        let error = error(&console, &report)
+            .with_context(|| format!("no error before {report:?}\n{console}"))?;
+        Ok(Outcome {
+            row: self,
+            seconds_after_power_on,
+            seconds_after_error: report.seconds - error,
+            report,
+        })
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Row {
+            carrier,
+            problem,
+            cause,
+        } = self.row;
+        let (on, error) = (self.seconds_after_power_on, self.seconds_after_error);
+        let message = &self.report.message;
+        write!(
+            to,
+            "| {carrier} | {problem} | {cause} | {on} | {error:.1} | {message} |"
+        )
+    }
+}
+
+/// All reports on a console, in order.
+pub fn reports(console: &str) -> Vec<Report> {
+    console.lines().filter_map(report).collect()
+}
+
+fn report(line: &str) -> Option<Report> {
+    let (seconds, text) = stamped(line)?;
+    let waits = text.starts_with(WAITS);
+    if !waits && !text.starts_with(FAILED) && !text.starts_with(CONTINUES) {
+        return None;
+    }
+    let (_, rest) = text.split_once("[ignition.")?;
+    let (cause, message) = rest.split_once("]. ")?;
+    Some(Report {
+        seconds,
+        waits,
+        cause: cause.to_owned(),
+        message: message.to_owned(),
+    })
+}
+
+/// When Ignition logged the first error of those that a report is about.
+fn error(console: &str, report: &Report) -> Option<f64> {
+    let mut words = report.message.split_whitespace();
+    let server = words.find(|word| word.starts_with("http")).unwrap_or("");
+    let server = server.trim_end_matches('.');
+    let is_meant = |text: &str| {
+        let failed = text.contains("Ignition failed: ") || text.contains("config was empty");
+        failed || report.waits && text.contains(" error: ") && text.contains(server)
+    };
+    let mut lines = console.lines().filter_map(stamped);
+    let (seconds, _) =
+        lines.find(|(_, text)| text.starts_with("ignition[") && is_meant(text))?;
+    Some(seconds)
+}
+
+/// The kernel's time of a line, and its text.
+fn stamped(line: &str) -> Option<(f64, &str)> {
+    let (_, rest) = line.split_once('[')?;
+    let (seconds, text) = rest.split_once("] ")?;
+    Some((seconds.trim().parse().ok()?, text.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONSOLE: &str = "\
+BdsDxe: starting Boot0001
+[    9.25] ignition[310]: GET error: Get \"http://10.0.0.9/a\": dial tcp: no route to host
+[   10.50] ignition[310]: GET error: Get \"https://10.0.0.1/a\": dial tcp: connection refused
+[   13.00] nkd: Ignition waits and tries again [ignition.unreachable]. https://10.0.0.1 refuses connections. Check it.\r
+[   20.00] ignition[310]: Ignition failed: resource not found
+[   21.50] nkd: Ignition failed in the stage fetch [ignition.not-found]. Check the URL.
+";
+
+    #[test]
+    #[allow(clippy::float_cmp)]
+    fn a_console_has_reports_and_the_errors_that_they_are_about() {
+        let found = reports(CONSOLE);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].waits && found[0].cause == "unreachable");
+        assert_eq!(error(CONSOLE, &found[0]), Some(10.5));
+        assert!(!found[1].waits && found[1].cause == "not-found");
+        assert_eq!(found[1].seconds, 21.5);
+        assert_eq!(error(CONSOLE, &found[1]), Some(20.0));
+    }
+}
