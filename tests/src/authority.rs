@@ -1,5 +1,6 @@
 //! The testbed's own certificate authorities, and servers with their certificates.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,10 +18,15 @@ pub(crate) struct Authority {
     pub(crate) server: Arc<ServerConfig>,
 }
 
-/// Makes new files for both in a directory. The server has a certificate of its own, because clients
-/// refuse the certificate of an authority for a server.
+/// The certificate of the authority, and the server's certificate and key, in the directory.
+pub(crate) const AUTHORITY: &str = "ca.pem";
+pub(crate) const CERTIFICATE: &str = "leaf.pem";
+pub(crate) const KEY: &str = "leaf.key";
+
+/// Makes new files for both in a directory. The server, at an address or a name, has a certificate of its own,
+/// because clients refuse the certificate of an authority for a server.
 pub(crate) fn new(directory: &Path, address: &str) -> Result<Authority> {
-    let (ca, key) = (directory.join("ca.pem"), directory.join("ca.key"));
+    let (ca, key) = (directory.join(AUTHORITY), directory.join("ca.key"));
     let constraints = ["-addext", "keyUsage=critical,keyCertSign"];
     certificate(&ca, &key, "testbed authority", &constraints)?;
     Ok(Authority {
@@ -29,15 +35,19 @@ pub(crate) fn new(directory: &Path, address: &str) -> Result<Authority> {
     })
 }
 
-/// A server at an address with a certificate of this authority; makes its files in a directory.
+/// A server at an address or a name with a certificate of this authority; makes its files in a directory.
 pub(crate) fn server(
     directory: &Path,
     (ca, ca_key): (&Path, &Path),
     address: &str,
 ) -> Result<Arc<ServerConfig>> {
-    let (leaf, leaf_key) = (directory.join("leaf.pem"), directory.join("leaf.key"));
+    let (leaf, leaf_key) = (directory.join(CERTIFICATE), directory.join(KEY));
     let (ca, ca_key) = (ca.to_string_lossy(), ca_key.to_string_lossy());
-    let name = format!("subjectAltName=IP:{address}");
+    let kind = match address.parse::<IpAddr>() {
+        Ok(_) => "IP",
+        Err(_) => "DNS",
+    };
+    let name = format!("subjectAltName={kind}:{address}");
     let signed = ["-CA", &ca, "-CAkey", &ca_key, "-addext", &name];
     let no_authority = ["-addext", "basicConstraints=critical,CA:FALSE"];
     let more = [signed.as_slice(), &no_authority].concat();

@@ -19,7 +19,7 @@ use crate::metadata::{Cloud, MetadataServer};
 use crate::registry::{Login, Registry};
 use crate::stick::Stick;
 use crate::teardown::Scope;
-use crate::web::WebServer;
+use crate::web::{ConfigAuthority, WebServer};
 use packages::command;
 
 /// A network namespace with a bridge, cut off from all other networks. It is gone when the lab and
@@ -115,6 +115,21 @@ impl Lab {
     /// A web server at the gateway's address with these files.
     pub fn web_server(&self, files: &[PathBuf]) -> Result<WebServer> {
         WebServer::start(self, files)
+    }
+
+    /// A private authority, for [`Self::config_server`].
+    pub fn config_authority(&self, name: &str) -> Result<ConfigAuthority> {
+        ConfigAuthority::new(self, name)
+    }
+
+    /// A web server at the gateway's address that serves the directory `nodes` over https.
+    pub fn config_server(&self, nodes: &Path, authority: &ConfigAuthority) -> Result<WebServer> {
+        WebServer::start_configs(self, nodes, authority)
+    }
+
+    /// A web server at the gateway's address to which machines send reports.
+    pub fn report_server(&self) -> Result<WebServer> {
+        WebServer::start_reports(self)
     }
 
     /// A registry of images at the gateway's address.

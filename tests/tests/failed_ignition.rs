@@ -31,28 +31,55 @@ touch /run/console
 mount --bind /run/console /dev/kmsg
 mount --bind "$2" /proc/cmdline
 export PATH=/run/bin:$PATH IGNITION_CONFIG_FILE=$1
+eval "$7"
 # Ignition's own patience with a metadata server is 2 minutes.
 [ "$5" = waiting ] && patience=2m || patience=2s
 for stage in fetch-offline fetch disks mount files; do
     timeout 5 "$3" --root=/run/root --platform="$6" --stage="$stage" --fetch-timeout="$patience" \
         --log-to-stdout >> /run/log 2>&1 || break
 done
-# While Ignition waits, the first report comes after 5 s.
-timeout 9 "$4" "$5"
+timeout 10 "$4" "$5"
 cat /run/console
 "#;
 
-/// What the report prints on the console, with the config in a file.
+/// A network without anything in it but the machine itself, which is also its name server, and which does not answer.
+const ALONE: &str = r#"
+ip link set lo up
+echo 'nameserver 127.0.0.1' > /run/resolv.conf
+mount --bind /run/resolv.conf /etc/resolv.conf
+"#;
+
+/// OpenStack without a metadata service, which Ignition asks beside the config drive. The drive is a directory.
+const CONFIG_DRIVE: &str = r#"
+ip link set lo up
+ip route add unreachable 169.254.169.254
+mkdir -p /dev/disk /run/drive/openstack/latest
+mount -t tmpfs tmpfs /dev/disk
+mkdir /dev/disk/by-label
+touch /dev/disk/by-label/config-2
+cp "$1" /run/drive/openstack/latest/user_data
+printf '#!/bin/sh\nfor last; do :; done\n/bin/mount --bind /run/drive "$last"\n' > /run/bin/mount
+chmod +x /run/bin/mount
+"#;
+
+/// What the report prints on the console.
 fn report(config: &str, mode: &str, kernel_arguments: &str) -> String {
-    let platform = ("file", config);
-    report_on(platform, mode, kernel_arguments, Command::new("unshare"))
+    let unshare = Command::new("unshare");
+    run(config, mode, kernel_arguments, ("file", ""), unshare)
 }
 
-/// The same on another platform of Ignition, with `unshare` in a network.
-fn report_on(
-    (platform, config): (&str, &str),
+/// The same on a platform in a network of its own, which a script prepares.
+fn report_on(platform: (&str, &str), config: &str, mode: &str) -> String {
+    let mut unshare = Command::new("unshare");
+    unshare.arg("--net");
+    run(config, mode, "", platform, unshare)
+}
+
+fn run(
+    config: &str,
     mode: &str,
     kernel_arguments: &str,
+    (platform, preparation): (&str, &str),
     mut unshare: Command,
 ) -> String {
     requirements::ensure(Purpose::Tests).unwrap();
@@ -69,7 +96,7 @@ fn report_on(
     unshare
         .args(["--mount", "--propagation=private", "sh", "-c", RUN, "sh"])
         .args([&file, &cmdline, Path::new(ENGINE), &script])
-        .args([mode, platform]);
+        .args([mode, platform, preparation]);
     check(&mut unshare).unwrap()
 }
 
@@ -186,6 +213,22 @@ fn what_ignition_waits_for_is_named_while_it_waits() {
 }
 
 #[test]
+fn a_name_server_that_does_not_answer_is_not_taken_for_the_server_of_the_config() {
+    let config = pointer("https://files.site.test/hidden");
+    let console = report_on(("file", ALONE), &config, "waiting");
+    let words = "The name of https://files.site.test cannot be resolved.";
+    assert_names(&console, "unreachable", words);
+}
+
+#[test]
+fn a_config_drive_that_points_to_a_server_is_not_blamed_on_the_metadata_service() {
+    let config = pointer("http://user:hidden@127.0.0.1:9/hidden");
+    let console = report_on(("openstack", CONFIG_DRIVE), &config, "waiting");
+    let words = "http://127.0.0.1:9 refuses connections.";
+    assert_names(&console, "unreachable", words);
+}
+
+#[test]
 fn a_failure_is_sent_to_the_server_that_the_kernel_command_line_names() {
     let (address, server) = serve(1, ACCEPTED);
     let argument = format!("nkd.report=http://{address}/machines");
@@ -225,7 +268,7 @@ impl Site {
 
     fn report(&self, cloud: Cloud, mode: &str) -> String {
         let unshare = self.0.host_command("unshare");
-        report_on((cloud.name(), ""), mode, "", unshare)
+        run("", mode, "", (cloud.name(), ""), unshare)
     }
 }
 
@@ -312,8 +355,7 @@ fn a_machine_without_user_data_is_named() {
     let console = site.report(Cloud::Azure, "failed");
     assert_names(&console, "no-config", "no config");
     // Without a carrier there is no server either.
-    let unshare = site.0.host_command("unshare");
-    let console = report_on(("metal", ""), "empty", "", unshare);
+    let console = report_on(("metal", ""), "", "empty");
     assert_names(&console, "no-config", "starts without nkd");
 }
 

@@ -81,6 +81,7 @@ pub struct Computer {
     directory: PathBuf,
     carrier: Carrier,
     disk: Option<Disk>,
+    clock: Option<String>,
     running: Mutex<Option<Child>>,
 }
 
@@ -122,6 +123,7 @@ impl Computer {
             directory,
             carrier,
             disk: None,
+            clock: None,
             running: Mutex::new(None),
         })
     }
@@ -147,6 +149,11 @@ impl Computer {
     /// Adds kernel arguments, from the next boot on.
     pub fn add_kernel_arguments(&self, arguments: &str) -> Result<()> {
         self.disk()?.add_kernel_arguments(arguments)
+    }
+
+    /// Sets the hardware's clock to a time in UTC, such as `2010-01-01T00:00:00`, from the next boot on.
+    pub fn set_clock(&mut self, time: &str) {
+        self.clock = Some(time.to_owned());
     }
 
     /// The kernel arguments of the next boot.
@@ -193,6 +200,7 @@ impl Computer {
             .arg("-qmp")
             .arg(format!("unix:/mnt/{MONITOR},server=on,wait=off"))
             .args(self.carrier.hardware("/mnt"))
+            .args(self.clock.iter().map(|time| format!("-rtc=base={time}")))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
