@@ -71,7 +71,10 @@ impl Cloud {
             },
             Self::Azure => match path {
                 _ if request.header("metadata") != "true" => Answer::status(400),
-                _ if !query.split('&').any(|word| word.starts_with("api-version=")) => {
+                _ if !query
+                    .split('&')
+                    .any(|word| word.starts_with("api-version=")) =>
+                {
                     Answer::status(400)
                 }
                 // A machine without user data gets an empty answer.
@@ -87,11 +90,10 @@ impl Cloud {
 fn aws(user_data: Option<&[u8]>, request: &Request, path: &str) -> Answer {
     if (&*request.method, path) == ("PUT", "/latest/api/token") {
         let life = request.header(TOKEN_LIFE);
-        let is_valid = (1..=LONGEST_LIFE).contains(&life.parse().unwrap_or(0));
-        return match is_valid {
-            true => Answer::ok(TOKEN).with_header(format!("{TOKEN_LIFE}: {life}")),
-            false => Answer::status(400),
-        };
+        if !(1..=LONGEST_LIFE).contains(&life.parse().unwrap_or(0)) {
+            return Answer::status(400);
+        }
+        return Answer(200, format!("{TOKEN_LIFE}: {life}\r\n"), TOKEN.into());
     }
     match path {
         _ if request.header("x-aws-ec2-metadata-token") != TOKEN => Answer::status(401),
@@ -174,51 +176,29 @@ impl Shared {
         stream.set_read_timeout(Some(PATIENCE))?;
         let request = Request::read(&mut stream)?;
         let user_data = self.user_data.as_deref();
-        let Answer {
-            status,
-            header,
-            body,
-        } = self.cloud.answer(user_data, &request);
+        let Answer(status, headers, body) = self.cloud.answer(user_data, &request);
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         requests.push(format!("{} {}: {status}", request.method, request.target));
         drop(requests);
         let length = body.len();
         write!(
             stream,
-            "HTTP/1.1 {status} \r\n{header}content-length: {length}\r\nconnection: close\r\n\r\n"
+            "HTTP/1.1 {status} \r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n"
         )?;
         Ok(stream.write_all(&body)?)
     }
 }
 
-struct Answer {
-    status: u16,
-    header: String,
-    body: Vec<u8>,
-}
+/// A status, the lines of further headers, and a body.
+struct Answer(u16, String, Vec<u8>);
 
 impl Answer {
     fn ok(body: impl Into<Vec<u8>>) -> Self {
-        let body = body.into();
-        Self {
-            body,
-            ..Self::status(200)
-        }
+        Self(200, String::new(), body.into())
     }
 
     const fn status(status: u16) -> Self {
-        Self {
-            status,
-            header: String::new(),
-            body: Vec::new(),
-        }
-    }
-
-    fn with_header(self, header: String) -> Self {
-        Self {
-            header: header + "\r\n",
-            ..self
-        }
+        Self(status, String::new(), Vec::new())
     }
 
     fn found(data: Option<&[u8]>) -> Self {

@@ -308,7 +308,10 @@ fn a_computer_with_a_url_names_the_cause_of_each_problem() {
     let problems = [("no file", "not-found")];
     names_the_cause("metal, URL", &site, &problems, |_| None);
     drop(missing);
-    let files = [site.file("config", &wrong_pointer()), site.file("other", "other")];
+    let files = [
+        site.file("config", &wrong_pointer()),
+        site.file("other", "other"),
+    ];
     let _web = site.scenario.lab.web_server(&files).unwrap();
     names_the_cause("metal, URL", &site, &[PROBLEMS[1]], |_| None);
 }

@@ -43,13 +43,13 @@ cat /run/console
 "#;
 
 /// A network without anything in it but the machine itself, which is also its name server, and which does not answer.
-const ALONE: &str = r#"
+const ALONE: &str = r"
 ip link set lo up
 echo 'nameserver 127.0.0.1' > /run/resolv.conf
 mount --bind /run/resolv.conf /etc/resolv.conf
-"#;
+";
 
-/// OpenStack without a metadata service, which Ignition asks beside the config drive. The drive is a directory.
+/// `OpenStack` without a metadata service, which Ignition asks beside the config drive. The drive is a directory.
 const CONFIG_DRIVE: &str = r#"
 ip link set lo up
 ip route add unreachable 169.254.169.254
@@ -298,7 +298,11 @@ fn wrong_user_data_are_named() {
     let pointer = pointer(&format!("{}/{file}", WebServer::url()));
     for cloud in CLOUDS {
         let server = site.metadata(cloud, Some("{ \"hidden\""));
-        assert_names(&site.report(cloud, "failed"), "config-invalid", "stage fetch ");
+        assert_names(
+            &site.report(cloud, "failed"),
+            "config-invalid",
+            "stage fetch ",
+        );
         drop(server);
         let _server = site.metadata(cloud, Some(&pointer));
         let words = format!("from {} ", WebServer::url());

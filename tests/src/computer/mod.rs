@@ -190,7 +190,11 @@ impl Computer {
             .arg(format!(
                 "virtio-net-pci,netdev=network,mac={},romfile={}",
                 mac(&self.name),
-                if self.carrier == Carrier::Pxe { ",bootindex=2" } else { "" }
+                if self.carrier == Carrier::Pxe {
+                    ",bootindex=2"
+                } else {
+                    ""
+                }
             ))
             .args([
                 "-chardev",
@@ -296,7 +300,12 @@ impl Computer {
     fn drives(&self) -> Vec<String> {
         let arguments = self.disk.iter().flat_map(|_| {
             let device = "virtio-blk-pci,drive=disk,bootindex=1".to_owned();
-            ["-drive".to_owned(), Disk::drive("/mnt"), "-device".to_owned(), device]
+            [
+                "-drive".to_owned(),
+                Disk::drive("/mnt"),
+                "-device".to_owned(),
+                device,
+            ]
         });
         arguments.collect()
     }

@@ -131,8 +131,7 @@ fn error(console: &str, report: &Report) -> Option<f64> {
         failed || report.waits && text.contains(" error: ") && text.contains(server)
     };
     let mut lines = console.lines().filter_map(stamped);
-    let (seconds, _) =
-        lines.find(|(_, text)| text.starts_with("ignition[") && is_meant(text))?;
+    let (seconds, _) = lines.find(|(_, text)| text.starts_with("ignition[") && is_meant(text))?;
     Some(seconds)
 }
 
