@@ -49,7 +49,8 @@ echo 'nameserver 127.0.0.1' > /run/resolv.conf
 mount --bind /run/resolv.conf /etc/resolv.conf
 ";
 
-/// `OpenStack` without a metadata service, which Ignition asks beside the config drive. The drive is a directory.
+/// `OpenStack` without a metadata service, which Ignition asks beside the config drive. The drive is a directory. The
+/// last error in the log is always one of the metadata service.
 const CONFIG_DRIVE: &str = r#"
 ip link set lo up
 ip route add unreachable 169.254.169.254
@@ -60,6 +61,7 @@ touch /dev/disk/by-label/config-2
 cp "$1" /run/drive/openstack/latest/user_data
 printf '#!/bin/sh\nfor last; do :; done\n/bin/mount --bind /run/drive "$last"\n' > /run/bin/mount
 chmod +x /run/bin/mount
+echo 'grep "169.254.169.254.*: \(attempt #2\|dial \)" /run/log' >> /run/bin/journalctl
 "#;
 
 /// What the report prints on the console.
