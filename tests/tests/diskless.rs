@@ -33,7 +33,10 @@ fn a_worker_and_a_further_control_plane_that_keep_nothing_join_again_under_their
     for machine in [&init_node, &worker, &control_plane] {
         wait_until_ready(machine, PATIENCE).unwrap();
     }
-    println!("three nodes are Ready after {} s", start.elapsed().as_secs());
+    println!(
+        "three nodes are Ready after {} s",
+        start.elapsed().as_secs()
+    );
 
     for end in [End::PowerCut, End::Shutdown] {
         worker = reboot(&scenario, &cluster, worker, end);

@@ -14,9 +14,11 @@ use crate::teardown::Scope;
 use packages::command;
 
 const FILE: &str = "disk.raw";
-/// The partitions, in mkosi's order.
+/// The partitions, in the order of `mkosi.repart`; the second is the one for configs.
 const BOOT: &str = "1";
-const ROOT: &str = "2";
+const ROOT: &str = "3";
+/// The size of an empty disk in bytes. Its file is sparse.
+const SIZE: u64 = 8 << 30;
 /// Where systemd-boot finds its entries.
 const ENTRIES: &str = "::/loader/entries";
 
@@ -55,6 +57,15 @@ impl DiskImage {
 
     pub(super) fn copy(&self, directory: &Path) -> Result<Disk> {
         Disk::copy(&self.file(), directory)
+    }
+
+    /// Writes the image as an installer fetches it, compressed, for another of Ignition's platforms.
+    pub fn export(&self, platform: &str, to: &Path) -> Result<()> {
+        let directory = tempfile::tempdir_in(self.directory.directory())?;
+        let disk = self.copy(directory.path())?;
+        disk.replace_kernel_argument("ignition.platform.id", platform)?;
+        let options = ["--quiet", "-1", "-o"].map(Path::new);
+        command::run("zstd", options.into_iter().chain([to, &*disk.file])).map(drop)
     }
 
     pub(super) fn file(&self) -> PathBuf {
@@ -117,6 +128,13 @@ pub(super) struct Disk {
 }
 
 impl Disk {
+    /// A disk on which nothing is written.
+    pub(super) fn empty(directory: &Path) -> Result<Self> {
+        let file = directory.join(FILE);
+        fs::File::create(&file)?.set_len(SIZE)?;
+        Ok(Self { file })
+    }
+
     fn copy(from: &Path, directory: &Path) -> Result<Self> {
         let file = directory.join(FILE);
         let options = ["--reflink=auto", "--sparse=always"].map(Path::new);

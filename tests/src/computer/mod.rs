@@ -168,7 +168,11 @@ impl Computer {
             .arg(format!(
                 "virtio-net-pci,netdev=network,mac={},romfile={}",
                 mac(&self.name),
-                if self.carrier == Carrier::Pxe { ",bootindex=2" } else { "" }
+                if self.carrier == Carrier::Pxe {
+                    ",bootindex=2"
+                } else {
+                    ""
+                }
             ))
             .args([
                 "-chardev",
@@ -264,6 +268,12 @@ impl Computer {
         Ok(())
     }
 
+    /// Gives the computer a disk on which nothing is written.
+    pub fn add_empty_disk(&mut self) -> Result<()> {
+        self.disk = Some(Disk::empty(&self.directory)?);
+        Ok(())
+    }
+
     fn disk(&self) -> Result<&Disk> {
         let disk = self.disk.as_ref();
         disk.with_context(|| format!("{} has no disk", self.name))
@@ -273,7 +283,12 @@ impl Computer {
     fn drives(&self) -> Vec<String> {
         let arguments = self.disk.iter().flat_map(|_| {
             let device = "virtio-blk-pci,drive=disk,bootindex=1".to_owned();
-            ["-drive".to_owned(), Disk::drive("/mnt"), "-device".to_owned(), device]
+            [
+                "-drive".to_owned(),
+                Disk::drive("/mnt"),
+                "-device".to_owned(),
+                device,
+            ]
         });
         arguments.collect()
     }
