@@ -26,7 +26,7 @@ pub enum Carrier {
     Metadata(Cloud),
     /// Azure's custom data, on a CD. Ignition asks the metadata server before.
     CustomData,
-    /// An installer that puts the config on the boot partition.
+    /// An installer that puts the config on the partition with the label `boot`.
     BootPartition,
 }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 
-use super::metadata::{BOOT_DIRECTORY, BOOT_FILE};
 use crate::cache::{Cache, Recipe};
 use crate::kubernetes::Kubernetes;
 use crate::programs::{Programs, workspace};
@@ -15,9 +14,12 @@ use crate::teardown::Scope;
 use packages::command;
 
 const FILE: &str = "disk.raw";
-/// The partitions, in mkosi's order.
+/// The partitions, in the order of `mkosi.repart`.
 const BOOT: &str = "1";
-const ROOT: &str = "2";
+const CONFIG: &str = "2";
+const ROOT: &str = "3";
+/// The size of an empty disk in bytes. Its file is sparse.
+const SIZE: u64 = 8 << 30;
 /// Where systemd-boot finds its entries.
 const ENTRIES: &str = "::/loader/entries";
 
@@ -56,6 +58,15 @@ impl DiskImage {
 
     pub(super) fn copy(&self, directory: &Path) -> Result<Disk> {
         Disk::copy(&self.file(), directory)
+    }
+
+    /// Writes the image as an installer fetches it, compressed, for another of Ignition's platforms.
+    pub fn export(&self, platform: &str, to: &Path) -> Result<()> {
+        let directory = tempfile::tempdir_in(self.directory.directory())?;
+        let disk = self.copy(directory.path())?;
+        disk.replace_kernel_argument("ignition.platform.id", platform)?;
+        let options = ["--quiet", "-1", "-o"].map(Path::new);
+        command::run("zstd", options.into_iter().chain([to, &*disk.file])).map(drop)
     }
 
     pub(super) fn file(&self) -> PathBuf {
@@ -118,6 +129,13 @@ pub(super) struct Disk {
 }
 
 impl Disk {
+    /// A disk on which nothing is written.
+    pub(super) fn empty(directory: &Path) -> Result<Self> {
+        let file = directory.join(FILE);
+        fs::File::create(&file)?.set_len(SIZE)?;
+        Ok(Self { file })
+    }
+
     fn copy(from: &Path, directory: &Path) -> Result<Self> {
         let file = directory.join(FILE);
         let options = ["--reflink=auto", "--sparse=always"].map(Path::new);
@@ -192,19 +210,15 @@ impl Disk {
         command::run("mcopy", ["-o", "-i", &partition, &file, &path]).map(drop)
     }
 
-    /// Puts a config on the boot partition, as an installer does.
+    /// Puts a config on the partition for configs, as an installer does.
     pub(super) fn insert(&self, config: &Path) -> Result<()> {
-        let (partition, config) = (self.boot_partition()?, config.to_string_lossy());
-        if !self.has_config()? {
-            command::run("mmd", ["-i", &partition, BOOT_DIRECTORY])?;
+        let file = format!("{}?offset={}", self.file.display(), self.start_of(CONFIG)?);
+        // These fail where there is nothing yet.
+        for step in ["mkdir ignition", "rm ignition/config.ign"] {
+            command::run("debugfs", ["-w", "-R", step, &file])?;
         }
-        command::run("mcopy", ["-o", "-i", &partition, &config, BOOT_FILE]).map(drop)
-    }
-
-    /// Whether the boot partition has a directory for a config.
-    pub(super) fn has_config(&self) -> Result<bool> {
-        let list = command::run("mdir", ["-b", "-i", &self.boot_partition()?, "::/"])?;
-        Ok(list.lines().any(|line| line.starts_with(BOOT_DIRECTORY)))
+        let write = format!("write {} ignition/config.ign", config.display());
+        command::run("debugfs", ["-w", "-R", &write, &file]).map(drop)
     }
 
     /// Copies the kernel and the initramfs of the boot entry.

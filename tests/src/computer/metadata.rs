@@ -14,10 +14,6 @@ const CUSTOM_DATA: &str = "custom-data.iso";
 const ENVIRONMENT: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
     <Environment xmlns=\"http://schemas.dmtf.org/ovf/environment/1\"/>\n";
 
-/// The boot partition's directory and file in which an installer puts the config.
-pub(super) const BOOT_DIRECTORY: &str = "::/ignition";
-pub(super) const BOOT_FILE: &str = "::/ignition/config.ign";
-
 /// Makes Azure's provisioning CD (UDF), with a config as custom data.
 pub(super) fn insert_custom_data(config: Option<&Path>, directory: &Path) -> Result<()> {
     let tree = directory.join("custom-data");

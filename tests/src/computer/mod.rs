@@ -141,11 +141,6 @@ impl Computer {
         metadata::insert_custom_data(None, &self.directory)
     }
 
-    /// Whether the boot partition has a config.
-    pub fn boot_partition_has_config(&self) -> Result<bool> {
-        self.disk()?.has_config()
-    }
-
     /// Adds kernel arguments, from the next boot on.
     pub fn add_kernel_arguments(&self, arguments: &str) -> Result<()> {
         self.disk()?.add_kernel_arguments(arguments)
@@ -288,6 +283,12 @@ impl Computer {
                 self.last_of_console()
             );
         }
+        Ok(())
+    }
+
+    /// Gives the computer a disk on which nothing is written.
+    pub fn add_empty_disk(&mut self) -> Result<()> {
+        self.disk = Some(Disk::empty(&self.directory)?);
         Ok(())
     }
 
