@@ -17,6 +17,13 @@ const FAILED: &str = "nkd: Ignition failed in the stage ";
 const WAITS: &str = "nkd: Ignition waits ";
 const CONTINUES: &str = "nkd: Ignition continues without a config ";
 
+/// What Ignition logs when it does not ask again.
+const FINAL: [&str; 3] = [
+    "Ignition failed: ",
+    "provider config was empty",
+    "falling back to custom data",
+];
+
 /// A config that a computer cannot use, and the cause that it has to report.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
@@ -127,7 +134,7 @@ fn error(console: &str, report: &Report) -> Option<f64> {
     let server = words.find(|word| word.starts_with("http")).unwrap_or("");
     let server = server.trim_end_matches('.');
     let is_meant = |text: &str| {
-        let failed = text.contains("Ignition failed: ") || text.contains("config was empty");
+        let failed = FINAL.iter().any(|words| text.contains(words));
         failed || report.waits && text.contains(" error: ") && text.contains(server)
     };
     let mut lines = console.lines().filter_map(stamped);
