@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nkd_contract::{Kind, Stage};
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::computer::outcome::Row;
 use testbed::dhcp::Dhcp;
 use testbed::emulator::Emulator;
 use testbed::events::is;
+use testbed::ignition;
 use testbed::scenario::Scenario;
 use testbed::web::WebServer;
 use testbed::{Cache, Carrier, Cloud, Cluster, Computer, DiskImage, MetadataServer};
@@ -19,6 +20,7 @@ use testbed::{Cache, Carrier, Cloud, Cluster, Computer, DiskImage, MetadataServe
 /// A boot takes 40 s, where nothing else uses the processors.
 const PATIENCE: Duration = Duration::from_secs(400);
 const NODE: &str = "cp1";
+const CLOUDS: [Cloud; 4] = [Cloud::OpenStack, Cloud::Aws, Cloud::Gcp, Cloud::Azure];
 const STAGES: [Stage; 3] = [Stage::Clock, Stage::Host, Stage::Runtime];
 /// How late a report may be after the error, in seconds of the computer.
 const LATE: f64 = 10.0;
@@ -32,15 +34,21 @@ struct Site {
     scenario: Scenario,
 }
 
+/// The demo's cluster, with files for clouds.
+fn compile() -> (Scenario, Cluster) {
+    let mut scenario = Scenario::new().unwrap();
+    scenario.file.use_computer(NODE);
+    let clouds = CLOUDS.map(Cloud::name);
+    let options = clouds.iter().flat_map(|name| ["--target", name]);
+    let options: Vec<_> = options.collect();
+    let cluster = scenario.file.compile_with(&scenario.programs, &options);
+    (scenario, cluster.unwrap())
+}
+
 impl Site {
     /// A computer that is switched off, and the compiled files.
     fn new(carrier: Carrier) -> Self {
-        let mut scenario = Scenario::new().unwrap();
-        scenario.file.use_computer(NODE);
-        let targets = ["openstack", "aws", "gcp", "azure"];
-        let options: Vec<_> = targets.iter().flat_map(|name| ["--target", name]).collect();
-        let cluster = scenario.file.compile_with(&scenario.programs, &options);
-        let cluster = cluster.unwrap();
+        let (scenario, cluster) = compile();
         scenario.trust(&cluster, NODE).unwrap();
         let cache = Cache::open().unwrap();
         let image = DiskImage::build(&cache, &scenario.kubernetes, &scenario.programs).unwrap();
@@ -98,6 +106,34 @@ impl Site {
         let what = "an event of the second boot";
         self.computer.wait_for(what, PATIENCE, continues).unwrap();
         println!("second boot: {} s", start.elapsed().as_secs());
+    }
+}
+
+/// What a config that Ignition has merged makes.
+fn made_by(config: &Value) -> Vec<String> {
+    let lists = [("/storage/files", "path"), ("/systemd/units", "name")];
+    let names = lists.into_iter().flat_map(|(list, key)| {
+        let items = config.pointer(list).and_then(Value::as_array);
+        let items = items.into_iter().flatten();
+        items.map(move |item| item[key].to_string())
+    });
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
+}
+
+#[test]
+#[ignore = "long: needs a built release of Kubernetes, but no computer"]
+fn ignition_gets_the_same_config_from_each_cloud() {
+    let (scenario, cluster) = compile();
+    let expected = made_by(&ignition::merged(&cluster.ignition(NODE)).unwrap());
+    assert!(expected.contains(&r#""/etc/nkd/plan.json""#.to_owned()));
+    for cloud in CLOUDS {
+        let user_data = fs::read(cluster.carried(cloud.name(), NODE)).unwrap();
+        println!("{}: {} bytes", cloud.name(), user_data.len());
+        let _server = scenario.lab.metadata(cloud, Some(&user_data)).unwrap();
+        let fetched = ignition::fetched(&scenario.lab, cloud.name()).unwrap();
+        assert_eq!(made_by(&fetched), expected, "{}", cloud.name());
     }
 }
 
