@@ -93,6 +93,9 @@ fn every_carrier_gets_what_ignition_takes_outside_and_inside() {
     }
     let argument = "ignition.config.url=http://10.0.0.1:8080/w1.ign";
     assert!(script.contains(argument), "{script}");
+    // What a site sets in iPXE, such as the console, comes last and has priority.
+    let site = "w1.ign ${arguments} || goto failed\n";
+    assert!(script.contains(site), "{script}");
     assert!(run.stdout.contains("--user-data file://"), "{}", run.stdout);
     assert!(run.stdout.contains("/etc/nkd/pki/sa.key"), "{}", run.stdout);
 }

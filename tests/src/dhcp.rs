@@ -11,6 +11,8 @@ use crate::daemon::Daemon;
 use crate::lab::Lab;
 
 const DNS: u16 = 53;
+/// The directory with iPXE's program for UEFI firmware, `ipxe.efi`.
+const IPXE: &str = "/usr/lib/ipxe";
 
 /// DHCP and DNS at the lab's gateway; they end when this is dropped.
 #[derive(Debug)]
@@ -23,7 +25,13 @@ impl Dhcp {
     pub const SERVER: &str = "files.site.test";
 
     /// Assigns these addresses to the computers with these names.
-    pub(crate) fn start(lab: &Lab, computers: &[(&str, &str)]) -> Result<Self> {
+    ///
+    /// With the URL of a script, computers boot from the network: iPXE by TFTP, and then the script.
+    pub(crate) fn start(
+        lab: &Lab,
+        computers: &[(&str, &str)],
+        script: Option<&str>,
+    ) -> Result<Self> {
         let directory = lab.scratch("dhcp")?;
         let mut configuration = format!(
             "interface=br0\nbind-interfaces\nport={DNS}\nno-resolv\nno-hosts\nuser=root\n\
@@ -35,6 +43,14 @@ impl Dhcp {
         );
         for (name, address) in computers {
             writeln!(configuration, "dhcp-host={},{address},{name}", mac(name))?;
+        }
+        if let Some(script) = script {
+            // Only iPXE sends option 175.
+            writeln!(
+                configuration,
+                "enable-tftp\ntftp-root={IPXE}\ndhcp-match=set:ipxe,175\n\
+                 dhcp-boot=tag:!ipxe,ipxe.efi\ndhcp-boot=tag:ipxe,{script}"
+            )?;
         }
         let file = directory.join("dnsmasq.conf");
         fs::write(&file, configuration)?;

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::lab::Lab;
 use packages::command;
 
 /// Ignition's program, which a real machine has in its initramfs only.
@@ -34,6 +35,16 @@ mount -t tmpfs tmpfs /run
 export IGNITION_CONFIG_FILE=$1
 for stage in fetch-offline fetch; do
     "$3" --root="$2" --platform=file --stage="$stage" --log-to-stdout >&2
+done
+cat /run/ignition.json
+"#;
+
+/// Fetches from the metadata server of a platform.
+const FETCH: &str = r#"
+set -eu
+mount -t tmpfs tmpfs /run
+for stage in fetch-offline fetch; do
+    "$2" --root=/run --platform="$1" --stage="$stage" --log-to-stdout >&2
 done
 cat /run/ignition.json
 "#;
@@ -73,6 +84,17 @@ pub fn merged(config: &Path) -> Result<Value> {
     let text = command::check(&mut in_namespaces(MERGE, config, Path::new("/")))
         .with_context(|| format!("Ignition can't merge {}", config.display()))?;
     serde_json::from_str(&text).context("Ignition's merged config is not JSON")
+}
+
+/// The config that Ignition fetches from the metadata server of a platform in a lab.
+pub fn fetched(lab: &Lab, platform: &str) -> Result<Value> {
+    let mut unshare = lab.host_command("unshare");
+    unshare
+        .args(["--mount", "--propagation=private", "sh", "-c", FETCH, "sh"])
+        .args([platform, ENGINE]);
+    let text = command::check(&mut unshare)
+        .with_context(|| format!("Ignition can't fetch a config on {platform}"))?;
+    serde_json::from_str(&text).context("Ignition's config is not JSON")
 }
 
 fn in_namespaces(script: &str, config: &Path, root: &Path) -> Command {

@@ -15,6 +15,7 @@ use crate::emulator::Emulator;
 use crate::image::OsImage;
 use crate::impostor::{Guise, Impostor};
 use crate::machine::Machine;
+use crate::metadata::{Cloud, MetadataServer};
 use crate::registry::{Login, Registry};
 use crate::stick::Stick;
 use crate::teardown::Scope;
@@ -71,9 +72,29 @@ impl Lab {
         Computer::new(&self.scope, emulator, image, name, carrier)
     }
 
+    /// A new computer without a disk, which boots from the network, not yet switched on.
+    pub fn diskless_computer(&self, emulator: &Emulator, name: &str) -> Result<Computer> {
+        Computer::without_disk(&self.scope, emulator, name, Carrier::Pxe)
+    }
+
     /// DHCP, with the addresses of computers by their names, and DNS.
     pub fn dhcp(&self, computers: &[(&str, &str)]) -> Result<Dhcp> {
-        Dhcp::start(self, computers)
+        Dhcp::start(self, computers, None)
+    }
+
+    /// The same, and computers that boot from the network get iPXE and this script.
+    pub fn dhcp_with_script(&self, computers: &[(&str, &str)], script: &str) -> Result<Dhcp> {
+        Dhcp::start(self, computers, Some(script))
+    }
+
+    /// A cloud's metadata server with the user data of a machine.
+    pub fn metadata(&self, cloud: Cloud, user_data: Option<&[u8]>) -> Result<MetadataServer> {
+        MetadataServer::start(self, cloud, user_data)
+    }
+
+    /// The address of a metadata server where connections are refused.
+    pub fn metadata_refuses(&self) -> Result<()> {
+        MetadataServer::take_address(self)
     }
 
     /// A receiver of callbacks at the gateway's address.

@@ -47,6 +47,7 @@ const TESTS: Packages = &[
     ("/usr/bin/curl", "curl"),
     ("/usr/sbin/nginx", "nginx-light"),
     ("/usr/sbin/dnsmasq", "dnsmasq-base"),
+    ("/usr/lib/ipxe/ipxe.efi", "ipxe"),
     ("/usr/sbin/mkfs.xfs", "xfsprogs"),
     ("/usr/bin/g++", "g++"),
     ("/usr/bin/python3", "python3"),
@@ -58,6 +59,11 @@ const TESTS: Packages = &[
     ("/usr/bin/buildah", "buildah"),
     ("/bin/busybox", "busybox-static"),
     ("/usr/bin/mcopy", "mtools"),
+    // For the installer of Fedora CoreOS.
+    ("/usr/bin/pkg-config", "pkg-config"),
+    ("/usr/include/openssl/ssl.h", "libssl-dev"),
+    ("/usr/include/lzma.h", "liblzma-dev"),
+    ("/usr/include/zstd.h", "libzstd-dev"),
     ("/usr/bin/genisoimage", "genisoimage"),
     ("/usr/lib/python3/dist-packages/gi", "python3-gi"),
     // The library of NetworkManager without its daemon, which would change the machine's network.

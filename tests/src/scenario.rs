@@ -1,9 +1,10 @@
 //! The beginning of every scenario: the demo's cluster file, adapted to a lab of its own.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nkd_contract::{names, paths};
 use serde_json::{Value, json};
 
@@ -12,6 +13,7 @@ use crate::programs::workspace;
 use crate::registry::Registry;
 use crate::requirements::{self, Purpose};
 use crate::{Cache, CallbackReceiver, Kubernetes, Lab, Machine, OsImage, Programs};
+use packages::command;
 
 /// A lab with a receiver of callbacks, and a cluster file that isn't compiled yet.
 #[derive(Debug)]
@@ -96,6 +98,16 @@ impl Scenario {
     /// Compiles the cluster file.
     pub fn compile(&self) -> Result<Cluster> {
         self.file.compile(&self.programs)
+    }
+
+    /// Has the receiver accept a node's callbacks, as an operator would.
+    pub fn trust(&self, cluster: &Cluster, node: &str) -> Result<()> {
+        let mut nkd = Command::new(&self.programs.nkd);
+        nkd.args(["secrets", "callback-keys"]).arg(cluster.out());
+        let line = command::check(nkd.arg(node))?;
+        let (_, key) = line.trim().split_once(' ').context("no key")?;
+        self.callbacks.trust(node, key.trim());
+        Ok(())
     }
 
     /// A machine of an open pool, not yet started, whose callbacks are believed.

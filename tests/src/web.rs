@@ -117,6 +117,12 @@ impl WebServer {
         })
     }
 
+    /// Serves more files, in a directory.
+    pub fn add(&self, directory: &str, files: &[PathBuf]) -> Result<()> {
+        let directory = self.directory.join("files").join(directory);
+        files.iter().try_for_each(|file| link(file, &directory))
+    }
+
     /// The requests so far, a line each, as nginx logs them.
     pub fn requests(&self) -> Result<String> {
         fs::read_to_string(self.directory.join("access.log")).context("nginx has no log")

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use testbed::ignition::ENGINE;
 use testbed::programs::workspace;
 use testbed::requirements::{self, Purpose};
+use testbed::web::WebServer;
+use testbed::{Cache, Cloud, Lab, MetadataServer};
 
 const SCRIPT: &str = "systemd/usr/lib/dracut/modules.d/60nkd/report-ignition";
 
@@ -29,9 +31,12 @@ touch /run/console
 mount --bind /run/console /dev/kmsg
 mount --bind "$2" /proc/cmdline
 export PATH=/run/bin:$PATH IGNITION_CONFIG_FILE=$1
+# Ignition's own patience with a metadata server is 2 minutes.
+[ "$5" = waiting ] && patience=2m || patience=2s
 eval "$7"
 for stage in fetch-offline fetch disks mount files; do
-    timeout 3 "$3" --root=/run/root --platform="$6" --stage="$stage" --log-to-stdout >> /run/log 2>&1 || break
+    timeout 5 "$3" --root=/run/root --platform="$6" --stage="$stage" --fetch-timeout="$patience" \
+        --log-to-stdout >> /run/log 2>&1 || break
 done
 timeout 10 "$4" "$5"
 cat /run/console
@@ -61,12 +66,15 @@ echo 'grep "169.254.169.254.*: \(attempt #2\|dial \)" /run/log' >> /run/bin/jour
 
 /// What the report prints on the console.
 fn report(config: &str, mode: &str, kernel_arguments: &str) -> String {
-    run(config, mode, kernel_arguments, ("file", ""))
+    let unshare = Command::new("unshare");
+    run(config, mode, kernel_arguments, ("file", ""), unshare)
 }
 
 /// The same on a platform in a network of its own, which a script prepares.
 fn report_on(platform: (&str, &str), config: &str, mode: &str) -> String {
-    run(config, mode, "", platform)
+    let mut unshare = Command::new("unshare");
+    unshare.arg("--net");
+    run(config, mode, "", platform, unshare)
 }
 
 fn run(
@@ -74,6 +82,7 @@ fn run(
     mode: &str,
     kernel_arguments: &str,
     (platform, preparation): (&str, &str),
+    mut unshare: Command,
 ) -> String {
     requirements::ensure(Purpose::Tests).unwrap();
     let directory = tempfile::tempdir().unwrap();
@@ -86,15 +95,11 @@ fn run(
     )
     .unwrap();
     let script = workspace().join(SCRIPT);
-    let mut command = Command::new("unshare");
-    if !preparation.is_empty() {
-        command.arg("--net");
-    }
-    command
+    unshare
         .args(["--mount", "--propagation=private", "sh", "-c", RUN, "sh"])
         .args([&file, &cmdline, Path::new(ENGINE), &script])
         .args([mode, platform, preparation]);
-    check(&mut command).unwrap()
+    check(&mut unshare).unwrap()
 }
 
 /// A web server for some requests, which answers all of them in the same way and returns their bodies.
@@ -244,4 +249,129 @@ fn a_failure_is_sent_to_the_server_that_the_kernel_command_line_names() {
     assert_eq!(event["data"]["cause"], "ignition.hash-mismatch");
     assert_eq!(event["data"]["stage"], "files");
     assert!(event["data"]["macs"].is_array());
+}
+
+const CLOUDS: [Cloud; 4] = [Cloud::OpenStack, Cloud::Aws, Cloud::Gcp, Cloud::Azure];
+const METADATA: &str = "http://169.254.169.254";
+
+/// A lab, and what the report prints there on a machine of a cloud.
+struct Site(Lab);
+
+impl Site {
+    fn new() -> Self {
+        requirements::ensure(Purpose::Tests).unwrap();
+        Self(Lab::new(&Cache::open().unwrap()).unwrap())
+    }
+
+    fn metadata(&self, cloud: Cloud, user_data: Option<&str>) -> MetadataServer {
+        let bytes = user_data.map(str::as_bytes);
+        self.0.metadata(cloud, bytes).unwrap()
+    }
+
+    fn report(&self, cloud: Cloud, mode: &str) -> String {
+        let unshare = self.0.host_command("unshare");
+        run("", mode, "", (cloud.name(), ""), unshare)
+    }
+}
+
+#[test]
+fn a_config_from_a_metadata_server_is_used() {
+    let site = Site::new();
+    let link = json!([{ "path": "/a/b", "target": "hidden", "hard": true }]);
+    let links = storage(&json!({ "links": link }));
+    for cloud in CLOUDS {
+        let server = site.metadata(cloud, Some(&links));
+        assert_names(&site.report(cloud, "failed"), "files", "in the stage files");
+        let requests = server.requests();
+        assert!(!requests.is_empty());
+        assert!(
+            requests.iter().all(|request| request.ends_with(": 200")),
+            "{requests:?}"
+        );
+    }
+}
+
+#[test]
+fn wrong_user_data_are_named() {
+    let site = Site::new();
+    let (file, directory) = ("other", tempfile::tempdir().unwrap());
+    fs::write(directory.path().join(file), "other").unwrap();
+    let _web = site.0.web_server(&[directory.path().join(file)]).unwrap();
+    let pointer = pointer(&format!("{}/{file}", WebServer::url()));
+    for cloud in CLOUDS {
+        let server = site.metadata(cloud, Some("{ \"hidden\""));
+        assert_names(
+            &site.report(cloud, "failed"),
+            "config-invalid",
+            "stage fetch ",
+        );
+        drop(server);
+        let _server = site.metadata(cloud, Some(&pointer));
+        let words = format!("from {} ", WebServer::url());
+        assert_names(&site.report(cloud, "failed"), "hash-mismatch", &words);
+    }
+}
+
+#[test]
+#[ignore = "long: Ignition waits on each cloud"]
+fn a_metadata_server_that_cannot_be_reached_is_named() {
+    let site = Site::new();
+    let waits = &|cloud: Cloud, words: &str| {
+        assert_names(&site.report(cloud, "waiting"), "unreachable", words);
+    };
+    let waits_for = |words: &str| {
+        thread::scope(|scope| {
+            for cloud in CLOUDS {
+                scope.spawn(move || waits(cloud, words));
+            }
+        });
+    };
+    waits_for("does not answer");
+    site.0.metadata_refuses().unwrap();
+    let refuses = format!("{METADATA} refuses connections");
+    waits_for(&refuses);
+    for cloud in [Cloud::Gcp, Cloud::Azure] {
+        assert_names(&site.report(cloud, "failed"), "unreachable", &refuses);
+    }
+    // OpenStack's machines do not stop. They wait for a config drive.
+    let gave_up = ("openstack", "patience=2s");
+    let console = run("", "waiting", "", gave_up, site.0.host_command("unshare"));
+    assert_names(&console, "unreachable", "Ignition does not ask again");
+}
+
+#[test]
+fn a_metadata_server_that_refuses_a_request_is_named() {
+    let site = Site::new();
+    // Another cloud's server stands for one that is not enabled for the machine.
+    let _server = site.metadata(Cloud::Gcp, None);
+    assert_names(&site.report(Cloud::Aws, "failed"), "fetch", "Forbidden");
+}
+
+#[test]
+fn a_machine_without_user_data_is_named() {
+    let site = Site::new();
+    for cloud in [Cloud::OpenStack, Cloud::Aws, Cloud::Gcp] {
+        for user_data in [None, Some("")] {
+            let _server = site.metadata(cloud, user_data);
+            let words = format!("{METADATA} has no config");
+            assert_names(&site.report(cloud, "empty"), "no-config", &words);
+        }
+    }
+    // Ignition waits for the CD with the custom data.
+    let server = site.metadata(Cloud::Azure, None);
+    let console = site.report(Cloud::Azure, "waiting");
+    assert_names(&console, "no-config", "no CD with custom data");
+    drop(server);
+    let _server = site.metadata(Cloud::OpenStack, None);
+    let console = site.report(Cloud::Azure, "failed");
+    assert_names(&console, "no-config", "no config");
+    // Without a carrier there is no server either.
+    let console = report_on(("metal", ""), "", "empty");
+    assert_names(&console, "no-config", "starts without nkd");
+}
+
+#[test]
+fn a_config_is_not_called_missing() {
+    let console = report(&storage(&json!({})), "empty", "");
+    assert_eq!(console, "");
 }

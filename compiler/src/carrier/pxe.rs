@@ -114,7 +114,7 @@ pub fn scripts(compiled: &Compiled, server: &Server) -> Vec<(String, String)> {
 }
 
 /// The kernel arguments are those of NestOS live images. The user can set the URL of the image's files
-/// before; it has a default.
+/// before; it has a default. The user's own kernel arguments come last, because the last one has priority.
 fn script(node: &CompiledNode, disk: Option<&str>, server: &Server) -> String {
     let (name, config) = (&node.name, server.config_url(&node.name));
     let arguments = match disk {
@@ -134,7 +134,7 @@ fn script(node: &CompiledNode, disk: Option<&str>, server: &Server) -> String {
 # {name}
 isset ${{live}} || set live {url}/live
 :start
-kernel ${{live}}/kernel initrd=main coreos.live.rootfs_url=${{live}}/rootfs.img {arguments} || goto failed
+kernel ${{live}}/kernel initrd=main coreos.live.rootfs_url=${{live}}/rootfs.img {arguments} ${{arguments}} || goto failed
 initrd --name main ${{live}}/initramfs.img || goto failed
 boot || goto failed
 :failed

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use packages::command;
 
+use super::metadata::{cd, custom_data_cd, insert_custom_data};
 use crate::emulator::copy;
+use crate::metadata::Cloud;
 
 /// The config's name in a computer's directory, for QEMU and as an ISO file system.
 const CONFIG: &str = "config.ign";
@@ -18,6 +20,14 @@ pub enum Carrier {
     FirmwareConfig,
     /// `OpenStack`'s config drive: a CD labelled `config-2`.
     ConfigDrive,
+    /// The network, from which the firmware boots: what a site serves decides on the config.
+    Pxe,
+    /// A cloud's metadata server, which the lab has.
+    Metadata(Cloud),
+    /// Azure's custom data, on a CD. Ignition asks the metadata server before.
+    CustomData,
+    /// An installer that puts the config on the partition with the label `boot`.
+    BootPartition,
 }
 
 impl Carrier {
@@ -26,6 +36,9 @@ impl Carrier {
         match self {
             Self::FirmwareConfig => "qemu",
             Self::ConfigDrive => "openstack",
+            Self::Pxe | Self::BootPartition => "metal",
+            Self::Metadata(cloud) => cloud.name(),
+            Self::CustomData => Cloud::Azure.name(),
         }
     }
 
@@ -40,6 +53,10 @@ impl Carrier {
                 let options = ["-quiet", "-R", "-V", "config-2", "-o"].map(Path::new);
                 command::run("genisoimage", options.into_iter().chain([&*iso, &*tree])).map(drop)
             }
+            Self::Pxe => bail!("the scripts of nkd name the config"),
+            Self::Metadata(_) => bail!("the metadata server has the config"),
+            Self::CustomData => insert_custom_data(Some(config), directory),
+            Self::BootPartition => bail!("the disk has the config"),
         }
     }
 
@@ -50,16 +67,11 @@ impl Carrier {
                 "-fw_cfg".to_owned(),
                 format!("name=opt/com.coreos/config,file={directory}/{CONFIG}"),
             ],
-            Self::ConfigDrive => vec![
-                "-drive".to_owned(),
-                format!(
-                    "if=none,id=config,format=raw,media=cdrom,readonly=on,file={directory}/{CONFIG_DRIVE}"
-                ),
-                "-device".to_owned(),
-                "virtio-scsi-pci".to_owned(),
-                "-device".to_owned(),
-                "scsi-cd,drive=config".to_owned(),
-            ],
+            Self::ConfigDrive => cd(&format!("{directory}/{CONFIG_DRIVE}")),
+            Self::CustomData => custom_data_cd(directory),
+            Self::Metadata(_) | Self::BootPartition => Vec::new(),
+            // The image of a live system and what it writes are in memory.
+            Self::Pxe => vec!["-m".to_owned(), "4096".to_owned()],
         }
     }
 }

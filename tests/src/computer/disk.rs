@@ -14,9 +14,12 @@ use crate::teardown::Scope;
 use packages::command;
 
 const FILE: &str = "disk.raw";
-/// The partitions, in mkosi's order.
+/// The partitions, in the order of `mkosi.repart`.
 const BOOT: &str = "1";
-const ROOT: &str = "2";
+const CONFIG: &str = "2";
+const ROOT: &str = "3";
+/// The size of an empty disk in bytes. Its file is sparse.
+const SIZE: u64 = 8 << 30;
 /// Where systemd-boot finds its entries.
 const ENTRIES: &str = "::/loader/entries";
 
@@ -54,7 +57,25 @@ impl DiskImage {
     }
 
     pub(super) fn copy(&self, directory: &Path) -> Result<Disk> {
-        Disk::copy(&self.directory.directory().join(FILE), directory)
+        Disk::copy(&self.file(), directory)
+    }
+
+    /// Writes the image as an installer fetches it, compressed, for another of Ignition's platforms.
+    pub fn export(&self, platform: &str, to: &Path) -> Result<()> {
+        let directory = tempfile::tempdir_in(self.directory.directory())?;
+        let disk = self.copy(directory.path())?;
+        disk.replace_kernel_argument("ignition.platform.id", platform)?;
+        let options = ["--quiet", "-1", "-o"].map(Path::new);
+        command::run("zstd", options.into_iter().chain([to, &*disk.file])).map(drop)
+    }
+
+    pub(super) fn file(&self) -> PathBuf {
+        self.directory.directory().join(FILE)
+    }
+
+    /// The disk itself, to be read.
+    pub(super) fn disk(&self) -> Disk {
+        Disk { file: self.file() }
     }
 }
 
@@ -108,6 +129,13 @@ pub(super) struct Disk {
 }
 
 impl Disk {
+    /// A disk on which nothing is written.
+    pub(super) fn empty(directory: &Path) -> Result<Self> {
+        let file = directory.join(FILE);
+        fs::File::create(&file)?.set_len(SIZE)?;
+        Ok(Self { file })
+    }
+
     fn copy(from: &Path, directory: &Path) -> Result<Self> {
         let file = directory.join(FILE);
         let options = ["--reflink=auto", "--sparse=always"].map(Path::new);
@@ -123,15 +151,7 @@ impl Disk {
 
     fn install(&self, tree: &Path, mount_point: &Path) -> Result<()> {
         fs::create_dir_all(mount_point)?;
-        command::check(
-            Command::new("unshare")
-                .args(["--mount", "--propagation=private"])
-                .args(["sh", "-c", INSTALL, "sh"])
-                .arg(&self.file)
-                .arg(self.start_of(ROOT)?.to_string())
-                .args([mount_point, tree]),
-        )
-        .map(drop)
+        self.run(INSTALL, &[mount_point, tree])
     }
 
     /// Reads a file of the root file system.
@@ -188,6 +208,45 @@ impl Disk {
         let (partition, path) = (self.boot_partition()?, self.entry_path()?);
         let file = file.to_string_lossy();
         command::run("mcopy", ["-o", "-i", &partition, &file, &path]).map(drop)
+    }
+
+    /// Puts a config on the partition for configs, as an installer does.
+    pub(super) fn insert(&self, config: &Path) -> Result<()> {
+        let file = format!("{}?offset={}", self.file.display(), self.start_of(CONFIG)?);
+        // These fail where there is nothing yet.
+        for step in ["mkdir ignition", "rm ignition/config.ign"] {
+            command::run("debugfs", ["-w", "-R", step, &file])?;
+        }
+        let write = format!("write {} ignition/config.ign", config.display());
+        command::run("debugfs", ["-w", "-R", &write, &file]).map(drop)
+    }
+
+    /// Copies the kernel and the initramfs of the boot entry.
+    pub(super) fn copy_kernel(&self, kernel: &Path, initramfs: &Path) -> Result<()> {
+        let (partition, entry) = (self.boot_partition()?, self.boot_entry()?);
+        for (key, target) in [("linux", kernel), ("initrd", initramfs)] {
+            let mut paths = entry.lines().filter_map(|line| line.strip_prefix(key));
+            let path = paths.next().context("the boot entry has no such file")?;
+            ensure!(paths.next().is_none(), "more than one {key}: {entry}");
+            let path = format!("::{}", path.trim());
+            let target = target.to_string_lossy();
+            command::run("mcopy", ["-o", "-i", &partition, &path, &target])?;
+        }
+        Ok(())
+    }
+
+    /// Runs a shell script with the disk, the place of the root file system there, and more arguments, in a
+    /// mount namespace of its own.
+    pub(super) fn run(&self, script: &str, arguments: &[&Path]) -> Result<()> {
+        command::check(
+            Command::new("unshare")
+                .args(["--mount", "--propagation=private"])
+                .args(["sh", "-c", script, "sh"])
+                .arg(&self.file)
+                .arg(self.start_of(ROOT)?.to_string())
+                .args(arguments),
+        )
+        .map(drop)
     }
 
     fn boot_entry(&self) -> Result<String> {

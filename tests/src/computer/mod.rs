@@ -3,6 +3,8 @@
 
 mod carrier;
 mod disk;
+mod live;
+mod metadata;
 mod monitor;
 pub mod outcome;
 
@@ -22,6 +24,7 @@ use crate::teardown::Scope;
 pub use carrier::Carrier;
 use disk::Disk;
 pub use disk::DiskImage;
+pub use live::LiveImage;
 use monitor::Monitor;
 use packages::command;
 
@@ -77,8 +80,8 @@ pub struct Computer {
     emulator: PathBuf,
     directory: PathBuf,
     carrier: Carrier,
+    disk: Option<Disk>,
     clock: Option<String>,
-    disk: Disk,
     running: Mutex<Option<Child>>,
 }
 
@@ -87,6 +90,20 @@ impl Computer {
         lab: &Arc<Scope>,
         emulator: &Emulator,
         image: &DiskImage,
+        name: &str,
+        carrier: Carrier,
+    ) -> Result<Self> {
+        let mut computer = Self::without_disk(lab, emulator, name, carrier)?;
+        let disk = image.copy(&computer.directory)?;
+        disk.replace_kernel_argument("ignition.platform.id", carrier.platform())?;
+        computer.disk = Some(disk);
+        Ok(computer)
+    }
+
+    /// A computer that boots from the network.
+    pub(crate) fn without_disk(
+        lab: &Arc<Scope>,
+        emulator: &Emulator,
         name: &str,
         carrier: Carrier,
     ) -> Result<Self> {
@@ -99,28 +116,34 @@ impl Computer {
             .with_context(|| format!("can't create {}", directory.display()))?;
         let emulator = emulator.root().to_owned();
         fs::copy(emulator.join(VARIABLES_TEMPLATE), directory.join(VARIABLES))?;
-        let disk = image.copy(&directory)?;
-        disk.replace_kernel_argument("ignition.platform.id", carrier.platform())?;
         Ok(Self {
             name: name.to_owned(),
             lab: lab.clone(),
             emulator,
             directory,
             carrier,
+            disk: None,
             clock: None,
-            disk,
             running: Mutex::new(None),
         })
     }
 
     /// Gives the carrier a config, from the next boot on.
     pub fn insert(&self, config: &Path) -> Result<()> {
+        if self.carrier == Carrier::BootPartition {
+            return self.disk()?.insert(config);
+        }
         self.carrier.insert(config, &self.directory)
+    }
+
+    /// Gives Azure's CD no custom data, from the next boot on.
+    pub fn remove_custom_data(&self) -> Result<()> {
+        metadata::insert_custom_data(None, &self.directory)
     }
 
     /// Adds kernel arguments, from the next boot on.
     pub fn add_kernel_arguments(&self, arguments: &str) -> Result<()> {
-        self.disk.add_kernel_arguments(arguments)
+        self.disk()?.add_kernel_arguments(arguments)
     }
 
     /// Sets the hardware's clock to a time in UTC, such as `2010-01-01T00:00:00`, from the next boot on.
@@ -130,7 +153,7 @@ impl Computer {
 
     /// The kernel arguments of the next boot.
     pub fn kernel_arguments(&self) -> Result<String> {
-        self.disk.kernel_arguments()
+        self.disk()?.kernel_arguments()
     }
 
     /// Powers the computer on.
@@ -152,17 +175,21 @@ impl Computer {
             .args(HARDWARE)
             .args(["-drive", FIRMWARE, "-drive"])
             .arg(format!("if=pflash,unit=1,format=raw,file=/mnt/{VARIABLES}"))
-            .args(["-drive", &Disk::drive("/mnt")])
-            .args(["-device", "virtio-blk-pci,drive=disk,bootindex=1"])
+            .args(self.drives())
             .arg("-netdev")
             .arg(format!(
                 "tap,id=network,ifname={tap},script=no,downscript=no"
             ))
-            // Without a boot ROM, the firmware does not wait for PXE.
+            // Without a place in the boot order, the firmware does not wait for PXE.
             .arg("-device")
             .arg(format!(
-                "virtio-net-pci,netdev=network,mac={},romfile=",
-                mac(&self.name)
+                "virtio-net-pci,netdev=network,mac={},romfile={}",
+                mac(&self.name),
+                if self.carrier == Carrier::Pxe {
+                    ",bootindex=2"
+                } else {
+                    ""
+                }
             ))
             .args([
                 "-chardev",
@@ -228,7 +255,7 @@ impl Computer {
     /// Reads a file of the disk while the computer is off.
     pub fn read(&self, path: &str) -> Result<String> {
         ensure!(!self.is_running(), "{} is running", self.name);
-        self.disk.read(path)
+        self.disk()?.read(path)
     }
 
     /// Asks every half second until the answer is yes. In vain when the time is up or the computer goes off; the
@@ -257,6 +284,31 @@ impl Computer {
             );
         }
         Ok(())
+    }
+
+    /// Gives the computer a disk on which nothing is written.
+    pub fn add_empty_disk(&mut self) -> Result<()> {
+        self.disk = Some(Disk::empty(&self.directory)?);
+        Ok(())
+    }
+
+    fn disk(&self) -> Result<&Disk> {
+        let disk = self.disk.as_ref();
+        disk.with_context(|| format!("{} has no disk", self.name))
+    }
+
+    /// QEMU's arguments for the disk, from which the firmware boots first.
+    fn drives(&self) -> Vec<String> {
+        let arguments = self.disk.iter().flat_map(|_| {
+            let device = "virtio-blk-pci,drive=disk,bootindex=1".to_owned();
+            [
+                "-drive".to_owned(),
+                Disk::drive("/mnt"),
+                "-device".to_owned(),
+                device,
+            ]
+        });
+        arguments.collect()
     }
 
     fn monitor(&self) -> Result<Monitor> {

@@ -14,7 +14,15 @@ const MEASURED: &str = "systemd.journald.forward_to_kmsg=1 systemd.journald.max_
 
 /// What a report begins with, on the console.
 const FAILED: &str = "nkd: Ignition failed in the stage ";
-const WAITS: &str = "nkd: Ignition waits and tries again ";
+const WAITS: &str = "nkd: Ignition waits ";
+const CONTINUES: &str = "nkd: Ignition continues without a config ";
+
+/// What Ignition logs when it does not ask again.
+const FINAL: [&str; 3] = [
+    "Ignition failed: ",
+    "provider config was empty",
+    "falling back to custom data",
+];
 
 /// A config that a computer cannot use, and the cause that it has to report.
 #[derive(Debug, Clone, Copy)]
@@ -52,17 +60,21 @@ pub struct Report {
 }
 
 impl Row {
-    /// Powers a new computer on, which has the config already, and waits until it reports the cause. The computer
-    /// stays on.
+    /// Powers a computer on, which has the config already, and waits until it reports the cause. The computer stays
+    /// on.
     pub fn observe(self, computer: &Computer, patience: Duration) -> Result<Outcome> {
-        computer.add_kernel_arguments(MEASURED)?;
+        if !computer.kernel_arguments()?.contains(MEASURED) {
+            computer.add_kernel_arguments(MEASURED)?;
+        }
+        let earlier = computer.console().len();
+        let this_boot = || computer.console().split_off(earlier);
         let start = Instant::now();
         computer.power_on()?;
-        let reported = || !reports(&computer.console()).is_empty();
+        let reported = || !reports(&this_boot()).is_empty();
         let what = format!("a report for {self:?}");
         computer.wait_for(&what, patience, reported)?;
         let seconds_after_power_on = start.elapsed().as_secs();
-        let console = computer.console();
+        let console = this_boot();
         let report = reports(&console).into_iter().next().context(what)?;
         ensure!(
             report.cause == self.cause,
@@ -103,7 +115,7 @@ pub fn reports(console: &str) -> Vec<Report> {
 fn report(line: &str) -> Option<Report> {
     let (seconds, text) = stamped(line)?;
     let waits = text.starts_with(WAITS);
-    if !waits && !text.starts_with(FAILED) {
+    if !waits && !text.starts_with(FAILED) && !text.starts_with(CONTINUES) {
         return None;
     }
     let (_, rest) = text.split_once("[ignition.")?;
@@ -122,7 +134,7 @@ fn error(console: &str, report: &Report) -> Option<f64> {
     let server = words.find(|word| word.starts_with("http")).unwrap_or("");
     let server = server.trim_end_matches('.');
     let is_meant = |text: &str| {
-        let failed = text.contains("Ignition failed: ");
+        let failed = FINAL.iter().any(|words| text.contains(words));
         failed || report.waits && text.contains(" error: ") && text.contains(server)
     };
     let mut lines = console.lines().filter_map(stamped);

@@ -1,0 +1,215 @@
+//! Computers that boot from the network with nkd's iPXE scripts.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nkd_contract::{Kind, Stage};
+use testbed::computer::mac;
+use testbed::dhcp::Dhcp;
+use testbed::emulator::Emulator;
+use testbed::events::is;
+use testbed::scenario::Scenario;
+use testbed::web::WebServer;
+use testbed::{Cache, Cluster, Computer, DiskImage, Lab, LiveImage};
+
+/// A boot takes a minute, where nothing else uses the processors.
+const PATIENCE: Duration = Duration::from_secs(400);
+const NODE: &str = "w1";
+const ADDRESS: &str = "10.200.0.12";
+const STAGES: [Stage; 3] = [Stage::Clock, Stage::Host, Stage::Runtime];
+
+/// The boot file that a site would write: nkd's, with kernel arguments for a serial console.
+const SCRIPT: &str = "#!ipxe\nset arguments console=tty0 console=ttyS0\nchain pxe/boot.ipxe\n";
+/// The same for a site that serves the live image and the configs at two URLs.
+const SCRIPT_FOR_TWO_SERVERS: &str = "#!ipxe\nset arguments console=tty0 console=ttyS0\n\
+     set live http://${next-server}:8080/live\nchain pxe/boot.ipxe\n";
+
+/// The same for a live image that does not contain the image that it installs.
+const SCRIPT_TO_INSTALL: &str = "#!ipxe\nset arguments console=tty0 console=ttyS0 \
+     coreos.inst.insecure coreos.inst.image_url=http://${next-server}:8080/disk.raw.zst\n\
+     chain pxe/boot.ipxe\n";
+
+/// A site with the files that nkd writes for PXE, and a computer that is off. The live image is not served yet.
+struct Site {
+    computer: Computer,
+    web: WebServer,
+    image: DiskImage,
+    _dhcp: Dhcp,
+    cluster: Cluster,
+    scenario: Scenario,
+}
+
+impl Site {
+    fn new() -> Self {
+        Self::of(Scenario::new().unwrap(), &WebServer::url(), SCRIPT)
+    }
+
+    /// The site whose configs are at a URL, and with its own boot file.
+    fn of(mut scenario: Scenario, url: &str, script: &str) -> Self {
+        scenario.file.use_computer(NODE);
+        let node = &mut scenario.file.document["spec"]["nodes"][1];
+        assert_eq!(node["name"], NODE);
+        node["mac"] = mac(NODE).into();
+        let cluster = scenario.compile().unwrap();
+        write_scripts(&scenario, &cluster, url);
+        scenario.trust(&cluster, NODE).unwrap();
+
+        let boot = scenario.lab.scratch("site").unwrap().join("site.ipxe");
+        fs::write(&boot, script).unwrap();
+        let web = scenario.lab.web_server(&[boot]).unwrap();
+        web.add("pxe", &files_of(&cluster, "pxe")).unwrap();
+        let script = format!("{}/site.ipxe", WebServer::url());
+        let computers = [(NODE, ADDRESS)];
+        let dhcp = scenario.lab.dhcp_with_script(&computers, &script).unwrap();
+
+        let cache = Cache::open().unwrap();
+        let image = DiskImage::build(&cache, &scenario.kubernetes, &scenario.programs).unwrap();
+        let emulator = Emulator::new(&cache).unwrap();
+        let computer = scenario.lab.diskless_computer(&emulator, NODE).unwrap();
+        Self {
+            computer,
+            web,
+            image,
+            _dhcp: dhcp,
+            cluster,
+            scenario,
+        }
+    }
+
+    fn serve_live_image(&self) {
+        let live = LiveImage::build(&Cache::open().unwrap(), &self.image).unwrap();
+        self.web.add("live", &live.files()).unwrap();
+    }
+
+    fn serve(&self, config: &Path) {
+        self.web.add(".", &[config.to_owned()]).unwrap();
+    }
+
+    fn await_console(&self, text: &str) {
+        let is_there = || self.computer.console().contains(text);
+        self.computer.wait_for(text, PATIENCE, is_there).unwrap();
+    }
+
+    /// Boots the computer from the live image until this report is on its console.
+    fn reports(&self, report: &str) {
+        self.serve_live_image();
+        let start = Instant::now();
+        self.computer.power_on().unwrap();
+        self.await_console(report);
+        let console = self.computer.console();
+        let lines = console
+            .lines()
+            .filter(|line| line.to_lowercase().contains("ignition"));
+        let lines: Vec<_> = lines.collect();
+        println!(
+            "after {} s:\n{}",
+            start.elapsed().as_secs(),
+            lines.join("\n")
+        );
+    }
+
+    fn await_stage(&self, stage: Stage) {
+        let done = || {
+            let mut events = self.scenario.callbacks.received().into_iter();
+            events.any(|event| is(&event, Kind::StageDone, stage))
+        };
+        let what = format!("the stage {stage}");
+        self.computer.wait_for(&what, PATIENCE, done).unwrap();
+    }
+}
+
+/// Compiles the scripts of the node that runs from memory.
+fn write_scripts(scenario: &Scenario, cluster: &Cluster, url: &str) {
+    let mut nkd = Command::new(&scenario.programs.nkd);
+    nkd.arg("compile").arg(scenario.file.write().unwrap());
+    nkd.arg("-o").arg(cluster.out());
+    nkd.args(["--node", NODE, "--target", "pxe"]);
+    nkd.args(["--url", url]);
+    assert!(nkd.status().unwrap().success());
+}
+
+fn files_of(cluster: &Cluster, directory: &str) -> Vec<PathBuf> {
+    let files = fs::read_dir(cluster.out().join(directory)).unwrap();
+    files.map(|file| file.unwrap().path()).collect()
+}
+
+#[test]
+fn a_computer_without_a_disk_boots_by_ipxe_with_the_script_found_by_its_mac() {
+    let site = Site::new();
+    site.serve(&site.cluster.ignition(NODE));
+    let start = Instant::now();
+    let elapsed = || start.elapsed().as_secs();
+    site.computer.power_on().unwrap();
+    // The live image is served later.
+    site.await_console("nkd: w1 cannot boot");
+    println!("the script tries again after {} s", elapsed());
+    site.serve_live_image();
+    for stage in STAGES {
+        site.await_stage(stage);
+        println!("{stage} after {} s", elapsed());
+    }
+    let by_mac = format!("/pxe/mac-{}.ipxe", mac(NODE).replace(':', "-"));
+    let requests = site.web.requests().unwrap();
+    assert!(requests.contains(&by_mac), "{requests}");
+}
+
+#[test]
+#[ignore = "long: a boot, and other carriers have the same report"]
+fn a_computer_with_an_invalid_config_on_the_server_reports_it_on_its_console() {
+    let site = Site::new();
+    let text = fs::read_to_string(site.cluster.ignition(NODE)).unwrap();
+    let invalid = site.scenario.lab.scratch("invalid").unwrap();
+    let invalid = invalid.join(format!("{NODE}.ign"));
+    fs::write(&invalid, text.replacen("3.3.0", "9.9.9", 1)).unwrap();
+    site.serve(&invalid);
+    site.reports("nkd: Ignition failed in the stage fetch [ignition.config-version]");
+}
+
+#[test]
+#[ignore = "long: a boot, and other carriers have the same report"]
+fn a_computer_whose_config_is_not_on_the_server_reports_it_on_its_console() {
+    let site = Site::new();
+    site.reports("nkd: Ignition failed in the stage fetch [ignition.not-found]");
+}
+
+#[test]
+#[ignore = "long: a boot, and other carriers have the same report"]
+fn a_computer_whose_server_of_configs_is_down_reports_it_on_its_console_and_waits() {
+    let url = format!("http://{}:8081", Lab::GATEWAY);
+    let scenario = Scenario::new().unwrap();
+    let site = Site::of(scenario, &url, SCRIPT_FOR_TWO_SERVERS);
+    site.reports("nkd: Ignition waits and tries again [ignition.unreachable]");
+}
+
+#[test]
+#[ignore = "long: the installer is built, and two boots"]
+fn the_live_image_installs_the_os_and_the_config_to_the_disk_in_the_cluster_file() {
+    let mut scenario = Scenario::new().unwrap();
+    let node = &mut scenario.file.document["spec"]["nodes"][1];
+    node["installDisk"] = "/dev/vda".into();
+    let mut site = Site::of(scenario, &WebServer::url(), SCRIPT_TO_INSTALL);
+    site.serve(&site.cluster.ignition(NODE));
+    let disk = site.scenario.lab.scratch("disk").unwrap();
+    let disk = disk.join("disk.raw.zst");
+    site.image.export("metal", &disk).unwrap();
+    site.serve(&disk);
+    let live = LiveImage::with_installer(&Cache::open().unwrap(), &site.image).unwrap();
+    site.web.add("live", &live.files()).unwrap();
+    site.computer.add_empty_disk().unwrap();
+
+    let start = Instant::now();
+    let elapsed = || start.elapsed().as_secs();
+    site.computer.power_on().unwrap();
+    site.await_console("Install complete.");
+    println!("installed after {} s", elapsed());
+    for stage in STAGES {
+        site.await_stage(stage);
+        println!("{stage} after {} s", elapsed());
+    }
+    site.computer.power_off().unwrap();
+    let arguments = site.computer.kernel_arguments().unwrap();
+    assert!(!arguments.contains("ignition.firstboot"), "{arguments}");
+}
