@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cgroup;
 use crate::emulator::Emulator;
+use crate::stick::Stick;
 use crate::teardown::Scope;
 pub use carrier::Carrier;
 use disk::Disk;
@@ -77,6 +78,7 @@ pub struct Computer {
     directory: PathBuf,
     carrier: Carrier,
     disk: Disk,
+    sticks: Mutex<Vec<PathBuf>>,
     running: Mutex<Option<Child>>,
 }
 
@@ -106,6 +108,7 @@ impl Computer {
             directory,
             carrier,
             disk,
+            sticks: Mutex::new(Vec::new()),
             running: Mutex::new(None),
         })
     }
@@ -113,6 +116,22 @@ impl Computer {
     /// Gives the carrier a config, from the next boot on.
     pub fn insert(&self, config: &Path) -> Result<()> {
         self.carrier.insert(config, &self.directory)
+    }
+
+    /// Plugs a stick in, from the next boot on. The computer has it as another virtio disk, because the image's
+    /// kernel has no USB.
+    pub fn attach(&self, stick: &Stick) {
+        let mut sticks = self.sticks.lock().unwrap_or_else(PoisonError::into_inner);
+        sticks.push(stick.device().to_owned());
+    }
+
+    fn stick_drives(&self) -> Vec<String> {
+        let sticks = self.sticks.lock().unwrap_or_else(PoisonError::into_inner);
+        let drives = sticks.iter().flat_map(|device| {
+            let drive = format!("if=virtio,format=raw,readonly=on,file={}", device.display());
+            ["-drive".to_owned(), drive]
+        });
+        drives.collect()
     }
 
     /// Adds kernel arguments, from the next boot on.
@@ -146,6 +165,7 @@ impl Computer {
             .arg(format!("if=pflash,unit=1,format=raw,file=/mnt/{VARIABLES}"))
             .args(["-drive", &Disk::drive("/mnt")])
             .args(["-device", "virtio-blk-pci,drive=disk,bootindex=1"])
+            .args(self.stick_drives())
             .arg("-netdev")
             .arg(format!(
                 "tap,id=network,ifname={tap},script=no,downscript=no"
