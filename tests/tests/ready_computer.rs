@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use nkd_contract::{Event, Kind};
 use serde_json::json;
+use testbed::denials::Denials;
 use testbed::emulator::Emulator;
 use testbed::scenario::Scenario;
 use testbed::stick::Stick;
@@ -23,8 +24,9 @@ struct Site {
 }
 
 impl Site {
-    /// A computer that is switched off, with its config and a stick with the images.
-    fn new() -> Self {
+    /// A computer that is switched off, with its config and a stick with the images. Its disk is of the definition
+    /// in `mkosi`, with a profile if there is one.
+    fn new(profile: Option<&str>) -> Self {
         let mut scenario = Scenario::new().unwrap();
         scenario.file.use_computer(NODE);
         let bundle = scenario
@@ -36,7 +38,12 @@ impl Site {
         }));
         let cluster = scenario.compile().unwrap();
         let cache = Cache::open().unwrap();
-        let image = DiskImage::build(&cache, &scenario.kubernetes, &scenario.programs).unwrap();
+        let Scenario {
+            kubernetes,
+            programs,
+            ..
+        } = &scenario;
+        let image = DiskImage::with_profile(profile, &cache, kubernetes, programs).unwrap();
         let emulator = Emulator::new(&cache).unwrap();
         let computer = scenario
             .lab
@@ -95,10 +102,25 @@ fn print(event: &Event, elapsed: Duration) {
 #[test]
 #[ignore = "long: Kubernetes starts twice on an emulated computer"]
 fn a_computer_becomes_ready_from_a_stick_and_is_ready_again_after_it_was_switched_off() {
-    let site = Site::new();
+    let site = Site::new(None);
     site.becomes_ready();
     println!("{}", site.kubectl(&["get", "nodes", "--output=wide"]));
     site.computer.power_off().unwrap();
     site.becomes_ready();
     println!("{}", site.kubectl(&["get", "pods", "--all-namespaces"]));
+}
+
+#[test]
+#[ignore = "long: Kubernetes starts on an emulated computer"]
+fn a_computer_in_enforcing_mode_becomes_ready_without_a_denial_that_nkd_causes() {
+    let site = Site::new(Some("selinux"));
+    if std::env::var_os("NKD_TESTBED_PERMISSIVE").is_some() {
+        site.computer.add_kernel_arguments("enforcing=0").unwrap();
+    }
+    site.becomes_ready();
+    site.computer.power_off().unwrap();
+    println!("{}", site.computer.journal(&["--output=short-monotonic"]).unwrap());
+    println!("==== mislabelled\n{}", site.computer.find_mislabelled().unwrap());
+    let denials = Denials::in_journal(&site.computer.journal(&["--output=cat"]).unwrap());
+    println!("==== denials\n{denials}");
 }

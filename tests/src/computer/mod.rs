@@ -242,6 +242,27 @@ impl Computer {
         self.disk.read(path)
     }
 
+    /// The journal of all boots, as journalctl prints it, while the computer is off.
+    pub fn journal(&self, options: &[&str]) -> Result<String> {
+        ensure!(!self.is_running(), "{} is running", self.name);
+        let directory = tempfile::tempdir()?;
+        self.disk.copy_directory("/var/log/journal", directory.path())?;
+        let mut journalctl = Command::new("journalctl");
+        journalctl
+            .arg("--quiet")
+            .arg("--directory")
+            .arg(directory.path().join("journal"))
+            .args(options);
+        command::check(&mut journalctl)
+    }
+
+    /// The files of the disk with another `SELinux` type than the policy defines for their paths, one in each
+    /// line, while the computer is off.
+    pub fn find_mislabelled(&self) -> Result<String> {
+        ensure!(!self.is_running(), "{} is running", self.name);
+        self.disk.find_mislabelled(&self.directory.join("mounted"))
+    }
+
     /// Asks every half second until the answer is yes. In vain when the time is up or the computer goes off; the
     /// error then shows the console's end.
     pub fn wait_for(
