@@ -1,40 +1,47 @@
-//! A whole computer becomes a Ready node, from the firmware on, and is one again after it was switched off.
+//! Whole computers become Ready nodes, from the firmware on: with images from a stick, again after they were
+//! switched off, and with `SELinux` in enforcing mode.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use nkd_contract::{Event, Kind};
-use serde_json::json;
-use testbed::denials::Denials;
+use nkd_contract::{Event, Kind, paths};
+use serde_json::{Value, json};
+use testbed::denials::{Denial, Denials};
 use testbed::emulator::Emulator;
-use testbed::scenario::Scenario;
+use testbed::scenario::{Scenario, wait_until_ready};
 use testbed::stick::Stick;
-use testbed::{Cache, Carrier, Cluster, Computer, DiskImage};
+use testbed::{Cache, Carrier, Cluster, Computer, DiskImage, Machine};
 
 /// QEMU translates every instruction: Kubernetes takes minutes until it answers.
 const PATIENCE: Duration = Duration::from_secs(1500);
-const NODE: &str = "cp1";
 const LABEL: &str = "NKD-IMAGES";
+const BUNDLE: &str = "images.tar";
+/// An Ignition file whose unit prints the labels of all processes.
+const PRINTER: &str = "label-printer.ign";
 
 struct Site {
     computer: Computer,
+    node: &'static str,
     cluster: Cluster,
+    bundle: std::path::PathBuf,
     _stick: Stick,
     scenario: Scenario,
 }
 
 impl Site {
     /// A computer that is switched off, with its config and a stick with the images. Its disk is of the definition
-    /// in `mkosi`, with a profile if there is one.
-    fn new(profile: Option<&str>) -> Self {
+    /// in `mkosi`, with some of its profiles.
+    fn new(node: &'static str, profiles: &[&str], os: &Value) -> Self {
         let mut scenario = Scenario::new().unwrap();
-        scenario.file.use_computer(NODE);
-        let bundle = scenario
-            .bundle("cp.tar", &["--role", "control-plane"])
-            .unwrap();
+        scenario.file.use_computer(node);
+        scenario.file.add(PRINTER, &label_printer().to_string()).unwrap();
+        set_os(&mut scenario, node, &json!({ "ignition": [PRINTER] }));
+        set_os(&mut scenario, node, os);
+        let bundle = scenario.bundle(BUNDLE, &[]).unwrap();
         scenario.file.set_images(json!({
-            "bundles": ["cp.tar"],
-            "sources": [{ "disk": LABEL }],
+            "bundles": [BUNDLE],
+            "sources": [{ "disk": LABEL }, { "directory": paths::BUNDLES }],
         }));
         let cluster = scenario.compile().unwrap();
         let cache = Cache::open().unwrap();
@@ -43,19 +50,20 @@ impl Site {
             programs,
             ..
         } = &scenario;
-        let image = DiskImage::with_profile(profile, &cache, kubernetes, programs).unwrap();
+        let image = DiskImage::with_profiles(profiles, &cache, kubernetes, programs).unwrap();
         let emulator = Emulator::new(&cache).unwrap();
-        let computer = scenario
-            .lab
-            .computer(&emulator, &image, NODE, Carrier::FirmwareConfig)
-            .unwrap();
+        let carrier = Carrier::FirmwareConfig;
+        let computer = scenario.lab.computer(&emulator, &image, node, carrier);
+        let computer = computer.unwrap();
         let stick = scenario.lab.stick(LABEL, &[&bundle]).unwrap();
         computer.attach(&stick);
-        computer.insert(&cluster.ignition(NODE)).unwrap();
-        scenario.trust(&cluster, NODE).unwrap();
+        computer.insert(&cluster.ignition(node)).unwrap();
+        scenario.trust(&cluster, node).unwrap();
         Self {
             computer,
+            node,
             cluster,
+            bundle,
             _stick: stick,
             scenario,
         }
@@ -63,21 +71,37 @@ impl Site {
 
     /// Switches the computer on, and waits until the node is Ready. Prints the events with their seconds.
     fn becomes_ready(&self) {
-        let seen = self.scenario.callbacks.received().len();
-        let mut printed = seen;
+        let events = || self.scenario.callbacks.received_from(self.node);
+        let mut printed = events().len();
         let start = Instant::now();
         self.computer.power_on().unwrap();
         let ready = || {
-            let events = self.scenario.callbacks.received();
-            for event in &events[printed..] {
+            let mut is_ready = false;
+            for event in events().iter().skip(printed) {
                 print(event, start.elapsed());
+                is_ready |= event.kind == Kind::Ready;
+                printed += 1;
             }
-            printed = events.len();
-            events[seen..].iter().any(|event| event.kind == Kind::Ready)
+            is_ready
         };
         self.computer
             .wait_for("the node to be Ready", PATIENCE, ready)
             .unwrap();
+    }
+
+    /// A machine of the same cluster, beside the computer.
+    fn machine(&self, node: &str) -> Machine {
+        let machine = self.scenario.machine(&self.cluster, node).unwrap();
+        machine.add(&self.bundle, paths::BUNDLES).unwrap();
+        machine
+    }
+
+    /// The labels of processes, each with the name of the program.
+    fn processes(&self) -> BTreeSet<String> {
+        let options = ["--output=cat", "--unit=nkd-testbed-labels.service"];
+        let journal = self.computer.journal(&options).unwrap();
+        let lines = journal.lines().filter(|line| line.contains(":s0"));
+        lines.map(str::to_owned).collect()
     }
 
     fn kubectl(&self, words: &[&str]) -> String {
@@ -85,6 +109,45 @@ impl Site {
             lab, kubernetes, ..
         } = &self.scenario;
         self.cluster.kubectl(lab, kubernetes, words).unwrap()
+    }
+
+    /// Fails if the policy was not enforced, if it has denied something that is not in [`KNOWN`], or if a file has
+    /// another label than the policy defines for its path.
+    fn nothing_was_denied(&self) {
+        let journal = self.computer.journal(&["--output=cat"]).unwrap();
+        assert!(journal.contains("enforcing=1 old_enforcing=0"), "{journal}");
+        let mut denials = Denials::in_journal(&journal);
+        for known in KNOWN {
+            let taken = denials.take(|denial| known.is(denial));
+            println!("known, because {}:\n{taken}", known.reason);
+        }
+        let mislabelled = self.computer.find_mislabelled().unwrap();
+        println!("processes: {:#?}", self.processes());
+        println!("labels that differ from the policy:\n{mislabelled}");
+        assert!(denials.is_empty(), "denials:\n{denials}");
+    }
+}
+
+fn label_printer() -> Value {
+    let unit = "[Service]\nExecStart=/bin/sh -c 'while sleep 20; do ps -eo label,comm; done'\n\
+                [Install]\nWantedBy=multi-user.target\n";
+    json!({
+        "ignition": { "version": "3.3.0" },
+        "systemd": { "units": [
+            { "name": "nkd-testbed-labels.service", "enabled": true, "contents": unit },
+        ]},
+    })
+}
+
+fn set_os(scenario: &mut Scenario, node: &str, os: &Value) {
+    let nodes = scenario.file.document["spec"]["nodes"].as_array_mut();
+    let mut nodes = nodes.unwrap().iter_mut();
+    let node = nodes.find(|other| other["name"] == node).unwrap();
+    for (key, value) in os.as_object().unwrap() {
+        match node["os"][key].as_array_mut() {
+            Some(list) => list.extend(value.as_array().unwrap().iter().cloned()),
+            None => node["os"][key] = value.clone(),
+        }
     }
 }
 
@@ -99,10 +162,26 @@ fn print(event: &Event, elapsed: Duration) {
     );
 }
 
+/// A denial that has nothing to do with nkd.
+struct Known {
+    source: &'static str,
+    target: &'static str,
+    class: &'static str,
+    reason: &'static str,
+}
+
+impl Known {
+    fn is(&self, denial: &Denial) -> bool {
+        (self.source, self.target, self.class) == (&*denial.source, &*denial.target, &*denial.class)
+    }
+}
+
+const KNOWN: &[Known] = &[];
+
 #[test]
 #[ignore = "long: Kubernetes starts twice on an emulated computer"]
 fn a_computer_becomes_ready_from_a_stick_and_is_ready_again_after_it_was_switched_off() {
-    let site = Site::new(None);
+    let site = Site::new("cp1", &[], &json!({}));
     site.becomes_ready();
     println!("{}", site.kubectl(&["get", "nodes", "--output=wide"]));
     site.computer.power_off().unwrap();
@@ -113,14 +192,36 @@ fn a_computer_becomes_ready_from_a_stick_and_is_ready_again_after_it_was_switche
 #[test]
 #[ignore = "long: Kubernetes starts on an emulated computer"]
 fn a_computer_in_enforcing_mode_becomes_ready_without_a_denial_that_nkd_causes() {
-    let site = Site::new(Some("selinux"));
-    if std::env::var_os("NKD_TESTBED_PERMISSIVE").is_some() {
-        site.computer.add_kernel_arguments("enforcing=0").unwrap();
-    }
+    let site = Site::new("cp1", &["selinux"], &json!({}));
     site.becomes_ready();
     site.computer.power_off().unwrap();
-    println!("{}", site.computer.journal(&["--output=short-monotonic"]).unwrap());
-    println!("==== mislabelled\n{}", site.computer.find_mislabelled().unwrap());
-    let denials = Denials::in_journal(&site.computer.journal(&["--output=cat"]).unwrap());
-    println!("==== denials\n{denials}");
+    site.becomes_ready();
+    site.computer.power_off().unwrap();
+    site.nothing_was_denied();
+}
+
+#[test]
+#[ignore = "long: a worker on an emulated computer"]
+fn a_worker_in_enforcing_mode_separates_its_containers() {
+    let os = json!({ "selinux": "container-separation" });
+    let site = Site::new("w1", &["selinux", "selinux-containers"], &os);
+    let cp1 = site.machine("cp1");
+    cp1.boot().unwrap();
+    wait_until_ready(&cp1, PATIENCE).unwrap();
+    site.becomes_ready();
+    let pause = site.scenario.kubernetes.image("pause").unwrap();
+    let on_w1 = json!({ "spec": { "nodeName": "w1" } });
+    let image = format!("--image={pause}");
+    let overrides = format!("--overrides={on_w1}");
+    site.kubectl(&["run", "separate", &image, "--image-pull-policy=Never", &overrides]);
+    let phase = ["get", "pod", "separate", "--output=jsonpath={.status.phase}"];
+    let runs = || site.kubectl(&phase) == "Running";
+    site.computer.wait_for("the pod", PATIENCE, runs).unwrap();
+    println!("{}", site.kubectl(&["get", "pods", "--all-namespaces", "--output=wide"]));
+    // The processes are printed every 20 s.
+    std::thread::sleep(Duration::from_secs(60));
+    site.computer.power_off().unwrap();
+    site.nothing_was_denied();
+    let separate = |line: &String| line.contains(":container_t:s0:c") && line.ends_with(" pause");
+    assert!(site.processes().iter().any(separate));
 }

@@ -61,17 +61,17 @@ pub struct DiskImage {
 impl DiskImage {
     /// The image that the product is used with. The cache has it without the product, which changes more often.
     pub fn build(cache: &Cache, kubernetes: &Kubernetes, programs: &Programs) -> Result<Self> {
-        Self::with_profile(None, cache, kubernetes, programs)
+        Self::with_profiles(&[], cache, kubernetes, programs)
     }
 
-    /// The same with a profile of `mkosi/mkosi.profiles`.
-    pub fn with_profile(
-        profile: Option<&str>,
+    /// The same with some of the profiles in `mkosi/mkosi.profiles`.
+    pub fn with_profiles(
+        profiles: &[&str],
         cache: &Cache,
         kubernetes: &Kubernetes,
         programs: &Programs,
     ) -> Result<Self> {
-        let entry = without_product(profile, cache, kubernetes)?;
+        let entry = without_product(profiles, cache, kubernetes)?;
         let scope = Scope::new(cache)?;
         let disk = Disk::copy(&entry.join(FILE), scope.directory())?;
         disk.install(programs.agent_tree(), &scope.directory().join("mounted"))?;
@@ -87,7 +87,7 @@ impl DiskImage {
 
 /// The cache's entry, which mkosi has built.
 fn without_product(
-    profile: Option<&str>,
+    profiles: &[&str],
     cache: &Cache,
     kubernetes: &Kubernetes,
 ) -> Result<PathBuf> {
@@ -96,8 +96,12 @@ fn without_product(
         script: include_str!("../../recipes/mkosi.sh"),
         ..Recipe::default()
     })?;
-    let definition = definition(profile)?;
-    let variable = profile.map(|profile| ("PROFILE", profile));
+    let definition = definition(profiles)?;
+    let list = profiles.join(",");
+    let variables: &[_] = match profiles {
+        [] => &[],
+        _ => &[("PROFILES", &*list)],
+    };
     let mut files: Vec<_> = definition
         .iter()
         .map(|(path, text)| (&**path, &**text))
@@ -110,13 +114,13 @@ fn without_product(
             ("MKOSI", &mkosi.join("root")),
             ("BINARIES", kubernetes.directory()),
         ],
-        variables: variable.as_slice(),
+        variables,
         files: &files,
     })
 }
 
 /// The files from which mkosi builds the disk, by their paths in the workspace.
-fn definition(profile: Option<&str>) -> Result<Vec<(String, String)>> {
+fn definition(profiles: &[&str]) -> Result<Vec<(String, String)>> {
     let list = command::check(
         Command::new("find")
             .args(["mkosi", INITRAMFS_MODULES, "-type", "f"])
@@ -124,7 +128,7 @@ fn definition(profile: Option<&str>) -> Result<Vec<(String, String)>> {
             .current_dir(workspace()),
     )?;
     let is_used = |path: &&str| match path.strip_prefix(PROFILES) {
-        Some(rest) => profile.is_some_and(|profile| rest.split('/').next() == Some(profile)),
+        Some(rest) => profiles.iter().any(|profile| rest.split('/').next() == Some(profile)),
         None => true,
     };
     let mut paths: Vec<_> = list.lines().filter(is_used).collect();
