@@ -1,7 +1,7 @@
 # The disk of a computer: the image of the directory mkosi, with Kubernetes, and of the agent's tree only the
 # module for the initramfs.
 # In: MKOSI (mkosi's own root directory), BINARIES (the programs of Kubernetes), the directories mkosi and
-# systemd of the workspace, the stand-in crictl. Out: $OUT/disk.raw.
+# systemd of the workspace, the stand-in crictl, PROFILES (of mkosi, or unset). Out: $OUT/disk.raw.
 
 definition=$WORK/mkosi
 # The cache gives a recipe the texts of files, without their modes.
@@ -30,6 +30,6 @@ done
 PYTHONPATH=$MKOSI/usr/lib/python3/dist-packages python3 -m mkosi --directory="$definition" \
     --tools-tree="$MKOSI" --sandbox-tree="$WORK/sandbox" \
     --extra-tree="$WORK/kubernetes" --extra-tree="$WORK/systemd" \
-    --output-directory="$WORK/output" --package-cache-directory="$WORK/packages" \
+    ${PROFILES:+--profile="$PROFILES"} --output-directory="$WORK/output" --package-cache-directory="$WORK/packages" \
     --workspace-directory="$WORK/workspace" --distribution=debian --release=bookworm build
 mv "$WORK/output/nkd.raw" "$OUT/disk.raw"

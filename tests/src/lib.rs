@@ -31,6 +31,7 @@ pub mod cluster;
 pub mod computer;
 pub mod containerd;
 mod daemon;
+pub mod denials;
 pub mod dhcp;
 mod disk;
 pub mod emulator;

@@ -9,6 +9,19 @@ use crate::requirements::{MODULES, USEFUL_MODULES};
 /// Where an image has the modules of its kernels, with one directory for each.
 const DIRECTORY: &str = "/usr/lib/modules";
 
+/// Where kubeadm looks for the configuration of the running kernel, before the name of the kernel and after it.
+const CONFIGS: [(&str, &str); 7] = [
+    ("/boot/config-", ""),
+    ("/usr/src/linux-", "/.config"),
+    ("/usr/lib/modules/", "/config"),
+    ("/usr/lib/ostree-boot/config-", ""),
+    ("/usr/lib/kernel/config-", ""),
+    ("/usr/src/linux-headers-", "/.config"),
+    ("/usr/lib/modules/", "/build/.config"),
+];
+/// The part of a kernel, or the module, that has the configuration in itself (`CONFIG_IKCONFIG`).
+const OWN_CONFIG: &str = "configs";
+
 pub(super) fn check(image: &Image, report: &mut Report) {
     let kernels = image.tree.names(DIRECTORY).into_iter();
     let lists = kernels.filter_map(|kernel| Some((modules(image, &kernel)?, kernel)));
@@ -36,6 +49,18 @@ pub(super) fn check(image: &Image, report: &mut Report) {
                 let help = "install the package with all modules of the kernel, unless the cluster does not need this one";
                 report.warning(Cause::HostKernel, message, help);
             }
+        }
+        let is_config = |(start, end)| image.tree.exists(&format!("{start}{kernel}{end}"));
+        if !has(OWN_CONFIG) && !CONFIGS.into_iter().any(is_config) {
+            report.warning(
+                Cause::KubeadmPreflight,
+                format!(
+                    "the configuration of the kernel {kernel} is missing, and kubeadm verifies it"
+                ),
+                format!(
+                    "put it into {DIRECTORY}/{kernel}/config, unless machines have it in /boot"
+                ),
+            );
         }
     }
 }

@@ -23,6 +23,9 @@ const SIZE: u64 = 8 << 30;
 /// Where systemd-boot finds its entries.
 const ENTRIES: &str = "::/loader/entries";
 
+/// Where the definition has its profiles.
+const PROFILES: &str = "mkosi/mkosi.profiles/";
+
 /// What the initramfs has of the agent's tree.
 const INITRAMFS_MODULES: &str = "systemd/usr/lib/dracut";
 
@@ -35,7 +38,21 @@ cp --recursive --no-dereference --preserve=mode,links "$tree/." "$root"
 systemd-sysusers --root="$root"
 journalctl --root="$root" --update-catalog
 "$root/usr/bin/nkd-agent" check-image --root "$root" >&2
-umount "$root"
+. "$root/etc/selinux/config"
+mount -t proc proc "$root/proc"
+chroot "$root" setfiles -F "/etc/selinux/$SELINUXTYPE/contexts/files/file_contexts" /etc /usr /var
+umount "$root/proc" "$root"
+"#;
+
+/// Prints which files have another label than the policy defines for their paths.
+const FIND_MISLABELLED: &str = r#"
+set -eu
+disk=$1 start=$2 root=$3
+mount -o "ro,loop,offset=$start" "$disk" "$root"
+. "$root/etc/selinux/config"
+mount -t proc proc "$root/proc"
+chroot "$root" setfiles -n -v "/etc/selinux/$SELINUXTYPE/contexts/files/file_contexts" /etc /opt /usr /var
+umount "$root/proc" "$root"
 "#;
 
 /// A disk with the image, from which computers get copies.
@@ -47,7 +64,17 @@ pub struct DiskImage {
 impl DiskImage {
     /// The image that the product is used with. The cache has it without the product, which changes more often.
     pub fn build(cache: &Cache, kubernetes: &Kubernetes, programs: &Programs) -> Result<Self> {
-        let entry = without_product(cache, kubernetes)?;
+        Self::with_profiles(&[], cache, kubernetes, programs)
+    }
+
+    /// The same with some of the profiles in `mkosi/mkosi.profiles`.
+    pub fn with_profiles(
+        profiles: &[&str],
+        cache: &Cache,
+        kubernetes: &Kubernetes,
+        programs: &Programs,
+    ) -> Result<Self> {
+        let entry = without_product(profiles, cache, kubernetes)?;
         let scope = Scope::new(cache)?;
         let disk = Disk::copy(&entry.join(FILE), scope.directory())?;
         disk.install(programs.agent_tree(), &scope.directory().join("mounted"))?;
@@ -80,13 +107,18 @@ impl DiskImage {
 }
 
 /// The cache's entry, which mkosi has built.
-fn without_product(cache: &Cache, kubernetes: &Kubernetes) -> Result<PathBuf> {
+fn without_product(profiles: &[&str], cache: &Cache, kubernetes: &Kubernetes) -> Result<PathBuf> {
     let mkosi = cache.entry(&Recipe {
         name: "mkosi",
         script: include_str!("../../recipes/mkosi.sh"),
         ..Recipe::default()
     })?;
-    let definition = definition()?;
+    let definition = definition(profiles)?;
+    let list = profiles.join(",");
+    let variables: &[_] = match profiles {
+        [] => &[],
+        _ => &[("PROFILES", &*list)],
+    };
     let mut files: Vec<_> = definition
         .iter()
         .map(|(path, text)| (&**path, &**text))
@@ -99,20 +131,26 @@ fn without_product(cache: &Cache, kubernetes: &Kubernetes) -> Result<PathBuf> {
             ("MKOSI", &mkosi.join("root")),
             ("BINARIES", kubernetes.directory()),
         ],
+        variables,
         files: &files,
-        ..Recipe::default()
     })
 }
 
 /// The files from which mkosi builds the disk, by their paths in the workspace.
-fn definition() -> Result<Vec<(String, String)>> {
+fn definition(profiles: &[&str]) -> Result<Vec<(String, String)>> {
     let list = command::check(
         Command::new("find")
             .args(["mkosi", INITRAMFS_MODULES, "-type", "f"])
             .args(["-not", "-name", "README.md"])
             .current_dir(workspace()),
     )?;
-    let mut paths: Vec<_> = list.lines().collect();
+    let is_used = |path: &&str| match path.strip_prefix(PROFILES) {
+        Some(rest) => profiles
+            .iter()
+            .any(|profile| rest.split('/').next() == Some(profile)),
+        None => true,
+    };
+    let mut paths: Vec<_> = list.lines().filter(is_used).collect();
     paths.sort_unstable();
     let with_text = paths.into_iter().map(|path| {
         let text = fs::read_to_string(workspace().join(path))
@@ -152,6 +190,27 @@ impl Disk {
     fn install(&self, tree: &Path, mount_point: &Path) -> Result<()> {
         fs::create_dir_all(mount_point)?;
         self.run(INSTALL, &[mount_point, tree])
+    }
+
+    /// The files with another SELinux type than the policy of the image defines, as setfiles prints them.
+    pub(super) fn find_mislabelled(&self, mount_point: &Path) -> Result<String> {
+        fs::create_dir_all(mount_point)?;
+        command::check(
+            Command::new("unshare")
+                .args(["--mount", "--propagation=private"])
+                .args(["sh", "-c", FIND_MISLABELLED, "sh"])
+                .arg(&self.file)
+                .arg(self.start_of(ROOT)?.to_string())
+                .arg(mount_point),
+        )
+    }
+
+    /// Copies a directory of the root file system into another.
+    pub(super) fn copy_directory(&self, path: &str, into: &Path) -> Result<()> {
+        let start = self.start_of(ROOT)?;
+        let request = format!("rdump {path} {}", into.display());
+        let disk = format!("{}?offset={start}", self.file.display());
+        command::run("debugfs", ["-R", &request, &disk]).map(drop)
     }
 
     /// Reads a file of the root file system.

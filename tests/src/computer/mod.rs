@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cgroup;
 use crate::emulator::Emulator;
+use crate::stick::Stick;
 use crate::teardown::Scope;
 pub use carrier::Carrier;
 use disk::Disk;
@@ -82,6 +83,7 @@ pub struct Computer {
     carrier: Carrier,
     disk: Option<Disk>,
     clock: Option<String>,
+    sticks: Vec<PathBuf>,
     running: Mutex<Option<Child>>,
 }
 
@@ -124,6 +126,7 @@ impl Computer {
             carrier,
             disk: None,
             clock: None,
+            sticks: Vec::new(),
             running: Mutex::new(None),
         })
     }
@@ -139,6 +142,12 @@ impl Computer {
     /// Gives Azure's CD no custom data, from the next boot on.
     pub fn remove_custom_data(&self) -> Result<()> {
         metadata::insert_custom_data(None, &self.directory)
+    }
+
+    /// Plugs a stick in, from the next boot on. The computer has it as another virtio disk, because the image's
+    /// kernel has no USB.
+    pub fn attach(&mut self, stick: &Stick) {
+        self.sticks.push(stick.device().to_owned());
     }
 
     /// Adds kernel arguments, from the next boot on.
@@ -258,6 +267,28 @@ impl Computer {
         self.disk()?.read(path)
     }
 
+    /// The journal of all boots, as journalctl prints it, while the computer is off.
+    pub fn journal(&self, options: &[&str]) -> Result<String> {
+        ensure!(!self.is_running(), "{} is running", self.name);
+        let directory = tempfile::tempdir()?;
+        self.disk
+            .copy_directory("/var/log/journal", directory.path())?;
+        let mut journalctl = Command::new("journalctl");
+        journalctl
+            .arg("--quiet")
+            .arg("--directory")
+            .arg(directory.path().join("journal"))
+            .args(options);
+        command::check(&mut journalctl)
+    }
+
+    /// The files of the disk with another `SELinux` type than the policy defines for their paths, one in each
+    /// line, while the computer is off.
+    pub fn find_mislabelled(&self) -> Result<String> {
+        ensure!(!self.is_running(), "{} is running", self.name);
+        self.disk.find_mislabelled(&self.directory.join("mounted"))
+    }
+
     /// Asks every half second until the answer is yes. In vain when the time is up or the computer goes off; the
     /// error then shows the console's end.
     pub fn wait_for(
@@ -297,9 +328,9 @@ impl Computer {
         disk.with_context(|| format!("{} has no disk", self.name))
     }
 
-    /// QEMU's arguments for the disk, from which the firmware boots first.
+    /// QEMU's arguments for the disk, from which the firmware boots first, and for the sticks.
     fn drives(&self) -> Vec<String> {
-        let arguments = self.disk.iter().flat_map(|_| {
+        let disk = self.disk.iter().flat_map(|_| {
             let device = "virtio-blk-pci,drive=disk,bootindex=1".to_owned();
             [
                 "-drive".to_owned(),
@@ -308,7 +339,11 @@ impl Computer {
                 device,
             ]
         });
-        arguments.collect()
+        let sticks = self.sticks.iter().flat_map(|device| {
+            let drive = format!("if=virtio,format=raw,readonly=on,file={}", device.display());
+            ["-drive".to_owned(), drive]
+        });
+        disk.chain(sticks).collect()
     }
 
     fn monitor(&self) -> Result<Monitor> {

@@ -62,6 +62,7 @@ impl GoodImage {
                         kernel/drivers/net/vxlan/vxlan.ko.xz:\nkernel/net/netfilter/nf_nat.ko.xz:\n\
                         kernel/net/netfilter/nf_conntrack.ko.xz:\nkernel/net/netfilter/ipvs/ip_vs.ko.xz:\n";
         image.write("/usr/lib/modules/6.6.0/modules.dep", loadable);
+        image.write(Self::KERNEL_CONFIG, "");
         image.write(
             "/etc/selinux/config",
             "SELINUX=enforcing\nSELINUXTYPE=targeted\n",
@@ -75,6 +76,7 @@ impl GoodImage {
         image
     }
 
+    pub(super) const KERNEL_CONFIG: &str = "/usr/lib/modules/6.6.0/config";
     pub(super) const CONTEXTS: &str = "/etc/selinux/targeted/contexts/files/file_contexts";
 
     pub(super) fn path(&self, absolute: &str) -> PathBuf {

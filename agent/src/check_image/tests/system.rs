@@ -179,6 +179,24 @@ fn a_kernel_module_is_missing() {
 }
 
 #[test]
+fn the_configuration_of_the_kernel_is_missing() {
+    let built_in = "/usr/lib/modules/6.6.0/modules.builtin";
+    warning(
+        |image| image.remove(GoodImage::KERNEL_CONFIG),
+        Cause::KubeadmPreflight,
+        "the configuration of the kernel 6.6.0 is missing, and kubeadm verifies it",
+    );
+    let image = GoodImage::new();
+    image.remove(GoodImage::KERNEL_CONFIG);
+    let text = std::fs::read_to_string(image.path(built_in)).unwrap();
+    image.write(built_in, &format!("{text}kernel/kernel/configs.ko\n"));
+    assert_eq!(
+        image.check().to_string(),
+        GoodImage::new().check().to_string()
+    );
+}
+
+#[test]
 fn an_image_without_a_kernel_says_nothing_about_modules() {
     let image = GoodImage::new();
     image.remove("/usr/lib/modules");

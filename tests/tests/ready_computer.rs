@@ -1,0 +1,327 @@
+//! Whole computers become Ready nodes, from the firmware on: with images from a stick, again after they were
+//! switched off, and with `SELinux` in enforcing mode.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use nkd_contract::{Event, Kind, paths};
+use serde_json::{Value, json};
+use testbed::denials::{Denial, Denials};
+use testbed::emulator::Emulator;
+use testbed::scenario::{Scenario, wait_until_ready};
+use testbed::stick::Stick;
+use testbed::{Cache, Carrier, Cluster, Computer, DiskImage, Machine};
+
+/// QEMU translates every instruction: Kubernetes takes minutes until it answers.
+const PATIENCE: Duration = Duration::from_secs(1500);
+const LABEL: &str = "NKD-IMAGES";
+const BUNDLE: &str = "images.tar";
+/// An Ignition file whose unit prints the labels of all processes.
+const PRINTER: &str = "label-printer.ign";
+
+struct Site {
+    computer: Computer,
+    node: &'static str,
+    cluster: Cluster,
+    bundle: std::path::PathBuf,
+    _stick: Stick,
+    scenario: Scenario,
+}
+
+impl Site {
+    /// A computer that is switched off, with its config and a stick with the images. Its disk is of the definition
+    /// in `mkosi`, with some of its profiles.
+    fn new(node: &'static str, profiles: &[&str], os: &Value) -> Self {
+        let mut scenario = Scenario::new().unwrap();
+        scenario.file.use_computer(node);
+        scenario
+            .file
+            .add(PRINTER, &label_printer().to_string())
+            .unwrap();
+        set_os(&mut scenario, node, &json!({ "ignition": [PRINTER] }));
+        set_os(&mut scenario, node, os);
+        let bundle = scenario.bundle(BUNDLE, &[]).unwrap();
+        scenario.file.set_images(json!({
+            "bundles": [BUNDLE],
+            "sources": [{ "disk": LABEL }, { "directory": paths::BUNDLES }],
+        }));
+        let cluster = scenario.compile().unwrap();
+        let cache = Cache::open().unwrap();
+        let Scenario {
+            kubernetes,
+            programs,
+            ..
+        } = &scenario;
+        let image = DiskImage::with_profiles(profiles, &cache, kubernetes, programs).unwrap();
+        let emulator = Emulator::new(&cache).unwrap();
+        let carrier = Carrier::FirmwareConfig;
+        let computer = scenario.lab.computer(&emulator, &image, node, carrier);
+        let mut computer = computer.unwrap();
+        let stick = scenario.lab.stick(LABEL, &[&bundle]).unwrap();
+        computer.attach(&stick);
+        computer.insert(&cluster.ignition(node)).unwrap();
+        scenario.trust(&cluster, node).unwrap();
+        Self {
+            computer,
+            node,
+            cluster,
+            bundle,
+            _stick: stick,
+            scenario,
+        }
+    }
+
+    /// Switches a new computer on, and waits until the node is Ready. Prints the events with their seconds.
+    fn becomes_ready(&self) {
+        let events = || self.scenario.callbacks.received_from(self.node);
+        let mut printed = events().len();
+        let start = Instant::now();
+        self.computer.power_on().unwrap();
+        let ready = || {
+            let mut is_ready = false;
+            for event in events().iter().skip(printed) {
+                print(event, start.elapsed());
+                is_ready |= event.kind == Kind::Ready;
+                printed += 1;
+            }
+            is_ready
+        };
+        self.computer
+            .wait_for("the node to be Ready", PATIENCE, ready)
+            .unwrap();
+    }
+
+    /// Switches an installed computer off and on, and waits until its node is Ready in the new boot. The agent has
+    /// completed its work, and reports nothing.
+    fn is_ready_again(&self) {
+        let before = self.boot_if_ready().unwrap();
+        let start = Instant::now();
+        self.computer.power_off().unwrap();
+        println!("off after {} s", start.elapsed().as_secs());
+        let start = Instant::now();
+        self.computer.power_on().unwrap();
+        let ready = || self.boot_if_ready().is_some_and(|boot| boot != before);
+        self.computer
+            .wait_for("the node to be Ready again", PATIENCE, ready)
+            .unwrap();
+        println!("Ready again after {} s", start.elapsed().as_secs());
+        println!("{}", self.kubectl(&["get", "pods", "--all-namespaces"]));
+    }
+
+    /// The boot id of the node, as the API has it, if the node is Ready.
+    fn boot_if_ready(&self) -> Option<String> {
+        let Scenario {
+            lab, kubernetes, ..
+        } = &self.scenario;
+        let path = "--output=jsonpath={.status.nodeInfo.bootID} \
+                    {.status.conditions[?(@.type==\"Ready\")].status}";
+        let words = ["get", "node", self.node, path];
+        let text = self.cluster.kubectl(lab, kubernetes, &words).ok()?;
+        let (boot, status) = text.split_once(' ')?;
+        (status == "True").then(|| boot.to_owned())
+    }
+
+    /// A machine of the same cluster, beside the computer.
+    fn machine(&self, node: &str) -> Machine {
+        let machine = self.scenario.machine(&self.cluster, node).unwrap();
+        machine.add(&self.bundle, paths::BUNDLES).unwrap();
+        machine
+    }
+
+    /// The labels of processes, each with the name of the program.
+    fn processes(&self) -> BTreeSet<String> {
+        let options = ["--output=cat", "--unit=nkd-testbed-labels.service"];
+        let journal = self.computer.journal(&options).unwrap();
+        let lines = journal.lines().filter(|line| line.contains(":s0"));
+        lines.map(str::to_owned).collect()
+    }
+
+    fn kubectl(&self, words: &[&str]) -> String {
+        let Scenario {
+            lab, kubernetes, ..
+        } = &self.scenario;
+        self.cluster.kubectl(lab, kubernetes, words).unwrap()
+    }
+
+    /// Fails if the policy was not enforced, if it has denied something that is not in [`KNOWN`], or if a file has no
+    /// label. Prints labels that differ from those that the policy defines for paths.
+    fn nothing_was_denied(&self) {
+        let journal = self.computer.journal(&["--output=cat"]).unwrap();
+        assert!(journal.contains("enforcing=1 old_enforcing=0"), "{journal}");
+        let mut denials = Denials::in_journal(&journal);
+        for known in KNOWN {
+            let taken = denials.take(|denial| known.is(denial));
+            println!("known, because {}:\n{taken}", known.reason);
+        }
+        let mislabelled = self.computer.find_mislabelled().unwrap();
+        println!("processes: {:#?}", self.processes());
+        println!("labels that differ from the policy:\n{mislabelled}");
+        assert!(denials.is_empty(), "denials:\n{denials}");
+        // Files that no program has labelled.
+        let unlabelled = mislabelled.lines().filter(|line| line.contains("(null)"));
+        assert_eq!(unlabelled.collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+}
+
+fn label_printer() -> Value {
+    let unit = "[Service]\nExecStart=/bin/sh -c 'while sleep 20; do ps -eo label,comm; done'\n\
+                [Install]\nWantedBy=multi-user.target\n";
+    json!({
+        "ignition": { "version": "3.3.0" },
+        "systemd": { "units": [
+            { "name": "nkd-testbed-labels.service", "enabled": true, "contents": unit },
+        ]},
+    })
+}
+
+fn set_os(scenario: &mut Scenario, node: &str, os: &Value) {
+    let nodes = scenario.file.document["spec"]["nodes"].as_array_mut();
+    let mut nodes = nodes.unwrap().iter_mut();
+    let node = nodes.find(|other| other["name"] == node).unwrap();
+    for (key, value) in os.as_object().unwrap() {
+        match node["os"][key].as_array_mut() {
+            Some(list) => list.extend(value.as_array().unwrap().iter().cloned()),
+            None => node["os"][key] = value.clone(),
+        }
+    }
+}
+
+fn print(event: &Event, elapsed: Duration) {
+    let stage = event.stage.as_ref().map(ToString::to_string);
+    println!(
+        "{} s: {} {} {}",
+        elapsed.as_secs(),
+        event.kind,
+        stage.unwrap_or_default(),
+        event.message
+    );
+}
+
+/// A denial that has nothing to do with nkd.
+struct Known {
+    source: &'static str,
+    target: &'static str,
+    class: &'static str,
+    reason: &'static str,
+}
+
+impl Known {
+    fn is(&self, denial: &Denial) -> bool {
+        (self.source, self.target, self.class) == (&*denial.source, &*denial.target, &*denial.class)
+    }
+}
+
+const fn known(
+    source: &'static str,
+    target: &'static str,
+    class: &'static str,
+    reason: &'static str,
+) -> Known {
+    Known {
+        source,
+        target,
+        class,
+        reason,
+    }
+}
+
+/// What Debian 12's policy denies to Debian's own programs, without an effect on the node.
+const KNOWN: &[Known] = &[
+    known(
+        "getty_t",
+        "getty_t",
+        "capability2",
+        "agetty of util-linux 2.38 asks for CAP_CHECKPOINT_RESTORE, which is newer than the policy",
+    ),
+    known(
+        "udev_t",
+        "udev_t",
+        "process",
+        "systemd-udevd raises its limit of open files, which only makes it use fewer",
+    ),
+    known(
+        "udev_t",
+        "sysctl_fs_t",
+        "dir",
+        "systemd-udevd reads the kernel's limit of open files for the same purpose",
+    ),
+    known(
+        "systemd_sysctl_t",
+        "tmpfs_t",
+        "dir",
+        "systemd-sysctl looks for credentials, and there are none",
+    ),
+    known(
+        "systemd_tmpfiles_t",
+        "user_home_dir_t",
+        "dir",
+        "systemd-tmpfiles labels /root, which has the label of the policy's file contexts",
+    ),
+    known(
+        "systemd_tmpfiles_t",
+        "etc_t",
+        "lnk_file",
+        "systemd-tmpfiles labels the links /etc/resolv.conf and /etc/mtab, which have their label",
+    ),
+];
+
+#[test]
+#[ignore = "long: Kubernetes starts twice on an emulated computer"]
+fn a_computer_becomes_ready_from_a_stick_and_is_ready_again_after_it_was_switched_off() {
+    let site = Site::new("cp1", &[], &json!({}));
+    site.becomes_ready();
+    site.is_ready_again();
+}
+
+#[test]
+#[ignore = "long: Kubernetes starts on an emulated computer"]
+fn a_computer_in_enforcing_mode_becomes_ready_without_a_denial_that_nkd_causes() {
+    let site = Site::new("cp1", &["selinux"], &json!({}));
+    site.becomes_ready();
+    site.computer.power_off().unwrap();
+    // The image's own unit may write to the boot partition.
+    let arguments = site.computer.kernel_arguments().unwrap();
+    assert!(!arguments.contains("ignition.firstboot"), "{arguments}");
+    site.nothing_was_denied();
+}
+
+#[test]
+#[ignore = "long: a worker on an emulated computer"]
+fn a_worker_in_enforcing_mode_separates_its_containers() {
+    let os = json!({ "selinux": "container-separation" });
+    let site = Site::new("w1", &["selinux", "selinux-containers"], &os);
+    let cp1 = site.machine("cp1");
+    cp1.boot().unwrap();
+    wait_until_ready(&cp1, PATIENCE).unwrap();
+    site.becomes_ready();
+    let pause = site.scenario.kubernetes.image("pause").unwrap();
+    let on_w1 = json!({ "spec": { "nodeName": "w1" } });
+    let image = format!("--image={pause}");
+    let overrides = format!("--overrides={on_w1}");
+    site.kubectl(&[
+        "run",
+        "separate",
+        &image,
+        "--image-pull-policy=Never",
+        &overrides,
+    ]);
+    let phase = [
+        "get",
+        "pod",
+        "separate",
+        "--output=jsonpath={.status.phase}",
+    ];
+    let runs = || site.kubectl(&phase) == "Running";
+    site.computer.wait_for("the pod", PATIENCE, runs).unwrap();
+    println!(
+        "{}",
+        site.kubectl(&["get", "pods", "--all-namespaces", "--output=wide"])
+    );
+    // The processes are printed every 20 s.
+    std::thread::sleep(Duration::from_secs(60));
+    site.computer.power_off().unwrap();
+    site.nothing_was_denied();
+    let separate = |line: &String| line.contains(":container_t:s0:c") && line.ends_with(" pause");
+    assert!(site.processes().iter().any(separate));
+}
