@@ -4,7 +4,7 @@
 mod common;
 
 use common::tamper::{KUBEADM, PLAN, TOKEN, edit, entry, highly_available, replace};
-use common::{compiled_from, demo, tests};
+use common::{compiled_from, compiled_with, demo, tests};
 use nkd::compiled::Compiled;
 use nkd::proof::prove;
 use serde_json::json;
@@ -440,4 +440,27 @@ fn what_ignition_doesnt_take_is_no_node() {
     edit(&mut cluster, 1, |files| files.push(files[0].clone()));
     let error = format!("{:#}", prove(&cluster).unwrap_err());
     assert!(error.contains("duplicate path "), "{error}");
+}
+
+#[test]
+fn extensions_are_those_of_the_list() {
+    let sha256 = "0123456789abcdef".repeat(4);
+    let url = "https://files.example.org/nkd.raw";
+    let item = format!("{{name: nkd, sha256: {sha256}, architecture: arm64, url: '{url}'}}");
+    let more = format!("  os: {{extensions: [{item}]}}\n");
+    let mut cluster = compiled_with("containerd", "v1.31.2", &more);
+    let rule = "extensions-verified";
+    let case = |from, to| (rule, 0, "/etc/nkd/extensions", from, to);
+    let cases = [
+        case("nkd arm64 0123", "nkd arm64 3210"),
+        case("nkd arm64", "other arm64"),
+        case(" ignition", " disk=A"),
+        case(" ignition", ""),
+    ];
+    each_breaks(&mut cluster, &cases);
+    edit(&mut cluster, 0, |files| {
+        let image = entry(files, "/var/lib/extensions/nkd.raw");
+        image["contents"]["verification"] = json!({});
+    });
+    refused(&cluster, rule);
 }

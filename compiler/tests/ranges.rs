@@ -6,7 +6,6 @@ mod common;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use common::{compile, nkd};
 use nkd::cluster_file;
@@ -170,29 +169,20 @@ fn many(name: &str, numbers: &str) -> String {
     format!("  - {{name: '{name}', pool: workers, address: '10.1.0.1,fd00::{numbers}'}}\n")
 }
 
+/// If nkd made the nodes of these ranges before it refuses them, the test's runner would end it.
 #[test]
-fn huge_ranges_are_refused_at_once() {
-    let start = Instant::now();
-    for range in ["[1-999999999]", "[1-10001]"] {
-        let errors = diagnostics(&many(&format!("w{range}"), range));
-        assert!(
-            errors.iter().any(|error| error["message"]
-                .as_str()
-                .unwrap()
-                .contains("more than 10000")),
-            "{errors:?}"
-        );
+fn ranges_with_too_many_nodes_are_refused() {
+    let alone = |range: &str| many(&format!("w{range}"), range);
+    for nodes in [
+        alone("[1-999999999]"),
+        alone("[1-10001]"),
+        many("v[1-6000]", "[1-6000]") + &many("w[1-6000]", "1:[1-6000]"),
+    ] {
+        let errors = diagnostics(&nodes);
+        let mut messages = errors.iter().filter_map(|error| error["message"].as_str());
+        let refused = messages.any(|message| message.contains("more than 10000"));
+        assert!(refused, "{errors:?}");
     }
-    let two = many("v[1-6000]", "[1-6000]") + &many("w[1-6000]", "1:[1-6000]");
-    let errors = diagnostics(&two);
-    assert!(
-        errors.iter().any(|error| error["message"]
-            .as_str()
-            .unwrap()
-            .contains("more than 10000")),
-        "{errors:?}"
-    );
-    assert!(start.elapsed() < Duration::from_secs(20));
 }
 
 #[test]

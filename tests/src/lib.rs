@@ -52,6 +52,7 @@ pub mod receivers;
 pub mod registry;
 pub mod requirements;
 pub mod scenario;
+pub mod snapshot;
 pub mod stick;
 mod teardown;
 pub mod usage;

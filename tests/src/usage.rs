@@ -10,6 +10,8 @@ use crate::{Machine, cgroup};
 
 /// The command line of nkd-agent's worker.
 pub const WORKER: &str = "/usr/bin/nkd-agent install";
+/// The command line of nkd-agent's reporter.
+pub const REPORTER: &str = "/usr/bin/nkd-agent report";
 
 /// What a process has used so far.
 #[derive(Debug, Clone, Copy, Default)]
@@ -41,6 +43,17 @@ impl Machine {
 }
 
 impl Process {
+    /// The processor time of its threads, more exact than that of `usage`: including what systemd has done in this
+    /// process before it ran the program. `None` once it has ended.
+    pub fn scheduled(self) -> Option<Duration> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.0)).ok()?;
+        let nanoseconds = threads.map(|thread| {
+            let schedstat = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            schedstat.split_whitespace().next()?.parse::<u64>().ok()
+        });
+        nanoseconds.sum::<Option<u64>>().map(Duration::from_nanos)
+    }
+
     /// What it has used; `None` once it has ended.
     pub fn usage(self) -> Option<Usage> {
         let read = |name| fs::read_to_string(format!("/proc/{}/{name}", self.0)).ok();

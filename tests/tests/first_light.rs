@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use nkd_contract::{Event, Kind, Stage, paths};
@@ -9,7 +10,8 @@ use serde_json::json;
 use testbed::Machine;
 use testbed::cluster::Cluster;
 use testbed::scenario::{Scenario, property};
-use testbed::usage::{Process, WORKER};
+use testbed::snapshot::Snapshot;
+use testbed::usage::{Process, REPORTER, WORKER};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -59,7 +61,8 @@ fn a_cluster_file_becomes_ready_nodes_that_say_so() {
     assert!(scenario.callbacks.refused().is_empty());
     assert!(control_plane.read("/etc/nkd/pki/ca.key").is_ok());
     assert!(worker.read("/etc/nkd/pki/ca.key").is_err());
-    a_reboot_changes_nothing(worker);
+    a_power_cut_changes_nothing(worker);
+    the_agent_writes_nothing_in_the_second_boot(&scenario, control_plane);
 }
 
 /// What add-ons are like: a definition too large for the annotation of `kubectl apply`, as a generator
@@ -274,7 +277,7 @@ fn no_secret_is_left_in_the_open(machine: &Machine) {
     }
 }
 
-fn a_reboot_changes_nothing(machine: &Machine) {
+fn a_power_cut_changes_nothing(machine: &Machine) {
     let before = machine.read(paths::EVENTS).unwrap();
     machine.cut_power().unwrap();
     machine.boot().unwrap();
@@ -292,4 +295,42 @@ fn a_reboot_changes_nothing(machine: &Machine) {
         })
         .unwrap();
     assert_eq!(machine.read(paths::EVENTS).unwrap(), before);
+}
+
+/// Where the agent writes during the installation. In these directories, no other program writes at boot either.
+const WRITABLE: &[&str] = &["/etc", "/var/lib/nkd", "/var/lib/nkd-reporter"];
+
+fn the_agent_writes_nothing_in_the_second_boot(scenario: &Scenario, machine: &Machine) {
+    let repeated = scenario.callbacks.repeated();
+    let received = scenario.callbacks.received();
+    machine.power_off().unwrap();
+    let before = Snapshot::take(&machine.root(), WRITABLE).unwrap();
+    machine.boot().unwrap();
+    machine
+        .wait_for("the end of the boot", PATIENCE, || {
+            let jobs = machine.check(["systemctl", "list-jobs", "--no-legend"])?;
+            Ok(jobs.trim().is_empty() && property(machine, "State")? == r#"s "ready""#)
+        })
+        .unwrap();
+    // The reporter is idle once it has read the whole event log.
+    let mut used = None;
+    machine
+        .wait_for("the reporter to be idle", PATIENCE, || {
+            let reporter = machine.process(REPORTER).and_then(Process::usage);
+            let now = reporter.map(|usage| usage.processor);
+            Ok(std::mem::replace(&mut used, now) == now && now.is_some())
+        })
+        .unwrap();
+    for (unit, state) in [
+        ("nkd-agent.service", "inactive"),
+        ("nkd-clock.service", "active"),
+        ("nkd-node-ready.target", "active"),
+    ] {
+        let is_active = machine.run(["systemctl", "is-active", unit]).unwrap();
+        assert_eq!(String::from_utf8_lossy(&is_active.stdout).trim(), state);
+    }
+    let after = Snapshot::take(&machine.root(), WRITABLE).unwrap();
+    assert_eq!(before.changes(&after), [Path::new(""); 0]);
+    assert_eq!(scenario.callbacks.repeated(), repeated);
+    assert_eq!(scenario.callbacks.received(), received);
 }

@@ -10,7 +10,7 @@ use nkd_contract::paths;
 use testbed::Machine;
 use testbed::by_hand::{instead_of_nkd, median};
 use testbed::scenario::Scenario;
-use testbed::usage::{Process, Usage, WORKER};
+use testbed::usage::{Process, REPORTER, Usage, WORKER};
 
 /// The time limit for a control plane.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -32,8 +32,7 @@ struct Options {
     other_agent: Option<PathBuf>,
 }
 
-/// Whose processor time and memory is told, beside the worker's.
-const REPORTER: &str = "/usr/bin/nkd-agent report";
+/// Whose processor time and memory is told, instead of the agent's.
 const SCRIPT: &str = "/bin/sh /etc/nkd-testbed/by-hand.sh cp1";
 
 fn main() -> Result<()> {
