@@ -5,26 +5,23 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use nkd_contract::{Event, Kind, paths};
-use serde_json::{Value, json};
+use nkd_contract::{Event, Kind};
+use serde_json::json;
 use testbed::denials::{Denial, Denials};
 use testbed::emulator::Emulator;
-use testbed::scenario::{Scenario, wait_until_ready};
+use testbed::scenario::Scenario;
 use testbed::stick::Stick;
-use testbed::{Cache, Carrier, Cluster, Computer, DiskImage, Machine};
+use testbed::{Cache, Carrier, Cluster, Computer, DiskImage};
 
 /// QEMU translates every instruction: Kubernetes takes minutes until it answers.
 const PATIENCE: Duration = Duration::from_secs(1500);
+const NODE: &str = "cp1";
 const LABEL: &str = "NKD-IMAGES";
-const BUNDLE: &str = "images.tar";
-/// An Ignition file whose unit prints the labels of all processes.
-const PRINTER: &str = "label-printer.ign";
+const PRINTER: &str = "nkd-testbed-labels.service";
 
 struct Site {
     computer: Computer,
-    node: &'static str,
     cluster: Cluster,
-    bundle: std::path::PathBuf,
     _stick: Stick,
     scenario: Scenario,
 }
@@ -32,19 +29,15 @@ struct Site {
 impl Site {
     /// A computer that is switched off, with its config and a stick with the images. Its disk is of the definition
     /// in `mkosi`, with some of its profiles.
-    fn new(node: &'static str, profiles: &[&str], os: &Value) -> Self {
+    fn new(profiles: &[&str]) -> Self {
         let mut scenario = Scenario::new().unwrap();
-        scenario.file.use_computer(node);
-        scenario
-            .file
-            .add(PRINTER, &label_printer().to_string())
-            .unwrap();
-        set_os(&mut scenario, node, &json!({ "ignition": [PRINTER] }));
-        set_os(&mut scenario, node, os);
-        let bundle = scenario.bundle(BUNDLE, &[]).unwrap();
+        scenario.file.use_computer(NODE);
+        print_labels(&mut scenario);
+        let options = ["--role", "control-plane"];
+        let bundle = scenario.bundle("cp.tar", &options).unwrap();
         scenario.file.set_images(json!({
-            "bundles": [BUNDLE],
-            "sources": [{ "disk": LABEL }, { "directory": paths::BUNDLES }],
+            "bundles": ["cp.tar"],
+            "sources": [{ "disk": LABEL }],
         }));
         let cluster = scenario.compile().unwrap();
         let cache = Cache::open().unwrap();
@@ -56,17 +49,15 @@ impl Site {
         let image = DiskImage::with_profiles(profiles, &cache, kubernetes, programs).unwrap();
         let emulator = Emulator::new(&cache).unwrap();
         let carrier = Carrier::FirmwareConfig;
-        let computer = scenario.lab.computer(&emulator, &image, node, carrier);
+        let computer = scenario.lab.computer(&emulator, &image, NODE, carrier);
         let mut computer = computer.unwrap();
         let stick = scenario.lab.stick(LABEL, &[&bundle]).unwrap();
         computer.attach(&stick);
-        computer.insert(&cluster.ignition(node)).unwrap();
-        scenario.trust(&cluster, node).unwrap();
+        computer.insert(&cluster.ignition(NODE)).unwrap();
+        scenario.trust(&cluster, NODE).unwrap();
         Self {
             computer,
-            node,
             cluster,
-            bundle,
             _stick: stick,
             scenario,
         }
@@ -74,7 +65,7 @@ impl Site {
 
     /// Switches a new computer on, and waits until the node is Ready. Prints the events with their seconds.
     fn becomes_ready(&self) {
-        let events = || self.scenario.callbacks.received_from(self.node);
+        let events = || self.scenario.callbacks.received_from(NODE);
         let mut printed = events().len();
         let start = Instant::now();
         self.computer.power_on().unwrap();
@@ -95,13 +86,24 @@ impl Site {
     /// Switches an installed computer off and on, and waits until its node is Ready in the new boot. The agent has
     /// completed its work, and reports nothing.
     fn is_ready_again(&self) {
-        let before = self.boot_if_ready().unwrap();
+        let mut before = None;
+        let answers = || {
+            before = self.boot_if_ready();
+            before.is_some()
+        };
+        self.computer
+            .wait_for("the API", PATIENCE, answers)
+            .unwrap();
         let start = Instant::now();
         self.computer.power_off().unwrap();
         println!("off after {} s", start.elapsed().as_secs());
         let start = Instant::now();
         self.computer.power_on().unwrap();
-        let ready = || self.boot_if_ready().is_some_and(|boot| boot != before);
+        // The API first has the state of the boot before.
+        let ready = || {
+            let boot = self.boot_if_ready();
+            boot.is_some() && boot != before
+        };
         self.computer
             .wait_for("the node to be Ready again", PATIENCE, ready)
             .unwrap();
@@ -116,23 +118,16 @@ impl Site {
         } = &self.scenario;
         let path = "--output=jsonpath={.status.nodeInfo.bootID} \
                     {.status.conditions[?(@.type==\"Ready\")].status}";
-        let words = ["get", "node", self.node, path];
+        let words = ["get", "node", NODE, path];
         let text = self.cluster.kubectl(lab, kubernetes, &words).ok()?;
         let (boot, status) = text.split_once(' ')?;
         (status == "True").then(|| boot.to_owned())
     }
 
-    /// A machine of the same cluster, beside the computer.
-    fn machine(&self, node: &str) -> Machine {
-        let machine = self.scenario.machine(&self.cluster, node).unwrap();
-        machine.add(&self.bundle, paths::BUNDLES).unwrap();
-        machine
-    }
-
     /// The labels of processes, each with the name of the program.
     fn processes(&self) -> BTreeSet<String> {
-        let options = ["--output=cat", "--unit=nkd-testbed-labels.service"];
-        let journal = self.computer.journal(&options).unwrap();
+        let unit = format!("--unit={PRINTER}");
+        let journal = self.computer.journal(&["--output=cat", &unit]).unwrap();
         let lines = journal.lines().filter(|line| line.contains(":s0"));
         lines.map(str::to_owned).collect()
     }
@@ -164,27 +159,19 @@ impl Site {
     }
 }
 
-fn label_printer() -> Value {
+/// Adds a unit to the node that prints the labels of all processes.
+fn print_labels(scenario: &mut Scenario) {
     let unit = "[Service]\nExecStart=/bin/sh -c 'while sleep 20; do ps -eo label,comm; done'\n\
                 [Install]\nWantedBy=multi-user.target\n";
-    json!({
+    let ignition = json!({
         "ignition": { "version": "3.3.0" },
-        "systemd": { "units": [
-            { "name": "nkd-testbed-labels.service", "enabled": true, "contents": unit },
-        ]},
-    })
-}
-
-fn set_os(scenario: &mut Scenario, node: &str, os: &Value) {
-    let nodes = scenario.file.document["spec"]["nodes"].as_array_mut();
-    let mut nodes = nodes.unwrap().iter_mut();
-    let node = nodes.find(|other| other["name"] == node).unwrap();
-    for (key, value) in os.as_object().unwrap() {
-        match node["os"][key].as_array_mut() {
-            Some(list) => list.extend(value.as_array().unwrap().iter().cloned()),
-            None => node["os"][key] = value.clone(),
-        }
-    }
+        "systemd": { "units": [{ "name": PRINTER, "enabled": true, "contents": unit }] },
+    });
+    let file = "print-labels.ign";
+    scenario.file.add(file, &ignition.to_string()).unwrap();
+    let node = &mut scenario.file.document["spec"]["nodes"][0];
+    let files = node["os"]["ignition"].as_array_mut().unwrap();
+    files.push(json!(file));
 }
 
 fn print(event: &Event, elapsed: Duration) {
@@ -269,7 +256,7 @@ const KNOWN: &[Known] = &[
 #[test]
 #[ignore = "long: Kubernetes starts twice on an emulated computer"]
 fn a_computer_becomes_ready_from_a_stick_and_is_ready_again_after_it_was_switched_off() {
-    let site = Site::new("cp1", &[], &json!({}));
+    let site = Site::new(&[]);
     site.becomes_ready();
     site.is_ready_again();
 }
@@ -277,51 +264,11 @@ fn a_computer_becomes_ready_from_a_stick_and_is_ready_again_after_it_was_switche
 #[test]
 #[ignore = "long: Kubernetes starts on an emulated computer"]
 fn a_computer_in_enforcing_mode_becomes_ready_without_a_denial_that_nkd_causes() {
-    let site = Site::new("cp1", &["selinux"], &json!({}));
+    let site = Site::new(&["selinux"]);
     site.becomes_ready();
     site.computer.power_off().unwrap();
     // The image's own unit may write to the boot partition.
     let arguments = site.computer.kernel_arguments().unwrap();
     assert!(!arguments.contains("ignition.firstboot"), "{arguments}");
     site.nothing_was_denied();
-}
-
-#[test]
-#[ignore = "long: a worker on an emulated computer"]
-fn a_worker_in_enforcing_mode_separates_its_containers() {
-    let os = json!({ "selinux": "container-separation" });
-    let site = Site::new("w1", &["selinux", "selinux-containers"], &os);
-    let cp1 = site.machine("cp1");
-    cp1.boot().unwrap();
-    wait_until_ready(&cp1, PATIENCE).unwrap();
-    site.becomes_ready();
-    let pause = site.scenario.kubernetes.image("pause").unwrap();
-    let on_w1 = json!({ "spec": { "nodeName": "w1" } });
-    let image = format!("--image={pause}");
-    let overrides = format!("--overrides={on_w1}");
-    site.kubectl(&[
-        "run",
-        "separate",
-        &image,
-        "--image-pull-policy=Never",
-        &overrides,
-    ]);
-    let phase = [
-        "get",
-        "pod",
-        "separate",
-        "--output=jsonpath={.status.phase}",
-    ];
-    let runs = || site.kubectl(&phase) == "Running";
-    site.computer.wait_for("the pod", PATIENCE, runs).unwrap();
-    println!(
-        "{}",
-        site.kubectl(&["get", "pods", "--all-namespaces", "--output=wide"])
-    );
-    // The processes are printed every 20 s.
-    std::thread::sleep(Duration::from_secs(60));
-    site.computer.power_off().unwrap();
-    site.nothing_was_denied();
-    let separate = |line: &String| line.contains(":container_t:s0:c") && line.ends_with(" pause");
-    assert!(site.processes().iter().any(separate));
 }
