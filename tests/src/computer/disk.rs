@@ -221,16 +221,15 @@ impl Disk {
         command::run("debugfs", ["-w", "-R", &write, &file]).map(drop)
     }
 
-    /// Copies the kernel and the initramfs of the boot entry.
-    pub(super) fn copy_kernel(&self, kernel: &Path, initramfs: &Path) -> Result<()> {
+    /// Copies the files that a line of the boot entry names, such as `initrd`, into one.
+    pub(super) fn copy_boot_files(&self, key: &str, target: &Path) -> Result<()> {
         let (partition, entry) = (self.boot_partition()?, self.boot_entry()?);
-        for (key, target) in [("linux", kernel), ("initrd", initramfs)] {
-            let mut paths = entry.lines().filter_map(|line| line.strip_prefix(key));
-            let path = paths.next().context("the boot entry has no such file")?;
-            ensure!(paths.next().is_none(), "more than one {key}: {entry}");
-            let path = format!("::{}", path.trim());
-            let target = target.to_string_lossy();
-            command::run("mcopy", ["-o", "-i", &partition, &path, &target])?;
+        let target = fs::File::create(target)?;
+        for path in entry.lines().filter_map(|line| line.strip_prefix(key)) {
+            let mut copy = Command::new("mtype");
+            copy.args(["-i", &partition, &format!("::{}", path.trim())]);
+            let status = copy.stdout(target.try_clone()?).status()?;
+            ensure!(status.success(), "can't copy {path}");
         }
         Ok(())
     }

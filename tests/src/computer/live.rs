@@ -57,7 +57,8 @@ impl LiveImage {
         fs::create_dir_all(&mount_point)?;
         let [kernel, initramfs, root] = live.files();
         let disk = image.disk();
-        disk.copy_kernel(&kernel, &initramfs)?;
+        disk.copy_boot_files("linux", &kernel)?;
+        disk.copy_boot_files("initrd", &initramfs)?;
         disk.run(SQUASH, &[&mount_point, &root, more])?;
         Ok(live)
     }
