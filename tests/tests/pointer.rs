@@ -267,7 +267,7 @@ fn a_computer_with_a_config_drive_names_the_cause_of_each_problem() {
 #[test]
 #[ignore = "long: two computers"]
 fn a_computer_whose_clock_is_wrong_names_the_clock() {
-    for (time, shown) in [("1970-01-01T00:00:00", "20"), ("2010-06-01T12:00:00", "20")] {
+    for time in ["1970-01-01T00:00:00", "2010-06-01T12:00:00"] {
         let mut site = Site::new(Carrier::FirmwareConfig);
         let _server = site.serve();
         site.computer.set_clock(time);
@@ -276,7 +276,7 @@ fn a_computer_whose_clock_is_wrong_names_the_clock() {
         let report = site.first_report();
         println!("{time}: {report:?}");
         assert!(report.waits && report.cause == "untrusted", "{report:?}");
-        let words = format!("the clock of this machine: {shown}");
-        assert!(report.message.contains(&words), "{report:?}");
+        let words = "Check the certificate, and the clock of this machine: 20";
+        assert!(report.message.contains(words), "{report:?}");
     }
 }

@@ -19,6 +19,8 @@ fn the_page_of_causes_is_current() {
          \x20 the stage that failed.\n\n\
          The part of a cause before the dot is the stage that failed. The exceptions are `host.program-missing`\n\
          and the causes that begin with `agent.`, `plan.` and `hook.`: every stage can report them.\n\n\
+         Causes that begin with `ignition.` are those of a machine on which Ignition fails:\n\
+         [troubleshooting.md](troubleshooting.md#ignition-failed) lists them.\n\n\
          A test generates this page from the contract (`agent/contract/src/cause.rs`).\n\n\
          | cause | what happened | what to do | class |\n|---|---|---|---|\n",
     );

@@ -148,7 +148,7 @@ impl Computer {
 
     /// Sets the hardware's clock to a time in UTC, such as `2010-01-01T00:00:00`, from the next boot on.
     pub fn set_clock(&mut self, time: &str) {
-        self.clock = Some(time.to_owned());
+        self.clock = Some(format!("base={time}"));
     }
 
     /// The kernel arguments of the next boot.
@@ -199,7 +199,7 @@ impl Computer {
             .arg("-qmp")
             .arg(format!("unix:/mnt/{MONITOR},server=on,wait=off"))
             .args(self.carrier.hardware("/mnt"))
-            .args(self.clock.iter().map(|time| format!("-rtc=base={time}")))
+            .args(self.clock.iter().flat_map(|time| ["-rtc", time]))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
