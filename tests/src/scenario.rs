@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nkd_contract::{names, paths};
-use packages::command;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, ClusterFile};
@@ -121,18 +120,6 @@ impl Scenario {
         let machine = cluster.pool_machine(&self.lab, &self.image, pool, name_and_address)?;
         self.callbacks.trust_machine_as(&machine, pool)?;
         Ok(machine)
-    }
-
-    /// Has the receiver accept the callbacks of a node, as an operator would.
-    pub fn trust(&self, cluster: &Cluster, node: &str) -> Result<()> {
-        let mut nkd = Command::new(&self.programs.nkd);
-        nkd.args(["secrets", "callback-keys"])
-            .arg(cluster.out())
-            .arg(node);
-        let keys = command::check(&mut nkd)?;
-        let (_, key) = keys.trim().split_once(' ').context("no callback key")?;
-        self.callbacks.trust(node, key.trim());
-        Ok(())
     }
 
     /// The machine of a node, not yet started, whose callbacks are believed.

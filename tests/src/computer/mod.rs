@@ -271,7 +271,7 @@ impl Computer {
     pub fn journal(&self, options: &[&str]) -> Result<String> {
         ensure!(!self.is_running(), "{} is running", self.name);
         let directory = tempfile::tempdir()?;
-        self.disk
+        self.disk()?
             .copy_directory("/var/log/journal", directory.path())?;
         let mut journalctl = Command::new("journalctl");
         journalctl
@@ -286,7 +286,8 @@ impl Computer {
     /// line, while the computer is off.
     pub fn find_mislabelled(&self) -> Result<String> {
         ensure!(!self.is_running(), "{} is running", self.name);
-        self.disk.find_mislabelled(&self.directory.join("mounted"))
+        self.disk()?
+            .find_mislabelled(&self.directory.join("mounted"))
     }
 
     /// Asks every half second until the answer is yes. In vain when the time is up or the computer goes off; the
