@@ -7,7 +7,6 @@ use common::tamper::{KUBEADM, PLAN, TOKEN, edit, entry, highly_available, replac
 use common::{compiled_from, compiled_with, demo, tests};
 use nkd::compiled::Compiled;
 use nkd::proof::prove;
-use serde_json::json;
 
 /// The example, with secrets of its own.
 fn compiled() -> Compiled {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nkd_contract::{Event, Kind, Stage, paths};
@@ -330,7 +330,7 @@ fn the_agent_writes_nothing_in_the_second_boot(scenario: &Scenario, machine: &Ma
         assert_eq!(String::from_utf8_lossy(&is_active.stdout).trim(), state);
     }
     let after = Snapshot::take(&machine.root(), WRITABLE).unwrap();
-    assert_eq!(before.changes(&after), [Path::new(""); 0]);
+    assert_eq!(before.changes(&after), Vec::<PathBuf>::new());
     assert_eq!(scenario.callbacks.repeated(), repeated);
     assert_eq!(scenario.callbacks.received(), received);
 }
