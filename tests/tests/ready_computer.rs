@@ -91,7 +91,9 @@ impl Site {
             before = self.boot_if_ready();
             before.is_some()
         };
-        self.computer.wait_for("the API", PATIENCE, answers).unwrap();
+        self.computer
+            .wait_for("the API", PATIENCE, answers)
+            .unwrap();
         let start = Instant::now();
         self.computer.power_off().unwrap();
         println!("off after {} s", start.elapsed().as_secs());

@@ -54,8 +54,12 @@ pub(super) fn check(image: &Image, report: &mut Report) {
         if !has(OWN_CONFIG) && !CONFIGS.into_iter().any(is_config) {
             report.warning(
                 Cause::KubeadmPreflight,
-                format!("the configuration of the kernel {kernel} is missing, and kubeadm verifies it"),
-                format!("put it into {DIRECTORY}/{kernel}/config, unless machines have it in /boot"),
+                format!(
+                    "the configuration of the kernel {kernel} is missing, and kubeadm verifies it"
+                ),
+                format!(
+                    "put it into {DIRECTORY}/{kernel}/config, unless machines have it in /boot"
+                ),
             );
         }
     }

@@ -86,11 +86,7 @@ impl DiskImage {
 }
 
 /// The cache's entry, which mkosi has built.
-fn without_product(
-    profiles: &[&str],
-    cache: &Cache,
-    kubernetes: &Kubernetes,
-) -> Result<PathBuf> {
+fn without_product(profiles: &[&str], cache: &Cache, kubernetes: &Kubernetes) -> Result<PathBuf> {
     let mkosi = cache.entry(&Recipe {
         name: "mkosi",
         script: include_str!("../../recipes/mkosi.sh"),
@@ -128,7 +124,9 @@ fn definition(profiles: &[&str]) -> Result<Vec<(String, String)>> {
             .current_dir(workspace()),
     )?;
     let is_used = |path: &&str| match path.strip_prefix(PROFILES) {
-        Some(rest) => profiles.iter().any(|profile| rest.split('/').next() == Some(profile)),
+        Some(rest) => profiles
+            .iter()
+            .any(|profile| rest.split('/').next() == Some(profile)),
         None => true,
     };
     let mut paths: Vec<_> = list.lines().filter(is_used).collect();

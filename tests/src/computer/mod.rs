@@ -246,7 +246,8 @@ impl Computer {
     pub fn journal(&self, options: &[&str]) -> Result<String> {
         ensure!(!self.is_running(), "{} is running", self.name);
         let directory = tempfile::tempdir()?;
-        self.disk.copy_directory("/var/log/journal", directory.path())?;
+        self.disk
+            .copy_directory("/var/log/journal", directory.path())?;
         let mut journalctl = Command::new("journalctl");
         journalctl
             .arg("--quiet")

@@ -190,7 +190,10 @@ fn the_configuration_of_the_kernel_is_missing() {
     image.remove(GoodImage::KERNEL_CONFIG);
     let text = std::fs::read_to_string(image.path(built_in)).unwrap();
     image.write(built_in, &format!("{text}kernel/kernel/configs.ko\n"));
-    assert_eq!(image.check().to_string(), GoodImage::new().check().to_string());
+    assert_eq!(
+        image.check().to_string(),
+        GoodImage::new().check().to_string()
+    );
 }
 
 #[test]
