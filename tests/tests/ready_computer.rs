@@ -225,7 +225,7 @@ const KNOWN: &[Known] = &[
         "udev_t",
         "udev_t",
         "process",
-        "systemd-udevd raises its limit of open files, which only makes it use fewer",
+        "systemd-udevd raises its limit of open files, and works with the default",
     ),
     known(
         "udev_t",
