@@ -5,7 +5,6 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -80,15 +79,9 @@ impl Site {
         server.unwrap()
     }
 
-    /// Has the receiver accept the node's callbacks, as an operator would.
+    /// Has the receiver accept the node's callbacks.
     fn trust(&self) {
-        let mut nkd = Command::new(&self.scenario.programs.nkd);
-        nkd.args(["secrets", "callback-keys"])
-            .arg(self.cluster.out())
-            .arg(NODE);
-        let keys = String::from_utf8(nkd.output().unwrap().stdout).unwrap();
-        let (_, key) = keys.trim().split_once(' ').unwrap();
-        self.scenario.callbacks.trust(NODE, key.trim());
+        self.scenario.trust(&self.cluster, NODE).unwrap();
     }
 
     fn wait_for(&self, what: &str, happened: impl FnMut() -> bool) {

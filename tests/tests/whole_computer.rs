@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nkd_contract::{Event, Kind, Stage, paths};
@@ -47,15 +46,9 @@ impl Site {
         self.cluster.ignition(NODE)
     }
 
-    /// Has the receiver accept the node's callbacks, as an operator would.
+    /// Has the receiver accept the node's callbacks.
     fn trust(&self) {
-        let mut nkd = Command::new(&self.scenario.programs.nkd);
-        nkd.args(["secrets", "callback-keys"])
-            .arg(self.cluster.out())
-            .arg(NODE);
-        let keys = String::from_utf8(nkd.output().unwrap().stdout).unwrap();
-        let (_, key) = keys.trim().split_once(' ').unwrap();
-        self.scenario.callbacks.trust(NODE, key.trim());
+        self.scenario.trust(&self.cluster, NODE).unwrap();
     }
 
     /// Events in callbacks, after those that were `seen`.
