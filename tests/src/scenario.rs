@@ -2,17 +2,22 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use nkd_contract::{names, paths};
+use nkd_contract::{Kind, Stage, names, paths};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, ClusterFile};
+use crate::emulator::Emulator;
+use crate::events::is;
 use crate::programs::workspace;
 use crate::registry::Registry;
 use crate::requirements::{self, Purpose};
-use crate::{Cache, CallbackReceiver, Kubernetes, Lab, Machine, OsImage, Programs};
+use crate::{
+    Cache, CallbackReceiver, Carrier, Computer, DiskImage, Kubernetes, Lab, Machine, OsImage,
+    Programs,
+};
 use packages::command;
 
 /// A lab with a receiver of callbacks, and a cluster file that isn't compiled yet.
@@ -32,7 +37,13 @@ pub struct Scenario {
     pub lab: Lab,
 }
 
+/// How long the boot of a computer may take. It takes 40 s where nothing else uses the processors.
+pub const BOOT: Duration = Duration::from_secs(400);
+
 impl Scenario {
+    /// The stages that need no images of Kubernetes.
+    pub const FIRST_STAGES: [Stage; 3] = [Stage::Clock, Stage::Host, Stage::Runtime];
+
     /// Sets all of it up, building what isn't in the cache.
     pub fn new() -> Result<Self> {
         Self::of("demo")
@@ -120,6 +131,42 @@ impl Scenario {
         let machine = cluster.pool_machine(&self.lab, &self.image, pool, name_and_address)?;
         self.callbacks.trust_machine_as(&machine, pool)?;
         Ok(machine)
+    }
+
+    /// The computer of a node, not yet switched on, which gets its config from a carrier.
+    pub fn computer(&self, node: &str, carrier: Carrier) -> Result<Computer> {
+        let cache = Cache::open()?;
+        let image = DiskImage::build(&cache, &self.kubernetes, &self.programs)?;
+        let emulator = Emulator::new(&cache)?;
+        self.lab.computer(&emulator, &image, node, carrier)
+    }
+
+    /// Waits until a computer that was switched on has done the first stages of its installation, up to a running
+    /// container runtime. Prints how long each took.
+    pub fn await_first_stages(&self, computer: &Computer) -> Result<()> {
+        let start = Instant::now();
+        for stage in Self::FIRST_STAGES {
+            let events = || self.callbacks.received().into_iter();
+            let done = || events().any(|event| is(&event, Kind::StageDone, stage));
+            computer.wait_for(&format!("the stage {stage}"), BOOT, done)?;
+            println!("{stage} after {} s", start.elapsed().as_secs());
+        }
+        Ok(())
+    }
+
+    /// Powers an installed computer on, and waits until its agent reports something in the new boot.
+    pub fn await_second_boot(&self, computer: &Computer) -> Result<()> {
+        let start = Instant::now();
+        let seen = self.callbacks.received();
+        let first_boot = &seen.last().context("no event of a first boot")?.boot;
+        let continues = || {
+            let mut events = self.callbacks.received().into_iter();
+            events.any(|event| event.boot != *first_boot)
+        };
+        computer.power_on()?;
+        computer.wait_for("an event of the second boot", BOOT, continues)?;
+        println!("second boot: {} s", start.elapsed().as_secs());
+        Ok(())
     }
 
     /// The machine of a node, not yet started, whose callbacks are believed.

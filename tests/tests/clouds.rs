@@ -4,24 +4,17 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use nkd_contract::{Kind, Stage};
 use serde_json::{Value, json};
 use testbed::computer::outcome::Row;
 use testbed::dhcp::Dhcp;
-use testbed::emulator::Emulator;
-use testbed::events::is;
 use testbed::ignition;
-use testbed::scenario::Scenario;
+use testbed::scenario::{BOOT, Scenario};
 use testbed::web::WebServer;
-use testbed::{Cache, Carrier, Cloud, Cluster, Computer, DiskImage, MetadataServer};
+use testbed::{Carrier, Cloud, Cluster, Computer, MetadataServer};
 
-/// A boot takes 40 s, where nothing else uses the processors.
-const PATIENCE: Duration = Duration::from_secs(400);
 const NODE: &str = "cp1";
 const CLOUDS: [Cloud; 4] = [Cloud::OpenStack, Cloud::Aws, Cloud::Gcp, Cloud::Azure];
-const STAGES: [Stage; 3] = [Stage::Clock, Stage::Host, Stage::Runtime];
 /// How late a report may be after the error, in seconds of the computer.
 const LATE: f64 = 10.0;
 const URL_ARGUMENT: &str = "ignition.config.url=";
@@ -50,12 +43,9 @@ impl Site {
     fn new(carrier: Carrier) -> Self {
         let (scenario, cluster) = compile();
         scenario.trust(&cluster, NODE).unwrap();
-        let cache = Cache::open().unwrap();
-        let image = DiskImage::build(&cache, &scenario.kubernetes, &scenario.programs).unwrap();
-        let emulator = Emulator::new(&cache).unwrap();
         let lab = &scenario.lab;
         Self {
-            computer: lab.computer(&emulator, &image, NODE, carrier).unwrap(),
+            computer: scenario.computer(NODE, carrier).unwrap(),
             cluster,
             _dhcp: lab.dhcp(&[(NODE, "10.200.0.11")]).unwrap(),
             scenario,
@@ -81,15 +71,8 @@ impl Site {
 
     /// Boots the computer until the container runtime runs, and switches it off.
     fn installs(&self) {
-        let start = Instant::now();
         self.computer.power_on().unwrap();
-        for stage in STAGES {
-            let events = || self.scenario.callbacks.received().into_iter();
-            let done = || events().any(|event| is(&event, Kind::StageDone, stage));
-            let what = format!("the stage {stage}");
-            self.computer.wait_for(&what, PATIENCE, done).unwrap();
-            println!("{stage} after {} s", start.elapsed().as_secs());
-        }
+        self.scenario.await_first_stages(&self.computer).unwrap();
         self.computer.power_off().unwrap();
         let arguments = self.computer.kernel_arguments().unwrap();
         assert!(!arguments.contains("ignition.firstboot"), "{arguments}");
@@ -97,15 +80,7 @@ impl Site {
 
     /// Boots it again, without what it got its config from.
     fn continues(&self) {
-        let seen = self.scenario.callbacks.received();
-        let first_boot = &seen.last().unwrap().boot;
-        let start = Instant::now();
-        self.computer.power_on().unwrap();
-        let events = || self.scenario.callbacks.received().into_iter();
-        let continues = || events().any(|event| event.boot != *first_boot);
-        let what = "an event of the second boot";
-        self.computer.wait_for(what, PATIENCE, continues).unwrap();
-        println!("second boot: {} s", start.elapsed().as_secs());
+        self.scenario.await_second_boot(&self.computer).unwrap();
     }
 }
 
@@ -229,7 +204,7 @@ fn names_the_cause(
             problem,
             cause,
         };
-        let outcome = row.observe(&site.computer, PATIENCE).unwrap();
+        let outcome = row.observe(&site.computer, BOOT).unwrap();
         println!("{outcome}");
         let seconds = outcome.seconds_after_error;
         assert!(seconds < LATE, "{outcome}");

@@ -11,21 +11,15 @@ use std::time::{Duration, Instant};
 use base16ct::lower::encode_string as hex;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use nkd_contract::{Kind, Stage};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use testbed::computer::outcome::{Report, Row, reports};
 use testbed::dhcp::Dhcp;
-use testbed::emulator::Emulator;
-use testbed::events::is;
-use testbed::scenario::Scenario;
+use testbed::scenario::{BOOT, Scenario};
 use testbed::web::{ConfigAuthority, WebServer};
-use testbed::{Cache, Carrier, Cluster, Computer, DiskImage};
+use testbed::{Carrier, Cluster, Computer};
 
-/// A boot takes 40 s, where nothing else uses the processors.
-const PATIENCE: Duration = Duration::from_secs(400);
 const NODE: &str = "cp1";
-const STAGES: [Stage; 3] = [Stage::Clock, Stage::Host, Stage::Runtime];
 /// How late a report may be after the error, in seconds.
 const LATE: f64 = 10.0;
 /// A text of the config that only the node may have.
@@ -54,13 +48,10 @@ impl Site {
         let options = ["--target", "openstack", "--url", &url, "--url-ca"];
         let options = [options.as_slice(), &[ca.to_str().unwrap()]].concat();
         let cluster = scenario.file.compile_with(&scenario.programs, &options);
-        let cache = Cache::open().unwrap();
-        let image = DiskImage::build(&cache, &scenario.kubernetes, &scenario.programs).unwrap();
-        let emulator = Emulator::new(&cache).unwrap();
         let lab = &scenario.lab;
         Self {
             cluster: cluster.unwrap(),
-            computer: lab.computer(&emulator, &image, NODE, carrier).unwrap(),
+            computer: scenario.computer(NODE, carrier).unwrap(),
             authority,
             reports: lab.report_server().unwrap(),
             _dhcp: lab.dhcp(&[(NODE, "10.200.0.11")]).unwrap(),
@@ -85,21 +76,13 @@ impl Site {
     }
 
     fn wait_for(&self, what: &str, happened: impl FnMut() -> bool) {
-        self.computer.wait_for(what, PATIENCE, happened).unwrap();
+        self.computer.wait_for(what, BOOT, happened).unwrap();
     }
 
     fn first_report(&self) -> Report {
         let report = || reports(&self.computer.console()).into_iter().next();
         self.wait_for("a report", || report().is_some());
         report().unwrap()
-    }
-
-    fn await_stages(&self) {
-        for stage in STAGES {
-            let events = || self.scenario.callbacks.received().into_iter();
-            let done = || events().any(|event| is(&event, Kind::StageDone, stage));
-            self.wait_for(&format!("the stage {stage}"), done);
-        }
     }
 }
 
@@ -135,8 +118,7 @@ fn waits_and_continues(carrier: Carrier, waiting: Duration) {
     assert!(report.message.starts_with(&expected), "{report:?}");
     thread::sleep(waiting);
     let _server = site.serve();
-    site.await_stages();
-    println!("{:?} after {} s", STAGES.last(), start.elapsed().as_secs());
+    site.scenario.await_first_stages(&site.computer).unwrap();
     let console = site.computer.console();
     assert!(reports(&console).iter().all(|report| report.waits));
     assert!(!console.contains(SECRET), "{console}");
@@ -192,11 +174,11 @@ fn problem_on(row: Row, carrier: Carrier) -> anyhow::Result<String> {
     let _server = prepare(&mut site, row.problem)?;
     let argument = format!("nkd.report={}", WebServer::reports_url());
     site.computer.add_kernel_arguments(&argument)?;
-    let outcome = row.observe(&site.computer, PATIENCE)?;
+    let outcome = row.observe(&site.computer, BOOT)?;
     let mut console = site.computer.console();
     if row.problem != "pointer, no network" {
         let posted = || !site.reports.reports().unwrap_or_default().is_empty();
-        site.computer.wait_for("a POST", PATIENCE, posted)?;
+        site.computer.wait_for("a POST", BOOT, posted)?;
         let event = site.reports.reports()?.remove(0);
         let cause = format!("ignition.{}", row.cause);
         anyhow::ensure!(event["data"]["cause"] == cause, "{event}");

@@ -4,22 +4,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use nkd_contract::{Kind, Stage};
 use testbed::computer::mac;
 use testbed::dhcp::Dhcp;
 use testbed::emulator::Emulator;
-use testbed::events::is;
-use testbed::scenario::Scenario;
+use testbed::scenario::{BOOT, Scenario};
 use testbed::web::WebServer;
 use testbed::{Cache, Cluster, Computer, DiskImage, Lab, LiveImage};
 
-/// A boot takes a minute, where nothing else uses the processors.
-const PATIENCE: Duration = Duration::from_secs(400);
 const NODE: &str = "w1";
 const ADDRESS: &str = "10.200.0.12";
-const STAGES: [Stage; 3] = [Stage::Clock, Stage::Host, Stage::Runtime];
 
 /// The boot file that a site would write: nkd's, with kernel arguments for a serial console.
 const SCRIPT: &str = "#!ipxe\nset arguments console=tty0 console=ttyS0\nchain pxe/boot.ipxe\n";
@@ -90,7 +85,7 @@ impl Site {
 
     fn await_console(&self, text: &str) {
         let is_there = || self.computer.console().contains(text);
-        self.computer.wait_for(text, PATIENCE, is_there).unwrap();
+        self.computer.wait_for(text, BOOT, is_there).unwrap();
     }
 
     /// Boots the computer from the live image until this report is on its console.
@@ -109,15 +104,6 @@ impl Site {
             start.elapsed().as_secs(),
             lines.join("\n")
         );
-    }
-
-    fn await_stage(&self, stage: Stage) {
-        let done = || {
-            let mut events = self.scenario.callbacks.received().into_iter();
-            events.any(|event| is(&event, Kind::StageDone, stage))
-        };
-        let what = format!("the stage {stage}");
-        self.computer.wait_for(&what, PATIENCE, done).unwrap();
     }
 }
 
@@ -147,10 +133,7 @@ fn a_computer_without_a_disk_boots_by_ipxe_with_the_script_found_by_its_mac() {
     site.await_console("nkd: w1 cannot boot");
     println!("the script tries again after {} s", elapsed());
     site.serve_live_image();
-    for stage in STAGES {
-        site.await_stage(stage);
-        println!("{stage} after {} s", elapsed());
-    }
+    site.scenario.await_first_stages(&site.computer).unwrap();
     let by_mac = format!("/pxe/mac-{}.ipxe", mac(NODE).replace(':', "-"));
     let requests = site.web.requests().unwrap();
     assert!(requests.contains(&by_mac), "{requests}");
@@ -205,10 +188,7 @@ fn the_live_image_installs_the_os_and_the_config_to_the_disk_in_the_cluster_file
     site.computer.power_on().unwrap();
     site.await_console("Install complete.");
     println!("installed after {} s", elapsed());
-    for stage in STAGES {
-        site.await_stage(stage);
-        println!("{stage} after {} s", elapsed());
-    }
+    site.scenario.await_first_stages(&site.computer).unwrap();
     site.computer.power_off().unwrap();
     let arguments = site.computer.kernel_arguments().unwrap();
     assert!(!arguments.contains("ignition.firstboot"), "{arguments}");

@@ -3,18 +3,13 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use nkd_contract::{Event, Kind, Stage, paths};
-use testbed::emulator::Emulator;
+use nkd_contract::{Event, Kind, paths};
 use testbed::events::is;
-use testbed::scenario::Scenario;
-use testbed::{Cache, Carrier, Cluster, Computer, DiskImage};
+use testbed::scenario::{BOOT, Scenario};
+use testbed::{Carrier, Cluster, Computer};
 
-/// A boot takes 40 s, where nothing else uses the processors.
-const PATIENCE: Duration = Duration::from_secs(400);
 const NODE: &str = "cp1";
-const STAGES: [Stage; 3] = [Stage::Clock, Stage::Host, Stage::Runtime];
 
 struct Site {
     scenario: Scenario,
@@ -28,17 +23,10 @@ impl Site {
         let mut scenario = Scenario::new().unwrap();
         scenario.file.use_computer(NODE);
         let cluster = scenario.compile().unwrap();
-        let cache = Cache::open().unwrap();
-        let image = DiskImage::build(&cache, &scenario.kubernetes, &scenario.programs).unwrap();
-        let emulator = Emulator::new(&cache).unwrap();
-        let computer = scenario
-            .lab
-            .computer(&emulator, &image, NODE, carrier)
-            .unwrap();
         Self {
-            scenario,
+            computer: scenario.computer(NODE, carrier).unwrap(),
             cluster,
-            computer,
+            scenario,
         }
     }
 
@@ -50,43 +38,22 @@ impl Site {
     fn trust(&self) {
         self.scenario.trust(&self.cluster, NODE).unwrap();
     }
-
-    /// Events in callbacks, after those that were `seen`.
-    fn received(&self, seen: usize) -> Vec<Event> {
-        self.scenario.callbacks.received().split_off(seen)
-    }
-
-    fn await_stage(&self, stage: Stage) {
-        let done = || {
-            self.received(0)
-                .iter()
-                .any(|event| is(event, Kind::StageDone, stage))
-        };
-        let what = format!("the stage {stage}");
-        self.computer.wait_for(&what, PATIENCE, done).unwrap();
-    }
 }
 
 /// Boots a new computer until the container runtime runs, and switches it off.
 fn installs(site: &Site) {
     site.trust();
-    let start = Instant::now();
-    let elapsed = || start.elapsed().as_secs();
     site.computer.insert(&site.config()).unwrap();
     site.computer.power_on().unwrap();
-    for stage in STAGES {
-        site.await_stage(stage);
-        println!("{stage} after {} s", elapsed());
-    }
+    site.scenario.await_first_stages(&site.computer).unwrap();
     site.computer.power_off().unwrap();
-    println!("off after {} s", elapsed());
     // The events are on the disk as well.
     let log = site.computer.read(paths::EVENTS).unwrap();
     let events: Vec<Event> = log
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    for stage in STAGES {
+    for stage in Scenario::FIRST_STAGES {
         assert!(events.iter().any(|event| is(event, Kind::StageDone, stage)));
     }
     let arguments = site.computer.kernel_arguments().unwrap();
@@ -99,18 +66,7 @@ fn a_computer_gets_its_config_by_fw_cfg_and_its_second_boot_continues_without_ig
     installs(&site);
     // Ignition would refuse this config, and stop the boot.
     site.computer.insert(&invalid_config(&site)).unwrap();
-    let seen = site.received(0);
-    let first_boot = &seen.last().unwrap().boot;
-    let start = Instant::now();
-    site.computer.power_on().unwrap();
-    let continues = || {
-        let mut events = site.received(seen.len()).into_iter();
-        events.any(|event| event.boot != *first_boot)
-    };
-    site.computer
-        .wait_for("an event of the second boot", PATIENCE, continues)
-        .unwrap();
-    println!("second boot: {} s", start.elapsed().as_secs());
+    site.scenario.await_second_boot(&site.computer).unwrap();
 }
 
 #[test]
@@ -141,7 +97,7 @@ fn stops(site: &Site) {
     let report = "nkd: Ignition failed in the stage fetch-offline [ignition.config-version]";
     let reported = || site.computer.console().contains(report);
     site.computer
-        .wait_for("the report", PATIENCE, reported)
+        .wait_for("the report", BOOT, reported)
         .unwrap();
     site.computer.pull_plug().unwrap();
     println!("{}", site.computer.console());
