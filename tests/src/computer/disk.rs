@@ -189,20 +189,13 @@ impl Disk {
 
     fn install(&self, tree: &Path, mount_point: &Path) -> Result<()> {
         fs::create_dir_all(mount_point)?;
-        self.run(INSTALL, &[mount_point, tree])
+        self.run(INSTALL, &[mount_point, tree]).map(drop)
     }
 
     /// The files with another SELinux type than the policy of the image defines, as setfiles prints them.
     pub(super) fn find_mislabelled(&self, mount_point: &Path) -> Result<String> {
         fs::create_dir_all(mount_point)?;
-        command::check(
-            Command::new("unshare")
-                .args(["--mount", "--propagation=private"])
-                .args(["sh", "-c", FIND_MISLABELLED, "sh"])
-                .arg(&self.file)
-                .arg(self.start_of(ROOT)?.to_string())
-                .arg(mount_point),
-        )
+        self.run(FIND_MISLABELLED, &[mount_point])
     }
 
     /// Copies a directory of the root file system into another.
@@ -294,8 +287,8 @@ impl Disk {
     }
 
     /// Runs a shell script with the disk, the place of the root file system there, and more arguments, in a
-    /// mount namespace of its own.
-    pub(super) fn run(&self, script: &str, arguments: &[&Path]) -> Result<()> {
+    /// mount namespace of its own. Gives what the script prints.
+    pub(super) fn run(&self, script: &str, arguments: &[&Path]) -> Result<String> {
         command::check(
             Command::new("unshare")
                 .args(["--mount", "--propagation=private"])
@@ -304,7 +297,6 @@ impl Disk {
                 .arg(self.start_of(ROOT)?.to_string())
                 .args(arguments),
         )
-        .map(drop)
     }
 
     fn boot_entry(&self) -> Result<String> {
