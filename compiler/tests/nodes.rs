@@ -49,6 +49,11 @@ fn where_selinux_separates_containers_the_control_planes_pods_reach_the_host() {
 }
 
 #[test]
+fn where_kubeadms_configuration_cannot_name_patches_the_agent_names_them() {
+    on_record("selinux", "v1.21.14", "v1beta2", &["cp1", "cp2", "w1"]);
+}
+
+#[test]
 fn bonds_vlans_and_routes_are_connections_of_network_manager() {
     on_record("network", "v1.31.2", "v1beta4", &["cp1", "w1"]);
 }
@@ -87,7 +92,7 @@ fn every_runtime_can_separate_containers_and_does_so_only_when_asked() {
         assert_eq!(separates(runtime, "v1.31.2", on), [true; 2], "{runtime}");
         assert_eq!(separates(runtime, "v1.31.2", ""), [false; 2], "{runtime}");
     }
-    // Workers need no patches, which older versions can't be told of.
+    // Workers need no patches.
     let pool = "  pools: [{name: a, role: worker, os: {selinux: container-separation}}]\n";
     let directory = tempfile::tempdir().unwrap();
     let cluster_file = copy_cluster(directory.path(), "selinux", "v1.21.14", "");
@@ -102,8 +107,10 @@ fn every_runtime_can_separate_containers_and_does_so_only_when_asked() {
     for (node, on) in [("cp1", false), ("w1", true)] {
         let text = common::file(&ignition(&out, node), "/etc/containerd/config.toml").unwrap();
         assert_eq!(text.contains("enable_selinux"), on, "{node}");
-        let kubeadm = common::file(&ignition(&out, node), paths::KUBEADM).unwrap();
-        assert!(!kubeadm.contains("patches"), "{node}");
+        for path in [paths::KUBEADM, paths::PLAN] {
+            let text = common::file(&ignition(&out, node), path).unwrap();
+            assert!(!text.contains("patches"), "{path} of {node}");
+        }
     }
 }
 

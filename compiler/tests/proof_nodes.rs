@@ -392,6 +392,22 @@ fn every_node_with_a_patch_has_its_kubeadm_take_it() {
 }
 
 #[test]
+fn a_kubeadm_that_cannot_configure_patches_gets_them_from_an_agent_that_can_name_them() {
+    const ARGUMENT: &str = "\"patchesArgument\": \"/etc/nkd/patches\",";
+    const FEATURE: &str = "\"patches-argument\"";
+    let text = std::fs::read_to_string(tests().join("clusters/selinux/cluster.yaml")).unwrap();
+    let text = text.replace("VERSION", "v1.21.14");
+    let mut cluster = compiled(&text.replace(", ignition: [patch.ign]", ""), &[]);
+    let rule = "patches-taken";
+    let cases = [
+        (rule, 0, PLAN, ARGUMENT, ""),
+        (rule, 1, PLAN, "\"/etc/nkd/patches\"", "\"/etc/nkd\""),
+        (rule, 1, PLAN, FEATURE, "\"open-pool\""),
+    ];
+    each_breaks(&mut cluster, &cases);
+}
+
+#[test]
 fn whatever_opens_a_secret_to_others_is_found() {
     let mut cluster = compiled_from(&demo());
     let whole = cluster.nodes[1].ignition.clone();

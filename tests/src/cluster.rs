@@ -119,6 +119,11 @@ impl ClusterFile {
         self.computers.push(node.to_owned());
     }
 
+    /// Has the container runtime separate containers by `SELinux`.
+    pub fn separate_containers(&mut self) {
+        self.document["spec"]["os"]["selinux"] = json!("container-separation");
+    }
+
     /// Adds an open pool. [`Cluster::pool_machine`] makes its machines.
     pub fn add_open_pool(&mut self, name: &str) -> Result<()> {
         let user = user_ignition_of(name);

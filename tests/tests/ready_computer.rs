@@ -17,7 +17,10 @@ use testbed::{Cache, Carrier, Cluster, Computer, DiskImage};
 const PATIENCE: Duration = Duration::from_secs(1500);
 const NODE: &str = "cp1";
 const LABEL: &str = "NKD-IMAGES";
-const PRINTER: &str = "nkd-testbed-labels.service";
+/// The profile of `mkosi` whose policy has types for containers.
+const CONTAINERS: &str = "selinux-containers";
+/// What the node prints before the label of a process.
+const PRINTED: &str = "nkd-testbed-label: ";
 
 struct Site {
     computer: Computer,
@@ -32,6 +35,9 @@ impl Site {
     fn new(profiles: &[&str]) -> Self {
         let mut scenario = Scenario::new().unwrap();
         scenario.file.use_computer(NODE);
+        if profiles.contains(&CONTAINERS) {
+            scenario.file.separate_containers();
+        }
         print_labels(&mut scenario);
         let options = ["--role", "control-plane"];
         let bundle = scenario.bundle("cp.tar", &options).unwrap();
@@ -126,10 +132,9 @@ impl Site {
 
     /// The labels of processes, each with the name of the program.
     fn processes(&self) -> BTreeSet<String> {
-        let unit = format!("--unit={PRINTER}");
-        let journal = self.computer.journal(&["--output=cat", &unit]).unwrap();
-        let lines = journal.lines().filter(|line| line.contains(":s0"));
-        lines.map(str::to_owned).collect()
+        let console = self.computer.console();
+        let lines = console.lines().filter_map(|line| line.split_once(PRINTED));
+        lines.map(|(_, line)| line.trim_end().to_owned()).collect()
     }
 
     fn kubectl(&self, words: &[&str]) -> String {
@@ -159,13 +164,17 @@ impl Site {
     }
 }
 
-/// Adds a unit to the node that prints the labels of all processes.
+/// Adds a unit to the node that prints the labels of all processes on the console.
 fn print_labels(scenario: &mut Scenario) {
-    let unit = "[Service]\nExecStart=/bin/sh -c 'while sleep 20; do ps -eo label,comm; done'\n\
-                [Install]\nWantedBy=multi-user.target\n";
+    let unit = format!(
+        "[Service]\nStandardOutput=tty\nTTYPath=/dev/ttyS0\n\
+         ExecStart=/bin/sh -c 'while sleep 20; do ps -e -o label,comm | sed \"s/^/{PRINTED}/\"; done'\n\
+         [Install]\nWantedBy=multi-user.target\n"
+    );
+    let name = "nkd-testbed-labels.service";
     let ignition = json!({
         "ignition": { "version": "3.3.0" },
-        "systemd": { "units": [{ "name": PRINTER, "enabled": true, "contents": unit }] },
+        "systemd": { "units": [{ "name": name, "enabled": true, "contents": unit }] },
     });
     let file = "print-labels.ign";
     scenario.file.add(file, &ignition.to_string()).unwrap();
@@ -271,4 +280,34 @@ fn a_computer_in_enforcing_mode_becomes_ready_without_a_denial_that_nkd_causes()
     let arguments = site.computer.kernel_arguments().unwrap();
     assert!(!arguments.contains("ignition.firstboot"), "{arguments}");
     site.nothing_was_denied();
+}
+
+#[test]
+#[ignore = "long: Kubernetes starts on an emulated computer"]
+fn only_static_pods_of_a_computer_that_separates_containers_reach_the_host() {
+    let site = Site::new(&["selinux", CONTAINERS]);
+    site.becomes_ready();
+    let runs = || {
+        site.processes()
+            .iter()
+            .any(|line| line.ends_with(" coredns"))
+    };
+    site.computer.wait_for("CoreDNS", PATIENCE, runs).unwrap();
+    let processes = site.processes();
+    site.computer.power_off().unwrap();
+    site.nothing_was_denied();
+    let run_as = |program: &str, kind: &str| {
+        let kind = format!(":{kind}:s0");
+        let mut lines = processes.iter().filter(|line| line.ends_with(program));
+        lines.any(|line| line.contains(&kind))
+    };
+    for program in [
+        "kube-apiserver",
+        "kube-controller",
+        "kube-scheduler",
+        "etcd",
+    ] {
+        assert!(run_as(program, "spc_t"), "{program}: {processes:#?}");
+    }
+    assert!(run_as("coredns", "container_t"), "{processes:#?}");
 }

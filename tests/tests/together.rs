@@ -10,7 +10,9 @@ use testbed::scenario::{Scenario, property};
 fn workers_powered_on_before_the_control_plane_wait_and_join() {
     let mut scenario = Scenario::new().unwrap();
     scenario.file.add_node("w2", "worker").unwrap();
-    let _cluster = become_ready(&scenario, &["w2", "w1", "cp1"]);
+    scenario.file.separate_containers();
+    let (_machines, kubectl) = become_ready(&scenario, &["w2", "w1", "cp1"]);
+    static_pods_reach_the_host(&kubectl, 1);
 }
 
 #[test]
@@ -28,18 +30,24 @@ fn three_control_planes_and_two_workers_powered_on_at_once_become_one_cluster() 
     let control_planes = ["10.200.0.11", "10.200.0.14", "10.200.0.15"];
     let balancer = scenario.lab.balancer(&control_planes).unwrap();
     scenario.file.set_endpoint(&balancer.endpoint());
+    scenario.file.separate_containers();
     let (_machines, kubectl) = become_ready(&scenario, &["cp3", "w2", "cp2", "w1", "cp1"]);
-    let etcd = kubectl(&[
-        "get",
-        "pods",
-        "-n",
-        "kube-system",
-        "-l",
-        "component=etcd",
-        "-o",
-        "name",
-    ]);
-    assert_eq!(etcd.lines().count(), 3, "{etcd}");
+    static_pods_reach_the_host(&kubectl, 3);
+}
+
+/// Where SELinux separates containers, the four static pods of each control plane have a type that may access the
+/// files of the host. The host of the machines has no SELinux.
+fn static_pods_reach_the_host(kubectl: &impl Fn(&[&str]) -> String, control_planes: usize) {
+    let selector = "--selector=tier=control-plane";
+    let types = "--output=jsonpath={range .items[*]}{.metadata.name} \
+                 {.spec.securityContext.seLinuxOptions.type}{\"\\n\"}{end}";
+    let pods = kubectl(&["get", "pods", "--namespace=kube-system", selector, types]);
+    assert_eq!(
+        pods.matches(" spc_t\n").count(),
+        4 * control_planes,
+        "{pods}"
+    );
+    assert_eq!(pods.lines().count(), 4 * control_planes, "{pods}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub use cause::{Cause, Class};
 pub use event::{Event, Kind, Progress, Unit};
 pub use plan::{
     Bundle, BundleSource, Bundles, FEATURES, Image, ImageSource, Images, Kubeadm, Machine,
-    OPEN_POOL, Plan, PlanError, Role, SCHEMA, Urls,
+    OPEN_POOL, PATCHES_ARGUMENT, Plan, PlanError, Role, SCHEMA, Urls,
 };
 pub use report::{ReportTarget, SIGNING_KEY_PREFIX};
 pub use runtime::Runtime;

@@ -13,10 +13,13 @@ use crate::{Runtime, Stage, Timestamp};
 pub const SCHEMA: u32 = 1;
 
 /// The features that a plan may require of this build ([`Plan::requires`]).
-pub const FEATURES: &[&str] = &[OPEN_POOL];
+pub const FEATURES: &[&str] = &[OPEN_POOL, PATCHES_ARGUMENT];
 
 /// The feature of a plan with a [`pool`](Plan::pool).
 pub const OPEN_POOL: &str = "open-pool";
+
+/// The feature of a plan with [`patches_argument`](Plan::patches_argument).
+pub const PATCHES_ARGUMENT: &str = "patches-argument";
 
 /// `/etc/nkd/plan.json`: everything the agent's worker needs to know about its node.
 ///
@@ -73,6 +76,11 @@ pub struct Plan {
     /// run etcd).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubeadm: Option<Kubeadm>,
+    /// The directory that the agent names in kubeadm's argument `--experimental-patches`, because the
+    /// configuration of kubeadm 1.20 and 1.21 cannot name one (control planes only). Requires
+    /// [`PATCHES_ARGUMENT`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patches_argument: Option<String>,
     /// PEM certificates of the authority that signs the API's certificate.
     pub certificate_authority: String,
     /// What the node's machine must have.

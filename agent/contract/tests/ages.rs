@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use nkd_contract::{OPEN_POOL, Plan, ReportTarget, Role, Stage};
+use nkd_contract::{OPEN_POOL, PATCHES_ARGUMENT, Plan, ReportTarget, Role, Stage};
 use serde_json::{Value, json};
 
 fn frozen(name: &str) -> Value {
@@ -37,6 +37,7 @@ fn every_plan_that_was_ever_written_means_what_it_meant() {
         ("plan-join-control-plane.json", Role::JoinControlPlane),
         ("plan-join-worker.json", Role::JoinWorker),
         ("plan-open-pool.json", Role::JoinWorker),
+        ("plan-patches-argument.json", Role::JoinControlPlane),
     ] {
         let written = frozen(name);
         let plan = read(&written);
@@ -52,6 +53,7 @@ fn an_older_agent_ignores_what_a_newer_plan_has_besides() {
         "plan-join-control-plane.json",
         "plan-join-worker.json",
         "plan-open-pool.json",
+        "plan-patches-argument.json",
     ] {
         let written = frozen(name);
         let mut newer = written.clone();
@@ -83,6 +85,14 @@ fn a_plan_without_a_name_is_that_of_an_open_pool_which_older_agents_refuse() {
         error.to_string(),
         "cannot read the plan: missing field `node`"
     );
+}
+
+/// An agent without the feature would leave SELinux to keep etcd and the API server from their files.
+#[test]
+fn a_plan_that_names_patches_requires_an_agent_that_passes_them_on() {
+    let plan = read(&frozen("plan-patches-argument.json"));
+    assert_eq!(plan.requires, [PATCHES_ARGUMENT]);
+    assert_eq!(plan.patches_argument.as_deref(), Some("/etc/nkd/patches"));
 }
 
 #[test]

@@ -146,6 +146,7 @@ impl Machine {
             cluster: "demo".into(),
             node: nix::unistd::gethostname().unwrap().into_string().unwrap(),
             pool: None,
+            patches_argument: None,
             role: Role::Init,
             clock_floor: Timestamp::from_unix(1_700_000_000),
             kubernetes_version: "v1.20.2".into(),

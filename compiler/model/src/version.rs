@@ -122,8 +122,9 @@ impl Version {
         self.minor >= 35
     }
 
-    /// Whether kubeadm's configuration can name a directory of patches (`patches.directory`, v1beta3).
-    pub fn takes_patches(self) -> bool {
+    /// Whether kubeadm's configuration can name a directory of patches (`patches.directory`, v1beta3). If not,
+    /// kubeadm has the argument `--experimental-patches`, from 1.19 on.
+    pub fn configures_patches(self) -> bool {
         self.kubeadm_api() >= KubeadmApi::V1Beta3
     }
 

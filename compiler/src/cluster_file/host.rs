@@ -59,8 +59,7 @@ pub struct Os {
     pub extensions: Vec<Spanned<Extension>>,
     /// With `container-separation`, the container runtime gives each container its own SELinux label. The
     /// pods of the control plane get the type `spc_t`, because they need files of the host. Without this
-    /// key, the default of the runtime applies. On control planes, this key requires Kubernetes 1.22 or
-    /// later.
+    /// key, the default of the runtime applies.
     pub selinux: Option<Spanned<Selinux>>,
 }
 

@@ -4,18 +4,11 @@
 use super::nodes::Checked;
 use crate::kubeadm::PATCHES;
 use nkd_document::{Code, Diagnostics, Span};
-use nkd_model::version::Version;
 use nkd_model::{Node, NodeRole, Overlay};
 
-/// Reports nodes on which kubeadm would not read nkd's patches: its version does not support patches, or
-/// the user has configured another directory. kubeadm reads patches from one directory only.
-pub fn check(
-    nodes: &[Option<Node>],
-    pools: &[Checked],
-    cluster: &[Overlay],
-    version: Version,
-    to: &mut Diagnostics,
-) {
+/// Reports nodes on which kubeadm would not read nkd's patches, because the user has configured another
+/// directory. kubeadm reads patches from one directory only.
+pub fn check(nodes: &[Option<Node>], pools: &[Checked], cluster: &[Overlay], to: &mut Diagnostics) {
     let mut reported: Vec<Span> = Vec::new();
     for node in nodes.iter().flatten() {
         let pool = node.pool.and_then(|pool| pools.get(pool));
@@ -31,11 +24,9 @@ pub fn check(
             ),
             None => continue,
         };
-        let unsupported = separated.filter(|_| !version.takes_patches());
-        let too_old = unsupported.map(|span| (span, too_old_for_patches(version)));
         let overlays = cluster.iter().chain(own());
         let elsewhere = overlays.filter_map(|overlay| own_patches(overlay, what));
-        for (span, (message, help)) in too_old.into_iter().chain(elsewhere) {
+        for (span, (message, help)) in elsewhere {
             // What several nodes have in common is wrong once.
             if !reported.contains(&span) {
                 reported.push(span);
@@ -43,14 +34,6 @@ pub fn check(
             }
         }
     }
-}
-
-fn too_old_for_patches(version: Version) -> (String, String) {
-    let message = format!(
-        "the configuration of kubeadm {version} does not support patches for control plane pods"
-    );
-    let help = "use Kubernetes 1.22 or later, or set `os.selinux` only in pools of workers";
-    (message, help.to_owned())
 }
 
 fn own_patches(overlay: &Overlay, what: &str) -> Option<(Span, (String, String))> {

@@ -181,7 +181,7 @@ fn all_overlays(
     let high_threshold = image_gc::high_threshold(settings.keeps_images);
     kubelet_rules(cluster, pools, nodes, high_threshold, to);
     rules::check_proxy(cluster, version, to);
-    patches::check(nodes, pools, cluster, version, to);
+    patches::check(nodes, pools, cluster, to);
     let of_pools = pools.iter().flat_map(|pool| pool.overlays.iter());
     let of_nodes = nodes.iter().flatten().flat_map(|node| node.overlays.iter());
     let all: Vec<_> = cluster.iter().chain(of_pools).chain(of_nodes).collect();

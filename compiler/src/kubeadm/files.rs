@@ -2,7 +2,7 @@
 
 use super::args::{self, Arg};
 use super::owned::ETCD_DATA;
-use super::patches::{PATCHES, STATIC_PODS, patches_static_pods};
+use super::patches::{PATCHES, STATIC_PODS, has_patches};
 use nkd_document::yaml::Node;
 use nkd_document::{Code, Diagnostics, Span};
 use nkd_model::{self as model, Cluster, NodeRole, Overlay};
@@ -256,9 +256,7 @@ fn kubelet_args<'a>(cluster: &'a Cluster, node: &'a model::Node) -> Vec<(&'a str
 
 /// Whether nkd itself writes the directory.
 fn is_made(cluster: &Cluster, node: &model::Node, path: &str) -> bool {
-    let has_patches =
-        patches_static_pods(node) || cluster.kubelet_overlays_of(node).next().is_some();
-    path == PATCHES && has_patches
+    path == PATCHES && has_patches(cluster, node)
 }
 
 impl Component {

@@ -23,7 +23,9 @@ use ipnet::IpNet;
 use nkd_contract::{Runtime, Timestamp, paths};
 use serde_json::{Value, json};
 
-pub use patches::{KUBELET_PATCH, PATCHES, STATIC_PODS, patches_static_pods};
+pub use patches::{
+    KUBELET_PATCH, PATCHES, STATIC_PODS, argument as patches_argument, patches_static_pods,
+};
 
 use crate::config::kept;
 use crate::fragments;
@@ -255,7 +257,7 @@ fn text_is(value: &Value, name: &str) -> bool {
 
 /// Has kubeadm take the patches in [`PATCHES`], where the node has any.
 fn take_patches(document: &mut Value, cluster: &Cluster, node: &Node) {
-    if patches_static_pods(node) || cluster.kubelet_overlays_of(node).next().is_some() {
+    if patches::has_patches(cluster, node) && cluster.version.configures_patches() {
         document["patches"] = json!({"directory": PATCHES});
     }
 }

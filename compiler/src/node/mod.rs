@@ -6,7 +6,7 @@ mod machine;
 mod network;
 
 use anyhow::Result;
-use nkd_contract::{OPEN_POOL, Plan, ReportTarget, Role, SCHEMA, paths};
+use nkd_contract::{OPEN_POOL, PATCHES_ARGUMENT, Plan, ReportTarget, Role, SCHEMA, paths};
 use serde_json::Value;
 
 use crate::config::{Config, Directory, PRIVATE, PUBLIC, Unit};
@@ -261,9 +261,14 @@ fn plan(
     } else {
         (Some(node.name.clone()), None)
     };
+    let patches_argument = kubeadm::patches_argument(cluster, node);
+    let features = [
+        pool.as_ref().map(|_| OPEN_POOL),
+        patches_argument.as_ref().map(|_| PATCHES_ARGUMENT),
+    ];
     Plan {
         schema: SCHEMA,
-        requires: pool.iter().map(|_| OPEN_POOL.to_owned()).collect(),
+        requires: features.into_iter().flatten().map(str::to_owned).collect(),
         cluster: cluster.name.clone(),
         node: name.unwrap_or_default(),
         pool,
@@ -283,6 +288,7 @@ fn plan(
                 patches: kubeadm::patches(documents),
                 ..planned
             }),
+        patches_argument,
         certificate_authority: secrets.authorities.kubernetes.public.clone(),
         machine: machine::machine(cluster, node, documents),
         os_image: node.os.release_image.clone(),

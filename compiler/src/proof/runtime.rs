@@ -4,7 +4,7 @@
 //! that a mistake in the code that wrote them is detected.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use nkd_contract::{ImageSource, Role, Runtime};
+use nkd_contract::{ImageSource, PATCHES_ARGUMENT, Role, Runtime};
 use serde_json::Value;
 
 use super::nodes::{DecodedCluster, DecodedNode};
@@ -105,12 +105,22 @@ pub(super) fn takes_patches(_: &DecodedCluster, node: &DecodedNode) -> Result<()
         .map(|(path, _)| path)
         .filter(|path| path.starts_with(PATCHES));
     if let Some(patch) = patches.next() {
-        let directory = &node.configuration()?["patches"]["directory"];
+        let configured = node.configuration()?["patches"]["directory"] == PATCHES;
+        let argument = node.plan.patches_argument.as_deref();
         ensure!(
-            *directory == PATCHES,
+            configured != (argument == Some(PATCHES)),
             "kubeadm on {name} does not use the patch {patch}"
         );
     }
+    let requires_feature = node
+        .plan
+        .requires
+        .iter()
+        .any(|feature| feature == PATCHES_ARGUMENT);
+    ensure!(
+        requires_feature == node.plan.patches_argument.is_some(),
+        "an older agent would not give kubeadm on {name} its patches"
+    );
     Ok(())
 }
 

@@ -128,14 +128,17 @@ fn report(line: &str) -> Option<Report> {
     })
 }
 
-/// When Ignition logged the first error of those that a report is about.
+/// When Ignition logged the first error of those that a report is about. If Ignition got an answer without a config
+/// and waits for a CD, there is no error but this answer.
 fn error(console: &str, report: &Report) -> Option<f64> {
     let mut words = report.message.split_whitespace();
     let server = words.find(|word| word.starts_with("http")).unwrap_or("");
     let server = server.trim_end_matches('.');
     let is_meant = |text: &str| {
         let failed = FINAL.iter().any(|words| text.contains(words));
-        failed || report.waits && text.contains(" error: ") && text.contains(server)
+        let has_no_config = report.cause == "no-config" && text.ends_with("GET result: OK");
+        let lacks_answer = text.contains(" error: ") && text.contains(server);
+        failed || report.waits && (lacks_answer || has_no_config)
     };
     let mut lines = console.lines().filter_map(stamped);
     let (seconds, _) = lines.find(|(_, text)| text.starts_with("ignition[") && is_meant(text))?;
@@ -161,6 +164,11 @@ BdsDxe: starting Boot0001
 [   20.00] ignition[310]: Ignition failed: resource not found
 [   21.50] nkd: Ignition failed in the stage fetch [ignition.not-found]. Check the URL.
 ";
+    const EMPTY: &str = "\
+[   12.50] ignition[365]: GET http://169.254.169.254/userData: attempt #1
+[   13.00] ignition[365]: GET result: OK
+[   18.00] nkd: Ignition waits for a CD [ignition.no-config]. http://169.254.169.254 has no config for this machine.
+";
 
     #[test]
     #[allow(clippy::float_cmp)]
@@ -172,5 +180,7 @@ BdsDxe: starting Boot0001
         assert!(!found[1].waits && found[1].cause == "not-found");
         assert_eq!(found[1].seconds, 21.5);
         assert_eq!(error(CONSOLE, &found[1]), Some(20.0));
+        let found = reports(EMPTY);
+        assert_eq!(error(EMPTY, &found[0]), Some(13.0));
     }
 }

@@ -160,6 +160,7 @@ pub(super) fn plan(version: &str, runtime: Runtime) -> Plan {
         cluster: "demo".into(),
         node: "cp1".into(),
         pool: None,
+        patches_argument: None,
         role: Role::Init,
         clock_floor: Timestamp::from_unix(1_700_000_000),
         kubernetes_version: version.into(),

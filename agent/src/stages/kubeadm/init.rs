@@ -5,7 +5,9 @@ use std::fs;
 use nkd_contract::{Cause, Plan, paths};
 
 use super::files::{self, ETCD_LOG, INIT_REPAIR, KUBELET_CONFIG};
-use super::{Api, Fault, Node, control_plane_runs, etcd, kubeadm, own_api, ports, reset, restore};
+use super::{
+    Api, Fault, Node, control_plane_runs, etcd, kubeadm, own_api, patches, ports, reset, restore,
+};
 use crate::stages::OrFault as _;
 use crate::stages::api::ApiError;
 
@@ -22,6 +24,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
     if goes_on(node)? {
         arguments.extend(["--ignore-preflight-errors", &already_there]);
     }
+    arguments.extend(patches(node.plan));
     restore(node)?;
     kubeadm(node, &arguments)
 }

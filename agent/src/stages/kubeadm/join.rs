@@ -10,7 +10,7 @@ use super::files::{
 };
 use super::{
     API_CAUSES, Api, ETCD_CAUSES, Fault, Node, control_plane_runs, discovery, etcd, kubeadm,
-    own_api_answers, reset, restore,
+    own_api_answers, patches, reset, restore,
 };
 use crate::runtimes;
 use crate::stages::OrFault as _;
@@ -47,6 +47,7 @@ pub(super) fn run(node: &mut Node<'_>) -> Result<(), Fault> {
         // The configuration is the same on all machines of the pool.
         arguments.extend(["--node-name", &node.plan.node]);
     }
+    arguments.extend(patches(node.plan));
     let joined = kubeadm(node, &arguments);
     // kubeadm may give up on a kubelet that is only slow.
     if joined.is_err() && has_joined(node).unwrap_or(false) {

@@ -191,6 +191,14 @@ fn copy_delivered(node: &Node<'_>, delivered: &str, place: &str) -> Result<(), F
         .or_fault(Cause::KubeadmFailed)
 }
 
+/// The argument for a kubeadm whose configuration cannot name the directory of its patches.
+fn patches(plan: &Plan) -> impl Iterator<Item = &str> {
+    let directory = plan.patches_argument.as_deref();
+    directory
+        .into_iter()
+        .flat_map(|directory| ["--experimental-patches", directory])
+}
+
 fn kubeadm(node: &Node<'_>, arguments: &[&str]) -> Result<(), Fault> {
     node.root
         .command("kubeadm")

@@ -45,6 +45,7 @@ impl ControlPlane {
             plan.control_planes_before = apis.by_ref().take(1).collect();
             plan.control_planes_after = apis.collect();
             plan.runs_etcd = true;
+            plan.patches_argument = Some("/etc/nkd/patches".to_owned());
             plan.kubeadm = Some(Kubeadm {
                 api_version: "kubeadm.k8s.io/v1beta2".to_owned(),
                 image_repository: "example.org".to_owned(),
@@ -124,7 +125,7 @@ case "$*" in
 "init phase kubelet-start --config "*)
     mkdir -p $ROOT/var/lib/kubelet
     echo written > $ROOT/var/lib/kubelet/config.yaml;;
-"init phase etcd local --config "*)
+"init phase etcd local --experimental-patches /etc/nkd/patches --config "*)
     [ -s $ROOT/etc/kubernetes/kubelet.conf ] && [ -s $ROOT/var/lib/kubelet/config.yaml ] || exit 1
     argument() {{ sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" $ROOT/$config; }}
     mkdir -p $ROOT/etc/kubernetes/manifests $ROOT/var/lib/etcd

@@ -36,6 +36,10 @@ fn a_cut_between_the_second_member_and_its_etcd_is_repaired() {
     node.machine.install();
     node.machine.lacks_only_its_api();
     assert_eq!(node.kubeadm(), REPAIRED);
+    // etcd's pod is patched as in the join that follows.
+    let mut patched = node.machine.calls_of("kubeadm");
+    patched.retain(|call| call.contains(" --experimental-patches /etc/nkd/patches"));
+    assert_eq!(patched.len(), 2, "{patched:#?}");
     let members = node.machine.read("/members-at-reset");
     assert!(!members.contains(&own_peer()), "{members}");
     assert_eq!(etcd.peers(), ["https://127.0.0.21:2380"]);

@@ -17,24 +17,24 @@ use nkd_contract::Cause;
 use ureq::Agent;
 
 use super::super::files::{self, ETCD_MANIFEST, KUBELET_CONFIG, QUORUM_REPAIR};
-use super::super::{restore_pki, start_kubelet};
+use super::super::{patches, restore_pki, start_kubelet};
 use super::{
     EtcdCauses, Fault, Member, Node, Survey, View, config, is_at_own_address, lost_quorum, phase,
 };
 use crate::stages::OrFault as _;
 
 const CONFIG: &str = "/run/nkd/etcd-member.yaml";
-/// The phases of kubeadm. Each can be repeated. kubelet runs before there is a manifest, so that it
-/// starts etcd at once.
-const PHASES: [&[&str]; 7] = [
+/// The phases of kubeadm, before that of etcd. Each can be repeated. kubelet runs before there is a manifest,
+/// so that it starts etcd at once.
+const PHASES: [&[&str]; 6] = [
     &["init", "phase", "certs", "etcd-server"],
     &["init", "phase", "certs", "etcd-peer"],
     &["init", "phase", "certs", "etcd-healthcheck-client"],
     &["init", "phase", "certs", "apiserver-etcd-client"],
     &["init", "phase", "kubeconfig", "kubelet"],
     &["init", "phase", "kubelet-start"],
-    &["init", "phase", "etcd", "local"],
 ];
+const ETCD_PHASE: [&str; 4] = ["init", "phase", "etcd", "local"];
 /// How long etcd may take to come up and to have a leader.
 const LEADER: Duration = Duration::from_secs(4 * 60);
 
@@ -101,5 +101,6 @@ fn start(node: &Node<'_>, members: &[Member]) -> Result<(), Fault> {
     for steps in PHASES {
         phase(node, steps, CONFIG, &config)?;
     }
-    Ok(())
+    let patched: Vec<_> = ETCD_PHASE.into_iter().chain(patches(node.plan)).collect();
+    phase(node, &patched, CONFIG, &config)
 }
