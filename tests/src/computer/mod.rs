@@ -324,6 +324,11 @@ impl Computer {
         Ok(())
     }
 
+    /// Whether the computer has a disk to boot from.
+    pub fn has_disk(&self) -> bool {
+        self.disk.is_some()
+    }
+
     fn disk(&self) -> Result<&Disk> {
         let disk = self.disk.as_ref();
         disk.with_context(|| format!("{} has no disk", self.name))

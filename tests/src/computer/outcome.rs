@@ -4,12 +4,17 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::json;
 
 use super::Computer;
+use crate::web::WebServer;
+
+/// How many seconds after Ignition's error a report may be on the console.
+const LATE: f64 = 10.0;
 
 /// Kernel arguments that show Ignition's errors on the console, with the guest's own time. The kernel writes only
 /// some lines of each program otherwise.
-const MEASURED: &str = "systemd.journald.forward_to_kmsg=1 systemd.journald.max_level_kmsg=info loglevel=7 \
+pub const MEASURED: &str = "systemd.journald.forward_to_kmsg=1 systemd.journald.max_level_kmsg=info loglevel=7 \
                         printk.devkmsg=on";
 
 /// What a report begins with, on the console.
@@ -18,11 +23,19 @@ const WAITS: &str = "nkd: Ignition waits ";
 const CONTINUES: &str = "nkd: Ignition continues without a config ";
 
 /// What Ignition logs when it does not ask again.
-const FINAL: [&str; 3] = [
-    "Ignition failed: ",
-    "provider config was empty",
-    "falling back to custom data",
-];
+const FINAL: [&str; 2] = ["Ignition failed: ", "provider config was empty"];
+
+/// A config that is not JSON.
+pub const INVALID: &str = "{ \"ignition\" }";
+
+/// A config that names another file of the lab's web server by the hash of none.
+pub fn wrong_pointer() -> String {
+    let source = json!({
+        "source": format!("{}/other", WebServer::url()),
+        "verification": { "hash": format!("sha256-{}", "0".repeat(64)) },
+    });
+    json!({ "ignition": { "version": "3.3.0", "config": { "replace": source } } }).to_string()
+}
 
 /// A config that a computer cannot use, and the cause that it has to report.
 #[derive(Debug, Clone, Copy)]
@@ -61,9 +74,12 @@ pub struct Report {
 
 impl Row {
     /// Powers a computer on, which has the config already, and waits until it reports the cause. The computer stays
-    /// on.
+    /// on. A computer without a disk gets the arguments [`MEASURED`] from its boot server.
+    ///
+    /// # Errors
+    /// The report has another cause, or was late.
     pub fn observe(self, computer: &Computer, patience: Duration) -> Result<Outcome> {
-        if !computer.kernel_arguments()?.contains(MEASURED) {
+        if computer.has_disk() && !computer.kernel_arguments()?.contains(MEASURED) {
             computer.add_kernel_arguments(MEASURED)?;
         }
         let earlier = computer.console().len();
@@ -82,12 +98,14 @@ impl Row {
         );
         let error = error(&console, &report)
             .with_context(|| format!("no error before {report:?}\n{console}"))?;
-        Ok(Outcome {
+        let outcome = Outcome {
             row: self,
             seconds_after_power_on,
             seconds_after_error: report.seconds - error,
             report,
-        })
+        };
+        ensure!(outcome.seconds_after_error < LATE, "late: {outcome}");
+        Ok(outcome)
     }
 }
 
