@@ -205,9 +205,25 @@ fn an_init_node_that_would_keep_etcd_in_memory_is_refused_unless_the_cluster_fil
     let error = "error[NKD0410]: the init node cp1 would run from memory with pxe";
     assert!(refused.stderr.contains(error), "{}", refused.stderr);
     let disk = text.replace("10.200.0.11", "10.200.0.11\n      installDisk: /dev/vda");
-    for text in [disk, demo_in_memory()] {
-        let run = validate(&text);
+    for text in [&disk, &demo_in_memory()] {
+        let run = validate(text);
         assert_eq!(run.status, Some(0), "{}", run.stderr);
+    }
+    let version = "version: v1.20.2";
+    let more = disk.replace(
+        version,
+        &format!("{version}\n    endpoint: 10.200.0.10:6443"),
+    );
+    let cp2 = "name: cp2, role: control-plane, address: 10.200.0.13";
+    let cp3 = "name: cp3, role: control-plane, address: 10.200.0.14";
+    for (on_disk, is_warned) in [("", true), (", installDisk: /dev/vda", false)] {
+        let run = validate(&format!(
+            "{more}    - {{{cp2}{on_disk}}}\n    - {{{cp3}}}\n"
+        ));
+        assert_eq!(run.status, Some(0), "{}", run.stderr);
+        let warning =
+            "warning[NKD0411]: cluster.yaml:3:1: a power cut of cp2, cp3 ends the cluster: 2 of 3";
+        assert_eq!(run.stderr.contains(warning), is_warned, "{}", run.stderr);
     }
 }
 

@@ -8,6 +8,7 @@ use super::few::few;
 use super::server::Server;
 use crate::compiled::{Compiled, CompiledNode};
 use nkd_document::{Code, Diagnostics};
+use nkd_model::Node;
 
 /// The boot file for DHCP. The scripts of nodes never return, so `chain` fails only if a script is missing. A
 /// machine may be powered on before its script is served, so all scripts try again without end.
@@ -21,7 +22,7 @@ sleep 30
 goto start
 ";
 
-/// Reports open pools, and what Ignition and the agent cannot do on nodes that run from memory: their kernel and
+/// Reports open pools, control planes that would lose the data of etcd, and what Ignition and the agent cannot do on nodes that run from memory: their kernel and
 /// their OS are those of the live image, whatever the config asks for.
 ///
 /// # Errors
@@ -29,6 +30,7 @@ goto start
 pub fn check(compiled: &Compiled, to: &mut Diagnostics) -> Result<()> {
     report_open_pools(compiled, to);
     report_init_node(compiled, to);
+    warn_of_lost_quorum(compiled, to);
     let (mut arguments, mut images) = (Vec::new(), Vec::new());
     let nodes = compiled.nodes.iter().zip(&compiled.cluster.nodes);
     for (node, written) in
@@ -77,6 +79,26 @@ fn report_init_node(compiled: &Compiled, to: &mut Diagnostics) {
         let help = "give it `installDisk`, use `spec.kubernetes.etcd.external`, or accept this with \
                     `spec.kubernetes.etcd.inMemory: true`";
         to.report_with_help_nowhere(Code::Diskless, message, help);
+    }
+}
+
+/// etcd does not recover if most of its members are lost at once.
+fn warn_of_lost_quorum(compiled: &Compiled, to: &mut Diagnostics) {
+    let cluster = &compiled.cluster;
+    let runs_etcd = |node: &&Node| cluster.runs_etcd(node);
+    let all = cluster.control_planes().filter(runs_etcd).count();
+    let nodes = compiled.nodes.iter().zip(&cluster.nodes);
+    let in_memory = nodes
+        .filter(|(node, written)| node.wanted && written.install_disk.is_none())
+        .filter(|(_, written)| cluster.runs_etcd(written));
+    let in_memory: Vec<_> = in_memory.map(|(node, _)| node.name.as_str()).collect();
+    if 2 * in_memory.len() > all && !cluster.etcd_in_memory {
+        let message = format!(
+            "a power cut of {} ends the cluster: {} of {all} control planes would keep the data of etcd in memory",
+            few(&in_memory),
+            in_memory.len()
+        );
+        to.warn(Code::DisklessQuorum, cluster.span, message);
     }
 }
 
