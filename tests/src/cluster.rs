@@ -349,6 +349,16 @@ impl Cluster {
             .collect()
     }
 
+    /// The id of the boot in which a node is Ready, as the API has it, or none.
+    pub fn ready_boot(&self, lab: &Lab, kubernetes: &Kubernetes, node: &str) -> Option<String> {
+        let path = "--output=jsonpath={.status.nodeInfo.bootID} \
+                    {.status.conditions[?(@.type==\"Ready\")].status}";
+        let text = self.kubectl(lab, kubernetes, &["get", "node", node, path]);
+        let text = text.ok()?;
+        let (boot, status) = text.split_once(' ')?;
+        (status == "True").then(|| boot.to_owned())
+    }
+
     /// `kubectl` as the administrator runs it, beside the machines: standard output.
     pub fn kubectl(&self, lab: &Lab, kubernetes: &Kubernetes, words: &[&str]) -> Result<String> {
         let kubectl = kubernetes.program("kubectl");

@@ -4,18 +4,22 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use serde_json::json;
 use testbed::computer::mac;
 use testbed::computer::outcome::{INVALID, MEASURED, Row, wrong_pointer};
 use testbed::dhcp::Dhcp;
 use testbed::emulator::Emulator;
-use testbed::scenario::{BOOT, Scenario};
+use testbed::scenario::{BOOT, Scenario, wait_until_ready};
 use testbed::web::WebServer;
 use testbed::{Cache, Cluster, Computer, DiskImage, Lab, LiveImage};
 
 const NODE: &str = "w1";
 const ADDRESS: &str = "10.200.0.12";
+
+/// A node that runs from memory loads images and joins on an emulated processor.
+const PATIENCE: Duration = Duration::from_secs(1200);
 
 /// Kernel arguments for a live image that does not contain the image that it installs.
 const TO_INSTALL: &str =
@@ -88,6 +92,21 @@ impl Site {
 
     fn serve(&self, config: &Path) {
         self.web.add(".", &[config.to_owned()]).unwrap();
+    }
+
+    /// Waits until the node is Ready in another boot than an earlier one, and returns the id of the boot.
+    fn ready_boot(&self, earlier: Option<&str>) -> String {
+        let Scenario {
+            lab, kubernetes, ..
+        } = &self.scenario;
+        let mut boot = None;
+        let is_ready = || {
+            boot = self.cluster.ready_boot(lab, kubernetes, NODE);
+            boot.is_some() && boot.as_deref() != earlier
+        };
+        let what = "the node to be Ready";
+        self.computer.wait_for(what, PATIENCE, is_ready).unwrap();
+        boot.unwrap()
     }
 
     fn serve_text(&self, name: &str, text: &str) {
@@ -171,6 +190,37 @@ fn a_computer_that_boots_from_the_network_names_the_cause_of_each_problem() {
     );
     site.serve_live_image();
     site.reports("connections refused", "unreachable");
+}
+
+#[test]
+#[ignore = "long: a control plane, and two boots of a computer"]
+fn a_worker_that_runs_from_memory_joins_again_under_its_name_after_a_power_cut() {
+    let mut scenario = Scenario::new().unwrap();
+    let bundles = ["control-plane", "worker"].map(|role| {
+        let name = format!("{role}.tar");
+        scenario.bundle(&name, &["--role", role]).unwrap()
+    });
+    scenario.file.set_images(json!({
+        "bundles": ["control-plane.tar", "worker.tar"],
+        "sources": [{ "urls": [WebServer::url()] }],
+    }));
+    let site = Site::of(scenario, &WebServer::url(), &boot_file("", ""));
+    site.web.add(".", &bundles).unwrap();
+    site.serve(&site.cluster.ignition(NODE));
+    site.serve_live_image();
+    let init_node = site.scenario.machine(&site.cluster, "cp1").unwrap();
+    init_node.boot().unwrap();
+    wait_until_ready(&init_node, PATIENCE).unwrap();
+
+    let start = Instant::now();
+    site.computer.power_on().unwrap();
+    let boot = site.ready_boot(None);
+    println!("Ready after {} s", start.elapsed().as_secs());
+    site.computer.pull_plug().unwrap();
+    let start = Instant::now();
+    site.computer.power_on().unwrap();
+    site.ready_boot(Some(&boot));
+    println!("Ready again after {} s", start.elapsed().as_secs());
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Site {
     fn is_ready_again(&self) {
         let mut before = None;
         let answers = || {
-            before = self.boot_if_ready();
+            before = self.ready_boot();
             before.is_some()
         };
         self.computer
@@ -107,7 +107,7 @@ impl Site {
         self.computer.power_on().unwrap();
         // The API first has the state of the boot before.
         let ready = || {
-            let boot = self.boot_if_ready();
+            let boot = self.ready_boot();
             boot.is_some() && boot != before
         };
         self.computer
@@ -117,17 +117,11 @@ impl Site {
         println!("{}", self.kubectl(&["get", "pods", "--all-namespaces"]));
     }
 
-    /// The boot id of the node, as the API has it, if the node is Ready.
-    fn boot_if_ready(&self) -> Option<String> {
+    fn ready_boot(&self) -> Option<String> {
         let Scenario {
             lab, kubernetes, ..
         } = &self.scenario;
-        let path = "--output=jsonpath={.status.nodeInfo.bootID} \
-                    {.status.conditions[?(@.type==\"Ready\")].status}";
-        let words = ["get", "node", NODE, path];
-        let text = self.cluster.kubectl(lab, kubernetes, &words).ok()?;
-        let (boot, status) = text.split_once(' ')?;
-        (status == "True").then(|| boot.to_owned())
+        self.cluster.ready_boot(lab, kubernetes, NODE)
     }
 
     /// The labels of processes, each with the name of the program.
