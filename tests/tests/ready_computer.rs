@@ -162,7 +162,7 @@ impl Site {
 fn print_labels(scenario: &mut Scenario) {
     let unit = format!(
         "[Service]\nStandardOutput=tty\nTTYPath=/dev/ttyS0\n\
-         ExecStart=/bin/sh -c 'while sleep 20; do ps -e -o label,comm | sed \"s/^/{PRINTED}/\"; done'\n\
+         ExecStart=/bin/sh -c 'while sleep 20; do ps -N --pid 2 --ppid 2 -o label,comm | sed \"s/^/{PRINTED}/\"; done'\n\
          [Install]\nWantedBy=multi-user.target\n"
     );
     let name = "nkd-testbed-labels.service";
