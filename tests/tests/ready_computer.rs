@@ -160,9 +160,11 @@ impl Site {
 
 /// Adds a unit to the node that prints the labels of all processes on the console.
 fn print_labels(scenario: &mut Scenario) {
+    // A login prompt hangs up whoever has the terminal open.
+    let print =
+        format!("ps -N --pid 2 --ppid 2 -o label,comm | sed \"s/^/{PRINTED}/\" >/dev/ttyS0");
     let unit = format!(
-        "[Service]\nStandardOutput=tty\nTTYPath=/dev/ttyS0\n\
-         ExecStart=/bin/sh -c 'while sleep 20; do ps -N --pid 2 --ppid 2 -o label,comm | sed \"s/^/{PRINTED}/\"; done'\n\
+        "[Service]\nExecStart=/bin/sh -c 'while sleep 20; do {print}; done'\n\
          [Install]\nWantedBy=multi-user.target\n"
     );
     let name = "nkd-testbed-labels.service";

@@ -22,8 +22,8 @@ sleep 30
 goto start
 ";
 
-/// Reports open pools, control planes that would lose the data of etcd, and what Ignition and the agent cannot do on nodes that run from memory: their kernel and
-/// their OS are those of the live image, whatever the config asks for.
+/// Reports open pools, control planes that would lose the data of etcd, and what Ignition and the agent cannot do on
+/// nodes that run from memory: their kernel and their OS are those of the live image, whatever the config asks for.
 ///
 /// # Errors
 /// When a compiled config is not JSON.
