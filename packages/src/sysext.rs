@@ -80,7 +80,7 @@ fn pack(tree: &Tree, description: &Image<'_>, release: &Release, image: &Path) -
         .arg(tree.root())
         .arg(image)
         .args(["-noappend", "-no-progress", "-quiet", "-reproducible"])
-        .args(["-no-xattrs", "-all-root"])
+        .args(["-no-xattrs", "-no-exports", "-all-root"])
         .args(["-mkfs-time", &time, "-all-time", &time]);
     match description.compression {
         Compression::Fast => mksquashfs.args(["-comp", "gzip", "-Xcompression-level", "1"]),
