@@ -11,8 +11,8 @@ fn workers_powered_on_before_the_control_plane_wait_and_join() {
     let mut scenario = Scenario::new().unwrap();
     scenario.file.add_node("w2", "worker").unwrap();
     scenario.file.separate_containers();
-    let (_machines, kubectl) = become_ready(&scenario, &["w2", "w1", "cp1"]);
-    static_pods_reach_the_host(&kubectl, 1);
+    let (machines, kubectl) = become_ready(&scenario, &["w2", "w1", "cp1"]);
+    static_pods_reach_the_host(&machines, &kubectl);
 }
 
 #[test]
@@ -31,23 +31,34 @@ fn three_control_planes_and_two_workers_powered_on_at_once_become_one_cluster() 
     let balancer = scenario.lab.balancer(&control_planes).unwrap();
     scenario.file.set_endpoint(&balancer.endpoint());
     scenario.file.separate_containers();
-    let (_machines, kubectl) = become_ready(&scenario, &["cp3", "w2", "cp2", "w1", "cp1"]);
-    static_pods_reach_the_host(&kubectl, 3);
+    let (machines, kubectl) = become_ready(&scenario, &["cp3", "w2", "cp2", "w1", "cp1"]);
+    static_pods_reach_the_host(&machines, &kubectl);
 }
 
 /// Where SELinux separates containers, the four static pods of each control plane have a type that may access the
 /// files of the host. The host of the machines has no SELinux.
-fn static_pods_reach_the_host(kubectl: &impl Fn(&[&str]) -> String, control_planes: usize) {
+fn static_pods_reach_the_host(machines: &[Machine], kubectl: &impl Fn(&[&str]) -> String) {
     let selector = "--selector=tier=control-plane";
     let types = "--output=jsonpath={range .items[*]}{.metadata.name} \
                  {.spec.securityContext.seLinuxOptions.type}{\"\\n\"}{end}";
-    let pods = kubectl(&["get", "pods", "--namespace=kube-system", selector, types]);
-    assert_eq!(
-        pods.matches(" spc_t\n").count(),
-        4 * control_planes,
-        "{pods}"
-    );
-    assert_eq!(pods.lines().count(), 4 * control_planes, "{pods}");
+    let mut pods = String::new();
+    // A kubelet posts its static pods to the API after their containers have started.
+    let control_planes = machines
+        .iter()
+        .filter(|machine| machine.name().starts_with("cp"));
+    let expected = 4 * control_planes.count();
+    let all_posted = || {
+        pods = kubectl(&["get", "pods", "--namespace=kube-system", selector, types]);
+        Ok(pods.lines().count() == expected)
+    };
+    machines[0]
+        .wait_for(
+            "all static pods in the API",
+            Duration::from_secs(120),
+            all_posted,
+        )
+        .unwrap();
+    assert_eq!(pods.matches(" spc_t\n").count(), expected, "{pods}");
 }
 
 #[test]
