@@ -1,12 +1,13 @@
 //! Things that take minutes to build, kept between runs.
 //!
 //! An entry is named by the SHA-256 of its recipe: the script, its variables, and the names of the
-//! entries it builds upon. A changed recipe is another entry, so nothing stale is ever used.
+//! entries it builds upon. A changed recipe is another entry, so nothing stale is ever used. A build removes entries of
+//! the same name that nothing has used for a day, so that changes of a recipe do not fill the disk.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
@@ -15,6 +16,11 @@ use sha2::{Digest, Sha256};
 use packages::command::tail;
 
 const PRELUDE: &str = include_str!("../recipes/common.sh");
+
+/// How long an entry is kept after its last use. It is longer than any run that uses the entry.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// The end of the name of an entry that is being removed.
+const REMOVED: &str = ".removed";
 
 /// The testbed's directory: built things, and the running labs' own files.
 #[derive(Debug, Clone)]
@@ -66,14 +72,41 @@ impl Cache {
     pub fn entry(&self, recipe: &Recipe) -> Result<PathBuf> {
         let name = format!("{}-{}", recipe.name, recipe.key(&self.directory));
         let entry = self.directory.join(&name);
-        if entry.exists() {
-            return Ok(entry);
-        }
-        let _lock = lock(&self.directory.join(format!("{name}.lock")))?;
         if !entry.exists() {
-            self.build(recipe, &name, &entry)?;
+            let _lock = lock(&self.directory.join(format!("{name}.lock")))?;
+            if !entry.exists() {
+                self.remove_unused(recipe.name)?;
+                self.build(recipe, &name, &entry)?;
+            }
         }
+        // The time of the last use.
+        File::open(&entry)?.set_modified(SystemTime::now())?;
         Ok(entry)
+    }
+
+    /// Removes the entries with a name that nothing has used lately.
+    fn remove_unused(&self, name: &str) -> Result<()> {
+        for file in fs::read_dir(&self.directory)? {
+            let path = file?.path();
+            let Some(key) = key_of_entry(&path, name) else {
+                continue;
+            };
+            let interrupted = key.ends_with(REMOVED);
+            let used = fs::metadata(&path)?.modified()?;
+            if !interrupted && used.elapsed().unwrap_or_default() < KEPT {
+                continue;
+            }
+            let mut removed = path.clone();
+            if !interrupted {
+                // Nothing finds an entry that is removed in part.
+                removed.as_mut_os_string().push(REMOVED);
+                fs::rename(&path, &removed)?;
+                let _ = fs::remove_file(path.with_extension("log"));
+            }
+            fs::remove_dir_all(&removed)
+                .with_context(|| format!("can't remove {}", removed.display()))?;
+        }
+        Ok(())
     }
 
     fn build(&self, recipe: &Recipe, name: &str, entry: &Path) -> Result<()> {
@@ -108,6 +141,15 @@ impl Cache {
         run_logged(&mut build, recipe.name, &log)?;
         fs::rename(&out, entry).with_context(|| format!("can't put {name} into the cache"))
     }
+}
+
+/// The key in the path of an entry with this name, with [`REMOVED`] where its removal has begun.
+fn key_of_entry<'a>(path: &'a Path, name: &str) -> Option<&'a str> {
+    let rest = path.file_name()?.to_str()?.strip_prefix(name)?;
+    let key = rest.strip_prefix('-')?;
+    let digits = key.strip_suffix(REMOVED).unwrap_or(key);
+    let is_key = digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_key && path.is_dir()).then_some(key)
 }
 
 /// A directory that is removed when it goes out of scope.
