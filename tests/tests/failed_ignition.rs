@@ -64,6 +64,21 @@ chmod +x /run/bin/mount
 echo 'grep "169.254.169.254.*: \(attempt #2\|dial \)" /run/log' >> /run/bin/journalctl
 "#;
 
+/// A journal in which the config surrounds Ignition's last message, and the mounts are undone afterwards. Stages
+/// without `--log-to-stdout` send the message to syslog's socket and the config to their standard error, and journald
+/// reads the two in any order.
+const JOURNAL: &str = r#"
+cat > /run/bin/journalctl <<'END'
+#!/bin/sh
+case "$*" in *--sync*) exit ;; esac
+sed -n 's/.*Ignition failed: /Ignition failed: /p' /run/log > /run/failure
+grep -v 'Ignition failed: ' /run/log | sed '/Full config:/{n;r /run/failure
+}'
+echo 'INFO     : Stage: umount'
+echo 'CRITICAL : Ignition failed: the file system is busy'
+END
+"#;
+
 /// What the report prints on the console.
 fn report(config: &str, mode: &str, kernel_arguments: &str) -> String {
     let unshare = Command::new("unshare");
@@ -103,7 +118,8 @@ fn run(
 }
 
 /// A web server for some requests, which answers all of them in the same way and returns their bodies.
-fn serve(requests: usize, answer: &'static str) -> (String, JoinHandle<Vec<String>>) {
+fn serve(requests: usize, answer: impl Into<String>) -> (String, JoinHandle<Vec<String>>) {
+    let answer = answer.into();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let thread = thread::spawn(move || {
@@ -150,7 +166,7 @@ fn storage(storage: &Value) -> String {
 /// Fails unless the console has one line with the cause, without anything that is secret.
 fn assert_names(console: &str, cause: &str, words: &str) {
     assert_eq!(console.lines().count(), 1, "{console}");
-    assert!(console.starts_with("<3>nkd: Ignition "), "{console}");
+    assert!(console.starts_with("<0>nkd: Ignition "), "{console}");
     assert!(
         console.contains(&format!("[ignition.{cause}]")),
         "{console}"
@@ -164,7 +180,7 @@ fn a_failure_of_ignition_is_named_on_the_console_without_the_config() {
     let console = report("{ \"hidden\"", "failed", "");
     assert_names(&console, "config-invalid", "in the stage fetch-offline");
     let console = report(r#"{"ignition":{"version":"9.0.0"}}"#, "failed", "");
-    assert_names(&console, "config-version", "--ignition-version");
+    assert_names(&console, "config-version", "Ignition 2.11 or later");
 
     let (address, server) = serve(1, NOT_FOUND);
     let url = format!("http://user:hidden@{address}/hidden?token=hidden");
@@ -202,6 +218,33 @@ fn a_failure_of_ignition_is_named_on_the_console_without_the_config() {
 }
 
 #[test]
+fn the_first_failure_is_named_wherever_the_journal_has_it() {
+    for (storage_of, cause, stage) in [
+        (
+            json!({ "disks": [{ "device": "/dev/disk/by-id/hidden", "wipeTable": true }] }),
+            "disks",
+            "in the stage disks ",
+        ),
+        (
+            json!({ "links": [{ "path": "/a/b", "target": "hidden", "hard": true }] }),
+            "files",
+            "in the stage files ",
+        ),
+    ] {
+        let config = storage(&storage_of);
+        let console = report_on(("file", JOURNAL), &config, "failed");
+        assert_names(&console, cause, stage);
+    }
+}
+
+#[test]
+fn a_path_with_the_words_of_another_failure_is_not_taken_for_it() {
+    let link = json!([{ "path": "/a/b", "target": "/etc/connection refused", "hard": true }]);
+    let console = report(&storage(&json!({ "links": link })), "failed", "");
+    assert_names(&console, "files", "in the stage files ");
+}
+
+#[test]
 fn what_ignition_waits_for_is_named_while_it_waits() {
     // No server listens on a port that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0")
@@ -211,6 +254,27 @@ fn what_ignition_waits_for_is_named_while_it_waits() {
     let url = format!("http://user:hidden@{address}/hidden");
     let console = report(&pointer(&url), "waiting", "");
     let words = format!("http://{address} refuses connections");
+    assert_names(&console, "unreachable", &words);
+
+    // The config is there, but one of its files is not.
+    let file = json!({ "path": "/etc/a", "contents": { "source": url } });
+    let config = storage(&json!({ "files": [file] }));
+    assert_names(&report(&config, "waiting", ""), "unreachable", &words);
+}
+
+#[test]
+fn the_server_to_which_a_request_is_redirected_is_named() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let redirect = format!(
+        "HTTP/1.1 302 Found\r\nlocation: http://localhost:{port}/hidden\r\ncontent-length: 0\r\nconnection: \
+         close\r\n\r\n"
+    );
+    let (address, _) = serve(usize::MAX, redirect);
+    let config = pointer(&format!("http://{address}/hidden"));
+    let console = report(&config, "waiting", "");
+    let words = format!("http://localhost:{port} refuses connections");
     assert_names(&console, "unreachable", &words);
 }
 
@@ -233,7 +297,8 @@ fn a_config_drive_that_points_to_a_server_is_not_blamed_on_the_metadata_service(
 #[test]
 fn a_failure_is_sent_to_the_server_that_the_kernel_command_line_names() {
     let (address, server) = serve(1, ACCEPTED);
-    let argument = format!("nkd.report=http://{address}/machines");
+    // As in a GRUB file that quotes it.
+    let argument = format!("nkd.report=\"http://{address}/machines\"");
     let contents = json!({ "source": "data:,hidden", "verification": { "hash": ZEROS } });
     let config = storage(&json!({ "files": [{ "path": "/etc/a", "contents": contents }] }));
     report(&config, "failed", &argument);
@@ -246,6 +311,9 @@ fn a_failure_is_sent_to_the_server_that_the_kernel_command_line_names() {
     assert_eq!(event["specversion"], "1.0");
     assert_eq!(event["type"], "org.openeuler.nkd1.machine.ignition-failed");
     assert!(event["source"].as_str().unwrap().starts_with("/machines/"));
+    // Another cause is another event of the same boot.
+    let id = event["id"].as_str().unwrap();
+    assert!(id.ends_with("-failed-hash-mismatch"), "{id}");
     assert_eq!(event["data"]["cause"], "ignition.hash-mismatch");
     assert_eq!(event["data"]["stage"], "files");
     assert!(event["data"]["macs"].is_array());
