@@ -216,15 +216,55 @@ fn an_init_node_that_would_keep_etcd_in_memory_is_refused_unless_the_cluster_fil
     );
     let cp2 = "name: cp2, role: control-plane, address: 10.200.0.13";
     let cp3 = "name: cp3, role: control-plane, address: 10.200.0.14";
-    for (on_disk, is_warned) in [("", true), (", installDisk: /dev/vda", false)] {
-        let run = validate(&format!(
-            "{more}    - {{{cp2}{on_disk}}}\n    - {{{cp3}}}\n"
-        ));
+    let on_disk = ", installDisk: /dev/vda";
+    let cp4 = format!("name: cp4, role: control-plane, address: 10.200.0.15{on_disk}");
+    for (nodes, warning) in [
+        (vec![cp2, cp3], Some("cp2, cp3 ends the cluster: 2 of 3")),
+        (
+            vec![cp2, cp3, &cp4],
+            Some("cp2, cp3 ends the cluster: 2 of 4"),
+        ),
+        (vec![cp2, &cp4], None),
+        // The agent repairs etcd where one of two members is left.
+        (vec![cp2], None),
+    ] {
+        let nodes: String = nodes
+            .iter()
+            .map(|node| format!("    - {{{node}}}\n"))
+            .collect();
+        let run = validate(&(more.clone() + &nodes));
         assert_eq!(run.status, Some(0), "{}", run.stderr);
-        let warning =
-            "warning[NKD0411]: cluster.yaml:3:1: a power cut of cp2, cp3 ends the cluster: 2 of 3";
-        assert_eq!(run.stderr.contains(warning), is_warned, "{}", run.stderr);
+        match warning {
+            Some(nodes) => {
+                let warning = format!("warning[NKD0411]: cluster.yaml:3:1: a power cut of {nodes}");
+                assert!(run.stderr.contains(&warning), "{}", run.stderr);
+            }
+            None => assert!(!run.stderr.contains("NKD0411"), "{}", run.stderr),
+        }
     }
+}
+
+#[test]
+fn a_node_cannot_have_the_name_of_a_script() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("cluster.yaml");
+    let pxe = [
+        "compile",
+        "cluster.yaml",
+        "-o",
+        "out",
+        "--target",
+        "pxe",
+        "--url",
+        "http://10.0.0.1",
+    ];
+    let text = demo_in_memory().replace("name: w1", "name: boot");
+    fs::write(&file, text).unwrap();
+    let refused = nkd(directory.path(), &pxe);
+    assert_eq!(refused.status, Some(3));
+    let error = "error[NKD0103]: the node boot cannot have a script for pxe, because boot.ipxe is one of nkd";
+    assert!(refused.stderr.contains(error), "{}", refused.stderr);
+    assert!(!directory.path().join("out").exists());
 }
 
 #[test]

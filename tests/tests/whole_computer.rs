@@ -5,6 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use nkd_contract::{Event, Kind, paths};
+use serde_json::{Value, json};
+use testbed::computer::outcome::{Row, reports};
 use testbed::events::is;
 use testbed::scenario::{BOOT, Scenario};
 use testbed::{Carrier, Cluster, Computer};
@@ -87,6 +89,59 @@ fn a_computer_that_had_an_invalid_config_is_installed_with_a_valid_one() {
     let site = Site::new(Carrier::FirmwareConfig);
     stops(&site);
     installs(&site);
+}
+
+#[test]
+fn a_computer_whose_files_cannot_be_written_names_the_cause() {
+    let link = json!({ "path": "/etc/a", "target": "/a/timeout", "hard": true });
+    names_the_cause("a hard link", "files", &json!({ "links": [link] }));
+}
+
+#[test]
+#[ignore = "long: systemd waits for a disk"]
+fn a_computer_without_the_disk_of_its_config_names_the_cause() {
+    let disk = json!({ "device": "/dev/disk/by-id/none", "wipeTable": true });
+    names_the_cause("a missing disk", "disks", &json!({ "disks": [disk] }));
+}
+
+#[test]
+#[ignore = "long: a computer for another failure"]
+fn a_computer_whose_platform_ignition_does_not_support_names_the_kernel_argument() {
+    let site = Site::new(Carrier::FirmwareConfig);
+    site.computer.insert(&site.config()).unwrap();
+    let argument = "ignition.platform.id=unknown";
+    site.computer.add_kernel_arguments(argument).unwrap();
+    site.computer.power_on().unwrap();
+    let report = || reports(&site.computer.console()).pop();
+    let reported = || report().is_some();
+    site.computer
+        .wait_for("the report", BOOT, reported)
+        .unwrap();
+    let report = report().unwrap();
+    assert_eq!(report.cause, "other");
+    assert!(report.message.contains("ignition.platform.id"));
+    println!("{report:?}");
+}
+
+/// Boots a new computer with a config that is as long as that of a node, and asks for what Ignition cannot do.
+fn names_the_cause(problem: &'static str, cause: &'static str, storage: &Value) {
+    let site = Site::new(Carrier::FirmwareConfig);
+    let text = fs::read_to_string(site.config()).unwrap();
+    let mut config: Value = serde_json::from_str(&text).unwrap();
+    for (key, values) in storage.as_object().unwrap() {
+        config["storage"][key] = values.clone();
+    }
+    let path = site.scenario.lab.scratch("failing").unwrap();
+    let path = path.join("failing.ign");
+    fs::write(&path, config.to_string()).unwrap();
+    site.computer.insert(&path).unwrap();
+    let carrier = "fw_cfg";
+    let row = Row {
+        carrier,
+        problem,
+        cause,
+    };
+    println!("{}", row.observe(&site.computer, BOOT).unwrap());
 }
 
 /// Boots a new computer with an invalid config, and pulls its plug.

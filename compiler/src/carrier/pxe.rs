@@ -22,13 +22,17 @@ sleep 30
 goto start
 ";
 
-/// Reports open pools, control planes that would lose the data of etcd, and what Ignition and the agent cannot do on
+/// The name of [`BOOT`].
+const BOOT_SCRIPT: &str = "boot.ipxe";
+
+/// Reports open pools, names that nkd needs for its own scripts, control planes that would lose the data of etcd, and what Ignition and the agent cannot do on
 /// nodes that run from memory: their kernel and their OS are those of the live image, whatever the config asks for.
 ///
 /// # Errors
 /// When a compiled config is not JSON.
 pub fn check(compiled: &Compiled, to: &mut Diagnostics) -> Result<()> {
     report_open_pools(compiled, to);
+    report_names(compiled, to);
     report_init_node(compiled, to);
     warn_of_lost_quorum(compiled, to);
     let (mut arguments, mut images) = (Vec::new(), Vec::new());
@@ -82,7 +86,8 @@ fn report_init_node(compiled: &Compiled, to: &mut Diagnostics) {
     }
 }
 
-/// etcd does not recover if most of its members are lost at once.
+/// etcd does not recover if a power cut leaves fewer members than its quorum. Of two members, one is enough: the agent
+/// has the other one join again.
 fn warn_of_lost_quorum(compiled: &Compiled, to: &mut Diagnostics) {
     let cluster = &compiled.cluster;
     let runs_etcd = |node: &&Node| cluster.runs_etcd(node);
@@ -92,7 +97,9 @@ fn warn_of_lost_quorum(compiled: &Compiled, to: &mut Diagnostics) {
         .filter(|(node, written)| node.wanted && written.install_disk.is_none())
         .filter(|(_, written)| cluster.runs_etcd(written));
     let in_memory: Vec<_> = in_memory.map(|(node, _)| node.name.as_str()).collect();
-    if 2 * in_memory.len() > all && !cluster.etcd_in_memory {
+    let rest = all - in_memory.len();
+    let recovers = rest > all / 2 || (rest, all) == (1, 2);
+    if !recovers && !cluster.etcd_in_memory {
         let message = format!(
             "a power cut of {} ends the cluster: {} of {all} control planes would keep the data of etcd in memory",
             few(&in_memory),
@@ -119,15 +126,39 @@ fn report_open_pools(compiled: &Compiled, to: &mut Diagnostics) {
     }
 }
 
+/// The script of a node has the node's name, and is beside those that nkd names.
+fn report_names(compiled: &Compiled, to: &mut Diagnostics) {
+    let macs = compiled
+        .cluster
+        .nodes
+        .iter()
+        .filter_map(|node| node.mac.as_deref());
+    let taken: Vec<_> = macs.map(by_mac).chain([BOOT_SCRIPT.to_owned()]).collect();
+    for node in compiled.nodes.iter().filter(|node| node.wanted) {
+        let script = format!("{}.ipxe", node.name);
+        if taken.contains(&script) {
+            let message = format!(
+                "the node {} cannot have a script for pxe, because {script} is one of nkd",
+                node.name
+            );
+            to.report_with_help_nowhere(Code::Name, message, "give the node another name");
+        }
+    }
+}
+
+/// The name of the script that continues with that of the node with a MAC address.
+fn by_mac(mac: &str) -> String {
+    format!("mac-{}.ipxe", mac.replace(':', "-"))
+}
+
 /// All scripts: name and text.
 pub fn scripts(compiled: &Compiled, server: &Server) -> Vec<(String, String)> {
-    let mut scripts = vec![("boot.ipxe".to_owned(), BOOT.to_owned())];
+    let mut scripts = vec![(BOOT_SCRIPT.to_owned(), BOOT.to_owned())];
     let nodes = compiled.nodes.iter().zip(&compiled.cluster.nodes);
     for (node, written) in nodes.filter(|(node, _)| node.wanted) {
         let name = format!("{}.ipxe", node.name);
         if let Some(mac) = &written.mac {
-            let by_mac = format!("mac-{}.ipxe", mac.replace(':', "-"));
-            scripts.push((by_mac, format!("#!ipxe\nchain {name}\n")));
+            scripts.push((by_mac(mac), format!("#!ipxe\nchain {name}\n")));
         }
         let disk = written.install_disk.as_deref();
         scripts.push((name, script(node, disk, server)));

@@ -384,18 +384,28 @@ pub fn is_mac(text: &str) -> bool {
     })
 }
 
+/// Whether a kernel argument, a script of iPXE and a shell take a character literally.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'/' | b'-' | b'_' | b'.' | b':' | b'+' | b'@' | b'=' | b','
+        )
+}
+
 /// A block device.
 pub fn disk(text: Text, to: &mut Diagnostics) -> Option<String> {
     let span = text.span;
     let path = node_path(text, to)?;
-    if path.starts_with("/dev/") {
+    let message = if !path.starts_with("/dev/") {
+        format!("`{path}` is not below `/dev`")
+    } else if path.bytes().all(is_plain) {
         return Some(path);
-    }
-    to.report(
-        Code::NodePath,
-        span,
-        format!("`{path}` is not below `/dev`"),
-    );
+    } else {
+        format!("`{path}` has characters that a kernel argument or a script cannot have")
+    };
+    let help = "write the path of the disk, or of another link to it, such as /dev/disk/by-path/pci-0000:00:1f.2-ata-1";
+    to.report_with_help(Code::NodePath, span, message, help);
     None
 }
 

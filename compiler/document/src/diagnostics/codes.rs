@@ -298,7 +298,7 @@ codes! {
         "compile into another directory to have new secrets generated, and install all nodes again; nodes cannot join with the old secrets";
     Diskless "NKD0410" "A node that runs from memory cannot do what its config asks for."
         "set `installDisk`, so that the machine installs the OS, or remove it for this node";
-    DisklessQuorum "NKD0411" "Most control planes keep etcd's data in memory, and lose it in the same power cut."
+    DisklessQuorum "NKD0411" "So many control planes keep etcd's data in memory that a power cut of all machines ends the cluster."
         "set `installDisk` for more of them, or accept this with `spec.kubernetes.etcd.inMemory: true`";
     // Image bundles.
     BundleUnusable "NKD0501" "A file is not an image bundle that can be used."
