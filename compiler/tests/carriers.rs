@@ -228,11 +228,11 @@ fn an_init_node_that_would_keep_etcd_in_memory_is_refused_unless_the_cluster_fil
         // The agent repairs etcd where one of two members is left.
         (vec![cp2], None),
     ] {
-        let nodes: String = nodes
+        let nodes: Vec<_> = nodes
             .iter()
             .map(|node| format!("    - {{{node}}}\n"))
             .collect();
-        let run = validate(&(more.clone() + &nodes));
+        let run = validate(&(more.clone() + &nodes.concat()));
         assert_eq!(run.status, Some(0), "{}", run.stderr);
         match warning {
             Some(nodes) => {

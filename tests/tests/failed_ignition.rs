@@ -435,7 +435,7 @@ fn a_machine_without_user_data_is_named() {
     assert_names(&console, "no-config", "no config");
     // Without a carrier there is no server either.
     let console = report_on(("metal", ""), "", "empty");
-    assert_names(&console, "no-config", "starts without nkd");
+    assert_names(&console, "no-config", "nkd-agent does not start");
 }
 
 #[test]

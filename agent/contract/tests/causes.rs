@@ -8,7 +8,7 @@ use nkd_contract::{Cause, Class};
 fn the_page_of_causes_is_current() {
     let mut page = String::from(
         "# Why a node is not Ready\n\n\
-         With this page you can look up a cause that `nkd-agent` reports, and see what to do about it.\n\
+         This page lists the causes that `nkd-agent` reports, and what to do about each of them.\n\
          The code of the cause is in `nkd-agent status`, in the field `NKD_CAUSE` of the journal, in the\n\
          property `Cause` on D-Bus, and in the field `cause` of callbacks and of\n\
          `nkd-agent status --json`.\n\n\
