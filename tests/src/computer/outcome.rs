@@ -104,7 +104,10 @@ impl Row {
             seconds_after_error: report.seconds - error,
             report,
         };
-        ensure!(outcome.seconds_after_error < LATE, "late: {outcome}");
+        ensure!(
+            outcome.seconds_after_error < LATE,
+            "late: {outcome}\n{console}"
+        );
         Ok(outcome)
     }
 }
@@ -163,11 +166,20 @@ fn error(console: &str, report: &Report) -> Option<f64> {
     Some(seconds)
 }
 
-/// The kernel's time of a line, and its text.
+/// The kernel's time of a line, and its text. What systemd shows about a job that runs, such as `[ *** ] A start job is
+/// running`, may be on the same line before it.
 fn stamped(line: &str) -> Option<(f64, &str)> {
-    let (_, rest) = line.split_once('[')?;
-    let (seconds, text) = rest.split_once("] ")?;
-    Some((seconds.trim().parse().ok()?, text.trim_end()))
+    let mut rest = line
+        .split_inclusive('[')
+        .map(str::len)
+        .scan(0, |end, part| {
+            *end += part;
+            line.get(*end..)
+        });
+    rest.find_map(|rest| {
+        let (seconds, text) = rest.split_once("] ")?;
+        Some((seconds.trim().parse().ok()?, text.trim_end()))
+    })
 }
 
 #[cfg(test)]
@@ -178,7 +190,7 @@ mod tests {
 BdsDxe: starting Boot0001
 [    9.25] ignition[310]: GET error: Get \"http://10.0.0.9/a\": dial tcp: no route to host
 [   10.50] ignition[310]: GET error: Get \"https://10.0.0.1/a\": dial tcp: connection refused
-[   13.00] nkd: Ignition waits and tries again [ignition.unreachable]. https://10.0.0.1 refuses connections. Check it.\r
+\x1b[K[***   ] A start job is running for Ignition (fetch)[   13.00] nkd: Ignition waits and tries again [ignition.unreachable]. https://10.0.0.1 refuses connections. Check it.\r
 [   20.00] ignition[310]: Ignition failed: resource not found
 [   21.50] nkd: Ignition failed in the stage fetch [ignition.not-found]. Check the URL.
 ";
