@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{compile, demo, demo_in_memory, nkd, takes, tests};
+use common::{Run, compile, demo, demo_in_memory, nkd, takes, tests};
 use nkd::carrier::{Target, unpack};
 use serde_json::Value;
 
@@ -186,31 +186,37 @@ fn pxe_refuses_what_a_node_in_memory_cannot_have() {
 #[test]
 fn an_init_node_that_would_keep_etcd_in_memory_is_refused_unless_the_cluster_file_accepts_it() {
     let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("cluster.yaml");
-    let pxe = [
-        "validate",
-        "cluster.yaml",
-        "--target",
-        "pxe",
-        "--url",
-        "http://10.0.0.1",
-    ];
-    let validate = |text: &str| {
-        fs::write(&file, text).unwrap();
-        nkd(directory.path(), &pxe)
-    };
-    let text = read(&demo());
-    let refused = validate(&text);
+    let refused = validate_for_pxe(directory.path(), &read(&demo()));
     assert_eq!(refused.status, Some(3));
     let error = "error[NKD0410]: the init node cp1 would run from memory with pxe";
     assert!(refused.stderr.contains(error), "{}", refused.stderr);
-    let disk = text.replace("10.200.0.11", "10.200.0.11\n      installDisk: /dev/vda");
-    for text in [&disk, &demo_in_memory()] {
-        let run = validate(text);
+    for text in [&demo_on_disk(), &demo_in_memory()] {
+        let run = validate_for_pxe(directory.path(), text);
         assert_eq!(run.status, Some(0), "{}", run.stderr);
     }
+}
+
+/// The demo's cluster file with an init node that is installed to a disk.
+fn demo_on_disk() -> String {
+    let on_disk = "10.200.0.11\n      installDisk: /dev/vda";
+    read(&demo()).replace("10.200.0.11", on_disk)
+}
+
+fn validate_for_pxe(directory: &Path, text: &str) -> Run {
+    fs::write(directory.join("cluster.yaml"), text).unwrap();
+    let pxe = ["--target", "pxe", "--url", "http://10.0.0.1"];
+    nkd(
+        directory,
+        &[&["validate", "cluster.yaml"], &pxe[..]].concat(),
+    )
+}
+
+#[test]
+fn a_power_cut_after_which_etcd_has_no_quorum_is_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let validate = |text: &str| validate_for_pxe(directory.path(), text);
     let version = "version: v1.20.2";
-    let more = disk.replace(
+    let more = demo_on_disk().replace(
         version,
         &format!("{version}\n    endpoint: 10.200.0.10:6443"),
     );
@@ -242,6 +248,15 @@ fn an_init_node_that_would_keep_etcd_in_memory_is_refused_unless_the_cluster_fil
             None => assert!(!run.stderr.contains("NKD0411"), "{}", run.stderr),
         }
     }
+    // An external etcd does not depend on what the control planes keep.
+    let external = tests().join("clusters/external");
+    for name in ["ca.crt", "client.crt", "client.key"] {
+        fs::copy(external.join(name), directory.path().join(name)).unwrap();
+    }
+    let text = read(&external.join("cluster.yaml"));
+    let run = validate(&text.replace("VERSION", "v1.31.2"));
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
+    assert!(!run.stderr.contains("NKD0411"), "{}", run.stderr);
 }
 
 #[test]

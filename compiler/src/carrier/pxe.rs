@@ -25,8 +25,9 @@ goto start
 /// The name of [`BOOT`].
 const BOOT_SCRIPT: &str = "boot.ipxe";
 
-/// Reports open pools, names that nkd needs for its own scripts, control planes that would lose the data of etcd, and what Ignition and the agent cannot do on
-/// nodes that run from memory: their kernel and their OS are those of the live image, whatever the config asks for.
+/// Reports open pools, names that nkd needs for its own scripts, control planes that would lose the data of etcd, and
+/// what Ignition and the agent cannot do on nodes that run from memory: their kernel and their OS are those of the live
+/// image, whatever the config asks for.
 ///
 /// # Errors
 /// When a compiled config is not JSON.
@@ -99,7 +100,7 @@ fn warn_of_lost_quorum(compiled: &Compiled, to: &mut Diagnostics) {
     let in_memory: Vec<_> = in_memory.map(|(node, _)| node.name.as_str()).collect();
     let rest = all - in_memory.len();
     let recovers = rest > all / 2 || (rest, all) == (1, 2);
-    if !recovers && !cluster.etcd_in_memory {
+    if !in_memory.is_empty() && !recovers && !cluster.etcd_in_memory {
         let message = format!(
             "a power cut of {} ends the cluster: {} of {all} control planes would keep the data of etcd in memory",
             few(&in_memory),
