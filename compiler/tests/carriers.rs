@@ -12,6 +12,8 @@ use serde_json::Value;
 
 const LIMITED: [Target; 4] = [Target::Openstack, Target::Aws, Target::Azure, Target::Gcp];
 
+const PXE: [&str; 4] = ["--target", "pxe", "--url", "http://10.0.0.1"];
+
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
@@ -136,7 +138,6 @@ fn the_os_goes_to_the_disk_that_the_cluster_file_names() {
 fn pxe_refuses_what_a_node_in_memory_cannot_have() {
     let directory = tempfile::tempdir().unwrap();
     let cluster_file = directory.path().join("cluster.yaml");
-    let pxe = ["--target", "pxe", "--url", "http://10.0.0.1"];
     let validate = |os: &str, node: &str, more: &[&str]| {
         let text = demo_in_memory().replace("spec:\n", &format!("spec:\n  os: {{{os}}}\n"));
         let text = text.replace(
@@ -146,7 +147,7 @@ fn pxe_refuses_what_a_node_in_memory_cannot_have() {
         fs::write(&cluster_file, text).unwrap();
         nkd(
             directory.path(),
-            &[&["validate", "cluster.yaml"], &pxe[..], more].concat(),
+            &[&["validate", "cluster.yaml"], &PXE[..], more].concat(),
         )
     };
     let butane = "variant: fcos\nversion: 1.4.0\nkernel_arguments: {should_not_exist: [quiet]}\n";
@@ -204,10 +205,9 @@ fn demo_on_disk() -> String {
 
 fn validate_for_pxe(directory: &Path, text: &str) -> Run {
     fs::write(directory.join("cluster.yaml"), text).unwrap();
-    let pxe = ["--target", "pxe", "--url", "http://10.0.0.1"];
     nkd(
         directory,
-        &[&["validate", "cluster.yaml"], &pxe[..]].concat(),
+        &[&["validate", "cluster.yaml"], &PXE[..]].concat(),
     )
 }
 
@@ -263,21 +263,12 @@ fn a_power_cut_after_which_etcd_has_no_quorum_is_warned_of() {
 fn a_node_cannot_have_the_name_of_a_script() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("cluster.yaml");
-    let pxe = [
-        "compile",
-        "cluster.yaml",
-        "-o",
-        "out",
-        "--target",
-        "pxe",
-        "--url",
-        "http://10.0.0.1",
-    ];
     let text = demo_in_memory().replace("name: w1", "name: boot");
     fs::write(&file, text).unwrap();
-    let refused = nkd(directory.path(), &pxe);
+    let compile = ["compile", "cluster.yaml", "-o", "out"];
+    let refused = nkd(directory.path(), &[&compile, &PXE[..]].concat());
     assert_eq!(refused.status, Some(3));
-    let error = "error[NKD0103]: the node boot cannot have a script for pxe, because boot.ipxe is one of nkd";
+    let error = "error[NKD0103]: pxe cannot boot the node boot, because nkd writes a script of its own with the name boot.ipxe";
     assert!(refused.stderr.contains(error), "{}", refused.stderr);
     assert!(!directory.path().join("out").exists());
 }

@@ -25,7 +25,7 @@ goto start
 /// The name of [`BOOT`].
 const BOOT_SCRIPT: &str = "boot.ipxe";
 
-/// Reports open pools, names that nkd needs for its own scripts, control planes that would lose the data of etcd, and
+/// Reports open pools, nodes with the name of a script that nkd writes, control planes that would lose the data of etcd, and
 /// what Ignition and the agent cannot do on nodes that run from memory: their kernel and their OS are those of the live
 /// image, whatever the config asks for.
 ///
@@ -87,8 +87,8 @@ fn report_init_node(compiled: &Compiled, to: &mut Diagnostics) {
     }
 }
 
-/// etcd does not recover if a power cut leaves fewer members than its quorum. Of two members, one is enough: the agent
-/// has the other one join again.
+/// Warns if a power cut leaves etcd fewer members than its quorum, because it then does not recover. Of two members, one
+/// is enough: the agent has the other one join again.
 fn warn_of_lost_quorum(compiled: &Compiled, to: &mut Diagnostics) {
     let cluster = &compiled.cluster;
     let runs_etcd = |node: &&Node| cluster.runs_etcd(node);
@@ -127,7 +127,8 @@ fn report_open_pools(compiled: &Compiled, to: &mut Diagnostics) {
     }
 }
 
-/// The script of a node has the node's name, and is beside those that nkd names.
+/// Reports nodes whose script would have the name of another one: each node has a script with its name, in the same
+/// directory as those whose names nkd chooses.
 fn report_names(compiled: &Compiled, to: &mut Diagnostics) {
     let macs = compiled
         .cluster
@@ -139,7 +140,7 @@ fn report_names(compiled: &Compiled, to: &mut Diagnostics) {
         let script = format!("{}.ipxe", node.name);
         if taken.contains(&script) {
             let message = format!(
-                "the node {} cannot have a script for pxe, because {script} is one of nkd",
+                "pxe cannot boot the node {}, because nkd writes a script of its own with the name {script}",
                 node.name
             );
             to.report_with_help_nowhere(Code::Name, message, "give the node another name");
@@ -147,7 +148,7 @@ fn report_names(compiled: &Compiled, to: &mut Diagnostics) {
     }
 }
 
-/// The name of the script that continues with that of the node with a MAC address.
+/// The name of the script for a MAC address, which continues with the script of the node.
 fn by_mac(mac: &str) -> String {
     format!("mac-{}.ipxe", mac.replace(':', "-"))
 }
